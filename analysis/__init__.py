@@ -1,0 +1,132 @@
+"""Figures and reports of a study, computed from its record; they know neither Ray nor torch.
+
+Each module has `compute(study) -> DataFrame` and `draw(df, ax)`, and for each kind of figure one
+function `(study) -> Figure` named in `FIGURES`. A new figure is one file and one line there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from normsearch.errors import NormsearchError, StudyError, did_you_mean
+
+#: Kind of figure -> "module:function"; the function takes a study and returns a matplotlib figure.
+FIGURES: dict[str, str] = {
+    "layer_preference": "analysis.layer_preference:figure",
+    "sn_weights": "analysis.layer_preference:figure_weights",
+    "search_history": "analysis.search_history:figure",
+}
+
+#: What `save` can write.
+SUFFIXES = (".png", ".svg", ".pdf")
+
+
+class StudyLike(Protocol):
+    """What figures need of a study record (`normsearch.load_study` returns one)."""
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+
+    @property
+    def slots(self) -> Sequence[str]:
+        """Names of the norm slots in order of depth."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The resolved study."""
+
+    @property
+    def best(self) -> int | None:
+        """Number of the best COMPLETE trial."""
+
+    def trials(self) -> pd.DataFrame:
+        """One row a trial, with a column ``norm.<slot>`` for every slot."""
+
+    def history(self) -> pd.DataFrame:
+        """One row for each evaluation point of each trial."""
+
+    def norm_map(self, number: int) -> Mapping[str, str]:
+        """Slot -> norm spec of one trial."""
+
+    def learnt(self, number: int) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
+        """Slot -> statistic -> branch -> weight that an adaptive norm has learnt."""
+
+
+def render(kind: str, study: StudyLike) -> Figure:
+    """Draw one kind of figure.
+
+    Raises:
+        StudyError: the kind is unknown, or the study's data do not allow this figure.
+    """
+    if kind not in FIGURES:
+        raise StudyError(
+            f"plot kind must be one of {', '.join(FIGURES)}, got '{kind}'."
+            f"{did_you_mean(kind, FIGURES)}"
+        )
+    module, function = FIGURES[kind].split(":")
+    make = cast(Callable[[StudyLike], Figure], getattr(importlib.import_module(module), function))
+    return make(study)
+
+
+def available(study: StudyLike) -> list[str]:
+    """Return the kinds of figure that this study's data allow, in the order of `FIGURES`."""
+    return list(render_all(study))
+
+
+def render_all(study: StudyLike) -> dict[str, Figure]:
+    """Draw every figure that this study's data allow, by kind."""
+    figures = {}
+    for kind in FIGURES:
+        try:
+            figures[kind] = render(kind, study)
+        except StudyError:  # the data do not allow this one
+            continue
+    return figures
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Write a figure as .png (150 dpi), .svg or .pdf, by the path's suffix; return the path.
+
+    Raises:
+        StudyError: the suffix is none of these.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise StudyError(
+            f"{path}: a figure's file must end in one of {', '.join(SUFFIXES)}, "
+            f"got '{path.suffix}'.{did_you_mean(suffix, SUFFIXES) if suffix else ''}"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}  # same figure, same bytes
+    figure.savefig(path, dpi=150, metadata=undated.get(suffix))
+    return path
+
+
+def command(kind: str, argv: Sequence[str] | None = None) -> int:
+    """Draw one figure from the command line, ``STUDY [-o FILE]``; return an exit code."""
+    parser = argparse.ArgumentParser(description=f"Draw the figure {kind} of a study.")
+    parser.add_argument("study", help="name or folder of the study")
+    parser.add_argument("-o", "--output", type=Path, help="a .png, .svg or .pdf file")
+    options = parser.parse_args(argv)
+    try:
+        study = cast(StudyLike, importlib.import_module("normsearch").load_study(options.study))
+        path = options.output or study.folder / "report" / f"{kind}.png"
+        print(save(render(kind, study), path))
+    except NormsearchError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,290 @@
+"""Which norm does each layer prefer? Its share among the best trials minus its share among all.
+
+A second figure shows what Switchable Norms have learnt in each slot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from math import ceil, comb, sqrt
+from typing import cast
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.transforms import ScaledTranslation
+
+from analysis import StudyLike, command
+from analysis.palette import caption, norm_colour, norm_kind, norm_order, root, slot_label, style
+from normsearch.errors import StudyError
+
+COLUMNS = [
+    "slot", "depth", "norm", "n_all", "n_top",
+    "frequency_all", "frequency_top", "preference", "beyond_noise",
+]  # fmt: skip
+WEIGHT_COLUMNS = ["slot", "depth", "statistic", "branch", "weight", "n_trials", "moved"]
+
+#: With fewer trials than this the figure says that it shows little.
+FEW = 8
+#: The best trials are never fewer than this, if there are as many.
+LEAST_TOP = 3
+#: A slot whose learnt weights moved less than this from equal shares has not chosen.
+BARELY_MOVED = 0.05
+
+BRANCHES = ("IN", "LN", "BN")
+
+
+def rank(study: StudyLike) -> pd.DataFrame:
+    """Return the searched trials, best first: COMPLETE or PRUNED, with a norm map, no baselines.
+
+    COMPLETE trials come first, by final Dice. PRUNED trials follow: those that reached a further
+    evaluation first (they survived more comparisons, and Dice of different evaluations must not be
+    compared), among equals by the Dice there. A pruned trial was stopped because others did better
+    at the same point; its final Dice is unknown, so it is never put above a finished one, even a
+    weak one that ran to the end while the pruner was still warming up. Ties keep the trials' order.
+    Baselines are left out: they were not drawn by the search, and one such trial would add
+    the same norm to every slot.
+    """
+    table = study.trials()
+    if table.empty or not study.slots:
+        return table
+    columns = [f"norm.{slot}" for slot in study.slots]
+    complete = table["state"] == "COMPLETE"
+    score = table["dice"].astype(float).where(complete, table["last_dice"].astype(float))
+    keep = table["state"].isin(["COMPLETE", "PRUNED"]) & table["baseline"].isna()
+    keep &= score.notna() & table[columns].notna().all(axis=1)
+    history = study.history()
+    reached = pd.Series(0.0, index=table.index)
+    if not history.empty:
+        furthest = history.groupby("number")["evaluation"].max()
+        reached = table["number"].map(furthest).fillna(0).astype(float)
+    reached = reached.mask(complete, np.inf)
+    keyed = table.assign(_reached=reached, _score=score)[keep]
+    order = keyed.sort_values(["_reached", "_score", "number"], ascending=[False, False, True])
+    return order.drop(columns=["_reached", "_score"])
+
+
+def compute(study: StudyLike, top: float = 0.25) -> pd.DataFrame:
+    """Count each norm in each slot, among all searched trials and among the best (see `rank`).
+
+    Args:
+        study: a study record.
+        top: share of the ranked trials that counts as best, in (0, 1]; at least 3 trials.
+
+    Returns:
+        One row for each slot and norm (also those never tried there), with columns slot, depth
+        (0-based), norm, n_all and n_top (trials), frequency_all and frequency_top (0 to 1),
+        preference (frequency_top − frequency_all, −1 to 1), beyond_noise (True where a random
+        draw of the best trials would give a count this extreme on this side with p ≤ 0.025:
+        the hypergeometric distribution, two-sided 95 % as a whole). Empty without ranked trials.
+
+    Raises:
+        StudyError: `top` is not in (0, 1].
+    """
+    if not 0 < top <= 1:
+        raise StudyError(f"layer_preference: top must lie in (0, 1], got {top}.")
+    ranked = rank(study)
+    total = len(ranked)
+    best = min(total, max(LEAST_TOP, ceil(top * total)))
+    names = [f"norm.{slot}" for slot in study.slots]
+    norms = norm_order(ranked[names].to_numpy().ravel().tolist()) if total else []
+    rows = []
+    for depth, (slot, column) in enumerate(zip(study.slots, names, strict=True)):
+        for norm in norms:
+            used = (ranked[column] == norm).to_numpy()
+            n_all, n_top = int(used.sum()), int(used[:best].sum())
+            f_all, f_top = n_all / total, n_top / best
+            odd = _beyond_noise(n_top, n_all, best, total)
+            rows.append((slot, depth, norm, n_all, n_top, f_all, f_top, f_top - f_all, odd))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _beyond_noise(n_top: int, n_all: int, best: int, total: int) -> bool:
+    """Whether `n_top` is in a 2.5 % tail when `best` of `total` trials are drawn at random."""
+    ways = [comb(n_all, k) * comb(total - n_all, best - k) for k in range(best + 1)]
+    limit = 0.025 * comb(total, best)
+    return sum(ways[: n_top + 1]) <= limit or sum(ways[n_top:]) <= limit
+
+
+def draw(df: pd.DataFrame, ax: Axes) -> None:
+    """Draw what `compute` returned: slots downwards in order of depth, norms across."""
+    style()
+    slots, norms = list(df["slot"].unique()), list(df["norm"].unique())
+    points = 100 * df.pivot(index="slot", columns="norm", values="preference")
+    counts = df.pivot(index="slot", columns="norm", values="n_top").loc[slots, norms]
+    tried = df.pivot(index="slot", columns="norm", values="n_all").loc[slots, norms] > 0
+    reach = max(5.0, float(df["preference"].abs().max()) * 100)
+    ax.set_facecolor("#D8D8D8")
+    sns.heatmap(
+        points.loc[slots, norms], ax=ax, mask=~tried, cmap="RdBu_r", center=0,
+        vmin=-reach, vmax=reach, annot=counts, fmt="d", annot_kws={"fontsize": 8.5},
+        linewidths=0.8, linecolor="white",
+        cbar_kws={"label": "Share among best − share among all\n(percentage points)",
+                  "shrink": 0.75, "pad": 0.02, "fraction": 0.05, "aspect": 28},
+    )  # fmt: skip
+    for row in df[df["beyond_noise"]].itertuples():
+        x, y = norms.index(row.norm) + 0.86, slots.index(row.slot) + 0.22
+        ax.scatter(x, y, s=13, color="black", edgecolors="white", linewidths=0.6, zorder=5)
+    above = ax.get_xaxis_transform() + ScaledTranslation(0, 9 / 72, root(ax).dpi_scale_trans)
+    for x, norm in enumerate(norms):  # the norm's own colour on top of its column
+        ax.scatter(
+            x + 0.5, 1, s=42, marker="s", color=norm_colour(norm), transform=above,
+            edgecolors="#555555", linewidths=0.5, clip_on=False,
+        )  # fmt: skip
+    ax.set_xticks(
+        np.arange(len(norms)) + 0.5, norms, rotation=40, ha="right", rotation_mode="anchor"
+    )
+    ax.set_yticks(np.arange(len(slots)) + 0.5, [slot_label(s) for s in slots], rotation=0)
+    ax.tick_params(length=0)
+    ax.set(xlabel="Normalization", ylabel="Slot, in order of depth")
+    ax.set_title("What the best trials chose more (red) or less (blue) often", pad=20)
+    caption(ax, describe(df), indent=-70)
+
+
+def describe(df: pd.DataFrame) -> str:
+    """Return the caption of `draw`: how many trials, what the marks mean, what is noise."""
+    first = df[df["depth"] == df["depth"].min()]
+    total, best = int(first["n_all"].sum()), int(first["n_top"].sum())
+    cells, marked = int((df["n_all"] > 0).sum()), int(df["beyond_noise"].sum())
+    share = float(df.loc[df["n_all"] > 0, "frequency_all"].mean())
+    noise = 100 * 1.96 * sqrt(share * (1 - share) / best)
+    text = (
+        f"Best {best} of {total} searched trials (baselines left out); numbers count the best "
+        f"trials with this norm; grey: never tried there. With {best} best trials, differences "
+        f"within about ±{noise:.0f} points are noise (binomial 95\u00a0%). "
+        f"Dots: beyond what a random draw gives in 95\u00a0% of cases ({marked} of {cells} cells; "
+        f"up to {ceil(0.05 * cells)} would be by chance alone)."
+    )
+    if total < FEW:
+        text += f" Only {total} searched trials: too few to read a preference from."
+    return text
+
+
+def figure(study: StudyLike) -> Figure:
+    """Return the figure layer_preference; raises StudyError without a finished searched trial."""
+    df = compute(study)
+    if df.empty:
+        raise StudyError(
+            f"{study.name}: layer_preference needs at least one COMPLETE or PRUNED trial "
+            "that is not a baseline."
+        )
+    size = max(6.2, 3.0 + 0.42 * df["norm"].nunique()), max(5.6, 2.4 + 0.27 * df["slot"].nunique())
+    fig = Figure(figsize=size, layout="constrained")
+    draw(df, fig.subplots())
+    return fig
+
+
+def compute_weights(study: StudyLike) -> pd.DataFrame:
+    """Average what Switchable Norms have learnt in each slot, over COMPLETE trials with SN there.
+
+    PRUNED trials are left out: their weights had less time to move.
+
+    Returns:
+        One row for each slot with SN, statistic and branch, with columns slot, depth (0-based),
+        statistic ("mean", "variance"), branch ("IN", "LN", "BN"), weight (0 to 1; a branch that a
+        trial does not have, as BN at batch 1, counts as 0, so the three add up to 1), n_trials,
+        and moved: the mean over trials of the largest distance of a weight from equal shares of
+        the branches that the trial has (averaging weights first would hide opposite choices).
+    """
+    table = study.trials()
+    found: dict[tuple[str, str], list[dict[str, float]]] = {}
+    done = table[table["state"] == "COMPLETE"] if not table.empty else table
+    for trial in done.to_dict("records"):
+        slots = [s for s in study.slots if norm_kind(str(trial[f"norm.{s}"])) == "SN"]
+        learnt = study.learnt(int(trial["number"])) if slots else {}
+        for slot in slots:
+            for statistic in ("mean", "variance"):
+                weights = learnt.get(slot, {}).get(statistic)
+                if weights:
+                    found.setdefault((slot, statistic), []).append(dict(weights))
+    rows = []
+    for depth, slot in enumerate(study.slots):
+        for statistic in ("mean", "variance"):
+            several = found.get((slot, statistic), [])
+            if several:
+                rows += _weight_rows(slot, depth, statistic, several)
+    return pd.DataFrame(rows, columns=WEIGHT_COLUMNS)
+
+
+def _weight_rows(
+    slot: str, depth: int, statistic: str, several: list[dict[str, float]]
+) -> list[tuple[str, int, str, str, float, int, float]]:
+    """The rows of one slot and statistic: one a branch."""
+    n = len(several)
+    moved = sum(max(abs(w - 1 / len(one)) for w in one.values()) for one in several) / n
+    return [
+        (slot, depth, statistic, branch, sum(o.get(branch, 0.0) for o in several) / n, n, moved)
+        for branch in BRANCHES
+    ]
+
+
+def draw_weights(df: pd.DataFrame, axes: Sequence[Axes]) -> None:
+    """Draw what `compute_weights` returned on two axes: weights of the mean and of the variance."""
+    style()
+    order = df.sort_values("depth").drop_duplicates("slot")
+    slots = order["slot"].tolist()
+    labels = [
+        f"{slot_label(slot)}  ({n})" for slot, n in zip(slots, order["n_trials"], strict=True)
+    ]
+    for ax, statistic in zip(axes, ("mean", "variance"), strict=True):
+        part = df[df["statistic"] == statistic]
+        table = part.pivot(index="slot", columns="branch", values="weight").reindex(slots)
+        still = part.groupby("slot")["moved"].first().reindex(slots) < BARELY_MOVED
+        left = np.zeros(len(slots))
+        for branch in BRANCHES:
+            bars = ax.barh(
+                range(len(slots)), table[branch], left=left, height=0.82,
+                color=norm_colour(branch), edgecolor="white", linewidth=0.4,
+            )  # fmt: skip
+            for bar, flat in zip(bars, still, strict=True):
+                if flat:
+                    bar.set(hatch="////", edgecolor="#FFFFFFB0")
+            left = left + table[branch].to_numpy()
+        for third in (1 / 3, 2 / 3):
+            ax.axvline(third, color="black", linewidth=0.9, linestyle=(0, (4, 2)))
+        ax.set(xlim=(0, 1), ylim=(len(slots) - 0.4, -0.6), xlabel=f"Weight of the {statistic}")
+        ax.set_xticks([0, 1 / 3, 2 / 3, 1], ["0", "1/3", "2/3", "1"])
+        ax.set_yticks(range(len(slots)), labels)
+        ax.tick_params(axis="y", length=0)
+    axes[0].set_ylabel("Slot, in order of depth (trials averaged)")
+    axes[1].tick_params(axis="y", labelleft=False)
+
+
+def figure_weights(study: StudyLike) -> Figure:
+    """Return the figure sn_weights; raises StudyError if no COMPLETE trial has SN in a slot."""
+    df = compute_weights(study)
+    if df.empty:
+        raise StudyError(
+            f"{study.name}: sn_weights needs a COMPLETE trial with SN in at least one slot."
+        )
+    fig = Figure(figsize=(6.4, max(4.2, 1.7 + 0.25 * df["slot"].nunique())), layout="constrained")
+    draw_weights(df, cast(Sequence[Axes], fig.subplots(1, 2, sharey=True)))
+    handles: list[Patch | Line2D] = [
+        Patch(facecolor=norm_colour(branch), label=branch) for branch in BRANCHES
+    ]
+    handles.append(
+        Line2D([], [], color="black", linewidth=0.9, linestyle="--", label="equal shares")
+    )
+    flat = f"moved < {BARELY_MOVED} from equal shares"
+    handles.append(Patch(facecolor="#999999", hatch="////", edgecolor="white", label=flat))
+    fig.legend(handles=handles, loc="outside upper center", ncols=5, frameon=False,
+               handlelength=1.6, columnspacing=1.2)  # fmt: skip
+    return fig
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draw layer_preference, or sn_weights with --weights: ``STUDY [-o FILE] [--weights]``."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--weights", action="store_true")
+    options, rest = parser.parse_known_args(argv)
+    return command("sn_weights" if options.weights else "layer_preference", rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

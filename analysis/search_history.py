@@ -1,0 +1,186 @@
+"""How good was the best trial after how much training, and what did pruning save?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+
+from analysis import StudyLike, command
+from analysis.palette import caption, norm_colour, root, style, text_colour
+from normsearch.errors import StudyError
+
+COLUMNS = [
+    "number", "state", "baseline", "samples", "total_samples", "dice", "best",
+    "saved_samples", "full_samples",
+]  # fmt: skip
+
+
+def compute(study: StudyLike) -> pd.DataFrame:
+    """List the trials in order of number (the order in which they began), with what each cost.
+
+    Workers run trials side by side, so the order of finishing may differ a little.
+
+    Returns:
+        One row for each trial that has begun, with columns number, state, baseline (norm spec or
+        None), samples (the trial's own), total_samples (the study's up to and with this trial,
+        whatever became of it), dice (0 to 1; final for COMPLETE, last reported otherwise), best
+        (highest final Dice of the COMPLETE trials so far, NaN before the first), saved_samples
+        (full budget − samples for PRUNED, else 0) and full_samples (a trial's full budget).
+    """
+    table = study.trials()
+    if table.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    table = table[table["state"] != "WAITING"].sort_values("number").reset_index(drop=True)
+    full = int(study.config["training"]["samples"])
+    samples = table["samples"].astype(float).fillna(0).astype(int)
+    complete, pruned = table["state"] == "COMPLETE", table["state"] == "PRUNED"
+    final = table["dice"].astype(float).where(complete)
+    return pd.DataFrame({
+        "number": table["number"].astype(int),
+        "state": table["state"],
+        "baseline": table["baseline"].astype(object).where(table["baseline"].notna(), None),
+        "samples": samples,
+        "total_samples": samples.cumsum(),
+        "dice": final.where(complete, table["last_dice"].astype(float)),
+        "best": final.cummax().ffill(),
+        "saved_samples": (full - samples).clip(lower=0).where(pruned, 0),
+        "full_samples": full,
+    })  # fmt: skip
+
+
+def draw(df: pd.DataFrame, ax: Axes) -> None:
+    """Draw what `compute` returned: validation Dice of each trial over the samples spent so far."""
+    style()
+    spent = df["total_samples"] / 1000
+    plain = df["baseline"].isna()
+    complete, pruned = df["state"] == "COMPLETE", df["state"] == "PRUNED"
+    chosen = pruned & plain
+    ax.scatter(spent[chosen], df["dice"][chosen], marker="v", s=22, facecolors="none",
+               edgecolors="#8A8A8A", linewidths=0.9, label="pruned (last Dice)")  # fmt: skip
+    chosen = complete & plain
+    ax.scatter(spent[chosen], df["dice"][chosen], s=26, color="#333333", edgecolors="white",
+               linewidths=0.5, zorder=3, label="complete")  # fmt: skip
+    best = df["best"].notna()
+    ax.step(spent[best], df["best"][best], where="post", color="#CC3311", linewidth=1.5,
+            zorder=2, label="best so far")  # fmt: skip
+    baselines = df[~plain & (complete | pruned) & df["dice"].notna()]
+    _draw_baselines(baselines, ax)
+    ax.set(xlabel="Samples spent by the whole study (thousands)",
+           ylabel="Validation Dice (mean per case, 0 to 1)")  # fmt: skip
+    ax.grid(axis="y", color="#E5E5E5", linewidth=0.7)
+    ax.set_axisbelow(True)
+    ax.margins(x=0.03, y=0.12)
+    ax.set_xlim(left=0)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False,
+              handletextpad=0.4, columnspacing=1.4)  # fmt: skip
+    caption(ax, describe(df), indent=-34)
+    if not baselines.empty:
+        _name_baselines(baselines, ax)
+
+
+def _draw_baselines(df: pd.DataFrame, ax: Axes) -> None:
+    """Draw single-norm trials as diamonds in their norm's colour, hollow if they were pruned."""
+    for spent, dice, norm, state in zip(
+        df["total_samples"] / 1000, df["dice"], df["baseline"], df["state"], strict=True
+    ):
+        colour = norm_colour(norm)
+        face, edge = (colour, "black") if state == "COMPLETE" else ("white", colour)
+        ax.scatter(spent, dice, marker="D", s=40, facecolor=face, edgecolor=edge,
+                   linewidths=0.8 if state == "COMPLETE" else 1.8, zorder=4)  # fmt: skip
+    if not df.empty:
+        ax.scatter([], [], marker="D", s=40, facecolor="white", edgecolor="black",
+                   linewidths=0.8, label="single-norm baseline")  # fmt: skip
+
+
+def _name_baselines(df: pd.DataFrame, ax: Axes) -> None:
+    """Draw each baseline's level to the right edge and write its name and Dice there."""
+    df = df.sort_values("dice")
+    right = ax.get_xlim()[1]
+    root(ax).draw_without_rendering()  # fixes the layout, so that points on paper are known
+    unit = 72 / root(ax).dpi
+    at = ax.transData.transform([(right, dice) for dice in df["dice"]])[:, 1] * unit
+    for (spent, dice, norm, state), own, moved in zip(
+        df.assign(x=df["total_samples"] / 1000)[["x", "dice", "baseline", "state"]].itertuples(
+            index=False
+        ),
+        at, spread(list(at), 11.5), strict=True,
+    ):  # fmt: skip
+        colour = _dark(norm)
+        ax.plot([spent, right], [dice, dice], color=colour, linewidth=0.8,
+                linestyle=(0, (1, 2)), alpha=0.8, zorder=1)  # fmt: skip
+        text = f"{norm} {dice:.3f}" + ("" if state == "COMPLETE" else " (pruned)")
+        ax.annotate(
+            text, (right, dice), (13, moved - own), textcoords="offset points", va="center",
+            fontsize=8.5, color=colour, fontweight="bold", annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "shrinkA": 1, "shrinkB": 0,
+                        "relpos": (0, 0.5)},
+        )  # fmt: skip
+    ax.set_xlim(right=right)
+
+
+def spread(wanted: list[float], gap: float) -> list[float]:
+    """Move ascending positions as little as can be (least squares) so that they lie `gap` apart.
+
+    >>> spread([0.0, 1.0, 50.0], 10.0)
+    [-4.5, 5.5, 50.0]
+    """
+    blocks: list[list[float]] = []  # pool adjacent violators on the positions less their gaps
+    for position, value in enumerate(wanted):
+        blocks.append([value - gap * position])
+        while len(blocks) > 1 and _mean(blocks[-2]) > _mean(blocks[-1]):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    flat = [_mean(block) for block in blocks for _ in block]
+    return [value + gap * position for position, value in enumerate(flat)]
+
+
+def _mean(values: list[float]) -> float:
+    """The arithmetic mean."""
+    return sum(values) / len(values)
+
+
+def _dark(norm: str) -> str:
+    """Return the norm's colour, darkened until it reads on white."""
+    colour = norm_colour(norm)
+    while text_colour(colour) == "#000000":
+        red, green, blue = to_rgb(colour)
+        colour = str(to_hex((0.92 * red, 0.92 * green, 0.92 * blue)))
+    return colour
+
+
+def describe(df: pd.DataFrame) -> str:
+    """Return the caption of `draw`: how many trials, and what pruning saved."""
+    counts = df["state"].value_counts()
+    words = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
+    states = ", ".join(f"{counts[s]} {word}" for s, word in words.items() if s in counts)
+    settled = df[df["state"].isin(["COMPLETE", "PRUNED"])]
+    saved, whole = int(settled["saved_samples"].sum()), int(settled["full_samples"].sum())
+    share = 100 * saved / whole if whole else 0
+    return (
+        f"{len(df)} trials: {states}. Pruning left {saved:,} samples unspent, "
+        f"{share:.0f}\u00a0% of the {whole:,} that the {len(settled)} "
+        f"complete and pruned trials would have cost in full."
+    )
+
+
+def figure(study: StudyLike) -> Figure:
+    """Return the figure search_history; raises StudyError without a COMPLETE or PRUNED trial."""
+    df = compute(study)
+    if not df["state"].isin(["COMPLETE", "PRUNED"]).any():
+        raise StudyError(f"{study.name}: search_history needs at least one finished trial.")
+    fig = Figure(figsize=(7.0, 4.4), layout="constrained")
+    draw(df, fig.subplots())
+    return fig
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draw search_history from the command line: ``STUDY [-o FILE]``."""
+    return command("search_history", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

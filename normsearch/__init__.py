@@ -1,0 +1,20 @@
+"""normsearch: find by search which norm each layer of a segmentation network should use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["StudyRecord", "__version__", "load_study"]
+
+if TYPE_CHECKING:
+    from normsearch.search.records import StudyRecord, load_study
+
+
+def __getattr__(name: str) -> Any:
+    # On demand, so that norms and networks can be used where Optuna is not installed.
+    if name in ("load_study", "StudyRecord"):
+        from normsearch.search import records
+
+        return getattr(records, name)
+    raise AttributeError(f"module 'normsearch' has no attribute {name!r}")

@@ -1,0 +1,75 @@
+"""`normsearch best`: the best trial of a run and its norm map."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from normsearch.cli.options import RUNS, Json, Name, RunsDir, Storage
+from normsearch.errors import StudyError
+
+if TYPE_CHECKING:
+    from normsearch.search.records import StudyRecord
+
+
+def best(
+    name: Name, runs_dir: RunsDir = RUNS, storage: Storage = None, as_json: Json = False
+) -> None:
+    """Show the best completed trial: Dice, learning rate, batch size and the norm of each slot."""
+    from normsearch.search.records import StudyRecord
+    from normsearch.search.run_folder import find_run
+
+    folder = find_run(name, runs_dir)
+    found = best_of(StudyRecord(folder, storage))
+    if found is None:
+        raise StudyError(
+            f"{name}: must have a COMPLETE trial, and has none yet; "
+            f"see `normsearch status {name}`, go on with `normsearch resume {name}`."
+        )
+    if as_json:
+        print(json.dumps(found))
+    else:
+        _show(found)
+
+
+def best_of(record: StudyRecord) -> dict[str, Any] | None:
+    """Return the best COMPLETE trial and the best single-norm baseline as plain values."""
+    number = record.best
+    if number is None:
+        return None
+    rows: list[dict[Any, Any]] = record.trials().to_dict(orient="records")
+    row = rows[number]
+    single = [r for r in rows if isinstance(r["baseline"], str) and r["state"] == "COMPLETE"]
+    best_single = None
+    if single:
+        top = max(single, key=lambda r: float(r["dice"]))
+        best_single = {"norm": top["baseline"], "dice": float(top["dice"])}
+    return {
+        "study": record.name,
+        "number": number,
+        "dice": float(row["dice"]),
+        "learning_rate": float(row["learning_rate"]),
+        "batch_size": int(row["batch_size"]),
+        "baseline": row["baseline"] if isinstance(row["baseline"], str) else None,
+        "norm_map": record.norm_map(number),
+        "best_single_norm": best_single,
+        "trial_file": str(record.folder / "trials" / f"{number:04d}" / "trial.json"),
+    }
+
+
+def _show(found: dict[str, Any]) -> None:
+    console = Console()
+    console.print(
+        f"Trial {found['number']} of {found['study']}: validation Dice {found['dice']:.3f}, "
+        f"learning rate {found['learning_rate']:.3g}, batch size {found['batch_size']}"
+    )
+    table = Table("slot", "norm", box=None, header_style="bold", pad_edge=False)
+    for slot, spec in found["norm_map"].items():
+        table.add_row(slot, spec)
+    console.print(table)
+    if single := found["best_single_norm"]:
+        console.print(f"Best single norm: {single['norm']}, Dice {single['dice']:.3f}")
+    console.print(f"Train it again: normsearch train {found['trial_file']}", soft_wrap=True)

@@ -1,0 +1,159 @@
+"""What `run` and `resume` share: checks at the door, the search, the last words."""
+
+from __future__ import annotations
+
+import json
+import platform
+import signal
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import typer
+
+from normsearch.cli.progress import Progress
+from normsearch.config import StudyConfig, TrialConfig
+from normsearch.data import Case, Split
+from normsearch.networks import list_norms
+from normsearch.search.space import Space
+from normsearch.trial import (
+    build_trial_network,
+    check_fingerprint,
+    load_task,
+    split_task,
+    train_trial,
+)
+
+
+@dataclass(frozen=True)
+class Door:
+    """A study that passed every check: nothing of a run is made before there is one."""
+
+    config: StudyConfig
+    split: Split
+    space: Space
+    data: Path | None
+
+
+@dataclass(frozen=True)
+class How:
+    """How a search is executed on this machine."""
+
+    address: str | None
+    workers: int | None
+    local: bool
+    as_json: bool
+    storage: str | None
+
+
+def check(config: StudyConfig, space_origin: str, data: Path | None, where: str) -> Door:
+    """Read the data, build the network, lay the space over its slots.
+
+    Raises:
+        NormsearchError: the first thing that does not hold.
+    """
+    data = data.expanduser().resolve() if data else None
+    cases = load_task(config.task, data)
+    fingerprint = check_fingerprint(cases, config.fingerprint, where)
+    split = split_task(config.task, cases)
+    space = Space(config.space, list_norms(_network(config, cases)), space_origin)
+    config = config.model_copy(
+        update={"fingerprint": fingerprint, "versions": config.versions or _versions()}
+    )
+    return Door(config, split, space, data)
+
+
+def search(folder: Path, door: Door, how: How) -> None:
+    """Search until as many trials as asked for are finished, show progress, print the outcome.
+
+    Raises:
+        typer.Exit: with code 130 after Ctrl-C, everything settled.
+    """
+    from normsearch.search.study import Coordinator
+
+    config, workers = door.config, how.workers or door.config.search.workers
+    # The test cases stay here: what no worker has, no search can see.
+    data = Split(train=door.split.train, validation=door.split.validation, test=())
+    with Progress(config) as progress:
+        coordinator = Coordinator(
+            folder,
+            config,
+            door.space,
+            _template(config),
+            storage_url=how.storage,
+            listener=progress,
+        )
+        progress.begin(coordinator.states())
+        try:
+            if how.local:
+                from normsearch.search.local import run_local
+
+                run_local(coordinator, data, train_trial)
+            else:
+                from normsearch.search.executor import run_ray
+
+                run_ray(
+                    coordinator,
+                    data,
+                    train_trial,
+                    resources=config.search.resources,
+                    workers=workers,
+                    address=how.address,
+                )
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # settled: a second one stops nothing
+            progress.close()
+            print(
+                f"Interrupted; nothing is lost. Go on with: normsearch resume {folder.name}",
+                file=sys.stderr,
+            )
+            raise typer.Exit(130) from None
+    _outcome(folder, how)
+
+
+def _outcome(folder: Path, how: How) -> None:
+    from normsearch.cli.best import best_of
+    from normsearch.search.records import StudyRecord
+
+    record = StudyRecord(folder, how.storage)
+    found = best_of(record)
+    if how.as_json:
+        print(json.dumps(found))
+    elif found is None:
+        print(f"No trial of {folder.name} was completed; see normsearch status {folder.name}")
+    else:
+        print(
+            f"Best validation Dice {found['dice']:.3f} (trial {found['number']}, learning rate "
+            f"{found['learning_rate']:.3g}, batch size {found['batch_size']}).\n"
+            f"See: normsearch best {folder.name}; normsearch report {folder.name}"
+        )
+
+
+def _network(config: StudyConfig, cases: list[Case]):  # type: ignore[no-untyped-def]
+    network = build_trial_network(config.network, cases[0].image.shape[1])
+    for size in sorted({case.image.shape[2:] for case in cases}):
+        network.check_size(size)  # type: ignore[operator]
+    return network
+
+
+def _template(config: StudyConfig) -> TrialConfig:
+    return TrialConfig(
+        study=config.name,
+        number=0,
+        task=config.task,
+        network=config.network,
+        training=config.training,
+        norm_map={},
+        learning_rate=1.0,
+        batch_size=1,
+        device="cuda" if config.search.resources.gpu else "cpu",
+        threads=config.search.resources.cpu,
+        fingerprint=config.fingerprint,
+        versions=config.versions,
+    )
+
+
+def _versions() -> dict[str, str]:
+    names = ("normsearch", "torch", "optuna", "ray", "numpy", "pynrrd")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -1,0 +1,60 @@
+"""`normsearch list`: what there is to choose from."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from normsearch.cli.options import Json
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    NORMS = "norms"
+    SPACES = "spaces"
+    STUDIES = "studies"
+    NETWORKS = "networks"
+
+
+def listing(
+    kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """List norms, spaces, studies or networks, each with one line on what it is."""
+    from normsearch.files import shipped
+
+    if kind is Kind.NORMS:
+        found = _norms()
+    elif kind is Kind.NETWORKS:
+        found = _networks()
+    else:
+        folder = shipped("studies" if kind is Kind.STUDIES else "search_spaces")
+        found = {path.stem: _first_comment(path) for path in sorted(folder.glob("*.yaml"))}
+    if as_json:
+        print(json.dumps(found))
+    else:
+        width = max(map(len, found))
+        for name, text in found.items():
+            print(f"{name:<{width}}  {text}")
+
+
+def _norms() -> dict[str, str]:
+    from normsearch.norms import NORMS
+
+    return {kind: norm.summary for kind, norm in NORMS.items()}
+
+
+def _networks() -> dict[str, str]:
+    from normsearch.networks import NETWORKS
+
+    return {name: (build.__doc__ or "").strip().splitlines()[0] for name, build in NETWORKS.items()}
+
+
+def _first_comment(path: Path) -> str:
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""

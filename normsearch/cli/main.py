@@ -1,0 +1,49 @@
+"""The command line: one verb a file, one sentence for a user's mistake."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+import normsearch
+from normsearch.cli import best, listing, plot, report, resume, run, status, train
+from normsearch.errors import NormsearchError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Find by search which normalization each layer of a segmentation network should use.",
+)
+for verb in (run.run, resume.resume, status.status, best.best, train.train, plot.plot):
+    app.command()(verb)
+app.command()(report.report)
+app.command("list")(listing.listing)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"normsearch {normsearch.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; exit 1 for a user's mistake or failed data, 2 for wrong usage."""
+    try:
+        app()
+    except NormsearchError as error:
+        print(f"normsearch: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

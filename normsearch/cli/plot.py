@@ -1,0 +1,36 @@
+"""`normsearch plot`: one figure of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from normsearch.cli.options import RUNS, Name, RunsDir, Storage
+
+
+def plot(
+    kind: Annotated[str, typer.Argument(help="Which figure; `all` for every one.")],
+    name: Name,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="PNG, SVG or PDF (default: RUN/report/).")
+    ] = None,
+    runs_dir: RunsDir = RUNS,
+    storage: Storage = None,
+) -> None:
+    """Draw a figure of a run and print where it is."""
+    from normsearch.cli.figures import analysis_module
+    from normsearch.search.records import StudyRecord
+    from normsearch.search.run_folder import find_run
+
+    analysis = analysis_module()
+    record = StudyRecord(find_run(name, runs_dir), storage)
+    kinds = analysis.available(record) if kind == "all" else [kind]
+    for each in kinds:
+        default = record.folder / "report" / f"{each}.png"
+        path = default if output is None or kind == "all" else output
+        figure = analysis.render(each, record)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        analysis.save(figure, path)
+        print(path)

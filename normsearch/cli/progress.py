@@ -1,0 +1,112 @@
+"""How a search goes: a bar where there is a terminal, plain lines where there is none."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections import Counter
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from normsearch.config import StudyConfig
+from normsearch.search.study import Event
+
+_FINISHED = ("COMPLETE", "PRUNED", "FAIL")
+
+
+class Progress:
+    """Shows trials done, pruned, running, best Dice and time left, from a coordinator's events.
+
+    Everything goes to standard error, so that standard output holds results alone.
+    """
+
+    def __init__(self, config: StudyConfig) -> None:
+        self._config = config
+        self._asked = config.search.trials
+        self._states: Counter[str] = Counter()
+        self._running: set[int] = set()
+        self._best: tuple[float, int] | None = None
+        self._began, self._finished_here = time.monotonic(), 0
+        self._console = Console(stderr=True)
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[summary]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task(config.name, total=self._asked, summary="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._bar.stop()
+
+    def begin(self, states: list[tuple[int, str, float]]) -> None:
+        """Take in the trials there are already: (number, state, final Dice or NaN)."""
+        for number, state, dice in states:
+            self._count(number, state, dice)
+        self._say(f"{self._config.name}: {self._done} of {self._asked} trials done, starting")
+
+    def __call__(self, event: Event) -> None:
+        """Take in an event and show it."""
+        if event.kind == "started":
+            self._running.add(event.number)
+        elif event.kind == "finished":
+            self._running.discard(event.number)
+            self._finished_here += 1
+            state, dice = event.record["state"], event.record.get("dice", math.nan)
+            self._count(event.number, state, dice)
+            reason = event.record.get("reason")
+            outcome = f"Dice {dice:.3f}" if reason is None else reason
+            self._say(f"trial {event.number} {state}, {outcome} | {self.summary()}")
+        self._bar.update(self._task, completed=self._done, summary=self.summary())
+
+    def summary(self) -> str:
+        """Return done, pruned, failed, running, best Dice so far and time left in one line."""
+        parts = [f"{self._done}/{self._asked} done", f"{self._states['PRUNED']} pruned"]
+        if self._states["FAIL"]:
+            parts.append(f"{self._states['FAIL']} failed")
+        parts.append(f"{len(self._running)} running")
+        if self._best:
+            parts.append(f"best Dice {self._best[0]:.3f} (trial {self._best[1]})")
+        if (left := self._seconds_left()) is not None:
+            parts.append(f"about {left // 60:.0f}:{left % 60:02.0f} left")
+        return ", ".join(parts)
+
+    @property
+    def _done(self) -> int:
+        return sum(self._states[state] for state in _FINISHED)
+
+    def _count(self, number: int, state: str, dice: float) -> None:
+        self._states[state] += 1
+        if state == "COMPLETE" and (self._best is None or dice > self._best[0]):
+            self._best = (dice, number)
+
+    def _seconds_left(self) -> float | None:
+        # By the mean time a finished trial took here: pruned and full ones in their proportion.
+        if not self._finished_here:
+            return None
+        elapsed = time.monotonic() - self._began
+        return elapsed / self._finished_here * max(self._asked - self._done, 0)
+
+    def _say(self, line: str) -> None:
+        if not self._console.is_terminal:
+            print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,27 @@
+"""`normsearch report`: a run in one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from normsearch.cli.options import RUNS, Name, RunsDir, Storage
+
+
+def report(
+    name: Name,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="HTML file (default: RUN/report/).")
+    ] = None,
+    runs_dir: RunsDir = RUNS,
+    storage: Storage = None,
+) -> None:
+    """Gather figures, tables and the record of a run in one self-contained HTML file."""
+    from normsearch.cli.figures import analysis_module
+    from normsearch.search.records import StudyRecord
+    from normsearch.search.run_folder import find_run
+
+    record = StudyRecord(find_run(name, runs_dir), storage)
+    print(analysis_module("report").write_report(record, output))

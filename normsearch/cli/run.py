@@ -1,0 +1,50 @@
+"""`normsearch run`: begin a study."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from normsearch.cli.options import (
+    RUNS,
+    Address,
+    Data,
+    Json,
+    Local,
+    RunsDir,
+    Storage,
+    Workers,
+)
+
+
+def run(
+    study: Annotated[str, typer.Argument(help="A study's YAML file, or a shipped one's name.")],
+    name: Annotated[str | None, typer.Option(help="The run's name (default: the study's).")] = None,
+    data: Data = None,
+    runs_dir: RunsDir = RUNS,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, such as search.trials=20.")
+    ] = None,
+    workers: Workers = None,
+    local: Local = False,
+    address: Address = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Search: train trials until as many as the study asks for are finished."""
+    from normsearch.cli.launch import How, check, search
+    from normsearch.config_file import read_study
+    from normsearch.search.run_folder import create_run, refuse_existing
+
+    overrides = [*(overrides or []), *([f"name={name}"] if name else [])]
+    config, space_origin = read_study(study, overrides)
+    folder = runs_dir / config.name
+    refuse_existing(folder)
+    door = check(config, space_origin, data, study)
+    create_run(
+        folder,
+        door.config,
+        {"data": str(door.data) if door.data else None, "storage": storage},
+    )
+    search(folder, door, How(address, workers, local, as_json, storage))

@@ -1,0 +1,49 @@
+"""`normsearch train`: one trial again, from its trial.json alone; neither Ray nor Optuna."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from normsearch.cli.options import Data, Json
+
+
+def train(
+    trial: Annotated[Path, typer.Argument(help="A trial.json of a run.", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder (default: STUDY-trial-NUMBER).")
+    ] = None,
+    data: Data = None,
+    device: Annotated[
+        Literal["cpu", "cuda"] | None, typer.Option(help="Where to train (default: as the trial).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train one trial again; interrupted, it goes on from its checkpoint."""
+    from normsearch.config_file import read_trial
+    from normsearch.trial import check_fingerprint, load_task, split_task, train_trial
+
+    config = read_trial(trial)
+    if device:
+        config = config.model_copy(update={"device": device})
+    folder = output or Path(f"{config.study}-trial-{config.number:04d}")
+    cases = load_task(config.task, data)
+    check_fingerprint(cases, config.fingerprint, str(trial))
+    config.write(folder / "trial.json")
+    record = {}
+    for record in train_trial(config, split_task(config.task, cases), folder):
+        print(
+            f"evaluation {record['evaluation']} of {config.training.evaluations}: "
+            f"Dice {record['dice']:.3f}, loss {record['loss']:.3f}, {record['samples']} samples, "
+            f"{record['seconds']:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+    if as_json:
+        print(json.dumps(record))
+    else:
+        print(f"Validation Dice {record['dice']:.3f}; weights in {folder / 'checkpoint.pt'}")

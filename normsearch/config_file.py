@@ -1,0 +1,140 @@
+"""Reading the YAML and JSON files a user writes; every fault becomes one sentence that helps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from normsearch.config import ItemError, Model, SpaceConfig, StudyConfig, TrialConfig
+from normsearch.errors import ConfigError, did_you_mean
+from normsearch.files import find_yaml
+
+AnyModel = TypeVar("AnyModel", bound=Model)
+
+
+def read_study(text: str, overrides: Iterable[str] = ()) -> tuple[StudyConfig, str]:
+    """Return the study of a YAML file (a path, or the name of a shipped one).
+
+    With it comes what stands before a key of its space in messages: ``studies/lv.yaml: space.`` or
+    ``search_spaces/per_layer.yaml: ``.
+
+    `overrides` are ``key.key=value`` texts, the value in YAML. A `space` given as text is the path
+    (also relative to the study) or the name of a space file.
+
+    Raises:
+        ConfigError: no such file, not YAML, or something in it that must not be.
+    """
+    path = find_yaml(text, "studies")
+    raw = _read_yaml(path)
+    for override in overrides:
+        _override(raw, override)
+    space_origin = f"{path}: space."
+    if isinstance(space := raw.get("space"), str):
+        space_path = find_yaml(space, "search_spaces", near=path)
+        raw["space"] = _read_yaml(space_path)
+        space_origin = f"{space_path}: "
+        validate(SpaceConfig, raw["space"], str(space_path))
+    return validate(StudyConfig, raw, str(path)), space_origin
+
+
+def read_recorded_study(folder: Path) -> StudyConfig:
+    """Return the resolved study that a run keeps in its folder."""
+    path = folder / "study.yaml"
+    return validate(StudyConfig, _read_yaml(path), str(path))
+
+
+def read_trial(path: Path) -> TrialConfig:
+    """Return the trial of a trial.json.
+
+    Raises:
+        ConfigError: no such file, not JSON, or not a whole trial.
+    """
+    return validate(TrialConfig, _read_yaml(path), str(path))
+
+
+def validate(model: type[AnyModel], raw: Mapping[str, Any], origin: str) -> AnyModel:
+    """Return `raw` as `model`.
+
+    Raises:
+        ConfigError: the first fault as ``ORIGIN: KEY: what must hold, what came, likely cure``.
+    """
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        first, *others = error.errors()
+        more = f" ({len(others)} more to mend.)" if others else ""
+        raise ConfigError(f"{origin}: {_sentence(model, dict(first))}{more}") from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: must be an existing file, and there is none.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: must be a readable text file: {error}.") from error
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path}: must be valid YAML or JSON: {reason}.") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: must be a mapping of keys, got {type(raw).__name__}.")
+    return raw
+
+
+def _override(raw: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {text}: must be key=value, such as search.trials=20.")
+    *parents, last = key.split(".")
+    for parent in parents:
+        raw = raw.setdefault(parent, {})
+        if not isinstance(raw, dict):
+            raise ConfigError(f"--set {text}: {parent} must be a mapping to hold {last}.")
+    try:
+        raw[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {text}: the value must be valid YAML, got {value!r}.") from None
+
+
+def _sentence(model: type[BaseModel], error: dict[str, Any]) -> str:
+    location = [part for part in error["loc"] if isinstance(part, int) or part.isidentifier()]
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, ItemError):
+        location.append(cause.index)
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return f"{where.lstrip('.')}: {_fault(model, error, cause)}" if where else str(cause)
+
+
+def _fault(model: type[BaseModel], error: dict[str, Any], cause: object) -> str:
+    kind, given = error["type"], error["input"]
+    if kind == "extra_forbidden":
+        known = list(_model_at(model, error["loc"][:-1]).model_fields)
+        hint = did_you_mean(str(error["loc"][-1]), known)
+        return f"unknown key, must be one of {', '.join(known)}.{hint}"
+    if kind == "missing":
+        return "must be given, and is not."
+    if kind == "literal_error":
+        known = [
+            part.strip("'") for part in error["ctx"]["expected"].replace(" or ", ", ").split(", ")
+        ]
+        return f"must be one of {', '.join(known)}, got {given!r}.{did_you_mean(str(given), known)}"
+    if cause is not None:
+        return f"{str(cause).rstrip('.')}." if "Did you mean" not in str(cause) else str(cause)
+    message = (
+        error["msg"].replace("Input should be", "must be").replace("Field required", "missing")
+    )
+    return f"{message}, got {given!r}."
+
+
+def _model_at(model: type[BaseModel], location: Iterable[object]) -> type[BaseModel]:
+    for part in location:
+        if isinstance(part, str) and part in model.model_fields:
+            annotation = model.model_fields[part].annotation
+            for candidate in (annotation, *get_args(annotation)):
+                if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                    model = candidate
+    return model

@@ -1,0 +1,99 @@
+"""Cases to training, validation and test parts, split by subject and never by slice."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from normsearch.data.cases import Case
+from normsearch.errors import DataError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Split:
+    """Three parts with no subject in common; `test` may be empty."""
+
+    train: tuple[Case, ...]
+    validation: tuple[Case, ...]
+    test: tuple[Case, ...]
+
+
+def split_cases(
+    cases: Sequence[Case],
+    *,
+    test_folds: Sequence[str],
+    validation_folds: Sequence[str] | None,
+    validation_fraction: float = 0.25,
+    seed: int = 0,
+) -> Split:
+    """Split cases by subject; each part keeps the cases' order.
+
+    Args:
+        cases: all cases.
+        test_folds: folds that only the final confirmation may see.
+        validation_folds: folds to validate on, or None to draw subjects from those left.
+        validation_fraction: the share of the subjects left to draw, above 0 and below 1; at least
+            one subject is drawn. Without effect where folds are given.
+        seed: of the draw, 0 or more.
+
+    Raises:
+        DataError: a fold is unknown or in both lists, a subject would fall into two parts, or
+            training or validation would be empty.
+    """
+    _check_folds(cases, test_folds, validation_folds or ())
+    part_of_fold = dict.fromkeys(test_folds, "test") | dict.fromkeys(
+        validation_folds or (), "validation"
+    )
+    parts: dict[str, set[str]] = defaultdict(set)
+    for case in cases:
+        parts[case.subject].add(part_of_fold.get(case.fold, "train"))
+    torn = sorted(subject for subject, found in parts.items() if len(found) > 1)
+    if torn:
+        raise DataError(
+            f"all cases of a subject must be in one part, but folds put {', '.join(torn)} into "
+            "more than one; give each subject one fold in folds.csv"
+        )
+    part = {subject: found.pop() for subject, found in parts.items()}
+    if validation_folds is None:
+        rest = sorted(subject for subject in part if part[subject] == "train")
+        part |= dict.fromkeys(_drawn(rest, validation_fraction, seed), "validation")
+    train, validation, test = (
+        tuple(case for case in cases if part[case.subject] == name)
+        for name in ("train", "validation", "test")
+    )
+    if not train or not validation:
+        raise DataError(
+            "training and validation must each have a subject at least, got "
+            f"{len(train)} cases to train and {len(validation)} to validate on; "
+            "take fewer folds for test and validation or add subjects"
+        )
+    return Split(train, validation, test)
+
+
+def _drawn(subjects: list[str], fraction: float, seed: int) -> list[str]:
+    if not 0 < fraction < 1:
+        raise DataError(f"validation_fraction must lie between 0 and 1, got {fraction}")
+    order = np.random.default_rng(seed).permutation(len(subjects))
+    count = max(1, math.floor(fraction * len(subjects) + 0.5))
+    return [subjects[i] for i in order[:count]]
+
+
+def _check_folds(cases: Sequence[Case], test: Sequence[str], validation: Sequence[str]) -> None:
+    known = sorted({case.fold for case in cases if case.fold})
+    for name, folds in (("test_folds", test), ("validation_folds", validation)):
+        unknown = [fold for fold in folds if fold not in known]
+        if unknown:
+            raise DataError(
+                f"{name}: must be folds of the data set ({', '.join(known) or 'it has none'}), "
+                f"got '{unknown[0]}'.{did_you_mean(unknown[0], known)}"
+            )
+    both = sorted(set(test) & set(validation))
+    if both:
+        raise DataError(
+            f"test_folds and validation_folds must not overlap, got {', '.join(both)} in both; "
+            "remove it from one"
+        )

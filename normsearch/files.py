@@ -1,0 +1,70 @@
+"""Files written whole or not at all, and the folders that ship with the package."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from normsearch.errors import ConfigError, did_you_mean
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill a temporary sibling of `path`, flush it to disk, then rename it.
+
+    A crash at any moment leaves the old file or the new one, never a part.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 `text` to `path`, whole or not at all."""
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def shipped(folder: str) -> Path:
+    """Return ``studies`` or ``search_spaces``: in the wheel inside the package, else beside it."""
+    inside = _PACKAGE / "share" / folder
+    return inside if inside.is_dir() else _PACKAGE.parent / folder
+
+
+def find_yaml(text: str, folder: str, *, near: Path | None = None) -> Path:
+    """Return the YAML file a user means by a path or by the name of a shipped one.
+
+    A path is tried as given, then beside `near`, then in the shipped `folder` by its stem.
+
+    Raises:
+        ConfigError: no such file; the message names the shipped ones.
+    """
+    given = Path(text).expanduser()
+    beside = [near.parent / given] if near else []
+    for path in [given, *beside]:
+        if path.is_file():
+            return path
+    names = {path.stem: path for path in sorted(shipped(folder).glob("*.yaml"))}
+    if given.stem in names and str(given.parent) in (".", folder):
+        return names[given.stem]
+    raise ConfigError(
+        f"{text}: must be a YAML file or one of {', '.join(names)}, and no such file exists."
+        + did_you_mean(given.stem, names)
+    )
+
+
+def cache_folder() -> Path:
+    """Return where generated data is kept: NORMSEARCH_CACHE, else the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "normsearch"
+    return Path(os.environ.get("NORMSEARCH_CACHE") or default)

@@ -1,0 +1,224 @@
+"""Norm slots: the places of normalization in any network, listed, replaced, proven to be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+from normsearch.errors import NetworkError, NormError, did_you_mean
+from normsearch.norms import MomentNorm, NoNorm, NormSpec, build_norm
+
+_CONVOLUTIONS: dict[type[nn.Module], int] = {
+    nn.Conv1d: 1,
+    nn.Conv2d: 2,
+    nn.Conv3d: 3,
+    nn.ConvTranspose1d: 1,
+    nn.ConvTranspose2d: 2,
+    nn.ConvTranspose3d: 3,
+}
+_INPUT_AXES = {"1d": 1, "2d": 2, "3d": 3}  # the end of a torch norm's class name
+
+
+@dataclass(frozen=True)
+class NormSlot:
+    """One place of normalization.
+
+    Args:
+        name: the module's path, such as ``enc1.conv1.norm``: what the globs of a norm map match.
+        channels: C of what it normalizes.
+        dims: its number of spatial axes.
+        spec: the canonical spec of the norm that sits there now.
+        block: the block it belongs to, such as ``enc1``.
+        stage: the coarser part of the network, such as ``level1`` (a resolution).
+    """
+
+    name: str
+    channels: int
+    dims: int
+    spec: str
+    block: str
+    stage: str
+
+
+@runtime_checkable
+class PlacesSlots(Protocol):
+    """A network that knows the block and the stage of its slots; others get them from the path."""
+
+    def slot_place(self, name: str) -> tuple[str, str]:
+        """The (block, stage) of the slot at path `name`."""
+        ...
+
+
+def list_norms(net: nn.Module) -> list[NormSlot]:
+    """Find the norm slots of a network: torch's BatchNorm, InstanceNorm, GroupNorm, and our own.
+
+    They come in the order of registration. A module registered under several paths is one slot,
+    named by its first path. LayerNorm (inside transformers) is left alone. An IN counts as IN with
+    or without weights. The block of a slot in a foreign network is its parent's path, the stage
+    the first part of its path; a network that has `slot_place` (see PlacesSlots) says them itself.
+
+    GroupNorm does not know its number of spatial axes: it is that of the convolution registered
+    last before it, or, where there is none, first after it.
+
+    Raises:
+        NetworkError: a GroupNorm in a network without convolutions, or a lazy norm not yet run.
+    """
+    slots = []
+    for name, module in _norms(net).items():
+        spec, channels = _read(name, module)
+        block, stage = _place(net, name)
+        dims = _dims(net, name, module)
+        slots.append(NormSlot(name, channels, dims, str(spec.canonical(channels)), block, stage))
+    return slots
+
+
+def apply_norm_map(net: nn.Module, norm_map: Mapping[str, str | NormSpec]) -> dict[str, str]:
+    """Put a fresh norm into every slot that a glob of `norm_map` matches, in place.
+
+    Globs match a slot's name (`*` matches dots too); later ones win over earlier ones; slots that
+    none matches keep what they have. A new norm is the canonical twin of its spec, starts from the
+    usual values (weight 1, bias 0), and goes to all paths of the old one, on its device and in its
+    dtype. Nothing is replaced unless all of the map is in order. Do this before an optimizer,
+    DistributedDataParallel or torch.compile holds the network's parameters.
+
+    Returns:
+        The canonical spec of every slot of the network, by name: the effective norm map.
+
+    Raises:
+        NetworkError: a glob matches no slot.
+        NormError: a spec is unknown, or infeasible for a slot, which the message names.
+    """
+    slots = list_norms(net)
+    wanted = _resolve(slots, norm_map)
+    built = {
+        slot.name: build_norm(wanted[slot.name], slot.channels, slot.dims)
+        for slot in slots
+        if slot.name in wanted
+    }
+    for name, new in built.items():
+        old = net.get_submodule(name)
+        device, dtype = _residence(net, old)
+        new.to(device, dtype).train(old.training)
+        for path in _aliases(net, old):
+            parent, _, key = path.rpartition(".")
+            setattr(net.get_submodule(parent), key, new)
+    return {slot.name: str(wanted.get(slot.name, slot.spec)) for slot in slots}
+
+
+def verify_norm_map(net: nn.Module, example: Tensor) -> None:
+    """Prove by one forward pass, in eval and without gradients, that every norm slot is used.
+
+    A network may register a module and yet call another object, or none: a norm put there would
+    silently do nothing.
+
+    Args:
+        net: any network; its training flags are as before afterwards.
+        example: an input it accepts.
+
+    Raises:
+        NetworkError: slots whose norm was not called, all by name.
+    """
+    called: set[str] = set()
+    norms = _norms(net)
+    hooks = [
+        module.register_forward_hook(lambda *_, name=name: called.add(name))
+        for name, module in norms.items()
+    ]
+    flags = [(module, module.training) for module in net.modules()]
+    try:
+        net.eval()
+        with torch.no_grad():
+            net(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, training in flags:
+            module.training = training
+    missed = [name for name in norms if name not in called]
+    if missed:
+        raise NetworkError(
+            f"{type(net).__name__}: every norm slot must be called in a forward pass, "
+            f"{', '.join(missed)} were not; leave them out of the norm map"
+        )
+
+
+def _norms(net: nn.Module) -> dict[str, nn.Module]:
+    """Every norm module by its first path, in registration order; the network itself is no slot."""
+    kinds = (_BatchNorm, _InstanceNorm, nn.GroupNorm, MomentNorm, NoNorm)
+    return {name: norm for name, norm in net.named_modules() if name and isinstance(norm, kinds)}
+
+
+def _aliases(net: nn.Module, norm: nn.Module) -> list[str]:
+    """All paths under which a module is registered."""
+    return [path for path, one in net.named_modules(remove_duplicate=False) if one is norm]
+
+
+def _read(name: str, norm: nn.Module) -> tuple[NormSpec, int]:
+    """The spec and the channels of what sits in a slot."""
+    if isinstance(norm, MomentNorm | NoNorm):
+        return NormSpec.parse(norm.spec_text), norm.channels
+    if isinstance(norm, nn.GroupNorm):
+        return NormSpec("GN", norm.num_groups), norm.num_channels
+    channels = int(str(getattr(norm, "num_features", 0)))
+    if channels < 1:
+        raise NetworkError(f"{name}: must know its channels; run a batch through the network first")
+    return NormSpec("IN" if isinstance(norm, _InstanceNorm) else "BN"), channels
+
+
+def _dims(net: nn.Module, name: str, norm: nn.Module) -> int:
+    if isinstance(norm, MomentNorm | NoNorm):
+        return norm.dims
+    by_name = _INPUT_AXES.get(type(norm).__name__[-2:])
+    if by_name is not None:
+        return by_name
+    nearest: int | None = None
+    passed = False
+    for module in net.modules():
+        passed = passed or module is norm
+        found = next((n for kind, n in _CONVOLUTIONS.items() if isinstance(module, kind)), None)
+        nearest = found or nearest
+        if passed and nearest is not None:
+            return nearest
+    raise NetworkError(f"{name}: must have a convolution in its network to tell its spatial axes")
+
+
+def _place(net: nn.Module, name: str) -> tuple[str, str]:
+    if isinstance(net, PlacesSlots):
+        return net.slot_place(name)
+    return name.rpartition(".")[0], name.partition(".")[0]
+
+
+def _resolve(slots: list[NormSlot], norm_map: Mapping[str, str | NormSpec]) -> dict[str, NormSpec]:
+    """The canonical spec of each slot that some glob matches."""
+    wanted: dict[str, NormSpec] = {}
+    for glob, given in norm_map.items():
+        spec = NormSpec.parse(given) if isinstance(given, str) else given
+        matched = [slot for slot in slots if fnmatchcase(slot.name, glob)]
+        if not matched:
+            likely = did_you_mean(glob, [slot.name for slot in slots])
+            raise NetworkError(
+                f"norm map: a glob must match one of the {len(slots)} norm slots, "
+                f"got {glob!r}.{likely}"
+            )
+        for slot in matched:
+            try:
+                wanted[slot.name] = spec.canonical(slot.channels)
+            except NormError as error:
+                raise NormError(f"{slot.name}: {error}") from error
+    return wanted
+
+
+def _residence(net: nn.Module, old: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Where a replaced norm lived; one without parameters lived where the network's first do."""
+    for module in (old, net):
+        for tensor in (*module.parameters(), *module.buffers()):
+            if tensor.is_floating_point():
+                return tensor.device, tensor.dtype
+    return torch.get_default_device(), torch.get_default_dtype()

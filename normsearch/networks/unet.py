@@ -1,0 +1,154 @@
+"""The 2D U-Net of the instance-layer normalization paper (Zhou et al. 2019, Sect. 2.2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from normsearch.errors import NetworkError
+from normsearch.networks.slots import apply_norm_map
+from normsearch.norms import NoNorm, NormSpec
+
+
+class ConvNormReLU(nn.Module):
+    """Convolution (or up-convolution) -> norm -> ReLU, (N, C, H, W) -> (N, C', H', W')."""
+
+    def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
+        super().__init__()
+        self.conv = conv
+        self.norm: nn.Module = NoNorm(conv.out_channels, dims=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.norm(self.conv(x)))
+
+
+class EncoderBlock(nn.Module):
+    """Two 3x3 convolutions, each with norm and ReLU."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNormReLU(nn.Conv2d(in_channels, channels, 3, padding=1))
+        self.conv2 = ConvNormReLU(nn.Conv2d(channels, channels, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv2(self.conv1(x))
+        return out
+
+
+class DecoderBlock(nn.Module):
+    """A 2x2 up-convolution with norm and ReLU, the skip put beside it, two 3x3 convolutions."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.up = ConvNormReLU(nn.ConvTranspose2d(in_channels, channels, 2, stride=2))
+        self.conv1 = ConvNormReLU(nn.Conv2d(2 * channels, channels, 3, padding=1))
+        self.conv2 = ConvNormReLU(nn.Conv2d(channels, channels, 3, padding=1))
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        out: Tensor = self.conv2(self.conv1(torch.cat((skip, self.up(x)), dim=1)))
+        return out
+
+
+class UNet2d(nn.Module):
+    """2D U-Net: `depth` max-poolings, two convolutions a block, a norm after each but the output.
+
+    At depth 4 it has 22 norm slots: 18 convolutions and 4 up-convolutions, in order of execution
+    ``enc1.conv1.norm``, ``enc1.conv2.norm``, ..., ``bottom.conv2.norm``, ``dec4.up.norm``,
+    ``dec4.conv1.norm``, ..., ``dec1.conv2.norm``. Channels double at each pooling.
+
+    Weights start from a normal distribution cut at two deviations, sqrt(2 / (k·C)) with k the
+    kernel's pixels and C its input channels (the paper prints 2 / (9·C), its author's code has the
+    root), biases from 0.1.
+
+    Args:
+        in_channels: channels of the image.
+        out_channels: classes; one for a single foreground.
+        first_channels: channels at full resolution.
+        depth: the number of max-poolings.
+        norm: the spec for all slots; `apply_norm_map` changes them one by one.
+        seed: of the weights; None draws from torch's global generator.
+
+    Shape: (N, in_channels, H, W) -> logits (N, out_channels, H, W); 2**depth divides H and W.
+
+    Raises:
+        NetworkError: a number below 1, or an input side that 2**depth does not divide.
+        NormError: `norm` is unknown or infeasible; the message names the slot.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        first_channels: int = 16,
+        depth: int = 4,
+        norm: str | NormSpec = "BN",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        _check_positive(in_channels=in_channels, out_channels=out_channels)
+        _check_positive(first_channels=first_channels, depth=depth)
+        self.depth = depth
+        widths = [first_channels * 2**level for level in range(depth + 1)]
+        for level in range(depth):
+            block = EncoderBlock(widths[level - 1] if level else in_channels, widths[level])
+            self.add_module(f"enc{level + 1}", block)
+        self.bottom = EncoderBlock(widths[-2], widths[-1])
+        for level in reversed(range(depth)):
+            self.add_module(f"dec{level + 1}", DecoderBlock(widths[level + 1], widths[level]))
+        self.head = nn.Conv2d(first_channels, out_channels, 1)
+        _initialize(self, seed)
+        apply_norm_map(self, {"*": norm})
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.check_size(x.shape[2:])
+        skips = []
+        for level in range(1, self.depth + 1):
+            skips.append(self.get_submodule(f"enc{level}")(x))
+            x = torch.max_pool2d(skips[-1], 2)
+        x = self.bottom(x)
+        for level in range(self.depth, 0, -1):
+            x = self.get_submodule(f"dec{level}")(x, skips[level - 1])
+        out: Tensor = self.head(x)
+        return out
+
+    def check_size(self, size: Sequence[int]) -> None:
+        """Raise NetworkError, with the size to pad to, unless 2**depth divides both sides."""
+        step = 2**self.depth
+        if len(size) == 2 and all(side >= 1 and side % step == 0 for side in size):
+            return
+        fitting = " x ".join(str(max(1, -(-side // step)) * step) for side in size)
+        cure = f"pad or crop to {fitting}" if len(size) == 2 else "give it slices"
+        raise NetworkError(
+            f"UNet2d of depth {self.depth} needs two image sides that {step} divides, "
+            f"got {' x '.join(map(str, size))}; {cure}"
+        )
+
+    def slot_place(self, name: str) -> tuple[str, str]:
+        """The (block, stage) of a slot: ``dec1.conv2.norm`` -> ("dec1", "level1").
+
+        The stage is the resolution: level1 is the image's own, level{depth + 1} the bottom's.
+        """
+        block = name.partition(".")[0]
+        level = self.depth + 1 if block == "bottom" else int(block[3:])
+        return block, f"level{level}"
+
+
+def _initialize(net: nn.Module, seed: int | None) -> None:
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    for module in net.modules():
+        if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            continue
+        deviation = math.sqrt(2 / (math.prod(module.kernel_size) * module.in_channels))
+        low, high = -2 * deviation, 2 * deviation
+        nn.init.trunc_normal_(module.weight, 0.0, deviation, low, high, generator=generator)
+        if module.bias is not None:
+            nn.init.constant_(module.bias, 0.1)
+
+
+def _check_positive(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise NetworkError(f"UNet2d: {name} must be 1 or more, got {number}")

@@ -1,0 +1,59 @@
+"""Batch-Instance Normalization (Nam and Kim, NeurIPS 2018), from the formula."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from normsearch.errors import NormError
+from normsearch.norms.moments import Affine, Moments, RunningMomentNorm, normalize, pool
+
+
+class BatchInstanceNorm(RunningMomentNorm):
+    """BIN: y = (ρ·BN(x) + (1 − ρ)·IN(x))·γ + β, with ρ of shape (C,) from 1, kept in [0, 1].
+
+    Eval uses running moments for BN and the input's own for IN. The running variance is the
+    unbiased one, as in torch's BatchNorm, so that ρ = 1 is BN in training and in eval.
+
+    Shape: (N, C, *spatial) -> the same.
+
+    Raises:
+        NormError: in training, where a channel has one value (batch 1, one pixel), as BN does.
+    """
+
+    spec_text = "BIN"
+
+    def __init__(
+        self, channels: int, dims: int, eps: float = 1e-5, momentum: float | None = 0.1
+    ) -> None:
+        super().__init__(channels, dims, eps, momentum)
+        self.rho = nn.Parameter(torch.ones(channels))
+
+    def coefficients(self, moments: Moments, pixels: int) -> Affine:
+        batch = self._batch_moments(moments, pixels) if self.training else self.running()
+        by_batch = normalize(moments, batch, self.eps)
+        by_instance = normalize(moments, moments, self.eps)
+        return Affine(
+            self.rho * by_batch.scale + (1 - self.rho) * by_instance.scale,
+            self.rho * by_batch.shift,  # IN centres each channel by itself: it shifts by nothing
+        )
+
+    def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
+        values = len(moments.mean) * pixels
+        if values < 2:
+            raise NormError("BIN needs more than one value per channel in training, got 1")
+        batch = pool(moments, 0)
+        self.track(batch.mean, batch.variance * (values / (values - 1)))
+        return batch
+
+    def gates(self) -> list[nn.Parameter]:
+        return [self.rho]
+
+    @torch.no_grad()
+    def clamp_gates(self) -> None:
+        self.rho.clamp_(0, 1)
+
+    @torch.no_grad()
+    def importance(self) -> dict[str, dict[str, float]]:
+        share = float(self.rho.mean())
+        return {"rho": {"BN": share, "IN": 1 - share}}

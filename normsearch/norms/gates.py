@@ -1,0 +1,23 @@
+"""The gates of a network's adaptive norms: found for the optimizer, clamped after its step."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from normsearch.norms.moments import MomentNorm
+
+
+def gate_parameters(net: nn.Module) -> list[nn.Parameter]:
+    """The gates of all norms in `net`, in registration order: BIN and ILN ρ, SN logits.
+
+    They want their own optimizer group: no weight decay, and for BIN ten times the learning rate.
+    """
+    norms = [module for module in net.modules() if isinstance(module, MomentNorm)]
+    return [gate for norm in norms for gate in norm.gates()]
+
+
+def clamp_gates(net: nn.Module) -> None:
+    """Bring every BIN ρ back into [0, 1]; call it after each optimizer step."""
+    for norm in net.modules():
+        if isinstance(norm, MomentNorm):
+            norm.clamp_gates()

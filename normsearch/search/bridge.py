@@ -1,0 +1,118 @@
+"""Ray Tune's two hooks, a searcher and a scheduler, over one coordinator.
+
+The Optuna storage behind the coordinator is the only truth: nothing here is saved or restored.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import TrialState
+from ray import cloudpickle
+from ray.exceptions import RayActorError
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from normsearch.search.study import Coordinator
+from normsearch.search.trainable import pack
+
+
+class _Link:
+    """What searcher and scheduler share. Tune pickles both at construction; a copy is inert."""
+
+    def __init__(self, coordinator: Coordinator, slots: int) -> None:
+        self.coordinator, self.slots = coordinator, slots
+        self.numbers: dict[str, int] = {}  # Tune's trial id -> Optuna's trial number
+        self.pruned: set[str] = set()
+
+    def __reduce__(self) -> tuple[type[object], tuple[()]]:
+        return object, ()
+
+
+class StorageSearcher(Searcher):  # type: ignore[misc]
+    """Suggests what the coordinator wants trained, and tells it how each trial ended."""
+
+    def __init__(self, link: _Link) -> None:
+        super().__init__(metric="training_iteration", mode="max")
+        self._link = link
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Return the next trial's configuration, None to be asked again, or FINISHED."""
+        link = self._link
+        if link.coordinator.live >= link.slots:
+            return None
+        if link.coordinator.done:
+            finished: str = Searcher.FINISHED
+            return finished
+        job = link.coordinator.next_job()
+        if job is None:
+            return None
+        link.numbers[trial_id] = job.config.number
+        return pack(job)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell the end of a trial; its last evaluation first, for Tune shows that only here."""
+        number = self._link.numbers.pop(trial_id, None)
+        if error or number is None:
+            return  # told by the scheduler's on_trial_error, which knows the cause
+        coordinator, result = self._link.coordinator, result or {}
+        if "failure" in result:
+            coordinator.finish(number, TrialState.FAIL, reason=result["failure"])
+        elif trial_id in self._link.pruned:
+            coordinator.finish(number, TrialState.PRUNED)
+        else:
+            coordinator.report(number, json.loads(result["record"]))
+            coordinator.finish(number, TrialState.COMPLETE)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Do nothing: the storage has it all."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Do nothing: the storage has it all."""
+
+
+class StorageScheduler(FIFOScheduler):  # type: ignore[misc]
+    """Stops a trial when the Optuna study's pruner says so."""
+
+    # A buffered result would reach the pruner late.
+    _supports_buffered_results = False
+
+    def __init__(self, link: _Link) -> None:
+        super().__init__()
+        self._link = link
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Report an evaluation; STOP if the pruner says so."""
+        number = self._link.numbers[trial.trial_id]
+        if self._link.coordinator.report(number, json.loads(result["record"])):
+            self._link.pruned.add(trial.trial_id)
+            return str(TrialScheduler.STOP)
+        return str(TrialScheduler.CONTINUE)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """A dead worker gives the trial back to be gone on with; an exception is its end."""
+        number = self._link.numbers[trial.trial_id]
+        error = _error_of(trial)
+        if isinstance(error, RayActorError):
+            self._link.coordinator.crashed(number, type(error).__name__)
+        else:
+            lines = str(error).strip().splitlines()
+            reason = lines[-1] if lines else type(error).__name__
+            self._link.coordinator.finish(number, TrialState.FAIL, reason=reason)
+
+
+def _error_of(trial: Trial) -> object:
+    # Trial.get_pickled_error looks in the storage, where Tune has not put it yet at this hook.
+    path = Path(trial.pickled_error_file or "")
+    return cloudpickle.loads(path.read_bytes()) if path.is_file() else trial.get_error()
+
+
+def bridge(coordinator: Coordinator, slots: int) -> tuple[StorageSearcher, StorageScheduler]:
+    """Return the searcher and the scheduler of one Tune run with `slots` trials at once."""
+    link = _Link(coordinator, slots)
+    return StorageSearcher(link), StorageScheduler(link)

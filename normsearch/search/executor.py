@@ -1,0 +1,132 @@
+"""Ray Tune as the executor: workers used again, the data once a node, no state of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from typing import Any
+
+from normsearch.config import Resources
+from normsearch.errors import StudyError
+from normsearch.search.study import Coordinator
+
+# Read when ray is imported, so set before. Noise and costs that a search does not need.
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new one prints tables even at verbose=0
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+
+
+def run_ray(
+    coordinator: Coordinator,
+    data: Any,
+    trainer: Any,
+    *,
+    resources: Resources,
+    workers: int | None = None,
+    address: str | None = None,
+) -> None:
+    """Train on a Ray cluster until as many trials as asked for are finished.
+
+    Args:
+        coordinator: gives the trials and takes their results.
+        data: handed to `trainer`; put into the object store once.
+        trainer: (trial, data, folder, token) -> one record per evaluation point.
+        resources: what each trial occupies.
+        workers: trials at once; as many as the cluster holds if None.
+        address: a running cluster to join; a local one is started if None.
+
+    Raises:
+        StudyError: the cluster cannot be reached or holds not even one trial.
+        KeyboardInterrupt: after Ctrl-C, with every unfinished trial given back.
+    """
+    os.environ.update({**_ENVIRONMENT, **os.environ})
+    import ray
+
+    try:
+        _connect(address, resources, workers)
+        slots = _slots(ray.cluster_resources(), resources, workers)
+        with coordinator.leases.beating(), tempfile.TemporaryDirectory() as scratch:
+            tuner = _tuner(coordinator, data, trainer, resources, slots, scratch)
+            while not coordinator.done:
+                tuner.fit()
+    finally:
+        coordinator.close()
+        ray.shutdown()
+
+
+def _connect(address: str | None, resources: Resources, workers: int | None) -> None:
+    import ray
+
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address:
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise StudyError(
+                f"--address {address}: must be a running Ray cluster, and it does not answer "
+                f"({error}); start one with `ray start --head`."
+            ) from error
+    else:
+        cores = workers * resources.cpu if workers else None
+        ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+
+
+def _slots(available: dict[str, float], resources: Resources, workers: int | None) -> int:
+    fits = int(available.get("CPU", 0) // resources.cpu)
+    if resources.gpu:
+        fits = min(fits, int(available.get("GPU", 0) // resources.gpu))
+    if fits < 1:
+        raise StudyError(
+            f"search.resources: must fit the cluster ({available.get('CPU', 0):g} CPU, "
+            f"{available.get('GPU', 0):g} GPU), got cpu {resources.cpu}, gpu {resources.gpu:g}."
+        )
+    return min(fits, workers or fits)
+
+
+def _tuner(
+    coordinator: Coordinator,
+    data: Any,
+    trainer: Any,
+    resources: Resources,
+    slots: int,
+    scratch: str,
+) -> Any:
+    from ray import tune
+
+    from normsearch.search.bridge import bridge
+    from normsearch.search.trainable import TrialActor
+
+    # Ray 2.60 logs failed trials with their traceback; the study records the reason instead.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    searcher, scheduler = bridge(coordinator, slots)
+    trainable = tune.with_resources(
+        tune.with_parameters(TrialActor, data=data, trainer=trainer),
+        {"cpu": resources.cpu, "gpu": resources.gpu},
+    )
+    return tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=-1,
+            reuse_actors=True,
+            trial_name_creator=lambda trial: trial.trial_id,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=scratch,
+            verbose=0,
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )

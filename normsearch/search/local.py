@@ -1,0 +1,44 @@
+"""The search in this process, one trial after another: no Ray, a debugger works."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from optuna.trial import TrialState
+
+from normsearch.errors import TrainingError
+from normsearch.search.study import Coordinator, Job
+
+
+def run_local(coordinator: Coordinator, data: Any, trainer: Any) -> None:
+    """Train until as many trials as asked for are finished.
+
+    Args:
+        coordinator: gives the trials and takes their results.
+        data: handed to `trainer`.
+        trainer: (trial, data, folder, token) -> one record per evaluation point.
+    """
+    try:
+        with coordinator.leases.beating():
+            while not coordinator.done:
+                job = coordinator.next_job()
+                if job is None:
+                    time.sleep(1)  # the rest is in other drivers' hands
+                else:
+                    _run(coordinator, job, data, trainer)
+    finally:
+        coordinator.close()
+
+
+def _run(coordinator: Coordinator, job: Job, data: Any, trainer: Any) -> None:
+    number = job.config.number
+    try:
+        for record in trainer(job.config, data, job.folder, job.token):
+            if coordinator.report(number, record):
+                coordinator.finish(number, TrialState.PRUNED)
+                return
+    except TrainingError as error:
+        coordinator.finish(number, TrialState.FAIL, reason=f"{error.kind}: {error}")
+        return
+    coordinator.finish(number, TrialState.COMPLETE)

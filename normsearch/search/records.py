@@ -1,0 +1,140 @@
+"""A study as a record to be read: by the analysis, by `status` and `best`, from a notebook."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.trial import FrozenTrial, TrialState
+
+from normsearch.config import plain
+from normsearch.config_file import read_recorded_study
+from normsearch.errors import StudyError
+from normsearch.search.run_folder import find_run, read_local
+from normsearch.search.storage import open_storage
+
+_LAST = ("samples", "steps", "seconds", "peak_memory", "parameters")
+
+
+class StudyRecord:
+    """What a run has found so far. The metric is validation Dice (0 to 1, mean over cases).
+
+    Args:
+        folder: the run's folder.
+        storage_url: the storage, if it is not the journal file in the folder.
+
+    Raises:
+        ConfigError, StudyError: the folder holds no readable run.
+    """
+
+    direction = "maximize"
+
+    def __init__(self, folder: Path, storage_url: str | None = None) -> None:
+        self.folder = folder
+        config = read_recorded_study(folder)
+        self.name, self.config = config.name, plain(config)
+        storage = open_storage(folder, storage_url or read_local(folder).get("storage"))
+        try:
+            self._study = optuna.load_study(study_name=self.name, storage=storage)
+        except KeyError:
+            raise StudyError(
+                f"{folder}: must hold a study that has begun, and its storage has none; "
+                f"continue it with `normsearch resume {folder.name}`."
+            ) from None
+
+    def _frozen(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+    @property
+    def slots(self) -> list[str]:
+        """Names of the norm slots in order of depth; empty before the first trial began."""
+        maps = (trial.user_attrs.get("norm_map") for trial in self._frozen())
+        return list(next((norm_map for norm_map in maps if norm_map), {}))
+
+    @property
+    def best(self) -> int | None:
+        """Number of the COMPLETE trial with the highest Dice, if any is complete."""
+        complete = [trial for trial in self._frozen() if trial.state == TrialState.COMPLETE]
+        return max(complete, key=lambda trial: trial.value or 0.0).number if complete else None
+
+    def norm_map(self, number: int) -> dict[str, str]:
+        """Return the effective spec of every slot in trial `number`, in order of depth."""
+        norm_map: dict[str, str] = self._trial(number).user_attrs.get("norm_map", {})
+        return dict(norm_map)
+
+    def learnt(self, number: int) -> dict[str, dict[str, dict[str, float]]]:
+        """Return what the adaptive norms of trial `number` had learnt at its last evaluation."""
+        learnt: dict[str, dict[str, dict[str, float]]]
+        learnt = _last_record(self._trial(number)).get("learnt", {})
+        return learnt
+
+    def trials(self) -> pd.DataFrame:
+        """Return one row a trial.
+
+        Columns: number, state, dice (the final one of COMPLETE trials), last_dice, baseline,
+        learning_rate, batch_size, samples, steps, seconds, peak_memory_bytes, parameters, resumes
+        (how often an interrupted trial was gone on with), failure, ``norm.SLOT`` for every slot.
+        """
+        return pd.DataFrame([self._row(trial) for trial in self._frozen()], columns=self._columns())
+
+    def history(self) -> pd.DataFrame:
+        """Return one row an evaluation: number, evaluation, samples, steps, seconds, loss, dice."""
+        columns = ["evaluation", "samples", "steps", "seconds", "loss", "dice"]
+        rows = [
+            {"number": trial.number, **{column: record[column] for column in columns}}
+            for trial in self._frozen()
+            for record in _records(trial)
+        ]
+        return pd.DataFrame(rows, columns=["number", *columns])
+
+    def _columns(self) -> list[str]:
+        fixed = ["number", "state", "dice", "last_dice", "baseline", "learning_rate", "batch_size"]
+        measured = ["samples", "steps", "seconds", "peak_memory_bytes", "parameters"]
+        norms = [f"norm.{slot}" for slot in self.slots]
+        return [*fixed, *measured, "resumes", "failure", *norms]
+
+    def _row(self, trial: FrozenTrial) -> dict[str, Any]:
+        last = _last_record(trial)
+        measured = {name: last.get(name) for name in _LAST}
+        measured["peak_memory_bytes"] = measured.pop("peak_memory")
+        return {
+            "number": trial.number,
+            "state": trial.state.name,
+            "dice": trial.value if trial.state == TrialState.COMPLETE else None,
+            "last_dice": last.get("dice"),
+            "baseline": trial.user_attrs.get("baseline"),
+            "learning_rate": trial.params.get("learning_rate"),
+            "batch_size": trial.params.get("batch_size"),
+            **measured,
+            "resumes": trial.user_attrs.get("resumes", 0),
+            "failure": trial.user_attrs.get("failure"),
+            **{f"norm.{slot}": spec for slot, spec in self.norm_map(trial.number).items()},
+        }
+
+    def _trial(self, number: int) -> FrozenTrial:
+        trials = self._frozen()
+        if not 0 <= number < len(trials):
+            raise StudyError(
+                f"{self.name}: trial must be a number from 0 to {len(trials) - 1}, got {number}."
+            )
+        return trials[number]
+
+
+def load_study(path_or_name: str | Path, runs: Path | None = None) -> StudyRecord:
+    """Open the record of a run by its name (below `runs`, ./runs if not given) or its folder.
+
+    Raises:
+        StudyError: no such run, or a run that has not begun.
+    """
+    return StudyRecord(find_run(str(path_or_name), runs or Path("runs")))
+
+
+def _records(trial: FrozenTrial) -> list[dict[str, Any]]:
+    steps = sorted(trial.intermediate_values)
+    return [trial.user_attrs[f"evaluation:{step}"] for step in steps]
+
+
+def _last_record(trial: FrozenTrial) -> dict[str, Any]:
+    return (_records(trial) or [{}])[-1]

@@ -1,0 +1,277 @@
+"""The one truth of a search: which trial is next, who trains it, what it is told at the end.
+
+A `Coordinator` is one driver's view of the Optuna study. It knows neither Ray nor torch; the
+bridge to Ray Tune and the local loop call the same four methods. Everything it must remember
+across a crash lies in the storage and in the lease log.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, ParamSpec, TypeVar
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from normsearch.config import StudyConfig, TrialConfig
+from normsearch.files import write_text
+from normsearch.search.leases import Leases
+from normsearch.search.samplers import SAMPLERS, build_pruner
+from normsearch.search.space import Space
+from normsearch.search.storage import open_storage
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MAX_CRASHES = 3  # workers a trial may lose before it counts as failed
+_ENQUEUEING = -1  # the lease under which one driver enqueues the baselines
+_RETRY_S = (0.1, 0.3, 1, 3, 10, 20, 30)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial to train: its configuration, its folder, and the token that proves the lease."""
+
+    config: TrialConfig
+    folder: Path
+    token: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a listener may show: a trial ``started``, ``evaluated`` or ``finished``."""
+
+    kind: Literal["started", "evaluated", "finished"]
+    number: int
+    record: dict[str, Any]
+
+
+def retrying(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Return ``call(...)``, trying again for about a minute while the storage fails.
+
+    Raises:
+        StorageInternalError, OSError: the last failure, after the last try.
+    """
+    for pause in _RETRY_S:
+        try:
+            return call(*args, **kwargs)
+        except (OSError, optuna.exceptions.StorageInternalError):
+            time.sleep(pause)
+    return call(*args, **kwargs)
+
+
+class Coordinator:
+    """One driver of a run.
+
+    Args:
+        folder: the run's folder; journal, leases and trials lie below it.
+        config: the resolved study.
+        space: what trials choose from.
+        template: everything of a trial that is the same for all (number and choice are replaced).
+        storage_url: the storage, if it is not the journal file in the folder.
+        listener: called with each `Event`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: StudyConfig,
+        space: Space,
+        template: TrialConfig,
+        *,
+        storage_url: str | None = None,
+        listener: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        self.folder, self.config = folder, config
+        self._space, self._template, self._listener = space, template, listener
+        self.leases = Leases(folder / "leases.log")
+        self._live: dict[int, optuna.trial.Trial] = {}
+        self._study = retrying(self._open, storage_url)
+        if config.search.baselines:
+            retrying(self._enqueue_baselines)
+
+    def _open(self, url: str | None) -> optuna.Study:
+        search = self.config.search
+        study = optuna.create_study(
+            storage=open_storage(self.folder, url),
+            study_name=self.config.name,
+            direction="maximize",
+            pruner=build_pruner(search.pruner),
+            load_if_exists=True,
+        )
+        # A driver that goes on with a study must not repeat the draws of the one before it.
+        study.sampler = SAMPLERS[search.sampler](
+            search.seed + len(study.get_trials(deepcopy=False))
+        )
+        return study
+
+    def _enqueue_baselines(self) -> None:
+        if not self._take(_ENQUEUEING):
+            return  # another driver is at it
+        present = {trial.user_attrs.get("baseline") for trial in self._trials()}
+        for label, params in self._space.baselines().items():
+            if label not in present:
+                self._study.enqueue_trial(params, user_attrs={"baseline": label})
+        self.leases.release(_ENQUEUEING)
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+    def states(self) -> list[tuple[int, str, float]]:
+        """Return (number, state, final Dice or NaN) of every trial there is."""
+        return [
+            (trial.number, trial.state.name, math.nan if trial.value is None else trial.value)
+            for trial in retrying(self._trials)
+        ]
+
+    @property
+    def live(self) -> int:
+        """Trials this driver is training now."""
+        return len(self._live)
+
+    @property
+    def done(self) -> bool:
+        """Whether as many trials as asked for are finished (COMPLETE, PRUNED or FAIL)."""
+        finished = sum(trial.state.is_finished() for trial in retrying(self._trials))
+        return finished >= self.config.search.trials
+
+    def next_job(self) -> Job | None:
+        """Return a trial to train, or None while the others are for somebody else to finish.
+
+        Interrupted trials come first, then enqueued ones, then a new one from the sampler.
+        """
+        return retrying(self._next_job)
+
+    def _next_job(self) -> Job | None:
+        trials = self._trials()
+        for trial in trials:
+            interrupted = trial.state == TrialState.RUNNING and trial.number not in self._live
+            if interrupted and self._take(trial.number) and self._still_running(trial):
+                return self._start(trial._trial_id)
+        waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
+        if len(trials) - sum(map(self._unclaimed, waiting)) >= self.config.search.trials:
+            return None
+        for trial in waiting:
+            if self._take(trial.number):
+                storage = self._study._storage
+                if storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                    return self._start(trial._trial_id)
+                self.leases.release(trial.number)
+        # The number is claimed before the trial exists, so that a crash leaves no trial without
+        # an owner and two drivers never create more trials than were asked for.
+        if self._take(len(trials)):
+            trial_id = self._study.ask()._trial_id
+            if self._study._storage.get_trial(trial_id).number == len(trials):
+                return self._start(trial_id)
+        return None
+
+    def _take(self, number: int) -> bool:
+        # Held by us but not live: a storage fault broke off the last attempt to start it.
+        return self.leases.holder(number) == self.leases.owner or self.leases.claim(number)
+
+    def _unclaimed(self, trial: FrozenTrial) -> bool:
+        return self.leases.holder(trial.number) in (None, self.leases.owner)
+
+    def _still_running(self, trial: FrozenTrial) -> bool:
+        return self._study._storage.get_trial(trial._trial_id).state == TrialState.RUNNING
+
+    def _start(self, trial_id: int) -> Job:
+        # Trial(...) on a running trial keeps its parameters, values and pruning rungs, so that
+        # the questions it was already asked get the answers it already gave.
+        trial = optuna.trial.Trial(self._study, trial_id)
+        choice = self._space.suggest(trial)
+        attributes = trial.user_attrs
+        if "norm_map" not in attributes:
+            trial.set_user_attr("norm_map", choice.norm_map)
+        if (resumes := self.leases.epoch(trial.number) - 1) > attributes.get("resumes", 0):
+            trial.set_user_attr("resumes", resumes)
+        config = self._template.model_copy(
+            update={
+                "number": trial.number,
+                "norm_map": choice.norm_map,
+                "learning_rate": choice.learning_rate,
+                "batch_size": choice.batch_size,
+                "baseline": attributes.get("baseline"),
+            }
+        )
+        folder = self._trial_folder(trial.number)
+        token = f"{self.leases.epoch(trial.number)} {self.leases.owner}"
+        write_text(folder / "owner", token)
+        if not (folder / "trial.json").exists():
+            config.write(folder / "trial.json")
+        self._live[trial.number] = trial
+        self._listener(Event("started", trial.number, {"baseline": config.baseline}))
+        return Job(config, folder, token)
+
+    def _trial_folder(self, number: int) -> Path:
+        return self.folder / "trials" / f"{number:04d}"
+
+    def report(self, number: int, record: dict[str, Any]) -> bool:
+        """Store one evaluation of a trial; True if the pruner says it should stop here.
+
+        A record that was stored before the last crash changes nothing.
+        """
+        prune = retrying(self._report, number, record)
+        self._listener(Event("evaluated", number, record))
+        return prune
+
+    def _report(self, number: int, record: dict[str, Any]) -> bool:
+        trial, step = self._live[number], record["evaluation"]
+        known = self._study._storage.get_trial(trial._trial_id)
+        if step in known.intermediate_values:
+            return False
+        trial.set_user_attr(f"evaluation:{step}", record)
+        trial.report(record["dice"], step)
+        return step < self.config.training.evaluations and trial.should_prune()
+
+    def finish(self, number: int, state: TrialState, *, reason: str | None = None) -> None:
+        """Tell the study how a trial ended; the only place that does, once a trial.
+
+        COMPLETE takes the last reported Dice as its value; without a Dice it becomes FAIL.
+        """
+        trial = self._live.pop(number)
+        record = retrying(self._finish, trial, state, reason)
+        self._listener(Event("finished", number, record))
+
+    def _finish(
+        self, trial: optuna.trial.Trial, state: TrialState, reason: str | None
+    ) -> dict[str, Any]:
+        if self.leases.holder(trial.number) != self.leases.owner:
+            return {"state": "TAKEN"}  # another driver went on with it, and will tell its end
+        values = self._study._storage.get_trial(trial._trial_id).intermediate_values
+        value = values.get(self.config.training.evaluations, math.nan)
+        if state == TrialState.COMPLETE and math.isnan(value):
+            state, reason = TrialState.FAIL, "no validation case has foreground to be scored on"
+        if reason:
+            trial.set_user_attr("failure", reason)
+        if state != TrialState.COMPLETE:  # a model nobody will ask for
+            (self._trial_folder(trial.number) / "checkpoint.pt").unlink(missing_ok=True)
+        self._study.tell(
+            trial.number,
+            value if state == TrialState.COMPLETE else None,
+            state=state,
+            skip_if_finished=True,
+        )
+        last = values[max(values)] if values else math.nan
+        return {"state": state.name, "dice": last, "reason": reason}
+
+    def crashed(self, number: int, reason: str) -> None:
+        """Give back a trial whose worker died; after `MAX_CRASHES` deaths it counts as failed."""
+        trial = self._live[number]
+        crashes = trial.user_attrs.get("crashes", 0) + 1
+        retrying(trial.set_user_attr, "crashes", crashes)
+        if crashes > MAX_CRASHES:
+            self.finish(number, TrialState.FAIL, reason=f"{crashes} workers died: {reason}")
+        else:
+            del self._live[number]
+            retrying(self.leases.release, number)
+
+    def close(self) -> None:
+        """Give back every unfinished trial: RUNNING in the storage, free to go on with."""
+        for number in list(self._live):
+            del self._live[number]
+            retrying(self.leases.release, number)

@@ -1,0 +1,188 @@
+"""From a trial's configuration to its network, its data and its training; no Ray, no Optuna."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from normsearch.config import NetworkConfig, TaskConfig, TrialConfig
+from normsearch.data import (
+    Case,
+    SliceLoader,
+    Split,
+    case_tensors,
+    fingerprint,
+    generate_phantom,
+    load_cases,
+    split_cases,
+)
+from normsearch.errors import DataError, StudyError
+from normsearch.files import cache_folder, write_text
+from normsearch.networks import apply_norm_map, build_network
+from normsearch.norms import MomentNorm, clamp_gates, gate_parameters
+from normsearch.training import Evaluation, Plan, load_checkpoint, save_checkpoint, train
+
+
+def data_folder(task: TaskConfig, data: Path | None) -> Path:
+    """Return the folder of a task's cases; the phantom is generated once, in the cache.
+
+    A relative `task.data` lies below `data`, else below the working folder; `data` may also be
+    the data set itself.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    if task.data == "phantom":
+        return generate_phantom(cache_folder(), **task.phantom.model_dump())
+    named = Path(task.data).expanduser()
+    bases = [data / named, data] if data else [named]
+    found = [base for base in bases if (base / "images").is_dir()]
+    if not found:
+        raise DataError(
+            f"{bases[0]}: must be a folder with images/ and labels/, and is not; "
+            "give the folder that holds it with --data (or NORMSEARCH_DATA)."
+        )
+    return found[0]
+
+
+def load_task(task: TaskConfig, data: Path | None) -> list[Case]:
+    """Read and prepare every case of a task.
+
+    Raises:
+        DataError: the folder is missing or cases in it cannot be used (all are named).
+    """
+    folder = data_folder(task, data)
+    return load_cases(folder, size=task.size, intensity=task.intensity, foreground=task.foreground)
+
+
+def split_task(task: TaskConfig, cases: list[Case]) -> Split:
+    """Return the training, validation and test cases of a task, split by subject."""
+    return split_cases(
+        cases,
+        test_folds=task.test_folds,
+        validation_folds=task.validation_folds,
+        validation_fraction=task.validation_fraction,
+        seed=task.split_seed,
+    )
+
+
+def build_trial_network(config: NetworkConfig, in_channels: int) -> nn.Module:
+    """Build a study's network, its weights drawn from the study's seed."""
+    return build_network(
+        config.name,
+        in_channels=in_channels,
+        first_channels=config.first_channels,
+        depth=config.depth,
+        seed=config.seed,
+    )
+
+
+def train_trial(
+    config: TrialConfig, data: Split, folder: Path, token: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Train one trial; yield a plain record per evaluation point, checkpointed in `folder`.
+
+    It goes on from FOLDER/checkpoint.pt if there is one. A record holds the fields of
+    `Evaluation`, `parameters` (learnt numbers in the network) and `learnt` (what adaptive norms
+    have learnt, by slot); FOLDER/cases.csv holds the newest Dice of each validation case.
+
+    Args:
+        config: the trial.
+        data: its training and validation cases; the test cases are not looked at.
+        folder: where the trial's files are.
+        token: what FOLDER/owner must say for this training to be allowed to write.
+
+    Raises:
+        TrainingError: the loss is not finite or memory does not suffice.
+        CheckpointError: the checkpoint is damaged or of another network.
+        StudyError: another owner has taken the trial over.
+    """
+    torch.set_num_threads(config.threads)
+    network = build_trial_network(config.network, data.train[0].image.shape[1])
+    apply_norm_map(network, config.norm_map)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    checkpoint = folder / "checkpoint.pt"
+
+    def save(state: dict[str, Any]) -> None:
+        if token is not None and (folder / "owner").read_text() != token:
+            raise StudyError(f"{folder}: another owner has taken this trial over.")
+        save_checkpoint(checkpoint, state)
+
+    loader = SliceLoader(data.train, config.batch_size, config.training.data_seed)
+    for evaluation in train(
+        network,
+        loader,
+        {case.id: case_tensors(case) for case in data.validation},
+        _plan(config),
+        parameter_groups=_parameter_groups(network, config),
+        after_step=lambda: clamp_gates(network),
+        state=load_checkpoint(checkpoint),
+        save=save,
+        device=config.device,
+    ):
+        _write_cases(folder / "cases.csv", evaluation)
+        yield {**asdict(evaluation), "parameters": parameters, "learnt": _learnt(network)}
+
+
+def check_fingerprint(cases: list[Case], expected: str | None, where: str) -> str:
+    """Return the SHA-256 of `cases`.
+
+    Raises:
+        DataError: it is not the `expected` one.
+    """
+    found = fingerprint(cases)
+    if expected is not None and found != expected:
+        raise DataError(
+            f"{where}: must be trained on the data it began with (SHA-256 {expected[:12]}…), got "
+            f"{found[:12]}…; restore the data, or start a new study."
+        )
+    return found
+
+
+def _plan(config: TrialConfig) -> Plan:
+    training = config.training
+    return Plan(
+        samples=training.samples,
+        evaluations=training.evaluations,
+        learning_rate=config.learning_rate,
+        optimizer=training.optimizer,
+        momentum=training.momentum,
+        weight_decay=training.weight_decay,
+        schedule=training.schedule,
+        statistics_samples=training.statistics_samples if training.recompute_statistics else 0,
+    )
+
+
+def _parameter_groups(network: nn.Module, config: TrialConfig) -> list[dict[str, Any]]:
+    gates = gate_parameters(network)
+    known = {id(gate) for gate in gates}
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in network.parameters() if id(p) not in known]}
+    ]
+    if gates:
+        rate = config.learning_rate * config.training.gate_learning_rate_factor
+        groups.append({"params": gates, "lr": rate, "weight_decay": 0.0})
+    return groups
+
+
+def _learnt(network: nn.Module) -> dict[str, dict[str, dict[str, float]]]:
+    return {
+        name: module.importance()
+        for name, module in network.named_modules()
+        if isinstance(module, MomentNorm) and module.importance()
+    }
+
+
+def _write_cases(path: Path, evaluation: Evaluation) -> None:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["case", "evaluation", "dice"])
+    rows.writerows([name, evaluation.evaluation, dice] for name, dice in evaluation.cases.items())
+    write_text(path, text.getvalue())

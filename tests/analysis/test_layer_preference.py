@@ -1,0 +1,200 @@
+"""Preferences and learnt weights against numbers worked out by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from analysis import available, layer_preference, render
+from analysis.layer_preference import (
+    COLUMNS,
+    WEIGHT_COLUMNS,
+    compute,
+    compute_weights,
+    describe,
+    draw,
+    draw_weights,
+    rank,
+)
+from normsearch.errors import StudyError
+from tests.analysis.fake_study import FakeStudy, fake_study, tiny
+
+SLOTS = ["a.norm", "b.norm"]
+
+
+def trial(a: str | None, b: str | None, **more: object) -> dict[str, object]:
+    return {"norm.a.norm": a, "norm.b.norm": b, **more}
+
+
+@pytest.fixture
+def study() -> FakeStudy:
+    """Six trials that count (0, 1, 2, 4, 5, 7), a baseline (3), a failed (6), one not begun (8)."""
+    rows = [
+        trial("IN", "BN", dice=0.80),
+        trial("IN", "GN-8", dice=0.90),
+        trial("BN", "GN-8", state="PRUNED", last_dice=0.85),  # at evaluation 2
+        trial("BN", "BN", dice=0.95, baseline="BN"),
+        trial("IN", "IN", state="PRUNED", last_dice=0.60),  # at evaluation 5
+        trial("BN", "IN", state="PRUNED", last_dice=0.70),  # at evaluation 5
+        trial("IN", "IN", state="FAIL", last_dice=0.99),
+        trial("BN", "BN", dice=0.70),
+        trial(None, None, state="WAITING"),
+    ]
+    reached = {0: 10, 1: 10, 2: 2, 3: 10, 4: 5, 5: 5, 7: 10}
+    points = [
+        {"number": n, "evaluation": e} for n, last in reached.items() for e in range(1, last + 1)
+    ]
+    return tiny(rows, SLOTS, points=pd.DataFrame(points))
+
+
+def row(df: pd.DataFrame, slot: str, norm: str) -> pd.Series:
+    return df[(df["slot"] == slot) & (df["norm"] == norm)].iloc[0]
+
+
+def test_complete_rank_before_pruned_and_further_pruned_before_earlier(study: FakeStudy) -> None:
+    assert rank(study)["number"].tolist() == [1, 0, 7, 5, 4, 2]
+
+
+def test_counts_by_hand(study: FakeStudy) -> None:
+    df = compute(study, top=0.5)  # the best three are 1, 0, 7
+    assert list(df.columns) == COLUMNS
+    assert df["norm"].tolist() == ["BN", "IN", "GN-8"] * 2
+    assert df["depth"].tolist() == [0, 0, 0, 1, 1, 1]
+    a_in = row(df, "a.norm", "IN")
+    assert (a_in["n_all"], a_in["n_top"]) == (3, 2)
+    assert a_in["frequency_all"] == pytest.approx(3 / 6)
+    assert a_in["frequency_top"] == pytest.approx(2 / 3)
+    assert a_in["preference"] == pytest.approx(1 / 6)
+    b_in = row(df, "b.norm", "IN")
+    assert (b_in["n_all"], b_in["n_top"]) == (2, 0)
+    assert b_in["preference"] == pytest.approx(-1 / 3)
+    untried = row(df, "a.norm", "GN-8")
+    assert (untried["n_all"], untried["n_top"], untried["preference"]) == (0, 0, 0)
+
+
+def test_at_least_three_are_best_and_frequencies_add_up(study: FakeStudy) -> None:
+    df = compute(study, top=0.01)
+    assert df.groupby("slot")["n_top"].sum().tolist() == [3, 3]
+    assert df.groupby("slot")["frequency_top"].sum().tolist() == pytest.approx([1, 1])
+    assert df.groupby("slot")["preference"].sum().tolist() == pytest.approx([0, 0])
+
+
+def test_fewer_than_three_trials_are_all_best() -> None:
+    df = compute(tiny([trial("IN", "BN", dice=0.5), trial("BN", "BN", dice=0.4)], SLOTS))
+    assert df.groupby("slot")["n_top"].sum().tolist() == [2, 2]
+    assert (df["preference"] == 0).all()
+    assert "Only 2 searched trials: too few" in describe(df)
+
+
+def test_noise_is_the_hypergeometric_tail() -> None:
+    """5 of 20 are best. All 5 of 5 users: 1 / C(20, 5) = 1/15504. 3 of 5: 0.0726, within noise."""
+    rows = [trial("IN" if n < 5 else "BN", "IN" if n < 3 or n > 17 else "BN", dice=1 - n / 100)
+            for n in range(20)]  # fmt: skip
+    df = compute(tiny(rows, SLOTS))
+    assert row(df, "a.norm", "IN")["beyond_noise"]
+    assert row(df, "a.norm", "BN")["beyond_noise"]  # 0 of 15: as unlikely, on the other side
+    assert row(df, "b.norm", "IN")["n_top"] == 3
+    assert not row(df, "b.norm", "IN")["beyond_noise"]
+    text = describe(df)
+    assert "Best 5 of 20 searched trials" in text
+    assert "(2 of 4 cells; up to 1 would be by chance alone)" in text
+    assert "Only" not in text
+
+
+@pytest.mark.parametrize("top", [0.0, -1.0, 1.5])
+def test_top_must_be_a_share(study: FakeStudy, top: float) -> None:
+    with pytest.raises(StudyError, match=r"top must lie in \(0, 1\], got"):
+        compute(study, top=top)
+
+
+def test_draw_shows_every_slot_and_norm() -> None:
+    study = fake_study()
+    df = compute(study)
+    assert len(df) == 22 * df["norm"].nunique()
+    ax = Figure(figsize=(7, 8), layout="constrained").subplots()
+    draw(df, ax)
+    assert ax.get_xlabel() == "Normalization"
+    assert ax.get_ylabel() == "Slot, in order of depth"
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert labels == [slot.removesuffix(".norm") for slot in study.slots]
+    assert all(label.get_fontsize() >= 8 for label in [*ax.get_yticklabels(), *ax.texts])
+    bar = ax.collections[0].colorbar
+    assert bar is not None
+    assert "percentage points" in bar.ax.get_ylabel()
+    low, high = ax.collections[0].get_clim()
+    assert low == pytest.approx(-high)
+
+
+def test_without_a_searched_trial_there_is_no_figure() -> None:
+    only = tiny([trial("IN", "IN", dice=0.9, baseline="IN")], SLOTS)
+    assert compute(only).empty
+    with pytest.raises(StudyError, match="needs at least one COMPLETE or PRUNED trial"):
+        render("layer_preference", only)
+    assert available(only) == ["search_history"]
+    assert compute(FakeStudy(pd.DataFrame(), SLOTS)).empty
+
+
+def uniform(**moved: float) -> dict[str, float]:
+    return {"IN": 1 / 3, "LN": 1 / 3, "BN": 1 / 3, **moved}
+
+
+@pytest.fixture
+def switchable() -> FakeStudy:
+    rows = [
+        trial("SN", "IN", dice=0.8),
+        trial("SN(official=True)", "SN", dice=0.7),
+        trial("SN", "SN", state="PRUNED", last_dice=0.6),
+        trial("ILN", "IN", dice=0.9),
+    ]
+    learnt = {
+        0: {"a.norm": {"mean": {"IN": 0.6, "LN": 0.3, "BN": 0.1}, "variance": uniform()}},
+        1: {
+            "a.norm": {"mean": {"IN": 0.2, "LN": 0.8}, "variance": uniform()},
+            "b.norm": {"mean": uniform(IN=0.35, LN=0.3166666666666667), "variance": uniform()},
+        },
+        2: {"a.norm": {"mean": uniform(), "variance": uniform()}},
+        3: {"a.norm": {"gate": {"IN": 0.9, "LN": 0.1}}},
+    }
+    return tiny(rows, SLOTS, learnt_by_trial=learnt)
+
+
+def test_weights_by_hand(switchable: FakeStudy) -> None:
+    df = compute_weights(switchable)
+    assert list(df.columns) == WEIGHT_COLUMNS
+    assert len(df) == 2 * 2 * 3
+    mean = df[(df["slot"] == "a.norm") & (df["statistic"] == "mean")].set_index("branch")
+    assert mean["weight"].to_dict() == pytest.approx({"IN": 0.4, "LN": 0.55, "BN": 0.05})
+    assert mean["n_trials"].tolist() == [2, 2, 2]
+    # |0.6 − 1/3| in trial 0; in trial 1, which has two branches, |0.8 − 1/2|
+    assert mean["moved"].iloc[0] == pytest.approx((0.8 / 3 + 0.3) / 2)
+    b = df[(df["slot"] == "b.norm") & (df["statistic"] == "mean")]
+    assert b["moved"].iloc[0] == pytest.approx(1 / 60)
+    assert b["n_trials"].iloc[0] == 1
+
+
+def test_weights_draw_and_flag_slots_that_barely_moved(switchable: FakeStudy) -> None:
+    axes = Figure(layout="constrained").subplots(1, 2, sharey=True)
+    draw_weights(compute_weights(switchable), axes)
+    assert [ax.get_xlabel() for ax in axes] == ["Weight of the mean", "Weight of the variance"]
+    assert axes[0].get_ylabel()
+    hatched = [[bool(bar.get_hatch()) for bar in ax.patches] for ax in axes]
+    assert hatched[0] == [False, True] * 3  # slot a moved, slot b did not
+    assert hatched[1] == [True] * 6
+    assert [t.get_text() for t in axes[0].get_yticklabels()] == ["a  (2)", "b  (1)"]
+
+
+def test_without_sn_there_are_no_weights(study: FakeStudy) -> None:
+    assert compute_weights(study).empty
+    with pytest.raises(StudyError, match="needs a COMPLETE trial with SN"):
+        render("sn_weights", study)
+
+
+def test_main_writes_the_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("normsearch.load_study", lambda name: fake_study(12), raising=False)
+    for flags in ([], ["--weights"]):
+        file = tmp_path / f"figure{len(flags)}.png"
+        assert layer_preference.main(["fake", "-o", str(file), *flags]) == 0
+        assert file.read_bytes().startswith(b"\x89PNG")

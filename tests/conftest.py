@@ -1,0 +1,16 @@
+"""Fixtures that several rooms share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """Return the folder of the real images (NORMSEARCH_DATA or ../shared/data), or skip."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    root = Path(os.environ.get("NORMSEARCH_DATA", default))
+    if not root.is_dir():
+        pytest.skip(f"no real images: NORMSEARCH_DATA is not set to a folder and {root} is none")
+    return root

@@ -1,0 +1,88 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from normsearch.data import Case, split_cases
+from normsearch.errors import DataError
+
+
+def case(name: str, subject: str, fold: str) -> Case:
+    image = np.zeros((1, 1, 2, 2), np.float32)
+    return Case(name, subject, fold, image, np.zeros((1, 2, 2), np.uint8), (1.0, 1.0, 1.0))
+
+
+CASES = [case(f"{s}{part}", f"s{s}", str(s % 4 + 1)) for part in "ab" for s in range(12)]
+
+
+def ids(cases: tuple[Case, ...]) -> list[str]:
+    return [case.id for case in cases]
+
+
+def test_folds_choose_the_parts() -> None:
+    split = split_cases(CASES, test_folds=["1"], validation_folds=["2", "4"])
+    assert {case.fold for case in split.test} == {"1"}
+    assert {case.fold for case in split.validation} == {"2", "4"}
+    assert ids(split.train) == ["2a", "6a", "10a", "2b", "6b", "10b"]
+
+
+@pytest.mark.parametrize(("fraction", "count"), [(0.25, 2), (0.01, 1), (0.5, 5)])
+def test_a_draw_keeps_subjects_whole(fraction: float, count: int) -> None:
+    split = split_cases(
+        CASES, test_folds=["1"], validation_folds=None, validation_fraction=fraction, seed=3
+    )
+    parts = [
+        {case.subject for case in part} for part in (split.train, split.validation, split.test)
+    ]
+    assert [len(part) for part in parts] == [9 - count, count, 3]
+    assert len(set.union(*parts)) == 12
+    assert len(split.train) + len(split.validation) + len(split.test) == len(CASES)
+
+
+def test_a_draw_depends_on_the_seed_alone() -> None:
+    def drawn(seed: int, cases: list[Case] = CASES) -> set[str]:
+        split = split_cases(cases, test_folds=[], validation_folds=None, seed=seed)
+        return {case.subject for case in split.validation}
+
+    assert drawn(0) == drawn(0, CASES[::-1])
+    assert len({frozenset(drawn(seed)) for seed in range(8)}) > 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"test_folds": ["fold1"], "validation_folds": ["2"]},
+            r"test_folds: must be folds of the data set \(1, 2, 3, 4\), got 'fold1'",
+        ),
+        ({"test_folds": ["1"], "validation_folds": ["1"]}, "must not overlap, got 1 in both"),
+        ({"test_folds": [], "validation_folds": []}, "24 cases to train and 0 to validate on"),
+        ({"test_folds": ["1", "2"], "validation_folds": ["3", "4"]}, "got 0 cases to train"),
+        ({"test_folds": ["1", "2", "3", "4"], "validation_folds": None}, "got 0 cases to train"),
+        (
+            {"test_folds": [], "validation_folds": None, "validation_fraction": 1.0},
+            "validation_fraction must lie between 0 and 1, got 1.0",
+        ),
+    ],
+)
+def test_impossible_splits(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        split_cases(CASES, **options)
+
+
+def test_a_fold_is_suggested() -> None:
+    cases = [case("a", "a", "LV-1"), case("b", "b", "LV-2")]
+    with pytest.raises(DataError, match=r"got 'lv1'\. Did you mean 'LV-1'\?"):
+        split_cases(cases, test_folds=["lv1"], validation_folds=None)
+
+
+def test_a_data_set_without_folds_says_so() -> None:
+    with pytest.raises(DataError, match=r"\(it has none\), got '1'"):
+        split_cases([case("a", "a", "")], test_folds=["1"], validation_folds=None)
+
+
+def test_a_subject_in_two_folds() -> None:
+    cases = [*CASES, case("x", "s0", "2")]
+    with pytest.raises(DataError, match=r"folds put s0 into more than one; give each subject"):
+        split_cases(cases, test_folds=["1"], validation_folds=["2"])
+    split_cases(cases, test_folds=["3"], validation_folds=["4"])

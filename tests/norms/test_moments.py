@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from normsearch.errors import NormError
+from normsearch.norms import MomentNorm, RunningMomentNorm, build_norm
+from normsearch.norms.moments import Affine, Moments, normalize, normalize_channels, pool
+
+COMPOSITES = ["BIN", "ILN", "ILN(gate=clip)", "ILN(gate=softmax)", "ILN(regroup=none)", "SN"]
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_moments_are_those_of_torch(dims: int, make_input) -> None:
+    x = make_input(6, dims)
+    seen: list[Moments] = []
+
+    def keep(moments: Moments) -> Affine:
+        seen.append(moments)
+        return normalize(moments, moments, 0.0)
+
+    normalize_channels(x, keep)
+    variance, mean = torch.var_mean(x, dim=tuple(range(2, x.dim())), correction=0)
+    torch.testing.assert_close(seen[0].mean, mean)
+    torch.testing.assert_close(seen[0].variance, variance)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_pooled_moments_are_those_of_all_values(axis: int, make_input) -> None:
+    x = make_input(6)
+    variance, mean = torch.var_mean(x, dim=(2, 3), correction=0)
+    pooled = pool(Moments(mean, variance), axis)
+    want = torch.var_mean(x, dim=(axis, 2, 3), correction=0, keepdim=True)
+    torch.testing.assert_close(pooled.variance, want[0][..., 0, 0])
+    torch.testing.assert_close(pooled.mean, want[1][..., 0, 0])
+
+
+def test_variance_of_a_large_volume_is_exact() -> None:
+    # 128³ float32 values: a plain running sum of squares is off by a thousandth here.
+    x = 0.7 + 0.001 * torch.randn(1, 1, 128, 128, 128, generator=torch.Generator().manual_seed(0))
+    x[..., ::2] -= 1.4
+    kept: list[Moments] = []
+    normalize_channels(x, lambda moments: kept.append(moments) or normalize(moments, moments, 0))
+    exact = x.double().var(correction=0)
+    assert abs(float(kept[0].variance) / float(exact) - 1) < 1e-6
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("text", COMPOSITES)
+def test_gradcheck(text: str, training: bool, randomize) -> None:
+    x = torch.randn(3, 32, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    norm = randomize(build_norm(text, 32, 2).double())
+    norm(x)
+    norm.train(training)
+    names = list(dict(norm.named_parameters()))
+
+    def call(x: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
+        # sin: the input gradient of a plain sum of normalized values is zero
+        given = dict(zip(names, values, strict=True))
+        return torch.sin(torch.func.functional_call(norm, given, (x,))).sum((2, 3))
+
+    inputs = [x.requires_grad_(), *(p.detach().clone().requires_grad_() for p in norm.parameters())]
+    assert torch.autograd.gradcheck(call, inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e3, 1e4])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("text", COMPOSITES)
+def test_float32_holds_at_large_means(text: str, training: bool, mean: float, make_input) -> None:
+    x = make_input(32, 2, torch.float32, mean)
+    outs, grads = [], []
+    for dtype in (torch.float32, torch.float64):
+        norm = build_norm(text, 32, 2).to(dtype)
+        norm.momentum = 1.0  # so that eval has statistics of this input
+        given = x.to(dtype).requires_grad_()
+        norm(given)
+        out = norm.train(training)(given)
+        outs.append(out)
+        grads.append(torch.autograd.grad(torch.sin(3 * out).sum(), given)[0])
+    assert (outs[0] - outs[1]).abs().max() < 1e-2
+    assert (grads[0] - grads[1]).abs().max() < 1e-2 * grads[1].abs().max()
+
+
+@pytest.mark.parametrize("text", COMPOSITES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_keeps_statistics_in_float32(text: str, dtype: torch.dtype) -> None:
+    # 300² overflows float16
+    x = (300 * torch.randn(3, 32, 5, 7, generator=torch.Generator().manual_seed(2))).to(dtype)
+    out = build_norm(text, 32, 2)(x.requires_grad_())
+    want = build_norm(text, 32, 2)(x.detach().float())
+    assert out.dtype == dtype
+    assert (out.float() - want).abs().max() < 0.03
+    out.sum().backward()
+    assert x.grad is not None
+    assert x.grad.dtype == dtype
+    assert build_norm(text, 32, 2).to(dtype).eval()(x).isfinite().all()
+
+
+@pytest.mark.parametrize("text", COMPOSITES)
+def test_autocast_changes_little(text: str, make_input) -> None:
+    x = make_input(32, 2, torch.float32)
+    norm = build_norm(text, 32, 2)
+    want = norm(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(norm(x), want)
+
+
+@pytest.mark.parametrize("text", COMPOSITES)
+def test_channels_last_input(text: str, make_input) -> None:
+    x = make_input()
+    norm = build_norm(text, 32, 2).double()
+    torch.testing.assert_close(norm(x.to(memory_format=torch.channels_last)), norm(x))
+
+
+@pytest.mark.parametrize("text", COMPOSITES)
+def test_constant_input_gives_the_bias(text: str) -> None:
+    norm = build_norm(text, 32, 3)
+    torch.nn.init.constant_(norm.bias, 0.25)
+    torch.testing.assert_close(
+        norm(torch.full((2, 32, 3, 4, 5), 7.0)).unique(), torch.tensor([0.25])
+    )
+
+
+def test_wrong_input_is_refused_by_name() -> None:
+    with pytest.raises(NormError, match=r"SN needs an input \(N, 32, H, W\), got \(2, 32, 5\)"):
+        build_norm("SN", 32, 2)(torch.zeros(2, 32, 5))
+    with pytest.raises(NormError, match=r"BIN needs an input \(N, 8, W\), got \(2, 7, 5\)"):
+        build_norm("BIN", 8, 1)(torch.zeros(2, 7, 5))
+
+
+def test_base_asks_for_coefficients() -> None:
+    class Bare(MomentNorm):
+        spec_text = "bare"
+
+    bare = Bare(3, 2)
+    assert (bare.gates(), bare.importance()) == ([], {})
+    bare.clamp_gates()
+    with pytest.raises(NotImplementedError):
+        bare(torch.zeros(1, 3, 2, 2))
+
+
+@pytest.mark.parametrize("momentum", [0.1, 0.3, None])
+def test_running_moments_follow_torch(momentum: float | None, make_input) -> None:
+    """BIN keeps the very numbers of torch's BatchNorm, SN the biased variance instead."""
+    torchs = torch.nn.BatchNorm2d(32, momentum=momentum).double()
+    ours = [build_norm(text, 32, 2).double() for text in ("BIN", "SN")]
+    for norm in ours:
+        assert isinstance(norm, RunningMomentNorm)
+        norm.momentum = momentum
+    shrink = 1 - 1 / (3 * 35)
+    for mean in (0.0, 2.0, -1.0):
+        for norm in (torchs, *ours):
+            norm(make_input(mean=mean))
+    for norm, biased in zip(ours, (False, True), strict=True):
+        torch.testing.assert_close(norm.running_mean, torchs.running_mean)
+        assert norm.num_batches_tracked == torchs.num_batches_tracked == 3
+        start = 0 if momentum is None else (1 - momentum) ** 3
+        moved = torchs.running_var - start
+        want = start + moved * (shrink if biased else 1)
+        torch.testing.assert_close(norm.running_var, want)
+        norm.reset_running_stats()
+    torchs.reset_running_stats()
+    for norm in ours:
+        for name, buffer in torchs.named_buffers():
+            assert torch.equal(getattr(norm, name), buffer)

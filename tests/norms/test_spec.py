@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import doctest
+
+import pytest
+import torch
+
+from normsearch.errors import NormError
+from normsearch.norms import NORMS, NormSpec, build_norm, spec
+
+KNOWN = "must be one of none, BN, IN, LN, GN-G, BIN, ILN, SN, got "
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "none",
+        "BN",
+        "IN",
+        "LN",
+        "GN-8",
+        "GN-1",
+        "BIN",
+        "ILN",
+        "ILN(gate=clip)",
+        "ILN(gate=softmax)",
+        "ILN(regroup=none)",
+        "ILN(regroup=8)",
+        "ILN(gate=clip,regroup=none)",
+        "SN",
+    ],
+)
+def test_parse_and_str_are_inverse(text: str) -> None:
+    assert str(NormSpec.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shortest"),
+    [
+        ("ILN(gate=sigmoid)", "ILN"),
+        ("ILN(regroup=16)", "ILN"),
+        ("ILN(regroup=16, gate=clip)", "ILN(gate=clip)"),
+        ("ILN(regroup=4,gate=clip)", "ILN(gate=clip,regroup=4)"),
+    ],
+)
+def test_defaults_are_left_out_and_options_sorted(text: str, shortest: str) -> None:
+    assert str(NormSpec.parse(text)) == shortest
+    assert NormSpec.parse(text) == NormSpec.parse(shortest)
+    assert hash(NormSpec.parse(text)) == hash(NormSpec.parse(shortest))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("INN", f"{KNOWN}'INN'. Did you mean 'IN'?"),
+        ("bn", f"{KNOWN}'bn'. Did you mean 'BN'?"),
+        ("gn-16", f"{KNOWN}'gn-16'. Did you mean 'GN-16'?"),
+        ("GN16", f"{KNOWN}'GN16'. Did you mean 'GN-16'?"),
+        ("GN-0", f"{KNOWN}'GN-0'. Did you mean 'GN-8'?"),
+        ("GN-08", f"{KNOWN}'GN-08'. Did you mean 'GN-8'?"),
+        ("iln(gate=clip)", f"{KNOWN}'iln(gate=clip)'. Did you mean 'ILN(gate=clip)'?"),
+        ("ILN()", f"{KNOWN}'ILN()'. Did you mean 'ILN'?"),
+        (" BN", f"{KNOWN}' BN'. Did you mean 'BN'?"),
+        ("", f"{KNOWN}''."),
+        ("GN", "GN needs a number of groups, such as GN-8, got None"),
+        ("BN-8", "BN takes no number of groups, got 8"),
+        ("SN(gate=clip)", "SN takes no options, got gate=clip"),
+        ("ILN(gat=clip)", "ILN has the options gate, regroup, got 'gat'. Did you mean 'gate'?"),
+        (
+            "ILN(gate=clp)",
+            "ILN: gate must be one of sigmoid, clip, softmax, got 'clp'. Did you mean 'clip'?",
+        ),
+        ("ILN(regroup=0)", "ILN: regroup must be one of 16, none, a whole number, got '0'."),
+        ("ILN(regroup=G)", "ILN: regroup must be one of 16, none, a whole number, got 'G'."),
+        ("ILN(gate)", "'ILN(gate)': must have options of the form name=value, got 'gate'"),
+        (
+            "ILN(gate=clip,gate=softmax)",
+            "ILN takes each option once, got gate=clip, gate=softmax",
+        ),
+        (
+            "ILN(gate=clip",
+            "must end with the parenthesis that it opened, got 'ILN(gate=clip'; "
+            "in a YAML list, put a spec that holds a comma in quotes",
+        ),
+    ],
+)
+def test_malformed_texts_name_the_cure(text: str, message: str) -> None:
+    with pytest.raises(NormError) as caught:
+        NormSpec.parse(text)
+    assert str(caught.value) == message
+
+
+def test_a_spec_made_by_hand_is_checked_too() -> None:
+    with pytest.raises(NormError, match="must be one of none, BN"):
+        NormSpec("XN")
+    with pytest.raises(NormError, match="GN needs a number of groups, such as GN-8, got 0"):
+        NormSpec("GN", 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "channels", "canonical"),
+    [
+        ("GN-16", 16, "IN"),
+        ("GN-1", 16, "LN"),
+        ("GN-8", 16, "GN-8"),
+        ("GN-1", 1, "IN"),
+        ("LN", 1, "IN"),
+        ("LN", 16, "LN"),
+        ("ILN", 16, "IN"),
+        ("ILN(gate=clip)", 16, "IN"),
+        ("ILN", 32, "ILN"),
+        ("ILN(regroup=32)", 32, "IN"),
+        ("ILN(gate=softmax,regroup=8)", 8, "IN"),
+        ("ILN(regroup=none)", 16, "ILN(regroup=none)"),
+        ("ILN(regroup=none)", 1, "IN"),
+        ("BIN", 1, "BIN"),
+        ("SN", 1, "SN"),
+        ("BN", 1, "BN"),
+        ("none", 5, "none"),
+    ],
+)
+def test_canonical(text: str, channels: int, canonical: str) -> None:
+    twin = NormSpec.parse(text).canonical(channels)
+    assert str(twin) == canonical
+    assert twin.canonical(channels) == twin
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "channels", "tolerance"),
+    [
+        ("GN-16", "IN", 16, 1e-12),
+        ("GN-1", "LN", 16, 1e-12),
+        ("LN", "IN", 1, 1e-12),
+        ("ILN(regroup=none)", "IN", 1, 1e-12),
+        ("ILN", "IN", 16, 1e-3),
+        ("ILN(gate=clip,regroup=8)", "IN", 8, 1e-3),
+    ],
+)
+def test_canonical_twins_compute_the_same(
+    first: str, second: str, channels: int, tolerance: float, make_input
+) -> None:
+    x = make_input(channels)
+    one, other = (build_norm(text, channels, 2).double() for text in (first, second))
+    for rho in (-3.0, 0.5, 4.0):
+        if hasattr(one, "rho"):
+            torch.nn.init.constant_(one.rho, rho)
+        assert (one(x) - other(x)).abs().max() < tolerance
+
+
+@pytest.mark.parametrize(
+    ("text", "channels", "message"),
+    [
+        (
+            "GN-8",
+            12,
+            "GN-8 needs a channel count that 8 divides, got 12; "
+            "use one of GN-1, GN-2, GN-3, GN-4, GN-6, GN-12",
+        ),
+        (
+            "ILN",
+            12,
+            "ILN needs a channel count that 16 divides, got 12; "
+            "use ILN(regroup=none) or a regroup out of 1, 2, 3, 4, 6, 12",
+        ),
+        (
+            "ILN(gate=clip)",
+            8,
+            "ILN(gate=clip) needs a channel count that 16 divides, got 8; "
+            "use ILN(gate=clip,regroup=none) or a regroup out of 1, 2, 4, 8",
+        ),
+        ("BN", 0, "BN needs at least one channel, got 0"),
+    ],
+)
+def test_infeasible_specs_name_what_fits(text: str, channels: int, message: str) -> None:
+    made = NormSpec.parse(text)
+    assert not made.feasible(channels)
+    for act in (made.check, made.canonical, lambda c: build_norm(text, c, 2)):
+        with pytest.raises(NormError) as caught:
+            act(channels)
+        assert str(caught.value) == message
+
+
+def test_feasible() -> None:
+    assert NormSpec.parse("GN-4").feasible(12)
+    assert NormSpec.parse("ILN(regroup=none)").feasible(7)
+    assert NormSpec.parse("SN").feasible(1)
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize(
+    "text", ["none", "BN", "IN", "LN", "GN-8", "BIN", "ILN", "ILN(gate=clip,regroup=none)", "SN"]
+)
+def test_build_norm_keeps_shape_and_dtype(text: str, dims: int, make_input) -> None:
+    norm = build_norm(NormSpec.parse(text), 32, dims)
+    x = make_input(32, dims, torch.float32)
+    for training in (True, False):
+        out = norm.train(training)(x)
+        assert out.shape == x.shape
+        assert out.dtype == torch.float32
+
+
+def test_build_norm_refuses_other_dims() -> None:
+    with pytest.raises(NormError, match="BN needs 1, 2 or 3 spatial axes, got 4"):
+        build_norm("BN", 8, 4)
+
+
+@pytest.mark.parametrize("text", ["BN", "IN", "LN", "GN-8", "BIN", "ILN", "SN"])
+def test_state_survives_a_round_trip(text: str, make_input, randomize) -> None:
+    x = make_input()
+    norm = randomize(build_norm(text, 32, 2).double())
+    norm(x)
+    copy = build_norm(text, 32, 2).double()
+    copy.load_state_dict(norm.state_dict())
+    assert torch.equal(norm.eval()(x), copy.eval()(x))
+
+
+def test_every_kind_has_a_default_spec() -> None:
+    for kind, entry in NORMS.items():
+        assert str(NormSpec(kind, 4 if entry.grouped else None)).startswith(kind)
+
+
+def test_examples_run() -> None:
+    assert doctest.testmod(spec).failed == 0
