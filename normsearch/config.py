@@ -94,8 +94,11 @@ class TrainingConfig(Model):
 
 
 def _range(value: object) -> object:
-    """Read ``0.1`` as one choice and ``[1, 2]`` as choices; a mapping stays what it is."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    """Read ``0.1`` as one choice and ``[1, 2]`` as choices; a mapping stays what it is.
+
+    To YAML ``1e-3``, without a point, is a text.
+    """
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
         return {"choices": [value]}
     return {"choices": value} if isinstance(value, list | tuple) else value
 
@@ -220,8 +223,8 @@ class Resources(Model):
 class SearchConfig(Model):
     """How many trials are asked for, by which sampler, pruned how, on what.
 
-    `baselines` runs every norm of the space as a single-norm network first. `workers` trials run
-    at once; if it is not given, as many as the resources hold.
+    `baselines` runs every norm of the space as a single-norm network first, never pruned.
+    `workers` trials run at once; if it is not given, as many as the resources hold.
     """
 
     trials: Positive = 50

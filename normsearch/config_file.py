@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -65,9 +66,9 @@ def validate(model: type[AnyModel], raw: Mapping[str, Any], origin: str) -> AnyM
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        first, *others = error.errors()
+        first, *others = _faults(error)
         more = f" ({len(others)} more to mend.)" if others else ""
-        raise ConfigError(f"{origin}: {_sentence(model, dict(first))}{more}") from None
+        raise ConfigError(f"{origin}: {_sentence(model, first)}{more}") from None
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: must be an existing file, and there is none.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: must be a readable text file: {error}.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2020-13-45, which is no date
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path}: must be valid YAML or JSON: {reason}.") from error
     if not isinstance(raw, dict):
@@ -87,7 +88,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _override(raw: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
-    if not equals or not key:
+    if not equals or not all(key.split(".")):
         raise ConfigError(f"--set {text}: must be key=value, such as search.trials=20.")
     *parents, last = key.split(".")
     for parent in parents:
@@ -96,17 +97,35 @@ def _override(raw: dict[str, Any], text: str) -> None:
             raise ConfigError(f"--set {text}: {parent} must be a mapping to hold {last}.")
     try:
         raw[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise ConfigError(f"--set {text}: the value must be valid YAML, got {value!r}.") from None
 
 
+def _faults(error: ValidationError) -> list[dict[str, Any]]:
+    """Return one fault a value; of the branches of a union, the one that is of the value's kind."""
+    found: dict[tuple[int | str, ...], dict[str, Any]] = {}
+    for fault in error.errors():
+        tags = [index for index, part in enumerate(fault["loc"]) if _is_branch(part)]
+        place = fault["loc"][: tags[0]] if tags else fault["loc"]
+        known = found.get(place)
+        if known is None or (known["type"] == "literal_error" and isinstance(known["input"], list)):
+            found[place] = dict(fault)
+    return list(found.values())
+
+
+def _is_branch(part: int | str) -> bool:
+    """Tell whether a part of a location is pydantic's name for a branch, as ``tuple[float,...]``."""
+    return isinstance(part, str) and re.fullmatch(r"[a-z-]+\[.*\]", part) is not None
+
+
 def _sentence(model: type[BaseModel], error: dict[str, Any]) -> str:
-    location = [part for part in error["loc"] if isinstance(part, int) or part.isidentifier()]
+    location = [part for part in error["loc"] if not _is_branch(part)]
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, ItemError):
         location.append(cause.index)
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return f"{where.lstrip('.')}: {_fault(model, error, cause)}" if where else str(cause)
+    fault = _fault(model, error, cause)
+    return f"{where.lstrip('.')}: {fault}" if where else fault
 
 
 def _fault(model: type[BaseModel], error: dict[str, Any], cause: object) -> str:
@@ -124,10 +143,10 @@ def _fault(model: type[BaseModel], error: dict[str, Any], cause: object) -> str:
         return f"must be one of {', '.join(known)}, got {given!r}.{did_you_mean(str(given), known)}"
     if cause is not None:
         return f"{str(cause).rstrip('.')}." if "Did you mean" not in str(cause) else str(cause)
-    message = (
-        error["msg"].replace("Input should be", "must be").replace("Field required", "missing")
-    )
-    return f"{message}, got {given!r}."
+    if kind == "model_type":
+        return f"must be a mapping of keys, got {given!r}."
+    message = re.sub(r"^\w+ should", "must", error["msg"]).replace("valid tuple", "list")
+    return f"{message.removesuffix(' after validation, not 0')}, got {given!r}."
 
 
 def _model_at(model: type[BaseModel], location: Iterable[object]) -> type[BaseModel]:

@@ -110,9 +110,12 @@ def train_trial(
     parameters = sum(parameter.numel() for parameter in network.parameters())
     checkpoint = folder / "checkpoint.pt"
 
-    def save(state: dict[str, Any]) -> None:
+    def check_owner() -> None:
         if token is not None and (folder / "owner").read_text() != token:
             raise StudyError(f"{folder}: another owner has taken this trial over.")
+
+    def save(state: dict[str, Any]) -> None:
+        check_owner()
         save_checkpoint(checkpoint, state)
 
     loader = SliceLoader(data.train, config.batch_size, config.training.data_seed)
@@ -127,6 +130,7 @@ def train_trial(
         save=save,
         device=config.device,
     ):
+        check_owner()
         _write_cases(folder / "cases.csv", evaluation)
         yield {**asdict(evaluation), "parameters": parameters, "learnt": _learnt(network)}
 

@@ -64,7 +64,8 @@ def _show(found: dict[str, Any]) -> None:
     console = Console()
     console.print(
         f"Trial {found['number']} of {found['study']}: validation Dice {found['dice']:.3f}, "
-        f"learning rate {found['learning_rate']:.3g}, batch size {found['batch_size']}"
+        f"learning rate {found['learning_rate']:.3g}, batch size {found['batch_size']}",
+        soft_wrap=True,
     )
     table = Table("slot", "norm", box=None, header_style="bold", pad_edge=False)
     for slot, spec in found["norm_map"].items():

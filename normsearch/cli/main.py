@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import typer
 
@@ -38,8 +39,13 @@ def _options(
     pass
 
 
+def _warn(message: Warning | str, *_: object) -> None:
+    print(f"normsearch: warning: {message}", file=sys.stderr)
+
+
 def main() -> None:
     """Run the command line; exit 1 for a user's mistake or failed data, 2 for wrong usage."""
+    warnings.showwarning = _warn
     try:
         app()
     except NormsearchError as error:

@@ -63,7 +63,7 @@ class Progress:
         """Take in the trials there are already: (number, state, final Dice or NaN)."""
         for number, state, dice in states:
             self._count(number, state, dice)
-        self._say(f"{self._config.name}: {self._done} of {self._asked} trials done, starting")
+        self._say(f"{self._config.name}: starting")
 
     def __call__(self, event: Event) -> None:
         """Take in an event and show it."""
@@ -75,8 +75,7 @@ class Progress:
             state, dice = event.record["state"], event.record.get("dice", math.nan)
             self._count(event.number, state, dice)
             reason = event.record.get("reason")
-            outcome = f"Dice {dice:.3f}" if reason is None else reason
-            self._say(f"trial {event.number} {state}, {outcome} | {self.summary()}")
+            self._say(f"trial {event.number} {state}, {reason or f'Dice {dice:.3f}'}")
         self._bar.update(self._task, completed=self._done, summary=self.summary())
 
     def summary(self) -> str:
@@ -88,7 +87,7 @@ class Progress:
         if self._best:
             parts.append(f"best Dice {self._best[0]:.3f} (trial {self._best[1]})")
         if (left := self._seconds_left()) is not None:
-            parts.append(f"about {left // 60:.0f}:{left % 60:02.0f} left")
+            parts.append("about {}:{:02} left".format(*divmod(round(left), 60)))
         return ", ".join(parts)
 
     @property
@@ -108,5 +107,7 @@ class Progress:
         return elapsed / self._finished_here * max(self._asked - self._done, 0)
 
     def _say(self, line: str) -> None:
-        if not self._console.is_terminal:
-            print(line, file=sys.stderr, flush=True)
+        if self._console.is_terminal:
+            self._bar.console.print(line, highlight=False, soft_wrap=True)
+        else:
+            print(f"{line} | {self.summary()}", file=sys.stderr, flush=True)

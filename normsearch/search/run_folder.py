@@ -58,7 +58,8 @@ def write_study(folder: Path, config: StudyConfig) -> None:
 
 def write_local(folder: Path, local: dict[str, Any]) -> None:
     """Write what holds on this machine alone to FOLDER/local.json."""
-    write_text(folder / "local.json", json.dumps(local, indent=2) + "\n")
+    # A storage URL may hold a password.
+    write_text(folder / "local.json", json.dumps(local, indent=2) + "\n", private=True)
 
 
 def read_local(folder: Path) -> dict[str, Any]:

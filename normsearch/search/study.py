@@ -226,7 +226,10 @@ class Coordinator:
             return False
         trial.set_user_attr(f"evaluation:{step}", record)
         trial.report(record["dice"], step)
-        return step < self.config.training.evaluations and trial.should_prune()
+        # Baselines are asked too, so that they compete in the pruner's rungs, but run to the end:
+        # a comparison at unequal budgets would be none.
+        last = step >= self.config.training.evaluations
+        return not last and trial.should_prune() and "baseline" not in trial.user_attrs
 
     def finish(self, number: int, state: TrialState, *, reason: str | None = None) -> None:
         """Tell the study how a trial ended; the only place that does, once a trial.

@@ -12,6 +12,10 @@ from normsearch.errors import CheckpointError
 from normsearch.files import write_atomically
 
 FORMAT = 1
+_UNREADABLE = (
+    *(RuntimeError, EOFError, OSError, ValueError, TypeError, AttributeError, LookupError),
+    pickle.UnpicklingError,
+)  # all that torch.load raised on damaged files
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -29,9 +33,12 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except _UNREADABLE as error:
+        # What the unpickler says ends in the advice to load the file unsafely.
+        safe = not isinstance(error, pickle.UnpicklingError)
+        reason = str(error).partition("\n")[0] if safe else "it is not of tensors and plain values"
         raise CheckpointError(
-            f"{path}: must be a whole checkpoint, and cannot be read ({error}); "
+            f"{path}: must be a whole checkpoint, and cannot be read ({reason}); "
             "delete it to train this trial from the start."
         ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:

@@ -60,8 +60,9 @@ class Evaluation:
     """One evaluation point, counted from 1.
 
     `samples` and `steps` seen since the trial began, `seconds` trained and validated (also before
-    a resume), mean training `loss` since the point before, mean per-case validation `dice` (0 to
-    1), `cases` = Dice by case (NaN: no foreground in either mask), `peak_memory` in bytes.
+    a resume), mean training `loss` since the point before (NaN: a batch larger than what lies
+    between two points left no step to take), mean per-case validation `dice` (0 to 1), `cases` =
+    Dice by case (NaN: no foreground in either mask), `peak_memory` in bytes.
     """
 
     evaluation: int
@@ -201,7 +202,7 @@ def _train_until(
         progress.samples += len(images)
         if steps % _CHECK_EVERY == 0 or progress.samples >= target:
             _check_finite(total.item(), progress)
-    return total.item() / max(steps, 1)
+    return total.item() / steps if steps else math.nan
 
 
 def _check_finite(loss: float, progress: _Progress) -> None:
@@ -245,6 +246,9 @@ def _restore(
 ) -> _Progress:
     try:
         network.load_state_dict(state["network"])
+        given, own = state["optimizer"]["param_groups"][0], optimizer.param_groups[0]
+        if ("betas" in given) != ("betas" in own):
+            raise ValueError("it is of another optimizer")  # torch would only stumble over it
         optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
         names = {item.name for item in fields(Evaluation)}
@@ -252,7 +256,7 @@ def _restore(
             Evaluation(**{name: record[name] for name in names}) for record in state["history"]
         ]
         return _Progress(state["samples"], state["steps"], state["seconds"], history)
-    except (KeyError, RuntimeError, ValueError, TypeError) as error:
+    except (LookupError, RuntimeError, ValueError, TypeError) as error:
         raise CheckpointError(
             f"the checkpoint must be of this network and optimizer, and does not fit: {error}"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 from pathlib import Path
@@ -16,7 +17,8 @@ def reset_peak_memory(device: str) -> None:
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats(device)
     elif _CLEAR.exists():
-        _CLEAR.write_text("5")  # 5 resets VmHWM, see proc(5)
+        with contextlib.suppress(OSError):  # some containers forbid it; the peak then goes on
+            _CLEAR.write_text("5")  # 5 resets VmHWM, see proc(5)
 
 
 def peak_memory(device: str) -> int:

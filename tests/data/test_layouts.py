@@ -1,12 +1,10 @@
 import math
-import warnings
 from pathlib import Path
 from typing import Any
 
 import nrrd
 import numpy as np
 import pytest
-import torch
 
 from normsearch.data import (
     Case,
@@ -291,29 +289,3 @@ def test_fingerprint_changes_with_every_part_and_not_with_order() -> None:
     assert all(len(text) == 64 for text in prints)
     pair = [case(), case(id="b")]
     assert fingerprint(pair) == fingerprint(pair[::-1])
-
-
-@pytest.mark.data
-def test_sunnybrook(data_root: Path) -> None:
-    found = find_cases(data_root / "sunnybrook")
-    assert len(found) == 45
-    assert {case.fold for case in found} == {"1", "2", "3"}
-    first = found[0]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SpacingWarning)
-        case = prepare_case(first, size=(64, 64), intensity="minmax", foreground=None)
-    assert (case.id, case.subject, case.fold) == ("SC-HF-I-01", "SC-HF-I-01", "1")
-    assert case.image.shape == (18, 1, 64, 64)
-    assert case.label.shape == (18, 64, 64)
-    assert int(case.label.sum()) * 16 == pytest.approx(18884, rel=0.02)  # folds.csv's foreground_pixels
-    np.testing.assert_array_equal(case.spacing, (math.nan, 4, 4))
-    assert torch.from_numpy(case.image).isfinite().all()
-
-
-@pytest.mark.data
-def test_spine_ct(data_root: Path) -> None:
-    (case,) = load_cases(
-        data_root / "spine_ct", size=None, intensity=(-200.0, 600.0), foreground=(1,)
-    )
-    assert case.image.shape == (30, 1, 101, 122)
-    assert case.spacing == (3, 3, 3)

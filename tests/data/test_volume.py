@@ -8,7 +8,15 @@ import nrrd
 import numpy as np
 import pytest
 
-from normsearch.data import SpacingWarning, Volume, read_volume, write_volume
+from normsearch.data import (
+    SpacingWarning,
+    Volume,
+    find_cases,
+    load_cases,
+    prepare_case,
+    read_volume,
+    write_volume,
+)
 from normsearch.errors import DataError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*utcnow:DeprecationWarning")
@@ -221,3 +229,27 @@ def test_write_volume_that_fails_leaves_the_old_file(
 def test_volume_checks_its_fields(build: Callable[[np.ndarray], Volume], message: str) -> None:
     with pytest.raises(DataError, match=message):
         build(np.zeros((2, 2)))
+
+
+@pytest.mark.data
+@pytest.mark.filterwarnings("ignore::normsearch.data.SpacingWarning")
+def test_sunnybrook(data_root: Path) -> None:
+    found = find_cases(data_root / "sunnybrook")
+    assert len(found) == 45
+    assert {files.fold for files in found} == {"1", "2", "3"}
+    label = read_volume(found[0].label)
+    assert label.kinds == ("list", "domain", "domain")
+    assert int(label.array.sum()) == 18884  # as its folds.csv says
+    case = prepare_case(found[0], size=(64, 64), intensity="minmax", foreground=None)
+    assert (case.id, case.subject, case.fold) == ("SC-HF-I-01", "SC-HF-I-01", "1")
+    assert case.image.shape == (18, 1, 64, 64)
+    assert int(case.label.sum()) * 16 == pytest.approx(18884, rel=0.02)
+    np.testing.assert_array_equal(case.spacing, (math.nan, 4, 4))
+
+
+@pytest.mark.data
+def test_spine_ct(data_root: Path) -> None:
+    window = (-200.0, 600.0)
+    (case,) = load_cases(data_root / "spine_ct", size=None, intensity=window, foreground=(1,))
+    assert case.image.shape == (30, 1, 101, 122)
+    assert case.spacing == (3, 3, 3)

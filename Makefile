@@ -1,0 +1,29 @@
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := demo-$(shell date +%Y%m%d-%H%M%S)
+
+.PHONY: demo test bench clean
+
+demo: .venv/ready
+	$(BIN)/normsearch run studies/quickstart.yaml --name $(RUN)
+	$(BIN)/normsearch best $(RUN)
+	@echo "Pictures and report:"
+	@$(BIN)/normsearch plot all $(RUN)
+	@$(BIN)/normsearch report $(RUN)
+
+test: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m "not slow and not gpu"
+
+bench: .venv/ready
+	$(BIN)/python -m tests.benchmarks
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	touch $@
+
+clean:
+	rm -rf .venv build dist

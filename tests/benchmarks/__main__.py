@@ -1,0 +1,17 @@
+"""Run every benchmark, print its table, write it as CSV below build/benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.benchmarks import framework, worker_memory
+
+OUTPUT = Path("build/benchmarks")
+
+if __name__ == "__main__":
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    for benchmark in (framework, worker_memory):
+        table = benchmark.measure()
+        print(f"\n{benchmark.TITLE}\n{table.to_string(index=False)}", flush=True)
+        table.to_csv(OUTPUT / f"{benchmark.__name__.rpartition('.')[2]}.csv", index=False)
+    print(f"\nWritten to {OUTPUT}/*.csv")

@@ -1,0 +1,161 @@
+"""The whole search on Ray: told once, workers that die, drivers that are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from normsearch.config import Resources, TrialConfig
+from normsearch.errors import StudyError, TrainingError
+from normsearch.search.executor import run_ray
+from normsearch.search.study import Coordinator
+
+from .chaos import EVALUATIONS
+from .conftest import trainer
+from .test_study import stored
+
+Maker = Callable[..., Coordinator]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def faulty(config: TrialConfig, data: Any, folder: Path, token: str) -> Iterator[dict[str, Any]]:
+    """Trial 1's worker dies once, 2 has a loss that is not finite, 3 a bug, 4 no memory."""
+    died = folder / "died"
+    for entry in trainer(config, data, folder, token):
+        if config.number == 1 and entry["evaluation"] == 3 and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if config.number == 2:
+            raise TrainingError("the loss is not finite", kind="nan")
+        if config.number == 3:
+            raise ZeroDivisionError("a bug of ours")
+        if config.number == 4:
+            raise TrainingError("does not suffice", kind="memory")
+        yield {**entry, "steps": os.getpid()}
+
+
+def test_run_with_faults_ends_with_every_trial_told_once(study: Maker, tmp_path: Path) -> None:
+    data = {"a": 1}
+    run_ray(study(trials=16), data, faulty, resources=Resources(), workers=2)
+    trials = stored(tmp_path / "run").trials
+    states = Counter(trial.state for trial in trials)
+    assert len(trials) == 16
+    assert states[TrialState.FAIL] == 3
+    assert states[TrialState.COMPLETE] >= 1
+    assert states[TrialState.PRUNED] >= 1
+    assert states.total() == 16
+    failures = [trial.user_attrs.get("failure") for trial in trials[2:5]]
+    assert failures == [
+        "nan: the loss is not finite",
+        "ZeroDivisionError: a bug of ours",
+        "memory: does not suffice",
+    ]
+    assert trials[1].state == TrialState.COMPLETE
+    assert trials[1].user_attrs["crashes"] == 1
+    workers = {
+        trial.user_attrs[key]["steps"]
+        for trial in trials
+        for key in trial.user_attrs
+        if key.startswith("evaluation:")
+    }
+    # Two slots; the worker that died and the one with the bug were replaced.
+    assert len(workers) <= 4
+
+
+def test_resources_that_no_node_has_are_refused(study: Maker) -> None:
+    with pytest.raises(StudyError, match=r"search\.resources: must fit the cluster .* got cpu 1"):
+        run_ray(study(), None, trainer, resources=Resources(cpu=1, gpu=1), workers=1)
+
+
+def kill_everything(process: subprocess.Popen[bytes]) -> None:
+    """Send SIGKILL to a driver and to every process it started, at once."""
+    parent = psutil.Process(process.pid)
+    family = [parent, *parent.children(recursive=True)]
+    for member in family:
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            continue
+    process.wait()
+    psutil.wait_procs(family, timeout=20)
+
+
+def start(folder: Path, trials: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.search.chaos", str(folder), str(trials)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def begun(folder: Path) -> dict[int, Counter[int]]:
+    """Return, by trial, how many times each interval after the first was begun."""
+    logs = sorted((folder / "trials").glob("*/begun"))
+    return {int(log.parent.name): Counter(map(int, log.read_text().split())) for log in logs}
+
+
+def told(folder: Path) -> Counter[int]:
+    """Return how many times the journal says that each trial reached its end."""
+    ends = {int(TrialState.COMPLETE), int(TrialState.PRUNED), int(TrialState.FAIL)}
+    entries = JournalFileBackend(str(folder / "journal.log")).read_logs(0)
+    return Counter(
+        entry["trial_id"] for entry in entries if "trial_id" in entry and entry.get("state") in ends
+    )
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 90
+    while not condition() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def kill_and_resume(folder: Path, trials: int, moments: list[int]) -> None:
+    """Kill the study each time it has begun so many intervals, go on, then check the outcome."""
+    kills = 0
+    for moment in moments:
+        process = start(folder, trials)
+        wait_until(
+            lambda: sum(map(Counter.total, begun(folder).values())) >= moment,  # noqa: B023
+            process,
+        )
+        if process.poll() is None:
+            kills += 1
+            kill_everything(process)
+    assert kills == len(moments), "the study ended before every kill"
+    assert start(folder, trials).wait(timeout=180) == 0
+    found = stored(folder).trials
+    states = Counter(trial.state for trial in found)
+    assert states[TrialState.COMPLETE] + states[TrialState.PRUNED] == trials == len(found)
+    for trial in found:
+        steps = sorted(trial.intermediate_values)
+        assert steps == list(range(1, len(steps) + 1))
+        if trial.state == TrialState.COMPLETE:
+            assert trial.value == trial.intermediate_values[EVALUATIONS]
+    assert told(folder) == Counter({trial._trial_id: 1 for trial in found})
+    again = {number: sum(n - 1 for n in counts.values()) for number, counts in begun(folder).items()}
+    # Each kill strikes at most two running trials, and costs each at most the interval it was in.
+    assert sum(again.values()) <= 2 * kills
+    assert all(lost <= kills for lost in again.values())
+
+
+def test_killed_and_resumed(tmp_path: Path) -> None:
+    kill_and_resume(tmp_path / "run", trials=8, moments=[3, 11])
+
+
+@pytest.mark.slow
+def test_killed_at_ten_moments_and_resumed(tmp_path: Path) -> None:
+    kill_and_resume(tmp_path / "run", trials=24, moments=[0, 1, 4, 9, 15, 22, 30, 33, 36, 40])

@@ -1,0 +1,299 @@
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+import pytest
+import torch
+
+from normsearch.config import SpaceConfig
+from normsearch.config_file import validate
+from normsearch.errors import ConfigError
+from normsearch.networks import NormSlot, UNet2d, apply_norm_map, list_norms, verify_norm_map
+from normsearch.norms import NormSpec
+from normsearch.search.space import Space
+
+ORIGIN = "studies/mine.yaml: space."
+NET = UNet2d(first_channels=8, depth=2, seed=0)  # 8, 16 and 32 channels at level 1, 2 and 3
+SLOTS = list_norms(NET)
+WIDTHS = {"level1": 8, "level2": 16, "level3": 32}
+
+
+def config(choices: Sequence[str], **parts: Any) -> SpaceConfig:
+    """A space; `per` and `groups` go to its norms."""
+    norm = {key: parts.pop(key) for key in ("per", "groups") if key in parts}
+    rates = {"low": 0.01, "high": 1.0, "default": 0.1}
+    whole = {
+        "norm": {"choices": choices, **norm},
+        "learning_rate": rates,
+        "batch_size": {"choices": [2, 4], "default": 4},
+        **parts,
+    }
+    return validate(SpaceConfig, whole, "mine.yaml")
+
+
+def space(*choices: str, slots: Sequence[NormSlot] = SLOTS, **parts: Any) -> Space:
+    return Space(config(choices, **parts), slots, ORIGIN)
+
+
+def offered(found: Space) -> dict[str, set[tuple[str, ...]]]:
+    """Stage -> the offers of its units; all units of a stage have the same channels here."""
+    by_stage: dict[str, set[tuple[str, ...]]] = {}
+    for unit in found.units:
+        for slot in unit.slots:
+            by_stage.setdefault(slot.stage, set()).add(unit.choices)
+    return by_stage
+
+
+def test_a_unit_for_each_layer() -> None:
+    units = space("BN", "IN", per="layer").units
+    assert [unit.name for unit in units] == [slot.name for slot in SLOTS]
+    assert [unit.slots for unit in units] == [(slot,) for slot in SLOTS]
+    assert len(units) == 2 * 2 + 2 + 3 * 2
+
+
+def test_a_unit_for_each_block() -> None:
+    units = space("BN", "IN", per="block").units
+    assert {unit.name: [slot.name for slot in unit.slots] for unit in units} == {
+        "enc1": ["enc1.conv1.norm", "enc1.conv2.norm"],
+        "enc2": ["enc2.conv1.norm", "enc2.conv2.norm"],
+        "bottom": ["bottom.conv1.norm", "bottom.conv2.norm"],
+        "dec2": ["dec2.up.norm", "dec2.conv1.norm", "dec2.conv2.norm"],
+        "dec1": ["dec1.up.norm", "dec1.conv1.norm", "dec1.conv2.norm"],
+    }
+
+
+def test_a_unit_for_each_stage() -> None:
+    units = space("BN", "IN", per="stage").units
+    assert {unit.name: {slot.block for slot in unit.slots} for unit in units} == {
+        "level1": {"enc1", "dec1"},
+        "level2": {"enc2", "dec2"},
+        "level3": {"bottom"},
+    }
+    assert sum(len(unit.slots) for unit in units) == len(SLOTS)
+
+
+def test_one_unit_for_the_network() -> None:
+    (unit,) = space("BN", "IN", per="network").units
+    assert (unit.name, unit.slots) == ("network", tuple(SLOTS))
+
+
+@pytest.mark.parametrize("per", ["layer", "block", "stage"])
+def test_only_what_the_channels_allow_is_offered(per: str) -> None:
+    found = offered(space("BN", "GN-16", "GN-32", "ILN", "ILN(regroup=none)", per=per))
+    assert found == {
+        "level1": {("BN", "ILN(regroup=none)")},
+        "level2": {("BN", "GN-16", "ILN(regroup=none)")},  # ILN is GN-16 there: both are IN
+        "level3": {("BN", "GN-16", "GN-32", "ILN", "ILN(regroup=none)")},
+    }
+
+
+def test_every_offer_can_be_built_and_no_two_of_a_unit_are_the_same_norm() -> None:
+    for per in ("layer", "block", "stage", "network"):
+        found = space("none", "BN", "IN", "LN", "GN", "BIN", "ILN", "SN", "GN-1", per=per)
+        for unit in found.units:
+            for choice in unit.choices:
+                apply_norm_map(UNet2d(first_channels=8, depth=2), {
+                    slot.name: choice for slot in unit.slots
+                })  # fmt: skip
+            built = [
+                tuple(str(NormSpec.parse(choice).canonical(slot.channels)) for slot in unit.slots)
+                for choice in unit.choices
+            ]
+            assert len(set(built)) == len(built)
+
+
+def test_a_network_wide_choice_must_fit_every_slot() -> None:
+    (unit,) = space("GN-16", "ILN", "GN-8", "BN", per="network").units
+    assert unit.choices == ("GN-8", "BN")
+
+
+@pytest.mark.parametrize(
+    ("choices", "at_8", "at_16"),
+    [
+        (("IN", "GN-8"), ("IN",), ("IN", "GN-8")),
+        (("GN-8", "IN"), ("GN-8",), ("GN-8", "IN")),
+        (("ILN", "IN"), ("IN",), ("ILN",)),
+        (("LN", "GN-1"), ("LN",), ("LN",)),
+        (("BN", "BN"), ("BN",), ("BN",)),
+        (("ILN(gate=clip)", "ILN", "BN"), ("BN",), ("ILN(gate=clip)", "BN")),
+    ],
+)
+def test_of_twins_the_one_named_first_is_offered(
+    choices: tuple[str, ...], at_8: tuple[str, ...], at_16: tuple[str, ...]
+) -> None:
+    found = offered(space(*choices))
+    assert (found["level1"], found["level2"]) == ({at_8}, {at_16})
+
+
+def test_at_mixed_widths_twins_are_two_choices() -> None:
+    # GN-8 is IN at 8 channels alone, so network-wide they differ.
+    (unit,) = space("IN", "GN-8", per="network").units
+    assert unit.choices == ("IN", "GN-8")
+
+
+def test_gn_stands_for_one_norm_a_group_count() -> None:
+    found = offered(space("BN", "GN", "LN", groups=[2, 4, 16]))
+    assert found["level1"] == {("BN", "GN-2", "GN-4", "LN")}
+    assert found["level3"] == {("BN", "GN-2", "GN-4", "GN-16", "LN")}
+
+
+@pytest.mark.parametrize(
+    ("choices", "groups", "expected"),
+    [
+        (("BN", "GN"), (4, 3), "norm.groups[1]: must fit the channels of at least one slot "
+         "(8, 16, 32), got 3; take a group count that divides one of them."),
+        (("BN", "GN-64"), (4,), "norm.choices[1]: must fit the channels of at least one slot "
+         "(8, 16, 32), got GN-64; take a group count that divides one of them."),
+        (("ILN(regroup=5)",), (3,), "norm.choices[0]: must fit the channels of at least one slot "
+         "(8, 16, 32), got ILN(regroup=5); take a group count that divides one of them."),
+    ],
+)  # fmt: skip
+def test_a_group_count_that_divides_nothing(
+    choices: tuple[str, ...], groups: tuple[int, ...], expected: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(ORIGIN + expected)}$"):
+        space(*choices, groups=groups)
+
+
+def test_groups_without_gn_are_not_looked_at() -> None:
+    assert offered(space("BN", groups=[3]))["level1"] == {("BN",)}
+
+
+@pytest.mark.parametrize(
+    ("per", "name", "channels"),
+    [
+        ("layer", "enc1.conv1.norm", "8"),
+        ("stage", "level1", "8"),
+        ("network", "network", "8, 16, 32"),
+    ],
+)
+def test_a_unit_left_without_a_choice(per: str, name: str, channels: str) -> None:
+    expected = (
+        f"{ORIGIN}norm.choices: must hold at least one norm for {name} ({channels} channels), "
+        "got GN-16, GN-32; add none, BN, IN or LN."
+    )
+    with pytest.raises(ConfigError, match=f"^{re.escape(expected)}$"):
+        space("GN-16", "GN-32", per=per)
+
+
+def storage_study() -> optuna.Study:
+    sampler = optuna.samplers.RandomSampler(seed=3)
+    return optuna.create_study(direction="maximize", sampler=sampler)
+
+
+@pytest.mark.parametrize("per", ["layer", "block", "stage", "network"])
+def test_the_answer_is_the_effective_spec_of_every_slot_in_order(per: str) -> None:
+    found = space("none", "BN", "IN", "GN-8", "ILN", per=per)
+    study = storage_study()
+    for _ in range(5):
+        trial = study.ask()
+        choice = found.suggest(trial)
+        assert list(choice.norm_map) == [slot.name for slot in SLOTS]
+        for unit in found.units:
+            for slot in unit.slots:
+                asked = NormSpec.parse(trial.params[f"norm.{unit.name}"])
+                assert choice.norm_map[slot.name] == str(asked.canonical(slot.channels))
+        assert set(trial.params) == {
+            *(f"norm.{unit.name}" for unit in found.units),
+            "learning_rate",
+            "batch_size",
+        }
+        assert 0.01 <= choice.learning_rate <= 1
+        assert choice.batch_size in (2, 4)
+        assert apply_norm_map(UNet2d(first_channels=8, depth=2), choice.norm_map) == choice.norm_map
+
+
+def test_a_twin_is_recorded_as_what_it_is() -> None:
+    found = space("GN-16", "BN", per="stage", slots=[s for s in SLOTS if s.stage != "level1"])
+    fixed = {"norm.level2": "GN-16", "norm.level3": "GN-16", "learning_rate": 0.3, "batch_size": 2}
+    choice = found.suggest(optuna.trial.FixedTrial(fixed))
+    assert {choice.norm_map[s.name] for s in SLOTS if s.stage == "level2"} == {"IN"}
+    assert {choice.norm_map[s.name] for s in SLOTS if s.stage == "level3"} == {"GN-16"}
+    assert (choice.learning_rate, choice.batch_size) == (0.3, 2)
+
+
+def test_a_trial_asked_again_answers_the_same() -> None:
+    found = space("none", "BN", "IN", "LN", "SN")
+    study = storage_study()
+    first = study.ask()
+    answer = found.suggest(first)
+    for again in (first, optuna.trial.Trial(study, first._trial_id)):
+        assert found.suggest(again) == answer
+    half = study.ask()
+    half.suggest_categorical("norm.enc1.conv1.norm", list(found.units[0].choices))
+    found.suggest(half)  # as after a crash between two questions
+    taken_up = optuna.trial.Trial(study, half._trial_id)
+    assert (
+        found.suggest(taken_up).norm_map["enc1.conv1.norm"] == half.params["norm.enc1.conv1.norm"]
+    )
+
+
+def test_learning_rates_from_a_list() -> None:
+    found = space("BN", learning_rate=[0.3, 0.1], batch_size=2)
+    choices = [found.suggest(storage_study().ask()) for _ in range(3)]
+    assert {choice.learning_rate for choice in choices} <= {0.3, 0.1}
+    assert {choice.batch_size for choice in choices} == {2}
+
+
+@pytest.mark.parametrize("log", [True, False])
+def test_learning_rates_are_drawn_as_the_space_says(log: bool) -> None:
+    trial = storage_study().ask()
+    space("BN", learning_rate={"low": 1e-4, "high": 1, "log": log}).suggest(trial)
+    assert trial.distributions["learning_rate"] == optuna.distributions.FloatDistribution(
+        1e-4, 1, log=log
+    )
+
+
+def test_baselines_are_the_norms_that_all_units_offer() -> None:
+    found = space("none", "BN", "IN", "GN", "ILN", "SN", "GN-1", "LN", groups=[4, 8, 16])
+    names = [f"norm.{slot.name}" for slot in SLOTS]
+    baselines = found.baselines()
+    assert list(baselines) == ["none", "BN", "IN", "GN-4", "GN-8", "SN", "GN-1"]
+    for text, params in baselines.items():
+        assert list(params) == [*names, "learning_rate", "batch_size"]
+        assert (params["learning_rate"], params["batch_size"]) == (0.1, 4)
+        for slot in SLOTS:
+            asked = NormSpec.parse(params[f"norm.{slot.name}"]).canonical(slot.channels)
+            assert asked == NormSpec.parse(text).canonical(slot.channels)
+
+
+@pytest.mark.parametrize("per", ["layer", "block", "stage", "network"])
+def test_a_baseline_of_each_unit_is_one_of_its_choices(per: str) -> None:
+    found = space("BN", "IN", "GN-8", "ILN(regroup=none)", per=per)
+    assert list(found.baselines()) == ["BN", "IN", "GN-8", "ILN(regroup=none)"]
+    for params in found.baselines().values():
+        for unit in found.units:
+            assert params[f"norm.{unit.name}"] in unit.choices
+
+
+def test_twins_everywhere_are_one_baseline() -> None:
+    slots = [slot for slot in SLOTS if slot.stage == "level2"]
+    assert list(space("GN-16", "BN", "IN", "ILN", slots=slots).baselines()) == ["GN-16", "BN"]
+
+
+def test_no_norm_for_all_is_no_baseline() -> None:
+    slots = [slot for slot in SLOTS if slot.stage != "level2"]
+    found = space("GN-32", "ILN(regroup=8)", slots=slots, per="stage")
+    assert found.baselines().keys() == {"ILN(regroup=8)"}
+    assert found.baselines()["ILN(regroup=8)"]["norm.level3"] == "ILN(regroup=8)"
+
+
+@pytest.mark.parametrize("per", ["layer", "network"])
+def test_enqueued_baselines_become_networks_with_that_norm_everywhere(per: str) -> None:
+    found = space("none", "BN", "IN", "LN", "GN-8", "BIN", "ILN(regroup=none)", "SN", per=per)
+    study = storage_study()
+    baselines = found.baselines()
+    for label, params in baselines.items():
+        study.enqueue_trial(params, user_attrs={"baseline": label})
+    assert len(baselines) == 8
+    for label in baselines:
+        trial = study.ask()
+        assert trial.user_attrs["baseline"] == label
+        choice = found.suggest(trial)
+        assert (choice.learning_rate, choice.batch_size) == (0.1, 4)
+        net = UNet2d(first_channels=8, depth=2, norm="none")
+        apply_norm_map(net, choice.norm_map)
+        verify_norm_map(net, torch.zeros(2, 1, 8, 8))
+        for slot in list_norms(net):
+            assert slot.spec == str(NormSpec.parse(label).canonical(WIDTHS[slot.stage]))

@@ -1,0 +1,282 @@
+"""The coordinator: each trial told once, interrupted ones gone on with, never one too many."""
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from normsearch.config_file import read_trial
+from normsearch.search import study as module
+from normsearch.search.leases import Leases
+from normsearch.search.local import run_local
+from normsearch.search.study import Coordinator, Event, retrying
+
+from .conftest import EVALUATIONS, record, trainer
+
+Maker = Callable[..., Coordinator]
+
+
+def stored(folder: Path) -> optuna.Study:
+    """Return the study as Optuna itself sees it in the journal file."""
+    storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
+    return optuna.load_study(study_name=None, storage=storage)
+
+
+def die(coordinator: Coordinator) -> None:
+    """Let the coordinator's owner look dead to others, as after kill -9."""
+    leases = coordinator.leases
+    leases._write(op="owner", host="gone:", pid=1, started=0.0, time=0.0)
+
+
+def test_local_run_ends_with_the_asked_trials_all_told(study: Maker, tmp_path: Path) -> None:
+    coordinator = study(trials=14)
+    run_local(coordinator, None, trainer)
+    found = stored(tmp_path / "run")
+    states = Counter(trial.state for trial in found.trials)
+    assert set(states) == {TrialState.COMPLETE, TrialState.PRUNED}
+    assert sum(states.values()) == 14
+    for trial in found.trials:
+        steps = sorted(trial.intermediate_values)
+        assert steps == list(range(1, len(steps) + 1))
+        if trial.state == TrialState.COMPLETE:
+            assert len(steps) == EVALUATIONS
+            assert trial.value == trial.intermediate_values[EVALUATIONS]
+        else:
+            assert len(steps) in (1, 3)
+
+
+def test_baselines_come_first_each_once(study: Maker, tmp_path: Path) -> None:
+    run_local(study(trials=8), None, trainer)
+    trials = stored(tmp_path / "run").trials
+    assert [trial.user_attrs.get("baseline") for trial in trials] == (
+        ["none", "BN", "IN", "GN-2"] + [None] * 4
+    )
+    for trial in trials[:4]:
+        assert set(trial.user_attrs["norm_map"].values()) == {trial.user_attrs["baseline"]}
+
+
+def test_trial_file_is_complete_and_matches_the_storage(study: Maker, tmp_path: Path) -> None:
+    run_local(study(trials=5), None, trainer)
+    for trial in stored(tmp_path / "run").trials:
+        config = read_trial(tmp_path / "run" / "trials" / f"{trial.number:04d}" / "trial.json")
+        assert config.number == trial.number
+        assert config.norm_map == trial.user_attrs["norm_map"]
+        assert config.learning_rate == trial.params["learning_rate"]
+        assert config.batch_size == trial.params["batch_size"]
+
+
+def test_interrupted_trial_is_gone_on_with_not_cloned(study: Maker, tmp_path: Path) -> None:
+    first = study(trials=6)
+    job = first.next_job()
+    assert job is not None
+    for evaluation in (1, 2):
+        first.report(job.config.number, record(job.config, evaluation))
+    die(first)
+    second = study(trials=6)
+    again = second.next_job()
+    assert again is not None
+    assert again.config == job.config
+    assert again.token != job.token
+    second.close()
+    assert stored(tmp_path / "run").trials[0].state == TrialState.RUNNING
+    third = study(trials=6)
+    run_local(third, None, trainer)
+    trials = stored(tmp_path / "run").trials
+    assert len(trials) == 6
+    assert all(trial.state.is_finished() for trial in trials)
+    assert trials[0].user_attrs["resumes"] == 2
+
+
+def test_repeated_records_change_nothing(study: Maker, tmp_path: Path) -> None:
+    coordinator = study()
+    job = coordinator.next_job()
+    assert job is not None
+    coordinator.report(0, record(job.config, 1))
+    size = (tmp_path / "run" / "journal.log").stat().st_size
+    assert coordinator.report(0, {**record(job.config, 1), "dice": 0.123}) is False
+    assert (tmp_path / "run" / "journal.log").stat().st_size == size
+
+
+def test_closed_coordinator_leaves_trials_running_and_free(study: Maker, tmp_path: Path) -> None:
+    first = study()
+    assert first.next_job() is not None
+    first.close()
+    assert stored(tmp_path / "run").trials[0].state == TrialState.RUNNING
+    assert Leases(tmp_path / "run" / "leases.log").holder(0) is None
+    again = study().next_job()
+    assert again is not None
+    assert again.config.number == 0
+
+
+def test_two_drivers_share_without_overlap_and_stop_at_the_total(
+    study: Maker, tmp_path: Path
+) -> None:
+    one, two = study(trials=9), study(trials=9)
+    jobs = {}
+    while not (one.done and two.done):
+        for driver in (one, two):
+            if driver not in jobs and (job := driver.next_job()):
+                jobs[driver] = trainer(job.config, None, job.folder, job.token), job
+        for driver, (records, job) in list(jobs.items()):
+            entry = next(records)
+            number, last = job.config.number, entry["evaluation"] == EVALUATIONS
+            if driver.report(number, entry):
+                driver.finish(number, TrialState.PRUNED)
+                del jobs[driver]
+            elif last:
+                driver.finish(number, TrialState.COMPLETE)
+                del jobs[driver]
+    trials = stored(tmp_path / "run").trials
+    assert len(trials) == 9
+    assert all(trial.state.is_finished() for trial in trials)
+
+
+def test_a_number_claimed_by_a_dead_driver_before_its_trial_exists(
+    study: Maker, tmp_path: Path
+) -> None:
+    first = study(trials=6)
+    waiting = len(stored(tmp_path / "run").trials)
+    for number in range(waiting):
+        assert first.leases.claim(number)
+    assert first.leases.claim(waiting)  # reserved, then killed before creating it
+    die(first)
+    run_local(study(trials=6), None, trainer)
+    trials = stored(tmp_path / "run").trials
+    assert len(trials) == 6
+    assert all(trial.state.is_finished() for trial in trials)
+
+
+def test_the_end_is_not_told_by_one_who_lost_the_lease(study: Maker, tmp_path: Path) -> None:
+    events: list[Event] = []
+    first = study(listener=events.append)
+    assert first.next_job() is not None
+    first.leases.release(0)
+    second = study()
+    assert second.next_job() is not None
+    first.finish(0, TrialState.FAIL, reason="late")
+    assert events[-1].record == {"state": "TAKEN"}
+    assert stored(tmp_path / "run").trials[0].state == TrialState.RUNNING
+
+
+def test_a_failure_is_told_with_its_reason(study: Maker, tmp_path: Path) -> None:
+    coordinator = study()
+    coordinator.next_job()
+    coordinator.finish(0, TrialState.FAIL, reason="nan: the loss")
+    trial = stored(tmp_path / "run").trials[0]
+    assert trial.state == TrialState.FAIL
+    assert trial.user_attrs["failure"] == "nan: the loss"
+
+
+def test_complete_without_a_dice_is_a_failure(study: Maker, tmp_path: Path) -> None:
+    coordinator = study()
+    job = coordinator.next_job()
+    assert job is not None
+    coordinator.report(0, {**record(job.config, EVALUATIONS), "dice": math.nan})
+    coordinator.finish(0, TrialState.COMPLETE)
+    trial = stored(tmp_path / "run").trials[0]
+    assert trial.state == TrialState.FAIL
+    assert "no validation case has foreground" in trial.user_attrs["failure"]
+
+
+def test_a_trial_that_kills_its_workers_fails_at_last(study: Maker, tmp_path: Path) -> None:
+    coordinator = study()
+    for _ in range(module.MAX_CRASHES + 1):
+        job = coordinator.next_job()
+        assert job is not None
+        assert job.config.number == 0
+        coordinator.crashed(0, "ActorDiedError")
+    trial = stored(tmp_path / "run").trials[0]
+    assert trial.state == TrialState.FAIL
+    assert trial.user_attrs["failure"] == "4 workers died: ActorDiedError"
+
+
+def test_unfinished_trials_lose_their_checkpoint_complete_ones_keep_it(
+    study: Maker, tmp_path: Path
+) -> None:
+    coordinator = study(trials=10)
+
+    def with_checkpoint(config, data, folder, token):  # type: ignore[no-untyped-def]
+        (folder / "checkpoint.pt").write_text("weights")
+        yield from trainer(config, data, folder, token)
+
+    run_local(coordinator, None, with_checkpoint)
+    for trial in stored(tmp_path / "run").trials:
+        path = tmp_path / "run" / "trials" / f"{trial.number:04d}" / "checkpoint.pt"
+        assert path.exists() == (trial.state == TrialState.COMPLETE)
+
+
+def test_more_trials_later_draw_new_configurations(study: Maker, tmp_path: Path) -> None:
+    run_local(study(trials=8), None, trainer)
+    run_local(study(trials=14), None, trainer)
+    trials = stored(tmp_path / "run").trials
+    assert len(trials) == 14
+    rates = [trial.params["learning_rate"] for trial in trials if "baseline" not in trial.user_attrs]
+    assert len(set(rates)) == len(rates) == 10
+
+
+@pytest.mark.parametrize("url", [None, "sqlite"])
+def test_every_storage_keeps_the_same_story(
+    study: Maker, tmp_path: Path, url: str | None
+) -> None:
+    storage_url = f"sqlite:///{tmp_path}/study.db" if url else None
+    first = study(trials=5, storage_url=storage_url)
+    job = first.next_job()
+    assert job is not None
+    first.report(0, record(job.config, 1))
+    first.close()
+    run_local(study(trials=5, storage_url=storage_url), None, trainer)
+    again = study(trials=5, storage_url=storage_url)
+    assert again.done
+    assert [state for _, state, _ in again.states()].count("RUNNING") == 0
+    assert len(again.states()) == 5
+
+
+def test_a_storage_fault_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(module.time, "sleep", pauses.append)
+    answers = iter([OSError("gone"), optuna.exceptions.StorageInternalError("gone"), "there"])
+
+    def call() -> str:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert retrying(call) == "there"
+    assert pauses == [0.1, 0.3]
+
+
+def test_a_storage_that_stays_away_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+
+    def call() -> None:
+        raise OSError("gone for good")
+
+    with pytest.raises(OSError, match="gone for good"):
+        retrying(call)
+
+
+def test_a_fault_in_the_middle_of_starting_loses_nothing(
+    study: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trial is RUNNING and ours, but never came back from next_job: it is taken up again."""
+    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    coordinator = study(trials=5)
+    real, faults = module.write_text, iter([OSError("disk"), None])
+
+    def flaky(path: Path, text: str) -> None:
+        if fault := next(faults, None):
+            raise fault
+        real(path, text)
+
+    monkeypatch.setattr(module, "write_text", flaky)
+    job = coordinator.next_job()
+    assert job is not None
+    assert job.config.number == 0
+    assert len([t for t in stored(tmp_path / "run").trials if t.state == TrialState.RUNNING]) == 1

@@ -1,0 +1,237 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from normsearch.config import (
+    BatchSizeSpace,
+    LearningRateSpace,
+    NormSpace,
+    SpaceConfig,
+    StudyConfig,
+    TaskConfig,
+    TrainingConfig,
+    TrialConfig,
+    plain,
+)
+from normsearch.config_file import read_recorded_study, read_trial, validate
+from normsearch.errors import ConfigError
+from normsearch.search.run_folder import write_study
+
+NORM = {"choices": ["BN", "IN"]}
+STUDY: dict[str, Any] = {
+    "name": "small",
+    "task": {"data": "phantom"},
+    "space": {"norm": NORM, "learning_rate": 0.1, "batch_size": [2, 4]},
+}
+FULL: dict[str, Any] = {
+    "name": "all-keys_1.0",
+    "task": {
+        "data": "/data/lv",
+        "phantom": {"size": 32, "subjects": 4, "seed": 3},
+        "size": [64, 48],
+        "intensity": [-300, 700.5],
+        "foreground": [1, 3],
+        "test_folds": [5, "b"],
+        "validation_folds": [4],
+        "validation_fraction": 0.3,
+        "split_seed": 9,
+    },
+    "network": {"name": "unet2d", "first_channels": 8, "depth": 3, "seed": 2},
+    "training": {
+        "samples": 1000,
+        "evaluations": 5,
+        "optimizer": "adam",
+        "momentum": 0.8,
+        "weight_decay": 1e-05,
+        "schedule": "constant",
+        "gate_learning_rate_factor": 2,
+        "recompute_statistics": False,
+        "statistics_samples": 64,
+        "data_seed": 4,
+    },
+    "space": {
+        "norm": {"per": "stage", "choices": ["none", "GN", "ILN(gate=clip)"], "groups": [2, 8]},
+        "learning_rate": {"low": 1e-05, "high": 0.1, "log": True, "default": 0.001},
+        "batch_size": {"choices": [1, 8], "default": 8},
+    },
+    "search": {
+        "trials": 7,
+        "sampler": "random",
+        "seed": 1,
+        "pruner": {"name": "none", "min_resource": 2, "reduction_factor": 4},
+        "baselines": False,
+        "resources": {"cpu": 2, "gpu": 0.5},
+        "workers": 3,
+    },
+    "fingerprint": "ab" * 32,
+    "versions": {"torch": "2.5.0"},
+}
+
+
+def space(**parts: object) -> SpaceConfig:
+    whole = {"norm": NORM, "learning_rate": 0.1, "batch_size": 4, **parts}
+    return validate(SpaceConfig, whole, "s.yaml")
+
+
+@pytest.mark.parametrize(
+    ("given", "choices", "middle"),
+    [
+        (0.1, (0.1,), 0.1),
+        (1, (1.0,), 1.0),
+        ("1e-3", (0.001,), 0.001),  # what YAML makes of 1e-3
+        ([0.1, 0.01, 0.001], (0.1, 0.01, 0.001), 0.01),
+        ([0.1, 0.2], (0.1, 0.2), 0.2),
+        ({"choices": [0.1, 0.2], "default": 0.1}, (0.1, 0.2), 0.1),
+    ],
+)
+def test_forms_of_learning_rates(given: object, choices: tuple[float, ...], middle: float) -> None:
+    rate = space(learning_rate=given).learning_rate
+    assert rate.choices == choices
+    assert rate.middle == middle
+
+
+@pytest.mark.parametrize(
+    ("given", "middle"),
+    [
+        ({"low": 0.01, "high": 1.0}, 0.1),
+        ({"low": 0.01, "high": 1.0, "log": False}, 0.505),
+        ({"low": 0.01, "high": 1.0, "default": 0.01}, 0.01),
+    ],
+)
+def test_ranges_of_learning_rates(given: dict[str, Any], middle: float) -> None:
+    rate = space(learning_rate=given).learning_rate
+    assert rate.choices is None
+    assert (rate.low, rate.high) == (0.01, 1.0)
+    assert rate.middle == pytest.approx(middle, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("given", "choices", "middle"),
+    [
+        (4, (4,), 4),
+        ([1, 2, 8], (1, 2, 8), 2),
+        ([8, 1], (8, 1), 8),
+        ({"choices": [1, 2, 8], "default": 8}, (1, 2, 8), 8),
+    ],
+)
+def test_forms_of_batch_sizes(given: object, choices: tuple[int, ...], middle: int) -> None:
+    batch = space(batch_size=given).batch_size
+    assert (batch.choices, batch.middle) == (choices, middle)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "message"),
+    [
+        (LearningRateSpace, {}, "must be choices, or low below high; got low None, high None"),
+        (
+            LearningRateSpace,
+            {"low": 0.1},
+            "must be choices, or low below high; got low 0.1, high None",
+        ),
+        (
+            LearningRateSpace,
+            {"low": 0.1, "high": 0.1},
+            "must be choices, or low below high; got low 0.1, high 0.1",
+        ),
+        (
+            LearningRateSpace,
+            {"choices": [0.1], "high": 1},
+            "must be either choices or a range, got both",
+        ),
+        (
+            LearningRateSpace,
+            {"choices": [0.1], "default": 1},
+            "default must be one of what is offered, got 1.0",
+        ),
+        (
+            LearningRateSpace,
+            {"low": 0.1, "high": 1, "default": 2},
+            "default must be one of what is offered, got 2.0",
+        ),
+        (BatchSizeSpace, {"choices": [2], "default": 3}, r"default must be one of \[2\], got 3"),
+        (TrainingConfig, {"samples": 8}, r"samples must be at least evaluations \(9\), got 8"),
+    ],
+)
+def test_what_does_not_go_together(model: Any, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^s\.yaml: {message}\.$"):
+        validate(model, given, "s.yaml")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("~", "none"), ("null", "none"), ("none", "none"), ("ILN(gate=clip)", "ILN(gate=clip)")],
+)
+def test_yamls_null_is_the_norm_called_none(given: str, expected: str) -> None:
+    read = yaml.safe_load(f"choices: [BN, {given}]")
+    assert NormSpace.model_validate(read).choices == ("BN", expected)
+
+
+def test_fold_names_may_look_like_numbers() -> None:
+    task = TaskConfig.model_validate({"data": "x", "test_folds": [5, "b"], "validation_folds": [4]})
+    assert task.test_folds == ("5", "b")
+    assert task.validation_folds == ("4",)
+
+
+def test_models_cannot_be_changed() -> None:
+    study = StudyConfig.model_validate(STUDY)
+    with pytest.raises(ValidationError, match="frozen"):
+        study.name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("given", [STUDY, FULL], ids=["small", "full"])
+def test_a_study_comes_back_from_its_folder(given: dict[str, Any], tmp_path: Path) -> None:
+    study = validate(StudyConfig, given, "s.yaml")
+    write_study(tmp_path, study)
+    assert read_recorded_study(tmp_path) == study
+    write_study(tmp_path, read_recorded_study(tmp_path))
+    assert read_recorded_study(tmp_path) == study
+
+
+def test_the_full_study_sets_every_key() -> None:
+    # So that the round trip above covers a key that is added later.
+    def missing(default: Any, given: Any, where: str) -> list[str]:
+        if not isinstance(default, dict):
+            return []
+        return [
+            found
+            for key, value in default.items()
+            for found in (
+                [f"{where}{key}"]
+                if key not in given
+                else missing(value, given[key], f"{where}{key}.")
+            )
+        ]
+
+    whole = validate(StudyConfig, FULL, "s.yaml").model_dump(mode="json")
+    assert missing(whole, FULL, "") == ["space.learning_rate.choices"]
+    assert plain(validate(StudyConfig, FULL, "s.yaml"))["task"]["size"] == [64, 48]
+
+
+@pytest.mark.parametrize("rate", [0.1, 1e-05, 3e-07, 1 / 3, 0.000123456789012345])
+def test_a_trial_comes_back_from_json(rate: float, tmp_path: Path) -> None:
+    study = validate(StudyConfig, FULL, "s.yaml")
+    trial = TrialConfig(
+        study=study.name,
+        number=12,
+        task=study.task,
+        network=study.network,
+        training=study.training,
+        norm_map={"enc1.conv1.norm": "GN-8", "enc1.conv2.norm": "ILN(gate=clip,regroup=none)"},
+        learning_rate=rate,
+        batch_size=4,
+        baseline="GN-8",
+        device="cuda",
+        threads=2,
+        fingerprint=study.fingerprint,
+        versions=study.versions,
+    )
+    path = tmp_path / "trials" / "0012" / "trial.json"
+    trial.write(path)
+    assert read_trial(path) == trial
+    assert list(read_trial(path).norm_map) == list(trial.norm_map)
+    assert json.loads(path.read_text())["learning_rate"] == rate
+    assert TrialConfig.model_validate_json(path.read_text()) == trial

@@ -1,0 +1,349 @@
+import csv
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from normsearch.config import NetworkConfig, PhantomConfig, TaskConfig, TrainingConfig, TrialConfig
+from normsearch.data import Case, Split, fingerprint
+from normsearch.errors import CheckpointError, DataError, StudyError, TrainingError
+from normsearch.networks import list_norms
+from normsearch.norms import gate_parameters
+from normsearch.trial import (
+    build_trial_network,
+    check_fingerprint,
+    data_folder,
+    load_task,
+    split_task,
+    train_trial,
+)
+
+NETWORK = NetworkConfig(first_channels=2, depth=1, seed=4)
+SLOTS = [slot.name for slot in list_norms(build_trial_network(NETWORK, 1))]
+TRIAL = TrialConfig(
+    study="s",
+    number=3,
+    task=TaskConfig(data="made-up"),
+    network=NETWORK,
+    training=TrainingConfig(samples=18, evaluations=3, statistics_samples=6, weight_decay=0.01),
+    norm_map={**dict.fromkeys(SLOTS, "BN"), "enc1.conv1.norm": "SN", "dec1.up.norm": "BIN"},
+    learning_rate=0.1,
+    batch_size=3,
+)
+
+
+def make_case(name: str, seed: int, *, empty: bool = False) -> Case:
+    """Four slices of noise with a bright square; read-only, as Ray's store would give it."""
+    generator = np.random.default_rng(seed)
+    label = np.zeros((4, 16, 16), np.uint8)
+    if not empty:
+        y, x = generator.integers(0, 9, 2)
+        label[:, y : y + 7, x : x + 7] = 1
+    image = (generator.normal(size=label.shape) + 4.0 * label).astype(np.float32)[:, None]
+    image.setflags(write=False)
+    return Case(name, name, "", image, label, (1.0, 1.0, 1.0))
+
+
+CASES = [make_case("a", 1), make_case("b", 2), make_case("c", 3), make_case("d", 4, empty=True)]
+DATA = Split(train=tuple(CASES[:2]), validation=tuple(CASES[2:]), test=())
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def untimed(record: dict[str, Any]) -> str:
+    return json.dumps({**record, "seconds": 0, "peak_memory": 0})
+
+
+def test_records_say_how_it_went_and_are_plain(tmp_path: Path) -> None:
+    records = list(train_trial(TRIAL, DATA, tmp_path))
+    network = build_trial_network(NETWORK, 1)
+    with_bn = sum(parameter.numel() for parameter in network.parameters())
+    for number, record in enumerate(records, 1):
+        assert json.loads(json.dumps(record)).keys() == record.keys()
+        assert (record["evaluation"], record["samples"]) == (number, 6 * number)
+        assert record["cases"].keys() == {"c", "d"}
+        # SN has two times three logits more than the BN it is built with, BIN a ρ a channel.
+        assert record["parameters"] == with_bn + 6 + 2
+    assert len(records) == 3
+
+
+def test_what_adaptive_norms_learnt_is_recorded_by_slot(tmp_path: Path) -> None:
+    *_, last = train_trial(TRIAL, DATA, tmp_path)
+    learnt = last["learnt"]
+    assert list(learnt) == ["enc1.conv1.norm", "dec1.up.norm"]
+    assert learnt["enc1.conv1.norm"].keys() == {"mean", "variance"}
+    for shares in learnt["enc1.conv1.norm"].values():
+        assert list(shares) == ["IN", "LN", "BN"]
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-6)
+    assert learnt["enc1.conv1.norm"]["mean"]["IN"] != pytest.approx(1 / 3, abs=1e-4)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["network"]
+    softmax = state["enc1.conv1.norm.mean_logits"].double().softmax(0).tolist()
+    assert list(learnt["enc1.conv1.norm"]["mean"].values()) == pytest.approx(softmax, abs=1e-6)
+    assert 0 <= learnt["dec1.up.norm"]["rho"]["BN"] <= 1
+
+
+def test_plain_norms_have_learnt_nothing(tmp_path: Path) -> None:
+    trial = TRIAL.model_copy(update={"norm_map": dict.fromkeys(SLOTS, "BN")})
+    assert next(train_trial(trial, DATA, tmp_path))["learnt"] == {}
+
+
+def test_the_folder_holds_the_checkpoint_and_the_cases(tmp_path: Path) -> None:
+    for record in train_trial(TRIAL, DATA, tmp_path):
+        assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt", "cases.csv"}
+        state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+        assert len(state["history"]) == record["evaluation"]
+        with (tmp_path / "cases.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["case"] for row in rows] == ["c", "d"]
+        assert {row["evaluation"] for row in rows} == {str(record["evaluation"])}
+        for row in rows:
+            expected = record["cases"][row["case"]]
+            assert repr(float(row["dice"])) == repr(expected)
+        defined = [value for value in record["cases"].values() if not math.isnan(value)]
+        assert record["dice"] == pytest.approx(sum(defined) / len(defined), abs=1e-15)
+
+
+def test_the_norm_map_is_what_is_trained(tmp_path: Path) -> None:
+    norm_map = {**dict.fromkeys(SLOTS, "IN"), "enc1.conv2.norm": "BN", "bottom.conv1.norm": "none"}
+    next(train_trial(TRIAL.model_copy(update={"norm_map": norm_map}), DATA, tmp_path))
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["network"]
+    assert [name for name in state if "running_mean" in name] == ["enc1.conv2.norm.running_mean"]
+    assert "bottom.conv1.norm.weight" not in state
+    assert "bottom.conv2.norm.weight" in state
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_interrupted_it_goes_on_bit_for_bit(after: int, optimizer: str, tmp_path: Path) -> None:
+    training = TRIAL.training.model_copy(update={"optimizer": optimizer})
+    trial = TRIAL.model_copy(update={"training": training})
+    expected = list(map(untimed, train_trial(trial, DATA, tmp_path / "whole")))
+    broken = train_trial(trial, DATA, tmp_path / "broken")
+    for _ in range(after):
+        next(broken)
+    broken.close()  # type: ignore[attr-defined]
+    found = list(map(untimed, train_trial(trial, DATA, tmp_path / "broken")))
+    whole, again = (
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["network"]
+        for name in ("whole", "broken")
+    )
+    for name, value in whole.items():
+        assert torch.equal(value, again[name]), name
+    # What the norms had learnt at an earlier point is not in the checkpoint: only now is known.
+    assert [json.loads(text)["dice"] for text in found] == [
+        json.loads(text)["dice"] for text in expected
+    ]
+    assert found[after:] == expected[after:]
+    assert found[after - 1] == expected[after - 1]
+
+
+def test_another_owner_stops_it_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "owner").write_text("1 me")
+    run = train_trial(TRIAL, DATA, tmp_path, token="1 me")
+    next(run)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    (tmp_path / "owner").write_text("2 other")
+    before["owner"] = b"2 other"
+    with pytest.raises(StudyError, match="another owner has taken this trial over"):
+        next(run)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_replaying_after_the_trial_was_taken_over_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "owner").write_text("1 me")
+    run = train_trial(TRIAL, DATA, tmp_path, token="1 me")
+    next(run), next(run)
+    before = (tmp_path / "cases.csv").read_bytes()
+    (tmp_path / "owner").write_text("2 other")
+    late = train_trial(TRIAL, DATA, tmp_path, token="1 me")
+    with pytest.raises(StudyError, match="another owner"):
+        next(late)  # its first point, from the checkpoint
+    assert (tmp_path / "cases.csv").read_bytes() == before
+
+
+def test_without_a_token_nobody_owns_it(tmp_path: Path) -> None:
+    (tmp_path / "owner").write_text("2 other")
+    assert len(list(train_trial(TRIAL, DATA, tmp_path))) == 3
+
+
+def test_gates_have_their_own_rate_and_no_weight_decay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[dict[str, Any]]] = []
+    step = torch.optim.SGD.step
+
+    def spied(self: torch.optim.SGD, *args: Any) -> Any:
+        seen.append([dict(group) for group in self.param_groups])
+        return step(self, *args)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", spied)
+    next(train_trial(TRIAL, DATA, tmp_path))
+    weights, gates = seen[0]
+    assert (weights["lr"], weights["weight_decay"]) == (0.1, 0.01)
+    assert (gates["lr"], gates["weight_decay"]) == (1.0, 0.0)
+    assert sum(gate.numel() for gate in gates["params"]) == 6 + 2
+    assert not {id(gate) for gate in gates["params"]} & {id(one) for one in weights["params"]}
+
+
+def test_gates_are_clamped_after_every_step(tmp_path: Path) -> None:
+    fast = TRIAL.training.model_copy(update={"gate_learning_rate_factor": 1e4})
+    trial = TRIAL.model_copy(
+        update={"training": fast, "norm_map": dict.fromkeys(SLOTS, "BIN"), "learning_rate": 1e-2}
+    )
+    list(train_trial(trial, DATA, tmp_path))
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["network"]
+    rho = torch.cat([value for name, value in state.items() if name.endswith("rho")])
+    assert rho.max() == 1  # steps of 100 times the gradient would lead beyond
+    assert 0 <= rho.min() < 1
+
+
+def test_recompute_statistics_can_be_left_out(tmp_path: Path) -> None:
+    training = TRIAL.training.model_copy(update={"recompute_statistics": False})
+    list(train_trial(TRIAL.model_copy(update={"training": training}), DATA, tmp_path))
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["network"]
+    assert state["bottom.conv1.norm.num_batches_tracked"] == 6  # the six steps
+    list(train_trial(TRIAL, DATA, tmp_path / "fresh"))
+    state = torch.load(tmp_path / "fresh" / "checkpoint.pt", weights_only=True)["network"]
+    assert state["bottom.conv1.norm.num_batches_tracked"] == 2  # 6 samples in batches of 3
+
+
+def test_a_diverging_trial_says_so(tmp_path: Path) -> None:
+    trial = TRIAL.model_copy(
+        update={"norm_map": dict.fromkeys(SLOTS, "none"), "learning_rate": 1e20}
+    )
+    with pytest.raises(TrainingError, match="the training loss is not finite") as info:
+        list(train_trial(trial, DATA, tmp_path))
+    assert info.value.kind == "nan"
+
+
+def test_a_checkpoint_of_another_trial_is_refused(tmp_path: Path) -> None:
+    next(train_trial(TRIAL, DATA, tmp_path))
+    other = TRIAL.model_copy(update={"norm_map": dict.fromkeys(SLOTS, "none")})
+    with pytest.raises(CheckpointError, match="must be of this network and optimizer"):
+        next(train_trial(other, DATA, tmp_path))
+
+
+def test_the_seed_fixes_the_weights() -> None:
+    one, same, other = (
+        build_trial_network(NETWORK.model_copy(update={"seed": seed}), 2) for seed in (1, 1, 2)
+    )
+    name = "enc1.conv1.conv.weight"
+    assert one.state_dict()[name].shape == (2, 2, 3, 3)
+    assert torch.equal(one.state_dict()[name], same.state_dict()[name])
+    assert not torch.equal(one.state_dict()[name], other.state_dict()[name])
+    assert gate_parameters(one) == []
+
+
+def changed(pixel: float) -> list[Case]:
+    image = CASES[0].image.copy()
+    image[0, 0, 0, 0] += pixel
+    return [replace(CASES[0], image=image), *CASES[1:]]
+
+
+def test_changed_data_is_refused() -> None:
+    known = fingerprint(CASES)
+    assert check_fingerprint(CASES, known, "study.yaml") == known
+    assert check_fingerprint(changed(0), known, "study.yaml") == known
+    assert check_fingerprint(CASES, None, "study.yaml") == known
+    found = fingerprint(changed(1e-3))
+    with pytest.raises(DataError) as info:
+        check_fingerprint(changed(1e-3), known, "study.yaml")
+    assert str(info.value) == (
+        f"study.yaml: must be trained on the data it began with (SHA-256 {known[:12]}…), got "
+        f"{found[:12]}…; restore the data, or start a new study."
+    )
+    with pytest.raises(DataError, match="must be trained on the data it began with"):
+        check_fingerprint(CASES[:3], known, "study.yaml")
+
+
+def make_folder(root: Path) -> Path:
+    (root / "images").mkdir(parents=True)
+    (root / "labels").mkdir()
+    return root
+
+
+def test_where_data_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_folder(tmp_path / "base" / "lv")
+    task = TaskConfig(data="lv")
+    assert data_folder(task, tmp_path / "base") == folder
+    assert data_folder(task, folder) == folder  # --data may be the data set itself
+    assert data_folder(TaskConfig(data=str(folder)), tmp_path / "elsewhere") == folder
+    assert data_folder(TaskConfig(data=str(folder)), None) == folder
+    monkeypatch.chdir(tmp_path / "base")
+    assert data_folder(task, None).resolve() == folder
+    monkeypatch.setenv("HOME", str(tmp_path / "base"))
+    assert data_folder(TaskConfig(data="~/lv"), None) == folder
+
+
+@pytest.mark.parametrize("data", [True, False])
+def test_data_that_are_not_there(
+    data: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    base = tmp_path / "base" if data else None
+    where = tmp_path / "base" / "lv" if data else Path("lv")
+    expected = (
+        f"{where}: must be a folder with images/ and labels/, and is not; "
+        "give the folder that holds it with --data (or NORMSEARCH_DATA)."
+    )
+    (tmp_path / "base" / "lv").mkdir(parents=True)  # a folder, but without images/
+    with pytest.raises(DataError) as info:
+        load_task(TaskConfig(data="lv"), base)
+    assert str(info.value) == expected
+
+
+def test_labels_that_are_not_there_are_named(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.nrrd").write_bytes(b"")
+    with pytest.raises(DataError, match=r"labels: must be a folder of \.nrrd files"):
+        load_task(TaskConfig(data=str(tmp_path)), None)
+
+
+def test_the_phantom_is_made_once_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NORMSEARCH_CACHE", str(tmp_path))
+    task = TaskConfig(
+        data="phantom",
+        phantom=PhantomConfig(size=32, subjects=3),
+        intensity=(-300, 700),
+        test_folds=("3",),
+        validation_folds=("2",),
+    )
+    folder = data_folder(task, Path("/nowhere"))
+    assert folder == tmp_path / "phantom-32-3-0"
+    stamps = {path: path.stat().st_mtime_ns for path in folder.rglob("*.nrrd")}
+    cases = load_task(task, None)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.nrrd")} == stamps
+    split = split_task(task, cases)
+    assert [
+        [case.fold for case in part] for part in (split.train, split.validation, split.test)
+    ] == [
+        ["1"],
+        ["2"],
+        ["3"],
+    ]
+
+
+def test_the_task_says_how_to_split() -> None:
+    task = TaskConfig(data="x", validation_fraction=0.5, split_seed=3)
+    split = split_task(task, CASES)
+    assert (len(split.train), len(split.validation), len(split.test)) == (2, 2, 0)
+    others = {
+        tuple(
+            case.id for case in split_task(TaskConfig(data="x", split_seed=seed), CASES).validation
+        )
+        for seed in range(8)
+    }
+    assert len(others) > 1

@@ -1,0 +1,115 @@
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+
+from normsearch.errors import CheckpointError
+from normsearch.training import load_checkpoint, save_checkpoint
+
+STATE: dict[str, Any] = {
+    "weights": {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(7)},
+    "history": [{"dice": 0.5, "cases": {"one": float("nan")}}],
+    "samples": 12,
+}
+
+
+class Touch:
+    """Pickled, it would run code where it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.path,))
+
+
+def test_what_was_saved_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "deeper" / "checkpoint.pt"
+    save_checkpoint(path, STATE)
+    found = load_checkpoint(path)
+    assert found is not None
+    assert found["samples"] == 12
+    assert torch.equal(found["weights"]["a"], STATE["weights"]["a"])
+    assert found["weights"]["b"].dtype == torch.int64
+    assert found["history"][0]["dice"] == 0.5
+    assert [item.name for item in path.parent.iterdir()] == ["checkpoint.pt"]
+
+
+def test_no_file_is_no_state(tmp_path: Path) -> None:
+    assert load_checkpoint(tmp_path / "checkpoint.pt") is None
+
+
+def test_a_failing_write_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, STATE)
+    before = path.read_bytes()
+    with pytest.raises(Exception, match="pickle"):
+        save_checkpoint(path, {"weights": torch.ones(1000), "no": lambda: None})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_old_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, STATE)
+    before = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(path, {**STATE, "samples": 13})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, -1, -30])
+def test_a_truncated_file_is_named(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, STATE)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(
+        CheckpointError, match=r"checkpoint\.pt: must be a whole checkpoint.*delete"
+    ):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("content", [{"format": 2, "samples": 1}, {"samples": 1}, [1, 2]])
+def test_another_format_is_named(tmp_path: Path, content: object) -> None:
+    path = tmp_path / "checkpoint.pt"
+    torch.save(content, path)
+    with pytest.raises(
+        CheckpointError, match=r"checkpoint\.pt: must be a normsearch checkpoint of"
+    ):
+        load_checkpoint(path)
+
+
+def test_no_code_from_a_checkpoint_runs(tmp_path: Path) -> None:
+    path, trace = tmp_path / "checkpoint.pt", tmp_path / "it-ran"
+    torch.save({"format": 1, "evil": Touch(trace)}, path)
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt"):
+        load_checkpoint(path)
+    assert not trace.exists()
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_every_kind_of_damage_is_told_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, STATE)
+    whole, random = path.read_bytes(), Random(0)
+    told = []
+    for _ in range(300):
+        content = bytearray(whole)
+        content[random.randrange(len(content))] = random.randrange(256)
+        path.write_bytes(random.randbytes(20) if random.random() < 0.2 else content)
+        try:
+            load_checkpoint(path)  # the change of a number's byte is not seen
+        except CheckpointError as error:
+            told.append(str(error))
+    assert len(told) > 60
+    assert all("checkpoint.pt: must be" in text and "\n" not in text for text in told)
