@@ -114,7 +114,7 @@ def _faults(error: ValidationError) -> list[dict[str, Any]]:
 
 
 def _is_branch(part: int | str) -> bool:
-    """Tell whether a part of a location is pydantic's name for a branch, as ``tuple[float,...]``."""
+    """Tell whether a part of a location is pydantic's name for a branch, as ``tuple[int,int]``."""
     return isinstance(part, str) and re.fullmatch(r"[a-z-]+\[.*\]", part) is not None
 
 

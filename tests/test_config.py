@@ -179,7 +179,7 @@ def test_fold_names_may_look_like_numbers() -> None:
 def test_models_cannot_be_changed() -> None:
     study = StudyConfig.model_validate(STUDY)
     with pytest.raises(ValidationError, match="frozen"):
-        study.name = "other"  # type: ignore[misc]
+        study.name = "other"
 
 
 @pytest.mark.parametrize("given", [STUDY, FULL], ids=["small", "full"])

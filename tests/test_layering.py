@@ -23,7 +23,9 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.files": {"normsearch.errors"},
     "normsearch.norms": {"torch", "normsearch.errors"},
     "normsearch.networks": {"torch", "normsearch.errors", "normsearch.norms"},
-    "normsearch.data": {"numpy", "pandas", "torch", "nrrd", "normsearch.errors"},
+    "normsearch.data": {
+        *("numpy", "pandas", "torch", "nrrd", "normsearch.errors", "normsearch.files"),
+    },
     "normsearch.training": {"torch", "normsearch.errors", "normsearch.files"},
     "normsearch.config": {
         *("pydantic", "normsearch.errors", "normsearch.norms"),

@@ -6,6 +6,8 @@ import json
 import platform
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -64,15 +66,24 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
     return Door(config, split, space, data)
 
 
-def search(folder: Path, door: Door, how: How) -> None:
-    """Search until as many trials as asked for are finished, show progress, print the outcome.
+@contextmanager
+def resumable(name: str) -> Iterator[None]:
+    """Turn Ctrl-C into exit code 130 and a word on how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # settled: a second one stops nothing
+        print(
+            f"Interrupted; nothing is lost. Go on with: normsearch resume {name}", file=sys.stderr
+        )
+        raise typer.Exit(130) from None
 
-    Raises:
-        typer.Exit: with code 130 after Ctrl-C, everything settled.
-    """
+
+def search(folder: Path, door: Door, how: How) -> None:
+    """Search until as many trials as asked for are finished, show progress, print the outcome."""
     from normsearch.search.study import Coordinator
 
-    config, workers = door.config, how.workers or door.config.search.workers
+    config = door.config
     # The test cases stay here: what no worker has, no search can see.
     data = Split(train=door.split.train, validation=door.split.validation, test=())
     with Progress(config) as progress:
@@ -85,30 +96,21 @@ def search(folder: Path, door: Door, how: How) -> None:
             listener=progress,
         )
         progress.begin(coordinator.states())
-        try:
-            if how.local:
-                from normsearch.search.local import run_local
+        if how.local:
+            from normsearch.search.local import run_local
 
-                run_local(coordinator, data, train_trial)
-            else:
-                from normsearch.search.executor import run_ray
+            run_local(coordinator, data, train_trial)
+        else:
+            from normsearch.search.executor import run_ray
 
-                run_ray(
-                    coordinator,
-                    data,
-                    train_trial,
-                    resources=config.search.resources,
-                    workers=workers,
-                    address=how.address,
-                )
-        except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # settled: a second one stops nothing
-            progress.close()
-            print(
-                f"Interrupted; nothing is lost. Go on with: normsearch resume {folder.name}",
-                file=sys.stderr,
+            run_ray(
+                coordinator,
+                data,
+                train_trial,
+                resources=config.search.resources,
+                workers=how.workers or config.search.workers,
+                address=how.address,
             )
-            raise typer.Exit(130) from None
     _outcome(folder, how)
 
 

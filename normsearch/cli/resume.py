@@ -34,7 +34,7 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Go on with a run: interrupted trials are finished first, from their checkpoints."""
-    from normsearch.cli.launch import How, check, search
+    from normsearch.cli.launch import How, check, resumable, search
     from normsearch.config_file import read_recorded_study
     from normsearch.search.run_folder import find_run, read_local, write_local, write_study
 
@@ -46,7 +46,8 @@ def resume(
     if data is None and local_facts.get("data"):
         data = Path(local_facts["data"])
     storage = storage or local_facts.get("storage")
-    door = check(config, f"{folder / 'study.yaml'}: space.", data, name)
-    write_study(folder, door.config)
-    write_local(folder, {"data": str(door.data) if door.data else None, "storage": storage})
-    search(folder, door, How(address, workers, local, as_json, storage))
+    with resumable(name):
+        door = check(config, f"{folder / 'study.yaml'}: space.", data, name)
+        write_study(folder, door.config)
+        write_local(folder, {"data": str(door.data) if door.data else None, "storage": storage})
+        search(folder, door, How(address, workers, local, as_json, storage))

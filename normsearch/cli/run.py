@@ -33,7 +33,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Search: train trials until as many as the study asks for are finished."""
-    from normsearch.cli.launch import How, check, search
+    from normsearch.cli.launch import How, check, resumable, search
     from normsearch.config_file import read_study
     from normsearch.search.run_folder import create_run, refuse_existing
 
@@ -42,9 +42,7 @@ def run(
     folder = runs_dir / config.name
     refuse_existing(folder)
     door = check(config, space_origin, data, study)
-    create_run(
-        folder,
-        door.config,
-        {"data": str(door.data) if door.data else None, "storage": storage},
-    )
-    search(folder, door, How(address, workers, local, as_json, storage))
+    facts = {"data": str(door.data) if door.data else None, "storage": storage}
+    create_run(folder, door.config, facts)
+    with resumable(config.name):
+        search(folder, door, How(address, workers, local, as_json, storage))

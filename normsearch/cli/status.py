@@ -69,7 +69,7 @@ def _with_interrupted(trials: pd.DataFrame, folder: Path, leases_type: Any) -> l
 def _show(found: dict[str, Any]) -> None:
     console = Console()
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("trial", "state", "Dice", "baseline", "learning rate", "batch", "samples", "time (s)"):
+    for column in ("trial", "state", "Dice", "baseline", "lr", "batch", "samples", "time (s)"):
         table.add_column(column, justify="left" if column in ("state", "baseline") else "right")
     for row in found["trials"]:
         dice = row["dice"] if row["dice"] is not None else row["last_dice"]
@@ -87,7 +87,9 @@ def _show(found: dict[str, Any]) -> None:
         )
     console.print(table)
     states = ", ".join(f"{count} {state}" for state, count in found["states"].items() if count)
-    console.print(f"{found['name']}: {states or 'no trials yet'}; {found['asked']} asked for", soft_wrap=True)
+    console.print(
+        f"{found['name']}: {states or 'no trials yet'}; {found['asked']} asked for", soft_wrap=True
+    )
     if found["best"]:
         best_row = found["best"]
         console.print(f"Best Dice {best_row['dice']:.3f}, trial {best_row['number']} (bold)")

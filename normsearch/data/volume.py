@@ -10,7 +10,6 @@ import bz2
 import gzip
 import io
 import math
-import uuid
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from normsearch.errors import DataError
+from normsearch.files import write_atomically
 
 Header = dict[str, Any]
 
@@ -114,7 +114,7 @@ def read_volume(path: Path, *, root: Path | None = None, max_bytes: int = 4 * 2*
 def write_volume(path: Path, volume: Volume) -> None:
     """Write a gzip-compressed NRRD file at once: a reader sees the old file or the whole new one.
 
-    bool is written as uint8. The folder must exist.
+    bool is written as uint8. Missing folders are made.
 
     Raises:
         DataError: NRRD has no such type (float16, complex, text).
@@ -126,13 +126,11 @@ def write_volume(path: Path, volume: Volume) -> None:
             f"{path}: NRRD holds integers, float32 and float64, got {array.dtype}; "
             "convert the array, for example with .astype(np.float32)"
         )
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with draft.open("wb") as file:
-            nrrd.write(file, array, _header_of(volume), compression_level=4, index_order="C")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    header = _header_of(volume)
+    write_atomically(
+        path,
+        lambda file: nrrd.write(file, array, header, compression_level=4, index_order="C"),
+    )
 
 
 def _header_of(volume: Volume) -> Header:

@@ -146,7 +146,9 @@ def kill_and_resume(folder: Path, trials: int, moments: list[int]) -> None:
         if trial.state == TrialState.COMPLETE:
             assert trial.value == trial.intermediate_values[EVALUATIONS]
     assert told(folder) == Counter({trial._trial_id: 1 for trial in found})
-    again = {number: sum(n - 1 for n in counts.values()) for number, counts in begun(folder).items()}
+    again = {
+        number: sum(n - 1 for n in counts.values()) for number, counts in begun(folder).items()
+    }
     # Each kill strikes at most two running trials, and costs each at most the interval it was in.
     assert sum(again.values()) <= 2 * kills
     assert all(lost <= kills for lost in again.values())

@@ -121,9 +121,7 @@ def test_an_owner_on_another_host_lives_by_its_beats(
     assert other.holder(0) == one.owner
 
 
-def test_beats_are_written_while_the_block_runs(
-    log: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_beats_are_written_while_the_block_runs(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "BEAT_S", 0.01)
     one = Leases(log)
     with one.beating():

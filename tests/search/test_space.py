@@ -22,10 +22,9 @@ WIDTHS = {"level1": 8, "level2": 16, "level3": 32}
 def config(choices: Sequence[str], **parts: Any) -> SpaceConfig:
     """A space; `per` and `groups` go to its norms."""
     norm = {key: parts.pop(key) for key in ("per", "groups") if key in parts}
-    rates = {"low": 0.01, "high": 1.0, "default": 0.1}
-    whole = {
+    whole: dict[str, Any] = {
         "norm": {"choices": choices, **norm},
-        "learning_rate": rates,
+        "learning_rate": {"low": 0.01, "high": 1.0, "default": 0.1},
         "batch_size": {"choices": [2, 4], "default": 4},
         **parts,
     }

@@ -216,14 +216,14 @@ def test_more_trials_later_draw_new_configurations(study: Maker, tmp_path: Path)
     run_local(study(trials=14), None, trainer)
     trials = stored(tmp_path / "run").trials
     assert len(trials) == 14
-    rates = [trial.params["learning_rate"] for trial in trials if "baseline" not in trial.user_attrs]
+    rates = [
+        trial.params["learning_rate"] for trial in trials if "baseline" not in trial.user_attrs
+    ]
     assert len(set(rates)) == len(rates) == 10
 
 
 @pytest.mark.parametrize("url", [None, "sqlite"])
-def test_every_storage_keeps_the_same_story(
-    study: Maker, tmp_path: Path, url: str | None
-) -> None:
+def test_every_storage_keeps_the_same_story(study: Maker, tmp_path: Path, url: str | None) -> None:
     storage_url = f"sqlite:///{tmp_path}/study.db" if url else None
     first = study(trials=5, storage_url=storage_url)
     job = first.next_job()

@@ -305,7 +305,8 @@ def test_a_state_of_another_optimizer_is_refused(before: str, after: str, tmp_pa
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_ends_the_training(value: float) -> None:
-    calls, saved = itertools.count(1), []
+    calls = itertools.count(1)
+    saved: list[dict[str, Any]] = []
 
     def breaks_at_step_3(logits: Tensor, labels: Tensor) -> Tensor:
         loss = bce_dice_loss(logits, labels)
@@ -351,13 +352,13 @@ def test_out_of_memory_in_training_and_in_validation(
 def test_the_schedule_reaches_every_group_of_the_optimizer(
     schedule: str, optimizer: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer]
+    kind: Any = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer]
     rates: list[list[float]] = []
     step = kind.step
 
     def spied(self: torch.optim.Optimizer, *args: Any) -> Any:
         rates.append([group["lr"] for group in self.param_groups])
-        return step(self, *args)  # type: ignore[arg-type]
+        return step(self, *args)
 
     monkeypatch.setattr(kind, "step", spied)
     plan = replace(PLAN, optimizer=optimizer, schedule=schedule)

@@ -26,7 +26,8 @@ def test_one_slot_is_enough() -> None:
 def test_the_plain_average_over_batches() -> None:
     norm = nn.BatchNorm2d(2, momentum=0.3)
     net = nn.Sequential(norm)
-    net(torch.full((2, 2, 3, 3), 1e6).normal_())  # what is to be forgotten
+    net(torch.full((2, 2, 3, 3), 1e6))  # what is to be forgotten
+    net.eval()
     recompute_statistics(net, BATCHES)
     by_channel = [batch.double().transpose(0, 1).flatten(1) for batch in BATCHES]
     mean = torch.stack([values.mean(1) for values in by_channel]).mean(0)
