@@ -1,37 +1,23 @@
-"""The embedded task is worth searching on: a small U-Net passes where no threshold does."""
+"""A small U-Net learns the embedded task in the quickstart's budget.
+
+That no threshold solves it is tested beside the phantom.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from normsearch.config import TrialConfig
 from normsearch.config_file import read_study
-from normsearch.data import find_cases, read_volume
 from normsearch.networks import list_norms
-from normsearch.trial import build_trial_network, data_folder, load_task, split_task, train_trial
+from normsearch.trial import build_trial_network, load_task, split_task, train_trial
 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NORMSEARCH_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.mark.usefixtures("cache")
-def test_best_threshold_stays_under_060() -> None:
-    task = read_study("quickstart")[0].task
-    cases = find_cases(data_folder(task, None))
-    images = np.stack([read_volume(case.image).array for case in cases])
-    truth = np.stack([read_volume(case.label).array > 0 for case in cases])
-    per_case = (1, 2, 3)
-    best = 0.0
-    for threshold in range(-1000, 2000, 10):
-        called = images > threshold
-        overlap = (called & truth).sum(per_case)
-        best = max(best, float((2 * overlap / (called.sum(per_case) + truth.sum(per_case))).mean()))
-    assert 0.2 < best < 0.6
 
 
 @pytest.mark.usefixtures("cache")
