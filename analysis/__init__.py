@@ -76,6 +76,8 @@ def render(kind: str, study: StudyLike) -> Figure:
             f"plot kind must be one of {', '.join(FIGURES)}, got '{kind}'."
             f"{did_you_mean(kind, FIGURES)}"
         )
+    # Before the axes are made: a theme does not reach those that there are.
+    importlib.import_module("analysis.palette").style()
     module, function = FIGURES[kind].split(":")
     make = cast(Callable[[StudyLike], Figure], getattr(importlib.import_module(module), function))
     return make(study)

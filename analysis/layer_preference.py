@@ -21,7 +21,7 @@ from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
 from analysis import StudyLike, command
-from analysis.palette import caption, norm_colour, norm_kind, norm_order, root, slot_label, style
+from analysis.palette import caption, norm_colour, norm_kind, norm_order, root, slot_label
 from normsearch.errors import StudyError
 
 COLUMNS = [
@@ -114,7 +114,6 @@ def _beyond_noise(n_top: int, n_all: int, best: int, total: int) -> bool:
 
 def draw(df: pd.DataFrame, ax: Axes) -> None:
     """Draw what `compute` returned: slots downwards in order of depth, norms across."""
-    style()
     slots, norms = list(df["slot"].unique()), list(df["norm"].unique())
     points = 100 * df.pivot(index="slot", columns="norm", values="preference")
     counts = df.pivot(index="slot", columns="norm", values="n_top").loc[slots, norms]
@@ -226,7 +225,6 @@ def _weight_rows(
 
 def draw_weights(df: pd.DataFrame, axes: Sequence[Axes]) -> None:
     """Draw what `compute_weights` returned on two axes: weights of the mean and of the variance."""
-    style()
     order = df.sort_values("depth").drop_duplicates("slot")
     slots = order["slot"].tolist()
     labels = [

@@ -110,7 +110,7 @@ def text_colour(background: str) -> str:
 
 
 def style() -> None:
-    """Set the theme of every figure; called by each `draw`, harmless to call again."""
+    """Set the theme of every figure; to be called before its axes are made."""
     sns.set_theme(
         context="paper",
         style="ticks",

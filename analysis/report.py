@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import shlex
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -86,7 +85,6 @@ def contents(study: StudyLike) -> dict[str, Any]:
     plain = json.loads(json.dumps(dict(study.config), default=str))
     return {
         "name": study.name,
-        "confirm": f"normsearch confirm {shlex.quote(study.name)}",
         "total": len(table),
         "states": [(int(counts[s]), word) for s, word in STATES.items() if s in counts],
         "best": best and _trial(best, study),
@@ -111,7 +109,7 @@ def _trial(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
         "dice": _number(row["dice"], ".4f"),
         "last_dice": _number(row["last_dice"], ".4f"),
         "baseline": row["baseline"] if isinstance(row["baseline"], str) else "",
-        "learning_rate": _number(row["learning_rate"], ".2e"),
+        "learning_rate": _number(row["learning_rate"], ".3g"),
         "batch_size": _number(row["batch_size"], ".0f"),
         "samples": _number(row["samples"], ",.0f"),
         "minutes": _number(row["seconds"], ",.1f", 60),

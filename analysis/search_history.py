@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from analysis import StudyLike, command
-from analysis.palette import caption, norm_colour, root, style, text_colour
+from analysis.palette import caption, norm_colour, root, text_colour
 from normsearch.errors import StudyError
 
 COLUMNS = [
@@ -54,8 +54,13 @@ def compute(study: StudyLike) -> pd.DataFrame:
 
 
 def draw(df: pd.DataFrame, ax: Axes) -> None:
-    """Draw what `compute` returned: validation Dice of each trial over the samples spent so far."""
-    style()
+    """Draw what `compute` returned: validation Dice of each trial over the samples spent so far.
+
+    A few trials that lie far below the others are drawn at the lower edge, and counted in the
+    caption: they would press the rest together.
+    """
+    text = describe(df)
+    df = df.assign(dice=df["dice"].clip(lower=lowest_shown(df)), told=df["dice"])
     spent = df["total_samples"] / 1000
     plain = df["baseline"].isna()
     complete, pruned = df["state"] == "COMPLETE", df["state"] == "PRUNED"
@@ -78,7 +83,7 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
     ax.set_xlim(left=0)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False,
               handletextpad=0.4, columnspacing=1.4)  # fmt: skip
-    caption(ax, describe(df), indent=-34)
+    caption(ax, text, indent=-34)
     if not baselines.empty:
         _name_baselines(baselines, ax)
 
@@ -104,16 +109,18 @@ def _name_baselines(df: pd.DataFrame, ax: Axes) -> None:
     root(ax).draw_without_rendering()  # fixes the layout, so that points on paper are known
     unit = 72 / root(ax).dpi
     at = ax.transData.transform([(right, dice) for dice in df["dice"]])[:, 1] * unit
-    for (spent, dice, norm, state), own, moved in zip(
-        df.assign(x=df["total_samples"] / 1000)[["x", "dice", "baseline", "state"]].itertuples(
-            index=False
-        ),
-        at, spread(list(at), 11.5), strict=True,
-    ):  # fmt: skip
+    gap, top = 11.5, ax.get_window_extent().y1 * unit
+    # From the highest down, so that no name climbs into the legend above the axes.
+    limits = [top - gap * below for below in reversed(range(len(df)))]
+    places = [min(place, limit) for place, limit in zip(spread(list(at), gap), limits, strict=True)]
+    columns = ["total_samples", "dice", "told", "baseline", "state"]
+    for (spent, dice, told, norm, state), own, moved in zip(
+        df[columns].itertuples(index=False), at, places, strict=True
+    ):
         colour = _dark(norm)
-        ax.plot([spent, right], [dice, dice], color=colour, linewidth=0.8,
+        ax.plot([spent / 1000, right], [dice, dice], color=colour, linewidth=0.8,
                 linestyle=(0, (1, 2)), alpha=0.8, zorder=1)  # fmt: skip
-        text = f"{norm} {dice:.3f}" + ("" if state == "COMPLETE" else " (pruned)")
+        text = f"{norm} {told:.3f}" + ("" if state == "COMPLETE" else " (pruned)")
         ax.annotate(
             text, (right, dice), (13, moved - own), textcoords="offset points", va="center",
             fontsize=8.5, color=colour, fontweight="bold", annotation_clip=False,
@@ -152,6 +159,12 @@ def _dark(norm: str) -> str:
     return colour
 
 
+def lowest_shown(df: pd.DataFrame) -> float:
+    """Return the Dice at the lower edge of the figure: Tukey's fence, or the lowest there is."""
+    lower, upper = df["dice"].quantile(0.25), df["dice"].quantile(0.75)
+    return float(max(df["dice"].min(), lower - 1.5 * (upper - lower)))
+
+
 def describe(df: pd.DataFrame) -> str:
     """Return the caption of `draw`: how many trials, and what pruning saved."""
     counts = df["state"].value_counts()
@@ -160,10 +173,13 @@ def describe(df: pd.DataFrame) -> str:
     settled = df[df["state"].isin(["COMPLETE", "PRUNED"])]
     saved, whole = int(settled["saved_samples"].sum()), int(settled["full_samples"].sum())
     share = 100 * saved / whole if whole else 0
+    edge = lowest_shown(df)
+    below = int((df["dice"] < edge).sum())
+    note = f" {below} below {edge:.2f} drawn at the lower edge." if below else ""
     return (
         f"{len(df)} trials: {states}. Pruning left {saved:,} samples unspent, "
         f"{share:.0f}\u00a0% of the {whole:,} that the {len(settled)} "
-        f"complete and pruned trials would have cost in full."
+        f"complete and pruned trials would have cost in full.{note}"
     )
 
 

@@ -14,7 +14,10 @@ def plot(
     kind: Annotated[str, typer.Argument(help="Which figure; `all` for every one.")],
     name: Name,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="PNG, SVG or PDF (default: RUN/report/).")
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="PNG, SVG or PDF; for `all` a folder (default: RUN/report)."
+        ),
     ] = None,
     runs_dir: RunsDir = RUNS,
     storage: Storage = None,
@@ -26,11 +29,11 @@ def plot(
 
     analysis = analysis_module()
     record = StudyRecord(find_run(name, runs_dir), storage)
-    kinds = analysis.available(record) if kind == "all" else [kind]
-    for each in kinds:
-        default = record.folder / "report" / f"{each}.png"
-        path = default if output is None or kind == "all" else output
-        figure = analysis.render(each, record)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        analysis.save(figure, path)
-        print(path)
+    if kind == "all":
+        figures = analysis.render_all(record)
+    else:
+        figures = {kind: analysis.render(kind, record)}
+    folder = output if output and kind == "all" else record.folder / "report"
+    for each, figure in figures.items():
+        single = output if kind != "all" else None
+        print(analysis.save(figure, single or folder / f"{each}.png"))

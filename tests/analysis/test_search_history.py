@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 import analysis
 from analysis import FIGURES, available, render, save, search_history
 from analysis.palette import norm_colour
-from analysis.search_history import COLUMNS, compute, describe, draw, spread
+from analysis.search_history import COLUMNS, compute, describe, draw, lowest_shown, spread
 from normsearch.errors import StudyError
 from tests.analysis.fake_study import FakeStudy, fake_study, tiny
 
@@ -134,3 +134,14 @@ def test_command_tells_a_users_mistake_in_one_sentence(
     )
     assert analysis.command("search_history", ["fake"]) == 0
     assert (tmp_path / "report" / "search_history.png").is_file()
+
+
+def test_far_outliers_are_drawn_at_the_edge_and_counted(study: FakeStudy) -> None:
+    df = compute(study)
+    df.loc[0, "dice"] = -5.0
+    edge = lowest_shown(df)
+    assert edge > -5.0
+    assert f"1 below {edge:.2f} drawn at the lower edge." in describe(df)
+    ax = Figure(layout="constrained").subplots()
+    draw(df, ax)
+    assert ax.get_ylim()[0] > -5.0
