@@ -39,7 +39,7 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
     },
     "normsearch.search": {
-        *("numpy", "optuna", "pandas", "psutil", "torch", "yaml"),
+        *("numpy", "optuna", "pandas", "psutil", "sqlalchemy", "torch", "yaml"),
         *("normsearch.config", "normsearch.config_file", "normsearch.data", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
     },

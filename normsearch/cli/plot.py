@@ -15,9 +15,7 @@ def plot(
     name: Name,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o", "--output", help="PNG, SVG or PDF; for `all` a folder (default: RUN/report)."
-        ),
+        typer.Option("-o", "--output", help="File; for `all` a folder (default: RUN/report)."),
     ] = None,
     runs_dir: RunsDir = RUNS,
     storage: Storage = None,

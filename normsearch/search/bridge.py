@@ -103,7 +103,7 @@ class StorageScheduler(FIFOScheduler):  # type: ignore[misc]
         else:
             lines = str(error).strip().splitlines()
             reason = lines[-1] if lines else type(error).__name__
-            self._link.coordinator.finish(number, TrialState.FAIL, reason=reason)
+            self._link.coordinator.finish(number, TrialState.FAIL, reason=reason, fault=True)
 
 
 def _error_of(trial: Trial) -> object:

@@ -69,7 +69,10 @@ class Leases:
 
         def beat() -> None:
             while not stop.wait(BEAT_S):
-                self._write(op="beat", time=time.time())
+                try:
+                    self._write(op="beat", time=time.time())
+                except OSError:
+                    continue  # a folder that is gone for a moment; the next beat says the same
 
         thread = threading.Thread(target=beat, name="normsearch-beat", daemon=True)
         thread.start()

@@ -8,28 +8,25 @@ across a crash lies in the storage and in the lease log.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.config import StudyConfig, TrialConfig
+from normsearch.errors import StudyError
 from normsearch.files import write_text
 from normsearch.search.leases import Leases
 from normsearch.search.samplers import SAMPLERS, build_pruner
 from normsearch.search.space import Space
-from normsearch.search.storage import open_storage
+from normsearch.search.storage import open_storage, retrying
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
+MAX_FAULTS = 5
 MAX_CRASHES = 3  # workers a trial may lose before it counts as failed
 _ENQUEUEING = -1  # the lease under which one driver enqueues the baselines
-_RETRY_S = (0.1, 0.3, 1, 3, 10, 20, 30)
 
 
 @dataclass(frozen=True)
@@ -48,20 +45,6 @@ class Event:
     kind: Literal["started", "evaluated", "finished"]
     number: int
     record: dict[str, Any]
-
-
-def retrying(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Return ``call(...)``, trying again for about a minute while the storage fails.
-
-    Raises:
-        StorageInternalError, OSError: the last failure, after the last try.
-    """
-    for pause in _RETRY_S:
-        try:
-            return call(*args, **kwargs)
-        except (OSError, optuna.exceptions.StorageInternalError):
-            time.sleep(pause)
-    return call(*args, **kwargs)
 
 
 class Coordinator:
@@ -90,6 +73,8 @@ class Coordinator:
         self._space, self._template, self._listener = space, template, listener
         self.leases = Leases(folder / "leases.log")
         self._live: dict[int, optuna.trial.Trial] = {}
+        self._faults = 0
+        self._last_fault: str | None = None
         self._study = retrying(self._open, storage_url)
         if config.search.baselines:
             retrying(self._enqueue_baselines)
@@ -143,7 +128,15 @@ class Coordinator:
         """Return a trial to train, or None while the others are for somebody else to finish.
 
         Interrupted trials come first, then enqueued ones, then a new one from the sampler.
+
+        Raises:
+            StudyError: the last `MAX_FAULTS` trials ended in an error of the program.
         """
+        if self._faults >= MAX_FAULTS:
+            raise StudyError(
+                f"{self.config.name}: the last {self._faults} trials failed ({self._last_fault}); "
+                f"mend the cause, then `normsearch resume {self.config.name} --trials N`."
+            )
         return retrying(self._next_job)
 
     def _next_job(self) -> Job | None:
@@ -222,20 +215,32 @@ class Coordinator:
     def _report(self, number: int, record: dict[str, Any]) -> bool:
         trial, step = self._live[number], record["evaluation"]
         known = self._study._storage.get_trial(trial._trial_id)
-        if step in known.intermediate_values:
+        if step not in known.intermediate_values:
+            trial.set_user_attr(f"evaluation:{step}", record)
+            trial.report(record["dice"], step)
+        elif step < max(known.intermediate_values) or "pruned_at" in known.user_attrs:
+            return bool(known.user_attrs.get("pruned_at") == step)
+        if step >= self.config.training.evaluations or not trial.should_prune():
             return False
-        trial.set_user_attr(f"evaluation:{step}", record)
-        trial.report(record["dice"], step)
         # Baselines are asked too, so that they compete in the pruner's rungs, but run to the end:
         # a comparison at unequal budgets would be none.
-        last = step >= self.config.training.evaluations
-        return not last and trial.should_prune() and "baseline" not in trial.user_attrs
+        if "baseline" in trial.user_attrs:
+            return False
+        # A pruner does not answer twice alike; a crash before the tell must not lose its answer.
+        trial.set_user_attr("pruned_at", step)
+        return True
 
-    def finish(self, number: int, state: TrialState, *, reason: str | None = None) -> None:
+    def finish(
+        self, number: int, state: TrialState, *, reason: str | None = None, fault: bool = False
+    ) -> None:
         """Tell the study how a trial ended; the only place that does, once a trial.
 
-        COMPLETE takes the last reported Dice as its value; without a Dice it becomes FAIL.
+        COMPLETE takes the last reported Dice as its value; without a Dice it becomes FAIL. A
+        `fault` is a failure that the trial's choice does not explain: after `MAX_FAULTS` in a row
+        `next_job` refuses to spend more trials on it.
         """
+        self._faults = self._faults + 1 if fault else 0
+        self._last_fault = reason
         trial = self._live.pop(number)
         record = retrying(self._finish, trial, state, reason)
         self._listener(Event("finished", number, record))
@@ -268,7 +273,8 @@ class Coordinator:
         crashes = trial.user_attrs.get("crashes", 0) + 1
         retrying(trial.set_user_attr, "crashes", crashes)
         if crashes > MAX_CRASHES:
-            self.finish(number, TrialState.FAIL, reason=f"{crashes} workers died: {reason}")
+            reason = f"{crashes} workers died: {reason}"
+            self.finish(number, TrialState.FAIL, reason=reason, fault=True)
         else:
             del self._live[number]
             retrying(self.leases.release, number)

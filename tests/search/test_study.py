@@ -12,10 +12,12 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from normsearch.config_file import read_trial
+from normsearch.errors import StudyError
+from normsearch.search import storage
 from normsearch.search import study as module
 from normsearch.search.leases import Leases
 from normsearch.search.local import run_local
-from normsearch.search.study import Coordinator, Event, retrying
+from normsearch.search.study import Coordinator, Event
 
 from .conftest import EVALUATIONS, record, trainer
 
@@ -237,36 +239,40 @@ def test_every_storage_keeps_the_same_story(study: Maker, tmp_path: Path, url: s
     assert len(again.states()) == 5
 
 
-def test_a_storage_fault_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    pauses: list[float] = []
-    monkeypatch.setattr(module.time, "sleep", pauses.append)
-    answers = iter([OSError("gone"), optuna.exceptions.StorageInternalError("gone"), "there"])
+def test_a_decision_to_prune_outlives_a_crash_before_the_tell(study: Maker) -> None:
+    first = study(trials=12)
+    while True:
+        job = first.next_job()
+        assert job is not None
+        number = job.config.number
+        entries = list(trainer(job.config, None, job.folder, job.token))
+        pruned_at = next((e["evaluation"] for e in entries if first.report(number, e)), None)
+        if pruned_at:
+            break
+        first.finish(number, TrialState.COMPLETE)
+    die(first)
+    second = study(trials=12)
+    again = second.next_job()
+    assert again is not None
+    assert again.config.number == number
+    answers = [second.report(number, entry) for entry in entries[:pruned_at]]
+    assert answers == [False] * (pruned_at - 1) + [True]
 
-    def call() -> str:
-        answer = next(answers)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
 
-    assert retrying(call) == "there"
-    assert pauses == [0.1, 0.3]
-
-
-def test_a_storage_that_stays_away_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.time, "sleep", lambda _: None)
-
-    def call() -> None:
-        raise OSError("gone for good")
-
-    with pytest.raises(OSError, match="gone for good"):
-        retrying(call)
+def test_faults_in_a_row_end_the_search(study: Maker) -> None:
+    coordinator = study(trials=30)
+    for number in range(module.MAX_FAULTS):
+        assert coordinator.next_job() is not None
+        coordinator.finish(number, TrialState.FAIL, reason="ImportError: no CUDA", fault=True)
+    with pytest.raises(StudyError, match=r"the last 5 trials failed \(ImportError: no CUDA\)"):
+        coordinator.next_job()
 
 
 def test_a_fault_in_the_middle_of_starting_loses_nothing(
     study: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The trial is RUNNING and ours, but never came back from next_job: it is taken up again."""
-    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    monkeypatch.setattr(storage.time, "sleep", lambda _: None)
     coordinator = study(trials=5)
     real, faults = module.write_text, iter([OSError("disk"), None])
 
