@@ -15,9 +15,9 @@ from pathlib import Path
 import typer
 
 from normsearch.cli.progress import Progress
-from normsearch.config import StudyConfig, TrialConfig
-from normsearch.data import Case, Split
-from normsearch.networks import list_norms
+from normsearch.config import StudyConfig
+from normsearch.data import SliceLoader, Split
+from normsearch.networks import NormSlot, list_norms
 from normsearch.search.space import Space
 from normsearch.trial import (
     build_trial_network,
@@ -59,7 +59,7 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
     cases = load_task(config.task, data)
     fingerprint = check_fingerprint(cases, config.fingerprint, where)
     split = split_task(config.task, cases)
-    space = Space(config.space, list_norms(_network(config, cases)), space_origin)
+    space = Space(config.space, _slots(config, split), space_origin)
     config = config.model_copy(
         update={"fingerprint": fingerprint, "versions": config.versions or _versions()}
     )
@@ -91,7 +91,6 @@ def search(folder: Path, door: Door, how: How) -> None:
             folder,
             config,
             door.space,
-            _template(config),
             storage_url=how.storage,
             listener=progress,
         )
@@ -132,28 +131,13 @@ def _outcome(folder: Path, how: How) -> None:
         )
 
 
-def _network(config: StudyConfig, cases: list[Case]):  # type: ignore[no-untyped-def]
-    network = build_trial_network(config.network, cases[0].image.shape[1])
-    for size in sorted({case.image.shape[2:] for case in cases}):
-        network.check_size(size)  # type: ignore[operator]
-    return network
-
-
-def _template(config: StudyConfig) -> TrialConfig:
-    return TrialConfig(
-        study=config.name,
-        number=0,
-        task=config.task,
-        network=config.network,
-        training=config.training,
-        norm_map={},
-        learning_rate=1.0,
-        batch_size=1,
-        device="cuda" if config.search.resources.gpu else "cpu",
-        threads=config.search.resources.cpu,
-        fingerprint=config.fingerprint,
-        versions=config.versions,
-    )
+def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:
+    SliceLoader(split.train, batch_size=1, seed=0)  # refuses slices of several shapes
+    network = build_trial_network(config.network, split.train[0].image.shape[1])
+    if check_size := getattr(network, "check_size", None):
+        for case in (*split.train, *split.validation):
+            check_size(case.image.shape[2:])
+    return list_norms(network)
 
 
 def _versions() -> dict[str, str]:

@@ -21,7 +21,7 @@ from normsearch.errors import StudyError
 from normsearch.files import write_text
 from normsearch.search.leases import Leases
 from normsearch.search.samplers import SAMPLERS, build_pruner
-from normsearch.search.space import Space
+from normsearch.search.space import Choice, Space
 from normsearch.search.storage import open_storage, retrying
 
 MAX_FAULTS = 5
@@ -54,7 +54,6 @@ class Coordinator:
         folder: the run's folder; journal, leases and trials lie below it.
         config: the resolved study.
         space: what trials choose from.
-        template: everything of a trial that is the same for all (number and choice are replaced).
         storage_url: the storage, if it is not the journal file in the folder.
         listener: called with each `Event`.
     """
@@ -64,13 +63,12 @@ class Coordinator:
         folder: Path,
         config: StudyConfig,
         space: Space,
-        template: TrialConfig,
         *,
         storage_url: str | None = None,
         listener: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self.folder, self.config = folder, config
-        self._space, self._template, self._listener = space, template, listener
+        self._space, self._listener = space, listener
         self.leases = Leases(folder / "leases.log")
         self._live: dict[int, optuna.trial.Trial] = {}
         self._faults = 0
@@ -182,15 +180,7 @@ class Coordinator:
             trial.set_user_attr("norm_map", choice.norm_map)
         if (resumes := self.leases.epoch(trial.number) - 1) > attributes.get("resumes", 0):
             trial.set_user_attr("resumes", resumes)
-        config = self._template.model_copy(
-            update={
-                "number": trial.number,
-                "norm_map": choice.norm_map,
-                "learning_rate": choice.learning_rate,
-                "batch_size": choice.batch_size,
-                "baseline": attributes.get("baseline"),
-            }
-        )
+        config = self._trial_config(trial.number, choice, attributes.get("baseline"))
         folder = self._trial_folder(trial.number)
         token = f"{self.leases.epoch(trial.number)} {self.leases.owner}"
         write_text(folder / "owner", token)
@@ -199,6 +189,24 @@ class Coordinator:
         self._live[trial.number] = trial
         self._listener(Event("started", trial.number, {"baseline": config.baseline}))
         return Job(config, folder, token)
+
+    def _trial_config(self, number: int, choice: Choice, baseline: str | None) -> TrialConfig:
+        study = self.config
+        return TrialConfig(
+            study=study.name,
+            number=number,
+            task=study.task,
+            network=study.network,
+            training=study.training,
+            norm_map=choice.norm_map,
+            learning_rate=choice.learning_rate,
+            batch_size=choice.batch_size,
+            baseline=baseline,
+            device="cuda" if study.search.resources.gpu else "cpu",
+            threads=study.search.resources.cpu,
+            fingerprint=study.fingerprint,
+            versions=study.versions,
+        )
 
     def _trial_folder(self, number: int) -> Path:
         return self.folder / "trials" / f"{number:04d}"

@@ -42,18 +42,8 @@ def coordinator(folder: Path, trials: int, **arguments: Any) -> Coordinator:
             "search": {"trials": trials},
         }
     )
-    template = TrialConfig(
-        study="bench",
-        number=0,
-        task=config.task,
-        network=config.network,
-        training=config.training,
-        norm_map={},
-        learning_rate=1,
-        batch_size=1,
-    )
     space = Space(config.space, list_norms(build_network("unet2d")), "bench: ")
-    return Coordinator(folder, config, space, template, **arguments)
+    return Coordinator(folder, config, space, **arguments)
 
 
 def run_bridge(trials: int) -> None:

@@ -56,19 +56,9 @@ def main(folder: Path, trials: int) -> None:
             "search": {"trials": trials},
         }
     )
-    template = TrialConfig(
-        study=config.name,
-        number=0,
-        task=config.task,
-        network=config.network,
-        training=config.training,
-        norm_map={},
-        learning_rate=1,
-        batch_size=1,
-    )
     folder.mkdir(parents=True, exist_ok=True)
     slots = list_norms(build_network("unet2d", first_channels=4, depth=1))
-    coordinator = Coordinator(folder, config, Space(config.space, slots, "chaos: "), template)
+    coordinator = Coordinator(folder, config, Space(config.space, slots, "chaos: "))
     run_ray(coordinator, cases(), audited, resources=Resources(), workers=2)
 
 

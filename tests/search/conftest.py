@@ -64,20 +64,10 @@ def study(tmp_path: Path) -> Callable[..., Coordinator]:
                 "search": {"trials": trials},
             }
         )
-        template = TrialConfig(
-            study=config.name,
-            number=0,
-            task=config.task,
-            network=config.network,
-            training=config.training,
-            norm_map={},
-            learning_rate=1,
-            batch_size=1,
-        )
         slots = list_norms(build_network("unet2d", first_channels=8, depth=1))
         space = Space(config.space, slots, "made-up: ")
         folder = tmp_path / "run"
         folder.mkdir(exist_ok=True)
-        return Coordinator(folder, config, space, template, **arguments)
+        return Coordinator(folder, config, space, **arguments)
 
     return make
