@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from normsearch.config import StudyConfig
@@ -36,15 +36,14 @@ class Progress:
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
             TextColumn("{task.fields[summary]}"),
             console=self._console,
-            disable=not self._console.is_terminal,
         )
         self._task = self._bar.add_task(config.name, total=self._asked, summary="")
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if self._console.is_terminal:
+            self._bar.start()
         return self
 
     def __exit__(
@@ -57,7 +56,8 @@ class Progress:
 
     def close(self) -> None:
         """Leave the terminal as it was."""
-        self._bar.stop()
+        if self._console.is_terminal:
+            self._bar.stop()
 
     def begin(self, states: list[tuple[int, str, float]]) -> None:
         """Take in the trials there are already: (number, state, final Dice or NaN)."""
