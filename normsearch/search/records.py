@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -123,12 +124,16 @@ class StudyRecord:
 
 
 def load_study(path_or_name: str | Path, runs: Path | None = None) -> StudyRecord:
-    """Open the record of a run by its name (below `runs`, ./runs if not given) or its folder.
+    """Open the record of a run by its name or its folder.
+
+    Names are looked up below `runs`; if it is not given, NORMSEARCH_RUNS or ./runs.
 
     Raises:
         StudyError: no such run, or a run that has not begun.
     """
-    return StudyRecord(find_run(str(path_or_name), runs or Path("runs")))
+    return StudyRecord(
+        find_run(str(path_or_name), runs or Path(os.environ.get("NORMSEARCH_RUNS", "runs")))
+    )
 
 
 def _records(trial: FrozenTrial) -> list[dict[str, Any]]:

@@ -98,6 +98,14 @@ def test_load_study(finished: Outcome) -> None:
         record.norm_map(9)
 
 
+def test_load_study_looks_where_the_command_line_does(
+    finished: Outcome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NORMSEARCH_RUNS", str(Path("runs").resolve()))
+    monkeypatch.chdir(tmp_path)
+    assert package.load_study("tiny").name == "tiny"
+
+
 def test_plot_and_report(finished: Outcome, normsearch: Call) -> None:
     drawn = normsearch("plot", "all", "tiny")
     assert drawn.code == 0
