@@ -5,23 +5,19 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from normsearch.errors import NormError
+from normsearch.norms.base import PlainNorm
 
 _BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _INSTANCE_NORMS = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
 
-class NoNorm(nn.Module):
+class NoNorm(PlainNorm):
     """The spec ``none``: returns its input, and remembers its slot so that the slot stays findable.
 
     Shape: (N, C, *spatial) -> the very same tensor.
     """
 
     spec_text = "none"
-
-    def __init__(self, channels: int, dims: int) -> None:
-        super().__init__()
-        self.channels = channels
-        self.dims = dims
 
     def forward(self, x: Tensor) -> Tensor:
         return x
