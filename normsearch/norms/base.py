@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NormError
+
+_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def by_rows(x: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:
+    """`norm` of `x` laid out channel by channel; the result in the memory format of `x`.
+
+    On a CPU torch 2.13's group_norm takes E[x²] − E[x]² of channels_last inputs, wrong by more than
+    the values themselves at means of 1e3; its instance_norm loses the memory format.
+    """
+    if x.is_contiguous():
+        return norm(x)
+    out = norm(x.contiguous())
+    last = _LAST.get(x.dim())
+    if last is not None and x.is_contiguous(memory_format=last):
+        return out.contiguous(memory_format=last)
+    return out
 
 
 class PlainNorm(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import group_norm
 
 from normsearch.errors import NormError
-from normsearch.norms.base import PlainNorm
+from normsearch.norms.base import PlainNorm, by_rows
 
 
 class SlabGroupNorm(PlainNorm):
@@ -40,12 +40,15 @@ class SlabGroupNorm(PlainNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
+        return by_rows(x, self._normalized).to(x.dtype)
+
+    def _normalized(self, x: Tensor) -> Tensor:
         last = x.movedim(1, -1)
         slabs = last.reshape(len(x), self.groups, -1)
         # Not as groups of one batch entry: torch refuses a lone value there, and 0 is defined.
         normal = group_norm(slabs.flatten(0, 1)[None], len(x) * self.groups, eps=self.eps)
         out = torch.addcmul(self.bias, normal.reshape(last.shape), self.weight)
-        return out.movedim(-1, 1).to(x.dtype)
+        return out.movedim(-1, 1).contiguous()
 
 
 class AxisNoneNorm(PlainNorm):
@@ -67,4 +70,4 @@ class AxisNoneNorm(PlainNorm):
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
         weight, bias = (values.expand(self.channels) for values in (self.weight, self.bias))
-        return group_norm(x, 1, weight, bias, self.eps)
+        return by_rows(x, lambda rows: group_norm(rows, 1, weight, bias, self.eps))
