@@ -10,19 +10,21 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from normsearch.errors import NetworkError, NormError, did_you_mean
-from normsearch.norms import MomentNorm, NoNorm, NormSpec, build_norm
+from normsearch.networks.convolutions import conv_before, spatial_axes
+from normsearch.norms import (
+    MomentNorm,
+    NormSpec,
+    PlainNorm,
+    build_norm,
+    check_weight_norm,
+    set_weight_norm,
+    weight_norm_of,
+)
 
-_CONVOLUTIONS: dict[type[nn.Module], int] = {
-    nn.Conv1d: 1,
-    nn.Conv2d: 2,
-    nn.Conv3d: 3,
-    nn.ConvTranspose1d: 1,
-    nn.ConvTranspose2d: 2,
-    nn.ConvTranspose3d: 3,
-}
 _INPUT_AXES = {"1d": 1, "2d": 2, "3d": 3}  # the end of a torch norm's class name
 
 
@@ -67,12 +69,18 @@ def list_norms(net: nn.Module) -> list[NormSlot]:
     GroupNorm does not know its number of spatial axes: it is that of the convolution registered
     last before it, or, where there is none, first after it.
 
+    A weight norm (torch's parametrization, or our WS) on the convolution registered directly
+    before a slot, with as many output channels, is part of its spec: ``WS+GN-8``, ``WN``.
+
     Raises:
         NetworkError: a GroupNorm in a network without convolutions, or a lazy norm not yet run.
     """
     slots = []
     for name, module in _norms(net).items():
         spec, channels = _read(name, module)
+        conv = conv_before(net, module, channels)
+        if conv is not None and (weights := weight_norm_of(conv)) is not None:
+            spec = NormSpec(weights, follower=spec)
         block, stage = _place(net, name)
         dims = _dims(net, name, module)
         slots.append(NormSlot(name, channels, dims, str(spec.canonical(channels)), block, stage))
@@ -88,20 +96,26 @@ def apply_norm_map(net: nn.Module, norm_map: Mapping[str, str | NormSpec]) -> di
     dtype. Nothing is replaced unless all of the map is in order. Do this before an optimizer,
     DistributedDataParallel or torch.compile holds the network's parameters.
 
+    WN and WS act on the convolution registered directly before the slot (dropout may stand
+    between), as a parametrization of its weight. Another norm in that slot takes it away again:
+    the weight is then a plain parameter with the effective values.
+
     Returns:
         The canonical spec of every slot of the network, by name: the effective norm map.
 
     Raises:
         NetworkError: a glob matches no slot.
-        NormError: a spec is unknown, or infeasible for a slot, which the message names.
+        NormError: a spec is unknown, or infeasible for a slot, which the message names; WN or WS
+            where no convolution stands directly before the slot.
     """
     slots = list_norms(net)
     wanted = _resolve(slots, norm_map)
-    built = {
-        slot.name: build_norm(wanted[slot.name], slot.channels, slot.dims)
-        for slot in slots
-        if slot.name in wanted
-    }
+    chosen = [slot for slot in slots if slot.name in wanted]
+    built = {s.name: build_norm(wanted[s.name], s.channels, s.dims) for s in chosen}
+    convs = {s.name: _convolution(net, s, wanted[s.name]) for s in chosen}
+    for name, conv in convs.items():
+        if conv is not None:
+            set_weight_norm(conv, wanted[name].weights)
     for name, new in built.items():
         old = net.get_submodule(name)
         device, dtype = _residence(net, old)
@@ -151,7 +165,7 @@ def verify_norm_map(net: nn.Module, example: Tensor) -> None:
 
 def _norms(net: nn.Module) -> dict[str, nn.Module]:
     """Every norm module by its first path, in registration order; the network itself is no slot."""
-    kinds = (_BatchNorm, _InstanceNorm, nn.GroupNorm, MomentNorm, NoNorm)
+    kinds = (_BatchNorm, _InstanceNorm, nn.GroupNorm, MomentNorm, PlainNorm)
     return {name: norm for name, norm in net.named_modules() if name and isinstance(norm, kinds)}
 
 
@@ -162,7 +176,7 @@ def _aliases(net: nn.Module, norm: nn.Module) -> list[str]:
 
 def _read(name: str, norm: nn.Module) -> tuple[NormSpec, int]:
     """The spec and the channels of what sits in a slot."""
-    if isinstance(norm, MomentNorm | NoNorm):
+    if isinstance(norm, MomentNorm | PlainNorm):
         return NormSpec.parse(norm.spec_text), norm.channels
     if isinstance(norm, nn.GroupNorm):
         return NormSpec("GN", norm.num_groups), norm.num_channels
@@ -173,7 +187,7 @@ def _read(name: str, norm: nn.Module) -> tuple[NormSpec, int]:
 
 
 def _dims(net: nn.Module, name: str, norm: nn.Module) -> int:
-    if isinstance(norm, MomentNorm | NoNorm):
+    if isinstance(norm, MomentNorm | PlainNorm):
         return norm.dims
     by_name = _INPUT_AXES.get(type(norm).__name__[-2:])
     if by_name is not None:
@@ -182,8 +196,7 @@ def _dims(net: nn.Module, name: str, norm: nn.Module) -> int:
     passed = False
     for module in net.modules():
         passed = passed or module is norm
-        found = next((n for kind, n in _CONVOLUTIONS.items() if isinstance(module, kind)), None)
-        nearest = found or nearest
+        nearest = spatial_axes(module) or nearest
         if passed and nearest is not None:
             return nearest
     raise NetworkError(f"{name}: must have a convolution in its network to tell its spatial axes")
@@ -213,6 +226,22 @@ def _resolve(slots: list[NormSlot], norm_map: Mapping[str, str | NormSpec]) -> d
             except NormError as error:
                 raise NormError(f"{slot.name}: {error}") from error
     return wanted
+
+
+def _convolution(net: nn.Module, slot: NormSlot, spec: NormSpec) -> _ConvNd | None:
+    """The convolution before a slot, if any, checked to take the spec's weight norm."""
+    conv = conv_before(net, net.get_submodule(slot.name), slot.channels)
+    if conv is None and spec.weights is not None:
+        raise NormError(
+            f"{slot.name}: {spec} needs a convolution to {slot.channels} channels registered "
+            f"directly before the norm, and there is none; use {spec.activation} here"
+        )
+    if conv is not None:
+        try:
+            check_weight_norm(conv, spec.weights)
+        except NormError as error:
+            raise NormError(f"{slot.name}: {error}") from error
+    return conv
 
 
 def _residence(net: nn.Module, old: nn.Module) -> tuple[torch.device, torch.dtype]:

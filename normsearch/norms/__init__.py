@@ -1,24 +1,61 @@
 """Normalizations of (N, C, *spatial) tensors, built from the text that names them."""
 
+from normsearch.norms.base import PlainNorm
+from normsearch.norms.batch_channel import BatchChannelNorm
+from normsearch.norms.batch_group import BatchGroupNorm
 from normsearch.norms.batch_instance import BatchInstanceNorm
+from normsearch.norms.batch_renorm import BatchRenorm
+from normsearch.norms.controls import AxisNoneNorm, SlabGroupNorm
 from normsearch.norms.gates import clamp_gates, gate_parameters
+from normsearch.norms.ghost_batch_group import GhostBatchGroupNorm
 from normsearch.norms.instance_layer import InstanceLayerNorm
+from normsearch.norms.kinds import NORMS, NormKind
+from normsearch.norms.local_response import LocalResponseNorm
+from normsearch.norms.mean_only import MeanOnlyBatchNorm
 from normsearch.norms.moments import MomentNorm, RunningMomentNorm
-from normsearch.norms.spec import NORMS, NormKind, NormSpec, build_norm
+from normsearch.norms.progress import FollowsProgress, set_progress
+from normsearch.norms.sparse_switchable import SparseSwitchableNorm
+from normsearch.norms.spec import NormSpec, build_norm
 from normsearch.norms.standard import NoNorm
 from normsearch.norms.switchable import SwitchableNorm
+from normsearch.norms.sync_batch import SyncBatchNorm
+from normsearch.norms.weights import (
+    WEIGHT_NORMS,
+    StandardizedWeight,
+    check_weight_norm,
+    set_weight_norm,
+    weight_norm_of,
+)
 
 __all__ = [
     "NORMS",
+    "WEIGHT_NORMS",
+    "AxisNoneNorm",
+    "BatchChannelNorm",
+    "BatchGroupNorm",
     "BatchInstanceNorm",
+    "BatchRenorm",
+    "FollowsProgress",
+    "GhostBatchGroupNorm",
     "InstanceLayerNorm",
+    "LocalResponseNorm",
+    "MeanOnlyBatchNorm",
     "MomentNorm",
     "NoNorm",
     "NormKind",
     "NormSpec",
+    "PlainNorm",
     "RunningMomentNorm",
+    "SlabGroupNorm",
+    "SparseSwitchableNorm",
+    "StandardizedWeight",
     "SwitchableNorm",
+    "SyncBatchNorm",
     "build_norm",
+    "check_weight_norm",
     "clamp_gates",
     "gate_parameters",
+    "set_progress",
+    "set_weight_norm",
+    "weight_norm_of",
 ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from normsearch.errors import NormError
-from normsearch.norms.moments import Affine, Moments, RunningMomentNorm, normalize, pool
+from normsearch.norms.batch_moments import bessel, pool_batch
+from normsearch.norms.moments import Affine, Moments, RunningMomentNorm, normalize
 
 
 class BatchInstanceNorm(RunningMomentNorm):
@@ -14,6 +14,9 @@ class BatchInstanceNorm(RunningMomentNorm):
 
     Eval uses running moments for BN and the input's own for IN. The running variance is the
     unbiased one, as in torch's BatchNorm, so that ρ = 1 is BN in training and in eval.
+
+    Args:
+        sync: BN over the batch of all processes of torch.distributed, weighted by their counts.
 
     Shape: (N, C, *spatial) -> the same.
 
@@ -24,9 +27,17 @@ class BatchInstanceNorm(RunningMomentNorm):
     spec_text = "BIN"
 
     def __init__(
-        self, channels: int, dims: int, eps: float = 1e-5, momentum: float | None = 0.1
+        self,
+        channels: int,
+        dims: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        sync: bool = False,
     ) -> None:
         super().__init__(channels, dims, eps, momentum)
+        self.sync = sync
+        if sync:
+            self.spec_text = "BIN(sync=true)"
         self.rho = nn.Parameter(torch.ones(channels))
 
     def coefficients(self, moments: Moments, pixels: int) -> Affine:
@@ -39,11 +50,8 @@ class BatchInstanceNorm(RunningMomentNorm):
         )
 
     def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
-        values = len(moments.mean) * pixels
-        if values < 2:
-            raise NormError("BIN needs more than one value per channel in training, got 1")
-        batch = pool(moments, 0)
-        self.track(batch.mean, batch.variance * (values / (values - 1)))
+        batch, values = pool_batch(moments, pixels, self.sync)
+        self.track(batch.mean, batch.variance * bessel(values, "BIN"))
         return batch
 
     def gates(self) -> list[nn.Parameter]:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass
 
 from torch import nn
 
 from normsearch.errors import NormError, did_you_mean
-from normsearch.norms.batch_instance import BatchInstanceNorm
-from normsearch.norms.instance_layer import InstanceLayerNorm
-from normsearch.norms.standard import NoNorm, batch_norm, group_norm, instance_norm
-from normsearch.norms.switchable import SwitchableNorm
+from normsearch.norms.kinds import ANY_NUMBER, NORMS, NormKind
 
-_SPEC = re.compile(r"(?P<kind>[A-Za-z]+)(-(?P<groups>[1-9][0-9]*))?(\((?P<options>[^()]+)\))?")
-_WHOLE = re.compile(r"[1-9][0-9]*")
-_ANY_NUMBER = "G"  # stands for any whole number from 1 on, among an option's values
+__all__ = ["NORMS", "NormKind", "NormSpec", "build_norm"]
+
+_NUMBER = "[1-9][0-9]*"
+_SPEC = re.compile(
+    rf"(?P<kind>[A-Za-z]+(-[a-z]+)?)(-((?P<samples>{_NUMBER})x)?(?P<groups>{_NUMBER}))?"
+    r"(\((?P<options>[^()]+)\))?"
+)
 
 
 @dataclass(frozen=True)
@@ -26,31 +25,33 @@ class NormSpec:
 
     Args:
         kind: a key of `NORMS`.
-        groups: the number of channel groups, for GN only.
+        groups: the number of channel groups, for the kinds that have them (GN, BGN, ...).
         options: (name, value) pairs of text; sorted, and without those that say the default.
+        samples: the number of samples in a group, for GBGN only.
+        follower: for WN and WS, the norm of what comes out of the convolution: the GN-8 of
+            ``WS+GN-8``. None and the spec ``none`` are the same.
 
     Raises:
-        NormError: unknown kind, missing or needless groups, unknown option or value.
+        NormError: unknown kind, missing or needless numbers, unknown option or value, two weight
+            norms, or a follower after a norm that is none.
 
     >>> str(NormSpec.parse("ILN(regroup=16,gate=clip)"))
     'ILN(gate=clip)'
-    >>> str(NormSpec.parse("GN-16").canonical(16))
-    'IN'
+    >>> str(NormSpec.parse("WS+GN-16").canonical(16))
+    'WS+IN'
     """
 
     kind: str
     groups: int | None = None
     options: tuple[tuple[str, str], ...] = ()
+    samples: int | None = None
+    follower: NormSpec | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in NORMS:
             raise NormError(_unknown(self.kind))
-        if NORMS[self.kind].grouped and (self.groups is None or self.groups < 1):
-            raise NormError(
-                f"{self.kind} needs a number of groups, such as {self.kind}-8, got {self.groups}"
-            )
-        if not NORMS[self.kind].grouped and self.groups is not None:
-            raise NormError(f"{self.kind} takes no number of groups, got {self.groups}")
+        self._check_numbers()
+        self._check_follower()
         defaults = {name: values[0] for name, values in NORMS[self.kind].options.items()}
         for name, value in self.options:
             _check_option(self.kind, name, value)
@@ -60,9 +61,42 @@ class NormSpec:
         kept = sorted((name, value) for name, value in self.options if value != defaults[name])
         object.__setattr__(self, "options", tuple(kept))
 
+    def _check_numbers(self) -> None:
+        kind = NORMS[self.kind]
+        if kind.grouped and (self.groups is None or self.groups < 1):
+            example = f"{self.kind}-2x8" if kind.sampled else f"{self.kind}-8"
+            raise NormError(
+                f"{self.kind} needs a number of groups, such as {example}, got {self.groups}"
+            )
+        if not kind.grouped and self.groups is not None:
+            raise NormError(f"{self.kind} takes no number of groups, got {self.groups}")
+        if kind.sampled and (self.samples is None or self.samples < 1):
+            raise NormError(
+                f"{self.kind} needs samples x groups, such as {self.kind}-2x{self.groups}, "
+                f"got {self.groups} alone"
+            )
+        if not kind.sampled and self.samples is not None:
+            raise NormError(
+                f"{self.kind} takes no number of samples, got {self.samples}; "
+                f"use {self.kind}-{self.groups} or GBGN-{self.samples}x{self.groups}"
+            )
+
+    def _check_follower(self) -> None:
+        if self.follower is None:
+            return
+        if not NORMS[self.kind].weight:
+            raise NormError(f"only WN and WS may stand before a +, got {self.kind}+{self.follower}")
+        if self.follower.weights is not None:
+            raise NormError(
+                f"{self.kind} takes a norm of activations after it, got {self.follower}; "
+                f"use {self.kind}+{self.follower.activation}"
+            )
+        if self.follower.kind == "none":
+            object.__setattr__(self, "follower", None)
+
     @classmethod
     def parse(cls, text: str) -> NormSpec:
-        """Read a spec such as ``BN``, ``GN-8`` or ``ILN(gate=clip,regroup=none)``.
+        """Read a spec such as ``BN``, ``GN-8``, ``GBGN-2x8``, ``ILN(gate=clip)`` or ``WS+GN-8``.
 
         Raises:
             NormError: the text is no spec; the message lists the known ones and the likely one.
@@ -70,7 +104,8 @@ class NormSpec:
         if text.count("(") > text.count(")"):
             cure = "in a YAML list, put a spec that holds a comma in quotes"
             raise NormError(f"must end with the parenthesis that it opened, got {text!r}; {cure}")
-        found = _SPEC.fullmatch(text)
+        head, plus, tail = text.partition("+")
+        found = _SPEC.fullmatch(head)
         if found is None or found["kind"] not in NORMS:
             raise NormError(_unknown(text))
         options = []
@@ -79,163 +114,74 @@ class NormSpec:
             if not equals:
                 raise NormError(f"{text!r}: must have options of the form name=value, got {part!r}")
             options.append((name.strip(), value.strip()))
-        groups = int(found["groups"]) if found["groups"] else None
-        return cls(found["kind"], groups, tuple(options))
+        groups, samples = (int(found[n]) if found[n] else None for n in ("groups", "samples"))
+        follower = cls.parse(tail) if plus else None
+        return cls(found["kind"], groups, tuple(options), samples, follower)
 
     def __str__(self) -> str:
         """The shortest text that parses to this spec."""
-        groups = "" if self.groups is None else f"-{self.groups}"
+        samples = "" if self.samples is None else f"{self.samples}x"
+        groups = "" if self.groups is None else f"-{samples}{self.groups}"
         options = ",".join(f"{name}={value}" for name, value in self.options)
-        return f"{self.kind}{groups}" + (f"({options})" if options else "")
+        own = f"{self.kind}{groups}" + (f"({options})" if options else "")
+        return own if self.follower is None else f"{own}+{self.follower}"
 
     def option(self, name: str) -> str:
         """The value of an option, the default where the spec does not say."""
         return dict(self.options).get(name, NORMS[self.kind].options[name][0])
 
+    @property
+    def weights(self) -> str | None:
+        """What is done to the weight of the convolution before the slot: WN, WS or None."""
+        return self.kind if NORMS[self.kind].weight else None
+
+    @property
+    def activation(self) -> NormSpec:
+        """What sits in the slot itself: the GN-8 of WS+GN-8, none for WN; else the spec."""
+        if self.weights is None:
+            return self
+        return self.follower or NormSpec("none")
+
     def canonical(self, channels: int) -> NormSpec:
         """The one spec that stands for all that compute the same on a slot of `channels` channels.
 
-        GN-C = IN, GN-1 = LN, ILN regrouped to one channel a group = IN whatever its gate (to 1e-4
-        where the variance is far above eps). With one channel LN, GN-1 and ILN are all IN.
+        GN-C = IN, GN-1 = LN, BGN-C = BN, GBGN-1xG = GN-G, ILN regrouped to one channel a group =
+        IN whatever its gate (to 1e-4 where the variance is far above eps). With one channel LN,
+        GN-1 and ILN are all IN. After WN and WS the same holds for the norm that follows.
 
         Raises:
             NormError: the spec is infeasible for `channels`.
         """
         self.check(channels)
-        return NORMS[self.kind].twin(self, channels)
+        if self.weights is not None:
+            return NormSpec(self.kind, follower=self.activation.canonical(channels))
+        return NormSpec.parse(NORMS[self.kind].twin(self, channels))
 
     def check(self, channels: int) -> None:
         """Raise NormError, with the cure, where this norm does not fit `channels` channels."""
         if channels < 1:
             raise NormError(f"{self} needs at least one channel, got {channels}")
-        divisor = NORMS[self.kind].divisor(self)
+        part = self.activation
+        divisor = NORMS[part.kind].divisor(part)
         if channels % divisor:
             fitting = [number for number in range(1, channels + 1) if channels % number == 0]
-            cure = NORMS[self.kind].cure(self, fitting)
+            cure = NORMS[part.kind].cure(part, fitting)
             raise NormError(
-                f"{self} needs a channel count that {divisor} divides, got {channels}; use {cure}"
+                f"{part} needs a channel count that {divisor} divides, got {channels}; use {cure}"
             )
 
     def feasible(self, channels: int) -> bool:
         """Whether `check` passes: infeasible choices are left out of a search."""
-        return channels >= 1 and channels % NORMS[self.kind].divisor(self) == 0
-
-
-Builder: TypeAlias = Callable[[NormSpec, int, int], nn.Module]
-
-
-def _one(spec: NormSpec) -> int:
-    return 1
-
-
-def _itself(spec: NormSpec, channels: int) -> NormSpec:
-    return spec
-
-
-def _listed(spec: NormSpec, fitting: list[int]) -> str:
-    return "one of " + ", ".join(f"{spec.kind}-{number}" for number in fitting)
-
-
-@dataclass(frozen=True)
-class NormKind:
-    """What the spec language knows of one kind of norm: all that a new kind has to say.
-
-    Args:
-        summary: one line on what it is.
-        build: makes the module from (spec, channels, dims).
-        grouped: whether the spec takes a number of groups, as GN-8 does.
-        options: the values each option may take, the default first; "G" means any whole number.
-        divisor: the number that must divide the channels.
-        twin: the canonical form of a feasible spec for a number of channels.
-        cure: what to use instead, given the numbers that do divide the channels.
-    """
-
-    summary: str
-    build: Builder
-    grouped: bool = False
-    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    divisor: Callable[[NormSpec], int] = _one
-    twin: Callable[[NormSpec, int], NormSpec] = _itself
-    cure: Callable[[NormSpec, list[int]], str] = _listed
-
-
-def _gn_divisor(spec: NormSpec) -> int:
-    return spec.groups or 1
-
-
-def _gn_twin(spec: NormSpec, channels: int) -> NormSpec:
-    # LN comes here as well, without groups. IN is asked first: with one channel both hold.
-    if channels == (spec.groups or 1):
-        return NormSpec("IN")
-    return NormSpec("LN") if (spec.groups or 1) == 1 else spec
-
-
-def _regroup(spec: NormSpec) -> int | None:
-    value = spec.option("regroup")
-    return None if value == "none" else int(value)
-
-
-def _iln_divisor(spec: NormSpec) -> int:
-    return _regroup(spec) or 1
-
-
-def _iln_twin(spec: NormSpec, channels: int) -> NormSpec:
-    return NormSpec("IN") if channels in (1, _regroup(spec)) else spec
-
-
-def _iln_cure(spec: NormSpec, fitting: list[int]) -> str:
-    gate = tuple(pair for pair in spec.options if pair[0] == "gate")
-    free = NormSpec("ILN", None, (*gate, ("regroup", "none")))
-    return f"{free} or a regroup out of " + ", ".join(map(str, fitting))
-
-
-def _build_iln(spec: NormSpec, channels: int, dims: int) -> nn.Module:
-    return InstanceLayerNorm(channels, dims, gate=spec.option("gate"), regroup=_regroup(spec))
-
-
-NORMS: dict[str, NormKind] = {
-    "none": NormKind("no normalization", lambda spec, channels, dims: NoNorm(channels, dims)),
-    "BN": NormKind(
-        "Batch Normalization: over the batch and space, per channel",
-        lambda spec, channels, dims: batch_norm(channels, dims),
-    ),
-    "IN": NormKind(
-        "Instance Normalization: over space, per sample and channel",
-        lambda spec, channels, dims: instance_norm(channels, dims),
-    ),
-    "LN": NormKind(
-        "Layer Normalization: over channels and space, per sample",
-        lambda spec, channels, dims: group_norm(1, channels),
-        twin=_gn_twin,
-    ),
-    "GN": NormKind(
-        "Group Normalization: over space and one of G groups of channels, per sample (GN-8: G = 8)",
-        lambda spec, channels, dims: group_norm(spec.groups or 1, channels),
-        grouped=True,
-        divisor=_gn_divisor,
-        twin=_gn_twin,
-    ),
-    "BIN": NormKind(
-        "Batch-Instance Normalization: a learnt mixture of BN and IN per channel",
-        lambda spec, channels, dims: BatchInstanceNorm(channels, dims),
-    ),
-    "ILN": NormKind(
-        "Instance-Layer Normalization: a learnt mixture of IN and LN, regrouped by GN-16",
-        _build_iln,
-        options={"gate": ("sigmoid", "clip", "softmax"), "regroup": ("16", "none", _ANY_NUMBER)},
-        divisor=_iln_divisor,
-        twin=_iln_twin,
-        cure=_iln_cure,
-    ),
-    "SN": NormKind(
-        "Switchable Normalization: learnt mixtures of the means and variances of IN, LN and BN",
-        lambda spec, channels, dims: SwitchableNorm(channels, dims),
-    ),
-}
+        part = self.activation
+        return channels >= 1 and channels % NORMS[part.kind].divisor(part) == 0
 
 
 def build_norm(spec: str | NormSpec, channels: int, dims: int) -> nn.Module:
     """Build the norm that `spec` says, to the letter: GN-C is a GroupNorm, though IN is its twin.
+
+    Of WN and WS this is the part in the slot, after the convolution (`NormSpec.activation`); the
+    part on the weight is done by `normsearch.norms.set_weight_norm`, or by `apply_norm_map`, which
+    finds the convolution.
 
     Args:
         spec: a spec or its text.
@@ -244,7 +190,7 @@ def build_norm(spec: str | NormSpec, channels: int, dims: int) -> nn.Module:
 
     Returns:
         A module from (N, C, *spatial) to the same shape, weight 1 and bias 0, on the CPU. In
-        training torch's own BN raises ValueError at one value a channel, and IN at one pixel.
+        training batch norms raise ValueError at one value a channel, and IN at one pixel.
 
     Raises:
         NormError: unknown or infeasible spec, or dims out of range.
@@ -261,13 +207,20 @@ def build_norm(spec: str | NormSpec, channels: int, dims: int) -> nn.Module:
 
 def _unknown(text: str) -> str:
     """The message for a text that is no spec, with the spec it is most like."""
-    names = ", ".join(f"{kind}-G" if NORMS[kind].grouped else kind for kind in NORMS)
-    number = re.search(_WHOLE, text)
-    likely = [f"{k}-{number[0] if number else 8}" if NORMS[k].grouped else k for k in NORMS]
+    forms = [norm.form or kind for kind, norm in NORMS.items()]
+    numbers = re.findall(_NUMBER, text)
+    group = numbers[-1] if numbers else "8"
+    sample = numbers[0] if len(numbers) > 1 else "2"
+    likely = [
+        form.replace("-SxG", f"-{sample}x{group}").replace("-G", f"-{group}") for form in forms
+    ]
     if "(" in text and "=" in text:  # so that iln(gate=clip) is told its right spelling
         tail = text[text.index("(") :]
         likely += [kind + tail for kind in NORMS if NORMS[kind].options]
-    return f"must be one of {names}, got {text!r}.{did_you_mean(text, likely)}"
+    if "+" in text:
+        weights = [kind for kind, norm in NORMS.items() if norm.weight]
+        likely = [f"{kind}+{norm}" for kind in weights for norm in likely]
+    return f"must be one of {', '.join(forms)}, got {text!r}.{did_you_mean(text, likely)}"
 
 
 def _check_option(kind: str, name: str, value: str) -> None:
@@ -277,10 +230,10 @@ def _check_option(kind: str, name: str, value: str) -> None:
     if name not in known:
         names = ", ".join(known)
         raise NormError(f"{kind} has the options {names}, got {name!r}.{did_you_mean(name, known)}")
-    if value in known[name] and value != _ANY_NUMBER:
+    if value in known[name] and value != ANY_NUMBER:
         return
-    if _ANY_NUMBER in known[name] and _WHOLE.fullmatch(value):
+    if ANY_NUMBER in known[name] and re.fullmatch(_NUMBER, value):
         return
-    values = ", ".join("a whole number" if v == _ANY_NUMBER else v for v in known[name])
-    likely = did_you_mean(value, [word for word in known[name] if word != _ANY_NUMBER])
+    values = ", ".join("a whole number" if v == ANY_NUMBER else v for v in known[name])
+    likely = did_you_mean(value, [word for word in known[name] if word != ANY_NUMBER])
     raise NormError(f"{kind}: {name} must be one of {values}, got {value!r}.{likely}")

@@ -5,23 +5,43 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from normsearch.errors import NormError
+from normsearch.norms.base import PlainNorm, by_rows
 
 _BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-_INSTANCE_NORMS = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
 
-class NoNorm(nn.Module):
+class InstanceNorm2d(nn.InstanceNorm2d):
+    """torch's module, which keeps the memory format of its input."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return by_rows(input, super().forward)
+
+
+class InstanceNorm3d(nn.InstanceNorm3d):
+    """torch's module, which keeps the memory format of its input."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return by_rows(input, super().forward)
+
+
+class GroupNorm(nn.GroupNorm):
+    """torch's module, right for channels_last inputs of large means on a CPU too."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        parent = super().forward
+        return by_rows(input, parent) if input.device.type == "cpu" else parent(input)
+
+
+_INSTANCE_NORMS = {1: nn.InstanceNorm1d, 2: InstanceNorm2d, 3: InstanceNorm3d}
+
+
+class NoNorm(PlainNorm):
     """The spec ``none``: returns its input, and remembers its slot so that the slot stays findable.
 
     Shape: (N, C, *spatial) -> the very same tensor.
     """
 
     spec_text = "none"
-
-    def __init__(self, channels: int, dims: int) -> None:
-        super().__init__()
-        self.channels = channels
-        self.dims = dims
 
     def forward(self, x: Tensor) -> Tensor:
         return x
@@ -54,4 +74,4 @@ def group_norm(groups: int, channels: int) -> nn.Module:
     """
     if channels % groups:
         raise NormError(f"GN-{groups} needs a channel count that {groups} divides, got {channels}")
-    return nn.GroupNorm(groups, channels)
+    return GroupNorm(groups, channels)

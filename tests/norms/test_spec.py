@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from normsearch.errors import NormError
-from normsearch.norms import NORMS, NormSpec, build_norm, spec
+from normsearch.norms import NORMS, MeanOnlyBatchNorm, NoNorm, NormSpec, build_norm, spec
 
-KNOWN = "must be one of none, BN, IN, LN, GN-G, BIN, ILN, SN, got "
+KNOWN = (
+    "must be one of none, BN, SyncBN, BRN, IN, LN, GN-G, BGN-G, GBGN-SxG, BCN-G, BIN, ILN, SN, "
+    "SSN, LRN, MBN, WN, WS, slabGN-G, IN-axisnone, got "
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,26 @@ KNOWN = "must be one of none, BN, IN, LN, GN-G, BIN, ILN, SN, got "
         "ILN(regroup=8)",
         "ILN(gate=clip,regroup=none)",
         "SN",
+        "SN(official=true)",
+        "SN(official=true,sync=true)",
+        "BIN(sync=true)",
+        "SyncBN",
+        "BRN",
+        "BGN-8",
+        "GBGN-2x8",
+        "BCN-8",
+        "SSN",
+        "LRN",
+        "LRN(over=space)",
+        "slabGN-8",
+        "IN-axisnone",
+        "WN",
+        "WN+MBN",
+        "WN+BN",
+        "WS",
+        "WS+GN-8",
+        "WS+GBGN-2x8",
+        "WS+ILN(gate=clip)",
     ],
 )
 def test_parse_and_str_are_inverse(text: str) -> None:
@@ -41,6 +64,10 @@ def test_parse_and_str_are_inverse(text: str) -> None:
         ("ILN(regroup=16)", "ILN"),
         ("ILN(regroup=16, gate=clip)", "ILN(gate=clip)"),
         ("ILN(regroup=4,gate=clip)", "ILN(gate=clip,regroup=4)"),
+        ("SN(official=false)", "SN"),
+        ("LRN(over=channels)", "LRN"),
+        ("WN+none", "WN"),
+        ("WS+ILN(gate=sigmoid)", "WS+ILN"),
     ],
 )
 def test_defaults_are_left_out_and_options_sorted(text: str, shortest: str) -> None:
@@ -64,7 +91,32 @@ def test_defaults_are_left_out_and_options_sorted(text: str, shortest: str) -> N
         ("", f"{KNOWN}''."),
         ("GN", "GN needs a number of groups, such as GN-8, got None"),
         ("BN-8", "BN takes no number of groups, got 8"),
-        ("SN(gate=clip)", "SN takes no options, got gate=clip"),
+        ("SSN(gate=clip)", "SSN takes no options, got gate=clip"),
+        ("SN(gate=clip)", "SN has the options official, sync, got 'gate'."),
+        (
+            "SN(official=True)",
+            "SN: official must be one of false, true, got 'True'. Did you mean 'true'?",
+        ),
+        (
+            "LRN(over=pixels)",
+            "LRN: over must be one of channels, space, got 'pixels'.",
+        ),
+        ("bgn-4", f"{KNOWN}'bgn-4'. Did you mean 'BGN-4'?"),
+        ("GBGN2x4", f"{KNOWN}'GBGN2x4'. Did you mean 'GBGN-2x4'?"),
+        ("SynBN", f"{KNOWN}'SynBN'. Did you mean 'SyncBN'?"),
+        ("IN-axis-none", f"{KNOWN}'IN-axis-none'. Did you mean 'IN-axisnone'?"),
+        ("ws+gn-16", f"{KNOWN}'ws+gn-16'. Did you mean 'WS+GN-16'?"),
+        ("WS+GM-16", f"{KNOWN}'GM-16'. Did you mean 'GN-16'?"),
+        ("BGN", "BGN needs a number of groups, such as BGN-8, got None"),
+        ("GBGN", "GBGN needs a number of groups, such as GBGN-2x8, got None"),
+        ("GBGN-8", "GBGN needs samples x groups, such as GBGN-2x8, got 8 alone"),
+        ("GN-2x8", "GN takes no number of samples, got 2; use GN-8 or GBGN-2x8"),
+        ("BN+GN-8", "only WN and WS may stand before a +, got BN+GN-8"),
+        ("WS+", f"{KNOWN}''."),
+        (
+            "WS+WN+BN",
+            "WS takes a norm of activations after it, got WN+BN; use WS+BN",
+        ),
         ("ILN(gat=clip)", "ILN has the options gate, regroup, got 'gat'. Did you mean 'gate'?"),
         (
             "ILN(gate=clp)",
@@ -117,6 +169,24 @@ def test_a_spec_made_by_hand_is_checked_too() -> None:
         ("SN", 1, "SN"),
         ("BN", 1, "BN"),
         ("none", 5, "none"),
+        ("BGN-16", 16, "BN"),
+        ("BGN-8", 16, "BGN-8"),
+        ("BGN-1", 1, "BN"),
+        ("GBGN-1x8", 16, "GN-8"),
+        ("GBGN-1x16", 16, "IN"),
+        ("GBGN-1x1", 16, "LN"),
+        ("GBGN-2x16", 16, "GBGN-2x16"),
+        ("BCN-16", 16, "BCN-16"),
+        ("slabGN-1", 16, "LN"),
+        ("slabGN-1", 1, "IN"),
+        ("slabGN-16", 16, "slabGN-16"),
+        ("IN-axisnone", 16, "IN-axisnone"),
+        ("IN-axisnone", 1, "IN"),
+        ("SyncBN", 16, "SyncBN"),
+        ("SSN", 16, "SSN"),
+        ("WS+GN-16", 16, "WS+IN"),
+        ("WN", 16, "WN"),
+        ("WN+BGN-16", 16, "WN+BN"),
     ],
 )
 def test_canonical(text: str, channels: int, canonical: str) -> None:
@@ -134,6 +204,10 @@ def test_canonical(text: str, channels: int, canonical: str) -> None:
         ("ILN(regroup=none)", "IN", 1, 1e-12),
         ("ILN", "IN", 16, 1e-3),
         ("ILN(gate=clip,regroup=8)", "IN", 8, 1e-3),
+        ("BGN-16", "BN", 16, 1e-12),
+        ("GBGN-1x8", "GN-8", 16, 1e-12),
+        ("slabGN-1", "LN", 16, 1e-12),
+        ("IN-axisnone", "IN", 1, 1e-12),
     ],
 )
 def test_canonical_twins_compute_the_same(
@@ -144,7 +218,9 @@ def test_canonical_twins_compute_the_same(
     for rho in (-3.0, 0.5, 4.0):
         if hasattr(one, "rho"):
             torch.nn.init.constant_(one.rho, rho)
-        assert (one(x) - other(x)).abs().max() < tolerance
+        for training in (True, False):
+            outs = [norm.train(training)(x) for norm in (one, other)]
+            assert (outs[0] - outs[1]).abs().max() < tolerance
 
 
 @pytest.mark.parametrize(
@@ -169,6 +245,24 @@ def test_canonical_twins_compute_the_same(
             "use ILN(gate=clip,regroup=none) or a regroup out of 1, 2, 4, 8",
         ),
         ("BN", 0, "BN needs at least one channel, got 0"),
+        (
+            "BGN-8",
+            12,
+            "BGN-8 needs a channel count that 8 divides, got 12; "
+            "use one of BGN-1, BGN-2, BGN-3, BGN-4, BGN-6, BGN-12",
+        ),
+        (
+            "GBGN-2x4",
+            6,
+            "GBGN-2x4 needs a channel count that 4 divides, got 6; "
+            "use one of GBGN-2x1, GBGN-2x2, GBGN-2x3, GBGN-2x6",
+        ),
+        (
+            "WS+BCN-4",
+            6,
+            "BCN-4 needs a channel count that 4 divides, got 6; "
+            "use one of BCN-1, BCN-2, BCN-3, BCN-6",
+        ),
     ],
 )
 def test_infeasible_specs_name_what_fits(text: str, channels: int, message: str) -> None:
@@ -216,7 +310,23 @@ def test_state_survives_a_round_trip(text: str, make_input, randomize) -> None:
 
 def test_every_kind_has_a_default_spec() -> None:
     for kind, entry in NORMS.items():
-        assert str(NormSpec(kind, 4 if entry.grouped else None)).startswith(kind)
+        made = NormSpec(kind, 4 if entry.grouped else None, samples=2 if entry.sampled else None)
+        assert str(made).startswith(kind)
+        assert NormSpec.parse(str(made)) == made
+
+
+def test_the_parts_of_a_spec_with_a_weight_norm() -> None:
+    made = NormSpec.parse("WS+GN-8")
+    assert (made.weights, str(made.activation)) == ("WS", "GN-8")
+    assert (NormSpec.parse("WN").weights, str(NormSpec.parse("WN").activation)) == ("WN", "none")
+    assert (NormSpec.parse("GN-8").weights, str(NormSpec.parse("GN-8").activation)) == (
+        None,
+        "GN-8",
+    )
+    assert isinstance(build_norm("WS+GN-8", 16, 2), torch.nn.GroupNorm)
+    assert isinstance(build_norm("WN", 16, 2), NoNorm)
+    assert isinstance(build_norm("WN+MBN", 16, 2), MeanOnlyBatchNorm)
+    assert not made.feasible(12)
 
 
 def test_examples_run() -> None:

@@ -4,27 +4,33 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from normsearch.errors import NormError
 from normsearch.norms import SwitchableNorm
 
 
-def formula(x: Tensor, norm: nn.Module, with_batch: bool = True) -> Tensor:
+def mixed(x: Tensor, norm: nn.Module, w: Tensor, v: Tensor, official: bool = False) -> Tensor:
+    """x̂ = (x − Σ w_k μ_k) / sqrt(Σ w'_k σ²_k + eps), k in IN, LN, BN."""
     shape = (1, -1, *[1] * (x.dim() - 2))
     spatial = tuple(range(2, x.dim()))
-    w, v = norm.mean_logits.exp(), norm.variance_logits.exp()
-    if not with_batch:
-        w, v = (t * torch.tensor([1.0, 1.0, 0.0]) for t in (w, v))
-    w, v = w / w.sum(), v / v.sum()
-    mean_in, var_in = x.mean(spatial, keepdim=True), x.var(spatial, correction=0, keepdim=True)
-    rest = (1, *spatial)
-    mean_ln, var_ln = x.mean(rest, keepdim=True), x.var(rest, correction=0, keepdim=True)
-    rest = (0, *spatial)
-    mean_bn, var_bn = x.mean(rest, keepdim=True), x.var(rest, correction=0, keepdim=True)
+    mean_in = x.mean(spatial, keepdim=True)
+    var_in = x.var(spatial, correction=int(official), keepdim=True)
+    square = var_in + mean_in**2
+    mean_ln, mean_bn = mean_in.mean(1, keepdim=True), mean_in.mean(0, keepdim=True)
+    var_ln = square.mean(1, keepdim=True) - mean_ln**2
+    var_bn = square.mean(0, keepdim=True) - mean_bn**2
     if not norm.training:
         mean_bn, var_bn = norm.running_mean.reshape(shape), norm.running_var.reshape(shape)
     mean = w[0] * mean_in + w[1] * mean_ln + w[2] * mean_bn
     variance = v[0] * var_in + v[1] * var_ln + v[2] * var_bn
     y = (x - mean) / torch.sqrt(variance + 1e-5)
     return y * norm.weight.reshape(shape) + norm.bias.reshape(shape)
+
+
+def formula(x: Tensor, norm: nn.Module, with_batch: bool = True) -> Tensor:
+    w, v = norm.mean_logits.exp(), norm.variance_logits.exp()
+    if not with_batch:
+        w, v = (t * torch.tensor([1.0, 1.0, 0.0]) for t in (w, v))
+    return mixed(x, norm, w / w.sum(), v / v.sum(), official=norm.official)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -100,3 +106,37 @@ def test_one_pixel_is_finite(samples: int) -> None:
     assert y.isfinite().all()
     assert x.grad is not None
     assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_official_habits(
+    dims: int, samples: int, training: bool, make_input, randomize, assert_same
+) -> None:
+    for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
+        norm = randomize(SwitchableNorm(32, dims, official=True).to(dtype))
+        norm(make_input(32, dims, dtype, mean=0.5, samples=samples))
+        x = make_input(32, dims, dtype, samples=samples)
+        assert_same(norm.train(training), formula, x, tolerance)
+
+
+def test_official_running_variance_starts_at_zero_and_takes_the_unbiased_one(make_input) -> None:
+    norm = SwitchableNorm(32, 2, official=True).double()
+    assert norm.spec_text == "SN(official=true)"
+    assert torch.equal(norm.running_var, torch.zeros(32).double())
+    assert norm.importance()["mean"]["BN"] == pytest.approx(1 / 3)
+    x = make_input()
+    norm(x)
+    means = x.mean((2, 3))
+    want = x.var((2, 3)).mean(0) + means.var(0, correction=0)
+    torch.testing.assert_close(norm.running_var, 0.1 * want)
+    norm.reset_running_stats()
+    assert torch.equal(norm.running_var, torch.zeros(32).double())
+
+
+def test_official_at_one_pixel_is_refused_where_the_authors_code_gives_nan() -> None:
+    for training in (True, False):
+        norm = SwitchableNorm(8, 2, official=True).train(training)
+        with pytest.raises(NormError, match=r"SN\(official=true\) needs more than one pixel"):
+            norm(torch.randn(4, 8, 1, 1))

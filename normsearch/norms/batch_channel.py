@@ -1,0 +1,52 @@
+"""Batch-Channel Normalization (Qiao et al., arXiv 1903.10520): BN, then GN."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from normsearch.errors import NormError
+from normsearch.norms.batch_moments import bessel
+from normsearch.norms.groups import regroup
+from normsearch.norms.moments import Affine, Moments, RunningMomentNorm, normalize, pool
+
+
+class BatchChannelNorm(RunningMomentNorm):
+    """BCN: GN-G of BN, each with its own weight and bias, in one pass over the pixels.
+
+    `batch_weight` and `batch_bias` are BN's, `weight` and `bias` GN's; all are per channel (the
+    authors' second pair is per group, which per channel contains). Running moments as BN's.
+
+    Shape: (N, C, *spatial) -> the same.
+
+    Raises:
+        NormError: G does not divide C; in training, where a channel has one value.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        dims: int,
+        groups: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+    ) -> None:
+        super().__init__(channels, dims, eps, momentum)
+        if channels % groups:
+            raise NormError(f"BCN: groups must divide the {channels} channels, got {groups}")
+        self.groups = groups
+        self.spec_text = f"BCN-{groups}"
+        self.batch_weight = nn.Parameter(torch.ones(channels))
+        self.batch_bias = nn.Parameter(torch.zeros(channels))
+
+    def coefficients(self, moments: Moments, pixels: int) -> Affine:
+        batch = self._batch_moments(moments, pixels) if self.training else self.running()
+        scale, shift = normalize(moments, batch, self.eps)
+        inner = Affine(self.batch_weight * scale, self.batch_weight * shift + self.batch_bias)
+        return regroup(inner, moments, self.groups, self.eps)
+
+    def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
+        unbias = bessel(len(moments.mean) * pixels, self.spec_text)
+        batch = pool(moments, 0)
+        self.track(batch.mean, batch.variance * unbias)
+        return batch

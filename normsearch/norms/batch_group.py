@@ -1,0 +1,52 @@
+"""Batch Group Normalization (Zhou et al., arXiv 2012.02782), from the formula."""
+
+from __future__ import annotations
+
+import torch
+
+from normsearch.errors import NormError
+from normsearch.norms.batch_moments import bessel
+from normsearch.norms.groups import per_channel, pool_groups
+from normsearch.norms.moments import Affine, Moments, RunningMomentNorm, normalize, pool
+
+
+class BatchGroupNorm(RunningMomentNorm):
+    """BGN: moments over the batch and one of G parts of the flattened channels and pixels.
+
+    With G dividing C a part is C/G neighbouring channels, and this is BatchNorm1d(G) on
+    x.view(N, G, -1), but for weight and bias, which are per channel. A G that does not divide C
+    would cut channels at places that change with the input's size: it is refused. BGN-C is BN.
+    Running moments are per group, (G,), the variance unbiased.
+
+    Shape: (N, C, *spatial) -> the same.
+
+    Raises:
+        NormError: G does not divide C; in training, where a group has one value.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        dims: int,
+        groups: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+    ) -> None:
+        super().__init__(channels, dims, eps, momentum)
+        if channels % groups:
+            raise NormError(f"BGN: groups must divide the {channels} channels, got {groups}")
+        self.groups = groups
+        self.spec_text = f"BGN-{groups}"
+        self.register_buffer("running_mean", torch.zeros(groups))
+        self.register_buffer("running_var", torch.ones(groups))
+
+    def coefficients(self, moments: Moments, pixels: int) -> Affine:
+        by = self._batch_moments(moments, pixels) if self.training else self.running()
+        return normalize(moments, per_channel(by, self.channels), self.eps)
+
+    def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
+        values = len(moments.mean) * pixels * (self.channels // self.groups)
+        unbias = bessel(values, self.spec_text, "group")
+        batch = pool_groups(pool(moments, 0), self.groups)
+        self.track(batch.mean, batch.variance * unbias)
+        return batch

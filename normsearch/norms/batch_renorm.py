@@ -1,0 +1,82 @@
+"""Batch Renormalization (Ioffe, NeurIPS 2017), from the formula."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from normsearch.norms.batch_moments import bessel
+from normsearch.norms.moments import Affine, Moments, RunningMomentNorm, normalize, pool
+
+# The paper relaxes from step 5,000 to 25,000 (d) and 40,000 (r). Its run is taken as 160,000 steps
+# long, so that the limits are open after a quarter of any run.
+_BEGIN, _D_END, _R_END = 1 / 32, 5 / 32, 8 / 32
+
+
+class BatchRenorm(RunningMomentNorm):
+    """BRN: x̂ = (x − μB)/σB · r + d, with r = σB/σ in [1/rmax, rmax], d = (μB − μ)/σ in ±dmax.
+
+    μ and σ = sqrt(V + eps) are the running moments before this batch; no gradient goes through r
+    and d. The limits go from (1, 0), which is BN, to (rmax, dmax) as `set_progress` tells: they
+    stay at (1, 0) for the first 1/32 of training, and are open at 5/32 (d) and 8/32 (r), the
+    paper's schedule scaled to the run. Until told, they are open. As long as no batch was tracked
+    r is 1 and d is 0: there is nothing to correct towards. Eval is BN's.
+
+    Args:
+        rmax: the last limit of r, 1 or more.
+        dmax: the last limit of d, 0 or more.
+
+    Shape: (N, C, *spatial) -> the same.
+
+    Raises:
+        NormError: in training, where a channel has one value.
+    """
+
+    spec_text = "BRN"
+
+    def __init__(
+        self,
+        channels: int,
+        dims: int,
+        rmax: float = 3.0,
+        dmax: float = 5.0,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+    ) -> None:
+        super().__init__(channels, dims, eps, momentum)
+        self.rmax = rmax
+        self.dmax = dmax
+        self.progress = 1.0
+
+    def set_progress(self, fraction: float) -> None:
+        """Take the share of training that is done, 0 to 1."""
+        self.progress = fraction
+
+    def limits(self) -> tuple[float, float]:
+        """The limits of r and d now."""
+        r_share, d_share = (
+            min(1.0, max(0.0, (self.progress - _BEGIN) / (end - _BEGIN)))
+            for end in (_R_END, _D_END)
+        )
+        return 1 + (self.rmax - 1) * r_share, self.dmax * d_share
+
+    def coefficients(self, moments: Moments, pixels: int) -> Affine:
+        if not self.training:
+            return normalize(moments, self.running(), self.eps)
+        unbias = bessel(len(moments.mean) * pixels, self.spec_text)
+        batch = pool(moments, 0)
+        r, d = self._correction(batch)
+        self.track(batch.mean, batch.variance * unbias)
+        scale, shift = normalize(moments, batch, self.eps)
+        return Affine(scale * r, shift * r + d)
+
+    @torch.no_grad()
+    def _correction(self, batch: Moments) -> tuple[Tensor, Tensor]:
+        """The paper's r and d, (1, C)."""
+        rmax, dmax = self.limits()
+        mean, variance = self.running()
+        deviation = torch.sqrt(variance + self.eps)
+        r = (torch.sqrt(batch.variance + self.eps) / deviation).clamp(1 / rmax, rmax)
+        d = ((batch.mean - mean) / deviation).clamp(-dmax, dmax)
+        seen = self.num_batches_tracked > 0
+        return torch.where(seen, r, 1.0), torch.where(seen, d, 0.0)

@@ -1,0 +1,73 @@
+"""Labelled controls: what two Keras packages compute under the names GN and IN.
+
+They stand beside the true norms to test whether a published ordering (Kolarik et al. 2020,
+Table 2) comes from the packages it was measured with. That is a hypothesis: the paper does not
+show its calls.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import group_norm
+
+from normsearch.errors import NormError
+from normsearch.norms.base import PlainNorm, by_rows
+
+
+class SlabGroupNorm(PlainNorm):
+    """slabGN-G: "GN" by reshaping (N, *spatial, C) to (N, G, ...) without moving the channels.
+
+    Each "group" is one of G equal parts of the flattened (*spatial, C): a slab of the first
+    spatial axis over all channels (G dividing its length; else slabs end within a row). Weight
+    and bias are per channel. slabGN-1 is LN.
+
+    Shape: (N, C, *spatial) -> the same. Training and eval are the same.
+
+    Raises:
+        NormError: G does not divide C, which the package asks for.
+    """
+
+    def __init__(self, channels: int, dims: int, groups: int, eps: float = 1e-5) -> None:
+        super().__init__(channels, dims)
+        if channels % groups:
+            raise NormError(f"slabGN: groups must divide the {channels} channels, got {groups}")
+        self.groups = groups
+        self.eps = eps
+        self.spec_text = f"slabGN-{groups}"
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.check_input(x)
+        return by_rows(x, self._normalized).to(x.dtype)
+
+    def _normalized(self, x: Tensor) -> Tensor:
+        last = x.movedim(1, -1)
+        slabs = last.reshape(len(x), self.groups, -1)
+        # Not as groups of one batch entry: torch refuses a lone value there, and 0 is defined.
+        normal = group_norm(slabs.flatten(0, 1)[None], len(x) * self.groups, eps=self.eps)
+        out = torch.addcmul(self.bias, normal.reshape(last.shape), self.weight)
+        return out.movedim(-1, 1).contiguous()
+
+
+class AxisNoneNorm(PlainNorm):
+    """IN-axisnone: "IN" with axis=None: LN, with one weight and one bias for all channels.
+
+    The package adds 1e-3 to the standard deviation; here eps stands inside the root, as always.
+
+    Shape: (N, C, *spatial) -> the same. Training and eval are the same.
+    """
+
+    spec_text = "IN-axisnone"
+
+    def __init__(self, channels: int, dims: int, eps: float = 1e-5) -> None:
+        super().__init__(channels, dims)
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(1))
+        self.bias = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.check_input(x)
+        weight, bias = (values.expand(self.channels) for values in (self.weight, self.bias))
+        return by_rows(x, lambda rows: group_norm(rows, 1, weight, bias, self.eps))

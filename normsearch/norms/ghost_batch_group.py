@@ -1,0 +1,75 @@
+"""The generalization of Batch and Group Normalization by Summers and Dinneen (ICLR 2020)."""
+
+from __future__ import annotations
+
+import torch
+
+from normsearch.errors import NormError
+from normsearch.norms.batch_moments import bessel
+from normsearch.norms.groups import per_channel, pool_groups
+from normsearch.norms.moments import Affine, Moments, RunningMomentNorm, normalize, pool
+
+
+class GhostBatchGroupNorm(RunningMomentNorm):
+    """GBGN-SxG: moments over S neighbouring samples, one of G groups of channels, and space.
+
+    S = 1 is GN-G, G = C is Ghost BN, both with S = N are BN (but for the decay). Where S does not
+    divide the batch, the samples left over make one smaller group; a batch below S is one group.
+
+    Running moments are per channel over the whole batch, decay 0.99, the variance biased; eval
+    pools them over each group of channels. At S = 1 eval takes the sample's own moments, as GN
+    does (the authors' code does so only if told to).
+
+    Shape: (N, C, *spatial) -> the same.
+
+    Raises:
+        NormError: G does not divide C; in training with S > 1, where a group has one value.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        dims: int,
+        samples: int,
+        groups: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.01,
+    ) -> None:
+        super().__init__(channels, dims, eps, momentum)
+        if channels % groups:
+            raise NormError(f"GBGN: groups must divide the {channels} channels, got {groups}")
+        self.samples = samples
+        self.groups = groups
+        self.spec_text = f"GBGN-{samples}x{groups}"
+
+    def coefficients(self, moments: Moments, pixels: int) -> Affine:
+        if self.samples == 1:
+            by = pool_groups(moments, self.groups)
+        elif self.training:
+            by = self._batch_moments(moments, pixels)
+        else:
+            by = pool_groups(self.running(), self.groups)
+        return normalize(moments, per_channel(by, self.channels), self.eps)
+
+    def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
+        """Of each sample's group of samples and each group of channels, (N, G)."""
+        batch = len(moments.mean)
+        width = self.channels // self.groups
+        bessel(min(batch, self.samples) * pixels * width, self.spec_text, "group")
+        self.track(*pool(moments, 0))
+        by_sample = pool_groups(moments, self.groups)
+        whole = batch - batch % self.samples
+        parts = [
+            _pool_samples(Moments(*(values[start:stop] for values in by_sample)), size)
+            for start, stop, size in ((0, whole, self.samples), (whole, batch, batch - whole))
+            if stop > start
+        ]
+        return parts[0] if len(parts) == 1 else Moments(*map(torch.cat, zip(*parts, strict=True)))
+
+
+def _pool_samples(moments: Moments, size: int) -> Moments:
+    """Pool every `size` neighbouring samples of (N, G); `size` divides N."""
+    samples, groups = moments.mean.shape
+    pooled = pool(Moments(*(values.reshape(-1, size, groups) for values in moments)), 1)
+    mean, variance = (values.expand(-1, size, -1).reshape(samples, groups) for values in pooled)
+    return Moments(mean, variance)

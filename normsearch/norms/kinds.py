@@ -1,0 +1,242 @@
+"""The kinds of norm there are: for each one line of `NORMS`, all that the spec language asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from torch import nn
+
+from normsearch.norms.batch_channel import BatchChannelNorm
+from normsearch.norms.batch_group import BatchGroupNorm
+from normsearch.norms.batch_instance import BatchInstanceNorm
+from normsearch.norms.batch_renorm import BatchRenorm
+from normsearch.norms.controls import AxisNoneNorm, SlabGroupNorm
+from normsearch.norms.ghost_batch_group import GhostBatchGroupNorm
+from normsearch.norms.instance_layer import InstanceLayerNorm
+from normsearch.norms.local_response import LocalResponseNorm
+from normsearch.norms.mean_only import MeanOnlyBatchNorm
+from normsearch.norms.sparse_switchable import SparseSwitchableNorm
+from normsearch.norms.standard import NoNorm, batch_norm, group_norm, instance_norm
+from normsearch.norms.switchable import SwitchableNorm
+from normsearch.norms.sync_batch import SyncBatchNorm
+
+if TYPE_CHECKING:
+    from normsearch.norms.spec import NormSpec
+
+ANY_NUMBER = "G"  # stands for any whole number from 1 on, among an option's values
+_SWITCH = ("false", "true")
+
+Builder: TypeAlias = Callable[["NormSpec", int, int], nn.Module]
+
+
+def _groups(spec: NormSpec) -> int:
+    return spec.groups or 1
+
+
+def _itself(spec: NormSpec, channels: int) -> str:
+    return str(spec)
+
+
+def _listed(spec: NormSpec, fitting: list[int]) -> str:
+    head = str(spec)[: str(spec).rindex(str(spec.groups))]
+    return "one of " + ", ".join(f"{head}{number}" for number in fitting)
+
+
+@dataclass(frozen=True)
+class NormKind:
+    """What the spec language knows of one kind of norm: all that a new kind has to say.
+
+    Args:
+        summary: one line on what it is.
+        build: makes the module from (spec, channels, dims).
+        form: how its spec is written, where that is not its bare name: ``GN-G``.
+        weight: whether it acts on the weight of the convolution before, and another norm on what
+            comes out (``WS+GN-8``).
+        options: the values each option may take, the default first; "G" means any whole number.
+        divisor: the number that must divide the channels.
+        twin: the text of the canonical form of a feasible spec for a number of channels.
+        cure: what to use instead, given the numbers that do divide the channels.
+    """
+
+    summary: str
+    build: Builder
+    form: str = ""
+    weight: bool = False
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    divisor: Callable[[NormSpec], int] = _groups
+    twin: Callable[[NormSpec, int], str] = _itself
+    cure: Callable[[NormSpec, list[int]], str] = _listed
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the spec takes a number of channel groups, as GN-8 does."""
+        return self.form.endswith("G")
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the spec takes a number of samples before that, as GBGN-2x8 does."""
+        return self.form.endswith("-SxG")
+
+
+def _gn_twin(spec: NormSpec, channels: int) -> str:
+    # LN and GBGN-1xG come here too. IN is asked first: with one channel both hold.
+    if channels == _groups(spec):
+        return "IN"
+    return "LN" if _groups(spec) == 1 else f"GN-{spec.groups}"
+
+
+def _slab_twin(spec: NormSpec, channels: int) -> str:
+    return _gn_twin(spec, channels) if spec.groups == 1 else str(spec)
+
+
+def _axis_none_twin(spec: NormSpec, channels: int) -> str:
+    return "IN" if channels == 1 else str(spec)
+
+
+def _bgn_twin(spec: NormSpec, channels: int) -> str:
+    return "BN" if channels == spec.groups else str(spec)
+
+
+def _gbgn_twin(spec: NormSpec, channels: int) -> str:
+    return _gn_twin(spec, channels) if spec.samples == 1 else str(spec)
+
+
+def _build_gbgn(spec: NormSpec, channels: int, dims: int) -> nn.Module:
+    return GhostBatchGroupNorm(channels, dims, spec.samples or 1, _groups(spec))
+
+
+def _regroup(spec: NormSpec) -> int | None:
+    value = spec.option("regroup")
+    return None if value == "none" else int(value)
+
+
+def _iln_divisor(spec: NormSpec) -> int:
+    return _regroup(spec) or 1
+
+
+def _iln_twin(spec: NormSpec, channels: int) -> str:
+    return "IN" if channels in (1, _regroup(spec)) else str(spec)
+
+
+def _iln_cure(spec: NormSpec, fitting: list[int]) -> str:
+    gate = f"gate={spec.option('gate')}," if spec.option("gate") != "sigmoid" else ""
+    return f"ILN({gate}regroup=none) or a regroup out of " + ", ".join(map(str, fitting))
+
+
+def _build_iln(spec: NormSpec, channels: int, dims: int) -> nn.Module:
+    return InstanceLayerNorm(channels, dims, gate=spec.option("gate"), regroup=_regroup(spec))
+
+
+def _build_sn(spec: NormSpec, channels: int, dims: int) -> nn.Module:
+    official, sync = (spec.option(name) == "true" for name in ("official", "sync"))
+    return SwitchableNorm(channels, dims, official=official, sync=sync)
+
+
+def _build_activation(spec: NormSpec, channels: int, dims: int) -> nn.Module:
+    part = spec.activation
+    return NORMS[part.kind].build(part, channels, dims)
+
+
+NORMS: dict[str, NormKind] = {
+    "none": NormKind("no normalization", lambda spec, channels, dims: NoNorm(channels, dims)),
+    "BN": NormKind(
+        "Batch Normalization: over the batch and space, per channel",
+        lambda spec, channels, dims: batch_norm(channels, dims),
+    ),
+    "SyncBN": NormKind(
+        "Batch Normalization over the batch of all processes of torch.distributed",
+        lambda spec, channels, dims: SyncBatchNorm(channels, dims),
+    ),
+    "BRN": NormKind(
+        "Batch Renormalization: BN, corrected towards its running moments as training goes on",
+        lambda spec, channels, dims: BatchRenorm(channels, dims),
+    ),
+    "IN": NormKind(
+        "Instance Normalization: over space, per sample and channel",
+        lambda spec, channels, dims: instance_norm(channels, dims),
+    ),
+    "LN": NormKind(
+        "Layer Normalization: over channels and space, per sample",
+        lambda spec, channels, dims: group_norm(1, channels),
+        twin=_gn_twin,
+    ),
+    "GN": NormKind(
+        "Group Normalization: over space and one of G groups of channels, per sample (GN-8: G = 8)",
+        lambda spec, channels, dims: group_norm(_groups(spec), channels),
+        form="GN-G",
+        twin=_gn_twin,
+    ),
+    "BGN": NormKind(
+        "Batch Group Normalization: over the batch, space and one of G groups of channels",
+        lambda spec, channels, dims: BatchGroupNorm(channels, dims, _groups(spec)),
+        form="BGN-G",
+        twin=_bgn_twin,
+    ),
+    "GBGN": NormKind(
+        "General Batch Group Normalization: over S samples, space and one of G groups of channels",
+        _build_gbgn,
+        form="GBGN-SxG",
+        twin=_gbgn_twin,
+    ),
+    "BCN": NormKind(
+        "Batch-Channel Normalization: BN, then GN with G groups",
+        lambda spec, channels, dims: BatchChannelNorm(channels, dims, _groups(spec)),
+        form="BCN-G",
+    ),
+    "BIN": NormKind(
+        "Batch-Instance Normalization: a learnt mixture of BN and IN per channel",
+        lambda spec, channels, dims: BatchInstanceNorm(
+            channels, dims, sync=spec.option("sync") == "true"
+        ),
+        options={"sync": _SWITCH},
+    ),
+    "ILN": NormKind(
+        "Instance-Layer Normalization: a learnt mixture of IN and LN, regrouped by GN-16",
+        _build_iln,
+        options={"gate": ("sigmoid", "clip", "softmax"), "regroup": ("16", "none", ANY_NUMBER)},
+        divisor=_iln_divisor,
+        twin=_iln_twin,
+        cure=_iln_cure,
+    ),
+    "SN": NormKind(
+        "Switchable Normalization: learnt mixtures of the means and variances of IN, LN and BN",
+        _build_sn,
+        options={"official": _SWITCH, "sync": _SWITCH},
+    ),
+    "SSN": NormKind(
+        "Sparse Switchable Normalization: SN that has chosen one of the three when training ends",
+        lambda spec, channels, dims: SparseSwitchableNorm(channels, dims),
+    ),
+    "LRN": NormKind(
+        "Local Response Normalization: by the squares of neighbouring channels, or of pixels",
+        lambda spec, channels, dims: LocalResponseNorm(channels, dims, spec.option("over")),
+        options={"over": ("channels", "space")},
+    ),
+    "MBN": NormKind(
+        "Mean-only Batch Normalization, to stand after WN: WN+MBN",
+        lambda spec, channels, dims: MeanOnlyBatchNorm(channels, dims),
+    ),
+    "WN": NormKind(
+        "Weight Normalization of the convolution before the slot, alone or with a norm: WN+MBN",
+        _build_activation,
+        weight=True,
+    ),
+    "WS": NormKind(
+        "Weight Standardization of the convolution before the slot, with a norm: WS+GN-8",
+        _build_activation,
+        weight=True,
+    ),
+    "slabGN": NormKind(
+        "control: GN as one Keras package computes it, over slabs of the first spatial axis",
+        lambda spec, channels, dims: SlabGroupNorm(channels, dims, _groups(spec)),
+        form="slabGN-G",
+        twin=_slab_twin,
+    ),
+    "IN-axisnone": NormKind(
+        "control: IN as one Keras package computes it by default, LN with one weight for all",
+        lambda spec, channels, dims: AxisNoneNorm(channels, dims),
+        twin=_axis_none_twin,
+    ),
+}

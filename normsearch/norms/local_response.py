@@ -1,0 +1,69 @@
+"""Local Response Normalization (Krizhevsky et al., NeurIPS 2012, Sect. 3.3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from normsearch.errors import NormError
+from normsearch.norms.base import PlainNorm
+
+OVER = ("channels", "space")
+_AVERAGE = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
+
+
+class LocalResponseNorm(PlainNorm):
+    """LRN: y = x / (k + α·mean of x² over the neighbours)^β; nothing is learnt.
+
+    The neighbours are `size` channels around the value's own, or, over space, the `size`^dims
+    pixels around it; outside of the tensor they count as 0. The mean is torch's convention. The
+    paper multiplies the sum over n = 5 channels by 1e-4: α = 5e-4 here, with its k = 2, β = 0.75.
+
+    Args:
+        over: "channels" or "space".
+
+    Shape: (N, C, *spatial) -> the same, in the input's dtype; squares are taken in float32 at
+    least. Training and eval are the same; batch 1 and one pixel are nothing special.
+
+    Raises:
+        NormError: unknown `over`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        dims: int,
+        over: str = "channels",
+        size: int = 5,
+        alpha: float = 5e-4,
+        beta: float = 0.75,
+        k: float = 2.0,
+    ) -> None:
+        super().__init__(channels, dims)
+        if over not in OVER:
+            raise NormError(f"LRN: over must be one of {', '.join(OVER)}, got {over!r}")
+        self.over = over
+        self.size = size
+        self.alpha, self.beta, self.k = alpha, beta, k
+        self.spec_text = "LRN" if over == "channels" else "LRN(over=space)"
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.check_input(x)
+        with torch.autocast(x.device.type, enabled=False):
+            work = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+            mean = self._across(work) if self.over == "channels" else self._within(work)
+            return (work * (self.k + self.alpha * mean).pow(-self.beta)).to(x.dtype)
+
+    def _across(self, x: Tensor) -> Tensor:
+        before = self.size // 2
+        squares = x.square().movedim(1, -1).flatten(1, -2)  # (N, pixels, C)
+        padded = functional.pad(squares, (before, self.size - 1 - before))
+        mean = functional.avg_pool1d(padded, self.size, 1)
+        return mean.reshape(x.shape[0], *x.shape[2:], x.shape[1]).movedim(-1, 1)
+
+    def _within(self, x: Tensor) -> Tensor:
+        before = self.size // 2
+        squares = functional.pad(x.square(), (before, self.size - 1 - before) * self.dims)
+        mean: Tensor = _AVERAGE[self.dims](squares, self.size, 1)
+        return mean

@@ -1,0 +1,36 @@
+"""How far training has come, told to the norms that change on the way."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from torch import nn
+
+from normsearch.errors import NormError
+from normsearch.norms.moments import MomentNorm
+
+
+@runtime_checkable
+class FollowsProgress(Protocol):
+    """A norm with a schedule over training: BRN opens its limits, SSN becomes sparse."""
+
+    def set_progress(self, fraction: float) -> None:
+        """Take the share of training that is done, 0 to 1."""
+        ...
+
+
+def set_progress(net: nn.Module, fraction: float) -> None:
+    """Tell all norms of `net` the share of training that is done; call it before each step.
+
+    Args:
+        net: any network; norms without a schedule are passed by.
+        fraction: 0 at the first step, 1 at the end.
+
+    Raises:
+        NormError: `fraction` is not within 0 and 1.
+    """
+    if not 0 <= fraction <= 1:
+        raise NormError(f"training progress must be from 0 to 1, got {fraction}")
+    for norm in net.modules():
+        if isinstance(norm, MomentNorm) and isinstance(norm, FollowsProgress):
+            norm.set_progress(fraction)

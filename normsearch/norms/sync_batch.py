@@ -1,0 +1,30 @@
+"""Batch Normalization over the batch of all processes (MegDet, Peng et al., CVPR 2018)."""
+
+from __future__ import annotations
+
+from normsearch.norms.batch_moments import bessel, pool_batch
+from normsearch.norms.moments import Affine, Moments, RunningMomentNorm, normalize
+
+
+class SyncBatchNorm(RunningMomentNorm):
+    """SyncBN: BN with the moments of all processes' samples, unequal shards weighted by count.
+
+    It works with any backend of torch.distributed, gloo on CPUs as well (torch's own refuses CPU
+    tensors once a group is there). Without torch.distributed, or alone in it, it is BN.
+
+    Shape: (N, C, *spatial) -> the same; N and the pixels may differ between processes.
+
+    Raises:
+        NormError: in training, where a channel has one value in all.
+    """
+
+    spec_text = "SyncBN"
+
+    def coefficients(self, moments: Moments, pixels: int) -> Affine:
+        by = self._batch_moments(moments, pixels) if self.training else self.running()
+        return normalize(moments, by, self.eps)
+
+    def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
+        batch, values = pool_batch(moments, pixels, sync=True)
+        self.track(batch.mean, batch.variance * bessel(values, self.spec_text))
+        return batch

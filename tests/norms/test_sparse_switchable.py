@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from normsearch.norms import SparseSwitchableNorm, set_progress
+from normsearch.norms.sparse_switchable import sparsemax, sparsest_max
+
+from .test_switchable import mixed
+
+
+def nearest_on_a_grid(logits: Tensor, radius: float, count: int = 300) -> float:
+    """The least distance from `logits` to the simplex outside of `radius`, by looking."""
+    steps = np.arange(count + 1)
+    first, second = np.meshgrid(steps, steps, indexing="ij")
+    inside = first + second <= count
+    points = np.stack([first[inside], second[inside], (count - first - second)[inside]], 1) / count
+    far = np.linalg.norm(points - 1 / 3, axis=1) >= radius
+    return float(np.linalg.norm(points[far] - logits.numpy(), axis=1).min())
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("radius", [0.0, 0.2, 0.4, 0.55, 0.7, 0.8])
+def test_nearest_point_of_the_simplex_outside_of_the_radius(seed: int, radius: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = 1 + 0.4 * torch.randn(3, generator=generator, dtype=torch.float64)
+    got = sparsest_max(logits, torch.tensor(radius))
+    assert got.sum().item() == pytest.approx(1)
+    assert (got >= 0).all()
+    assert (got - 1 / 3).norm() >= radius - 1e-6
+    assert (got - logits).norm() <= nearest_on_a_grid(logits, radius)
+
+
+def test_one_hot_from_the_corners_distance_on() -> None:
+    for logits in ([0.3, 0.9, 0.5], [1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [0.2, 0.7, 0.7]):
+        values = torch.tensor(logits)
+        best = [float(index == values.argmax()) for index in range(3)]
+        for radius in (math.sqrt(2 / 3), 0.9, 1.0):
+            assert sparsest_max(values, torch.tensor(radius)).tolist() == best
+        pair = sparsest_max(values[:2], torch.tensor(1.0)).tolist()
+        assert pair == [float(index == values[:2].argmax()) for index in range(2)]
+
+
+def test_sparsemax_by_hand() -> None:
+    assert sparsemax(torch.tensor([1.0, 1.0, 1.0])).tolist() == pytest.approx([1 / 3] * 3)
+    assert sparsemax(torch.tensor([1.0, 0.5, -1.0])).tolist() == pytest.approx([0.75, 0.25, 0])
+    assert sparsemax(torch.tensor([3.0, 0.0, 1.0])).tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize("radius", [0.0, 0.1, 0.3, 0.45, 0.6, 0.75])
+def test_gradients_are_right_and_finite_at_the_centre_too(radius: float) -> None:
+    logits = torch.tensor([1.1, 0.8, 1.25], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda z: sparsest_max(z, torch.tensor(radius)), logits)
+    start = torch.ones(3, requires_grad=True)
+    (gradient,) = torch.autograd.grad(sparsest_max(start, torch.tensor(radius))[0], start)
+    assert gradient.isfinite().all()
+
+
+def formula(x: Tensor, norm: nn.Module, with_batch: bool = True) -> Tensor:
+    count = 3 if with_batch else 2
+    w, v = (
+        torch.cat((sparsest_max(z[:count], norm.radius), torch.zeros(3 - count).double()))
+        for z in (norm.mean_logits, norm.variance_logits)
+    )
+    return mixed(x, norm, w, v)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_formula(
+    dims: int, samples: int, training: bool, make_input, randomize, assert_same
+) -> None:
+    # SparsestMax magnifies the rounding of the logits' gradients, sums over the whole input.
+    for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-4)):
+        norm = randomize(SparseSwitchableNorm(32, dims).to(dtype))
+        norm(make_input(32, dims, dtype, mean=0.5, samples=samples))
+        norm.set_progress(0.5)
+        x = make_input(32, dims, dtype, samples=samples)
+        assert_same(
+            norm.train(training), lambda x, norm: formula(x, norm, samples > 1), x, tolerance
+        )
+
+
+def test_it_becomes_one_hot_and_freezes(make_input) -> None:
+    norm = SparseSwitchableNorm(32, 2).double()
+    third = {"IN": 1 / 3, "LN": 1 / 3, "BN": 1 / 3}
+    x = make_input()
+    norm(x)
+    assert norm.importance()["mean"] == pytest.approx(third)
+    with torch.no_grad():
+        norm.mean_logits.copy_(torch.tensor([1.0, 1.2, 0.9]))
+        norm.variance_logits.copy_(torch.tensor([1.0, 1.0, 1.1]))
+    set_progress(norm, 1.0)
+    chosen = {"mean": {"IN": 0, "LN": 1, "BN": 0}, "variance": {"IN": 0, "LN": 0, "BN": 1}}
+    assert norm.importance() == chosen
+    with torch.no_grad():
+        norm.mean_logits.copy_(torch.tensor([9.0, 0.0, 0.0]))
+    set_progress(norm, 0.2)
+    assert norm.importance() == chosen
+    copy = SparseSwitchableNorm(32, 2).double()
+    copy.load_state_dict(norm.state_dict())
+    assert torch.equal(copy.eval()(x), norm.eval()(x))
+    norm.train()(x).sin().sum().backward()
+    assert norm.mean_logits.grad.abs().max() == 0
+
+
+def test_a_choice_of_the_batch_falls_back_at_batch_one(make_input) -> None:
+    norm = SparseSwitchableNorm(32, 2).double()
+    norm(make_input())
+    with torch.no_grad():
+        norm.mean_logits.copy_(torch.tensor([0.5, 0.2, 1.0]))
+        norm.variance_logits.copy_(torch.tensor([0.5, 0.2, 1.0]))
+    set_progress(norm, 1.0)
+    x = make_input(samples=1)
+    torch.testing.assert_close(norm(x), torch.nn.functional.instance_norm(x))
