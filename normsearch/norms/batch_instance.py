@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from normsearch.errors import NormError
-from normsearch.norms.moments import Affine, Moments, RunningMomentNorm, normalize, pool
+from normsearch.norms.base import RunningMomentNorm
+from normsearch.norms.moments import Affine, Moments, normalize, pool
 
 
 class BatchInstanceNorm(RunningMomentNorm):

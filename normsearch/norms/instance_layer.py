@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NormError
-from normsearch.norms.moments import Affine, MomentNorm, Moments, normalize, pool
+from normsearch.norms.base import MomentNorm
+from normsearch.norms.moments import Affine, Moments, normalize, pool
 
 GATES = ("sigmoid", "clip", "softmax")
 
