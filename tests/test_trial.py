@@ -347,3 +347,24 @@ def test_the_task_says_how_to_split() -> None:
         for seed in range(8)
     }
     assert len(others) > 1
+
+
+@pytest.mark.parametrize(
+    "spec", ["BRN", "SSN", "WS+GN-2", "WN", "WN+MBN", "BGN-2", "GBGN-1x2", "BCN-2", "LRN", "SyncBN"]
+)
+def test_every_kind_of_norm_trains_and_goes_on_bit_for_bit(tmp_path: Path, spec: str) -> None:
+    """Schedules over training (BRN, SSN) and weight-side norms too."""
+    trial = TRIAL.model_copy(update={"norm_map": dict.fromkeys(SLOTS, spec), "learning_rate": 0.01})
+    unbroken = [record["dice"] for record in train_trial(trial, DATA, tmp_path / "whole")]
+    next(train_trial(trial, DATA, tmp_path / "broken"))
+    resumed = [record["dice"] for record in train_trial(trial, DATA, tmp_path / "broken")]
+    assert resumed == unbroken
+    assert all(math.isfinite(dice) for dice in unbroken)
+
+
+def test_norms_are_told_how_far_training_has_come(tmp_path: Path) -> None:
+    trial = TRIAL.model_copy(update={"norm_map": dict.fromkeys(SLOTS, "SSN")})
+    list(train_trial(trial, DATA, tmp_path))
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["network"]
+    radii = [value.item() for name, value in state.items() if name.endswith("radius")]
+    assert radii == pytest.approx([15 / 18] * len(SLOTS))

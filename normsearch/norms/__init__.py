@@ -1,6 +1,6 @@
 """Normalizations of (N, C, *spatial) tensors, built from the text that names them."""
 
-from normsearch.norms.base import PlainNorm
+from normsearch.norms.base import MomentNorm, PlainNorm, RunningMomentNorm
 from normsearch.norms.batch_channel import BatchChannelNorm
 from normsearch.norms.batch_group import BatchGroupNorm
 from normsearch.norms.batch_instance import BatchInstanceNorm
@@ -12,7 +12,6 @@ from normsearch.norms.instance_layer import InstanceLayerNorm
 from normsearch.norms.kinds import NORMS, NormKind
 from normsearch.norms.local_response import LocalResponseNorm
 from normsearch.norms.mean_only import MeanOnlyBatchNorm
-from normsearch.norms.moments import MomentNorm, RunningMomentNorm
 from normsearch.norms.progress import FollowsProgress, set_progress
 from normsearch.norms.sparse_switchable import SparseSwitchableNorm
 from normsearch.norms.spec import NormSpec, build_norm

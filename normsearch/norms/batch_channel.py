@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from normsearch.errors import NormError
+from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel
 from normsearch.norms.groups import regroup
-from normsearch.norms.moments import Affine, Moments, RunningMomentNorm, normalize, pool
+from normsearch.norms.moments import Affine, Moments, normalize, pool
 
 
 class BatchChannelNorm(RunningMomentNorm):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 
 from normsearch.errors import NormError
+from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel
 from normsearch.norms.groups import per_channel, pool_groups
-from normsearch.norms.moments import Affine, Moments, RunningMomentNorm, normalize, pool
+from normsearch.norms.moments import Affine, Moments, normalize, pool
 
 
 class BatchGroupNorm(RunningMomentNorm):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from normsearch.norms.batch_moments import bessel, pool_batch
-from normsearch.norms.moments import Affine, Moments, RunningMomentNorm, normalize
+from normsearch.norms.base import RunningMomentNorm
+from normsearch.norms.batch_moments import bessel, is_shared, pool_batch
+from normsearch.norms.moments import Affine, Moments, Pullback
 
 
 class BatchInstanceNorm(RunningMomentNorm):
@@ -41,13 +42,36 @@ class BatchInstanceNorm(RunningMomentNorm):
         self.rho = nn.Parameter(torch.ones(channels))
 
     def coefficients(self, moments: Moments, pixels: int) -> Affine:
-        batch = self._batch_moments(moments, pixels) if self.training else self.running()
-        by_batch = normalize(moments, batch, self.eps)
-        by_instance = normalize(moments, moments, self.eps)
-        return Affine(
-            self.rho * by_batch.scale + (1 - self.rho) * by_instance.scale,
-            self.rho * by_batch.shift,  # IN centres each channel by itself: it shifts by nothing
-        )
+        return self._by_hand(moments, pixels)[0]
+
+    def linearize(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
+        if self.training and is_shared(self.sync):
+            return super().linearize(moments, pixels)  # the gradient goes to other processes too
+        return self._by_hand(moments, pixels)
+
+    def _by_hand(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
+        training, rho = self.training, self.rho
+        batch = self._batch_moments(moments, pixels) if training else self.running()
+        by_batch = torch.rsqrt(batch.variance + self.eps)
+        by_instance = torch.rsqrt(moments.variance + self.eps)
+        away, gated = moments.mean - batch.mean, rho * by_batch
+        # IN centres each channel by itself: it shifts by nothing.
+        affine = Affine(by_instance + rho * (by_batch - by_instance), away * gated)
+
+        def pullback(gradient: Affine) -> tuple[Moments, tuple[Tensor]]:
+            d_scale, d_shift = gradient
+            d_batch = torch.addcmul(d_scale, d_shift, away).sum(0)
+            d_rho = (by_batch * d_batch).sub_((d_scale * by_instance).sum(0)).view(-1)
+            d_instance = torch.addcmul(d_scale, rho, d_scale, value=-1)
+            d_variance = by_instance.pow(3).mul_(d_instance).mul_(-0.5)
+            d_mean = d_shift * gated
+            if training:
+                through = gated * by_batch.square() * d_batch / (-2 * len(away))
+                d_variance += through
+                d_mean = torch.addcmul(d_mean - d_mean.mean(0), away, through, value=2)
+            return Moments(d_mean, d_variance), (d_rho,)
+
+        return affine, pullback
 
     def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
         batch, values = pool_batch(moments, pixels, self.sync)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel
-from normsearch.norms.moments import Affine, Moments, RunningMomentNorm, normalize, pool
+from normsearch.norms.moments import Affine, Moments, normalize, pool
 
 # The paper relaxes from step 5,000 to 25,000 (d) and 40,000 (r). Its run is taken as 160,000 steps
 # long, so that the limits are open after a quarter of any run.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from normsearch.norms.moments import MomentNorm
+from normsearch.norms.base import MomentNorm
 
 
 def gate_parameters(net: nn.Module) -> list[nn.Parameter]:

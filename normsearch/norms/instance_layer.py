@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NormError
-from normsearch.norms.moments import Affine, MomentNorm, Moments, normalize, pool
+from normsearch.norms.base import MomentNorm
+from normsearch.norms.moments import Affine, Moments, Pullback, pool
 
+Regrouped: TypeAlias = Callable[[Affine], tuple[Affine, Tensor]]
 GATES = ("sigmoid", "clip", "softmax")
 
 
@@ -55,23 +60,74 @@ class InstanceLayerNorm(MomentNorm):
         return self.rho.softmax(0)[:1]
 
     def coefficients(self, moments: Moments, pixels: int) -> Affine:
-        by_instance = normalize(moments, moments, self.eps)
-        by_layer = normalize(moments, pool(moments, 1), self.eps)
-        share = self.share()
-        scale = share * by_instance.scale + (1 - share) * by_layer.scale
-        mixed = Affine(scale, (1 - share) * by_layer.shift)  # IN shifts by nothing
-        return mixed if self.regroup is None else self._regrouped(mixed, moments)
+        return self.linearize(moments, pixels)[0]
 
-    def _regrouped(self, mixed: Affine, moments: Moments) -> Affine:
-        # What was mixed has per channel the mean `shift` and the variance scale²·v: enough for GN.
-        shape = (len(mixed.scale), self.regroup or 1, -1)
-        per_channel = Moments(mixed.shift, mixed.scale.square() * moments.variance)
-        group = pool(Moments(*(values.reshape(shape) for values in per_channel)), 2)
-        scale = torch.rsqrt(group.variance + self.eps)
-        return Affine(
-            (mixed.scale.reshape(shape) * scale).flatten(1),
-            ((mixed.shift.reshape(shape) - group.mean) * scale).flatten(1),
-        )
+    def linearize(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
+        mixed, pullback = self._mix(moments)
+        if self.regroup is None:
+            return mixed, pullback
+        affine, to_mixed = self._regroup(mixed, moments.variance)
+
+        def whole(gradient: Affine) -> tuple[Moments, tuple[Tensor | None, ...]]:
+            d_mixed, d_variance = to_mixed(gradient)
+            d_moments, d_rho = pullback(d_mixed)
+            return d_moments._replace(variance=d_moments.variance + d_variance), d_rho
+
+        return affine, whole
+
+    def _mix(self, moments: Moments) -> tuple[Affine, Pullback]:
+        """g·IN + (1 − g)·LN."""
+        layer, share = pool(moments, 1), self.share()
+        slope, rest = self._share_slope(share), 1 - share
+        by_layer = torch.rsqrt(layer.variance + self.eps)
+        by_instance = torch.rsqrt(moments.variance + self.eps)
+        away, gated = moments.mean - layer.mean, rest * by_layer
+        scale = torch.addcmul(gated, by_instance, share)
+
+        def pullback(gradient: Affine) -> tuple[Moments, tuple[Tensor]]:
+            d_scale, d_shift = gradient
+            d_layer = torch.addcmul(d_scale, d_shift, away).sum(1, keepdim=True)
+            d_share = torch.addcmul(
+                (d_scale * by_instance).sum(1, True), d_layer, by_layer, value=-1
+            )
+            through = by_layer.square() * gated * d_layer / (-2 * away.shape[1])
+            d_variance = torch.addcmul(through, by_instance.pow(3) * d_scale, share, value=-0.5)
+            d_mean = d_shift * gated
+            d_mean -= d_mean.mean(1, keepdim=True)
+            return Moments(d_mean.addcmul_(away, through, value=2), d_variance), (
+                d_share.sum() * slope,
+            )
+
+        return Affine(scale, away * gated), pullback  # IN shifts by nothing
+
+    def _share_slope(self, share: Tensor) -> Tensor:
+        """The derivative of g by ρ, of the shape of ρ."""
+        if self.gate == "clip":
+            return (share == self.rho).to(share.dtype)  # at 0 and 1 themselves it is 1, as in torch
+        slope = share - share.square()
+        return slope if self.gate == "sigmoid" else torch.cat((slope, -slope))
+
+    def _regroup(self, mixed: Affine, variance: Tensor) -> tuple[Affine, Regrouped]:
+        """GN of what was mixed: its channels have the mean `shift` and the variance scale²·v."""
+        shape = (len(variance), self.regroup or 1, -1)
+        scale, shift, spread = (values.view(shape) for values in (*mixed, variance))
+        away = shift - shift.mean(2, keepdim=True)
+        scaled = scale * spread
+        squares = torch.addcmul(away.square(), scale, scaled)
+        by_group = torch.rsqrt(squares.mean(2, keepdim=True) + self.eps)
+        affine = Affine((scale * by_group).flatten(1), (away * by_group).flatten(1))
+
+        def pullback(gradient: Affine) -> tuple[Affine, Tensor]:
+            d_scale, d_shift = (values.view(shape) for values in gradient)
+            d_group = torch.addcmul(d_scale * scale, d_shift, away).sum(2, keepdim=True)
+            through = by_group.pow(3) * d_group / -scale.shape[2]  # 2·d(mean of squares)/K
+            d_away = torch.addcmul(d_shift * by_group, away, through)
+            d_away -= d_away.mean(2, keepdim=True)
+            d_scale = torch.addcmul(d_scale * by_group, scaled, through)
+            d_variance = (0.5 * through) * scale.square()
+            return Affine(d_scale.flatten(1), d_away.flatten(1)), d_variance.flatten(1)
+
+        return affine, pullback
 
     def gates(self) -> list[nn.Parameter]:
         return [self.rho]

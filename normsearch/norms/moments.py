@@ -4,18 +4,21 @@ A norm of this family is y = scale[n, c] * (x - mean[n, c]) + shift[n, c], with 
 taken over the pixels of one channel of one sample. Writing it around the channel's own mean keeps
 float32 accurate where the mean is far larger than the spread: nothing large is ever subtracted
 after it was rounded.
+
+The passes over the pixels are torch's own kernels on the view (1, N·C, pixels), where every channel
+of every sample is a group, or a channel, of its own: there their weights and biases are per (n, c).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from normsearch.errors import NormError
+_SUMS = [False, True, True]  # of native_batch_norm_backward: the two sums, not the gradient of x
 
 
 class Moments(NamedTuple):
@@ -32,94 +35,19 @@ class Affine(NamedTuple):
     shift: Tensor
 
 
-def _spread(values: Tensor, like: Tensor) -> Tensor:
-    """(N, C) -> (N, C, 1, ...), to be broadcast over the pixels of `like`."""
-    return values.reshape(*values.shape, *[1] * (like.dim() - 2))
-
-
-def _full(x: Tensor) -> Tensor:
-    """In float32 at least: float16 squares overflow above 255."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-
-
-class _Center(torch.autograd.Function):
-    """x -> (x − mean, mean, variance); the gradient of the first output is that with mean held."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        work = _full(x)
-        mean = work.mean(tuple(range(2, x.dim())))
-        centred = work - _spread(mean, x)
-        ctx.save_for_backward(centred)
-        ctx.dtype = x.dtype
-        return centred, mean, _mean_square(centred)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d_centred: Tensor, d_mean: Tensor, d_variance: Tensor) -> Tensor:
-        (centred,) = ctx.saved_tensors
-        pixels = centred[0, 0].numel()
-        offset = _spread(d_mean / pixels, centred)
-        slope = _spread(d_variance * (2 / pixels), centred)
-        grad = torch.addcmul(offset, slope, centred).add_(d_centred)
-        return grad.to(ctx.dtype)
-
-
-class _Apply(torch.autograd.Function):
-    """(x − mean, mean, scale, shift) -> scale·(x − mean) + shift, with x and mean as variables."""
-
-    @staticmethod
-    def forward(ctx: Any, centred: Tensor, mean: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        ctx.save_for_backward(centred, scale)
-        return torch.addcmul(_spread(shift, centred), _spread(scale, centred), centred)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        centred, scale = ctx.saved_tensors
-        axes = tuple(range(2, dy.dim()))
-        d_shift = dy.sum(axes)
-        return dy * _spread(scale, dy), -scale * d_shift, (dy * centred).sum(axes), d_shift
-
-
-def _mean_square(centred: Tensor) -> Tensor:
-    """The mean of squares over the pixels, (N, C): never below 0, and nothing cancels in it."""
-    if centred.dim() < 4:
-        return centred.square().mean(-1)
-    # Row by row: over a whole volume vector_norm's plain float32 sum was wrong by 1e-3, and the
-    # squares of a whole map written to memory take four to fourteen times as long.
-    rows = torch.linalg.vector_norm(centred, dim=-1).square()
-    total: Tensor = rows.flatten(2).sum(2)
-    return total / centred[0, 0].numel()
-
-
-def normalize_channels(x: Tensor, coefficients: Callable[[Moments], Affine]) -> Tensor:
-    """Take the moments of every channel of every sample, and apply the affine map made from them.
-
-    Two reads and two writes forward, much the same backward. First derivatives only.
-
-    Args:
-        x: (N, C, *spatial), any floating dtype; statistics are taken in float32 at least.
-        coefficients: from moments of shape (N, C) to scale and shift of shape (N, C), by
-            differentiable torch operations; parameters may take part.
-
-    Returns:
-        scale·(x − mean) + shift, (N, C, *spatial), in the dtype of `x`.
-    """
-    centred, mean, variance = _Center.apply(x)  # type: ignore[no-untyped-call]
-    scale, shift = coefficients(Moments(mean, variance))
-    out: Tensor = _Apply.apply(centred, mean, scale, shift)  # type: ignore[no-untyped-call]
-    return out.to(x.dtype)
+# From the gradient of an affine map to that of the moments and of the parameters it was made from.
+Pullback: TypeAlias = Callable[[Affine], tuple[Moments, tuple[Tensor | None, ...]]]
+Linearize: TypeAlias = Callable[[Moments], tuple[Affine, Pullback]]
 
 
 def pool(moments: Moments, axis: int) -> Moments:
     """The moments of several channels (or samples) taken together, the axis kept with length 1.
 
-    mean(v) + var(m): a sum of squares, where mean(v + m²) − mean(m)² would cancel.
+    mean(v + (m − mean(m))²): a sum of squares, where mean(v + m²) − mean(m)² would cancel.
     """
     mean = moments.mean.mean(axis, keepdim=True)
-    variance = moments.variance.mean(axis, keepdim=True)
-    return Moments(mean, variance + (moments.mean - mean).square().mean(axis, keepdim=True))
+    away = moments.mean - mean
+    return Moments(mean, torch.addcmul(moments.variance, away, away).mean(axis, keepdim=True))
 
 
 def normalize(moments: Moments, by: Moments, eps: float) -> Affine:
@@ -128,88 +56,159 @@ def normalize(moments: Moments, by: Moments, eps: float) -> Affine:
     return Affine(scale, (moments.mean - by.mean) * scale)
 
 
-class MomentNorm(nn.Module):
-    """Base of the composite norms: weight, bias, the door check and the pass over the pixels.
+def by_autograd(
+    coefficients: Callable[[Moments], Affine], parameters: Sequence[Tensor], moments: Moments
+) -> tuple[Affine, Pullback]:
+    """Call `coefficients` and leave its pullback to autograd: for a norm that has none by hand.
 
-    A subclass says in `coefficients` what to do with the moments, and in `gates` and `importance`
-    what it has learnt. Shape: (N, C, *spatial) -> the same, in the input's dtype.
+    Args:
+        coefficients: from moments to an affine map, by differentiable torch operations.
+        parameters: what else it depends on and wants a gradient for.
+        moments: of shape (N, C).
     """
+    with torch.enable_grad():
+        given = Moments(*(values.detach().requires_grad_() for values in moments))
+        made = coefficients(given)
+    inputs = [*given, *(values for values in parameters if values.requires_grad)]
 
-    spec_text: str  # what NormSpec.parse reads back
+    def pullback(gradient: Affine) -> tuple[Moments, tuple[Tensor | None, ...]]:
+        reached = [(m, g.sum_to_size(m.shape)) for m, g in zip(made, gradient, strict=True)]
+        outputs, incoming = zip(*(pair for pair in reached if pair[0].requires_grad), strict=True)
+        grads = iter(torch.autograd.grad(outputs, inputs, incoming, True, materialize_grads=True))
+        return Moments(next(grads), next(grads)), tuple(
+            next(grads) if values.requires_grad else None for values in parameters
+        )
 
-    def __init__(self, channels: int, dims: int, eps: float = 1e-5) -> None:
-        super().__init__()
-        self.channels = channels
-        self.dims = dims
-        self.eps = eps
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def coefficients(self, moments: Moments, pixels: int) -> Affine:
-        """The norm's affine map before weight and bias, from moments of shape (N, C)."""
-        raise NotImplementedError
-
-    def gates(self) -> list[nn.Parameter]:
-        """The parameters that choose between statistics: own learning rate, no weight decay."""
-        return []
-
-    def clamp_gates(self) -> None:
-        """Bring the gates back into their range; to be called after each optimizer step."""
-
-    def importance(self) -> dict[str, dict[str, float]]:
-        """The weight each statistic has now, as plain numbers: {what is mixed: {norm: weight}}."""
-        return {}
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.dim() != self.dims + 2 or x.shape[1] != self.channels:
-            axes = ", ".join(["N", str(self.channels), *"DHW"[3 - self.dims :]])
-            raise NormError(f"{self.spec_text} needs an input ({axes}), got {tuple(x.shape)}")
-        return normalize_channels(x, lambda moments: self._affine(moments, x[0, 0].numel()))
-
-    def _affine(self, moments: Moments, pixels: int) -> Affine:
-        scale, shift = self.coefficients(moments, pixels)
-        return Affine(self.weight * scale, self.weight * shift + self.bias)
-
-    def extra_repr(self) -> str:
-        return f"{self.spec_text}, {self.channels}, dims={self.dims}, eps={self.eps}"
+    return Affine(made.scale.detach(), made.shift.detach()), pullback
 
 
-class RunningMomentNorm(MomentNorm):
-    """A composite norm that keeps running moments for eval, in torch BatchNorm's way.
+class _Normalize(torch.autograd.Function):
+    """x -> weight·(scale·(x − mean) + shift) + bias, all of it one node of the graph."""
 
-    `running_mean`, `running_var`, `num_batches_tracked`, `momentum` (None: cumulative average) and
-    `reset_running_stats()` mean what they mean there, so one function can recompute them for all.
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        linearize: Linearize,
+        eps: float,
+        *parameters: Tensor,
+    ) -> Tensor:
+        rows = _rows(x)
+        maps, pixels = rows.shape[1:]
+        out, mean, rstd = torch.native_group_norm(rows, None, None, 1, maps, pixels, maps, eps)
+        deviation = rstd.view(x.shape[:2]).reciprocal()
+        variance = deviation.square().sub_(eps).clamp_(min=0)
+        affine, ctx.pullback = linearize(Moments(mean.view(x.shape[:2]), variance))
+        scale = (weight * affine.scale).expand_as(deviation)
+        out = out.view(*x.shape[:2], pixels)
+        out.mul_((scale * deviation).unsqueeze(2))
+        out.add_(torch.addcmul(bias, weight, affine.shift).unsqueeze(2))
+        ctx.save_for_backward(x, weight, mean, rstd, deviation, scale, *affine)
+        return _like(out, x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, rstd, deviation, scale, raw_scale, shift = ctx.saved_tensors
+        rows, d_rows, mean = _rows(x), _rows(dy), mean.view(-1)
+        _, along, total = torch.ops.aten.native_batch_norm_backward(
+            d_rows, rows, None, None, None, mean, rstd.view(-1), True, 0.0, _SUMS
+        )
+        along = along.view_as(deviation) * deviation  # Σ dy·(x − mean)
+        total = total.view_as(deviation)  # Σ dy
+        d_moments, d_parameters = ctx.pullback(Affine(weight * along, weight * total))
+        offset = torch.addcmul(d_moments.mean, scale, total, value=-1) / rows.shape[2]
+        slope = (d_moments.variance * (2 / rows.shape[2])).expand_as(deviation)
+        dx, _, _ = torch.native_batch_norm(  # slope·(x − mean) + offset
+            rows,
+            slope.reshape(-1),
+            offset.reshape(-1),
+            mean,
+            torch.ones_like(mean),
+            False,
+            0.0,
+            0.0,
+        )
+        dx.addcmul_(scale.reshape(1, -1, 1), d_rows)
+        d_weight = torch.addcmul(raw_scale * along, shift, total).sum(0)
+        return _like(dx, x), d_weight, total.sum(0), None, None, *d_parameters
+
+
+def full(x: Tensor) -> Tensor:
+    """In float32 at least: float16 squares overflow above 255."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(N, C, *spatial) -> contiguous (1, N·C, pixels), in float32 at least."""
+    return full(x).contiguous().view(1, x.shape[0] * x.shape[1], -1)
+
+
+def _like(rows: Tensor, x: Tensor) -> Tensor:
+    """Back to the shape, dtype and memory format of `x`."""
+    out = rows.view(x.shape).to(x.dtype)
+    if x.is_contiguous() or x.dim() not in (4, 5):
+        return out
+    last = torch.channels_last if x.dim() == 4 else torch.channels_last_3d
+    return out.contiguous(memory_format=last) if x.is_contiguous(memory_format=last) else out
+
+
+def normalize_linearized(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    linearize: Linearize,
+    eps: float,
+    parameters: Sequence[Tensor],
+) -> Tensor:
+    """Take the moments of every channel of every sample, and apply the affine map made from them.
+
+    First derivatives only.
+
+    Args:
+        x: (N, C, *spatial), any floating dtype; statistics are taken in float32 at least.
+        weight: (C,), multiplies the result.
+        bias: (C,), is added to the result.
+        linearize: from moments of shape (N, C) to an affine map and its pullback.
+        eps: is added to the variances while they are taken, and taken off again: as small a
+            number as the norm itself adds to them.
+        parameters: what the pullback returns gradients of, in its order.
+
+    Returns:
+        weight·(scale·(x − mean) + shift) + bias, (N, C, *spatial), in the dtype and memory format
+        of `x`.
     """
+    out: Tensor = _Normalize.apply(x, weight, bias, linearize, eps, *parameters)  # type: ignore[no-untyped-call]
+    return out
 
-    running_mean: Tensor
-    running_var: Tensor
-    num_batches_tracked: Tensor
 
-    def __init__(
-        self, channels: int, dims: int, eps: float = 1e-5, momentum: float | None = 0.1
-    ) -> None:
-        super().__init__(channels, dims, eps)
-        self.momentum = momentum
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-        self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long))
+def normalize_composed(
+    x: Tensor, weight: Tensor, bias: Tensor, coefficients: Callable[[Moments], Affine]
+) -> Tensor:
+    """The same by plain torch operations, for a compiler to fuse and an exporter to follow."""
+    work, axes = full(x), tuple(range(2, x.dim()))
+    variance, mean = torch.var_mean(work, axes, correction=0)
+    scale, shift = coefficients(Moments(mean, variance))
+    scale, shift, mean = (
+        values.reshape(*values.shape, *[1] * len(axes))
+        for values in (weight * scale, weight * shift + bias, mean)
+    )
+    return torch.addcmul(shift, scale, work - mean).to(x.dtype)
 
-    def reset_running_stats(self) -> None:
-        """Forget: mean 0, variance 1, no batch seen."""
-        self.running_mean.zero_()
-        self.running_var.fill_(1)
-        self.num_batches_tracked.zero_()
 
-    @torch.no_grad()
-    def track(self, mean: Tensor, variance: Tensor) -> None:
-        """Take one batch's moments, (C,) or (1, C), into the running ones."""
-        self.num_batches_tracked.add_(1)
-        step: float | Tensor
-        # A tensor, not float(): reading the count would make a GPU wait at every batch.
-        step = 1.0 / self.num_batches_tracked if self.momentum is None else self.momentum
-        for running, new in ((self.running_mean, mean), (self.running_var, variance)):
-            running.copy_(running + (new.reshape(-1) - running) * step)
+def normalize_channels(x: Tensor, coefficients: Callable[[Moments], Affine]) -> Tensor:
+    """scale·(x − mean) + shift by a function of the moments; x alone has a gradient.
 
-    def running(self) -> Moments:
-        """The running moments, (1, C)."""
-        return Moments(_full(self.running_mean)[None], _full(self.running_var)[None])
+    Args:
+        x: (N, C, *spatial), any floating dtype; statistics are taken in float32 at least.
+        coefficients: from moments of shape (N, C) to scale and shift of shape (N, C), by
+            differentiable torch operations.
+    """
+    one = torch.ones(x.shape[1], dtype=full(x[:0]).dtype, device=x.device)
+
+    def linearize(moments: Moments) -> tuple[Affine, Pullback]:
+        return by_autograd(coefficients, (), moments)
+
+    return normalize_linearized(x, one, torch.zeros_like(one), linearize, 1e-5, ())

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from torch import nn
 
 from normsearch.errors import NormError
-from normsearch.norms.moments import MomentNorm
+from normsearch.norms.base import MomentNorm
 
 
 @runtime_checkable

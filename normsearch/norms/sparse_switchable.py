@@ -74,6 +74,7 @@ class SparseSwitchableNorm(SwitchableNorm):
     """
 
     spec_text = "SSN"
+    softmax = False
     radius: Tensor
     choices: Tensor
 

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from normsearch.errors import NormError
+from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import is_shared, pool_batch
-from normsearch.norms.moments import Affine, Moments, RunningMomentNorm, pool
+from normsearch.norms.moments import Affine, Moments, Pullback, pool
 
 BRANCHES = ("IN", "LN", "BN")
 
@@ -36,6 +37,7 @@ class SwitchableNorm(RunningMomentNorm):
     """
 
     spec_text = "SN"
+    softmax = True  # whether `shares` is a softmax of the logits
 
     def __init__(
         self,
@@ -73,25 +75,62 @@ class SwitchableNorm(RunningMomentNorm):
     def coefficients(self, moments: Moments, pixels: int) -> Affine:
         if self.official:
             moments = _unbiased(moments, pixels)
+        return self._by_hand(moments, pixels)[0]
+
+    def linearize(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
+        if self.official or not self.softmax or (self.training and is_shared(self.sync)):
+            return super().linearize(moments, pixels)  # what follows is the plain SN's alone
+        return self._by_hand(moments, pixels)
+
+    def _by_hand(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
         layer = pool(moments, 1)
-        with_batch: bool | Tensor
-        with_batch = len(moments.mean) > 1 or self.official or is_shared(self.sync)
-        if self.training:
-            batch, _ = pool_batch(moments, pixels, self.sync)
-            if with_batch:
-                self.track(batch.mean, batch.variance)
-        else:
-            batch = self.running()
-            with_batch = self._seen()
-        _, w_layer, w_batch = self.shares(self.mean_logits, with_batch)
-        v_instance, v_layer, v_batch = self.shares(self.variance_logits, with_batch)
-        variance = (
-            v_instance * moments.variance + v_layer * layer.variance + v_batch * batch.variance
-        )
-        scale = torch.rsqrt(variance + self.eps)
+        batch, with_batch = self._batch(moments, pixels)
+        w = self.shares(self.mean_logits, with_batch)
+        v = self.shares(self.variance_logits, with_batch)
+        _, w_layer, w_batch = w.unbind()
+        v_instance, v_layer, v_batch = v.unbind()
         # The distance of the channel's mean from the mixed mean; its own (IN's) share of it is 0.
-        away = w_layer * (moments.mean - layer.mean) + w_batch * (moments.mean - batch.mean)
-        return Affine(scale, away * scale)
+        from_layer, from_batch = moments.mean - layer.mean, moments.mean - batch.mean
+        away = torch.addcmul(from_layer * w_layer, from_batch, w_batch)
+        variance = torch.addcmul(v_layer * layer.variance, batch.variance, v_batch)
+        scale = torch.rsqrt(torch.addcmul(variance, moments.variance, v_instance) + self.eps)
+        affine = Affine(scale, away * scale)
+        through_batch = self.training
+
+        def pullback(gradient: Affine) -> tuple[Moments, tuple[Tensor, ...]]:
+            d_away = gradient.shift * scale
+            d_mixed = torch.addcmul(gradient.scale, gradient.shift, away) * scale.pow(3).mul_(-0.5)
+            by_layer = (d_mixed * v_layer).mean(1, keepdim=True)
+            d_variance = torch.addcmul(by_layer, d_mixed, v_instance)
+            part = d_away * w_layer
+            d_mean = torch.addcmul(part - part.mean(1, keepdim=True), from_layer, by_layer, value=2)
+            if through_batch:
+                by_batch = (d_mixed * v_batch).mean(0, keepdim=True)
+                d_variance += by_batch
+                part = d_away * w_batch
+                d_mean += torch.addcmul(
+                    part - part.mean(0, keepdim=True), from_batch, by_batch, value=2
+                )
+            else:
+                d_mean.addcmul_(d_away, w_batch)
+            d_w = [d_away * distance for distance in (from_layer, from_batch)]
+            d_v = [d_mixed * by.variance for by in (moments, layer, batch)]
+            sums = torch.stack((torch.zeros_like(d_away), *d_w, *d_v)).sum((1, 2)).view(2, 3)
+            w_v = torch.stack((w, v))
+            d_logits = torch._softmax_backward_data(sums, w_v, 1, sums.dtype)
+            return Moments(d_mean, d_variance), tuple(d_logits.unbind())
+
+        return affine, pullback
+
+    def _batch(self, moments: Moments, pixels: int) -> tuple[Moments, bool | Tensor]:
+        """The batch's moments (tracked) or the running ones, and whether they take part."""
+        if not self.training:
+            return self.running(), self._seen()
+        batch, _ = pool_batch(moments, pixels, self.sync)
+        with_batch = len(moments.mean) > 1 or self.official or is_shared(self.sync)
+        if with_batch:
+            self.track(batch.mean, batch.variance)
+        return batch, with_batch
 
     def _seen(self) -> bool | Tensor:
         """Whether eval has the BN branch; kept a tensor, so that no GPU waits for it."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel, pool_batch
-from normsearch.norms.moments import Affine, Moments, RunningMomentNorm, normalize
+from normsearch.norms.moments import Affine, Moments, normalize
 
 
 class SyncBatchNorm(RunningMomentNorm):
