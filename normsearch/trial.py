@@ -26,7 +26,7 @@ from normsearch.data import (
 from normsearch.errors import DataError, StudyError
 from normsearch.files import cache_folder, write_text
 from normsearch.networks import apply_norm_map, build_network
-from normsearch.norms import MomentNorm, clamp_gates, gate_parameters
+from normsearch.norms import MomentNorm, clamp_gates, gate_parameters, set_progress
 from normsearch.training import Evaluation, Plan, load_checkpoint, save_checkpoint, train
 
 
@@ -126,6 +126,7 @@ def train_trial(
         _plan(config),
         parameter_groups=_parameter_groups(network, config),
         after_step=lambda: clamp_gates(network),
+        on_progress=lambda share: set_progress(network, share),
         state=load_checkpoint(checkpoint),
         save=save,
         device=config.device,

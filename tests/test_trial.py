@@ -78,6 +78,13 @@ def test_records_say_how_it_went_and_are_plain(tmp_path: Path) -> None:
     assert len(records) == 3
 
 
+def test_norms_with_a_schedule_are_told_of_the_progress(tmp_path: Path) -> None:
+    sparse = TRIAL.model_copy(update={"norm_map": dict.fromkeys(SLOTS, "SSN")})
+    *_, last = train_trial(sparse, DATA, tmp_path)
+    for slot in SLOTS:
+        assert sorted(last["learnt"][slot]["mean"].values()) == [0, 0, 1]
+
+
 def test_what_adaptive_norms_learnt_is_recorded_by_slot(tmp_path: Path) -> None:
     *_, last = train_trial(TRIAL, DATA, tmp_path)
     learnt = last["learnt"]

@@ -45,8 +45,7 @@ class SlabGroupNorm(PlainNorm):
     def _normalized(self, x: Tensor) -> Tensor:
         last = x.movedim(1, -1)
         slabs = last.reshape(len(x), self.groups, -1)
-        # Not as groups of one batch entry: torch refuses a lone value there, and 0 is defined.
-        normal = group_norm(slabs.flatten(0, 1)[None], len(x) * self.groups, eps=self.eps)
+        normal = group_norm(slabs, self.groups, eps=self.eps)
         out = torch.addcmul(self.bias, normal.reshape(last.shape), self.weight)
         return out.movedim(-1, 1).contiguous()
 

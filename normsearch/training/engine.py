@@ -82,6 +82,10 @@ class _Progress:
     seconds: float = 0.0
     history: list[Evaluation] = field(default_factory=list)
 
+    def share(self, plan: Plan) -> float:
+        """Return the share of the budget that is used; the last step may pass the budget."""
+        return min(1.0, self.samples / plan.samples)
+
 
 def train(
     network: nn.Module,
@@ -92,6 +96,7 @@ def train(
     loss: Callable[[Tensor, Tensor], Tensor] = bce_dice_loss,
     parameter_groups: Iterable[dict[str, Any]] | None = None,
     after_step: Callable[[], None] | None = None,
+    on_progress: Callable[[float], None] | None = None,
     state: dict[str, Any] | None = None,
     save: Callable[[dict[str, Any]], None] | None = None,
     device: str = "cpu",
@@ -110,6 +115,8 @@ def train(
         parameter_groups: for the optimizer, in place of all parameters at one learning rate; a
             group's ``lr`` is its own first value.
         after_step: called after each optimizer step (to clamp gates, say).
+        on_progress: called with the share of the budget that is used, 0 to 1, before each step and
+            before each evaluation (for norms with a schedule).
         state: what `save` was given, to go on from there.
         save: called with the whole state before each evaluation is yielded.
         device: where to train, ``cpu`` or ``cuda``.
@@ -128,8 +135,18 @@ def train(
         started = time.perf_counter()
         try:
             mean_loss = _train_until(
-                plan.target(number), network, optimizer, batches, plan, progress, loss, after_step
+                plan.target(number),
+                network,
+                optimizer,
+                batches,
+                plan,
+                progress,
+                loss,
+                after_step,
+                on_progress,
             )
+            if on_progress:
+                on_progress(progress.share(plan))
             if plan.statistics_samples and has_running_statistics(network):
                 _refresh_statistics(network, loader, plan.statistics_samples, device)
             cases = {name: _case_dice(network, *case, device) for name, case in validation.items()}
@@ -181,12 +198,15 @@ def _train_until(
     progress: _Progress,
     loss: Callable[[Tensor, Tensor], Tensor],
     after_step: Callable[[], None] | None,
+    on_progress: Callable[[float], None] | None,
 ) -> float:
     network.train()
     device = next(network.parameters()).device
     total, steps = torch.zeros((), device=device), 0
     while progress.samples < target:
         images, labels = (tensor.to(device, non_blocking=True) for tensor in next(batches))
+        if on_progress:
+            on_progress(progress.share(plan))
         for group in optimizer.param_groups:
             fraction = progress.samples / plan.samples
             group["lr"] = group["initial_lr"] * SCHEDULES[plan.schedule](fraction)

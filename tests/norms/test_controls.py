@@ -55,3 +55,10 @@ def test_axis_none_is_layer_norm_with_one_weight(
 def test_groups_must_divide_the_channels() -> None:
     with pytest.raises(NormError, match="slabGN: groups must divide the 12 channels, got 8"):
         SlabGroupNorm(12, 2, 8)
+
+
+def test_slabs_of_one_value_are_treated_as_group_norm_treats_them() -> None:
+    norm = SlabGroupNorm(4, 2, 4)
+    assert norm(torch.randn(3, 4, 1, 1)).abs().max() < 1e-3
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        norm(torch.randn(1, 4, 1, 1))

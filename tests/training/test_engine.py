@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from normsearch.errors import CheckpointError, TrainingError
 from normsearch.networks import UNet2d, apply_norm_map
-from normsearch.norms import clamp_gates, gate_parameters
+from normsearch.norms import SparseSwitchableNorm, clamp_gates, gate_parameters, set_progress
 from normsearch.training import (
     Evaluation,
     Plan,
@@ -203,7 +203,9 @@ def network_of(kind: str) -> nn.Module:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize("kind", ["BN", "SN", "BIN", "mixed", "dropout"])
+@pytest.mark.parametrize(
+    "kind", ["BN", "SN", "BIN", "BRN", "SSN", "GBGN-2x2", "WN+MBN", "WS+BGN-1", "mixed", "dropout"]
+)
 def test_going_on_is_bit_for_bit_the_unbroken_run(
     kind: str, optimizer: str, tmp_path: Path
 ) -> None:
@@ -218,6 +220,7 @@ def test_going_on_is_bit_for_bit_the_unbroken_run(
             plan,
             parameter_groups=groups(network),
             after_step=lambda: clamp_gates(network),
+            on_progress=lambda share: set_progress(network, share),
             state=state,
             save=lambda state: save_checkpoint(where, state),
         )
@@ -396,6 +399,34 @@ def test_the_settings_reach_the_optimizer(monkeypatch: pytest.MonkeyPatch) -> No
     next(train(unet(), Squares(3), VALIDATION, plan))
     assert made[0]["betas"] == (0.8, 0.999)
     assert made[0]["weight_decay"] == 0.02
+
+
+def test_progress_is_told_before_each_step_and_evaluation() -> None:
+    told: list[float] = []
+    run = train(unet(), Squares(5), VALIDATION, PLAN, on_progress=told.append)
+    ends = []
+    for _ in run:
+        ends.append(told[-1])
+    assert ends == [10 / 24, 15 / 24, 20 / 24, 1.0]
+    assert told == [n / 24 for n in (0, 5, 10, 10, 15, 15, 20, 20)] + [1.0]
+
+
+def test_a_sparse_norm_has_chosen_when_training_ends() -> None:
+    network = unet()
+    apply_norm_map(network, {"*": "SSN"})
+    for _ in train(
+        network,
+        Squares(3),
+        VALIDATION,
+        PLAN,
+        on_progress=lambda share: set_progress(network, share),
+    ):
+        pass
+    norms = [norm for norm in network.modules() if isinstance(norm, SparseSwitchableNorm)]
+    assert norms
+    for norm in norms:
+        assert (norm.choices >= 0).all()
+        assert sorted(norm.importance()["mean"].values()) == [0, 0, 1]
 
 
 def test_after_step_is_called_after_each_step() -> None:
