@@ -367,11 +367,3 @@ def test_every_kind_of_norm_trains_and_goes_on_bit_for_bit(tmp_path: Path, spec:
     resumed = [record["dice"] for record in train_trial(trial, DATA, tmp_path / "broken")]
     assert resumed == unbroken
     assert all(math.isfinite(dice) for dice in unbroken)
-
-
-def test_norms_are_told_how_far_training_has_come(tmp_path: Path) -> None:
-    trial = TRIAL.model_copy(update={"norm_map": dict.fromkeys(SLOTS, "SSN")})
-    list(train_trial(trial, DATA, tmp_path))
-    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["network"]
-    radii = [value.item() for name, value in state.items() if name.endswith("radius")]
-    assert radii == pytest.approx([15 / 18] * len(SLOTS))
