@@ -18,7 +18,7 @@ SPACE: dict[str, Any] = {
     "batch_size": [2, 4],
 }
 STUDY: dict[str, Any] = {"name": "small", "task": {"data": "phantom"}, "space": SPACE}
-NORM_NAMES = ", ".join(norm.form or kind for kind, norm in NORMS.items())
+NORM_NAMES = ", ".join(norm.form or name for name, norm in NORMS.items())
 
 
 def changed(path: str, value: object) -> dict[str, Any]:

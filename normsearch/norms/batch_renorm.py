@@ -34,6 +34,7 @@ class BatchRenorm(RunningMomentNorm):
     """
 
     spec_text = "BRN"
+    progress: Tensor
 
     def __init__(
         self,
@@ -47,17 +48,17 @@ class BatchRenorm(RunningMomentNorm):
         super().__init__(channels, dims, eps, momentum)
         self.rmax = rmax
         self.dmax = dmax
-        self.progress = 1.0
+        # A tensor, so that a compiled training step is not compiled anew at each value.
+        self.register_buffer("progress", torch.tensor(1.0), persistent=False)
 
     def set_progress(self, fraction: float) -> None:
         """Take the share of training that is done, 0 to 1."""
-        self.progress = fraction
+        self.progress.fill_(fraction)
 
-    def limits(self) -> tuple[float, float]:
-        """The limits of r and d now."""
+    def limits(self) -> tuple[Tensor, Tensor]:
+        """The limits of r and d now, 0-dim."""
         r_share, d_share = (
-            min(1.0, max(0.0, (self.progress - _BEGIN) / (end - _BEGIN)))
-            for end in (_R_END, _D_END)
+            ((self.progress - _BEGIN) / (end - _BEGIN)).clamp(0, 1) for end in (_R_END, _D_END)
         )
         return 1 + (self.rmax - 1) * r_share, self.dmax * d_share
 

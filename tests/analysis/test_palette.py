@@ -20,6 +20,7 @@ from analysis.palette import (
     slot_label,
     text_colour,
 )
+from normsearch.norms import NORMS
 
 ALL = [*(kind for kind in KINDS if kind != "GN"), *(f"GN-{g}" for g in GN_SHADES)]
 
@@ -78,11 +79,27 @@ def test_shades_of_gn_darken_with_the_groups() -> None:
         ("slabGN-8", "slabGN"),
         ("IN-axisnone", "IN-axisnone"),
         ("BGN-8", "BGN"),
+        ("BCN-8", "BCN"),
+        ("SN(official=true,sync=true)", "SN"),
+        ("BIN(sync=true)", "BIN"),
+        ("LRN(over=space)", "LRN"),
+        ("WN", "WN"),
+        ("WN+BN", "WN"),
+        ("WS", "WS"),
+        ("WS+GBGN-2x8", "WS"),
+        ("WS+ILN(gate=clip,regroup=none)", "WS"),
+        ("SyncBN", "SyncBN"),
+        ("BRN", "BRN"),
+        ("SSN", "SSN"),
     ],
 )
 def test_numbers_and_brackets_fall_back_to_the_kind(spec: str, kind: str) -> None:
     assert norm_kind(spec) == kind
     assert norm_colour(spec) == KINDS[kind]
+
+
+def test_every_norm_has_a_colour_but_the_one_that_follows_another() -> None:
+    assert set(NORMS) - {"MBN"} <= set(KINDS)  # MBN stands in WN+MBN, which is WN's colour
 
 
 def test_an_unknown_norm_is_grey_and_comes_last() -> None:

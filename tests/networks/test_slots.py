@@ -166,3 +166,23 @@ def test_new_norms_start_afresh() -> None:
     nn.init.constant_(net.down[1].weight, 5.0)
     apply_norm_map(net, {"down.1": "BN"})
     assert torch.equal(net.down[1].weight, torch.ones(12))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *("none", "BN", "SyncBN", "BRN", "IN", "LN", "GN-2", "BGN-2", "GBGN-2x2", "BCN-2", "BIN"),
+        *("BIN(sync=true)", "ILN(gate=clip,regroup=2)", "ILN(regroup=none)", "SN", "SSN", "LRN"),
+        *("SN(official=true)", "SN(official=true,sync=true)", "LRN(over=space)", "MBN", "WN"),
+        *("WN+MBN", "WS", "WS+GN-2", "WS+SN(sync=true)", "slabGN-2", "IN-axisnone"),
+    ],
+)
+def test_every_norm_is_found_again_after_it_was_put_there(spec: str) -> None:
+    net = UNet2d(depth=1, first_channels=4)
+    effective = apply_norm_map(net, {"*": spec})
+    assert set(effective.values()) == {spec}
+    assert {slot.name: slot.spec for slot in list_norms(net)} == effective
+    x = torch.randn(2, 1, 8, 12)
+    net(x)
+    verify_norm_map(net, x)
+    assert set(apply_norm_map(net, {"*": "BN"}).values()) == {"BN"}

@@ -196,6 +196,28 @@ def test_gradcheck(text: str, training: bool) -> None:
     assert torch.autograd.gradcheck(call, inputs, fast_mode=True)
 
 
+@pytest.mark.parametrize("text", ["none", "BN", "LN", "GN-4", "MBN", "slabGN-4", "IN-axisnone"])
+def test_second_derivatives_where_the_pass_has_them(text: str) -> None:
+    """The moment norms have first derivatives only; those of single passes by torch have both."""
+    x = draw((3, 2, 5), 2, seed=7).requires_grad_()
+    assert torch.autograd.gradgradcheck(prepared(text, 2), x, fast_mode=True)
+
+
+@pytest.mark.parametrize("text", ["BN", "SyncBN", "BRN", *SINGLE, "GBGN-2x4", "BCN-4", "SN", "SSN"])
+def test_compiled_whole_it_computes_the_same(text: str) -> None:
+    torch.compiler.reset()
+    x = draw((3, 5, 7), 2, seed=10)
+    results = []
+    for compiled in (False, True):
+        norm = prepared(text, 2)
+        call = torch.compile(norm, backend="aot_eager", fullgraph=True) if compiled else norm
+        leaf = x.clone().requires_grad_()
+        y = call(leaf)
+        results.append((y, *torch.autograd.grad(y.sin().sum(), leaf), *norm.buffers()))
+    for one, other in zip(*results, strict=True):
+        close(one, other)
+
+
 @pytest.mark.parametrize("text", ALL)
 def test_state_survives_a_round_trip(text: str) -> None:
     norm = prepared(text, 2)

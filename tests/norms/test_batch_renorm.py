@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch._dynamo.testing
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
@@ -76,11 +77,24 @@ def test_the_papers_schedule_scaled_to_the_run(
 ) -> None:
     net = nn.Sequential(BatchRenorm(4, 2), nn.ReLU())
     set_progress(net, fraction)
-    assert net[0].limits() == pytest.approx(limits)
+    assert [limit.item() for limit in net[0].limits()] == pytest.approx(list(limits))
+
+
+def test_progress_compiles_nothing_anew(make_input) -> None:
+    torch.compiler.reset()
+    norm = BatchRenorm(32, 2).double()
+    counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+    call = torch.compile(norm, backend=counter, fullgraph=True)
+    counts = []
+    for step in range(12):
+        set_progress(norm, step / 12)
+        call(make_input())
+        counts.append(counter.frame_count)
+    assert len(set(counts)) == 1
 
 
 def test_until_told_the_limits_are_open() -> None:
-    assert BatchRenorm(4, 2).limits() == (3, 5)
+    assert [limit.item() for limit in BatchRenorm(4, 2).limits()] == [3, 5]
 
 
 def test_one_value_is_refused_in_training() -> None:
