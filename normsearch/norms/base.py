@@ -113,7 +113,7 @@ class RunningMomentNorm(MomentNorm):
         if step is None:
             step = (1.0 / self.num_batches_tracked).to(self.running_mean.dtype)
         for running, new in ((self.running_mean, mean), (self.running_var, variance)):
-            running.lerp_(new.reshape(-1).to(running.dtype), step)
+            running.lerp_(new.view(-1).to(running.dtype), step)
 
     def running(self) -> Moments:
         """The running moments, (1, C)."""

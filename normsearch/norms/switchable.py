@@ -64,25 +64,24 @@ class SwitchableNorm(RunningMomentNorm):
 
         def pullback(gradient: Affine) -> tuple[Moments, tuple[Tensor, ...]]:
             d_away = gradient.shift * scale
-            d_mixed = torch.addcmul(gradient.scale, gradient.shift, away) * scale.pow(3).mul_(-0.5)
-            by_layer = (d_mixed * v_layer).mean(1, keepdim=True)
+            d_mixed = torch.addcmul(gradient.scale, gradient.shift, away)
+            d_mixed = d_mixed.mul_(scale).mul_(scale).mul_(scale).mul_(-0.5)
+            by_layer = v_layer * d_mixed.mean(1, keepdim=True)
             d_variance = torch.addcmul(by_layer, d_mixed, v_instance)
-            part = d_away * w_layer
-            d_mean = torch.addcmul(part - part.mean(1, keepdim=True), from_layer, by_layer, value=2)
+            d_mean = d_away * (w_layer + w_batch)
+            d_mean.addcmul_(w_layer, d_away.mean(1, keepdim=True), value=-1)
+            d_mean.addcmul_(from_layer, by_layer, value=2)
             if through_batch:
-                by_batch = (d_mixed * v_batch).mean(0, keepdim=True)
+                by_batch = v_batch * d_mixed.mean(0)
                 d_variance += by_batch
-                part = d_away * w_batch
-                d_mean += torch.addcmul(
-                    part - part.mean(0, keepdim=True), from_batch, by_batch, value=2
-                )
-            else:
-                d_mean.addcmul_(d_away, w_batch)
+                d_mean.addcmul_(w_batch, d_away.mean(0), value=-1)
+                d_mean.addcmul_(from_batch, by_batch, value=2)
             d_w = [d_away * distance for distance in (from_layer, from_batch)]
             d_v = [d_mixed * by.variance for by in (moments, layer, batch)]
             sums = torch.stack((torch.zeros_like(d_away), *d_w, *d_v)).sum((1, 2)).view(2, 3)
             w_v = torch.stack((w, v))
-            d_logits = torch._softmax_backward_data(sums, w_v, 1, sums.dtype)
+            sums *= w_v  # the softmax's own pullback
+            d_logits = torch.addcmul(sums, w_v, sums.sum(1, keepdim=True), value=-1)
             return Moments(d_mean, d_variance), tuple(d_logits.unbind())
 
         return affine, pullback
