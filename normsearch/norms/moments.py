@@ -12,6 +12,7 @@ of every sample is a group, or a channel, of its own: there their weights and bi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -205,7 +206,5 @@ def normalize_channels(x: Tensor, coefficients: Callable[[Moments], Affine]) -> 
     """
     one = torch.ones(x.shape[1], dtype=full(x[:0]).dtype, device=x.device)
 
-    def linearize(moments: Moments) -> tuple[Affine, Pullback]:
-        return by_autograd(coefficients, (), moments)
-
+    linearize = partial(by_autograd, coefficients, ())
     return normalize_linearized(x, one, torch.zeros_like(one), linearize, 1e-5, ())
