@@ -150,17 +150,15 @@ class RunningMomentNorm(MomentNorm):
         self.running_var.fill_(1)
         self.num_batches_tracked.zero_()
 
-    @torch.no_grad()
     def track(self, mean: Tensor, variance: Tensor) -> None:
         """Take one batch's moments, (C,) or (1, C), into the running ones."""
         self.num_batches_tracked.add_(1)
-        step: float | Tensor | None
         # A tensor, not float(): reading the count would make a GPU wait at every batch.
-        step = self.momentum
+        step: float | Tensor | None = self.momentum
         if step is None:
             step = (1.0 / self.num_batches_tracked).to(self.running_mean.dtype)
         for running, new in ((self.running_mean, mean), (self.running_var, variance)):
-            running.lerp_(new.reshape(-1).to(running.dtype), step)
+            running.lerp_(new.detach().view(-1).to(running.dtype), step)
 
     def running(self) -> Moments:
         """The running moments, (1, C)."""

@@ -90,7 +90,7 @@ class InstanceLayerNorm(MomentNorm):
             d_share = torch.addcmul(
                 (d_scale * by_instance).sum(1, True), d_layer, by_layer, value=-1
             )
-            through = by_layer.square() * gated * d_layer / (-2 * away.shape[1])
+            through = by_layer * by_layer * gated * d_layer / (-2 * away.shape[1])
             d_variance = torch.addcmul(through, by_instance.pow(3) * d_scale, share, value=-0.5)
             d_mean = d_shift * gated
             d_mean -= d_mean.mean(1, keepdim=True)

@@ -12,11 +12,13 @@ of every sample is a group, or a channel, of its own: there their weights and bi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import softshrink
 
 _SUMS = [False, True, True]  # of native_batch_norm_backward: the two sums, not the gradient of x
 
@@ -95,16 +97,17 @@ class _Normalize(torch.autograd.Function):
         eps: float,
         *parameters: Tensor,
     ) -> Tensor:
-        rows = _rows(x)
+        rows, (samples, channels) = _rows(x), x.shape[:2]
         maps, pixels = rows.shape[1:]
         out, mean, rstd = torch.native_group_norm(rows, None, None, 1, maps, pixels, maps, eps)
-        deviation = rstd.view(x.shape[:2]).reciprocal()
-        variance = deviation.square().sub_(eps).clamp_(min=0)
-        affine, ctx.pullback = linearize(Moments(mean.view(x.shape[:2]), variance))
+        deviation = rstd.view(samples, channels).reciprocal()
+        # max(deviation² − eps, 0) in one operation
+        variance = softshrink(deviation * deviation, eps)
+        affine, ctx.pullback = linearize(Moments(mean.view(samples, channels), variance))
         scale = (weight * affine.scale).expand_as(deviation)
-        out = out.view(*x.shape[:2], pixels)
-        out.mul_((scale * deviation).unsqueeze(2))
-        out.add_(torch.addcmul(bias, weight, affine.shift).unsqueeze(2))
+        out.mul_((scale * deviation).view(1, -1, 1))
+        shift = torch.addcmul(bias, weight, affine.shift).expand_as(deviation)
+        out.add_(shift.reshape(1, -1, 1))
         ctx.save_for_backward(x, weight, mean, rstd, deviation, scale, *affine)
         return _like(out, x)
 
@@ -119,18 +122,12 @@ class _Normalize(torch.autograd.Function):
         along = along.view_as(deviation) * deviation  # Σ dy·(x − mean)
         total = total.view_as(deviation)  # Σ dy
         d_moments, d_parameters = ctx.pullback(Affine(weight * along, weight * total))
-        offset = torch.addcmul(d_moments.mean, scale, total, value=-1) / rows.shape[2]
-        slope = (d_moments.variance * (2 / rows.shape[2])).expand_as(deviation)
-        dx, _, _ = torch.native_batch_norm(  # slope·(x − mean) + offset
-            rows,
-            slope.reshape(-1),
-            offset.reshape(-1),
-            mean,
-            torch.ones_like(mean),
-            False,
-            0.0,
-            0.0,
-        )
+        pixels = rows.shape[2]
+        offset = torch.addcmul(d_moments.mean, scale, total, value=-1).mul_(1 / pixels).reshape(-1)
+        slope = d_moments.variance.expand_as(scale).reshape(-1)
+        # 2/pixels·slope·(x − mean) + offset, the factor in place of the deviation
+        factor = torch.full_like(mean, (pixels / 2) ** 2)
+        dx, _, _ = torch.native_batch_norm(rows, slope, offset, mean, factor, False, 0.0, 0.0)
         dx.addcmul_(scale.reshape(1, -1, 1), d_rows)
         d_weight = torch.addcmul(raw_scale * along, shift, total).sum(0)
         return _like(dx, x), d_weight, total.sum(0), None, None, *d_parameters
@@ -148,7 +145,9 @@ def _rows(x: Tensor) -> Tensor:
 
 def _like(rows: Tensor, x: Tensor) -> Tensor:
     """Back to the shape, dtype and memory format of `x`."""
-    out = rows.view(x.shape).to(x.dtype)
+    out = rows.view(x.shape)
+    if out.dtype != x.dtype:
+        out = out.to(x.dtype)
     if x.is_contiguous() or x.dim() not in (4, 5):
         return out
     last = torch.channels_last if x.dim() == 4 else torch.channels_last_3d
@@ -208,7 +207,5 @@ def normalize_channels(x: Tensor, coefficients: Callable[[Moments], Affine]) -> 
     """
     one = torch.ones(x.shape[1], dtype=full(x[:0]).dtype, device=x.device)
 
-    def linearize(moments: Moments) -> tuple[Affine, Pullback]:
-        return by_autograd(coefficients, (), moments)
-
+    linearize = partial(by_autograd, coefficients, ())
     return normalize_linearized(x, one, torch.zeros_like(one), linearize, 1e-5, ())

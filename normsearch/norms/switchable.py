@@ -90,37 +90,28 @@ class SwitchableNorm(RunningMomentNorm):
         _, w_layer, w_batch = w.unbind()
         v_instance, v_layer, v_batch = v.unbind()
         # The distance of the channel's mean from the mixed mean; its own (IN's) share of it is 0.
-        from_layer, from_batch = moments.mean - layer.mean, moments.mean - batch.mean
-        away = torch.addcmul(from_layer * w_layer, from_batch, w_batch)
+        distances = moments.mean - layer.mean, moments.mean - batch.mean
+        away = torch.addcmul(distances[0] * w_layer, distances[1], w_batch)
         variance = torch.addcmul(v_layer * layer.variance, batch.variance, v_batch)
         scale = torch.rsqrt(torch.addcmul(variance, moments.variance, v_instance) + self.eps)
-        affine = Affine(scale, away * scale)
-        through_batch = self.training
+        variances, training = (moments.variance, layer.variance, batch.variance), self.training
 
         def pullback(gradient: Affine) -> tuple[Moments, tuple[Tensor, ...]]:
             d_away = gradient.shift * scale
-            d_mixed = torch.addcmul(gradient.scale, gradient.shift, away) * scale.pow(3).mul_(-0.5)
-            by_layer = (d_mixed * v_layer).mean(1, keepdim=True)
-            d_variance = torch.addcmul(by_layer, d_mixed, v_instance)
-            part = d_away * w_layer
-            d_mean = torch.addcmul(part - part.mean(1, keepdim=True), from_layer, by_layer, value=2)
-            if through_batch:
-                by_batch = (d_mixed * v_batch).mean(0, keepdim=True)
-                d_variance += by_batch
-                part = d_away * w_batch
-                d_mean += torch.addcmul(
-                    part - part.mean(0, keepdim=True), from_batch, by_batch, value=2
-                )
-            else:
-                d_mean.addcmul_(d_away, w_batch)
-            d_w = [d_away * distance for distance in (from_layer, from_batch)]
-            d_v = [d_mixed * by.variance for by in (moments, layer, batch)]
-            sums = torch.stack((torch.zeros_like(d_away), *d_w, *d_v)).sum((1, 2)).view(2, 3)
-            w_v = torch.stack((w, v))
-            d_logits = torch._softmax_backward_data(sums, w_v, 1, sums.dtype)
-            return Moments(d_mean, d_variance), tuple(d_logits.unbind())
+            d_mixed = torch.addcmul(gradient.scale, gradient.shift, away)
+            d_mixed = d_mixed.mul_(scale).mul_(scale).mul_(scale).mul_(-0.5)
+            d_mean, d_variance = d_away * (w_layer + w_batch), d_mixed * v_instance
+            pooled = [(1, w_layer, v_layer, distances[0]), (0, w_batch, v_batch, distances[1])]
+            for axis, w_part, v_part, distance in pooled if training else pooled[:1]:
+                through = v_part * d_mixed.mean(axis, keepdim=True)
+                d_variance += through
+                d_mean.addcmul_(distance, through, value=2)
+                d_mean.addcmul_(w_part, d_away.mean(axis, keepdim=True), value=-1)
+            return Moments(d_mean, d_variance), _gates_pullback(
+                torch.stack((w, v)), d_away, d_mixed, distances, variances
+            )
 
-        return affine, pullback
+        return Affine(scale, away * scale), pullback
 
     def _batch(self, moments: Moments, pixels: int) -> tuple[Moments, bool | Tensor]:
         """The batch's moments (tracked) or the running ones, and whether they take part."""
@@ -154,3 +145,18 @@ def _unbiased(moments: Moments, pixels: int) -> Moments:
     if pixels < 2:
         raise NormError("SN(official=true) needs more than one pixel, got 1; use SN")
     return Moments(moments.mean, moments.variance * (pixels / (pixels - 1)))
+
+
+def _gates_pullback(
+    shares: Tensor,
+    d_away: Tensor,
+    d_mixed: Tensor,
+    distances: tuple[Tensor, Tensor],
+    variances: tuple[Tensor, Tensor, Tensor],
+) -> tuple[Tensor, ...]:
+    """The gradients of the two logits: sums over (N, C), then the pullback of the softmax."""
+    parts = [d_away * distance for distance in distances]
+    parts += [d_mixed * variance for variance in variances]
+    d_shares = torch.stack((torch.zeros_like(d_away), *parts)).sum((1, 2)).view(2, 3)
+    weighted = d_shares * shares
+    return torch.addcmul(weighted, shares, weighted.sum(1, keepdim=True), value=-1).unbind()

@@ -5,7 +5,14 @@ import torch
 
 from normsearch.errors import NormError
 from normsearch.norms import MomentNorm, RunningMomentNorm, build_norm
-from normsearch.norms.moments import Affine, Moments, normalize, normalize_channels, pool
+from normsearch.norms.moments import (
+    Affine,
+    Moments,
+    by_autograd,
+    normalize,
+    normalize_channels,
+    pool,
+)
 
 COMPOSITES = ["BIN", "ILN", "ILN(gate=clip)", "ILN(gate=softmax)", "ILN(regroup=none)", "SN"]
 
@@ -163,3 +170,69 @@ def test_running_moments_follow_torch(momentum: float | None, make_input) -> Non
     for norm in ours:
         for name, buffer in torchs.named_buffers():
             assert torch.equal(getattr(norm, name), buffer)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("text", COMPOSITES)
+def test_gradients_by_hand_are_those_of_autograd(text: str, training: bool, randomize) -> None:
+    norm = randomize(build_norm(text, 32, 2).double()).train(training)
+    generator = torch.Generator().manual_seed(5)
+    mean, variance, *gradient = torch.rand(4, 3, 32, dtype=torch.float64, generator=generator)
+    moments, given = Moments(mean, variance), Affine(*gradient)
+    with torch.no_grad():
+        made, pullback = norm.linearize(moments, 35)
+        d_moments, d_gates = pullback(given)
+    want, by_torch = by_autograd(lambda m: norm.coefficients(m, 35), norm.gates(), moments)
+    want_moments, want_gates = by_torch(given)
+    for a, b in zip(
+        (*made, *d_moments, *d_gates), (*want, *want_moments, *want_gates), strict=True
+    ):
+        torch.testing.assert_close(a.expand_as(b), b)
+
+
+def test_a_norm_needs_no_gradient_by_hand(make_input, assert_same) -> None:
+    class Shared(MomentNorm):
+        """x over a learnt power of its own deviation."""
+
+        spec_text = "shared"
+
+        def __init__(self) -> None:
+            super().__init__(6, 2)
+            self.power = torch.nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+
+        def gates(self) -> list[torch.nn.Parameter]:
+            return [self.power]
+
+        def coefficients(self, moments: Moments, pixels: int) -> Affine:
+            return Affine(moments.variance.pow(-self.power), torch.zeros_like(moments.mean))
+
+    def formula(x: torch.Tensor, norm: MomentNorm) -> torch.Tensor:
+        variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
+        weight, bias = norm.weight[:, None, None], norm.bias[:, None, None]
+        return (x - mean) / variance**norm.power * weight + bias
+
+    assert_same(Shared().double(), formula, make_input(6), 1e-9)
+
+
+@pytest.mark.parametrize("text", ["BIN", "ILN", "SN"])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_memory_format_is_kept(text: str, dims: int, make_input) -> None:
+    last = torch.channels_last if dims == 2 else torch.channels_last_3d
+    plain = make_input(32, dims).requires_grad_()
+    x = plain.detach().contiguous(memory_format=last).requires_grad_()
+    norm = build_norm(text, 32, dims).double()
+    out, want = norm(x), norm(plain)
+    assert out.is_contiguous(memory_format=last)
+    got_grad = torch.autograd.grad(out.sin().sum(), x)[0]
+    torch.testing.assert_close(got_grad, torch.autograd.grad(want.sin().sum(), plain)[0])
+
+
+@pytest.mark.parametrize("text", COMPOSITES)
+def test_what_a_compiler_is_given_is_the_same(text: str, make_input, randomize) -> None:
+    norm = randomize(build_norm(text, 32, 2).double())
+    x = make_input().requires_grad_()
+    outs = [norm(x), torch.compile(norm, backend="eager", fullgraph=True)(x)]
+    grads = [torch.autograd.grad(out.sin().sum(), [x, *norm.parameters()]) for out in outs]
+    torch.testing.assert_close(outs[1], outs[0])
+    for a, b in zip(*grads, strict=True):
+        torch.testing.assert_close(a, b)

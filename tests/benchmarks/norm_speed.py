@@ -1,0 +1,199 @@
+"""Forward and backward of the composite norms over GroupNorm(8, C), beside plain library calls.
+
+A ratio is the median over pairs of runs, GroupNorm and the norm in turn. On a machine that others
+use, a thread that waits for a core costs milliseconds at every parallel kernel, and the median
+counts kernels; `undisturbed` (the fastest tenth of both, over one another) is nearer to the work.
+The allocator is made to keep its pages first, for both: pages fresh from the system would cost
+more than the kernels, at random.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.profiler import ProfilerActivity, profile
+
+from normsearch.norms import build_norm
+
+TITLE = "Norms, forward and backward: time over GroupNorm(8, C), extra peak memory in activations"
+SHAPES = [(4, 32, 128, 128), (4, 128, 32, 32), (1, 16, 256, 256), (8, 64, 64, 64)]
+SHAPES += [(1, 16, 16, 128, 128)]
+THREADS = 2
+
+
+class PlainSN(nn.Module):
+    """SN in training, as one writes it down."""
+
+    def __init__(self, channels: int, dims: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1, channels, *[1] * dims))
+        self.bias = nn.Parameter(torch.zeros_like(self.weight))
+        self.logits = nn.Parameter(torch.ones(2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        axes = tuple(range(2, x.dim()))
+        mean, variance = x.mean(axes, keepdim=True), x.var(axes, correction=0, keepdim=True)
+        square = variance + mean**2
+        means, variances = [mean], [variance]
+        for axis in (1, 0):
+            means.append(mean.mean(axis, keepdim=True))
+            variances.append(square.mean(axis, keepdim=True) - means[-1] ** 2)
+        w, v = self.logits.softmax(1)
+        mean = sum(share * part for share, part in zip(w, means, strict=True))
+        variance = sum(share * part for share, part in zip(v, variances, strict=True))
+        return (x - mean) / torch.sqrt(variance + 1e-5) * self.weight + self.bias
+
+
+class PlainBIN(nn.Module):
+    """BIN out of torch's batch_norm and instance_norm."""
+
+    def __init__(self, channels: int, dims: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1, channels, *[1] * dims))
+        self.bias = nn.Parameter(torch.zeros_like(self.weight))
+        self.rho = nn.Parameter(torch.ones_like(self.weight))
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch = functional.batch_norm(x, None, None, training=True)
+        mixed = self.rho * batch + (1 - self.rho) * functional.instance_norm(x)
+        return mixed * self.weight + self.bias
+
+
+class PlainILN(nn.Module):
+    """ILN out of torch's instance_norm, layer_norm and group_norm."""
+
+    def __init__(self, channels: int, dims: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.rho = nn.Parameter(torch.full((1,), 0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.rho.sigmoid()
+        layer = functional.layer_norm(x, x.shape[1:])
+        mixed = gate * functional.instance_norm(x) + (1 - gate) * layer
+        return functional.group_norm(mixed, 16, self.weight, self.bias)
+
+
+PLAIN = {"SN": PlainSN, "BIN": PlainBIN, "ILN": PlainILN}
+
+
+@contextmanager
+def steady() -> Iterator[None]:
+    """Two threads, and an allocator that keeps up to 32 MiB instead of giving it back."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    torch.empty(8_000_000).fill_(0)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def pairs(
+    step: Callable[[], None], reference: Callable[[], None], seconds: float, device: str = "cpu"
+) -> tuple[float, float]:
+    """Return the median of step / reference over pairs, and the ratio of the fastest tenths."""
+    for run in (step, reference) * 3:
+        run()
+    ours, theirs = [], []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(ours) < 5:
+        theirs.append(_time(reference, device))
+        ours.append(_time(step, device))
+    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+    tenth = len(ours) // 10
+    return statistics.median(ratios), sorted(ours)[tenth] / sorted(theirs)[tenth]
+
+
+def _time(run: Callable[[], None], device: str) -> float:
+    """Seconds on the CPU, milliseconds between two events on a GPU."""
+    if device == "cpu":
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+    before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    before.record()
+    run()
+    after.record()
+    after.synchronize()
+    return float(before.elapsed_time(after))
+
+
+def peak_bytes(run: Callable[[], None], device: str) -> int:
+    """The most that was allocated at once during `run`, beyond what was there before it.
+
+    On the CPU it is the running sum of the allocations and releases that torch's profiler sees.
+    """
+    run()
+    if device != "cpu":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        run()
+    events = profiler.profiler.kineto_results.events()
+    changes = [(e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]"]
+    held = peak = 0
+    for _, change in sorted(changes):
+        held += change
+        peak = max(peak, held)
+    return peak
+
+
+def measure(seconds: float = 2.0) -> pd.DataFrame:
+    """One row for each norm and way of writing it; `seconds` for each of its five shapes."""
+    ways = [("cpu", "ours"), ("cpu", "library calls")]
+    if torch.cuda.is_available():
+        ways += [("cuda", way) for way in ("ours", "library calls", "ours compiled")]
+    with steady():
+        return pd.DataFrame(
+            [_row(text, device, way, seconds) for device, way in ways for text in PLAIN]
+        )
+
+
+def _row(text: str, device: str, way: str, seconds: float) -> dict[str, object]:
+    medians, fastest, extra = {}, [], 0.0
+    for shape in SHAPES:
+        x = torch.randn(shape, device=device, requires_grad=True)
+        dy = torch.randn(shape, device=device)
+        step = stepper(_build(text, way, shape).to(device), x, dy)
+        reference = stepper(nn.GroupNorm(8, shape[1]).to(device), x, dy)
+        name = "x".join(map(str, shape))
+        medians[name], undisturbed = pairs(step, reference, seconds, device)
+        fastest.append(undisturbed)
+        if shape == SHAPES[0]:
+            difference = peak_bytes(step, device) - peak_bytes(reference, device)
+            extra = difference / (4 * x.numel())
+    row = {"norm": text, "device": device, "code": way}
+    row |= {name: round(ratio, 2) for name, ratio in medians.items()}
+    row["median"] = round(statistics.median(medians.values()), 2)
+    row["undisturbed"] = round(statistics.median(fastest), 2)
+    return {**row, "extra memory": round(extra, 2)}
+
+
+def _build(text: str, way: str, shape: tuple[int, ...]) -> nn.Module:
+    channels, dims = shape[1], len(shape) - 2
+    if way == "library calls":
+        return PLAIN[text](channels, dims)
+    norm = build_norm(text, channels, dims)
+    return torch.compile(norm) if way == "ours compiled" else norm
+
+
+def stepper(norm: nn.Module, x: Tensor, dy: Tensor) -> Callable[[], None]:
+    """Return what runs forward and backward once, and lets the gradients go."""
+
+    def step() -> None:
+        norm(x).backward(dy)
+        x.grad = None  # at the end, so that nothing is held when the next one starts
+        norm.zero_grad()
+
+    return step
