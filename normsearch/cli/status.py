@@ -38,10 +38,8 @@ def status_of(record: StudyRecord) -> dict[str, Any]:
 
     A trial that is RUNNING in the storage while nobody alive holds it counts as INTERRUPTED.
     """
-    from normsearch.search.leases import Leases
-
     trials = record.trials()
-    trials = trials.assign(state=_with_interrupted(trials, record.folder, Leases))
+    trials = trials.assign(state=_with_interrupted(trials, record.folder))
     order = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "INTERRUPTED", "WAITING")
     counts = trials["state"].value_counts()
     best = record.best
@@ -56,10 +54,12 @@ def status_of(record: StudyRecord) -> dict[str, Any]:
     }
 
 
-def _with_interrupted(trials: pd.DataFrame, folder: Path, leases_type: Any) -> list[str]:
+def _with_interrupted(trials: pd.DataFrame, folder: Path) -> list[str]:
+    from normsearch.search.leases import Leases
+
     if not (folder / "leases.log").exists():
         return list(trials["state"])
-    leases = leases_type(folder / "leases.log")
+    leases = Leases(folder / "leases.log")
     return [
         "INTERRUPTED" if state == "RUNNING" and leases.holder(number) is None else state
         for number, state in zip(trials["number"], trials["state"], strict=True)

@@ -16,7 +16,6 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from normsearch.errors import NetworkError, NormError, did_you_mean
 from normsearch.networks.convolutions import conv_before, spatial_axes
 from normsearch.norms import (
-    MomentNorm,
     NormSpec,
     PlainNorm,
     build_norm,
@@ -165,7 +164,7 @@ def verify_norm_map(net: nn.Module, example: Tensor) -> None:
 
 def _norms(net: nn.Module) -> dict[str, nn.Module]:
     """Every norm module by its first path, in registration order; the network itself is no slot."""
-    kinds = (_BatchNorm, _InstanceNorm, nn.GroupNorm, MomentNorm, PlainNorm)
+    kinds = (_BatchNorm, _InstanceNorm, nn.GroupNorm, PlainNorm)
     return {name: norm for name, norm in net.named_modules() if name and isinstance(norm, kinds)}
 
 
@@ -176,7 +175,7 @@ def _aliases(net: nn.Module, norm: nn.Module) -> list[str]:
 
 def _read(name: str, norm: nn.Module) -> tuple[NormSpec, int]:
     """The spec and the channels of what sits in a slot."""
-    if isinstance(norm, MomentNorm | PlainNorm):
+    if isinstance(norm, PlainNorm):
         return NormSpec.parse(norm.spec_text), norm.channels
     if isinstance(norm, nn.GroupNorm):
         return NormSpec("GN", norm.num_groups), norm.num_channels
@@ -187,7 +186,7 @@ def _read(name: str, norm: nn.Module) -> tuple[NormSpec, int]:
 
 
 def _dims(net: nn.Module, name: str, norm: nn.Module) -> int:
-    if isinstance(norm, MomentNorm | PlainNorm):
+    if isinstance(norm, PlainNorm):
         return norm.dims
     by_name = _INPUT_AXES.get(type(norm).__name__[-2:])
     if by_name is not None:

@@ -15,11 +15,10 @@ from normsearch.norms.moments import (
     Pullback,
     by_autograd,
     full,
+    in_format_of,
     normalize_composed,
     normalize_linearized,
 )
-
-_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def by_rows(x: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:
@@ -28,13 +27,7 @@ def by_rows(x: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:
     On a CPU torch 2.13's group_norm takes E[x²] − E[x]² of channels_last inputs, wrong by more than
     the values themselves at means of 1e3; its instance_norm loses the memory format.
     """
-    if x.is_contiguous():
-        return norm(x)
-    out = norm(x.contiguous())
-    last = _LAST.get(x.dim())
-    if last is not None and x.is_contiguous(memory_format=last):
-        return out.contiguous(memory_format=last)
-    return out
+    return in_format_of(norm(x.contiguous()), x)
 
 
 class PlainNorm(nn.Module):
@@ -62,19 +55,15 @@ class PlainNorm(nn.Module):
         return f"{self.spec_text}, {self.channels}, dims={self.dims}"
 
 
-class MomentNorm(nn.Module):
+class MomentNorm(PlainNorm):
     """Base of the composite norms: weight, bias, the door check and the pass over the pixels.
 
     A subclass says in `coefficients` what to do with the moments, and in `gates` and `importance`
     what it has learnt. Shape: (N, C, *spatial) -> the same, in the input's dtype.
     """
 
-    spec_text: str  # what NormSpec.parse reads back
-
     def __init__(self, channels: int, dims: int, eps: float = 1e-5) -> None:
-        super().__init__()
-        self.channels = channels
-        self.dims = dims
+        super().__init__(channels, dims)
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
@@ -110,9 +99,7 @@ class MomentNorm(nn.Module):
         return {}
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.dim() != self.dims + 2 or x.shape[1] != self.channels:
-            axes = ", ".join(["N", str(self.channels), *"DHW"[3 - self.dims :]])
-            raise NormError(f"{self.spec_text} needs an input ({axes}), got {tuple(x.shape)}")
+        self.check_input(x)
         pixels = x.shape[2:].numel()
         if torch.compiler.is_compiling():
             made = partial(self.coefficients, pixels=pixels)
@@ -121,7 +108,7 @@ class MomentNorm(nn.Module):
         return normalize_linearized(x, self.weight, self.bias, linearize, self.eps, self.others())
 
     def extra_repr(self) -> str:
-        return f"{self.spec_text}, {self.channels}, dims={self.dims}, eps={self.eps}"
+        return f"{super().extra_repr()}, eps={self.eps}"
 
 
 class RunningMomentNorm(MomentNorm):

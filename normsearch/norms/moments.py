@@ -148,6 +148,11 @@ def _like(rows: Tensor, x: Tensor) -> Tensor:
     out = rows.view(x.shape)
     if out.dtype != x.dtype:
         out = out.to(x.dtype)
+    return in_format_of(out, x)
+
+
+def in_format_of(out: Tensor, x: Tensor) -> Tensor:
+    """`out` in the memory format of `x`, where that is channels_last or channels_last_3d."""
     if x.is_contiguous() or x.dim() not in (4, 5):
         return out
     last = torch.channels_last if x.dim() == 4 else torch.channels_last_3d

@@ -111,7 +111,7 @@ class StudyRecord:
             **measured,
             "resumes": trial.user_attrs.get("resumes", 0),
             "failure": trial.user_attrs.get("failure"),
-            **{f"norm.{slot}": spec for slot, spec in self.norm_map(trial.number).items()},
+            **{f"norm.{slot}": spec for slot, spec in trial.user_attrs.get("norm_map", {}).items()},
         }
 
     def _trial(self, number: int) -> FrozenTrial:
