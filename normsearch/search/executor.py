@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import tempfile
 from typing import Any
 
@@ -52,6 +53,11 @@ def run_ray(
     os.environ.update({**_ENVIRONMENT, **os.environ})
     import ray
 
+    def interrupt(signum: int, frame: Any) -> None:
+        coordinator.interrupted = True
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
     try:
         _connect(address, resources, workers)
         slots = _slots(ray.cluster_resources(), resources, workers)

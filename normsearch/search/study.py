@@ -72,6 +72,7 @@ class Coordinator:
         self.leases = Leases(folder / "leases.log")
         self._live: dict[int, optuna.trial.Trial] = {}
         self._faults = 0
+        self.interrupted = False  # set by Ctrl-C, in case a library swallows the exception
         self._last_fault: str | None = None
         self._study = retrying(self._open, storage_url)
         if config.search.baselines:
@@ -130,6 +131,8 @@ class Coordinator:
         Raises:
             StudyError: the last `MAX_FAULTS` trials ended in an error of the program.
         """
+        if self.interrupted:
+            raise KeyboardInterrupt
         if self._faults >= MAX_FAULTS:
             raise StudyError(
                 f"{self.config.name}: the last {self._faults} trials failed ({self._last_fault}); "
