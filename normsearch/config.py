@@ -62,11 +62,11 @@ class TaskConfig(Model):
     """What is segmented, and which subjects train, validate and test.
 
     `data` is ``phantom``, a folder or a manifest (absolute, or below the data folder), in a
-    `layout` of ``normsearch list layouts``. A `sample` is a slice, a stack of `depth` slices (one is
-    predicted), a slab of `depth` slices that shares `overlap` with the next, or a volume. `size` is
-    (y, x) in pixels, for volumes (z, y, x), reached by `fit`; `intensity` a rule or a window [low,
-    high] (HU). `foreground` are the label values merged to one class, `classes` those kept apart as
-    classes 1 to K; all non-zero ones are merged if neither is given.
+    `layout` of ``normsearch list layouts``. A `sample` is a slice, a stack of `depth` slices whose
+    middle one is predicted, a slab of `depth` slices that shares `overlap` with the next, or a
+    volume. `size` is (y, x) in pixels, for volumes (z, y, x), reached by `fit`; `intensity` a rule
+    or a window [low, high] (HU). `foreground` are the label values merged to one class, `classes`
+    those kept apart as classes 1 to K; all non-zero ones are merged if neither is given.
     """
 
     data: str

@@ -3,11 +3,13 @@
 from normsearch.data.augment import Augmentation
 from normsearch.data.cases import Case, CaseFiles, fingerprint
 from normsearch.data.faults import Fault
+from normsearch.data.idx import read_idx
 from normsearch.data.layouts import LAYOUTS, DataSet, detect_layout, find_cases, survey
 from normsearch.data.loader import SampleLoader, case_tensors
 from normsearch.data.phantom import generate_phantom
 from normsearch.data.prepare import Preparation, load_cases, prepare_case
 from normsearch.data.samples import SAMPLINGS, Sampling
+from normsearch.data.segments import Segmentation, label_of_segments, read_segments
 from normsearch.data.splits import Split, split_cases
 from normsearch.data.validate import Report, inspect
 from normsearch.data.volume import SpacingWarning, Volume, read_volume, write_volume
@@ -24,6 +26,7 @@ __all__ = [
     "Report",
     "SampleLoader",
     "Sampling",
+    "Segmentation",
     "SpacingWarning",
     "Split",
     "Volume",
@@ -33,8 +36,11 @@ __all__ = [
     "fingerprint",
     "generate_phantom",
     "inspect",
+    "label_of_segments",
     "load_cases",
     "prepare_case",
+    "read_idx",
+    "read_segments",
     "read_volume",
     "split_cases",
     "survey",

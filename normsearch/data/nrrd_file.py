@@ -41,7 +41,13 @@ _SEVERAL_FILES = re.compile(r"data ?file\s*:\s*(LIST\b|.*%\d*d)")
 def read(path: Path, *, root: Path, max_bytes: int, as_label: bool = False) -> Volume:
     """Read one .nrrd or .nhdr file; see `normsearch.data.read_volume`."""
     header, array = read_array(path, root=root, max_bytes=max_bytes)
-    return nrrd_geometry.volume_of(path, header, array)
+    volume = nrrd_geometry.volume_of(path, header, array)
+    if as_label and volume.kinds[:1] == ("vector",):
+        raise DataError(
+            f"{path}: a label must have one value a voxel, got {len(volume.array)} layers or "
+            "channels; of a segmentation with overlaps, export the wanted segments as a labelmap"
+        )
+    return volume
 
 
 def read_array(path: Path, *, root: Path, max_bytes: int) -> tuple[Header, Array]:

@@ -39,7 +39,7 @@ def case_id(path: Path) -> str:
     ('a.1', 'b')
     """
     suffix = suffix_of(path) or path.suffix
-    return path.name[: len(path.name) - len(suffix)].removesuffix(".seg")
+    return path.name[: len(path.name) - len(suffix)]
 
 
 def files_by_id(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from normsearch.data import nrrd_file
+from normsearch.data import nifti_file, nrrd_file, picture_file, segments
 from normsearch.data.geometry import SpacingWarning, Volume
 from normsearch.errors import DataError, did_you_mean
 
@@ -30,6 +30,12 @@ class Format(NamedTuple):
 FORMATS: dict[str, Format] = {
     ".nrrd": Format(nrrd_file.read, nrrd_file.write),
     ".nhdr": Format(nrrd_file.read, nrrd_file.write),
+    ".seg.nrrd": Format(nrrd_file.read, segments.refuse_writing),
+    ".nii": Format(nifti_file.read, nifti_file.write),
+    ".nii.gz": Format(nifti_file.read, nifti_file.write),
+    ".png": Format(picture_file.read_png, picture_file.write_png),
+    ".tif": Format(picture_file.read_tiff, picture_file.write_tiff),
+    ".tiff": Format(picture_file.read_tiff, picture_file.write_tiff),
 }
 
 
