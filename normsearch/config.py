@@ -66,7 +66,8 @@ class TaskConfig(Model):
     middle one is predicted, a slab of `depth` slices that shares `overlap` with the next, or a
     volume. `size` is (y, x) in pixels, for volumes (z, y, x), reached by `fit`; `intensity` a rule
     or a window [low, high] (HU). `foreground` are the label values merged to one class, `classes`
-    those kept apart as classes 1 to K; all non-zero ones are merged if neither is given.
+    those kept apart as classes 1 to K; all non-zero ones are merged if neither is given. `segments`
+    names the segments of .seg.nrrd labels that are taken as label values 1, 2, ...
     """
 
     data: str
@@ -80,6 +81,7 @@ class TaskConfig(Model):
     intensity: Literal["minmax", "percentile", "zscore"] | tuple[float, float] = "percentile"
     foreground: tuple[LabelValue, ...] | None = None
     classes: tuple[LabelValue, ...] | None = None
+    segments: tuple[str, ...] = ()
     augmentation: AugmentationConfig = AugmentationConfig()
     test_folds: Folds = ()
     validation_folds: Folds | None = None

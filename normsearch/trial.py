@@ -91,6 +91,7 @@ def load_task(task: TaskConfig, data: Path | None) -> list[Case]:
         intensity=task.intensity,
         foreground=task.foreground,
         classes=None if classified else task.classes,
+        segments=task.segments,
     )
     folder, cache = data_folder(task, data), cache_folder() / "cases"
     return load_cases(folder, preparation, layout=task.layout, cache=cache)

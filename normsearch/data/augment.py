@@ -93,9 +93,9 @@ def rotate(images: Tensor, angles: Sequence[float]) -> Tensor:
     """Turn each sample's slices by its angle in degrees, counter-clockwise, about their middle.
 
     `images` are float, (B, channels, *spatial); the value is linear between the pixels, and beyond
-    the edge each sample's smallest.
+    the edge the smallest of its sample and channel.
     """
-    floor = _column(images.flatten(1).amin(1).tolist(), images.ndim)
+    floor = images.flatten(2).amin(2).reshape(*images.shape[:2], *[1] * (images.ndim - 2))
     return _turned(images - floor, angles, "bilinear") + floor
 
 

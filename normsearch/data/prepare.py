@@ -34,6 +34,8 @@ class Preparation:
         foreground: label values that become 1; all but 0 if None.
         classes: label values that become 1 to K, in this order, all others 0; in place of
             `foreground`.
+        segments: names of the segments that are label values 1, 2, ... of .seg.nrrd labels; their
+            own label values are taken if empty.
 
     Raises:
         DataError: a value that cannot be.
@@ -44,6 +46,7 @@ class Preparation:
     intensity: Intensity = "percentile"
     foreground: tuple[int, ...] | None = None
     classes: tuple[int, ...] | None = None
+    segments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         size, intensity = self.size, self.intensity
@@ -102,7 +105,7 @@ def prepare_case(
     Raises:
         CaseError: the case cannot be used; it holds every fault.
     """
-    raw, faults = read_case(files, root=root, labels=labels)
+    raw, faults = read_case(files, root=root, labels=labels, segments=preparation.segments)
     if raw is None:
         raise CaseError(faults)
     return _prepared(raw, preparation, tuple(faults), classified=files.index is not None)

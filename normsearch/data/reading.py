@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +23,17 @@ from normsearch.data.checks import (
 )
 from normsearch.data.faults import Fault, unreadable
 from normsearch.data.idx import read_idx
-from normsearch.data.volume import SpacingWarning, Volume, read_volume
+from normsearch.data.segments import label_of_segments
+from normsearch.data.volume import SpacingWarning, Volume, read_volume, suffix_of
 from normsearch.errors import DataError
 
 Array = npt.NDArray[Any]
+
+
+class Reader(Protocol):
+    """Reads one file of a case."""
+
+    def __call__(self, path: Path, *, root: Path | None) -> Volume: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +54,11 @@ class RawCase:
 
 
 def read_case(
-    files: CaseFiles, *, root: Path | None = None, labels: Collection[int] = ()
+    files: CaseFiles,
+    *,
+    root: Path | None = None,
+    labels: Collection[int] = (),
+    segments: Sequence[str] = (),
 ) -> tuple[RawCase | None, list[Fault]]:
     """Return a case and its faults; None in its place where one of them is an error.
 
@@ -55,13 +66,21 @@ def read_case(
         files: of the case.
         root: the folder that detached data files must lie in; each header's own if None.
         labels: the values that a label may have, beside 0; any if empty.
+        segments: names of the segments that become label values 1, 2, ... of a .seg.nrrd label;
+            its own label values are taken if empty.
     """
     if files.index is not None:
         return _read_idx_case(files, files.index)
     faults: list[Fault] = []
-    read = [_read(path, files.id, root, faults) for path in files.images]
-    label = _read(files.label, files.id, root, faults, as_label=True)
+    read = [_read(read_volume, path, files.id, root, faults) for path in files.images]
     images = [volume for volume in read if volume is not None]
+
+    def read_label(path: Path, *, root: Path | None) -> Volume:
+        if segments and images and suffix_of(path) == ".seg.nrrd":
+            return label_of_segments(path, segments, images[0])
+        return read_volume(path, root=root, as_label=True)
+
+    label = _read(read_label, files.label, files.id, root, faults)
     if label is None or len(images) < len(read):
         return None, faults
     channels = [channels_of(image) for image in images]
@@ -79,20 +98,20 @@ def read_case(
 
 
 def _read(
-    path: Path, case: str, root: Path | None, faults: list[Fault], *, as_label: bool = False
+    read: Reader, path: Path, case: str, root: Path | None, faults: list[Fault]
 ) -> Volume | None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            volume = read_volume(path, root=root, as_label=as_label)
+            volume = read(path, root=root)
         except DataError as error:
             faults.append(unreadable(case, path, error))
             return None
     for warning in caught:
-        if issubclass(warning.category, SpacingWarning):
-            faults += [] if as_label else [no_spacing(case, path)]  # once a case is enough
-        else:
+        if not issubclass(warning.category, SpacingWarning):
             warnings.warn(warning.message, warning.category, stacklevel=2)
+        elif case not in {fault.case for fault in faults if fault.rule == "no spacing"}:
+            faults.append(no_spacing(case, path))  # once a case is enough
     return volume
 
 
