@@ -99,7 +99,7 @@ def compare(scores: pd.DataFrame, reference: str, *, seed: int = 0) -> pd.DataFr
     result = pd.DataFrame(rows)
     result["p_holm"] = holm(result["p"])
     result["verdict"] = [
-        _verdict(row.arm == reference, float(str(row.p_holm)), float(str(row.difference)))
+        _verdict(bool(row.arm == reference), float(str(row.p_holm)), float(str(row.difference)))
         for row in result.itertuples()
     ]
     return result.sort_values("mean", ascending=False, ignore_index=True)
