@@ -4,6 +4,7 @@ from normsearch.norms.base import MomentNorm, PlainNorm, RunningMomentNorm
 from normsearch.norms.batch_channel import BatchChannelNorm
 from normsearch.norms.batch_group import BatchGroupNorm
 from normsearch.norms.batch_instance import BatchInstanceNorm
+from normsearch.norms.batch_kalman import BatchKalmanNorm
 from normsearch.norms.batch_renorm import BatchRenorm
 from normsearch.norms.controls import AxisNoneNorm, SlabGroupNorm
 from normsearch.norms.gates import clamp_gates, gate_parameters
@@ -33,6 +34,7 @@ __all__ = [
     "BatchChannelNorm",
     "BatchGroupNorm",
     "BatchInstanceNorm",
+    "BatchKalmanNorm",
     "BatchRenorm",
     "FollowsProgress",
     "GhostBatchGroupNorm",
