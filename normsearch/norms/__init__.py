@@ -19,6 +19,7 @@ from normsearch.norms.spec import NormSpec, build_norm
 from normsearch.norms.standard import NoNorm
 from normsearch.norms.switchable import SwitchableNorm
 from normsearch.norms.sync_batch import SyncBatchNorm
+from normsearch.norms.weight_start import initialize_weight_norms
 from normsearch.norms.weights import (
     WEIGHT_NORMS,
     StandardizedWeight,
@@ -56,6 +57,7 @@ __all__ = [
     "check_weight_norm",
     "clamp_gates",
     "gate_parameters",
+    "initialize_weight_norms",
     "set_progress",
     "set_weight_norm",
     "weight_norm_of",
