@@ -26,7 +26,13 @@ from normsearch.data import (
 from normsearch.errors import DataError, StudyError
 from normsearch.files import cache_folder, write_text
 from normsearch.networks import apply_norm_map, build_network
-from normsearch.norms import MomentNorm, clamp_gates, gate_parameters, set_progress
+from normsearch.norms import (
+    MomentNorm,
+    clamp_gates,
+    gate_parameters,
+    initialize_weight_norms,
+    set_progress,
+)
 from normsearch.training import Evaluation, Plan, load_checkpoint, save_checkpoint, train
 
 
@@ -119,6 +125,9 @@ def train_trial(
         save_checkpoint(checkpoint, state)
 
     loader = SliceLoader(data.train, config.batch_size, config.training.data_seed)
+    state = load_checkpoint(checkpoint)
+    if state is None:
+        initialize_weight_norms(network, next(loader.batches(0))[0])
     for evaluation in train(
         network,
         loader,
@@ -127,7 +136,7 @@ def train_trial(
         parameter_groups=_parameter_groups(network, config),
         after_step=lambda: clamp_gates(network),
         on_progress=lambda share: set_progress(network, share),
-        state=load_checkpoint(checkpoint),
+        state=state,
         save=save,
         device=config.device,
     ):
