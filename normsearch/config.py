@@ -142,6 +142,11 @@ class TaskConfig(Model):
         given = self.slices // 2 if self.overlap is None else self.overlap
         return given if self.sample == "slab" else 0
 
+    @property
+    def metric(self) -> str:
+        """What a validation score is, for people."""
+        return "accuracy" if self.kind == "classification" else "Dice"
+
 
 class NetworkConfig(Model):
     """A network by name, its size, and the seed of its initial weights."""
@@ -293,7 +298,7 @@ class SpaceConfig(Model):
 
 
 class PrunerConfig(Model):
-    """Successive halving on validation Dice, or no pruning. Resources are evaluation points."""
+    """Successive halving on validation scores, or no pruning. Resources are evaluation points."""
 
     name: Literal["successive_halving", "none"] = "successive_halving"
     min_resource: Positive = 1

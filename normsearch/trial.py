@@ -33,7 +33,13 @@ from normsearch.data import (
 from normsearch.errors import ConfigError, DataError, StudyError
 from normsearch.files import cache_folder, write_text
 from normsearch.networks import apply_norm_map, build_network
-from normsearch.norms import MomentNorm, clamp_gates, gate_parameters, set_progress
+from normsearch.norms import (
+    MomentNorm,
+    clamp_gates,
+    gate_parameters,
+    initialize_weight_norms,
+    set_progress,
+)
 from normsearch.training import Evaluation, Plan, load_checkpoint, save_checkpoint, train
 
 
@@ -151,7 +157,7 @@ def train_trial(
 
     It goes on from FOLDER/checkpoint.pt if there is one. A record holds the fields of
     `Evaluation`, `parameters` (learnt numbers in the network) and `learnt` (what adaptive norms
-    have learnt, by slot); FOLDER/cases.csv holds the newest Dice of each validation case.
+    have learnt, by slot); FOLDER/cases.csv holds the newest score of each validation case.
 
     Args:
         config: the trial.
@@ -178,15 +184,19 @@ def train_trial(
         check_owner()
         save_checkpoint(checkpoint, state)
 
+    loader = training_loader(config, data.train)
+    state = load_checkpoint(checkpoint)
+    if state is None:
+        initialize_weight_norms(network, next(loader.batches(0))[0])
     for evaluation in train(
         network,
-        training_loader(config, data.train),
+        loader,
         {case.id: case_tensors(case) for case in data.validation},
         _plan(config),
         parameter_groups=_parameter_groups(network, config),
         after_step=lambda: clamp_gates(network),
         on_progress=lambda share: set_progress(network, share),
-        state=load_checkpoint(checkpoint),
+        state=state,
         save=save,
         device=config.device,
     ):
@@ -247,6 +257,6 @@ def _learnt(network: nn.Module) -> dict[str, dict[str, dict[str, float]]]:
 def _write_cases(path: Path, evaluation: Evaluation) -> None:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["case", "evaluation", "dice"])
-    rows.writerows([name, evaluation.evaluation, dice] for name, dice in evaluation.cases.items())
+    rows.writerow(["case", "evaluation", "score"])
+    rows.writerows([name, evaluation.evaluation, score] for name, score in evaluation.cases.items())
     write_text(path, text.getvalue())
