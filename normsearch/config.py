@@ -331,7 +331,8 @@ class SearchConfig(Model):
 class StudyConfig(Model):
     """One study: task + network + training + space + search.
 
-    A run records the SHA-256 of its cases (`fingerprint`) and the `versions` it began with.
+    A run records the SHA-256 of its cases (`fingerprint`), the `sample_shape` (channels, *spatial)
+    and the `versions` it began with.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
@@ -341,13 +342,15 @@ class StudyConfig(Model):
     space: SpaceConfig
     search: SearchConfig = SearchConfig()
     fingerprint: str | None = None
+    sample_shape: tuple[Positive, ...] | None = None
     versions: dict[str, str] = {}
 
 
 class TrialConfig(Model):
     """One resolved choice, complete: the trial can be trained again from this alone.
 
-    `norm_map` gives the effective spec of every slot; `fingerprint` is the SHA-256 of the cases.
+    `norm_map` gives the effective spec of every slot; `fingerprint` is the SHA-256 of the cases,
+    `sample_shape` the (channels, *spatial) of what the network is given.
     """
 
     study: str
@@ -362,6 +365,7 @@ class TrialConfig(Model):
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Positive = 1
     fingerprint: str | None = None
+    sample_shape: tuple[Positive, ...] | None = None
     versions: dict[str, str] = {}
 
     def write(self, path: Path) -> None:

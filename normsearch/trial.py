@@ -123,9 +123,9 @@ def training_loader(config: TrialConfig, cases: Sequence[Case]) -> SampleLoader:
     )
 
 
-def in_channels(task: TaskConfig, cases: Sequence[Case]) -> int:
-    """Return the channels of a task's samples."""
-    return int(sampling_of(task).sample(cases[0], 0)[0].shape[0])
+def sample_shape(task: TaskConfig, cases: Sequence[Case]) -> tuple[int, ...]:
+    """Return the (channels, *spatial) of a task's samples."""
+    return tuple(sampling_of(task).sample(cases[0], 0)[0].shape)
 
 
 def split_task(task: TaskConfig, cases: list[Case]) -> Split:
@@ -139,15 +139,22 @@ def split_task(task: TaskConfig, cases: list[Case]) -> Split:
     )
 
 
-def build_trial_network(config: NetworkConfig, in_channels: int) -> nn.Module:
+def network_settings(config: NetworkConfig, in_channels: int, outputs: int) -> dict[str, Any]:
+    """Return the arguments of `build_network` for a study's network."""
+    return {
+        "name": config.name,
+        "in_channels": in_channels,
+        "out_channels": outputs,
+        "first_channels": config.first_channels,
+        "depth": config.depth,
+        "seed": config.seed,
+    }
+
+
+def build_trial_network(config: NetworkConfig, in_channels: int, outputs: int = 1) -> nn.Module:
     """Build a study's network, its weights drawn from the study's seed."""
-    return build_network(
-        config.name,
-        in_channels=in_channels,
-        first_channels=config.first_channels,
-        depth=config.depth,
-        seed=config.seed,
-    )
+    settings = network_settings(config, in_channels, outputs)
+    return build_network(settings.pop("name"), **settings)
 
 
 def train_trial(
@@ -171,7 +178,8 @@ def train_trial(
         StudyError: another owner has taken the trial over.
     """
     torch.set_num_threads(config.threads)
-    network = build_trial_network(config.network, in_channels(config.task, data.train))
+    channels = sample_shape(config.task, data.train)[0]
+    network = build_trial_network(config.network, channels, config.task.outputs)
     apply_norm_map(network, config.norm_map)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     checkpoint = folder / "checkpoint.pt"

@@ -22,9 +22,9 @@ from normsearch.search.space import Space
 from normsearch.trial import (
     build_trial_network,
     check_fingerprint,
-    in_channels,
     load_task,
     resolve_task,
+    sample_shape,
     sampling_of,
     split_task,
     train_trial,
@@ -65,7 +65,11 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
     split = split_task(config.task, cases)
     space = Space(config.space, _slots(config, split), space_origin)
     config = config.model_copy(
-        update={"fingerprint": fingerprint, "versions": config.versions or _versions()}
+        update={
+            "fingerprint": fingerprint,
+            "sample_shape": sample_shape(config.task, split.train),
+            "versions": config.versions or _versions(),
+        }
     )
     return Door(config, split, space, data)
 
@@ -138,7 +142,8 @@ def _outcome(folder: Path, how: How) -> None:
 def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:
     sampling = sampling_of(config.task)
     SampleLoader(split.train, 1, 0, sampling=sampling)  # refuses samples of several shapes
-    network = build_trial_network(config.network, in_channels(config.task, split.train))
+    channels = sample_shape(config.task, split.train)[0]
+    network = build_trial_network(config.network, channels, config.task.outputs)
     if check_size := getattr(network, "check_size", None):
         for case in (*split.train, *split.validation):
             check_size(sampling.sample(case, 0)[0].shape[1:])

@@ -212,6 +212,7 @@ class Coordinator:
             device="cuda" if study.search.resources.gpu else "cpu",
             threads=study.search.resources.cpu,
             fingerprint=study.fingerprint,
+            sample_shape=study.sample_shape,
             versions=study.versions,
         )
 
