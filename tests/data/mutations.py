@@ -121,7 +121,7 @@ def reference(path: Path) -> np.ndarray:
     return np.stack(pages) if len(pages) > 1 else pages[0]
 
 
-def fault_of(path: Path, original: np.ndarray, same: bool) -> str | None:
+def outcome_of(path: Path, original: np.ndarray, same: bool) -> str | None:
     """Return 'read', 'refused', or what went wrong."""
     try:
         volume = read_volume(path)
@@ -167,7 +167,7 @@ def main(kind: str, count: int, folder: Path) -> None:
         path.write_bytes(content)
         signal.alarm(SECONDS)
         try:
-            outcome = fault_of(path, arrays[path], content == sound[path])
+            outcome = outcome_of(path, arrays[path], content == sound[path])
         except BaseException:  # noqa: BLE001 - whatever it is, it is reported
             outcome = traceback.format_exc()
         signal.alarm(0)
