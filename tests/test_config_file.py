@@ -362,3 +362,11 @@ def test_a_shipped_space_is_valid(path: Path, tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text(yaml.safe_dump({**STUDY, "space": path.stem}))
     assert read_study(str(study))[1] == f"{path}: "
+
+
+def test_a_key_given_twice(tmp_path: Path) -> None:
+    text = yaml.safe_dump(STUDY) + "name: other\n"
+    line = len(text.splitlines())
+    assert message(text, tmp_path) == (
+        f"FILE: must be valid YAML or JSON: line {line}: the key name is given twice."
+    )

@@ -24,7 +24,7 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.norms": {"torch", "normsearch.errors"},
     "normsearch.networks": {"torch", "normsearch.errors", "normsearch.norms"},
     "normsearch.data": {
-        *("numpy", "pandas", "torch", "nrrd", "nibabel", "PIL"),
+        *("filelock", "numpy", "pandas", "torch", "nrrd", "nibabel", "PIL"),
         *("normsearch.errors", "normsearch.files"),
     },
     "normsearch.training": {"torch", "normsearch.errors", "normsearch.files"},
@@ -55,7 +55,8 @@ ARROWS: dict[str, set[str]] = {
         *("lazy normsearch.search.bridge", "lazy normsearch.search.trainable"),
     },
     "normsearch.evidence": {
-        *("numpy", "pandas", "scipy", "normsearch.config", "normsearch.config_file"),
+        *("numpy", "pandas", "scipy", "torch", "lazy monai"),
+        *("normsearch.config", "normsearch.config_file"),
         *("normsearch.data", "normsearch.errors", "normsearch.files", "normsearch.norms"),
         *("normsearch.networks", "normsearch.search", "normsearch.training", "normsearch.trial"),
     },
