@@ -156,7 +156,8 @@ def _channels(array: Array) -> Array:
     if array.dtype.names:
         parts = [array[name] for name in array.dtype.names]
         return np.ascontiguousarray(np.stack(parts))
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return np.require(native, requirements="A")  # the voxels may begin at an odd byte
 
 
 def _is_scaled(header: nibabel.Nifti1Header) -> bool:

@@ -148,7 +148,7 @@ def _segments(path: Path, header: dict[str, Any], layers: int) -> list[tuple[str
         if not name or not numbers or int(layer) >= layers:
             raise DataError(
                 f"{path}: each segment must have a name, a layer below {layers} and a label value, "
-                f"got '{name[:40]}', '{layer[:20]}' and '{value[:20]}'; export it again from 3D Slicer"
+                f"got '{name[:40]}', '{layer[:20]}' and '{value[:20]}'; export it again"
             )
         found.append((name, int(layer), int(value)))
     if not found:

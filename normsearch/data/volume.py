@@ -48,8 +48,9 @@ def read_volume(
     """Read one image file; its format is told by the suffix of its name (`FORMATS`).
 
     Args:
-        path: the file.
-        root: the folder that a detached data file must lie in; the header's own if None.
+        path: the file; a link that the caller names is followed wherever it leads.
+        root: the folder that a detached data file must lie in, links followed; the header's own
+            if None.
         max_bytes: the most bytes that the voxels may take in memory.
         as_label: the values are label values: what would change them is refused.
 

@@ -160,6 +160,16 @@ def test_extensions_are_skipped(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_volume(saved(tmp_path / "a.nii.gz", image)).array, XYZ.T)
 
 
+def test_voxels_at_an_odd_byte_are_aligned_in_memory(tmp_path: Path) -> None:
+    content = nibabel.Nifti1Image(XYZ, AFFINE).to_bytes()
+    header = nibabel.Nifti1Header(content[:348])
+    header["vox_offset"] = 353
+    (tmp_path / "a.nii").write_bytes(bytes(header.binaryblock) + bytes(5) + content[352:])
+    found = read_volume(tmp_path / "a.nii").array
+    np.testing.assert_array_equal(found, XYZ.T)
+    assert found.flags.aligned
+
+
 def test_a_sheared_geometry_is_kept_in_the_sform_alone(tmp_path: Path) -> None:
     directions = np.array([[0.0, 0.4, 3.0], [0.0, 1.5, 0.0], [0.5, 0.0, 0.0]])
     spacing = tuple(np.linalg.norm(directions, axis=1))
