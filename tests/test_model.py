@@ -20,7 +20,7 @@ from normsearch.networks import list_norms
 from normsearch.norms import NORMS, NormSpec
 from normsearch.trial import build_trial_network, train_trial
 
-NETWORK = NetworkConfig(first_channels=4, depth=1)
+NETWORK = NetworkConfig(first_channels=16, depth=1)
 SLOTS = [slot.name for slot in list_norms(build_trial_network(NETWORK, 1))]
 MIXED = dict(zip(SLOTS, ["SN", "WS+GN-2", "WN", "ILN", "BIN", "BN"], strict=False))
 
@@ -82,9 +82,9 @@ def test_a_model_is_loaded_without_ray_and_optuna(tmp_path: Path) -> None:
 
 
 ALL = [
-    *("none", "BN", "SyncBN", "BRN", "LN", "IN", "GN-2", "WN", "WN+MBN", "BIN", "ILN", "SN"),
-    *("ILN(gate=clip)", "ILN(gate=softmax)", "SSN", "BGN-2", "GBGN-2x2", "WS+GN-2", "BCN-2"),
-    *("LRN", "BKN", "slabGN-2", "IN-axisnone"),
+    *("none", "BN", "SyncBN", "BRN", "LN", "IN", "GN-2", "WN", "MBN", "WN+MBN", "BIN", "SN"),
+    *("ILN", "ILN(regroup=none)", "ILN(gate=clip)", "ILN(gate=softmax)", "SSN", "BGN-2"),
+    *("GBGN-2x2", "WS+GN-2", "BCN-2", "LRN", "BKN", "slabGN-2", "IN-axisnone"),
 ]
 
 
@@ -111,7 +111,7 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
         export_model(tmp_path / "full", tmp_path / "trial", config)
     with pytest.raises(StudyError, match=r"must hold a checkpoint.pt, which only completed"):
         export_model(tmp_path / "new", tmp_path / "pruned", config)
-    other = config.trial.model_copy(update={"network": NetworkConfig(first_channels=8, depth=1)})
+    other = config.trial.model_copy(update={"network": NetworkConfig(first_channels=32, depth=1)})
     with pytest.raises(CheckpointError, match="must hold this network's weights"):
         export_model(
             tmp_path / "new", tmp_path / "trial", config.model_copy(update={"trial": other})
