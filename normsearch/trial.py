@@ -90,8 +90,9 @@ def train_trial(
     """Train one trial; yield a plain record per evaluation point, checkpointed in `folder`.
 
     It goes on from FOLDER/checkpoint.pt if there is one. A record holds the fields of
-    `Evaluation`, `parameters` (learnt numbers in the network) and `learnt` (what adaptive norms
-    have learnt, by slot); FOLDER/cases.csv holds the newest score of each validation case.
+    `Evaluation` but `details`, `parameters` (learnt numbers in the network) and `learnt` (what
+    adaptive norms have learnt, by slot); FOLDER/cases.csv holds the newest score of each validation
+    case, with its details (Dice and counts of true and false voxels of each class).
 
     Args:
         config: the trial.
@@ -133,7 +134,9 @@ def train_trial(
     ):
         check_owner()
         _write_cases(folder / "cases.csv", evaluation)
-        yield {**asdict(evaluation), "parameters": parameters, "learnt": _learnt(network)}
+        record = asdict(evaluation)
+        del record["details"]  # they are in cases.csv, and too many for a study's storage
+        yield {**record, "parameters": parameters, "learnt": _learnt(network)}
 
 
 def check_fingerprint(cases: list[Case], expected: str | None, where: str) -> str:
@@ -161,6 +164,10 @@ def _plan(config: TrialConfig) -> Plan:
         momentum=training.momentum,
         weight_decay=training.weight_decay,
         schedule=training.schedule,
+        step_points=training.step_points,
+        step_factor=training.step_factor,
+        amp=training.amp,
+        accumulate=training.accumulate,
         statistics_samples=training.statistics_samples if training.recompute_statistics else 0,
     )
 
@@ -187,7 +194,10 @@ def _learnt(network: nn.Module) -> dict[str, dict[str, dict[str, float]]]:
 
 def _write_cases(path: Path, evaluation: Evaluation) -> None:
     text = io.StringIO()
+    names = list(next(iter(evaluation.details.values()), {}))
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["case", "evaluation", "score"])
-    rows.writerows([name, evaluation.evaluation, score] for name, score in evaluation.cases.items())
+    rows.writerow(["case", "evaluation", "score", *names])
+    for case, score in evaluation.cases.items():
+        details = [evaluation.details[case][name] for name in names]
+        rows.writerow([case, evaluation.evaluation, score, *details])
     write_text(path, text.getvalue())
