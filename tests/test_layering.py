@@ -24,7 +24,8 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.norms": {"torch", "normsearch.errors"},
     "normsearch.networks": {"torch", "normsearch.errors", "normsearch.norms"},
     "normsearch.data": {
-        *("numpy", "pandas", "torch", "nrrd", "normsearch.errors", "normsearch.files"),
+        *("filelock", "numpy", "pandas", "torch", "nrrd", "nibabel", "PIL"),
+        *("normsearch.errors", "normsearch.files"),
     },
     "normsearch.training": {"torch", "normsearch.errors", "normsearch.files"},
     "normsearch.config": {
