@@ -169,6 +169,11 @@ class TaskConfig(Model):
         given = self.slices // 2 if self.overlap is None else self.overlap
         return given if self.sample == "slab" else 0
 
+    @property
+    def metric(self) -> str:
+        """What a validation score is, for people."""
+        return "accuracy" if self.kind == "classification" else "Dice"
+
 
 class NetworkConfig(Model):
     """A network by name, its size, and the seed of its initial weights."""
@@ -180,18 +185,29 @@ class NetworkConfig(Model):
 
 
 class TrainingConfig(Model):
-    """How a trial trains. The budget is counted in `samples` (2D slices), whatever the batch size.
+    """How a trial trains. The budget is counted in `samples`, whatever the batch size.
 
-    `evaluations` validation points lie at equal fractions of the budget. `recompute_statistics`
-    replaces running statistics by fresh ones, over `statistics_samples` samples, before each.
+    `evaluations` validation points lie at equal fractions of the budget. `loss` auto is bce_dice
+    for one foreground, dice_cross_entropy for several classes, cross_entropy for whole images.
+    `step_points` (shares of the budget) and `step_factor` belong to schedule step; `amp` is
+    automatic mixed precision; a step takes `accumulate` batches; `checkpointing` trades time for
+    memory where the network offers it. `recompute_statistics` replaces running statistics by
+    fresh ones, over `statistics_samples` samples, before each validation. The seeds of order,
+    augmentation and (in network) first weights are independent of each other.
     """
 
     samples: Positive = 10_000
     evaluations: Positive = 9
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    loss: Literal["auto", "bce_dice", "cross_entropy", "dice_cross_entropy"] = "auto"
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    schedule: Literal["constant", "cosine"] = "cosine"
+    schedule: Literal["constant", "step", "polynomial", "cosine"] = "cosine"
+    step_points: tuple[Fraction, ...] = (0.5,)
+    step_factor: Fraction = 0.2
+    amp: Literal["off", "bfloat16", "float16"] = "off"
+    accumulate: Positive = 1
+    checkpointing: bool = False
     gate_learning_rate_factor: Annotated[float, Field(gt=0)] = 10.0
     recompute_statistics: bool = True
     statistics_samples: Positive = 128
@@ -320,7 +336,7 @@ class SpaceConfig(Model):
 
 
 class PrunerConfig(Model):
-    """Successive halving on validation Dice, or no pruning. Resources are evaluation points."""
+    """Successive halving on validation scores, or no pruning. Resources are evaluation points."""
 
     name: Literal["successive_halving", "none"] = "successive_halving"
     min_resource: Positive = 1
@@ -364,6 +380,15 @@ class StudyConfig(Model):
     search: SearchConfig = SearchConfig()
     fingerprint: str | None = None
     versions: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _float16_needs_a_gpu(self) -> Self:
+        if self.training.amp == "float16" and not self.search.resources.gpu:
+            raise ValueError(
+                "training.amp float16 needs a GPU, and search.resources.gpu is 0; "
+                "use bfloat16 on a CPU"
+            )
+        return self
 
 
 class TrialConfig(Model):

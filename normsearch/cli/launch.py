@@ -17,8 +17,9 @@ import typer
 from normsearch.cli.progress import Progress
 from normsearch.config import StudyConfig
 from normsearch.data import SampleLoader, Split
-from normsearch.networks import NormSlot, list_norms
+from normsearch.networks import NormSlot, list_norms, use_checkpointing
 from normsearch.search.space import Space
+from normsearch.training import choose_loss
 from normsearch.trial import (
     build_trial_network,
     check_fingerprint,
@@ -129,8 +130,8 @@ def _outcome(folder: Path, how: How) -> None:
         print(f"No trial of {folder.name} was completed; see normsearch status {folder.name}")
     else:
         print(
-            f"Best validation Dice {found['dice']:.3f} (trial {found['number']}, learning rate "
-            f"{found['learning_rate']:.3g}, batch size {found['batch_size']}).\n"
+            f"Best validation {record.metric} {found['score']:.3f} (trial {found['number']}, "
+            f"learning rate {found['learning_rate']:.3g}, batch size {found['batch_size']}).\n"
             f"See: normsearch best {folder.name}; normsearch report {folder.name}"
         )
 
@@ -138,7 +139,11 @@ def _outcome(folder: Path, how: How) -> None:
 def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:
     sampling = sampling_of(config.task)
     SampleLoader(split.train, 1, 0, sampling=sampling)  # refuses samples of several shapes
-    network = build_trial_network(config.network, in_channels(config.task, split.train))
+    outputs = config.task.outputs
+    choose_loss(config.training.loss, outputs, config.task.kind)  # refuses one of another task
+    network = build_trial_network(config.network, in_channels(config.task, split.train), outputs)
+    if config.training.checkpointing:
+        use_checkpointing(network)
     if check_size := getattr(network, "check_size", None):
         for case in (*split.train, *split.validation):
             check_size(sampling.sample(case, 0)[0].shape[1:])
