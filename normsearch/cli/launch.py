@@ -17,8 +17,9 @@ import typer
 from normsearch.cli.progress import Progress
 from normsearch.config import StudyConfig
 from normsearch.data import SampleLoader, Split
-from normsearch.networks import NormSlot, list_norms
+from normsearch.networks import NormSlot, list_norms, use_checkpointing
 from normsearch.search.space import Space
+from normsearch.training import choose_loss
 from normsearch.trial import (
     build_trial_network,
     check_fingerprint,
@@ -142,8 +143,12 @@ def _outcome(folder: Path, how: How) -> None:
 def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:
     sampling = sampling_of(config.task)
     SampleLoader(split.train, 1, 0, sampling=sampling)  # refuses samples of several shapes
+    outputs = config.task.outputs
+    choose_loss(config.training.loss, outputs, config.task.kind)  # refuses one of another task
     channels = sample_shape(config.task, split.train)[0]
-    network = build_trial_network(config.network, channels, config.task.outputs)
+    network = build_trial_network(config.network, channels, outputs)
+    if config.training.checkpointing:
+        use_checkpointing(network)
     if check_size := getattr(network, "check_size", None):
         for case in (*split.train, *split.validation):
             check_size(sampling.sample(case, 0)[0].shape[1:])

@@ -11,7 +11,7 @@ import torch
 from normsearch.errors import CheckpointError
 from normsearch.files import write_atomically
 
-FORMAT = 1
+FORMAT = 2
 _UNREADABLE = (
     *(RuntimeError, EOFError, OSError, ValueError, TypeError, AttributeError, LookupError),
     pickle.UnpicklingError,
