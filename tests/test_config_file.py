@@ -411,3 +411,11 @@ def test_classes_that_cannot_be(task: dict[str, Any], expected: str, tmp_path: P
     raw = changed("task.data", "x")
     raw["task"] |= task
     assert message(raw, tmp_path).startswith(f"FILE: task: {expected}")
+
+
+def test_a_key_given_twice(tmp_path: Path) -> None:
+    text = yaml.safe_dump(STUDY) + "name: other\n"
+    line = len(text.splitlines())
+    assert message(text, tmp_path) == (
+        f"FILE: must be valid YAML or JSON: line {line}: the key name is given twice."
+    )

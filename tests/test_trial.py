@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from normsearch.config import (
     AugmentationConfig,
@@ -21,7 +22,7 @@ from normsearch.config import (
 from normsearch.data import Case, SampleLoader, Split, Volume, fingerprint, write_volume
 from normsearch.errors import CheckpointError, ConfigError, DataError, StudyError, TrainingError
 from normsearch.networks import list_norms
-from normsearch.norms import gate_parameters
+from normsearch.norms import gate_parameters, initialize_weight_norms
 from normsearch.trial import (
     build_trial_network,
     check_fingerprint,
@@ -473,3 +474,24 @@ def test_every_kind_of_norm_trains_and_goes_on_bit_for_bit(tmp_path: Path, spec:
     resumed = [record["score"] for record in train_trial(trial, DATA, tmp_path / "broken")]
     assert resumed == unbroken
     assert all(math.isfinite(score) for score in unbroken)
+
+
+def test_a_new_trial_starts_weight_norms_from_data_a_resumed_one_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    def start(network: nn.Module, batch: Tensor) -> int:
+        started.append(batch)
+        return initialize_weight_norms(network, batch)
+
+    monkeypatch.setattr("normsearch.trial.initialize_weight_norms", start)
+    trial = TRIAL.model_copy(update={"norm_map": {**TRIAL.norm_map, "enc1.conv1.norm": "WN"}})
+    whole = [untimed(record) for record in train_trial(trial, DATA, tmp_path / "whole")]
+    assert [tuple(batch.shape) for batch in started] == [(3, 1, 16, 16)]
+    run = train_trial(trial, DATA, tmp_path / "parts")
+    next(run)
+    run.close()
+    again = [untimed(record) for record in train_trial(trial, DATA, tmp_path / "parts")]
+    assert again[-2:] == whole[-2:]
+    assert len(started) == 2
