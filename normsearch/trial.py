@@ -33,7 +33,13 @@ from normsearch.data import (
 from normsearch.errors import ConfigError, DataError, StudyError
 from normsearch.files import cache_folder, write_text
 from normsearch.networks import apply_norm_map, build_network, use_checkpointing
-from normsearch.norms import MomentNorm, clamp_gates, gate_parameters, set_progress
+from normsearch.norms import (
+    MomentNorm,
+    clamp_gates,
+    gate_parameters,
+    initialize_weight_norms,
+    set_progress,
+)
 from normsearch.training import (
     SCORES,
     Evaluation,
@@ -194,9 +200,13 @@ def train_trial(
         check_owner()
         save_checkpoint(checkpoint, state)
 
+    loader = training_loader(config, data.train)
+    state = load_checkpoint(checkpoint)
+    if state is None:
+        initialize_weight_norms(network, next(loader.batches(0))[0])
     for evaluation in train(
         network,
-        training_loader(config, data.train),
+        loader,
         {case.id: case_tensors(case, sampling, task.outputs) for case in data.validation},
         _plan(config),
         loss=choose_loss(config.training.loss, task.outputs, task.kind),
@@ -205,7 +215,7 @@ def train_trial(
         parameter_groups=_parameter_groups(network, config),
         after_step=lambda: clamp_gates(network),
         on_progress=lambda share: set_progress(network, share),
-        state=load_checkpoint(checkpoint),
+        state=state,
         save=save,
         device=config.device,
     ):

@@ -55,7 +55,8 @@ ARROWS: dict[str, set[str]] = {
         *("lazy normsearch.search.bridge", "lazy normsearch.search.trainable"),
     },
     "normsearch.evidence": {
-        *("numpy", "pandas", "scipy", "normsearch.config", "normsearch.config_file"),
+        *("numpy", "pandas", "scipy", "torch", "lazy monai"),
+        *("normsearch.config", "normsearch.config_file"),
         *("normsearch.data", "normsearch.errors", "normsearch.files", "normsearch.norms"),
         *("normsearch.networks", "normsearch.search", "normsearch.training", "normsearch.trial"),
     },

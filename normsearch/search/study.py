@@ -123,6 +123,11 @@ class Coordinator:
         finished = sum(trial.state.is_finished() for trial in retrying(self._trials))
         return finished >= self.config.search.trials
 
+    def check_interrupt(self) -> None:
+        """Raise KeyboardInterrupt if Ctrl-C came and the exception got lost on its way."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+
     def next_job(self) -> Job | None:
         """Return a trial to train, or None while the others are for somebody else to finish.
 
@@ -131,8 +136,7 @@ class Coordinator:
         Raises:
             StudyError: the last `MAX_FAULTS` trials ended in an error of the program.
         """
-        if self.interrupted:
-            raise KeyboardInterrupt
+        self.check_interrupt()
         if self._faults >= MAX_FAULTS:
             raise StudyError(
                 f"{self.config.name}: the last {self._faults} trials failed ({self._last_fault}); "

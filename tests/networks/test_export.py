@@ -8,7 +8,20 @@ import torch
 from normsearch.networks import UNet2d, apply_norm_map
 
 FIXED = [
-    *("none", "BN", "SyncBN", "BRN", "IN", "LN", "GN-2", "BGN-2", "GBGN-2x2", "BCN-2", "LRN"),
+    *(
+        "none",
+        "BN",
+        "SyncBN",
+        "BRN",
+        "BKN",
+        "IN",
+        "LN",
+        "GN-2",
+        "BGN-2",
+        "GBGN-2x2",
+        "BCN-2",
+        "LRN",
+    ),
     *("MBN", "WN", "WN+MBN", "WS+GN-2", "slabGN-2", "IN-axisnone"),
 ]
 
