@@ -166,7 +166,7 @@ def test_one_item_of_a_list(path: str, value: object, expected: str, tmp_path: P
             "percntile",
             "minmax, percentile, zscore, got 'percntile'. {} 'percentile'?",
         ),
-        ("training.optimizer", 1, "sgd, adam, got 1."),
+        ("training.optimizer", 1, "sgd, adam, adamw, got 1."),
     ],
 )
 def test_a_wrong_word(path: str, value: object, expected: str, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from normsearch.data import (
+    Preparation,
     SpacingWarning,
     Volume,
     find_cases,
@@ -241,8 +242,8 @@ def test_sunnybrook(data_root: Path) -> None:
     label = read_volume(found[0].label)
     assert label.kinds == ("list", "domain", "domain")
     assert int(label.array.sum()) == 18884  # as its folds.csv says
-    case = prepare_case(found[0], size=(64, 64), intensity="minmax", foreground=None)
-    assert (case.id, case.subject, case.fold) == ("SC-HF-I-01", "SC-HF-I-01", "1")
+    assert (found[0].id, found[0].subject, found[0].fold) == ("SC-HF-I-01", "SC-HF-I-01", "1")
+    case = prepare_case(found[0], Preparation(size=(64, 64), intensity="minmax"))
     assert case.image.shape == (18, 1, 64, 64)
     assert int(case.label.sum()) * 16 == pytest.approx(18884, rel=0.02)
     np.testing.assert_array_equal(case.spacing, (math.nan, 4, 4))
@@ -251,6 +252,6 @@ def test_sunnybrook(data_root: Path) -> None:
 @pytest.mark.data
 def test_spine_ct(data_root: Path) -> None:
     window = (-200.0, 600.0)
-    (case,) = load_cases(data_root / "spine_ct", size=None, intensity=window, foreground=(1,))
+    (case,) = load_cases(data_root / "spine_ct", Preparation(intensity=window, foreground=(1,)))
     assert case.image.shape == (30, 1, 101, 122)
     assert case.spacing == (3, 3, 3)
