@@ -28,7 +28,10 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.errors", "normsearch.files"),
     },
     "normsearch.training": {"torch", "normsearch.errors", "normsearch.files"},
+    "normsearch.config_model": {"pydantic"},
+    "normsearch.config_task": {"pydantic", "normsearch.config_model"},
     "normsearch.config": {
+        *("normsearch.config_model", "normsearch.config_task"),
         *("pydantic", "normsearch.errors", "normsearch.norms"),
         "lazy normsearch.files",
     },
@@ -71,7 +74,12 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.cli": {
         *("pandas", "rich", "typer", "normsearch", "normsearch.config", "normsearch.data"),
         *("normsearch.errors", "normsearch.networks", "normsearch.search", "normsearch.trial"),
-        *("lazy normsearch.config_file", "lazy normsearch.files", "lazy normsearch.norms"),
+        *(
+            "normsearch.training",
+            "lazy normsearch.config_file",
+            "lazy normsearch.files",
+            "lazy normsearch.norms",
+        ),
         *("lazy normsearch.evidence", "lazy normsearch.search.executor"),
         *("lazy normsearch.model", "lazy normsearch.prediction"),
         "normsearch.cli.figures",
