@@ -81,12 +81,13 @@ def split_task(task: TaskConfig, cases: list[Case]) -> Split:
 
 def build_trial_network(config: NetworkConfig, in_channels: int) -> nn.Module:
     """Build a study's network, its weights drawn from the study's seed."""
+    sizes = {"first_channels": config.first_channels, "depth": config.depth}
     return build_network(
         config.name,
         in_channels=in_channels,
-        first_channels=config.first_channels,
-        depth=config.depth,
         seed=config.seed,
+        arguments=config.arguments,
+        **{key: value for key, value in sizes.items() if value is not None},
     )
 
 

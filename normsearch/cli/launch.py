@@ -17,7 +17,7 @@ import typer
 from normsearch.cli.progress import Progress
 from normsearch.config import StudyConfig
 from normsearch.data import SliceLoader, Split
-from normsearch.networks import NormSlot, list_norms
+from normsearch.networks import NormSlot, check_network, list_norms
 from normsearch.search.space import Space
 from normsearch.trial import (
     build_trial_network,
@@ -137,7 +137,10 @@ def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:
     if check_size := getattr(network, "check_size", None):
         for case in (*split.train, *split.validation):
             check_size(case.image.shape[2:])
-    return list_norms(network)
+        return list_norms(network)
+    slots = list_norms(network)
+    check_network(network, split.train[0].image.shape[1:], outputs=1)
+    return slots
 
 
 def _versions() -> dict[str, str]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from normsearch.errors import NetworkError, NormError, did_you_mean
 from normsearch.networks.convolutions import conv_before, link_priors, spatial_axes
@@ -25,6 +26,7 @@ from normsearch.norms import (
     weight_norm_of,
 )
 
+_KINDS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, PlainNorm)
 _INPUT_AXES = {"1d": 1, "2d": 2, "3d": 3}  # the end of a torch norm's class name
 
 
@@ -133,43 +135,57 @@ def verify_norm_map(net: nn.Module, example: Tensor) -> None:
     """Prove by one forward pass, in eval and without gradients, that every norm slot is used.
 
     A network may register a module and yet call another object, or none: a norm put there would
-    silently do nothing.
+    silently do nothing. Norms that run without being registered, as a replaced one that the network
+    still holds in a plain list does, are found as well.
 
     Args:
         net: any network; its training flags are as before afterwards.
         example: an input it accepts.
 
     Raises:
-        NetworkError: slots whose norm was not called, all by name.
+        NetworkError: slots whose norm was not called, all by name, or norms that ran unregistered.
     """
-    called: set[str] = set()
+    called = _called(net, example)
     norms = _norms(net)
-    hooks = [
-        module.register_forward_hook(lambda *_, name=name: called.add(name))
-        for name, module in norms.items()
-    ]
+    missed = [name for name, norm in norms.items() if norm not in called]
+    if missed:
+        raise NetworkError(
+            f"{type(net).__name__}: every norm slot must be called in a forward pass, "
+            f"{', '.join(missed)} were not; leave them out of the norm map"
+        )
+    hidden = [norm for norm in called if norm not in set(norms.values()) and norm is not net]
+    if hidden:
+        kinds = ", ".join(sorted({type(norm).__name__ for norm in hidden}))
+        raise NetworkError(
+            f"{type(net).__name__}: every norm that runs must be registered, as an attribute or in "
+            f"an nn.ModuleList, and {len(hidden)} ({kinds}) is not; no norm map reaches it"
+        )
+
+
+def _called(net: nn.Module, example: Tensor) -> dict[nn.Module, None]:
+    """The norms that a forward pass calls, registered or not, in order."""
+    called: dict[nn.Module, None] = {}
+
+    def note(module: nn.Module, *_: object) -> None:
+        if isinstance(module, _KINDS):
+            called[module] = None
+
+    hook = register_module_forward_pre_hook(note)  # on all modules there are, also the hidden ones
     flags = [(module, module.training) for module in net.modules()]
     try:
         net.eval()
         with torch.no_grad():
             net(example)
     finally:
-        for hook in hooks:
-            hook.remove()
+        hook.remove()
         for module, training in flags:
             module.training = training
-    missed = [name for name in norms if name not in called]
-    if missed:
-        raise NetworkError(
-            f"{type(net).__name__}: every norm slot must be called in a forward pass, "
-            f"{', '.join(missed)} were not; leave them out of the norm map"
-        )
+    return called
 
 
 def _norms(net: nn.Module) -> dict[str, nn.Module]:
     """Every norm module by its first path, in registration order; the network itself is no slot."""
-    kinds = (_BatchNorm, _InstanceNorm, nn.GroupNorm, PlainNorm)
-    return {name: norm for name, norm in net.named_modules() if name and isinstance(norm, kinds)}
+    return {name: norm for name, norm in net.named_modules() if name and isinstance(norm, _KINDS)}
 
 
 def _aliases(net: nn.Module, norm: nn.Module) -> list[str]:

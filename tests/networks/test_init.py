@@ -19,7 +19,10 @@ def test_networks_are_built_by_name() -> None:
 def test_an_unknown_name_or_setting_is_told_with_the_likely_one() -> None:
     with pytest.raises(NetworkError) as caught:
         build_network("unet")
-    assert str(caught.value) == "network must be one of unet2d, got 'unet'. Did you mean 'unet2d'?"
+    assert (
+        str(caught.value)
+        == "network must be one of unet2d or module:function, got 'unet'. Did you mean 'unet2d'?"
+    )
     with pytest.raises(NetworkError) as caught:
         build_network("unet2d", depht=3)
     assert str(caught.value) == (

@@ -186,3 +186,13 @@ def test_every_norm_is_found_again_after_it_was_put_there(spec: str) -> None:
     net(x)
     verify_norm_map(net, x)
     assert set(apply_norm_map(net, {"*": "BN"}).values()) == {"BN"}
+
+
+def test_a_replaced_norm_that_still_runs_is_found_out() -> None:
+    net = Aliased()
+    net.kept = [net.norm]
+    net.forward = lambda x: net.kept[0](net.all_modules(x))  # type: ignore[method-assign]
+    verify_norm_map(net, torch.randn(2, 2, 4, 5, 3))
+    apply_norm_map(net, {"*": "GN-3"})
+    with pytest.raises(NetworkError, match=r"must be registered.*1 \(InstanceNorm3d\) is not"):
+        verify_norm_map(net, torch.randn(2, 2, 4, 5, 3))
