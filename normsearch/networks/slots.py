@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Protocol, runtime_checkable
@@ -16,6 +16,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from normsearch.errors import NetworkError, NormError, did_you_mean
 from normsearch.networks.convolutions import conv_before, link_priors, spatial_axes
+from normsearch.networks.tokens import TokenNorm, token_channels
 from normsearch.norms import (
     BatchKalmanNorm,
     NormSpec,
@@ -64,9 +65,10 @@ def list_norms(net: nn.Module) -> list[NormSlot]:
     """Find the norm slots of a network: torch's BatchNorm, InstanceNorm, GroupNorm, and our own.
 
     They come in the order of registration. A module registered under several paths is one slot,
-    named by its first path. LayerNorm (inside transformers) is left alone. An IN counts as IN with
-    or without weights. The block of a slot in a foreign network is its parent's path, the stage
-    the first part of its path; a network that has `slot_place` (see PlacesSlots) says them itself.
+    named by its first path. LayerNorm (inside transformers) is none, unless a norm map has replaced
+    it. An IN counts as IN with or without weights. The block of a slot in a foreign network is its
+    parent's path, the stage the first part of its path; a network that has `slot_place` (see
+    PlacesSlots) says them itself.
 
     GroupNorm does not know its number of spatial axes: it is that of the convolution registered
     last before it, or, where there is none, first after it.
@@ -98,6 +100,10 @@ def apply_norm_map(net: nn.Module, norm_map: Mapping[str, str | NormSpec]) -> di
     dtype. Nothing is replaced unless all of the map is in order. Do this before an optimizer,
     DistributedDataParallel or torch.compile holds the network's parameters.
 
+    A LayerNorm is left alone unless named: by a glob that matches no norm slot, such as its path,
+    or ``*.norm1`` where only LayerNorms are called so. The new norm then takes the tokens for its
+    pixels (see TokenNorm), and is a slot like others from then on.
+
     WN and WS act on the convolution registered directly before the slot (dropout may stand
     between), as a parametrization of its weight. Another norm in that slot takes it away again:
     the weight is then a plain parameter with the effective values.
@@ -110,10 +116,10 @@ def apply_norm_map(net: nn.Module, norm_map: Mapping[str, str | NormSpec]) -> di
         NormError: a spec is unknown, or infeasible for a slot, which the message names; WN or WS
             where no convolution stands directly before the slot.
     """
-    slots = list_norms(net)
+    slots = [*list_norms(net), *_named_layer_norms(net, norm_map)]
     wanted = _resolve(slots, norm_map)
     chosen = [slot for slot in slots if slot.name in wanted]
-    built = {s.name: build_norm(wanted[s.name], s.channels, s.dims) for s in chosen}
+    built = {s.name: _build(net, s, wanted[s.name]) for s in chosen}
     convs = {s.name: _convolution(net, s, wanted[s.name]) for s in chosen}
     for name, conv in convs.items():
         if conv is not None:
@@ -153,7 +159,7 @@ def verify_norm_map(net: nn.Module, example: Tensor) -> None:
             f"{type(net).__name__}: every norm slot must be called in a forward pass, "
             f"{', '.join(missed)} were not; leave them out of the norm map"
         )
-    hidden = [norm for norm in called if norm not in set(norms.values()) and norm is not net]
+    hidden = [norm for norm in called if norm not in set(net.modules())]
     if hidden:
         kinds = ", ".join(sorted({type(norm).__name__ for norm in hidden}))
         raise NetworkError(
@@ -185,7 +191,25 @@ def _called(net: nn.Module, example: Tensor) -> dict[nn.Module, None]:
 
 def _norms(net: nn.Module) -> dict[str, nn.Module]:
     """Every norm module by its first path, in registration order; the network itself is no slot."""
-    return {name: norm for name, norm in net.named_modules() if name and isinstance(norm, _KINDS)}
+    inner = {module.norm for module in net.modules() if isinstance(module, TokenNorm)}
+    found = {name: norm for name, norm in net.named_modules() if isinstance(norm, _KINDS)}
+    return {name: norm for name, norm in found.items() if name and norm not in inner}
+
+
+def _named_layer_norms(net: nn.Module, norm_map: Iterable[str]) -> list[NormSlot]:
+    """The LayerNorms that globs name: those of globs which match no norm slot."""
+    slots = _norms(net)
+    layers = [name for name, norm in net.named_modules() if isinstance(norm, nn.LayerNorm)]
+    globs = [glob for glob in norm_map if not any(fnmatchcase(name, glob) for name in slots)]
+    named = [name for name in layers if any(fnmatchcase(name, glob) for glob in globs)]
+    return [NormSlot(n, token_channels(net, n), 1, "", *_place(net, n)) for n in named]
+
+
+def _build(net: nn.Module, slot: NormSlot, spec: NormSpec) -> nn.Module:
+    """The fresh norm of a slot; around it, in a LayerNorm's place, what puts the channels first."""
+    if isinstance(net.get_submodule(slot.name), nn.LayerNorm | TokenNorm):
+        return TokenNorm(spec, slot.channels)
+    return build_norm(spec, slot.channels, slot.dims)
 
 
 def _aliases(net: nn.Module, norm: nn.Module) -> list[str]:
