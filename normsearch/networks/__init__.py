@@ -14,9 +14,9 @@ from normsearch.networks.slots import (
     PlacesSlots,
     apply_norm_map,
     list_norms,
-    verify_norm_map,
 )
 from normsearch.networks.unet import UNet2d
+from normsearch.networks.verify import verify_norm_map
 
 __all__ = [
     "NETWORKS",

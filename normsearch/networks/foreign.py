@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from normsearch.errors import NetworkError
 from normsearch.networks.importing import FAULTS, import_object, one_line, with_objects
-from normsearch.networks.slots import apply_norm_map, list_norms, verify_norm_map
+from normsearch.networks.slots import apply_norm_map, list_norms
+from normsearch.networks.verify import verify_norm_map
 
 
 def build_foreign(
@@ -75,8 +76,8 @@ def check_network(net: nn.Module, shape: Sequence[int], outputs: int) -> None:
             out = net(example)
     except FAULTS as error:
         raise NetworkError(
-            f"{name}: must accept an input of {_sides(example.shape)}, and says: {one_line(error)}; "
-            "change task.size or network.arguments"
+            f"{name}: must accept an input of {_sides(example.shape)}, and says: "
+            f"{one_line(error)}; change task.size or network.arguments"
         ) from error
     if not isinstance(out, Tensor):
         raise NetworkError(

@@ -1,4 +1,4 @@
-"""Objects by the text that names them, `module:name`: the one place that imports what a user says."""
+"""Objects by the text that names them, `module:name`: what a user says is imported here alone."""
 
 from __future__ import annotations
 

@@ -1,23 +1,23 @@
-"""Norm slots: the places of normalization in any network, listed, replaced, proven to be used."""
+"""Norm slots: the places of normalization in any network, listed and replaced."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
-from torch.nn.modules.module import register_module_forward_pre_hook
 
 from normsearch.errors import NetworkError, NormError, did_you_mean
 from normsearch.networks.convolutions import conv_before, link_priors, spatial_axes
 from normsearch.networks.tokens import TokenNorm, token_channels
 from normsearch.norms import (
+    WEIGHT_NORMS,
     BatchKalmanNorm,
     NormSpec,
     PlainNorm,
@@ -25,9 +25,10 @@ from normsearch.norms import (
     check_weight_norm,
     set_weight_norm,
     weight_norm_of,
+    weight_norms_for,
 )
 
-_KINDS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, PlainNorm)
+NORM_KINDS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, PlainNorm)
 _INPUT_AXES = {"1d": 1, "2d": 2, "3d": 3}  # the end of a torch norm's class name
 
 
@@ -42,6 +43,7 @@ class NormSlot:
         spec: the canonical spec of the norm that sits there now.
         block: the block it belongs to, such as ``enc1``.
         stage: the coarser part of the network, such as ``level1`` (a resolution).
+        weight_norms: which of WN and WS the convolution before it can take; none without one.
     """
 
     name: str
@@ -50,6 +52,7 @@ class NormSlot:
     spec: str
     block: str
     stage: str
+    weight_norms: tuple[str, ...] = field(default=tuple(WEIGHT_NORMS), compare=False)
 
 
 @runtime_checkable
@@ -80,14 +83,15 @@ def list_norms(net: nn.Module) -> list[NormSlot]:
         NetworkError: a GroupNorm in a network without convolutions, or a lazy norm not yet run.
     """
     slots = []
-    for name, module in _norms(net).items():
+    for name, module in norm_modules(net).items():
         spec, channels = _read(name, module)
         conv = conv_before(net, module, channels)
         if conv is not None and (weights := weight_norm_of(conv)) is not None:
             spec = NormSpec(weights, follower=spec)
         block, stage = _place(net, name)
         dims = _dims(net, name, module)
-        slots.append(NormSlot(name, channels, dims, str(spec.canonical(channels)), block, stage))
+        text, takes = str(spec.canonical(channels)), weight_norms_for(conv)
+        slots.append(NormSlot(name, channels, dims, text, block, stage, takes))
     return slots
 
 
@@ -137,68 +141,16 @@ def apply_norm_map(net: nn.Module, norm_map: Mapping[str, str | NormSpec]) -> di
     return {slot.name: str(wanted.get(slot.name, slot.spec)) for slot in slots}
 
 
-def verify_norm_map(net: nn.Module, example: Tensor) -> None:
-    """Prove by one forward pass, in eval and without gradients, that every norm slot is used.
-
-    A network may register a module and yet call another object, or none: a norm put there would
-    silently do nothing. Norms that run without being registered, as a replaced one that the network
-    still holds in a plain list does, are found as well.
-
-    Args:
-        net: any network; its training flags are as before afterwards.
-        example: an input it accepts.
-
-    Raises:
-        NetworkError: slots whose norm was not called, all by name, or norms that ran unregistered.
-    """
-    called = _called(net, example)
-    norms = _norms(net)
-    missed = [name for name, norm in norms.items() if norm not in called]
-    if missed:
-        raise NetworkError(
-            f"{type(net).__name__}: every norm slot must be called in a forward pass, "
-            f"{', '.join(missed)} were not; leave them out of the norm map"
-        )
-    hidden = [norm for norm in called if norm not in set(net.modules())]
-    if hidden:
-        kinds = ", ".join(sorted({type(norm).__name__ for norm in hidden}))
-        raise NetworkError(
-            f"{type(net).__name__}: every norm that runs must be registered, as an attribute or in "
-            f"an nn.ModuleList, and {len(hidden)} ({kinds}) is not; no norm map reaches it"
-        )
-
-
-def _called(net: nn.Module, example: Tensor) -> dict[nn.Module, None]:
-    """The norms that a forward pass calls, registered or not, in order."""
-    called: dict[nn.Module, None] = {}
-
-    def note(module: nn.Module, *_: object) -> None:
-        if isinstance(module, _KINDS):
-            called[module] = None
-
-    hook = register_module_forward_pre_hook(note)  # on all modules there are, also the hidden ones
-    flags = [(module, module.training) for module in net.modules()]
-    try:
-        net.eval()
-        with torch.no_grad():
-            net(example)
-    finally:
-        hook.remove()
-        for module, training in flags:
-            module.training = training
-    return called
-
-
-def _norms(net: nn.Module) -> dict[str, nn.Module]:
+def norm_modules(net: nn.Module) -> dict[str, nn.Module]:
     """Every norm module by its first path, in registration order; the network itself is no slot."""
     inner = {module.norm for module in net.modules() if isinstance(module, TokenNorm)}
-    found = {name: norm for name, norm in net.named_modules() if isinstance(norm, _KINDS)}
+    found = {name: norm for name, norm in net.named_modules() if isinstance(norm, NORM_KINDS)}
     return {name: norm for name, norm in found.items() if name and norm not in inner}
 
 
 def _named_layer_norms(net: nn.Module, norm_map: Iterable[str]) -> list[NormSlot]:
     """The LayerNorms that globs name: those of globs which match no norm slot."""
-    slots = _norms(net)
+    slots = norm_modules(net)
     layers = [name for name, norm in net.named_modules() if isinstance(norm, nn.LayerNorm)]
     globs = [glob for glob in norm_map if not any(fnmatchcase(name, glob) for name in slots)]
     named = [name for name in layers if any(fnmatchcase(name, glob) for glob in globs)]
