@@ -12,6 +12,7 @@ from normsearch.norms import NormSpec
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+LabelValue = Annotated[int, Field(ge=0, le=255)]
 
 
 class Model(BaseModel):
@@ -38,23 +39,113 @@ class PhantomConfig(Model):
     seed: int = 0
 
 
+class AugmentationConfig(Model):
+    """How training samples are varied at random; nothing is varied if nothing is given.
+
+    `rotation` is [lowest, highest, step] in degrees, in plane; `flip` names axes (z, y, x); `scale`
+    is [lowest, highest] factor of the intensities.
+    """
+
+    rotation: tuple[float, float, Annotated[float, Field(gt=0)]] | None = None
+    flip: tuple[Literal["z", "y", "x"], ...] = ()
+    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
+
+    @field_validator("rotation", "scale")
+    @classmethod
+    def _in_order(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is not None and value[0] > value[1]:
+            raise ValueError(f"must be lowest, then highest, got {value[0]:g} above {value[1]:g}")
+        return value
+
+
 class TaskConfig(Model):
     """What is segmented, and which subjects train, validate and test.
 
-    `data` is ``phantom`` or a folder with images/ and labels/ (absolute, or below the data folder).
-    `size` is the in-plane size (y, x) in pixels; `intensity` a rule or a window [low, high] (HU);
-    `foreground` the label values merged to one class, all non-zero ones if not given.
+    `data` is ``phantom``, a folder or a manifest (absolute, or below the data folder), in a
+    `layout` of ``normsearch list layouts``. A `sample` is a slice, a stack of `depth` slices whose
+    middle one is predicted, a slab of `depth` slices that shares `overlap` with the next, or a
+    volume. `size` is (y, x) in pixels, for volumes (z, y, x), reached by `fit`; `intensity` a rule
+    or a window [low, high] (HU). `foreground` are the label values merged to one class, `classes`
+    those kept apart as classes 1 to K; all non-zero ones are merged if neither is given. `segments`
+    names the segments of .seg.nrrd labels that are taken as label values 1, 2, ...
     """
 
     data: str
+    layout: Literal["auto", "folders", "msd", "nnunet", "manifest", "idx"] = "auto"
     phantom: PhantomConfig = PhantomConfig()
-    size: tuple[Positive, Positive] | None = None
+    sample: Literal["slice", "stack", "slab", "volume"] = "slice"
+    depth: Positive | None = None
+    overlap: Annotated[int, Field(ge=0)] | None = None
+    size: Annotated[tuple[Positive, ...], Field(min_length=2, max_length=3)] | None = None
+    fit: Literal["resize", "pad"] = "resize"
     intensity: Literal["minmax", "percentile", "zscore"] | tuple[float, float] = "percentile"
-    foreground: tuple[Positive, ...] | None = None
+    foreground: tuple[LabelValue, ...] | None = None
+    classes: tuple[LabelValue, ...] | None = None
+    segments: tuple[str, ...] = ()
+    augmentation: AugmentationConfig = AugmentationConfig()
     test_folds: Folds = ()
     validation_folds: Folds | None = None
     validation_fraction: Fraction = 0.25
     split_seed: int = 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        axes = 3 if self.sample == "volume" else 2
+        if self.size is not None and len(self.size) != axes:
+            names = "(z, y, x)" if axes == 3 else "(y, x)"
+            raise ValueError(
+                f"size must be {names} where a sample is a {self.sample}, got {list(self.size)}"
+            )
+        if self.depth is not None and self.sample not in ("stack", "slab"):
+            raise ValueError(f"depth belongs to stack and slab, and a sample is a {self.sample}")
+        if self.sample == "stack" and self.slices % 2 == 0:
+            raise ValueError(f"depth of a stack must be odd, got {self.slices}")
+        if self.overlap is not None and self.sample != "slab":
+            raise ValueError(f"overlap belongs to slab, and a sample is a {self.sample}")
+        if self.shared >= self.slices:
+            raise ValueError(f"overlap must be below depth ({self.slices}), got {self.shared}")
+        if "z" in self.augmentation.flip and self.sample not in ("slab", "volume"):
+            raise ValueError(f"augmentation.flip: a {self.sample} has the axes y and x, got z")
+        return self
+
+    @model_validator(mode="after")
+    def _one_choice_of_classes(self) -> Self:
+        for name, values in (("foreground", self.foreground), ("classes", self.classes)):
+            if values is not None and (not values or len(set(values)) < len(values)):
+                raise ValueError(f"{name} must be label values, each once, got {list(values)}")
+        if self.foreground and self.classes:
+            raise ValueError("foreground and classes must not both be given; leave one out")
+        if self.kind == "segmentation" and 0 in (*(self.foreground or ()), *(self.classes or ())):
+            raise ValueError("foreground and classes must not hold 0, which is background")
+        return self
+
+    @property
+    def kind(self) -> Literal["segmentation", "classification"]:
+        """What is asked of the network; known once the `layout` is."""
+        return "classification" if self.layout == "idx" else "segmentation"
+
+    @property
+    def outputs(self) -> int:
+        """The network's output channels: 1, background and K classes, or an image's classes."""
+        if self.kind == "classification":
+            return len(self.classes or ())
+        return 1 + len(self.classes) if self.classes else 1
+
+    @property
+    def slices(self) -> int:
+        """Slices of a stack or a slab, 1 for others."""
+        return self.depth or {"stack": 3, "slab": 16}.get(self.sample, 1)
+
+    @property
+    def shared(self) -> int:
+        """Slices that a slab shares with the next."""
+        given = self.slices // 2 if self.overlap is None else self.overlap
+        return given if self.sample == "slab" else 0
+
+    @property
+    def metric(self) -> str:
+        """What a validation score is, for people."""
+        return "accuracy" if self.kind == "classification" else "Dice"
 
 
 class NetworkConfig(Model):
@@ -98,6 +189,7 @@ class TrainingConfig(Model):
     recompute_statistics: bool = True
     statistics_samples: Positive = 128
     data_seed: int = 0
+    augmentation_seed: int = 0
 
     @model_validator(mode="after")
     def _one_sample_an_evaluation(self) -> Self:
@@ -221,7 +313,7 @@ class SpaceConfig(Model):
 
 
 class PrunerConfig(Model):
-    """Successive halving on validation Dice, or no pruning. Resources are evaluation points."""
+    """Successive halving on validation scores, or no pruning. Resources are evaluation points."""
 
     name: Literal["successive_halving", "none"] = "successive_halving"
     min_resource: Positive = 1

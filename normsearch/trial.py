@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,23 @@ from torch import nn
 
 from normsearch.config import NetworkConfig, TaskConfig, TrialConfig
 from normsearch.data import (
+    LAYOUTS,
+    SAMPLINGS,
+    Augmentation,
     Case,
-    SliceLoader,
+    Preparation,
+    SampleLoader,
+    Sampling,
     Split,
     case_tensors,
+    detect_layout,
     fingerprint,
     generate_phantom,
     load_cases,
     split_cases,
+    survey,
 )
-from normsearch.errors import DataError, StudyError
+from normsearch.errors import ConfigError, DataError, StudyError
 from normsearch.files import cache_folder, write_text
 from normsearch.networks import apply_norm_map, build_network
 from normsearch.norms import (
@@ -37,35 +44,88 @@ from normsearch.training import Evaluation, Plan, load_checkpoint, save_checkpoi
 
 
 def data_folder(task: TaskConfig, data: Path | None) -> Path:
-    """Return the folder of a task's cases; the phantom is generated once, in the cache.
+    """Return the folder (or the manifest) of a task's cases; the phantom is generated once.
 
     A relative `task.data` lies below `data`, else below the working folder; `data` may also be
     the data set itself.
 
     Raises:
-        DataError: there is no such folder.
+        DataError: there is no such data set.
     """
     if task.data == "phantom":
         return generate_phantom(cache_folder(), **task.phantom.model_dump())
     named = Path(task.data).expanduser()
     bases = [data / named, data] if data else [named]
-    found = [base for base in bases if (base / "images").is_dir()]
+    found = [base for base in bases if base.exists() and detect_layout(base)]
     if not found:
         raise DataError(
-            f"{bases[0]}: must be a folder with images/ and labels/, and is not; "
+            f"{bases[0]}: must be a data set in one of the layouts {', '.join(LAYOUTS)} (see "
+            "normsearch list layouts), and is not; "
             "give the folder that holds it with --data (or NORMSEARCH_DATA)."
         )
     return found[0]
 
 
+def resolve_task(task: TaskConfig, data: Path | None) -> TaskConfig:
+    """Return the task with what only its data can tell: the layout, and an image's classes.
+
+    Raises:
+        DataError: there is no such data set, or it cannot be told apart into cases.
+    """
+    found = survey(data_folder(task, data), task.layout)
+    if found.kind == "segmentation":
+        return task.model_copy(update={"layout": found.layout})
+    classes = tuple(found.labels)
+    if task.sample != "slice" or task.foreground or task.classes not in (None, classes):
+        raise ConfigError(
+            f"task: images of {found.root} have a class each, so sample must be slice and "
+            "foreground and classes left out; delete those keys"
+        )
+    return task.model_copy(update={"layout": found.layout, "classes": classes})
+
+
 def load_task(task: TaskConfig, data: Path | None) -> list[Case]:
-    """Read and prepare every case of a task.
+    """Read every case of a task and prepare it, or take it from the cache.
 
     Raises:
         DataError: the folder is missing or cases in it cannot be used (all are named).
     """
-    folder = data_folder(task, data)
-    return load_cases(folder, size=task.size, intensity=task.intensity, foreground=task.foreground)
+    classified = task.kind == "classification"
+    preparation = Preparation(
+        size=task.size,
+        fit=task.fit,
+        intensity=task.intensity,
+        foreground=task.foreground,
+        classes=None if classified else task.classes,
+        segments=task.segments,
+    )
+    folder, cache = data_folder(task, data), cache_folder() / "cases"
+    return load_cases(folder, preparation, layout=task.layout, cache=cache)
+
+
+def sampling_of(task: TaskConfig) -> Sampling:
+    """Return what one sample of a task is."""
+    return SAMPLINGS[task.sample](task.slices, task.shared)
+
+
+def training_loader(config: TrialConfig, cases: Sequence[Case]) -> SampleLoader:
+    """Return the training samples of a trial."""
+    augmentation = Augmentation(
+        **config.task.augmentation.model_dump(), seed=config.training.augmentation_seed
+    )
+    return SampleLoader(
+        cases,
+        config.batch_size,
+        config.training.data_seed,
+        sampling=sampling_of(config.task),
+        outputs=config.task.outputs,
+        augment=augmentation if augmentation.varies else None,
+    )
+
+
+def in_channels(task: TaskConfig, cases: Sequence[Case]) -> int:
+    """Return the channels of a task's samples."""
+    return int(sampling_of(task).sample(cases[0], 0)[0].shape[0])
 
 
 def split_task(task: TaskConfig, cases: list[Case]) -> Split:
@@ -79,12 +139,15 @@ def split_task(task: TaskConfig, cases: list[Case]) -> Split:
     )
 
 
-def build_trial_network(config: NetworkConfig, in_channels: int) -> nn.Module:
+def build_trial_network(
+    config: NetworkConfig, in_channels: int, out_channels: int = 1
+) -> nn.Module:
     """Build a study's network, its weights drawn from the study's seed."""
     sizes = {"first_channels": config.first_channels, "depth": config.depth}
     return build_network(
         config.name,
         in_channels=in_channels,
+        out_channels=out_channels,
         seed=config.seed,
         arguments=config.arguments,
         **{key: value for key, value in sizes.items() if value is not None},
@@ -98,7 +161,7 @@ def train_trial(
 
     It goes on from FOLDER/checkpoint.pt if there is one. A record holds the fields of
     `Evaluation`, `parameters` (learnt numbers in the network) and `learnt` (what adaptive norms
-    have learnt, by slot); FOLDER/cases.csv holds the newest Dice of each validation case.
+    have learnt, by slot); FOLDER/cases.csv holds the newest score of each validation case.
 
     Args:
         config: the trial.
@@ -112,7 +175,8 @@ def train_trial(
         StudyError: another owner has taken the trial over.
     """
     torch.set_num_threads(config.threads)
-    network = build_trial_network(config.network, data.train[0].image.shape[1])
+    task = config.task
+    network = build_trial_network(config.network, in_channels(task, data.train), task.outputs)
     apply_norm_map(network, config.norm_map)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     checkpoint = folder / "checkpoint.pt"
@@ -125,7 +189,7 @@ def train_trial(
         check_owner()
         save_checkpoint(checkpoint, state)
 
-    loader = SliceLoader(data.train, config.batch_size, config.training.data_seed)
+    loader = training_loader(config, data.train)
     state = load_checkpoint(checkpoint)
     if state is None:
         initialize_weight_norms(network, next(loader.batches(0))[0])
@@ -198,6 +262,6 @@ def _learnt(network: nn.Module) -> dict[str, dict[str, dict[str, float]]]:
 def _write_cases(path: Path, evaluation: Evaluation) -> None:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["case", "evaluation", "dice"])
-    rows.writerows([name, evaluation.evaluation, dice] for name, dice in evaluation.cases.items())
+    rows.writerow(["case", "evaluation", "score"])
+    rows.writerows([name, evaluation.evaluation, score] for name, score in evaluation.cases.items())
     write_text(path, text.getvalue())

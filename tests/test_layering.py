@@ -27,7 +27,8 @@ ARROWS: dict[str, set[str]] = {
     },
     "normsearch.networks.importing": {"normsearch.errors", "lazy *"},
     "normsearch.data": {
-        *("numpy", "pandas", "torch", "nrrd", "normsearch.errors", "normsearch.files"),
+        *("filelock", "numpy", "pandas", "torch", "nrrd", "nibabel", "PIL"),
+        *("normsearch.errors", "normsearch.files"),
     },
     "normsearch.training": {"torch", "normsearch.errors", "normsearch.files"},
     "normsearch.config": {

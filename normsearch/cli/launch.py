@@ -16,13 +16,16 @@ import typer
 
 from normsearch.cli.progress import Progress
 from normsearch.config import StudyConfig
-from normsearch.data import SliceLoader, Split
+from normsearch.data import SampleLoader, Split
 from normsearch.networks import NormSlot, check_network, list_norms
 from normsearch.search.space import Space
 from normsearch.trial import (
     build_trial_network,
     check_fingerprint,
+    in_channels,
     load_task,
+    resolve_task,
+    sampling_of,
     split_task,
     train_trial,
 )
@@ -56,6 +59,7 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
         NormsearchError: the first thing that does not hold.
     """
     data = data.expanduser().resolve() if data else None
+    config = config.model_copy(update={"task": resolve_task(config.task, data)})
     cases = load_task(config.task, data)
     fingerprint = check_fingerprint(cases, config.fingerprint, where)
     split = split_task(config.task, cases)
@@ -125,21 +129,26 @@ def _outcome(folder: Path, how: How) -> None:
         print(f"No trial of {folder.name} was completed; see normsearch status {folder.name}")
     else:
         print(
-            f"Best validation Dice {found['dice']:.3f} (trial {found['number']}, learning rate "
-            f"{found['learning_rate']:.3g}, batch size {found['batch_size']}).\n"
+            f"Best validation {record.metric} {found['score']:.3f} (trial {found['number']}, "
+            f"learning rate {found['learning_rate']:.3g}, batch size {found['batch_size']}).\n"
             f"See: normsearch best {folder.name}; normsearch report {folder.name}"
         )
 
 
 def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:
-    SliceLoader(split.train, batch_size=1, seed=0)  # refuses slices of several shapes
-    network = build_trial_network(config.network, split.train[0].image.shape[1])
-    if check_size := getattr(network, "check_size", None):
-        for case in (*split.train, *split.validation):
-            check_size(case.image.shape[2:])
-        return list_norms(network)
+    sampling = sampling_of(config.task)
+    SampleLoader(split.train, 1, 0, sampling=sampling)  # refuses samples of several shapes
+    outputs = config.task.outputs
+    network = build_trial_network(config.network, in_channels(config.task, split.train), outputs)
     slots = list_norms(network)
-    check_network(network, split.train[0].image.shape[1:], outputs=1)
+    shapes = {sampling.sample(case, 0)[0].shape for case in (*split.train, *split.validation)}
+    if check_size := getattr(network, "check_size", None):
+        for shape in sorted(shapes):
+            check_size(shape[1:])
+    else:
+        classified = config.task.kind == "classification"
+        for shape in sorted(shapes):
+            check_network(network, shape, (outputs, *(() if classified else shape[1:])))
     return slots
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 import normsearch
-from normsearch.cli import best, listing, plot, report, resume, run, status, train
+from normsearch.cli import best, listing, plot, report, resume, run, status, train, validate
 from normsearch.errors import NormsearchError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 for verb in (run.run, resume.resume, status.status, best.best, train.train, plot.plot):
     app.command()(verb)
 app.command()(report.report)
+app.command()(validate.validate)
 app.command("list")(listing.listing)
 
 

@@ -55,16 +55,16 @@ def build_foreign(
     return net
 
 
-def check_network(net: nn.Module, shape: Sequence[int], outputs: int) -> None:
+def check_network(net: nn.Module, shape: Sequence[int], logits: Sequence[int]) -> None:
     """Prove by forward passes of one sample that a network can be trained and searched here.
 
-    It must take (1, *shape), return one tensor (1, outputs, *spatial) of logits, and every norm
-    slot must be replaceable, which is tried with ``none``.
+    It must turn (1, *shape) into one tensor (1, *logits), and every norm slot must be replaceable,
+    which is tried with ``none``.
 
     Args:
         net: a network that is of no further use: its norms are gone afterwards.
         shape: (C, *spatial) of a sample.
-        outputs: the number of output channels.
+        logits: (K, *spatial) of what comes out, (K,) for a classifier.
 
     Raises:
         NetworkError: naming the size and what does not hold.
@@ -84,7 +84,7 @@ def check_network(net: nn.Module, shape: Sequence[int], outputs: int) -> None:
             f"{name}: must return one tensor of logits, got a {type(out).__name__}; turn deep "
             "supervision and other extra outputs off in network.arguments, or wrap the network"
         )
-    wanted = torch.Size((1, outputs, *shape[1:]))
+    wanted = torch.Size((1, *logits))
     if out.shape != wanted:
         raise NetworkError(
             f"{name}: must turn an input of {_sides(example.shape)} into an output of "

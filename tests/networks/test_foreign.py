@@ -177,13 +177,15 @@ class Hidden(nn.Module):
 )
 def test_the_door_names_the_size(network: nn.Module, shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(NetworkError, match=message):
-        check_network(network, shape, 2)
+        check_network(network, shape, (2, 8, 9))
 
 
 def test_the_door_finds_norms_that_no_map_reaches() -> None:
     with pytest.raises(NetworkError, match=r"and 1 \(BatchNorm2d\) is not; no norm map reaches it"):
-        check_network(Hidden(), (1, 8, 9), 1)
+        check_network(Hidden(), (1, 8, 9), (1, 8, 9))
 
 
 def test_a_network_that_is_in_order_passes() -> None:
-    check_network(net(nn.GroupNorm(2, 4), nn.Conv2d(4, 2, 1)), (1, 8, 9), 2)
+    check_network(net(nn.GroupNorm(2, 4), nn.Conv2d(4, 2, 1)), (1, 8, 9), (2, 8, 9))
+    pooled = net(nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    check_network(pooled, (1, 8, 9), (4,))

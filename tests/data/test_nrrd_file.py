@@ -42,7 +42,7 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "version": (RAW.replace(b"0004", b"0006"), "Unsupported NRRD file version"),
     "duplicate": (HEAD + b"type: uint8\nencoding: raw\n\n" + BYTES, "Duplicate header field"),
     "no colon": (HEAD + b"encoding raw\n\n" + BYTES, "valid NRRD header"),
-    "list": (HEAD + b"encoding: raw\ndata file: LIST\na.raw\nb.raw\n", "valid NRRD header"),
+    "list": (HEAD + b"encoding: raw\ndata file: LIST\na.raw\nb.raw\n", "must name one data file"),
     "no encoding": (HEAD + b"\n" + BYTES, "encoding must be raw, ascii, gzip or bzip2, got ''"),
     "encoding": (HEAD + b"encoding: hex\n\n", "bzip2, got 'hex'"),
     "no type": (RAW.replace(b"type: uint8\n", b""), "got type 'None'"),
@@ -98,8 +98,9 @@ def test_read_volume_names_the_file_and_the_fault(name: str, tmp_path: Path) -> 
 def test_read_volume_of_no_file_and_of_a_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.nrrd must exist, but there is none; check"):
         read_volume(tmp_path / "none.nrrd")
+    (tmp_path / "a.nrrd").mkdir()
     with pytest.raises(DataError, match="must be a readable file"):
-        read_volume(tmp_path)
+        read_volume(tmp_path / "a.nrrd")
 
 
 def test_read_volume_refuses_by_the_header_what_would_not_fit(tmp_path: Path) -> None:
@@ -223,7 +224,7 @@ def test_write_volume_that_fails_leaves_the_old_file(
         (lambda a: Volume(a, (1.0,)), "one spacing, direction and kind per axis"),
         (lambda a: Volume(a, (1.0, -1.0)), "must be above 0 mm"),
         (lambda a: Volume(a, (1.0, 1.0), kinds=("list",)), "kinds"),
-        (lambda a: Volume(a, (1.0, 1.0), None, np.eye(3)), "3 directions"),
+        (lambda a: Volume(a, (1.0, 1.0), None, np.eye(3)), r"directions of shape \(3, 3\)"),
     ],
 )
 def test_volume_checks_its_fields(build: Callable[[np.ndarray], Volume], message: str) -> None:
