@@ -139,19 +139,24 @@ def split_task(task: TaskConfig, cases: list[Case]) -> Split:
     )
 
 
-def build_trial_network(
-    config: NetworkConfig, in_channels: int, out_channels: int = 1
-) -> nn.Module:
+def network_settings(config: NetworkConfig, in_channels: int, outputs: int) -> dict[str, Any]:
+    """Return the arguments of `build_network` for a study's network."""
+    settings = {
+        "name": config.name,
+        "in_channels": in_channels,
+        "out_channels": outputs,
+        "first_channels": config.first_channels,
+        "depth": config.depth,
+        "arguments": config.arguments or None,
+        "seed": config.seed,
+    }
+    return {key: value for key, value in settings.items() if value is not None}
+
+
+def build_trial_network(config: NetworkConfig, in_channels: int, outputs: int = 1) -> nn.Module:
     """Build a study's network, its weights drawn from the study's seed."""
-    sizes = {"first_channels": config.first_channels, "depth": config.depth}
-    return build_network(
-        config.name,
-        in_channels=in_channels,
-        out_channels=out_channels,
-        seed=config.seed,
-        arguments=config.arguments,
-        **{key: value for key, value in sizes.items() if value is not None},
-    )
+    settings = network_settings(config, in_channels, outputs)
+    return build_network(settings.pop("name"), **settings)
 
 
 def train_trial(
