@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from normsearch.errors import NormError
 from normsearch.norms import NormSpec
@@ -37,6 +45,9 @@ class PhantomConfig(Model):
     size: Annotated[int, Field(ge=32, le=512)] = 64
     subjects: Annotated[int, Field(ge=3)] = 10
     seed: int = 0
+
+
+_DEPTHS = {"stack": 3, "slab": 16}  # slices, where a task does not say
 
 
 class AugmentationConfig(Model):
@@ -76,7 +87,7 @@ class TaskConfig(Model):
     sample: Literal["slice", "stack", "slab", "volume"] = "slice"
     depth: Positive | None = None
     overlap: Annotated[int, Field(ge=0)] | None = None
-    size: Annotated[tuple[Positive, ...], Field(min_length=2, max_length=3)] | None = None
+    size: tuple[Positive, ...] | None = None
     fit: Literal["resize", "pad"] = "resize"
     intensity: Literal["minmax", "percentile", "zscore"] | tuple[float, float] = "percentile"
     foreground: tuple[LabelValue, ...] | None = None
@@ -88,25 +99,41 @@ class TaskConfig(Model):
     validation_fraction: Fraction = 0.25
     split_seed: int = 0
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        axes = 3 if self.sample == "volume" else 2
-        if self.size is not None and len(self.size) != axes:
-            names = "(z, y, x)" if axes == 3 else "(y, x)"
-            raise ValueError(
-                f"size must be {names} where a sample is a {self.sample}, got {list(self.size)}"
-            )
-        if self.depth is not None and self.sample not in ("stack", "slab"):
-            raise ValueError(f"depth belongs to stack and slab, and a sample is a {self.sample}")
-        if self.sample == "stack" and self.slices % 2 == 0:
-            raise ValueError(f"depth of a stack must be odd, got {self.slices}")
-        if self.overlap is not None and self.sample != "slab":
-            raise ValueError(f"overlap belongs to slab, and a sample is a {self.sample}")
-        if self.shared >= self.slices:
-            raise ValueError(f"overlap must be below depth ({self.slices}), got {self.shared}")
-        if "z" in self.augmentation.flip and self.sample not in ("slab", "volume"):
-            raise ValueError(f"augmentation.flip: a {self.sample} has the axes y and x, got z")
-        return self
+    @field_validator("size")
+    @classmethod
+    def _size_of_a_sample(
+        cls, size: tuple[int, ...] | None, info: ValidationInfo
+    ) -> tuple[int, ...] | None:
+        sample = info.data.get("sample")
+        axes = "(z, y, x)" if sample == "volume" else "(y, x)"
+        if size is not None and len(size) != axes.count(",") + 1:
+            raise ValueError(f"must be {axes} where a sample is a {sample}, got {list(size)}")
+        return size
+
+    @field_validator("depth", "overlap")
+    @classmethod
+    def _slices_of_a_sample(cls, value: int | None, info: ValidationInfo) -> int | None:
+        sample = info.data.get("sample")
+        depth = info.data.get("depth") or _DEPTHS.get(str(sample), 1)
+        if value is None:
+            return value
+        if sample not in (("stack", "slab") if info.field_name == "depth" else ("slab",)):
+            raise ValueError(f"must be left out where a sample is a {sample}, got {value}")
+        if info.field_name == "overlap" and value >= depth:
+            raise ValueError(f"must be below depth ({depth}), got {value}")
+        if sample == "stack" and value % 2 == 0:
+            raise ValueError(f"must be odd, so that a stack has a middle, got {value}")
+        return value
+
+    @field_validator("augmentation")
+    @classmethod
+    def _axes_of_a_sample(
+        cls, value: AugmentationConfig, info: ValidationInfo
+    ) -> AugmentationConfig:
+        sample = info.data.get("sample")
+        if "z" in value.flip and sample not in ("slab", "volume"):
+            raise ValueError(f"a {sample} can be flipped along y and x, got z")
+        return value
 
     @model_validator(mode="after")
     def _one_choice_of_classes(self) -> Self:
@@ -134,7 +161,7 @@ class TaskConfig(Model):
     @property
     def slices(self) -> int:
         """Slices of a stack or a slab, 1 for others."""
-        return self.depth or {"stack": 3, "slab": 16}.get(self.sample, 1)
+        return self.depth or _DEPTHS.get(self.sample, 1)
 
     @property
     def shared(self) -> int:
@@ -173,18 +200,29 @@ class NetworkConfig(Model):
 
 
 class TrainingConfig(Model):
-    """How a trial trains. The budget is counted in `samples` (2D slices), whatever the batch size.
+    """How a trial trains. The budget is counted in `samples`, whatever the batch size.
 
-    `evaluations` validation points lie at equal fractions of the budget. `recompute_statistics`
-    replaces running statistics by fresh ones, over `statistics_samples` samples, before each.
+    `evaluations` validation points lie at equal fractions of the budget. `loss` auto is bce_dice
+    for one foreground, dice_cross_entropy for several classes, cross_entropy for whole images.
+    `step_points` (shares of the budget) and `step_factor` belong to schedule step; `amp` is
+    automatic mixed precision; a step takes `accumulate` batches; `checkpointing` trades time for
+    memory where the network offers it. `recompute_statistics` replaces running statistics by
+    fresh ones, over `statistics_samples` samples, before each validation. The seeds of order,
+    augmentation and (in network) first weights are independent of each other.
     """
 
     samples: Positive = 10_000
     evaluations: Positive = 9
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    loss: Literal["auto", "bce_dice", "cross_entropy", "dice_cross_entropy"] = "auto"
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    schedule: Literal["constant", "cosine"] = "cosine"
+    schedule: Literal["constant", "step", "polynomial", "cosine"] = "cosine"
+    step_points: tuple[Fraction, ...] = (0.5,)
+    step_factor: Fraction = 0.2
+    amp: Literal["off", "bfloat16", "float16"] = "off"
+    accumulate: Positive = 1
+    checkpointing: bool = False
     gate_learning_rate_factor: Annotated[float, Field(gt=0)] = 10.0
     recompute_statistics: bool = True
     statistics_samples: Positive = 128
@@ -346,7 +384,8 @@ class SearchConfig(Model):
 class StudyConfig(Model):
     """One study: task + network + training + space + search.
 
-    A run records the SHA-256 of its cases (`fingerprint`) and the `versions` it began with.
+    A run records the SHA-256 of its cases (`fingerprint`), the `sample_shape` (channels, *spatial)
+    and the `versions` it began with.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
@@ -356,13 +395,24 @@ class StudyConfig(Model):
     space: SpaceConfig
     search: SearchConfig = SearchConfig()
     fingerprint: str | None = None
+    sample_shape: tuple[Positive, ...] | None = None
     versions: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _float16_needs_a_gpu(self) -> Self:
+        if self.training.amp == "float16" and not self.search.resources.gpu:
+            raise ValueError(
+                "training.amp float16 needs a GPU, and search.resources.gpu is 0; "
+                "use bfloat16 on a CPU"
+            )
+        return self
 
 
 class TrialConfig(Model):
     """One resolved choice, complete: the trial can be trained again from this alone.
 
-    `norm_map` gives the effective spec of every slot; `fingerprint` is the SHA-256 of the cases.
+    `norm_map` gives the effective spec of every slot; `fingerprint` is the SHA-256 of the cases,
+    `sample_shape` the (channels, *spatial) of what the network is given.
     """
 
     study: str
@@ -377,6 +427,7 @@ class TrialConfig(Model):
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Positive = 1
     fingerprint: str | None = None
+    sample_shape: tuple[Positive, ...] | None = None
     versions: dict[str, str] = {}
 
     def write(self, path: Path) -> None:

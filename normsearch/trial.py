@@ -32,7 +32,7 @@ from normsearch.data import (
 )
 from normsearch.errors import ConfigError, DataError, StudyError
 from normsearch.files import cache_folder, write_text
-from normsearch.networks import apply_norm_map, build_network
+from normsearch.networks import apply_norm_map, build_network, use_checkpointing
 from normsearch.norms import (
     MomentNorm,
     clamp_gates,
@@ -40,7 +40,15 @@ from normsearch.norms import (
     initialize_weight_norms,
     set_progress,
 )
-from normsearch.training import Evaluation, Plan, load_checkpoint, save_checkpoint, train
+from normsearch.training import (
+    SCORES,
+    Evaluation,
+    Plan,
+    choose_loss,
+    load_checkpoint,
+    save_checkpoint,
+    train,
+)
 
 
 def data_folder(task: TaskConfig, data: Path | None) -> Path:
@@ -123,9 +131,9 @@ def training_loader(config: TrialConfig, cases: Sequence[Case]) -> SampleLoader:
     )
 
 
-def in_channels(task: TaskConfig, cases: Sequence[Case]) -> int:
-    """Return the channels of a task's samples."""
-    return int(sampling_of(task).sample(cases[0], 0)[0].shape[0])
+def sample_shape(task: TaskConfig, cases: Sequence[Case]) -> tuple[int, ...]:
+    """Return the (channels, *spatial) of a task's samples."""
+    return tuple(sampling_of(task).sample(cases[0], 0)[0].shape)
 
 
 def split_task(task: TaskConfig, cases: list[Case]) -> Split:
@@ -165,8 +173,9 @@ def train_trial(
     """Train one trial; yield a plain record per evaluation point, checkpointed in `folder`.
 
     It goes on from FOLDER/checkpoint.pt if there is one. A record holds the fields of
-    `Evaluation`, `parameters` (learnt numbers in the network) and `learnt` (what adaptive norms
-    have learnt, by slot); FOLDER/cases.csv holds the newest score of each validation case.
+    `Evaluation` but `details`, `parameters` (learnt numbers in the network) and `learnt` (what
+    adaptive norms have learnt, by slot); FOLDER/cases.csv holds the newest score of each validation
+    case, with its details (Dice and counts of true and false voxels of each class).
 
     Args:
         config: the trial.
@@ -180,9 +189,13 @@ def train_trial(
         StudyError: another owner has taken the trial over.
     """
     torch.set_num_threads(config.threads)
-    task = config.task
-    network = build_trial_network(config.network, in_channels(task, data.train), task.outputs)
+    task, sampling = config.task, sampling_of(config.task)
+    channels = sample_shape(task, data.train)[0]
+    network = build_trial_network(config.network, channels, task.outputs)
     apply_norm_map(network, config.norm_map)
+    if config.training.checkpointing:
+        use_checkpointing(network)
+    torch.manual_seed(config.network.seed)  # of dropout, say: not of what was drawn so far
     parameters = sum(parameter.numel() for parameter in network.parameters())
     checkpoint = folder / "checkpoint.pt"
 
@@ -201,8 +214,11 @@ def train_trial(
     for evaluation in train(
         network,
         loader,
-        {case.id: case_tensors(case) for case in data.validation},
+        {case.id: case_tensors(case, sampling, task.outputs) for case in data.validation},
         _plan(config),
+        loss=choose_loss(config.training.loss, task.outputs, task.kind),
+        score=SCORES[task.kind],
+        recompose=sampling.recompose,
         parameter_groups=_parameter_groups(network, config),
         after_step=lambda: clamp_gates(network),
         on_progress=lambda share: set_progress(network, share),
@@ -212,7 +228,9 @@ def train_trial(
     ):
         check_owner()
         _write_cases(folder / "cases.csv", evaluation)
-        yield {**asdict(evaluation), "parameters": parameters, "learnt": _learnt(network)}
+        record = asdict(evaluation)
+        del record["details"]  # they are in cases.csv, and too many for a study's storage
+        yield {**record, "parameters": parameters, "learnt": _learnt(network)}
 
 
 def check_fingerprint(cases: list[Case], expected: str | None, where: str) -> str:
@@ -240,6 +258,10 @@ def _plan(config: TrialConfig) -> Plan:
         momentum=training.momentum,
         weight_decay=training.weight_decay,
         schedule=training.schedule,
+        step_points=training.step_points,
+        step_factor=training.step_factor,
+        amp=training.amp,
+        accumulate=training.accumulate,
         statistics_samples=training.statistics_samples if training.recompute_statistics else 0,
     )
 
@@ -266,7 +288,10 @@ def _learnt(network: nn.Module) -> dict[str, dict[str, dict[str, float]]]:
 
 def _write_cases(path: Path, evaluation: Evaluation) -> None:
     text = io.StringIO()
+    names = list(next(iter(evaluation.details.values()), {}))
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["case", "evaluation", "score"])
-    rows.writerows([name, evaluation.evaluation, score] for name, score in evaluation.cases.items())
+    rows.writerow(["case", "evaluation", "score", *names])
+    for case, score in evaluation.cases.items():
+        details = [evaluation.details[case][name] for name in names]
+        rows.writerow([case, evaluation.evaluation, score, *details])
     write_text(path, text.getvalue())

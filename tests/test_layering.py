@@ -42,6 +42,14 @@ ARROWS: dict[str, set[str]] = {
         *("torch", "normsearch.config", "normsearch.data", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
     },
+    "normsearch.prediction": {
+        *("numpy", "torch", "lazy monai", "normsearch.config", "normsearch.data"),
+        *("normsearch.errors", "normsearch.trial"),
+    },
+    "normsearch.model": {
+        *("torch", "normsearch.config", "normsearch.config_file", "normsearch.errors"),
+        *("normsearch.files", "normsearch.networks", "normsearch.training", "normsearch.trial"),
+    },
     "normsearch.search": {
         *("numpy", "optuna", "pandas", "psutil", "sqlalchemy", "torch", "yaml"),
         *("normsearch.config", "normsearch.config_file", "normsearch.data", "normsearch.errors"),
@@ -68,10 +76,11 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.errors", "normsearch.networks", "normsearch.search", "normsearch.trial"),
         *("lazy normsearch.config_file", "lazy normsearch.files", "lazy normsearch.norms"),
         *("lazy normsearch.evidence", "lazy normsearch.search.executor"),
+        *("lazy normsearch.model", "lazy normsearch.prediction"),
         "normsearch.cli.figures",
     },
     "normsearch.cli.figures": {"normsearch", "normsearch.errors", "lazy analysis"},
-    "normsearch": {"lazy normsearch.search"},
+    "normsearch": {"lazy normsearch.search", "lazy normsearch.model"},
     "normsearch.__main__": {"normsearch.cli"},
     "analysis": {
         *("jinja2", "matplotlib", "numpy", "pandas", "seaborn", "scipy", "yaml"),

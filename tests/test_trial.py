@@ -302,7 +302,8 @@ def test_data_that_are_not_there(
     base = tmp_path / "base" if data else None
     where = tmp_path / "base" / "lv" if data else Path("lv")
     expected = (
-        f"{where}: must be a folder with images/ and labels/, and is not; "
+        f"{where}: must be a data set in one of the layouts manifest, nnunet, msd, folders, idx "
+        "(see normsearch list layouts), and is not; "
         "give the folder that holds it with --data (or NORMSEARCH_DATA)."
     )
     (tmp_path / "base" / "lv").mkdir(parents=True)  # a folder, but without images/
@@ -314,7 +315,7 @@ def test_data_that_are_not_there(
 def test_labels_that_are_not_there_are_named(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.nrrd").write_bytes(b"")
-    with pytest.raises(DataError, match=r"labels: must be a folder of \.nrrd files"):
+    with pytest.raises(DataError, match=r"labels: must be a folder of images"):
         load_task(TaskConfig(data=str(tmp_path)), None)
 
 

@@ -17,14 +17,15 @@ import typer
 from normsearch.cli.progress import Progress
 from normsearch.config import StudyConfig
 from normsearch.data import SampleLoader, Split
-from normsearch.networks import NormSlot, check_network, list_norms
+from normsearch.networks import NormSlot, check_network, list_norms, use_checkpointing
 from normsearch.search.space import Space
+from normsearch.training import choose_loss
 from normsearch.trial import (
     build_trial_network,
     check_fingerprint,
-    in_channels,
     load_task,
     resolve_task,
+    sample_shape,
     sampling_of,
     split_task,
     train_trial,
@@ -65,7 +66,11 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
     split = split_task(config.task, cases)
     space = Space(config.space, _slots(config, split), space_origin)
     config = config.model_copy(
-        update={"fingerprint": fingerprint, "versions": config.versions or _versions()}
+        update={
+            "fingerprint": fingerprint,
+            "sample_shape": sample_shape(config.task, split.train),
+            "versions": config.versions or _versions(),
+        }
     )
     return Door(config, split, space, data)
 
@@ -139,7 +144,11 @@ def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:
     sampling = sampling_of(config.task)
     SampleLoader(split.train, 1, 0, sampling=sampling)  # refuses samples of several shapes
     outputs = config.task.outputs
-    network = build_trial_network(config.network, in_channels(config.task, split.train), outputs)
+    choose_loss(config.training.loss, outputs, config.task.kind)  # refuses one of another task
+    channels = sample_shape(config.task, split.train)[0]
+    network = build_trial_network(config.network, channels, outputs)
+    if config.training.checkpointing:
+        use_checkpointing(network)
     slots = list_norms(network)
     shapes = {sampling.sample(case, 0)[0].shape for case in (*split.train, *split.validation)}
     if check_size := getattr(network, "check_size", None):

@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping
 from torch import nn
 
 from normsearch.errors import NetworkError, did_you_mean
+from normsearch.networks.checkpointing import use_checkpointing
+from normsearch.networks.classifier import Classifier
 from normsearch.networks.foreign import build_foreign, check_network
+from normsearch.networks.res_unet3d import ResUNet3d
 from normsearch.networks.slots import (
     NormSlot,
     PlacesSlots,
@@ -20,18 +23,25 @@ from normsearch.networks.verify import verify_norm_map
 
 __all__ = [
     "NETWORKS",
+    "Classifier",
     "NormSlot",
     "PlacesSlots",
+    "ResUNet3d",
     "UNet2d",
     "apply_norm_map",
     "build_foreign",
     "build_network",
     "check_network",
     "list_norms",
+    "use_checkpointing",
     "verify_norm_map",
 ]
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"unet2d": UNet2d}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "unet2d": UNet2d,
+    "res_unet3d": ResUNet3d,
+    "classifier": Classifier,
+}
 
 
 def build_network(

@@ -212,6 +212,7 @@ class Coordinator:
             device="cuda" if study.search.resources.gpu else "cpu",
             threads=study.search.resources.cpu,
             fingerprint=study.fingerprint,
+            sample_shape=study.sample_shape,
             versions=study.versions,
         )
 
@@ -268,7 +269,7 @@ class Coordinator:
         values = self._study._storage.get_trial(trial._trial_id).intermediate_values
         value = values.get(self.config.training.evaluations, math.nan)
         if state == TrialState.COMPLETE and math.isnan(value):
-            state, reason = TrialState.FAIL, "no validation case has foreground to be scored on"
+            state, reason = TrialState.FAIL, "no validation case has a score"
         if reason:
             trial.set_user_attr("failure", reason)
         if state != TrialState.COMPLETE:  # a model nobody will ask for
