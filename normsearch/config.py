@@ -17,12 +17,27 @@ from normsearch.norms import NormSpec
 
 
 class NetworkConfig(Model):
-    """A network by name, its size, and the seed of its initial weights."""
+    """A network by name, its size, and the seed of its initial weights.
+
+    `name` is one of ours or anybody's ``module:function`` (the working folder is importable), and
+    `arguments` are its further arguments. `first_channels` and `depth` are for our networks, which
+    have defaults of their own.
+    """
 
     name: str = "unet2d"
-    first_channels: Positive = 16
-    depth: Annotated[int, Field(ge=1, le=8)] = 4
+    first_channels: Positive | None = None
+    depth: Annotated[int, Field(ge=1, le=8)] | None = None
+    arguments: dict[str, Any] = {}
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _arguments_of_a_foreign_network(self) -> Self:
+        sizes = [key for key in ("first_channels", "depth") if getattr(self, key) is not None]
+        if ":" in self.name and sizes:
+            raise ValueError(
+                f"{self.name} takes its size from arguments, got {' and '.join(sizes)}"
+            )
+        return self
 
 
 class TrainingConfig(Model):

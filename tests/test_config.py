@@ -47,7 +47,13 @@ FULL: dict[str, Any] = {
         "validation_fraction": 0.3,
         "split_seed": 9,
     },
-    "network": {"name": "unet2d", "first_channels": 8, "depth": 3, "seed": 2},
+    "network": {
+        "name": "unet2d",
+        "first_channels": 8,
+        "depth": 3,
+        "seed": 2,
+        "arguments": {"norm": "IN"},
+    },
     "training": {
         "samples": 1000,
         "evaluations": 5,

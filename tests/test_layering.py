@@ -22,7 +22,10 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.errors": set(),
     "normsearch.files": {"normsearch.errors"},
     "normsearch.norms": {"torch", "normsearch.errors"},
-    "normsearch.networks": {"torch", "normsearch.errors", "normsearch.norms"},
+    "normsearch.networks": {
+        *("torch", "normsearch.errors", "normsearch.networks.importing", "normsearch.norms"),
+    },
+    "normsearch.networks.importing": {"normsearch.errors", "lazy *"},
     "normsearch.data": {
         *("filelock", "numpy", "pandas", "torch", "nrrd", "nibabel", "PIL"),
         *("normsearch.errors", "normsearch.files"),
