@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NormError
+from normsearch.norms.compiled import Recipe, can_compute, normalize_compiled
 from normsearch.norms.moments import (
     Affine,
     Moments,
@@ -83,6 +84,13 @@ class MomentNorm(PlainNorm):
         """
         return by_autograd(partial(self.coefficients, pixels=pixels), self.others(), moments)
 
+    def recipe(self, samples: int, pixels: int) -> Recipe | None:
+        """`coefficients` told as data, for the compiled kernels; None where they cannot be."""
+        return None
+
+    def track(self, mean: Tensor, variance: Tensor) -> None:
+        """Take one batch's moments into the running ones, where there are any."""
+
     def others(self) -> list[nn.Parameter]:
         """The parameters but weight and bias: what `coefficients` may depend on."""
         return [p for p in self.parameters() if p is not self.weight and p is not self.bias]
@@ -104,6 +112,11 @@ class MomentNorm(PlainNorm):
         if torch.compiler.is_compiling():
             made = partial(self.coefficients, pixels=pixels)
             return normalize_composed(x, self.weight, self.bias, made)
+        if can_compute(x, self.weight) and (recipe := self.recipe(len(x), pixels)):
+            out, batch = normalize_compiled(x, self.weight, self.bias, recipe, self.eps)
+            if batch is not None:
+                self.track(*batch)
+            return out
         linearize = partial(self.linearize, pixels=pixels)
         return normalize_linearized(x, self.weight, self.bias, linearize, self.eps, self.others())
 

@@ -9,6 +9,7 @@ from torch.nn.functional import pad
 from normsearch.errors import NormError
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import is_shared, pool_batch
+from normsearch.norms.compiled import GIVEN, Recipe
 from normsearch.norms.moments import Affine, Moments, Pullback, pool
 
 BRANCHES = ("IN", "LN", "BN")
@@ -81,6 +82,19 @@ class SwitchableNorm(RunningMomentNorm):
         if self.official or not self.softmax or (self.training and is_shared(self.sync)):
             return super().linearize(moments, pixels)  # what follows is the plain SN's alone
         return self._by_hand(moments, pixels)
+
+    def recipe(self, samples: int, pixels: int) -> Recipe | None:
+        if self.official or (self.training and is_shared(self.sync)):
+            return None
+        with_batch = samples > 1 if self.training else bool(self._seen())
+        logits = self.mean_logits, self.variance_logits
+        return Recipe(
+            pools=((1, 1), (1, self.channels), (samples, 1) if self.training else GIVEN),
+            shares=torch.stack([self.shares(values, with_batch) for values in logits]),
+            given=None if self.training else self.running(),
+            mixes_moments=True,
+            tracked=int(self.training and with_batch),
+        )
 
     def _by_hand(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
         layer = pool(moments, 1)
