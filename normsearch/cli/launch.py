@@ -18,6 +18,7 @@ from normsearch.cli.progress import Progress
 from normsearch.config import StudyConfig
 from normsearch.data import SliceLoader, Split
 from normsearch.networks import NormSlot, list_norms
+from normsearch.norms import kernels_in_use
 from normsearch.search.space import Space
 from normsearch.trial import (
     build_trial_network,
@@ -142,4 +143,5 @@ def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:
 
 def _versions() -> dict[str, str]:
     names = ("normsearch", "torch", "optuna", "ray", "numpy", "pynrrd")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    found = {"python": platform.python_version(), **{name: version(name) for name in names}}
+    return {**found, "kernels": kernels_in_use()}  # compiled now, before the workers ask for them

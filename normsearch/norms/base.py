@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NormError
-from normsearch.norms.compiled import Recipe, can_compute, normalize_compiled
+from normsearch.norms.compiled import Recipe, Track, can_compute, normalize_compiled
 from normsearch.norms.moments import (
     Affine,
     Moments,
@@ -88,9 +88,6 @@ class MomentNorm(PlainNorm):
         """`coefficients` told as data, for the compiled kernels; None where they cannot be."""
         return None
 
-    def track(self, mean: Tensor, variance: Tensor) -> None:
-        """Take one batch's moments into the running ones, where there are any."""
-
     def others(self) -> list[nn.Parameter]:
         """The parameters but weight and bias: what `coefficients` may depend on."""
         return [p for p in self.parameters() if p is not self.weight and p is not self.bias]
@@ -113,10 +110,7 @@ class MomentNorm(PlainNorm):
             made = partial(self.coefficients, pixels=pixels)
             return normalize_composed(x, self.weight, self.bias, made)
         if can_compute(x, self.weight) and (recipe := self.recipe(len(x), pixels)):
-            out, batch = normalize_compiled(x, self.weight, self.bias, recipe, self.eps)
-            if batch is not None:
-                self.track(*batch)
-            return out
+            return normalize_compiled(x, self.weight, self.bias, recipe, self.eps)
         linearize = partial(self.linearize, pixels=pixels)
         return normalize_linearized(x, self.weight, self.bias, linearize, self.eps, self.others())
 
@@ -159,6 +153,11 @@ class RunningMomentNorm(MomentNorm):
             step = (1.0 / self.num_batches_tracked).to(self.running_mean.dtype)
         for running, new in ((self.running_mean, mean), (self.running_var, variance)):
             running.lerp_(new.detach().view(-1).to(running.dtype), step)
+
+    def tracking(self, channels: int = 1, unbias: float = 1.0) -> Track:
+        """`track` told as data: `channels` of one running moment, the factor of the variance."""
+        buffers = self.running_mean, self.running_var, self.num_batches_tracked
+        return Track(*buffers, self.momentum, channels, unbias)
 
     def running(self) -> Moments:
         """The running moments, (1, C)."""

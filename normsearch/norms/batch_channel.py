@@ -8,7 +8,7 @@ from torch import nn
 from normsearch.errors import NormError
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel
-from normsearch.norms.compiled import GIVEN, Recipe
+from normsearch.norms.compiled import Recipe
 from normsearch.norms.groups import regroup
 from normsearch.norms.moments import Affine, Moments, normalize, pool
 
@@ -49,14 +49,14 @@ class BatchChannelNorm(RunningMomentNorm):
 
     def recipe(self, samples: int, pixels: int) -> Recipe:
         made = Recipe(
-            pools=((samples, 1) if self.training else GIVEN,),
-            shares=self.batch_weight[None],
+            pools=((samples if self.training else 0, 1),),
+            shares=self.batch_weight,
             inner_bias=self.batch_bias,
             group=self.channels // self.groups,
         )
         if not self.training:
             return made._replace(given=self.running())
-        return made._replace(tracked=1, unbias=bessel(samples * pixels, self.spec_text))
+        return made._replace(track=self.tracking(unbias=bessel(samples * pixels, self.spec_text)))
 
     def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
         unbias = bessel(len(moments.mean) * pixels, self.spec_text)

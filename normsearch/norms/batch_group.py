@@ -7,7 +7,7 @@ import torch
 from normsearch.errors import NormError
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel
-from normsearch.norms.compiled import GIVEN, Recipe
+from normsearch.norms.compiled import Recipe
 from normsearch.norms.groups import per_channel, pool_groups
 from normsearch.norms.moments import Affine, Moments, normalize, pool
 
@@ -47,11 +47,11 @@ class BatchGroupNorm(RunningMomentNorm):
         return normalize(moments, per_channel(by, self.channels), self.eps)
 
     def recipe(self, samples: int, pixels: int) -> Recipe:
-        one = torch.ones(1)
+        width = self.channels // self.groups
         if not self.training:
-            return Recipe((GIVEN,), one, given=per_channel(self.running(), self.channels))
-        width, unbias = self.channels // self.groups, self._unbias(samples, pixels)
-        return Recipe(((samples, width),), one, tracked=width, unbias=unbias)
+            return Recipe(((0, width),), given=self.running())
+        track = self.tracking(width, self._unbias(samples, pixels))
+        return Recipe(((samples, width),), track=track)
 
     def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
         batch = pool_groups(pool(moments, 0), self.groups)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel, is_shared, pool_batch
-from normsearch.norms.compiled import GIVEN, Recipe
+from normsearch.norms.compiled import COMPLEMENT, Recipe
 from normsearch.norms.moments import Affine, Moments, Pullback
 
 
@@ -51,13 +51,12 @@ class BatchInstanceNorm(RunningMomentNorm):
         return self._by_hand(moments, pixels)
 
     def recipe(self, samples: int, pixels: int) -> Recipe | None:
-        shares = torch.stack((self.rho, 1 - self.rho))
-        if not self.training:
-            return Recipe((GIVEN, (1, 1)), shares, given=self.running())
-        if is_shared(self.sync):
+        if self.training and is_shared(self.sync):
             return None
-        unbias = bessel(samples * pixels, "BIN")
-        return Recipe(((samples, 1), (1, 1)), shares, tracked=1, unbias=unbias)
+        if not self.training:
+            return Recipe(((0, 1), (1, 1)), self.rho, gate=COMPLEMENT, given=self.running())
+        track = self.tracking(unbias=bessel(samples * pixels, "BIN"))
+        return Recipe(((samples, 1), (1, 1)), self.rho, gate=COMPLEMENT, track=track)
 
     def _by_hand(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
         training, rho = self.training, self.rho

@@ -1,4 +1,8 @@
-"""A composite norm told as data, and the autograd node that computes it by the compiled kernels."""
+"""A composite norm told as data, and the autograd node that computes it by the compiled kernels.
+
+After the pixels of a large map Python's own data has left the caches, and each small operation
+costs ten microseconds and more: that is why there are few of them here.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,24 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.autograd.graph import increment_version
 from torch.nn import Parameter
 
 from normsearch.norms.kernels import POOLS, Plan, kernels
 from normsearch.norms.moments import Moments, in_format_of
 
-GIVEN = (0, 0)  # in place of a block: the given moments
+AS_THEY_ARE, COMPLEMENT, SOFTMAX = 0, 1, 2  # what the kernels make of the shares
+
+
+class Track(NamedTuple):
+    """Running moments that the batch's are to be taken into."""
+
+    mean: Tensor
+    variance: Tensor
+    batches: Tensor  # counted up by one
+    momentum: float | None  # None: cumulative average
+    channels: int = 1  # of one running moment
+    unbias: float = 1.0  # makes the batch's variance the unbiased one
 
 
 class Recipe(NamedTuple):
@@ -21,51 +37,65 @@ class Recipe(NamedTuple):
 
     Each pool's moments give a normalization of x. These are mixed by the shares; or else the
     moments are, and x is normalized once. A second norm over groups of channels may follow.
+
+    Args:
+        pools: samples and channels of a block; no samples: the given moments, each of so many
+            channels. One to three of them.
+        shares: (pools,) or (pools · C,), None for 1. COMPLEMENT: g of (1,) or (C,) for the shares
+            g and 1 − g. SOFTMAX: logits.
+        variance_shares: as `shares`, of (pools,). If there are any, moments are mixed: means by
+            `shares`, variances by these.
+        gate: AS_THEY_ARE, COMPLEMENT or SOFTMAX.
+        given: contiguous, without a gradient.
+        inner_bias: (C,), is added before the second norm.
+        group: the channels of a group of the second norm, 0 for none.
+        track: what happens to running moments.
     """
 
-    pools: tuple[tuple[int, int], ...]  # samples and channels of a block; 1 to 3 of them
-    shares: Tensor  # (pools,) or (pools, C); of moments (2, pools): of the mean, of the variance
-    given: Moments | None = None  # (1, C), without a gradient: what GIVEN stands for
-    mixes_moments: bool = False
-    inner_bias: Tensor | None = None  # (C,), is added before the second norm
-    group: int = 0  # channels of a group of the second norm, 0: there is none
-    tracked: int = 0  # channels of a running moment, 0: no batch moments are asked for
-    unbias: float = 1.0  # the factor of the tracked variance
+    pools: tuple[tuple[int, int], ...]
+    shares: Tensor | None = None
+    variance_shares: Tensor | None = None
+    gate: int = AS_THEY_ARE
+    given: Moments | None = None
+    inner_bias: Tensor | None = None
+    group: int = 0
+    track: Track | None = None
 
 
 def can_compute(x: Tensor, weight: Tensor) -> bool:
     """Whether the compiled kernels are at hand and are for such an input."""
     return (
-        x.dtype == weight.dtype == torch.float32
-        and x.device.type == weight.device.type == "cpu"
+        x.dtype is torch.float32
+        and weight.dtype is torch.float32
+        and x.is_cpu
         and type(x) in (Tensor, Parameter)  # no fake, no distributed one: they have no memory
         and x.numel() > 0
         and kernels() is not None
-        and not torch.jit.is_tracing()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
     )
 
 
 def normalize_compiled(
     x: Tensor, weight: Tensor, bias: Tensor, recipe: Recipe, eps: float
-) -> tuple[Tensor, Tensor | None]:
+) -> Tensor:
     """Normalize `x` by `recipe`; first derivatives only.
 
     Args:
         x: (N, C, *spatial), for which `can_compute` holds.
         weight: (C,), multiplies the result.
         bias: (C,), is added to the result.
-        recipe: may carry gradients to its shares and its inner bias.
+        recipe: its shares and its inner bias may want gradients.
         eps: is added to variances.
 
     Returns:
-        The result, in the memory format of `x`, and the moments of the batch, (2, C / tracked),
-        None if they are not asked for.
+        The result, in the memory format of `x`.
     """
-    tracked = torch.empty(2, x.shape[1] // recipe.tracked) if recipe.tracked else None
-    out: Tensor = _Compiled.apply(  # type: ignore[no-untyped-call]
-        x, weight, bias, recipe.shares, recipe.inner_bias, recipe, eps, tracked
-    )
-    return out, tracked
+    parameters = recipe.shares, recipe.variance_shares, recipe.inner_bias
+    out: Tensor = _Compiled.apply(x, recipe, eps, weight, bias, *parameters)  # type: ignore[no-untyped-call]
+    if recipe.track:
+        for values in recipe.track[:3]:
+            increment_version(values)
+    return out
 
 
 class _Compiled(torch.autograd.Function):
@@ -73,66 +103,53 @@ class _Compiled(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        shares: Tensor,
-        inner_bias: Tensor | None,
-        recipe: Recipe,
-        eps: float,
-        tracked: Tensor | None,
+        ctx: Any, x: Tensor, recipe: Recipe, eps: float, *parameters: Tensor | None
     ) -> Tensor:
-        rows, ctx.plan = x.contiguous(), _plan(x, recipe, eps)
-        shares = shares.contiguous()
-        out = torch.empty_like(rows)
+        rows = x.contiguous()
         samples, channels = x.shape[:2]
+        out = torch.empty_like(rows)
         kept = torch.empty(2 * (samples + 1) * channels, dtype=torch.float64)
-        given = [values.contiguous() for values in recipe.given or ()]
-        ctx.plan.given_mean, ctx.plan.given_variance = map(_at, given or (None, None))
-        _point(ctx.plan, weight, shares, inner_bias)
-        ctx.plan.bias = bias.data_ptr()
-        _call("normalize", ctx.plan, rows, out, kept, tracked)
-        ctx.save_for_backward(x, weight, shares, inner_bias, kept)
+        parameters = tuple(None if p is None else p.contiguous() for p in parameters)
+        plan = _plan(samples, channels, rows.numel() // (samples * channels), recipe, eps)
+        _call("normalize", plan, rows, out, kept, *parameters)
+        ctx.plan = plan
+        ctx.save_for_backward(x, kept, *parameters)
         return in_format_of(out, x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, shares, inner_bias, kept = ctx.saved_tensors
+        x, kept, *parameters = ctx.saved_tensors
         rows = x.contiguous()
         dx = torch.empty_like(rows)
-        grads = [torch.empty_like(values) for values in (weight, weight, shares)]
-        d_inner = None if inner_bias is None else torch.empty_like(inner_bias)
-        _point(ctx.plan, weight, shares, inner_bias)
-        _call("pull_back", ctx.plan, rows, dy.contiguous(), kept, dx, *grads, d_inner)
-        return in_format_of(dx, x), *grads, d_inner, None, None, None
+        grads = [None if p is None else torch.zeros_like(p) for p in parameters]
+        _call("pull_back", ctx.plan, rows, dy.contiguous(), kept, dx, *parameters, *grads)
+        return in_format_of(dx, x), None, None, *grads
 
 
-def _plan(x: Tensor, recipe: Recipe, eps: float) -> Plan:
-    samples, channels = x.shape[:2]
-    blocks = (*recipe.pools, *[GIVEN] * (POOLS - len(recipe.pools)))
-    by_channel = recipe.shares.numel() > len(recipe.pools) and not recipe.mixes_moments
-    return Plan(
-        samples=samples,
-        channels=channels,
-        pixels=x.shape[2:].numel(),
-        pools=len(recipe.pools),
-        block_samples=tuple(size for size, _ in blocks),
-        block_channels=tuple(size for _, size in blocks),
-        mixes_moments=recipe.mixes_moments,
-        share_stride=channels if by_channel else 0,
-        group=recipe.group,
-        tracked=recipe.tracked,
-        eps=eps,
-        unbias=recipe.unbias,
+def _plan(samples: int, channels: int, pixels: int, recipe: Recipe, eps: float) -> Plan:
+    pools, shares, variance_shares, gate, given, _, group, track = recipe
+    padded = (*pools, *[(0, 0)] * (POOLS - len(pools)))
+    by_channel = (
+        shares is not None and variance_shares is None and shares.numel() > min(len(pools), 2)
     )
-
-
-def _point(plan: Plan, weight: Tensor, shares: Tensor, inner_bias: Tensor | None) -> None:
-    """Where the parameters are; anew for the way back, for a hook may have moved what was saved."""
-    plan.weight, plan.shares, plan.inner_bias = map(_at, (weight, shares, inner_bias))
-    plan.threads = torch.get_num_threads()
+    return Plan(
+        samples,
+        channels,
+        pixels,
+        torch.get_num_threads(),
+        len(pools),
+        tuple(block for block, _ in padded),
+        tuple(block for _, block in padded),
+        gate,
+        by_channel,
+        group,
+        track.channels if track else 0,
+        eps,
+        track.unbias if track else 1.0,
+        -1.0 if track is None or track.momentum is None else track.momentum,
+        *map(_at, track[:3] if track else given or ()),
+    )
 
 
 def _at(values: Tensor | None) -> int | None:

@@ -7,7 +7,7 @@ import torch
 from normsearch.errors import NormError
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel
-from normsearch.norms.compiled import GIVEN, Recipe
+from normsearch.norms.compiled import Recipe
 from normsearch.norms.groups import per_channel, pool_groups
 from normsearch.norms.moments import Affine, Moments, normalize, pool
 
@@ -54,14 +54,13 @@ class GhostBatchGroupNorm(RunningMomentNorm):
         return normalize(moments, per_channel(by, self.channels), self.eps)
 
     def recipe(self, samples: int, pixels: int) -> Recipe:
-        one, width = torch.ones(1), self.channels // self.groups
+        width = self.channels // self.groups
         if self.samples == 1:
-            return Recipe(((1, width),), one)
+            return Recipe(((1, width),))
         if not self.training:
-            running = pool_groups(self.running(), self.groups)
-            return Recipe((GIVEN,), one, given=per_channel(running, self.channels))
+            return Recipe(((0, width),), given=pool_groups(self.running(), self.groups))
         self._check(samples, pixels)
-        return Recipe(((self.samples, width),), one, tracked=1)
+        return Recipe(((self.samples, width),), track=self.tracking())
 
     def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
         """Of each sample's group of samples and each group of channels, (N, G)."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from normsearch.errors import NormError
 from normsearch.norms.base import MomentNorm
-from normsearch.norms.compiled import Recipe
+from normsearch.norms.compiled import COMPLEMENT, Recipe
 from normsearch.norms.moments import Affine, Moments, Pullback, pool
 
 Regrouped: TypeAlias = Callable[[Affine], tuple[Affine, Tensor]]
@@ -64,10 +64,8 @@ class InstanceLayerNorm(MomentNorm):
         return self.linearize(moments, pixels)[0]
 
     def recipe(self, samples: int, pixels: int) -> Recipe:
-        share = self.share()
         group = self.channels // self.regroup if self.regroup else 0
-        pools = ((1, 1), (1, self.channels))
-        return Recipe(pools, torch.cat((share, 1 - share)), group=group)
+        return Recipe(((1, 1), (1, self.channels)), self.share(), gate=COMPLEMENT, group=group)
 
     def linearize(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
         mixed, pullback = self._mix(moments)

@@ -23,6 +23,7 @@ from normsearch.errors import NormError
 from normsearch.files import cache_folder
 
 SOURCE = Path(__file__).with_name("kernels.c")
+INCLUDED = ("kernels_passes.h", "kernels_algebra.h")
 # No -ffast-math: linked into a library it would flush denormals to 0 in the whole process.
 FLAGS = ("-O3", "-fno-math-errno", "-std=gnu11", "-shared", "-fPIC")
 POOLS = 3  # at most, as in kernels.c
@@ -37,10 +38,9 @@ class Plan(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("samples", "channels", "pixels", "threads", "pools")),
         ("block_samples", ctypes.c_int64 * POOLS),
         ("block_channels", ctypes.c_int64 * POOLS),
-        *((name, ctypes.c_int64) for name in ("mixes_moments", "share_stride", "group", "tracked")),
-        *((name, ctypes.c_double) for name in ("eps", "unbias")),
-        *((name, ctypes.c_void_p) for name in ("shares", "inner_bias")),
-        *((name, ctypes.c_void_p) for name in ("given_mean", "given_variance", "weight", "bias")),
+        *((name, ctypes.c_int64) for name in ("gate", "by_channel", "group", "tracked")),
+        *((name, ctypes.c_double) for name in ("eps", "unbias", "momentum")),
+        *((name, ctypes.c_void_p) for name in ("running_mean", "running_variance", "batches")),
     )
 
 
@@ -72,14 +72,12 @@ def kernels() -> ctypes.CDLL | None:
     try:
         return _load(build(compiler))
     except (OSError, subprocess.SubprocessError) as error:
-        reason = _in_one_line(error)
+        fault = f"{SOURCE.name} cannot be used ({_in_one_line(error)})"
         if choice == "c":
-            raise NormError(
-                f"NORMSEARCH_KERNELS=c: {SOURCE.name} cannot be used: {reason}"
-            ) from error
+            raise NormError(f"NORMSEARCH_KERNELS=c: {fault}") from error
         warnings.warn(
-            f"The norms run on torch's slower kernels, for {SOURCE.name} cannot be used ({reason}); "
-            "set NORMSEARCH_KERNELS=torch to hear no more of it.",
+            f"The norms take torch's slower kernels: {fault}; "
+            "NORMSEARCH_KERNELS=torch asks for them without a warning.",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -108,8 +106,9 @@ def build(compiler: Sequence[str]) -> Path:
     status = folder.stat()
     if status.st_uid != os.getuid() or status.st_mode & 0o022:
         raise PermissionError(f"{folder} must be writable by its owner alone")
-    version = _run([*compiler, "--version"])
-    parts = (SOURCE.read_bytes(), " ".join((*compiler, *FLAGS)).encode(), version, _processor())
+    sources = [path.read_bytes() for path in (SOURCE, *map(SOURCE.with_name, INCLUDED))]
+    words = " ".join((*compiler, *FLAGS)).encode()
+    parts = (*sources, words, _run([*compiler, "--version"]), _processor())
     path = folder / f"{hashlib.sha256(b'|'.join(parts)).hexdigest()[:32]}.so"
     if path.is_file():
         return path
@@ -127,8 +126,8 @@ def build(compiler: Sequence[str]) -> Path:
 def _load(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     pointer = ctypes.c_void_p
-    library.normalize.argtypes = [ctypes.POINTER(Plan), *[pointer] * 4]
-    library.pull_back.argtypes = [ctypes.POINTER(Plan), *[pointer] * 8]
+    library.normalize.argtypes = [ctypes.POINTER(Plan), *[pointer] * 8]
+    library.pull_back.argtypes = [ctypes.POINTER(Plan), *[pointer] * 14]
     return library
 
 
