@@ -111,6 +111,8 @@ class MomentNorm(PlainNorm):
             return normalize_composed(x, self.weight, self.bias, made)
         if can_compute(x, self.weight) and (recipe := self.recipe(len(x), pixels)):
             return normalize_compiled(x, self.weight, self.bias, recipe, self.eps)
+        if x.numel() == 0:
+            raise NormError(f"{self.spec_text} needs at least one value, got {tuple(x.shape)}")
         linearize = partial(self.linearize, pixels=pixels)
         return normalize_linearized(x, self.weight, self.bias, linearize, self.eps, self.others())
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from normsearch.errors import NormError
 from normsearch.norms import build_norm
 from normsearch.norms.compiled import can_compute
 from normsearch.norms.kernels import find_compiler, kernels
@@ -70,7 +71,9 @@ def test_same_as_torch_in_float64(text: str, shape: tuple[int, ...], training: b
     assert norm.recipe(shape[0], shape[2] * shape[3])
     for one, other in zip(step(norm, x, dy), step(twin, x.double(), dy), strict=True):
         scale = other.abs().max().clamp(min=1)
-        assert (one - other).abs().max() <= 2e-5 * scale
+        # IN of one pixel divides rounding errors by sqrt(eps)
+        tolerance = 1e-5 if shape[2] > 1 or shape[3] > 1 else 1e-3
+        assert (one - other).abs().max() <= tolerance * scale
 
 
 @pytest.mark.parametrize("text", ["SN", "BIN", "ILN", "BGN-8", "GBGN-2x8", "BCN-8"])
@@ -154,6 +157,9 @@ def test_not_for_other_inputs() -> None:
     assert build_norm("SN(official=true)", 16, 2).recipe(3, 35) is None
 
 
-def test_empty_batch_is_left_to_torch() -> None:
-    norm, x, _ = made("ILN", (3, 16, 5, 7))
-    assert norm(x[:0]).shape == (0, 16, 5, 7)
+def test_an_empty_batch_is_refused_and_tracked_nowhere() -> None:
+    for text in ("ILN", "SN"):
+        norm, x, _ = made(text, (3, 16, 5, 7))
+        with pytest.raises(NormError, match=r"needs at least one value, got \(0, 16, 5, 7\)"):
+            norm(x[:0])
+        assert all(buffer.isfinite().all() for buffer in norm.buffers())
