@@ -27,6 +27,8 @@ static double *open_state(const struct plan *p, struct pass *pass, struct state 
     integer arrays = 2 * p->pools + 4 + count + 2 * pass->chunks;
     double *memory = malloc((size_t)(rows * arrays + 2 * POOLS * C) * sizeof *memory);
     double *next = memory;
+    if (!memory)
+        return NULL;
     for (int k = 0; k < p->pools; k++, next += 2 * rows)
         s->pooled_mean[k] = next, s->pooled[k] = next + rows;
     for (int i = 0; i < 4; i++, next += rows)

@@ -35,6 +35,7 @@ struct parameters {                  /* or their gradients; the last three may b
 
 /* ---- threads ---- */
 
+/* GNU's names, which other OpenMP runtimes also answer to; never linked, found when loaded. */
 extern void GOMP_parallel(void (*)(void *), void *, unsigned, unsigned);
 extern int omp_get_thread_num(void);
 extern int omp_get_num_threads(void);

@@ -144,6 +144,15 @@ def test_large_logits_do_not_overflow() -> None:
     assert all(values.isfinite().all() for values in step(norm, x, dy))
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_not_finite_stays_visible(bad: float) -> None:
+    norm, x, _ = made("ILN", (3, 16, 64, 65))
+    x[1, 2, 30, 31] = bad
+    y = norm(x)
+    assert y[1, 2, 30, 31].isnan()
+    assert y[0].isfinite().all()
+
+
 def test_not_for_other_inputs() -> None:
     norm, x, _ = made("ILN", (3, 16, 5, 7))
 
