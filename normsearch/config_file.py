@@ -54,7 +54,16 @@ def read_trial(path: Path) -> TrialConfig:
     Raises:
         ConfigError: no such file, not JSON, or not a whole trial.
     """
-    return validate(TrialConfig, _read_yaml(path), str(path))
+    return read_model_file(TrialConfig, path)
+
+
+def read_model_file(model: type[AnyModel], path: Path) -> AnyModel:
+    """Return the model of a JSON file that this program wrote.
+
+    Raises:
+        ConfigError: no such file, not JSON, or something in it that must not be.
+    """
+    return validate(model, _read_yaml(path), str(path))
 
 
 def validate(model: type[AnyModel], raw: Mapping[str, Any], origin: str) -> AnyModel:
@@ -71,9 +80,22 @@ def validate(model: type[AnyModel], raw: Mapping[str, Any], origin: str) -> AnyM
         raise ConfigError(f"{origin}: {_sentence(model, first)}{more}") from None
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key given twice, where PyYAML silently keeps the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise yaml.YAMLError(f"line {line}: the key {key.value} is given twice")
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         raise ConfigError(f"{path}: must be an existing file, and there is none.") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -27,7 +27,7 @@ class DataError(NormsearchError):
 
 
 class TrainingError(NormsearchError):
-    """Training cannot go on; `kind` is ``nan`` (the loss is not finite) or ``memory``."""
+    """Training cannot go on as chosen; `kind` is ``nan`` (the loss), ``memory`` or ``norm``."""
 
     def __init__(self, message: str, kind: str) -> None:
         super().__init__(message, kind)

@@ -24,7 +24,8 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.norms": {"torch", "normsearch.errors", "normsearch.files"},
     "normsearch.networks": {"torch", "normsearch.errors", "normsearch.norms"},
     "normsearch.data": {
-        *("numpy", "pandas", "torch", "nrrd", "normsearch.errors", "normsearch.files"),
+        *("filelock", "numpy", "pandas", "torch", "nrrd", "nibabel", "PIL"),
+        *("normsearch.errors", "normsearch.files"),
     },
     "normsearch.training": {"torch", "normsearch.errors", "normsearch.files"},
     "normsearch.config": {
@@ -37,6 +38,14 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.trial": {
         *("torch", "normsearch.config", "normsearch.data", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
+    },
+    "normsearch.prediction": {
+        *("numpy", "torch", "lazy monai", "normsearch.config", "normsearch.data"),
+        *("normsearch.errors", "normsearch.trial"),
+    },
+    "normsearch.model": {
+        *("torch", "normsearch.config", "normsearch.config_file", "normsearch.errors"),
+        *("normsearch.files", "normsearch.networks", "normsearch.training", "normsearch.trial"),
     },
     "normsearch.search": {
         *("numpy", "optuna", "pandas", "psutil", "sqlalchemy", "torch", "yaml"),
@@ -54,7 +63,8 @@ ARROWS: dict[str, set[str]] = {
         *("lazy normsearch.search.bridge", "lazy normsearch.search.trainable"),
     },
     "normsearch.evidence": {
-        *("numpy", "pandas", "scipy", "normsearch.config", "normsearch.config_file"),
+        *("numpy", "pandas", "scipy", "torch", "lazy monai"),
+        *("normsearch.config", "normsearch.config_file"),
         *("normsearch.data", "normsearch.errors", "normsearch.files", "normsearch.norms"),
         *("normsearch.networks", "normsearch.search", "normsearch.training", "normsearch.trial"),
     },
@@ -63,10 +73,11 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.errors", "normsearch.networks", "normsearch.search", "normsearch.trial"),
         *("lazy normsearch.config_file", "lazy normsearch.files", "normsearch.norms"),
         *("lazy normsearch.evidence", "lazy normsearch.search.executor"),
+        *("lazy normsearch.model", "lazy normsearch.prediction"),
         "normsearch.cli.figures",
     },
     "normsearch.cli.figures": {"normsearch", "normsearch.errors", "lazy analysis"},
-    "normsearch": {"lazy normsearch.search"},
+    "normsearch": {"lazy normsearch.search", "lazy normsearch.model"},
     "normsearch.__main__": {"normsearch.cli"},
     "analysis": {
         *("jinja2", "matplotlib", "numpy", "pandas", "seaborn", "scipy", "yaml"),

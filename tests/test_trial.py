@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from normsearch.config import NetworkConfig, PhantomConfig, TaskConfig, TrainingConfig, TrialConfig
 from normsearch.data import Case, Split, fingerprint
 from normsearch.errors import CheckpointError, DataError, StudyError, TrainingError
 from normsearch.networks import list_norms
-from normsearch.norms import gate_parameters
+from normsearch.norms import gate_parameters, initialize_weight_norms
 from normsearch.trial import (
     build_trial_network,
     check_fingerprint,
@@ -116,9 +117,9 @@ def test_the_folder_holds_the_checkpoint_and_the_cases(tmp_path: Path) -> None:
         assert {row["evaluation"] for row in rows} == {str(record["evaluation"])}
         for row in rows:
             expected = record["cases"][row["case"]]
-            assert repr(float(row["dice"])) == repr(expected)
+            assert repr(float(row["score"])) == repr(expected)
         defined = [value for value in record["cases"].values() if not math.isnan(value)]
-        assert record["dice"] == pytest.approx(sum(defined) / len(defined), abs=1e-15)
+        assert record["score"] == pytest.approx(sum(defined) / len(defined), abs=1e-15)
 
 
 def test_the_norm_map_is_what_is_trained(tmp_path: Path) -> None:
@@ -148,8 +149,8 @@ def test_interrupted_it_goes_on_bit_for_bit(after: int, optimizer: str, tmp_path
     for name, value in whole.items():
         assert torch.equal(value, again[name]), name
     # What the norms had learnt at an earlier point is not in the checkpoint: only now is known.
-    assert [json.loads(text)["dice"] for text in found] == [
-        json.loads(text)["dice"] for text in expected
+    assert [json.loads(text)["score"] for text in found] == [
+        json.loads(text)["score"] for text in expected
     ]
     assert found[after:] == expected[after:]
     assert found[after - 1] == expected[after - 1]
@@ -301,7 +302,8 @@ def test_data_that_are_not_there(
     base = tmp_path / "base" if data else None
     where = tmp_path / "base" / "lv" if data else Path("lv")
     expected = (
-        f"{where}: must be a folder with images/ and labels/, and is not; "
+        f"{where}: must be a data set in one of the layouts manifest, nnunet, msd, folders, idx "
+        "(see normsearch list layouts), and is not; "
         "give the folder that holds it with --data (or NORMSEARCH_DATA)."
     )
     (tmp_path / "base" / "lv").mkdir(parents=True)  # a folder, but without images/
@@ -313,7 +315,7 @@ def test_data_that_are_not_there(
 def test_labels_that_are_not_there_are_named(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.nrrd").write_bytes(b"")
-    with pytest.raises(DataError, match=r"labels: must be a folder of \.nrrd files"):
+    with pytest.raises(DataError, match=r"labels: must be a folder of images"):
         load_task(TaskConfig(data=str(tmp_path)), None)
 
 
@@ -362,8 +364,29 @@ def test_the_task_says_how_to_split() -> None:
 def test_every_kind_of_norm_trains_and_goes_on_bit_for_bit(tmp_path: Path, spec: str) -> None:
     """Schedules over training (BRN, SSN) and weight-side norms too."""
     trial = TRIAL.model_copy(update={"norm_map": dict.fromkeys(SLOTS, spec), "learning_rate": 0.01})
-    unbroken = [record["dice"] for record in train_trial(trial, DATA, tmp_path / "whole")]
+    unbroken = [record["score"] for record in train_trial(trial, DATA, tmp_path / "whole")]
     next(train_trial(trial, DATA, tmp_path / "broken"))
-    resumed = [record["dice"] for record in train_trial(trial, DATA, tmp_path / "broken")]
+    resumed = [record["score"] for record in train_trial(trial, DATA, tmp_path / "broken")]
     assert resumed == unbroken
-    assert all(math.isfinite(dice) for dice in unbroken)
+    assert all(math.isfinite(score) for score in unbroken)
+
+
+def test_a_new_trial_starts_weight_norms_from_data_a_resumed_one_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    def start(network: nn.Module, batch: Tensor) -> int:
+        started.append(batch)
+        return initialize_weight_norms(network, batch)
+
+    monkeypatch.setattr("normsearch.trial.initialize_weight_norms", start)
+    trial = TRIAL.model_copy(update={"norm_map": {**TRIAL.norm_map, "enc1.conv1.norm": "WN"}})
+    whole = [untimed(record) for record in train_trial(trial, DATA, tmp_path / "whole")]
+    assert [tuple(batch.shape) for batch in started] == [(3, 1, 16, 16)]
+    run = train_trial(trial, DATA, tmp_path / "parts")
+    next(run)
+    run.close()
+    again = [untimed(record) for record in train_trial(trial, DATA, tmp_path / "parts")]
+    assert again[-2:] == whole[-2:]
+    assert len(started) == 2

@@ -16,14 +16,18 @@ import typer
 
 from normsearch.cli.progress import Progress
 from normsearch.config import StudyConfig
-from normsearch.data import SliceLoader, Split
-from normsearch.networks import NormSlot, list_norms
+from normsearch.data import SampleLoader, Split
+from normsearch.networks import NormSlot, list_norms, use_checkpointing
 from normsearch.norms import kernels_in_use
 from normsearch.search.space import Space
+from normsearch.training import choose_loss
 from normsearch.trial import (
     build_trial_network,
     check_fingerprint,
     load_task,
+    resolve_task,
+    sample_shape,
+    sampling_of,
     split_task,
     train_trial,
 )
@@ -57,12 +61,17 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
         NormsearchError: the first thing that does not hold.
     """
     data = data.expanduser().resolve() if data else None
+    config = config.model_copy(update={"task": resolve_task(config.task, data)})
     cases = load_task(config.task, data)
     fingerprint = check_fingerprint(cases, config.fingerprint, where)
     split = split_task(config.task, cases)
     space = Space(config.space, _slots(config, split), space_origin)
     config = config.model_copy(
-        update={"fingerprint": fingerprint, "versions": config.versions or _versions()}
+        update={
+            "fingerprint": fingerprint,
+            "sample_shape": sample_shape(config.task, split.train),
+            "versions": config.versions or _versions(),
+        }
     )
     return Door(config, split, space, data)
 
@@ -126,18 +135,24 @@ def _outcome(folder: Path, how: How) -> None:
         print(f"No trial of {folder.name} was completed; see normsearch status {folder.name}")
     else:
         print(
-            f"Best validation Dice {found['dice']:.3f} (trial {found['number']}, learning rate "
-            f"{found['learning_rate']:.3g}, batch size {found['batch_size']}).\n"
+            f"Best validation {record.metric} {found['score']:.3f} (trial {found['number']}, "
+            f"learning rate {found['learning_rate']:.3g}, batch size {found['batch_size']}).\n"
             f"See: normsearch best {folder.name}; normsearch report {folder.name}"
         )
 
 
 def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:
-    SliceLoader(split.train, batch_size=1, seed=0)  # refuses slices of several shapes
-    network = build_trial_network(config.network, split.train[0].image.shape[1])
+    sampling = sampling_of(config.task)
+    SampleLoader(split.train, 1, 0, sampling=sampling)  # refuses samples of several shapes
+    outputs = config.task.outputs
+    choose_loss(config.training.loss, outputs, config.task.kind)  # refuses one of another task
+    channels = sample_shape(config.task, split.train)[0]
+    network = build_trial_network(config.network, channels, outputs)
+    if config.training.checkpointing:
+        use_checkpointing(network)
     if check_size := getattr(network, "check_size", None):
         for case in (*split.train, *split.validation):
-            check_size(case.image.shape[2:])
+            check_size(sampling.sample(case, 0)[0].shape[1:])
     return list_norms(network)
 
 

@@ -19,19 +19,22 @@ class Kind(StrEnum):
     SPACES = "spaces"
     STUDIES = "studies"
     NETWORKS = "networks"
+    LAYOUTS = "layouts"
 
 
 def listing(
     kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
     as_json: Json = False,
 ) -> None:
-    """List norms, spaces, studies or networks, each with one line on what it is."""
+    """List norms, spaces, studies, networks or layouts of data, each with one line on it."""
     from normsearch.files import shipped
 
     if kind is Kind.NORMS:
         found = _norms()
     elif kind is Kind.NETWORKS:
         found = _networks()
+    elif kind is Kind.LAYOUTS:
+        found = _layouts()
     else:
         folder = shipped("studies" if kind is Kind.STUDIES else "search_spaces")
         found = {path.stem: _first_comment(path) for path in sorted(folder.glob("*.yaml"))}
@@ -53,6 +56,12 @@ def _networks() -> dict[str, str]:
     from normsearch.networks import NETWORKS
 
     return {name: (build.__doc__ or "").strip().splitlines()[0] for name, build in NETWORKS.items()}
+
+
+def _layouts() -> dict[str, str]:
+    from normsearch.data import LAYOUTS
+
+    return {name: layout.summary for name, layout in LAYOUTS.items()}
 
 
 def _first_comment(path: Path) -> str:

@@ -9,7 +9,19 @@ from typing import Any
 import typer
 
 import normsearch
-from normsearch.cli import best, listing, plot, report, resume, run, status, train
+from normsearch.cli import (
+    best,
+    export,
+    listing,
+    plot,
+    predict,
+    report,
+    resume,
+    run,
+    status,
+    train,
+    validate,
+)
 from normsearch.errors import NormsearchError
 
 app = typer.Typer(
@@ -22,6 +34,9 @@ app = typer.Typer(
 for verb in (run.run, resume.resume, status.status, best.best, train.train, plot.plot):
     app.command()(verb)
 app.command()(report.report)
+app.command()(validate.validate)
+app.command()(export.export)
+app.command()(predict.predict)
 app.command("list")(listing.listing)
 
 

@@ -25,25 +25,26 @@ def train(
 ) -> None:
     """Train one trial again; interrupted, it goes on from its checkpoint."""
     from normsearch.config_file import read_trial
-    from normsearch.trial import check_fingerprint, load_task, split_task, train_trial
+    from normsearch.trial import check_fingerprint, load_task, resolve_task, split_task, train_trial
 
     config = read_trial(trial)
     if device:
         config = config.model_copy(update={"device": device})
     folder = output or Path(f"{config.study}-trial-{config.number:04d}")
+    config = config.model_copy(update={"task": resolve_task(config.task, data)})
     cases = load_task(config.task, data)
     check_fingerprint(cases, config.fingerprint, str(trial))
     config.write(folder / "trial.json")
-    record = {}
+    record, metric = {}, config.task.metric
     for record in train_trial(config, split_task(config.task, cases), folder):
         print(
             f"evaluation {record['evaluation']} of {config.training.evaluations}: "
-            f"Dice {record['dice']:.3f}, loss {record['loss']:.3f}, {record['samples']} samples, "
-            f"{record['seconds']:.0f} s",
+            f"{metric} {record['score']:.3f}, loss {record['loss']:.3f}, "
+            f"{record['samples']} samples, {record['seconds']:.0f} s",
             file=sys.stderr,
             flush=True,
         )
     if as_json:
-        print(json.dumps(record))
+        print(json.dumps({"metric": metric.lower(), **record}))
     else:
-        print(f"Validation Dice {record['dice']:.3f}; weights in {folder / 'checkpoint.pt'}")
+        print(f"Validation {metric} {record['score']:.3f}; weights in {folder / 'checkpoint.pt'}")

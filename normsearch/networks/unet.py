@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NetworkError
+from normsearch.networks.blocks import (
+    ConvNormReLU,
+    check_positive,
+    initialize_normal,
+    u_place,
+)
 from normsearch.networks.slots import apply_norm_map
-from normsearch.norms import NoNorm, NormSpec
-
-
-class ConvNormReLU(nn.Module):
-    """Convolution (or up-convolution) -> norm -> ReLU, (N, C, H, W) -> (N, C', H', W')."""
-
-    def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
-        super().__init__()
-        self.conv = conv
-        self.norm: nn.Module = NoNorm(conv.out_channels, dims=2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.norm(self.conv(x)))
+from normsearch.norms import NormSpec
 
 
 class EncoderBlock(nn.Module):
@@ -88,8 +81,8 @@ class UNet2d(nn.Module):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        _check_positive(in_channels=in_channels, out_channels=out_channels)
-        _check_positive(first_channels=first_channels, depth=depth)
+        check_positive("UNet2d", in_channels=in_channels, out_channels=out_channels)
+        check_positive("UNet2d", first_channels=first_channels, depth=depth)
         self.depth = depth
         widths = [first_channels * 2**level for level in range(depth + 1)]
         for level in range(depth):
@@ -99,7 +92,7 @@ class UNet2d(nn.Module):
         for level in reversed(range(depth)):
             self.add_module(f"dec{level + 1}", DecoderBlock(widths[level + 1], widths[level]))
         self.head = nn.Conv2d(first_channels, out_channels, 1)
-        _initialize(self, seed)
+        initialize_normal(self, seed)
         apply_norm_map(self, {"*": norm})
 
     def forward(self, x: Tensor) -> Tensor:
@@ -131,24 +124,4 @@ class UNet2d(nn.Module):
 
         The stage is the resolution: level1 is the image's own, level{depth + 1} the bottom's.
         """
-        block = name.partition(".")[0]
-        level = self.depth + 1 if block == "bottom" else int(block[3:])
-        return block, f"level{level}"
-
-
-def _initialize(net: nn.Module, seed: int | None) -> None:
-    generator = None if seed is None else torch.Generator().manual_seed(seed)
-    for module in net.modules():
-        if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            continue
-        deviation = math.sqrt(2 / (math.prod(module.kernel_size) * module.in_channels))
-        low, high = -2 * deviation, 2 * deviation
-        nn.init.trunc_normal_(module.weight, 0.0, deviation, low, high, generator=generator)
-        if module.bias is not None:
-            nn.init.constant_(module.bias, 0.1)
-
-
-def _check_positive(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < 1:
-            raise NetworkError(f"UNet2d: {name} must be 1 or more, got {number}")
+        return u_place(name, self.depth)

@@ -4,6 +4,7 @@ from normsearch.norms.base import MomentNorm, PlainNorm, RunningMomentNorm
 from normsearch.norms.batch_channel import BatchChannelNorm
 from normsearch.norms.batch_group import BatchGroupNorm
 from normsearch.norms.batch_instance import BatchInstanceNorm
+from normsearch.norms.batch_kalman import BatchKalmanNorm
 from normsearch.norms.batch_renorm import BatchRenorm
 from normsearch.norms.controls import AxisNoneNorm, SlabGroupNorm
 from normsearch.norms.gates import clamp_gates, gate_parameters
@@ -19,6 +20,7 @@ from normsearch.norms.spec import NormSpec, build_norm
 from normsearch.norms.standard import NoNorm
 from normsearch.norms.switchable import SwitchableNorm
 from normsearch.norms.sync_batch import SyncBatchNorm
+from normsearch.norms.weight_start import initialize_weight_norms
 from normsearch.norms.weights import (
     WEIGHT_NORMS,
     StandardizedWeight,
@@ -34,6 +36,7 @@ __all__ = [
     "BatchChannelNorm",
     "BatchGroupNorm",
     "BatchInstanceNorm",
+    "BatchKalmanNorm",
     "BatchRenorm",
     "FollowsProgress",
     "GhostBatchGroupNorm",
@@ -55,6 +58,7 @@ __all__ = [
     "check_weight_norm",
     "clamp_gates",
     "gate_parameters",
+    "initialize_weight_norms",
     "kernels_in_use",
     "set_progress",
     "set_weight_norm",

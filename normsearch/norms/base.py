@@ -88,8 +88,8 @@ class MomentNorm(PlainNorm):
         """`coefficients` told as data, for the compiled kernels; None where they cannot be."""
         return None
 
-    def others(self) -> list[nn.Parameter]:
-        """The parameters but weight and bias: what `coefficients` may depend on."""
+    def others(self) -> list[Tensor]:
+        """What `coefficients` may depend on beside the moments: the other parameters."""
         return [p for p in self.parameters() if p is not self.weight and p is not self.bias]
 
     def gates(self) -> list[nn.Parameter]:

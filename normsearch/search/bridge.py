@@ -42,6 +42,7 @@ class StorageSearcher(Searcher):  # type: ignore[misc]
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return the next trial's configuration, None to be asked again, or FINISHED."""
         link = self._link
+        link.coordinator.check_interrupt()
         if link.coordinator.live >= link.slots:
             return None
         if link.coordinator.done:
@@ -88,6 +89,7 @@ class StorageScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Report an evaluation; STOP if the pruner says so."""
+        self._link.coordinator.check_interrupt()
         number = self._link.numbers[trial.trial_id]
         if self._link.coordinator.report(number, json.loads(result["record"])):
             self._link.pruned.add(trial.trial_id)

@@ -6,6 +6,8 @@ import logging
 import os
 import signal
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from normsearch.config import Resources
@@ -53,21 +55,35 @@ def run_ray(
     os.environ.update({**_ENVIRONMENT, **os.environ})
     import ray
 
+    try:
+        with _interruptible(coordinator):
+            _connect(address, resources, workers)
+            slots = _slots(ray.cluster_resources(), resources, workers)
+            with coordinator.leases.beating(), tempfile.TemporaryDirectory() as scratch:
+                tuner = _tuner(coordinator, data, trainer, resources, slots, scratch)
+                while not coordinator.done:
+                    tuner.fit()
+    finally:
+        coordinator.close()
+        ray.shutdown()
+
+
+@contextmanager
+def _interruptible(coordinator: Coordinator) -> Iterator[None]:
+    """Let Ctrl-C end the search even where it lands in code that may not raise (a finalizer).
+
+    There Python prints the exception and goes on; the coordinator then raises it again.
+    """
+
     def interrupt(signum: int, frame: Any) -> None:
         coordinator.interrupted = True
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, interrupt)
+    before = signal.signal(signal.SIGINT, interrupt)
     try:
-        _connect(address, resources, workers)
-        slots = _slots(ray.cluster_resources(), resources, workers)
-        with coordinator.leases.beating(), tempfile.TemporaryDirectory() as scratch:
-            tuner = _tuner(coordinator, data, trainer, resources, slots, scratch)
-            while not coordinator.done:
-                tuner.fit()
+        yield
     finally:
-        coordinator.close()
-        ray.shutdown()
+        signal.signal(signal.SIGINT, before)
 
 
 def _connect(address: str | None, resources: Resources, workers: int | None) -> None:

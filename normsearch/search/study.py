@@ -106,7 +106,7 @@ class Coordinator:
         return self._study.get_trials(deepcopy=False)
 
     def states(self) -> list[tuple[int, str, float]]:
-        """Return (number, state, final Dice or NaN) of every trial there is."""
+        """Return (number, state, final score or NaN) of every trial there is."""
         return [
             (trial.number, trial.state.name, math.nan if trial.value is None else trial.value)
             for trial in retrying(self._trials)
@@ -123,6 +123,11 @@ class Coordinator:
         finished = sum(trial.state.is_finished() for trial in retrying(self._trials))
         return finished >= self.config.search.trials
 
+    def check_interrupt(self) -> None:
+        """Raise KeyboardInterrupt if Ctrl-C came and the exception got lost on its way."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+
     def next_job(self) -> Job | None:
         """Return a trial to train, or None while the others are for somebody else to finish.
 
@@ -131,8 +136,7 @@ class Coordinator:
         Raises:
             StudyError: the last `MAX_FAULTS` trials ended in an error of the program.
         """
-        if self.interrupted:
-            raise KeyboardInterrupt
+        self.check_interrupt()
         if self._faults >= MAX_FAULTS:
             raise StudyError(
                 f"{self.config.name}: the last {self._faults} trials failed ({self._last_fault}); "
@@ -208,6 +212,7 @@ class Coordinator:
             device="cuda" if study.search.resources.gpu else "cpu",
             threads=study.search.resources.cpu,
             fingerprint=study.fingerprint,
+            sample_shape=study.sample_shape,
             versions=study.versions,
         )
 
@@ -228,7 +233,7 @@ class Coordinator:
         known = self._study._storage.get_trial(trial._trial_id)
         if step not in known.intermediate_values:
             trial.set_user_attr(f"evaluation:{step}", record)
-            trial.report(record["dice"], step)
+            trial.report(record["score"], step)
         elif step < max(known.intermediate_values) or "pruned_at" in known.user_attrs:
             return bool(known.user_attrs.get("pruned_at") == step)
         if step >= self.config.training.evaluations or not trial.should_prune():
@@ -246,7 +251,7 @@ class Coordinator:
     ) -> None:
         """Tell the study how a trial ended; the only place that does, once a trial.
 
-        COMPLETE takes the last reported Dice as its value; without a Dice it becomes FAIL. A
+        COMPLETE takes the last reported score as its value; without a score it becomes FAIL. A
         `fault` is a failure that the trial's choice does not explain: after `MAX_FAULTS` in a row
         `next_job` refuses to spend more trials on it.
         """
@@ -264,7 +269,7 @@ class Coordinator:
         values = self._study._storage.get_trial(trial._trial_id).intermediate_values
         value = values.get(self.config.training.evaluations, math.nan)
         if state == TrialState.COMPLETE and math.isnan(value):
-            state, reason = TrialState.FAIL, "no validation case has foreground to be scored on"
+            state, reason = TrialState.FAIL, "no validation case has a score"
         if reason:
             trial.set_user_attr("failure", reason)
         if state != TrialState.COMPLETE:  # a model nobody will ask for
@@ -276,7 +281,7 @@ class Coordinator:
             skip_if_finished=True,
         )
         last = values[max(values)] if values else math.nan
-        return {"state": state.name, "dice": last, "reason": reason}
+        return {"state": state.name, "score": last, "reason": reason}
 
     def crashed(self, number: int, reason: str) -> None:
         """Give back a trial whose worker died; after `MAX_CRASHES` deaths it counts as failed."""

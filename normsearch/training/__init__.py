@@ -1,20 +1,49 @@
-"""Training a segmentation network, one result per evaluation point."""
+"""Training a network, one result per evaluation point."""
 
-from normsearch.training.checkpoint import load_checkpoint, save_checkpoint
-from normsearch.training.engine import Evaluation, Loader, Plan, train
-from normsearch.training.losses import bce_dice_loss
-from normsearch.training.metrics import dice, mean_dice
+from normsearch.training.checkpoint import load_checkpoint, load_tensors, save_checkpoint
+from normsearch.training.engine import Loader, train
+from normsearch.training.losses import (
+    LOSSES,
+    bce_dice_loss,
+    choose_loss,
+    cross_entropy_loss,
+    dice_cross_entropy_loss,
+)
+from normsearch.training.metrics import (
+    SCORES,
+    classification_score,
+    dice,
+    mean_score,
+    segmentation_score,
+)
+from normsearch.training.plan import Evaluation, Plan
+from normsearch.training.precision import PRECISIONS
+from normsearch.training.schedule import SCHEDULES
 from normsearch.training.statistics import recompute_statistics
+from normsearch.training.stepper import OPTIMIZERS
+from normsearch.training.validation import score_cases
 
 __all__ = [
+    "LOSSES",
+    "OPTIMIZERS",
+    "PRECISIONS",
+    "SCHEDULES",
+    "SCORES",
     "Evaluation",
     "Loader",
     "Plan",
     "bce_dice_loss",
+    "choose_loss",
+    "classification_score",
+    "cross_entropy_loss",
     "dice",
+    "dice_cross_entropy_loss",
     "load_checkpoint",
-    "mean_dice",
+    "load_tensors",
+    "mean_score",
     "recompute_statistics",
     "save_checkpoint",
+    "score_cases",
+    "segmentation_score",
     "train",
 ]

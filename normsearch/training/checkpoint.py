@@ -11,7 +11,7 @@ import torch
 from normsearch.errors import CheckpointError
 from normsearch.files import write_atomically
 
-FORMAT = 1
+FORMAT = 2
 _UNREADABLE = (
     *(RuntimeError, EOFError, OSError, ValueError, TypeError, AttributeError, LookupError),
     pickle.UnpicklingError,
@@ -29,10 +29,22 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     Raises:
         CheckpointError: the file is damaged or of another format.
     """
+    state = load_tensors(path)
+    if state is not None and (not isinstance(state, dict) or state.get("format") != FORMAT):
+        raise CheckpointError(f"{path}: must be a normsearch checkpoint of format {FORMAT}.")
+    return state
+
+
+def load_tensors(path: Path) -> Any:
+    """Return what torch.save wrote, tensors and plain values alone, or None without a file.
+
+    Raises:
+        CheckpointError: the file is damaged or holds other things.
+    """
     if not path.exists():
         return None
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         # What the unpickler says ends in the advice to load the file unsafely.
         safe = not isinstance(error, pickle.UnpicklingError)
@@ -41,6 +53,3 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
             f"{path}: must be a whole checkpoint, and cannot be read ({reason}); "
             "delete it to train this trial from the start."
         ) from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: must be a normsearch checkpoint of format {FORMAT}.")
-    return state

@@ -79,7 +79,7 @@ def test_a_truncated_file_is_named(tmp_path: Path, keep: int) -> None:
         load_checkpoint(path)
 
 
-@pytest.mark.parametrize("content", [{"format": 2, "samples": 1}, {"samples": 1}, [1, 2]])
+@pytest.mark.parametrize("content", [{"format": 1, "samples": 1}, {"samples": 1}, [1, 2]])
 def test_another_format_is_named(tmp_path: Path, content: object) -> None:
     path = tmp_path / "checkpoint.pt"
     torch.save(content, path)
