@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NormError
-from normsearch.norms.compiled import Recipe, Track, can_compute, normalize_compiled
+from normsearch.norms.compiled import Recipe, Track, can_compute, can_follow, normalize_compiled
 from normsearch.norms.moments import (
     Affine,
     Moments,
@@ -109,7 +109,8 @@ class MomentNorm(PlainNorm):
         if torch.compiler.is_compiling():
             made = partial(self.coefficients, pixels=pixels)
             return normalize_composed(x, self.weight, self.bias, made)
-        if can_compute(x, self.weight) and (recipe := self.recipe(len(x), pixels)):
+        recipe = self.recipe(len(x), pixels) if can_compute(x) else None
+        if recipe and can_follow(recipe, self.weight, self.bias):
             return normalize_compiled(x, self.weight, self.bias, recipe, self.eps)
         if x.numel() == 0:
             raise NormError(f"{self.spec_text} needs at least one value, got {tuple(x.shape)}")

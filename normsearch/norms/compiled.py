@@ -41,10 +41,10 @@ class Recipe(NamedTuple):
     Args:
         pools: samples and channels of a block; no samples: the given moments, each of so many
             channels. One to three of them.
-        shares: (pools,) or (pools · C,), None for 1. COMPLEMENT: g of (1,) or (C,) for the shares
-            g and 1 − g. SOFTMAX: logits.
-        variance_shares: as `shares`, of (pools,). If there are any, moments are mixed: means by
-            `shares`, variances by these.
+        shares: None (1) or (C,) of a single pool; with COMPLEMENT g, (1,) or (C,), of two pools
+            that are mixed by g and 1 − g.
+        variance_shares: if there are any, moments are mixed: means by `shares`, variances by
+            these, both of (pools,) or longer, both logits with SOFTMAX.
         gate: AS_THEY_ARE, COMPLEMENT or SOFTMAX.
         given: contiguous, without a gradient.
         inner_bias: (C,), is added before the second norm.
@@ -62,16 +62,24 @@ class Recipe(NamedTuple):
     track: Track | None = None
 
 
-def can_compute(x: Tensor, weight: Tensor) -> bool:
+def can_compute(x: Tensor) -> bool:
     """Whether the compiled kernels are at hand and are for such an input."""
     return (
-        x.dtype is torch.float32
-        and weight.dtype is torch.float32
-        and x.is_cpu
-        and type(x) in (Tensor, Parameter)  # no fake, no distributed one: they have no memory
-        and x.numel() > 0
-        and kernels() is not None
-        and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+        _is_plain(x) and x.numel() > 0 and kernels() is not None and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    )
+
+
+def can_follow(recipe: Recipe, weight: Tensor, bias: Tensor) -> bool:
+    """Whether the kernels can read all that a recipe names; `weight` and `bias` go with it."""
+    tensors = [weight, bias, recipe.shares, recipe.variance_shares, recipe.inner_bias]
+    tensors += [*(recipe.given or ()), *(recipe.track[:2] if recipe.track else ())]
+    return all(tensor is None or _is_plain(tensor) for tensor in tensors)
+
+
+def _is_plain(x: Tensor) -> bool:
+    """Float32 numbers in this process's memory: no fake, no distributed, no lazily negated one."""
+    return (
+        type(x) in (Tensor, Parameter) and x.dtype is torch.float32 and x.is_cpu and not x.is_neg()
     )
 
 
@@ -81,7 +89,7 @@ def normalize_compiled(
     """Normalize `x` by `recipe`; first derivatives only.
 
     Args:
-        x: (N, C, *spatial), for which `can_compute` holds.
+        x: (N, C, *spatial), for which `can_compute` holds, as `can_follow` does for the rest.
         weight: (C,), multiplies the result.
         bias: (C,), is added to the result.
         recipe: its shares and its inner bias may want gradients.
@@ -123,16 +131,23 @@ class _Compiled(torch.autograd.Function):
         rows = x.contiguous()
         dx = torch.empty_like(rows)
         grads = [None if p is None else torch.zeros_like(p) for p in parameters]
-        _call("pull_back", ctx.plan, rows, dy.contiguous(), kept, dx, *parameters, *grads)
+        _call(
+            "pull_back",
+            ctx.plan,
+            rows,
+            dy.contiguous().resolve_neg(),
+            kept,
+            dx,
+            *parameters,
+            *grads,
+        )
         return in_format_of(dx, x), None, None, *grads
 
 
 def _plan(samples: int, channels: int, pixels: int, recipe: Recipe, eps: float) -> Plan:
     pools, shares, variance_shares, gate, given, _, group, track = recipe
     padded = (*pools, *[(0, 0)] * (POOLS - len(pools)))
-    by_channel = (
-        shares is not None and variance_shares is None and shares.numel() > min(len(pools), 2)
-    )
+    by_channel = shares is not None and variance_shares is None and shares.numel() > 1
     return Plan(
         samples,
         channels,

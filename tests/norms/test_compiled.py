@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from normsearch.errors import NormError
 from normsearch.norms import build_norm
-from normsearch.norms.compiled import can_compute
+from normsearch.norms.compiled import can_compute, can_follow
 from normsearch.norms.kernels import find_compiler, kernels
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C compiler")
@@ -67,7 +67,7 @@ def test_same_as_torch_in_float64(text: str, shape: tuple[int, ...], training: b
     norm.train(training)
     twin = build_norm(text, shape[1], 2).double().train(training)
     twin.load_state_dict(norm.state_dict())
-    assert can_compute(x, norm.weight)
+    assert can_compute(x)
     assert norm.recipe(shape[0], shape[2] * shape[3])
     for one, other in zip(step(norm, x, dy), step(twin, x.double(), dy), strict=True):
         scale = other.abs().max().clamp(min=1)
@@ -106,6 +106,16 @@ def test_any_layout_of_input_and_gradient(text: str) -> None:
     expanded, whole = one.expand(x.shape), torch.ones(x.shape)
     for a, b in zip(step(norm, x, expanded), step(again, x, whole), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("text", ["BIN", "ILN(regroup=2)", "BCN-1", "SN"])
+def test_two_channels(text: str) -> None:
+    """As many channels as pools: shares by channel and by pool must not be mistaken."""
+    norm, x, dy = made(text, (3, 2, 5, 7))
+    twin = build_norm(text, 2, 2).double()
+    twin.load_state_dict(norm.state_dict())
+    for one, other in zip(step(norm, x, dy), step(twin, x.double(), dy), strict=True):
+        assert (one - other).abs().max() <= 1e-5 * other.abs().max().clamp(min=1)
 
 
 @pytest.mark.parametrize("momentum", [0.3, None])
@@ -159,10 +169,20 @@ def test_not_for_other_inputs() -> None:
     class Tagged(Tensor):
         pass
 
-    assert can_compute(x, norm.weight)
-    for other in (x.double(), x.bfloat16(), x[:0], x.to("meta"), x.as_subclass(Tagged)):
-        assert not can_compute(other, norm.weight)
-    assert not can_compute(x, norm.weight.double())
+    assert can_compute(x)
+    for other in (
+        x.double(),
+        x.bfloat16(),
+        x[:0],
+        x.to("meta"),
+        x.as_subclass(Tagged),
+        x._neg_view(),
+    ):
+        assert not can_compute(other)
+    recipe = norm.recipe(3, 35)
+    assert can_follow(recipe, norm.weight, norm.bias)
+    assert not can_follow(recipe, norm.weight.double(), norm.bias)
+    assert not can_follow(recipe._replace(shares=norm.rho.to("meta")), norm.weight, norm.bias)
     assert build_norm("SN(official=true)", 16, 2).recipe(3, 35) is None
 
 
