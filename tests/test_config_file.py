@@ -64,7 +64,7 @@ UNKNOWN = [
     (
         "serach",
         "serach: unknown key, must be one of name, task, network, training, space, search, "
-        "fingerprint, versions. Did you mean 'search'?",
+        "fingerprint, sample_shape, versions. Did you mean 'search'?",
     ),
     (
         "space.learning-rate",
@@ -93,7 +93,7 @@ UNKNOWN = [
     (
         "x-y",
         "x-y: unknown key, must be one of name, task, network, training, space, search, "
-        "fingerprint, versions.",
+        "fingerprint, sample_shape, versions.",
     ),
 ]
 
