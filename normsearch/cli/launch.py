@@ -18,6 +18,7 @@ from normsearch.cli.progress import Progress
 from normsearch.config import StudyConfig
 from normsearch.data import SampleLoader, Split
 from normsearch.networks import NormSlot, check_network, list_norms, use_checkpointing
+from normsearch.norms import kernels_in_use
 from normsearch.search.space import Space
 from normsearch.training import choose_loss
 from normsearch.trial import (
@@ -163,4 +164,5 @@ def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:
 
 def _versions() -> dict[str, str]:
     names = ("normsearch", "torch", "optuna", "ray", "numpy", "pynrrd")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    found = {"python": platform.python_version(), **{name: version(name) for name in names}}
+    return {**found, "kernels": kernels_in_use()}  # compiled now, before the workers ask for them

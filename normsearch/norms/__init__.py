@@ -10,6 +10,7 @@ from normsearch.norms.controls import AxisNoneNorm, SlabGroupNorm
 from normsearch.norms.gates import clamp_gates, gate_parameters
 from normsearch.norms.ghost_batch_group import GhostBatchGroupNorm
 from normsearch.norms.instance_layer import InstanceLayerNorm
+from normsearch.norms.kernels import kernels_in_use
 from normsearch.norms.kinds import NORMS, NormKind
 from normsearch.norms.local_response import LocalResponseNorm
 from normsearch.norms.mean_only import MeanOnlyBatchNorm
@@ -59,6 +60,7 @@ __all__ = [
     "clamp_gates",
     "gate_parameters",
     "initialize_weight_norms",
+    "kernels_in_use",
     "set_progress",
     "set_weight_norm",
     "weight_norm_of",

@@ -48,6 +48,7 @@ def test_run_folder_is_as_designed(finished: Outcome) -> None:
     assert study["space"]["norm"]["choices"] == ["none", "BN", "IN", "SN"]
     assert len(study["fingerprint"]) == 64
     assert "torch" in study["versions"]
+    assert study["versions"]["kernels"] in ("c", "torch")
     assert (run / "journal.log").is_file()
     assert (run / "local.json").stat().st_mode & 0o077 == 0
     for number in range(6):
