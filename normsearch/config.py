@@ -27,7 +27,7 @@ class NetworkConfig(Model):
     name: str = "unet2d"
     first_channels: Positive | None = None
     depth: Annotated[int, Field(ge=1, le=8)] | None = None
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field(default_factory=dict)
     seed: int = 0
 
     @model_validator(mode="after")

@@ -88,6 +88,7 @@ FULL: dict[str, Any] = {
         "workers": 3,
     },
     "fingerprint": "ab" * 32,
+    "sample_shape": [1, 64, 48],
     "versions": {"torch": "2.5.0"},
 }
 
