@@ -22,13 +22,19 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.errors": set(),
     "normsearch.files": {"normsearch.errors"},
     "normsearch.norms": {"torch", "normsearch.errors", "normsearch.files"},
-    "normsearch.networks": {"torch", "normsearch.errors", "normsearch.norms"},
+    "normsearch.networks": {
+        *("torch", "normsearch.errors", "normsearch.networks.importing", "normsearch.norms"),
+    },
+    "normsearch.networks.importing": {"normsearch.errors", "lazy *"},
     "normsearch.data": {
         *("filelock", "numpy", "pandas", "torch", "nrrd", "nibabel", "PIL"),
         *("normsearch.errors", "normsearch.files"),
     },
     "normsearch.training": {"torch", "normsearch.errors", "normsearch.files"},
+    "normsearch.config_model": {"pydantic"},
+    "normsearch.config_task": {"pydantic", "normsearch.config_model"},
     "normsearch.config": {
+        *("normsearch.config_model", "normsearch.config_task"),
         *("pydantic", "normsearch.errors", "normsearch.norms"),
         "lazy normsearch.files",
     },
@@ -71,7 +77,8 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.cli": {
         *("pandas", "rich", "typer", "normsearch", "normsearch.config", "normsearch.data"),
         *("normsearch.errors", "normsearch.networks", "normsearch.search", "normsearch.trial"),
-        *("lazy normsearch.config_file", "lazy normsearch.files", "normsearch.norms"),
+        *("normsearch.norms", "normsearch.training"),
+        *("lazy normsearch.config_file", "lazy normsearch.files"),
         *("lazy normsearch.evidence", "lazy normsearch.search.executor"),
         *("lazy normsearch.model", "lazy normsearch.prediction"),
         "normsearch.cli.figures",

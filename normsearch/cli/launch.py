@@ -17,7 +17,7 @@ import typer
 from normsearch.cli.progress import Progress
 from normsearch.config import StudyConfig
 from normsearch.data import SampleLoader, Split
-from normsearch.networks import NormSlot, list_norms, use_checkpointing
+from normsearch.networks import NormSlot, check_network, list_norms, use_checkpointing
 from normsearch.norms import kernels_in_use
 from normsearch.search.space import Space
 from normsearch.training import choose_loss
@@ -150,10 +150,16 @@ def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:
     network = build_trial_network(config.network, channels, outputs)
     if config.training.checkpointing:
         use_checkpointing(network)
+    slots = list_norms(network)
+    shapes = {sampling.sample(case, 0)[0].shape for case in (*split.train, *split.validation)}
     if check_size := getattr(network, "check_size", None):
-        for case in (*split.train, *split.validation):
-            check_size(sampling.sample(case, 0)[0].shape[1:])
-    return list_norms(network)
+        for shape in sorted(shapes):
+            check_size(shape[1:])
+    else:
+        classified = config.task.kind == "classification"
+        for shape in sorted(shapes):
+            check_network(network, shape, (outputs, *(() if classified else shape[1:])))
+    return slots
 
 
 def _versions() -> dict[str, str]:

@@ -25,6 +25,19 @@ class ConvNormReLU(nn.Module):
         return torch.relu(self.norm(self.conv(x)))
 
 
+class ConvPair(nn.Module):
+    """Two 3x3 convolutions, each with norm and ReLU, (N, C, H, W) -> (N, C', H, W)."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNormReLU(nn.Conv2d(in_channels, channels, 3, padding=1))
+        self.conv2 = ConvNormReLU(nn.Conv2d(channels, channels, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv2(self.conv1(x))
+        return out
+
+
 def initialize_normal(net: nn.Module, seed: int | None) -> None:
     """Draw weights as the ILN paper: normal, cut at two deviations, sqrt(2 / (k·C)); biases 0.1.
 

@@ -8,22 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NetworkError
-from normsearch.networks.blocks import ConvNormReLU, check_positive, initialize_normal
+from normsearch.networks.blocks import ConvPair, check_positive, initialize_normal
 from normsearch.networks.slots import apply_norm_map
 from normsearch.norms import NormSpec
-
-
-class Stage(nn.Module):
-    """Two 3x3 convolutions, each with norm and ReLU."""
-
-    def __init__(self, in_channels: int, channels: int) -> None:
-        super().__init__()
-        self.conv1 = ConvNormReLU(nn.Conv2d(in_channels, channels, 3, padding=1))
-        self.conv2 = ConvNormReLU(nn.Conv2d(channels, channels, 3, padding=1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv2(self.conv1(x))
-        return out
 
 
 class Classifier(nn.Module):
@@ -66,7 +53,7 @@ class Classifier(nn.Module):
         channels = in_channels
         for stage in range(depth):
             width = first_channels * 2**stage
-            self.add_module(f"stage{stage + 1}", Stage(channels, width))
+            self.add_module(f"stage{stage + 1}", ConvPair(channels, width))
             channels = width
         self.head = nn.Conv2d(channels, out_channels, 1)
         initialize_normal(self, seed)

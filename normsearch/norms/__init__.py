@@ -27,6 +27,7 @@ from normsearch.norms.weights import (
     check_weight_norm,
     set_weight_norm,
     weight_norm_of,
+    weight_norms_for,
 )
 
 __all__ = [
@@ -63,4 +64,5 @@ __all__ = [
     "set_progress",
     "set_weight_norm",
     "weight_norm_of",
+    "weight_norms_for",
 ]

@@ -48,8 +48,9 @@ class Unit:
 class Space:
     """A study's space on a network's slots.
 
-    Every unit (a layer, block, stage or the network) offers only what its channels allow, and of
-    equivalent choices (GN-C is IN) only the one named first.
+    Every unit (a layer, block, stage or the network) offers only what its channels (and, for WN and
+    WS, the convolutions before) allow, and of equivalent choices (GN-C is IN) only the one named
+    first.
 
     Args:
         config: the space as the study states it.
@@ -104,9 +105,15 @@ class Space:
         return found
 
 
+def _fits(spec: NormSpec, slot: NormSlot) -> bool:
+    """Whether a slot can take a norm: by its channels, and by the convolution before for WN, WS."""
+    weights = spec.weights is None or spec.weights in slot.weight_norms
+    return weights and spec.feasible(slot.channels)
+
+
 def _effective(text: str, slots: Sequence[NormSlot]) -> tuple[str, ...] | None:
     spec = NormSpec.parse(text)
-    if not all(spec.feasible(slot.channels) for slot in slots):
+    if not all(_fits(spec, slot) for slot in slots):
         return None
     return tuple(str(spec.canonical(slot.channels)) for slot in slots)
 
@@ -122,7 +129,12 @@ def _expand(config: SpaceConfig, slots: Sequence[NormSlot], origin: str) -> tupl
         named = group_specs if choice == "GN" else [(choice, f"norm.choices[{index}]", choice)]
         for text, where, given in named:
             spec = NormSpec.parse(text)
-            if not any(spec.feasible(count) for count in channels):
+            if not any(spec.weights in (None, *slot.weight_norms) for slot in slots):
+                raise ConfigError(
+                    f"{origin}{where}: must have a convolution directly before at least one slot, "
+                    f"got {given}; use {spec.activation}."
+                )
+            if not any(_fits(spec, slot) for slot in slots):
                 raise ConfigError(
                     f"{origin}{where}: must fit the channels of at least one slot "
                     f"({counts}), got {given}; take a group count that divides one of them."

@@ -1,5 +1,6 @@
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -296,3 +297,15 @@ def test_enqueued_baselines_become_networks_with_that_norm_everywhere(per: str) 
         verify_norm_map(net, torch.zeros(2, 1, 8, 8))
         for slot in list_norms(net):
             assert slot.spec == str(NormSpec.parse(label).canonical(WIDTHS[slot.stage]))
+
+
+def test_weight_norms_are_offered_only_behind_a_convolution() -> None:
+    slots = [replace(slot, weight_norms=()) if slot.block == "enc1" else slot for slot in SLOTS]
+    found = space("BN", "WS+BN", "WN", slots=slots)
+    for unit in found.units:
+        free = unit.name.startswith("enc1")
+        assert unit.choices == (("BN",) if free else ("BN", "WS+BN", "WN"))
+    assert list(found.baselines()) == ["BN"]
+    nowhere = [replace(slot, weight_norms=()) for slot in SLOTS]
+    with pytest.raises(ConfigError, match=r"choices\[1\]: must have a convolution .* use BN\.$"):
+        space("BN", "WS+BN", slots=nowhere)
