@@ -22,7 +22,7 @@ from normsearch.files import write_text
 from normsearch.search.leases import Leases
 from normsearch.search.samplers import SAMPLERS, build_pruner
 from normsearch.search.space import Choice, Space
-from normsearch.search.storage import open_storage, retrying
+from normsearch.search.storage import lock_for_driver, open_storage, retrying
 
 MAX_FAULTS = 5
 MAX_CRASHES = 3  # workers a trial may lose before it counts as failed
@@ -74,6 +74,7 @@ class Coordinator:
         self._faults = 0
         self.interrupted = False  # set by Ctrl-C, in case a library swallows the exception
         self._last_fault: str | None = None
+        self._lock = lock_for_driver(storage_url)
         self._study = retrying(self._open, storage_url)
         if config.search.baselines:
             retrying(self._enqueue_baselines)
@@ -299,3 +300,5 @@ class Coordinator:
         for number in list(self._live):
             del self._live[number]
             retrying(self.leases.release, number)
+        if self._lock is not None:
+            self._lock.close()
