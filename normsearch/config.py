@@ -224,7 +224,8 @@ class SearchConfig(Model):
     """How many trials are asked for, by which sampler, pruned how, on what.
 
     `baselines` runs every norm of the space as a single-norm network first, never pruned.
-    `workers` trials run at once; if it is not given, as many as the resources hold.
+    `workers` trials run at once; if it is not given, as many as the resources hold. `time_limit`
+    is what a trial may train, in seconds; after SIGTERM a driver waits `grace_seconds` at most.
     """
 
     trials: Positive = 50
@@ -234,6 +235,8 @@ class SearchConfig(Model):
     baselines: bool = True
     resources: Resources = Resources()
     workers: Positive | None = None
+    time_limit: Annotated[float, Field(gt=0)] | None = None
+    grace_seconds: Annotated[float, Field(ge=0)] = 20.0
 
 
 class StudyConfig(Model):

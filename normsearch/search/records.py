@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from normsearch.config import plain
 from normsearch.config_file import read_recorded_study
 from normsearch.errors import StudyError
+from normsearch.search.outcomes import outcome
 from normsearch.search.run_folder import find_run, read_local
 from normsearch.search.storage import open_storage
 
@@ -102,7 +103,7 @@ class StudyRecord:
         measured["peak_memory_bytes"] = measured.pop("peak_memory")
         return {
             "number": trial.number,
-            "state": trial.state.name,
+            "state": outcome(trial),
             "dice": trial.value if trial.state == TrialState.COMPLETE else None,
             "last_dice": last.get("dice"),
             "baseline": trial.user_attrs.get("baseline"),

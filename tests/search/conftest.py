@@ -49,7 +49,9 @@ def trainer(config: TrialConfig, data: Any, folder: Path, token: str) -> Iterato
 def study(tmp_path: Path) -> Callable[..., Coordinator]:
     """Return a maker of coordinators on one run: each call is another driver."""
 
-    def make(trials: int = 12, **arguments: Any) -> Coordinator:
+    def make(
+        trials: int = 12, search: dict[str, Any] | None = None, **arguments: Any
+    ) -> Coordinator:
         config = StudyConfig.model_validate(
             {
                 "name": "made-up",
@@ -61,7 +63,7 @@ def study(tmp_path: Path) -> Callable[..., Coordinator]:
                     "learning_rate": {"low": 0.01, "high": 0.1},
                     "batch_size": [2, 4],
                 },
-                "search": {"trials": trials},
+                "search": {"trials": trials, **(search or {})},
             }
         )
         slots = list_norms(build_network("unet2d", first_channels=8, depth=1))
