@@ -56,6 +56,11 @@ class TaskConfig(Model):
     validation_fraction: Fraction = 0.25
     split_seed: int = 0
 
+    @property
+    def metric(self) -> str:
+        """What a validation score is, for people."""
+        return "Dice"
+
 
 class NetworkConfig(Model):
     """A network by name, its size, and the seed of its initial weights."""
@@ -206,7 +211,7 @@ class SpaceConfig(Model):
 
 
 class PrunerConfig(Model):
-    """Successive halving on validation Dice, or no pruning. Resources are evaluation points."""
+    """Successive halving on validation scores, or no pruning. Resources are evaluation points."""
 
     name: Literal["successive_halving", "none"] = "successive_halving"
     min_resource: Positive = 1

@@ -132,8 +132,8 @@ def _outcome(folder: Path, how: How) -> None:
         print(f"No trial of {folder.name} was completed; see normsearch status {folder.name}")
     else:
         print(
-            f"Best validation Dice {found['dice']:.3f} (trial {found['number']}, learning rate "
-            f"{found['learning_rate']:.3g}, batch size {found['batch_size']}).\n"
+            f"Best validation {record.metric} {found['score']:.3f} (trial {found['number']}, "
+            f"learning rate {found['learning_rate']:.3g}, batch size {found['batch_size']}).\n"
             f"See: normsearch best {folder.name}; normsearch report {folder.name}"
         )
 

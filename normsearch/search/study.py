@@ -111,7 +111,7 @@ class Coordinator:
         return self._study.get_trials(deepcopy=False)
 
     def states(self) -> list[tuple[int, str, float]]:
-        """Return (number, state, final Dice or NaN) of every trial there is."""
+        """Return (number, state, final score or NaN) of every trial there is."""
         return [
             (trial.number, outcome(trial), math.nan if trial.value is None else trial.value)
             for trial in retrying(self._trials)
@@ -260,7 +260,7 @@ class Coordinator:
         known = self._study._storage.get_trial(trial._trial_id)
         if step not in known.intermediate_values:
             trial.set_user_attr(f"evaluation:{step}", record)
-            trial.report(record["dice"], step)
+            trial.report(record["score"], step)
         elif step < max(known.intermediate_values) or "pruned_at" in known.user_attrs:
             return bool(known.user_attrs.get("pruned_at") == step)
         if step >= self.config.training.evaluations or not trial.should_prune():
@@ -278,7 +278,7 @@ class Coordinator:
     ) -> None:
         """Tell the study how a trial ended; the only place that does, once a trial.
 
-        COMPLETE takes the last reported Dice as its value; without a Dice it becomes FAIL. A
+        COMPLETE takes the last reported score as its value; without a score it becomes FAIL. A
         `fault` is a failure that the trial's choice does not explain: after `MAX_FAULTS` in a row
         `next_job` refuses to spend more trials on it.
         """
@@ -309,7 +309,7 @@ class Coordinator:
             skip_if_finished=True,
         )
         last = values[max(values)] if values else math.nan
-        return {"state": state.name, "dice": last, "reason": reason}
+        return {"state": state.name, "score": last, "reason": reason}
 
     def crashed(self, number: int, reason: str) -> None:
         """Give back a trial whose worker died; after `MAX_CRASHES` without progress it failed.

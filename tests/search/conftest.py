@@ -17,8 +17,8 @@ from normsearch.search.study import Coordinator
 EVALUATIONS = 9
 
 
-def made_up_dice(norm_map: dict[str, str], evaluation: int) -> float:
-    """Return a Dice that rises with the evaluation to a height that the norm map decides."""
+def made_up_score(norm_map: dict[str, str], evaluation: int) -> float:
+    """Return a score that rises with the evaluation to a height that the norm map decides."""
     height = zlib.crc32(repr(sorted(norm_map.items())).encode()) % 1000 / 1000
     return height * evaluation / EVALUATIONS
 
@@ -31,7 +31,7 @@ def record(config: TrialConfig, evaluation: int) -> dict[str, Any]:
         "steps": 5 * evaluation,
         "seconds": 0.5 * evaluation,
         "loss": 1.0 / evaluation,
-        "dice": made_up_dice(config.norm_map, evaluation),
+        "score": made_up_score(config.norm_map, evaluation),
         "peak_memory": 1000,
         "cases": {"a": 0.5},
         "parameters": 100,

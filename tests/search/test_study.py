@@ -102,7 +102,7 @@ def test_repeated_records_change_nothing(study: Maker, tmp_path: Path) -> None:
     assert job is not None
     coordinator.report(0, record(job.config, 1))
     size = (tmp_path / "run" / "journal.log").stat().st_size
-    assert coordinator.report(0, {**record(job.config, 1), "dice": 0.123}) is False
+    assert coordinator.report(0, {**record(job.config, 1), "score": 0.123}) is False
     assert (tmp_path / "run" / "journal.log").stat().st_size == size
 
 
@@ -180,7 +180,7 @@ def test_complete_without_a_dice_is_a_failure(study: Maker, tmp_path: Path) -> N
     coordinator = study()
     job = coordinator.next_job()
     assert job is not None
-    coordinator.report(0, {**record(job.config, EVALUATIONS), "dice": math.nan})
+    coordinator.report(0, {**record(job.config, EVALUATIONS), "score": math.nan})
     coordinator.finish(0, TrialState.COMPLETE)
     trial = stored(tmp_path / "run").trials[0]
     assert trial.state == TrialState.FAIL
