@@ -41,6 +41,10 @@ class StudyLike(Protocol):
         """The run's folder."""
 
     @property
+    def metric(self) -> str:
+        """What a score is, for people: ``Dice`` or ``accuracy``."""
+
+    @property
     def slots(self) -> Sequence[str]:
         """Names of the norm slots in order of depth."""
 

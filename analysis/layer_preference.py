@@ -43,20 +43,20 @@ BRANCHES = ("IN", "LN", "BN")
 def rank(study: StudyLike) -> pd.DataFrame:
     """Return the searched trials, best first: COMPLETE or PRUNED, with a norm map, no baselines.
 
-    COMPLETE trials come first, by final Dice. PRUNED trials follow: those that reached a further
-    evaluation first (they survived more comparisons, and Dice of different evaluations must not be
-    compared), among equals by the Dice there. A pruned trial was stopped because others did better
-    at the same point; its final Dice is unknown, so it is never put above a finished one, even a
-    weak one that ran to the end while the pruner was still warming up. Ties keep the trials' order.
-    Baselines are left out: they were not drawn by the search, and one such trial would add
-    the same norm to every slot.
+    COMPLETE trials come first, by final score. PRUNED trials follow: those that reached a further
+    evaluation first (they survived more comparisons, and scores of different evaluations must not
+    be compared), among equals by the score there. A pruned trial was stopped because others did
+    better at the same point; its final score is unknown, so it is never put above a finished one,
+    even a weak one that ran to the end while the pruner was still warming up. Ties keep the
+    trials' order. Baselines are left out: they were not drawn by the search, and one such trial
+    would add the same norm to every slot.
     """
     table = study.trials()
     if table.empty or not study.slots:
         return table
     columns = [f"norm.{slot}" for slot in study.slots]
     complete = table["state"] == "COMPLETE"
-    score = table["dice"].astype(float).where(complete, table["last_dice"].astype(float))
+    score = table["score"].astype(float).where(complete, table["last_score"].astype(float))
     keep = table["state"].isin(["COMPLETE", "PRUNED"]) & table["baseline"].isna()
     keep &= score.notna() & table[columns].notna().all(axis=1)
     history = study.history()

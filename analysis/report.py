@@ -37,8 +37,8 @@ CAPTIONS: dict[str, tuple[str, str]] = {
     ),
     "search_history": (
         "How the search went",
-        "Validation Dice of each trial over the training samples spent by all trials up to it, "
-        "in the order in which the trials began. A pruned trial shows the last Dice it reported.",
+        "Validation score of each trial over the training samples spent by all trials up to it, "
+        "in the order in which the trials began. A pruned trial shows the last score it reported.",
     ),
 }
 
@@ -73,11 +73,11 @@ def contents(study: StudyLike) -> dict[str, Any]:
     """Return everything the page says, as plain values for the template."""
     table = study.trials()
     if table.empty:
-        table = pd.DataFrame(columns=["number", "state", "dice", "last_dice", "baseline"])
+        table = pd.DataFrame(columns=["number", "state", "score", "last_score", "baseline"])
     counts = table["state"].value_counts()
-    complete = table[table["state"] == "COMPLETE"].sort_values("dice", ascending=False)
+    complete = table[table["state"] == "COMPLETE"].sort_values("score", ascending=False)
     baselines = table[table["baseline"].notna()].sort_values(
-        ["dice", "last_dice"], ascending=False, na_position="last"
+        ["score", "last_score"], ascending=False, na_position="last"
     )
     rows = {int(row["number"]): row for row in complete.to_dict("records")}
     best = None if study.best is None else rows.get(study.best)
@@ -85,11 +85,12 @@ def contents(study: StudyLike) -> dict[str, Any]:
     plain = json.loads(json.dumps(dict(study.config), default=str))
     return {
         "name": study.name,
+        "metric": study.metric,
         "total": len(table),
         "states": [(int(counts[s]), word) for s, word in STATES.items() if s in counts],
         "best": best and _trial(best, study),
         "baseline": _trial(single[0], study) if single else None,
-        "difference": best["dice"] - single[0]["dice"] if best and single else None,
+        "difference": best["score"] - single[0]["score"] if best and single else None,
         "slots": _norm_map(study, study.best) if best else [],
         "shares": _shares(study, study.best) if best else [],
         "figures": [_figure(kind, made) for kind, made in render_all(study).items()],
@@ -106,8 +107,8 @@ def _trial(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
     return {
         "number": int(row["number"]),
         "state": STATES.get(str(row["state"]), str(row["state"])),
-        "dice": _number(row["dice"], ".4f"),
-        "last_dice": _number(row["last_dice"], ".4f"),
+        "score": _number(row["score"], ".4f"),
+        "last_score": _number(row["last_score"], ".4f"),
         "baseline": row["baseline"] if isinstance(row["baseline"], str) else "",
         "learning_rate": _number(row["learning_rate"], ".3g"),
         "batch_size": _number(row["batch_size"], ".0f"),

@@ -15,8 +15,8 @@ from analysis.palette import caption, norm_colour, root, text_colour
 from normsearch.errors import StudyError
 
 COLUMNS = [
-    "number", "state", "baseline", "samples", "total_samples", "dice", "best",
-    "saved_samples", "full_samples",
+    "number", "state", "baseline", "samples", "total_samples", "score", "best",
+    "saved_samples", "full_samples", "metric",
 ]  # fmt: skip
 
 
@@ -28,9 +28,10 @@ def compute(study: StudyLike) -> pd.DataFrame:
     Returns:
         One row for each trial that has begun, with columns number, state, baseline (norm spec or
         None), samples (the trial's own), total_samples (the study's up to and with this trial,
-        whatever became of it), dice (0 to 1; final for COMPLETE, last reported otherwise), best
-        (highest final Dice of the COMPLETE trials so far, NaN before the first), saved_samples
-        (full budget − samples for PRUNED, else 0) and full_samples (a trial's full budget).
+        whatever became of it), score (0 to 1; final for COMPLETE, last reported otherwise), best
+        (highest final score of the COMPLETE trials so far, NaN before the first), saved_samples
+        (full budget − samples for PRUNED, else 0) full_samples (a trial's full
+        budget) and metric (what the score is, for people).
     """
     table = study.trials()
     if table.empty:
@@ -39,44 +40,45 @@ def compute(study: StudyLike) -> pd.DataFrame:
     full = int(study.config["training"]["samples"])
     samples = table["samples"].astype(float).fillna(0).astype(int)
     complete, pruned = table["state"] == "COMPLETE", table["state"] == "PRUNED"
-    final = table["dice"].astype(float).where(complete)
+    final = table["score"].astype(float).where(complete)
     return pd.DataFrame({
         "number": table["number"].astype(int),
         "state": table["state"],
         "baseline": table["baseline"].astype(object).where(table["baseline"].notna(), None),
         "samples": samples,
         "total_samples": samples.cumsum(),
-        "dice": final.where(complete, table["last_dice"].astype(float)),
+        "score": final.where(complete, table["last_score"].astype(float)),
         "best": final.cummax().ffill(),
         "saved_samples": (full - samples).clip(lower=0).where(pruned, 0),
         "full_samples": full,
+        "metric": study.metric,
     })  # fmt: skip
 
 
 def draw(df: pd.DataFrame, ax: Axes) -> None:
-    """Draw what `compute` returned: validation Dice of each trial over the samples spent so far.
+    """Draw what `compute` returned: validation score of each trial over the samples spent so far.
 
     A few trials that lie far below the others are drawn at the lower edge, and counted in the
     caption: they would press the rest together.
     """
-    text = describe(df)
-    df = df.assign(dice=df["dice"].clip(lower=lowest_shown(df)), told=df["dice"])
+    text, metric = describe(df), df["metric"].iloc[0]
+    df = df.assign(score=df["score"].clip(lower=lowest_shown(df)), told=df["score"])
     spent = df["total_samples"] / 1000
     plain = df["baseline"].isna()
     complete, pruned = df["state"] == "COMPLETE", df["state"] == "PRUNED"
     chosen = pruned & plain
-    ax.scatter(spent[chosen], df["dice"][chosen], marker="v", s=22, facecolors="none",
-               edgecolors="#8A8A8A", linewidths=0.9, label="pruned (last Dice)")  # fmt: skip
+    ax.scatter(spent[chosen], df["score"][chosen], marker="v", s=22, facecolors="none",
+               edgecolors="#8A8A8A", linewidths=0.9, label=f"pruned (last {metric})")  # fmt: skip
     chosen = complete & plain
-    ax.scatter(spent[chosen], df["dice"][chosen], s=26, color="#333333", edgecolors="white",
+    ax.scatter(spent[chosen], df["score"][chosen], s=26, color="#333333", edgecolors="white",
                linewidths=0.5, zorder=3, label="complete")  # fmt: skip
     best = df["best"].notna()
     ax.step(spent[best], df["best"][best], where="post", color="#CC3311", linewidth=1.5,
             zorder=2, label="best so far")  # fmt: skip
-    baselines = df[~plain & (complete | pruned) & df["dice"].notna()]
+    baselines = df[~plain & (complete | pruned) & df["score"].notna()]
     _draw_baselines(baselines, ax)
     ax.set(xlabel="Samples spent by the whole study (thousands)",
-           ylabel="Validation Dice (mean per case, 0 to 1)")  # fmt: skip
+           ylabel=f"Validation {metric} (mean per case, 0 to 1)")  # fmt: skip
     ax.grid(axis="y", color="#E5E5E5", linewidth=0.7)
     ax.set_axisbelow(True)
     ax.margins(x=0.03, y=0.12)
@@ -90,12 +92,12 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
 
 def _draw_baselines(df: pd.DataFrame, ax: Axes) -> None:
     """Draw single-norm trials as diamonds in their norm's colour, hollow if they were pruned."""
-    for spent, dice, norm, state in zip(
-        df["total_samples"] / 1000, df["dice"], df["baseline"], df["state"], strict=True
+    for spent, score, norm, state in zip(
+        df["total_samples"] / 1000, df["score"], df["baseline"], df["state"], strict=True
     ):
         colour = norm_colour(norm)
         face, edge = (colour, "black") if state == "COMPLETE" else ("white", colour)
-        ax.scatter(spent, dice, marker="D", s=40, facecolor=face, edgecolor=edge,
+        ax.scatter(spent, score, marker="D", s=40, facecolor=face, edgecolor=edge,
                    linewidths=0.8 if state == "COMPLETE" else 1.8, zorder=4)  # fmt: skip
     if not df.empty:
         ax.scatter([], [], marker="D", s=40, facecolor="white", edgecolor="black",
@@ -103,26 +105,26 @@ def _draw_baselines(df: pd.DataFrame, ax: Axes) -> None:
 
 
 def _name_baselines(df: pd.DataFrame, ax: Axes) -> None:
-    """Draw each baseline's level to the right edge and write its name and Dice there."""
-    df = df.sort_values("dice")
+    """Draw each baseline's level to the right edge and write its name and score there."""
+    df = df.sort_values("score")
     right = ax.get_xlim()[1]
     root(ax).draw_without_rendering()  # fixes the layout, so that points on paper are known
     unit = 72 / root(ax).dpi
-    at = ax.transData.transform([(right, dice) for dice in df["dice"]])[:, 1] * unit
+    at = ax.transData.transform([(right, score) for score in df["score"]])[:, 1] * unit
     gap, top = 11.5, ax.get_window_extent().y1 * unit
     # From the highest down, so that no name climbs into the legend above the axes.
     limits = [top - gap * below for below in reversed(range(len(df)))]
     places = [min(place, limit) for place, limit in zip(spread(list(at), gap), limits, strict=True)]
-    columns = ["total_samples", "dice", "told", "baseline", "state"]
-    for (spent, dice, told, norm, state), own, moved in zip(
+    columns = ["total_samples", "score", "told", "baseline", "state"]
+    for (spent, score, told, norm, state), own, moved in zip(
         df[columns].itertuples(index=False), at, places, strict=True
     ):
         colour = _dark(norm)
-        ax.plot([spent / 1000, right], [dice, dice], color=colour, linewidth=0.8,
+        ax.plot([spent / 1000, right], [score, score], color=colour, linewidth=0.8,
                 linestyle=(0, (1, 2)), alpha=0.8, zorder=1)  # fmt: skip
         text = f"{norm} {told:.3f}" + ("" if state == "COMPLETE" else " (pruned)")
         ax.annotate(
-            text, (right, dice), (13, moved - own), textcoords="offset points", va="center",
+            text, (right, score), (13, moved - own), textcoords="offset points", va="center",
             fontsize=8.5, color=colour, fontweight="bold", annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "shrinkA": 1, "shrinkB": 0,
                         "relpos": (0, 0.5)},
@@ -160,9 +162,9 @@ def _dark(norm: str) -> str:
 
 
 def lowest_shown(df: pd.DataFrame) -> float:
-    """Return the Dice at the lower edge of the figure: Tukey's fence, or the lowest there is."""
-    lower, upper = df["dice"].quantile(0.25), df["dice"].quantile(0.75)
-    return float(max(df["dice"].min(), lower - 1.5 * (upper - lower)))
+    """Return the score at the lower edge of the figure: Tukey's fence, or the lowest there is."""
+    lower, upper = df["score"].quantile(0.25), df["score"].quantile(0.75)
+    return float(max(df["score"].min(), lower - 1.5 * (upper - lower)))
 
 
 def describe(df: pd.DataFrame) -> str:
@@ -174,7 +176,7 @@ def describe(df: pd.DataFrame) -> str:
     saved, whole = int(settled["saved_samples"].sum()), int(settled["full_samples"].sum())
     share = 100 * saved / whole if whole else 0
     edge = lowest_shown(df)
-    below = int((df["dice"] < edge).sum())
+    below = int((df["score"] < edge).sum())
     note = f" {below} below {edge:.2f} drawn at the lower edge." if below else ""
     return (
         f"{len(df)} trials: {states}. Pruning left {saved:,} samples unspent, "

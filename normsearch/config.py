@@ -83,6 +83,11 @@ class TaskConfig(Model):
     validation_fraction: Fraction = 0.25
     split_seed: int = 0
 
+    @property
+    def metric(self) -> str:
+        """What a validation score is, for people."""
+        return "Dice"
+
 
 class NetworkConfig(Model):
     """A network by name, its size, and the seed of its initial weights.

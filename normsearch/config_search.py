@@ -25,7 +25,7 @@ PRUNERS = {
     "none": "every trial runs to the end",
 }
 OBJECTIVES: dict[str, tuple[str, Literal["maximize", "minimize"]]] = {
-    "score": ("dice", "maximize"),
+    "score": ("score", "maximize"),
     "seconds": ("seconds", "minimize"),
     "memory": ("peak_memory", "minimize"),
     "parameters": ("parameters", "minimize"),
@@ -111,7 +111,8 @@ class SearchConfig(Model):
     come `points`, to which `papers` adds the published settings and `warm_start` the
     `warm_start_top` best configurations of another run. `method: supernet` trains one network with
     all candidates in every slot first, and adds what it prefers.
-    `workers` trials run at once; if it is not given, as many as the resources hold.
+    `workers` trials run at once; if it is not given, as many as the resources hold. `time_limit`
+    is what a trial may train, in seconds; after SIGTERM a driver waits `grace_seconds` at most.
     """
 
     trials: Positive = 50
@@ -129,6 +130,8 @@ class SearchConfig(Model):
     supernet: SupernetConfig = SupernetConfig()
     resources: Resources = Resources()
     workers: Positive | None = None
+    time_limit: Annotated[float, Field(gt=0)] | None = None
+    grace_seconds: Annotated[float, Field(ge=0)] = 20.0
 
     @field_validator("sampler")
     @classmethod

@@ -27,7 +27,7 @@ class DataError(NormsearchError):
 
 
 class TrainingError(NormsearchError):
-    """Training cannot go on; `kind` is ``nan`` (the loss is not finite) or ``memory``."""
+    """Training cannot go on; `kind` is ``nan`` (loss not finite), ``memory`` or ``timeout``."""
 
     def __init__(self, message: str, kind: str) -> None:
         super().__init__(message, kind)
@@ -39,6 +39,10 @@ class TrainingError(NormsearchError):
 
 class CheckpointError(NormsearchError):
     """A checkpoint cannot be read or belongs to another network."""
+
+
+class DiskFullError(NormsearchError):
+    """A file of a run cannot be written, for the disk is full."""
 
 
 class StudyError(NormsearchError):

@@ -91,7 +91,7 @@ def train_trial(
 
     It goes on from FOLDER/checkpoint.pt if there is one. A record holds the fields of
     `Evaluation`, `parameters` (learnt numbers in the network) and `learnt` (what adaptive norms
-    have learnt, by slot); FOLDER/cases.csv holds the newest Dice of each validation case.
+    have learnt, by slot); FOLDER/cases.csv holds the newest score of each validation case.
 
     Args:
         config: the trial.
@@ -188,6 +188,6 @@ def _learnt(network: nn.Module) -> dict[str, dict[str, dict[str, float]]]:
 def _write_cases(path: Path, evaluation: Evaluation) -> None:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["case", "evaluation", "dice"])
-    rows.writerows([name, evaluation.evaluation, dice] for name, dice in evaluation.cases.items())
+    rows.writerow(["case", "evaluation", "score"])
+    rows.writerows([name, evaluation.evaluation, score] for name, score in evaluation.cases.items())
     write_text(path, text.getvalue())

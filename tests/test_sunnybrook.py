@@ -21,6 +21,6 @@ def test_sunnybrook_quick_finds_a_good_network(data_root: Path, tmp_path: Path) 
 
     normsearch("run", "sunnybrook_quick", "--data", str(data_root))
     found = json.loads(normsearch("status", "sunnybrook_quick", "--json"))
-    assert found["best"]["dice"] > 0.75
+    assert found["best"]["score"] > 0.75
     assert found["states"]["PRUNED"] > 0
     assert found["states"]["COMPLETE"] + found["states"]["PRUNED"] == found["asked"]

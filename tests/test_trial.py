@@ -116,9 +116,9 @@ def test_the_folder_holds_the_checkpoint_and_the_cases(tmp_path: Path) -> None:
         assert {row["evaluation"] for row in rows} == {str(record["evaluation"])}
         for row in rows:
             expected = record["cases"][row["case"]]
-            assert repr(float(row["dice"])) == repr(expected)
+            assert repr(float(row["score"])) == repr(expected)
         defined = [value for value in record["cases"].values() if not math.isnan(value)]
-        assert record["dice"] == pytest.approx(sum(defined) / len(defined), abs=1e-15)
+        assert record["score"] == pytest.approx(sum(defined) / len(defined), abs=1e-15)
 
 
 def test_the_norm_map_is_what_is_trained(tmp_path: Path) -> None:
@@ -148,8 +148,8 @@ def test_interrupted_it_goes_on_bit_for_bit(after: int, optimizer: str, tmp_path
     for name, value in whole.items():
         assert torch.equal(value, again[name]), name
     # What the norms had learnt at an earlier point is not in the checkpoint: only now is known.
-    assert [json.loads(text)["dice"] for text in found] == [
-        json.loads(text)["dice"] for text in expected
+    assert [json.loads(text)["score"] for text in found] == [
+        json.loads(text)["score"] for text in expected
     ]
     assert found[after:] == expected[after:]
     assert found[after - 1] == expected[after - 1]
@@ -362,8 +362,8 @@ def test_the_task_says_how_to_split() -> None:
 def test_every_kind_of_norm_trains_and_goes_on_bit_for_bit(tmp_path: Path, spec: str) -> None:
     """Schedules over training (BRN, SSN) and weight-side norms too."""
     trial = TRIAL.model_copy(update={"norm_map": dict.fromkeys(SLOTS, spec), "learning_rate": 0.01})
-    unbroken = [record["dice"] for record in train_trial(trial, DATA, tmp_path / "whole")]
+    unbroken = [record["score"] for record in train_trial(trial, DATA, tmp_path / "whole")]
     next(train_trial(trial, DATA, tmp_path / "broken"))
-    resumed = [record["dice"] for record in train_trial(trial, DATA, tmp_path / "broken")]
+    resumed = [record["score"] for record in train_trial(trial, DATA, tmp_path / "broken")]
     assert resumed == unbroken
-    assert all(math.isfinite(dice) for dice in unbroken)
+    assert all(math.isfinite(score) for score in unbroken)

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 def best(
     name: Name, runs_dir: RunsDir = RUNS, storage: Storage = None, as_json: Json = False
 ) -> None:
-    """Show the best completed trial: Dice, learning rate, batch size and the norm of each slot."""
+    """Show the best completed trial: score, learning rate, batch size and the norm of each slot."""
     from normsearch.search.records import StudyRecord
     from normsearch.search.run_folder import find_run
 
     folder = find_run(name, runs_dir)
-    found = best_of(StudyRecord(folder, storage))
+    record = StudyRecord(folder, storage)
+    found = best_of(record)
     if found is None:
         raise StudyError(
             f"{name}: must have a COMPLETE trial, and has none yet; "
@@ -32,7 +33,7 @@ def best(
     if as_json:
         print(json.dumps(found))
     else:
-        _show(found)
+        _show(found, record.metric)
 
 
 def best_of(record: StudyRecord) -> dict[str, Any] | None:
@@ -45,12 +46,13 @@ def best_of(record: StudyRecord) -> dict[str, Any] | None:
     single = [r for r in rows if isinstance(r["baseline"], str) and r["state"] == "COMPLETE"]
     best_single = None
     if single:
-        top = max(single, key=lambda r: float(r["dice"]))
-        best_single = {"norm": top["baseline"], "dice": float(top["dice"])}
+        top = max(single, key=lambda r: float(r["score"]))
+        best_single = {"norm": top["baseline"], "score": float(top["score"])}
     return {
         "study": record.name,
         "number": number,
-        "dice": float(row["dice"]),
+        "metric": record.metric.lower(),
+        "score": float(row["score"]),
         "learning_rate": float(row["learning_rate"]),
         "batch_size": int(row["batch_size"]),
         "baseline": row["baseline"] if isinstance(row["baseline"], str) else None,
@@ -60,10 +62,11 @@ def best_of(record: StudyRecord) -> dict[str, Any] | None:
     }
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(found: dict[str, Any], metric: str) -> None:
     console = Console()
     console.print(
-        f"Trial {found['number']} of {found['study']}: validation Dice {found['dice']:.3f}, "
+        f"Trial {found['number']} of {found['study']}: validation {metric} "
+        f"{found['score']:.3f}, "
         f"learning rate {found['learning_rate']:.3g}, batch size {found['batch_size']}",
         soft_wrap=True,
     )
@@ -72,5 +75,5 @@ def _show(found: dict[str, Any]) -> None:
         table.add_row(slot, spec)
     console.print(table)
     if single := found["best_single_norm"]:
-        console.print(f"Best single norm: {single['norm']}, Dice {single['dice']:.3f}")
+        console.print(f"Best single norm: {single['norm']}, {metric} {single['score']:.3f}")
     console.print(f"Train it again: normsearch train {found['trial_file']}", soft_wrap=True)

@@ -68,15 +68,17 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
 
 @contextmanager
 def resumable(name: str) -> Iterator[None]:
-    """Turn Ctrl-C into exit code 130 and a word on how to go on."""
+    """Turn Ctrl-C into exit code 130, SIGTERM into 143, and a word on how to go on."""
+    from normsearch.search.signals import Terminated
+
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as end:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # settled: a second one stops nothing
-        print(
-            f"Interrupted; nothing is lost. Go on with: normsearch resume {name}", file=sys.stderr
-        )
-        raise typer.Exit(130) from None
+        terminated = isinstance(end, Terminated)
+        word = "Terminated" if terminated else "Interrupted"
+        print(f"{word}; nothing is lost. Go on with: normsearch resume {name}", file=sys.stderr)
+        raise typer.Exit(143 if terminated else 130) from None
 
 
 def search(folder: Path, door: Door, how: How) -> None:
@@ -110,6 +112,11 @@ def search(folder: Path, door: Door, how: How) -> None:
                 workers=how.workers or config.search.workers,
                 address=how.address,
             )
+    if coordinator.stopping and not coordinator.done:
+        print(
+            f"Stopped; nothing is lost. Go on with: normsearch resume {config.name}",
+            file=sys.stderr,
+        )
     _outcome(folder, how)
 
 
@@ -125,8 +132,8 @@ def _outcome(folder: Path, how: How) -> None:
         print(f"No trial of {folder.name} was completed; see normsearch status {folder.name}")
     else:
         print(
-            f"Best validation Dice {found['dice']:.3f} (trial {found['number']}, learning rate "
-            f"{found['learning_rate']:.3g}, batch size {found['batch_size']}).\n"
+            f"Best validation {record.metric} {found['score']:.3f} (trial {found['number']}, "
+            f"learning rate {found['learning_rate']:.3g}, batch size {found['batch_size']}).\n"
             f"See: normsearch best {folder.name}; normsearch report {folder.name}"
         )
 

@@ -20,13 +20,13 @@ _FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 
 
 class Progress:
-    """Shows trials done, pruned, running, best Dice and time left, from a coordinator's events.
+    """Shows trials done, pruned, running, best score and time left, from a coordinator's events.
 
     Everything goes to standard error, so that standard output holds results alone.
     """
 
     def __init__(self, config: StudyConfig) -> None:
-        self._config = config
+        self._config, self._metric = config, config.task.metric
         self._asked = config.search.trials
         self._states: Counter[str] = Counter()
         self._running: set[int] = set()
@@ -60,9 +60,9 @@ class Progress:
             self._bar.stop()
 
     def begin(self, states: list[tuple[int, str, float]]) -> None:
-        """Take in the trials there are already: (number, state, final Dice or NaN)."""
-        for number, state, dice in states:
-            self._count(number, state, dice)
+        """Take in the trials there are already: (number, state, final score or NaN)."""
+        for number, state, score in states:
+            self._count(number, state, score)
         self._say(f"{self._config.name}: starting")
 
     def __call__(self, event: Event) -> None:
@@ -72,20 +72,20 @@ class Progress:
         elif event.kind == "finished":
             self._running.discard(event.number)
             self._finished_here += 1
-            state, dice = event.record["state"], event.record.get("dice", math.nan)
-            self._count(event.number, state, dice)
+            state, score = event.record["state"], event.record.get("score", math.nan)
+            self._count(event.number, state, score)
             reason = event.record.get("reason")
-            self._say(f"trial {event.number} {state}, {reason or f'Dice {dice:.3f}'}")
+            self._say(f"trial {event.number} {state}, {reason or f'{self._metric} {score:.3f}'}")
         self._bar.update(self._task, completed=self._done, summary=self.summary())
 
     def summary(self) -> str:
-        """Return done, pruned, failed, running, best Dice so far and time left in one line."""
+        """Return done, pruned, failed, running, best score so far and time left in one line."""
         parts = [f"{self._done}/{self._asked} done", f"{self._states['PRUNED']} pruned"]
         if self._states["FAIL"]:
             parts.append(f"{self._states['FAIL']} failed")
         parts.append(f"{len(self._running)} running")
         if self._best:
-            parts.append(f"best Dice {self._best[0]:.3f} (trial {self._best[1]})")
+            parts.append(f"best {self._metric} {self._best[0]:.3f} (trial {self._best[1]})")
         if (left := self._seconds_left()) is not None:
             parts.append("about {}:{:02} left".format(*divmod(round(left), 60)))
         return ", ".join(parts)
@@ -94,10 +94,10 @@ class Progress:
     def _done(self) -> int:
         return sum(self._states[state] for state in _FINISHED)
 
-    def _count(self, number: int, state: str, dice: float) -> None:
+    def _count(self, number: int, state: str, score: float) -> None:
         self._states[state] += 1
-        if state == "COMPLETE" and (self._best is None or dice > self._best[0]):
-            self._best = (dice, number)
+        if state == "COMPLETE" and (self._best is None or score > self._best[0]):
+            self._best = (score, number)
 
     def _seconds_left(self) -> float | None:
         # By the mean time a finished trial took here: pruned and full ones in their proportion.

@@ -15,7 +15,7 @@ from normsearch.cli.options import RUNS, Json, Name, RunsDir, Storage
 if TYPE_CHECKING:
     from normsearch.search.records import StudyRecord
 
-_COLUMNS = ("number", "state", "dice", "last_dice", "baseline", "learning_rate", "batch_size")
+_COLUMNS = ("number", "state", "score", "last_score", "baseline", "learning_rate", "batch_size")
 
 
 def status(
@@ -30,11 +30,11 @@ def status(
     if as_json:
         print(json.dumps(found))
     else:
-        _show(found)
+        _show(found, record.metric)
 
 
 def status_of(record: StudyRecord) -> dict[str, Any]:
-    """Return a run's name, asked, states (counts), best, and its trials, as plain values.
+    """Return a run's name, metric, asked, states (counts), best, and its trials, as plain values.
 
     A trial that is RUNNING in the storage while nobody alive holds it counts as INTERRUPTED.
     """
@@ -47,6 +47,7 @@ def status_of(record: StudyRecord) -> dict[str, Any]:
     plain = json.loads(rows.to_json(orient="records", double_precision=15))
     return {
         "name": record.name,
+        "metric": record.metric.lower(),
         "asked": record.config["search"]["trials"],
         "states": {state: int(counts.get(state, 0)) for state in order},
         "best": next((row for row in plain if row["number"] == best), None),
@@ -66,18 +67,18 @@ def _with_interrupted(trials: pd.DataFrame, folder: Path) -> list[str]:
     ]
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(found: dict[str, Any], metric: str) -> None:
     console = Console()
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("trial", "state", "Dice", "baseline", "lr", "batch", "samples", "time (s)"):
+    for column in ("trial", "state", metric, "baseline", "lr", "batch", "samples", "time (s)"):
         table.add_column(column, justify="left" if column in ("state", "baseline") else "right")
     for row in found["trials"]:
-        dice = row["dice"] if row["dice"] is not None else row["last_dice"]
+        score = row["score"] if row["score"] is not None else row["last_score"]
         best = found["best"] is not None and row["number"] == found["best"]["number"]
         table.add_row(
             str(row["number"]),
             row["failure"] or row["state"],
-            _number(dice, ".3f"),
+            _number(score, ".3f"),
             row["baseline"] or "",
             _number(row["learning_rate"], ".3g"),
             _number(row["batch_size"], ".0f"),
@@ -92,7 +93,7 @@ def _show(found: dict[str, Any]) -> None:
     )
     if found["best"]:
         best_row = found["best"]
-        console.print(f"Best Dice {best_row['dice']:.3f}, trial {best_row['number']} (bold)")
+        console.print(f"Best {metric} {best_row['score']:.3f}, trial {best_row['number']} (bold)")
 
 
 def _number(value: float | None, form: str) -> str:

@@ -34,16 +34,16 @@ def train(
     cases = load_task(config.task, data)
     check_fingerprint(cases, config.fingerprint, str(trial))
     config.write(folder / "trial.json")
-    record = {}
+    record, metric = {}, config.task.metric
     for record in train_trial(config, split_task(config.task, cases), folder):
         print(
             f"evaluation {record['evaluation']} of {config.training.evaluations}: "
-            f"Dice {record['dice']:.3f}, loss {record['loss']:.3f}, {record['samples']} samples, "
-            f"{record['seconds']:.0f} s",
+            f"{metric} {record['score']:.3f}, loss {record['loss']:.3f}, "
+            f"{record['samples']} samples, {record['seconds']:.0f} s",
             file=sys.stderr,
             flush=True,
         )
     if as_json:
-        print(json.dumps(record))
+        print(json.dumps({"metric": metric.lower(), **record}))
     else:
-        print(f"Validation Dice {record['dice']:.3f}; weights in {folder / 'checkpoint.pt'}")
+        print(f"Validation {metric} {record['score']:.3f}; weights in {folder / 'checkpoint.pt'}")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from normsearch.config import Resources
 from normsearch.errors import StudyError
+from normsearch.search.signals import interruptible
 from normsearch.search.study import Coordinator
 
 # Read when ray is imported, so set before. Noise and costs that a search does not need.
@@ -50,40 +48,41 @@ def run_ray(
 
     Raises:
         StudyError: the cluster cannot be reached or holds not even one trial.
+        DiskFullError: no checkpoint can be written; the trials are given back.
         KeyboardInterrupt: after Ctrl-C, with every unfinished trial given back.
+        Terminated: after SIGTERM, likewise.
     """
     os.environ.update({**_ENVIRONMENT, **os.environ})
     import ray
 
     try:
-        with _interruptible(coordinator):
+        with interruptible(coordinator):
             _connect(address, resources, workers)
             slots = _slots(ray.cluster_resources(), resources, workers)
-            with coordinator.leases.beating(), tempfile.TemporaryDirectory() as scratch:
+            # Again, for ray.init puts its own handler in the place of ours.
+            with (
+                interruptible(coordinator),
+                coordinator.leases.beating(),
+                tempfile.TemporaryDirectory() as scratch,
+            ):
                 tuner = _tuner(coordinator, data, trainer, resources, slots, scratch)
-                while not coordinator.done:
-                    tuner.fit()
+                while not (coordinator.done or coordinator.stopping):
+                    _fit(tuner, coordinator)
     finally:
         coordinator.close()
         ray.shutdown()
 
 
-@contextmanager
-def _interruptible(coordinator: Coordinator) -> Iterator[None]:
-    """Let Ctrl-C end the search even where it lands in code that may not raise (a finalizer).
+def _fit(tuner: Any, coordinator: Coordinator) -> None:
+    from ray.tune import TuneError
 
-    There Python prints the exception and goes on; the coordinator then raises it again.
-    """
-
-    def interrupt(signum: int, frame: Any) -> None:
-        coordinator.interrupted = True
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+        tuner.fit()
+    except TuneError:
+        if coordinator.failure is None:
+            raise
+    if coordinator.failure:
+        raise coordinator.failure
 
 
 def _connect(address: str | None, resources: Resources, workers: int | None) -> None:

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from normsearch.config import plain
 from normsearch.config_file import read_recorded_study
 from normsearch.errors import StudyError
+from normsearch.search.outcomes import outcome
 from normsearch.search.run_folder import find_run, read_local
 from normsearch.search.storage import open_storage
 
@@ -20,7 +21,7 @@ _LAST = ("samples", "steps", "seconds", "peak_memory", "parameters")
 
 
 class StudyRecord:
-    """What a run has found so far. The metric is validation Dice (0 to 1, mean over cases).
+    """What a run has found so far. Scores are of the validation cases (0 to 1, mean over cases).
 
     Args:
         folder: the run's folder.
@@ -36,6 +37,7 @@ class StudyRecord:
         self.folder = folder
         config = read_recorded_study(folder)
         self.name, self.config = config.name, plain(config)
+        self.metric = config.task.metric
         storage = open_storage(folder, storage_url or read_local(folder).get("storage"))
         try:
             self._study = optuna.load_study(study_name=self.name, storage=storage)
@@ -56,7 +58,7 @@ class StudyRecord:
 
     @property
     def best(self) -> int | None:
-        """Number of the COMPLETE trial with the highest Dice, if any is complete."""
+        """Number of the COMPLETE trial with the highest score, if any is complete."""
         complete = [trial for trial in self._frozen() if trial.state == TrialState.COMPLETE]
         return max(complete, key=lambda trial: trial.value or 0.0).number if complete else None
 
@@ -74,15 +76,15 @@ class StudyRecord:
     def trials(self) -> pd.DataFrame:
         """Return one row a trial.
 
-        Columns: number, state, dice (the final one of COMPLETE trials), last_dice, baseline,
+        Columns: number, state, score (the final one of COMPLETE trials), last_score, baseline,
         learning_rate, batch_size, samples, steps, seconds, peak_memory_bytes, parameters, resumes
         (how often an interrupted trial was gone on with), failure, ``norm.SLOT`` for every slot.
         """
         return pd.DataFrame([self._row(trial) for trial in self._frozen()], columns=self._columns())
 
     def history(self) -> pd.DataFrame:
-        """Return one row an evaluation: number, evaluation, samples, steps, seconds, loss, dice."""
-        columns = ["evaluation", "samples", "steps", "seconds", "loss", "dice"]
+        """Return number, evaluation, samples, steps, seconds, loss, score; a row an evaluation."""
+        columns = ["evaluation", "samples", "steps", "seconds", "loss", "score"]
         rows = [
             {"number": trial.number, **{column: record[column] for column in columns}}
             for trial in self._frozen()
@@ -91,7 +93,15 @@ class StudyRecord:
         return pd.DataFrame(rows, columns=["number", *columns])
 
     def _columns(self) -> list[str]:
-        fixed = ["number", "state", "dice", "last_dice", "baseline", "learning_rate", "batch_size"]
+        fixed = [
+            "number",
+            "state",
+            "score",
+            "last_score",
+            "baseline",
+            "learning_rate",
+            "batch_size",
+        ]
         measured = ["samples", "steps", "seconds", "peak_memory_bytes", "parameters"]
         norms = [f"norm.{slot}" for slot in self.slots]
         return [*fixed, *measured, "resumes", "failure", *norms]
@@ -102,9 +112,9 @@ class StudyRecord:
         measured["peak_memory_bytes"] = measured.pop("peak_memory")
         return {
             "number": trial.number,
-            "state": trial.state.name,
-            "dice": trial.value if trial.state == TrialState.COMPLETE else None,
-            "last_dice": last.get("dice"),
+            "state": outcome(trial),
+            "score": trial.value if trial.state == TrialState.COMPLETE else None,
+            "last_score": last.get("score"),
             "baseline": trial.user_attrs.get("baseline"),
             "learning_rate": trial.params.get("learning_rate"),
             "batch_size": trial.params.get("batch_size"),

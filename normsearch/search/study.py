@@ -17,12 +17,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.config import StudyConfig, TrialConfig
-from normsearch.errors import StudyError
+from normsearch.errors import NormsearchError, StudyError
 from normsearch.files import write_text
 from normsearch.search.leases import Leases
+from normsearch.search.outcomes import forbid, outcome
 from normsearch.search.samplers import SAMPLERS, build_pruner
 from normsearch.search.space import Choice, Space
-from normsearch.search.storage import open_storage, retrying
+from normsearch.search.storage import lock_for_driver, open_storage, retrying
 
 MAX_FAULTS = 5
 MAX_CRASHES = 3  # workers a trial may lose before it counts as failed
@@ -36,6 +37,7 @@ class Job:
     config: TrialConfig
     folder: Path
     token: str
+    seconds: float | None = None  # left to train, if the study has a time limit
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,11 @@ class Coordinator:
         self.leases = Leases(folder / "leases.log")
         self._live: dict[int, optuna.trial.Trial] = {}
         self._faults = 0
-        self.interrupted = False  # set by Ctrl-C, in case a library swallows the exception
+        self.interrupted: type[KeyboardInterrupt] | None = None  # in case a library swallows it
+        self.failure: NormsearchError | None = None  # what ends the search, for the same reason
+        self._stopping = False
         self._last_fault: str | None = None
+        self._lock = lock_for_driver(storage_url)
         self._study = retrying(self._open, storage_url)
         if config.search.baselines:
             retrying(self._enqueue_baselines)
@@ -106,9 +111,9 @@ class Coordinator:
         return self._study.get_trials(deepcopy=False)
 
     def states(self) -> list[tuple[int, str, float]]:
-        """Return (number, state, final Dice or NaN) of every trial there is."""
+        """Return (number, state, final score or NaN) of every trial there is."""
         return [
-            (trial.number, trial.state.name, math.nan if trial.value is None else trial.value)
+            (trial.number, outcome(trial), math.nan if trial.value is None else trial.value)
             for trial in retrying(self._trials)
         ]
 
@@ -124,9 +129,20 @@ class Coordinator:
         return finished >= self.config.search.trials
 
     def check_interrupt(self) -> None:
-        """Raise KeyboardInterrupt if Ctrl-C came and the exception got lost on its way."""
+        """Raise what ends the search, if it came and the exception got lost on its way."""
         if self.interrupted:
-            raise KeyboardInterrupt
+            raise self.interrupted
+        if self.failure:
+            raise self.failure
+
+    def request_stop(self) -> None:
+        """Let each live trial go on to its next evaluation point and no further."""
+        self._stopping = True
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this driver was asked to stop, here or by `normsearch stop`."""
+        return self._stopping or self.leases.stopped
 
     def next_job(self) -> Job | None:
         """Return a trial to train, or None while the others are for somebody else to finish.
@@ -169,7 +185,10 @@ class Coordinator:
 
     def _take(self, number: int) -> bool:
         # Held by us but not live: a storage fault broke off the last attempt to start it.
-        return self.leases.holder(number) == self.leases.owner or self.leases.claim(number)
+        return self._ours(number) or self.leases.claim(number)
+
+    def _ours(self, number: int) -> bool:
+        return self.leases.holder(number) == self.leases.owner
 
     def _unclaimed(self, trial: FrozenTrial) -> bool:
         return self.leases.holder(trial.number) in (None, self.leases.owner)
@@ -195,7 +214,14 @@ class Coordinator:
             config.write(folder / "trial.json")
         self._live[trial.number] = trial
         self._listener(Event("started", trial.number, {"baseline": config.baseline}))
-        return Job(config, folder, token)
+        return Job(config, folder, token, self._seconds_left(trial))
+
+    def _seconds_left(self, trial: optuna.trial.Trial) -> float | None:
+        limit = self.config.search.time_limit
+        if limit is None:
+            return None
+        records = [v for k, v in trial.user_attrs.items() if k.startswith("evaluation:")]
+        return float(limit - max((record["seconds"] for record in records), default=0.0))
 
     def _trial_config(self, number: int, choice: Choice, baseline: str | None) -> TrialConfig:
         study = self.config
@@ -229,10 +255,12 @@ class Coordinator:
 
     def _report(self, number: int, record: dict[str, Any]) -> bool:
         trial, step = self._live[number], record["evaluation"]
+        if not self._ours(number):
+            return True  # the next owner reports it; `finish` then says TAKEN
         known = self._study._storage.get_trial(trial._trial_id)
         if step not in known.intermediate_values:
             trial.set_user_attr(f"evaluation:{step}", record)
-            trial.report(record["dice"], step)
+            trial.report(record["score"], step)
         elif step < max(known.intermediate_values) or "pruned_at" in known.user_attrs:
             return bool(known.user_attrs.get("pruned_at") == step)
         if step >= self.config.training.evaluations or not trial.should_prune():
@@ -250,7 +278,7 @@ class Coordinator:
     ) -> None:
         """Tell the study how a trial ended; the only place that does, once a trial.
 
-        COMPLETE takes the last reported Dice as its value; without a Dice it becomes FAIL. A
+        COMPLETE takes the last reported score as its value; without a score it becomes FAIL. A
         `fault` is a failure that the trial's choice does not explain: after `MAX_FAULTS` in a row
         `next_job` refuses to spend more trials on it.
         """
@@ -263,7 +291,7 @@ class Coordinator:
     def _finish(
         self, trial: optuna.trial.Trial, state: TrialState, reason: str | None
     ) -> dict[str, Any]:
-        if self.leases.holder(trial.number) != self.leases.owner:
+        if not self._ours(trial.number):
             return {"state": "TAKEN"}  # another driver went on with it, and will tell its end
         values = self._study._storage.get_trial(trial._trial_id).intermediate_values
         value = values.get(self.config.training.evaluations, math.nan)
@@ -271,31 +299,44 @@ class Coordinator:
             state, reason = TrialState.FAIL, "no validation case has foreground to be scored on"
         if reason:
             trial.set_user_attr("failure", reason)
+        told = forbid(trial) if (reason or "").startswith("memory:") else state
         if state != TrialState.COMPLETE:  # a model nobody will ask for
             (self._trial_folder(trial.number) / "checkpoint.pt").unlink(missing_ok=True)
         self._study.tell(
             trial.number,
             value if state == TrialState.COMPLETE else None,
-            state=state,
+            state=told,
             skip_if_finished=True,
         )
         last = values[max(values)] if values else math.nan
-        return {"state": state.name, "dice": last, "reason": reason}
+        return {"state": state.name, "score": last, "reason": reason}
 
     def crashed(self, number: int, reason: str) -> None:
-        """Give back a trial whose worker died; after `MAX_CRASHES` deaths it counts as failed."""
+        """Give back a trial whose worker died; after `MAX_CRASHES` without progress it failed.
+
+        A trial that gets on between the deaths of its workers (preempted ones) goes on for ever.
+        """
         trial = self._live[number]
-        crashes = trial.user_attrs.get("crashes", 0) + 1
-        retrying(trial.set_user_attr, "crashes", crashes)
+        known = retrying(self._study._storage.get_trial, trial._trial_id)
+        reached = max(known.intermediate_values, default=0)
+        at, crashes = known.user_attrs.get("crashes_at", [reached, 0])
+        crashes = crashes + 1 if at == reached else 1
+        retrying(trial.set_user_attr, "crashes_at", [reached, crashes])
+        retrying(trial.set_user_attr, "crashes", known.user_attrs.get("crashes", 0) + 1)
         if crashes > MAX_CRASHES:
             reason = f"{crashes} workers died: {reason}"
             self.finish(number, TrialState.FAIL, reason=reason, fault=True)
         else:
-            del self._live[number]
-            retrying(self.leases.release, number)
+            self.give_back(number)
+
+    def give_back(self, number: int) -> None:
+        """Release an unfinished trial: RUNNING in the storage, free to go on with."""
+        del self._live[number]
+        retrying(self.leases.release, number)
 
     def close(self) -> None:
         """Give back every unfinished trial: RUNNING in the storage, free to go on with."""
         for number in list(self._live):
-            del self._live[number]
-            retrying(self.leases.release, number)
+            self.give_back(number)
+        if self._lock is not None:
+            self._lock.close()

@@ -61,8 +61,8 @@ class Evaluation:
 
     `samples` and `steps` seen since the trial began, `seconds` trained and validated (also before
     a resume), mean training `loss` since the point before (NaN: a batch larger than what lies
-    between two points left no step to take), mean per-case validation `dice` (0 to 1), `cases` =
-    Dice by case (NaN: no foreground in either mask), `peak_memory` in bytes.
+    between two points left no step to take), mean per-case validation `score` (0 to 1), `cases` =
+    score by case (NaN: no foreground in either mask), `peak_memory` in bytes.
     """
 
     evaluation: int
@@ -70,7 +70,7 @@ class Evaluation:
     steps: int
     seconds: float
     loss: float
-    dice: float
+    score: float
     peak_memory: int
     cases: dict[str, float] = field(repr=False)
 
@@ -163,7 +163,7 @@ def train(
                 steps=progress.steps,
                 seconds=progress.seconds,
                 loss=mean_loss,
-                dice=mean_dice(cases),
+                score=mean_dice(cases),
                 peak_memory=peak_memory(device),
                 cases=cases,
             )

@@ -34,6 +34,7 @@ class FakeStudy:
     learnt_by_trial: dict[int, Learnt] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=lambda: {"training": {"samples": BUDGET}})
     direction: str = "maximize"
+    metric: str = "Dice"
 
     def trials(self) -> pd.DataFrame:
         """One row a trial."""
@@ -49,7 +50,7 @@ class FakeStudy:
         if self.table.empty:
             return None
         done = self.table[self.table["state"] == "COMPLETE"]
-        return None if done.empty else int(done.loc[done["dice"].idxmax(), "number"])
+        return None if done.empty else int(done.loc[done["score"].idxmax(), "number"])
 
     def norm_map(self, number: int) -> dict[str, str]:
         """Slot -> spec of a trial."""
@@ -64,7 +65,7 @@ class FakeStudy:
 def tiny(rows: list[dict[str, Any]], slots: list[str], **given: Any) -> FakeStudy:
     """A study made by hand: each row says only what matters, the rest is filled in."""
     defaults: dict[str, Any] = {
-        "state": "COMPLETE", "dice": np.nan, "last_dice": np.nan, "baseline": None,
+        "state": "COMPLETE", "score": np.nan, "last_score": np.nan, "baseline": None,
         "learning_rate": 1e-3, "batch_size": 2, "samples": 100, "steps": 50, "seconds": 1.0,
         "peak_memory_bytes": 1 << 30, "parameters": 1000, "resumes": 0,
     }  # fmt: skip
@@ -73,15 +74,15 @@ def tiny(rows: list[dict[str, Any]], slots: list[str], **given: Any) -> FakeStud
     filled = []
     for number, row in enumerate(rows):
         full = {"number": number, **defaults, **row}
-        if full["state"] == "COMPLETE" and np.isnan(full["last_dice"]):
-            full["last_dice"] = full["dice"]
+        if full["state"] == "COMPLETE" and np.isnan(full["last_score"]):
+            full["last_score"] = full["score"]
         filled.append(full)
     given.setdefault("config", {"training": {"samples": 100}})
     return FakeStudy(pd.DataFrame(filled), slots, **given)
 
 
 def _quality(norms: list[str], rate: float, rng: np.random.Generator) -> float:
-    """A made-up final Dice: IN early, GN-8 late, none is bad, an optimal learning rate."""
+    """A made-up final score: IN early, GN-8 late, none is bad, an optimal learning rate."""
     gain = 0.0
     for depth, norm in enumerate(norms):
         early = depth < len(norms) / 2
@@ -128,13 +129,13 @@ def fake_study(trials: int = 40, seed: int = 0, **given: Any) -> FakeStudy:
             for e in range(1, seen + 1)
         ]
         batch = int(rng.choice([1, 2, 4, 8]))
-        for e, dice in enumerate(curve, 1):
+        for e, score in enumerate(curve, 1):
             samples = BUDGET * e // EVALUATIONS
-            points.append((number, e, samples, samples // batch, 30.0 * e, 1 - dice, dice))
+            points.append((number, e, samples, samples // batch, 30.0 * e, 1 - score, score))
         samples = BUDGET * seen // EVALUATIONS
         rows.append({
             "number": number, "state": state,
-            "dice": curve[-1] if state == "COMPLETE" else np.nan, "last_dice": curve[-1],
+            "score": curve[-1] if state == "COMPLETE" else np.nan, "last_score": curve[-1],
             "baseline": baseline, "learning_rate": rate, "batch_size": batch, "samples": samples,
             "steps": samples // batch, "seconds": 30.0 * seen,
             "peak_memory_bytes": int(batch * 1.3e9), "parameters": 1_940_000, "resumes": 0,
@@ -142,7 +143,7 @@ def fake_study(trials: int = 40, seed: int = 0, **given: Any) -> FakeStudy:
         })  # fmt: skip
         if state == "COMPLETE":
             learnt[number] = _learnt(norms, rng)
-    columns = ["number", "evaluation", "samples", "steps", "seconds", "loss", "dice"]
+    columns = ["number", "evaluation", "samples", "steps", "seconds", "loss", "score"]
     given.setdefault("config", {
         "name": "fake", "task": {"dataset": "phantom"}, "network": {"name": "unet", "base": 32},
         "training": {"samples": BUDGET, "evaluations": EVALUATIONS},

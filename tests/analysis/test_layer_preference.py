@@ -33,14 +33,14 @@ def trial(a: str | None, b: str | None, **more: object) -> dict[str, object]:
 def study() -> FakeStudy:
     """Six trials that count (0, 1, 2, 4, 5, 7), a baseline (3), a failed (6), one not begun (8)."""
     rows = [
-        trial("IN", "BN", dice=0.80),
-        trial("IN", "GN-8", dice=0.90),
-        trial("BN", "GN-8", state="PRUNED", last_dice=0.85),  # at evaluation 2
-        trial("BN", "BN", dice=0.95, baseline="BN"),
-        trial("IN", "IN", state="PRUNED", last_dice=0.60),  # at evaluation 5
-        trial("BN", "IN", state="PRUNED", last_dice=0.70),  # at evaluation 5
-        trial("IN", "IN", state="FAIL", last_dice=0.99),
-        trial("BN", "BN", dice=0.70),
+        trial("IN", "BN", score=0.80),
+        trial("IN", "GN-8", score=0.90),
+        trial("BN", "GN-8", state="PRUNED", last_score=0.85),  # at evaluation 2
+        trial("BN", "BN", score=0.95, baseline="BN"),
+        trial("IN", "IN", state="PRUNED", last_score=0.60),  # at evaluation 5
+        trial("BN", "IN", state="PRUNED", last_score=0.70),  # at evaluation 5
+        trial("IN", "IN", state="FAIL", last_score=0.99),
+        trial("BN", "BN", score=0.70),
         trial(None, None, state="WAITING"),
     ]
     reached = {0: 10, 1: 10, 2: 2, 3: 10, 4: 5, 5: 5, 7: 10}
@@ -83,7 +83,7 @@ def test_at_least_three_are_best_and_frequencies_add_up(study: FakeStudy) -> Non
 
 
 def test_fewer_than_three_trials_are_all_best() -> None:
-    df = compute(tiny([trial("IN", "BN", dice=0.5), trial("BN", "BN", dice=0.4)], SLOTS))
+    df = compute(tiny([trial("IN", "BN", score=0.5), trial("BN", "BN", score=0.4)], SLOTS))
     assert df.groupby("slot")["n_top"].sum().tolist() == [2, 2]
     assert (df["preference"] == 0).all()
     assert "Only 2 searched trials: too few" in describe(df)
@@ -91,7 +91,7 @@ def test_fewer_than_three_trials_are_all_best() -> None:
 
 def test_noise_is_the_hypergeometric_tail() -> None:
     """5 of 20 are best. All 5 of 5 users: 1 / C(20, 5) = 1/15504. 3 of 5: 0.0726, within noise."""
-    rows = [trial("IN" if n < 5 else "BN", "IN" if n < 3 or n > 17 else "BN", dice=1 - n / 100)
+    rows = [trial("IN" if n < 5 else "BN", "IN" if n < 3 or n > 17 else "BN", score=1 - n / 100)
             for n in range(20)]  # fmt: skip
     df = compute(tiny(rows, SLOTS))
     assert row(df, "a.norm", "IN")["beyond_noise"]
@@ -129,7 +129,7 @@ def test_draw_shows_every_slot_and_norm() -> None:
 
 
 def test_without_a_searched_trial_there_is_no_figure() -> None:
-    only = tiny([trial("IN", "IN", dice=0.9, baseline="IN")], SLOTS)
+    only = tiny([trial("IN", "IN", score=0.9, baseline="IN")], SLOTS)
     assert compute(only).empty
     with pytest.raises(StudyError, match="needs at least one COMPLETE or PRUNED trial"):
         render("layer_preference", only)
@@ -144,10 +144,10 @@ def uniform(**moved: float) -> dict[str, float]:
 @pytest.fixture
 def switchable() -> FakeStudy:
     rows = [
-        trial("SN", "IN", dice=0.8),
-        trial("SN(official=True)", "SN", dice=0.7),
-        trial("SN", "SN", state="PRUNED", last_dice=0.6),
-        trial("ILN", "IN", dice=0.9),
+        trial("SN", "IN", score=0.8),
+        trial("SN(official=True)", "SN", score=0.7),
+        trial("SN", "SN", state="PRUNED", last_score=0.6),
+        trial("ILN", "IN", score=0.9),
     ]
     learnt = {
         0: {"a.norm": {"mean": {"IN": 0.6, "LN": 0.3, "BN": 0.1}, "variance": uniform()}},

@@ -74,16 +74,23 @@ def test_the_summary_and_the_caution(html: str) -> None:
     table = study.trials()
     text = " ".join(Page(html).text.split())
     done = table[table["state"] == "COMPLETE"]
-    best = done.loc[done["dice"].idxmax()]
-    single = done[done["baseline"].notna()]["dice"].max()
+    best = done.loc[done["score"].idxmax()]
+    single = done[done["baseline"].notna()]["score"].max()
     assert f"The study holds 40 trials: {len(done)} complete" in text
-    assert f"a validation Dice of {best['dice']:.4f}" in text
+    assert f"a validation Dice of {best['score']:.4f}" in text
     assert f"learning rate {best['learning_rate']:.3g} and batch size {best['batch_size']}" in text
-    assert f"reached {single:.4f}: {best['dice'] - single:.4f} less" in text
+    assert f"reached {single:.4f}: {best['score'] - single:.4f} less" in text
     assert "The winner of many trials is partly lucky" in text
     assert "test subjects that the search never saw" in text
     assert "normsearch run study.yaml" in text
     assert "torch 2.13.0" in text
+
+
+def test_the_metric_has_the_name_that_the_study_gives_it(tmp_path: Path) -> None:
+    page = write_report(fake_study(metric="accuracy"), tmp_path / "report.html").read_text()
+    assert "best validation accuracy, trial" in page
+    assert '<th class="n">Last accuracy</th>' in page
+    assert "Dice" not in page
 
 
 def test_the_norm_map_in_order_of_depth(html: str) -> None:
@@ -121,16 +128,16 @@ def test_a_study_without_trials_or_with_baselines_only_still_gives_a_page(tmp_pa
     page = Page(write_report(empty, tmp_path / "a.html").read_text(encoding="utf-8"))
     assert "No trial is complete yet" in page.text
     assert "do not allow a figure yet" in page.text
-    rows = [{"dice": 0.7, "baseline": "IN", "norm.a.norm": "IN"}, {"state": "PRUNED"}]
+    rows = [{"score": 0.7, "baseline": "IN", "norm.a.norm": "IN"}, {"state": "PRUNED"}]
     page = Page(write_report(tiny(rows, ["a.norm"]), tmp_path / "b.html").read_text("utf-8"))
     assert "No mixture of norms beat it" in page.text
 
 
 def test_numbers_that_a_record_leaves_out_are_dashes(tmp_path: Path) -> None:
     study = fake_study(12)
-    study.table.loc[study.table["state"] != "COMPLETE", "dice"] = None
+    study.table.loc[study.table["state"] != "COMPLETE", "score"] = None
     unknown = ["learning_rate", "batch_size", "samples", "seconds", "peak_memory_bytes"]
-    study.table = study.table.astype({**dict.fromkeys(unknown, object), "dice": object})
+    study.table = study.table.astype({**dict.fromkeys(unknown, object), "score": object})
     study.table[unknown] = None
     page = Page(write_report(study, tmp_path / "r.html").read_text(encoding="utf-8"))
     assert page.text.count("–") >= 5

@@ -21,13 +21,13 @@ from tests.analysis.fake_study import FakeStudy, fake_study, tiny
 def study() -> FakeStudy:
     return tiny(
         [
-            {"state": "PRUNED", "last_dice": 0.9, "samples": 40},
-            {"dice": 0.5, "baseline": "BN"},
-            {"state": "FAIL", "last_dice": 0.99, "samples": 10},
-            {"state": "PRUNED", "last_dice": 0.3, "samples": 20},
-            {"dice": 0.4},
-            {"dice": 0.8},
-            {"state": "RUNNING", "last_dice": np.nan, "samples": np.nan},
+            {"state": "PRUNED", "last_score": 0.9, "samples": 40},
+            {"score": 0.5, "baseline": "BN"},
+            {"state": "FAIL", "last_score": 0.99, "samples": 10},
+            {"state": "PRUNED", "last_score": 0.3, "samples": 20},
+            {"score": 0.4},
+            {"score": 0.8},
+            {"state": "RUNNING", "last_score": np.nan, "samples": np.nan},
             {"state": "WAITING", "samples": np.nan},
         ],
         ["a.norm"],
@@ -40,7 +40,7 @@ def test_by_hand(study: FakeStudy) -> None:
     assert df["number"].tolist() == [0, 1, 2, 3, 4, 5, 6]
     assert df["samples"].tolist() == [40, 100, 10, 20, 100, 100, 0]
     assert df["total_samples"].tolist() == [40, 140, 150, 170, 270, 370, 370]
-    np.testing.assert_allclose(df["dice"], [0.9, 0.5, 0.99, 0.3, 0.4, 0.8, np.nan])
+    np.testing.assert_allclose(df["score"], [0.9, 0.5, 0.99, 0.3, 0.4, 0.8, np.nan])
     np.testing.assert_allclose(df["best"], [np.nan, 0.5, 0.5, 0.5, 0.5, 0.8, 0.8])
     assert df["saved_samples"].tolist() == [60, 0, 0, 80, 0, 0, 0]
     assert df["full_samples"].tolist() == [100] * 7
@@ -53,20 +53,24 @@ def test_the_caption_says_what_pruning_saved(study: FakeStudy) -> None:
     assert "140 samples unspent, 28 % of the 500 that the 5 complete and pruned trials" in text
 
 
-def test_draw_names_axes_with_units_and_baselines_with_their_dice(study: FakeStudy) -> None:
+@pytest.mark.parametrize("metric", ["Dice", "accuracy"])
+def test_draw_names_axes_with_units_and_baselines_with_their_score(
+    study: FakeStudy, metric: str
+) -> None:
+    study.metric = metric
     ax = Figure(layout="constrained").subplots()
     draw(compute(study), ax)
     assert ax.get_xlabel() == "Samples spent by the whole study (thousands)"
-    assert ax.get_ylabel() == "Validation Dice (mean per case, 0 to 1)"
+    assert ax.get_ylabel() == f"Validation {metric} (mean per case, 0 to 1)"
     assert any(text.get_text() == "BN 0.500" for text in ax.texts)
     legend = ax.get_legend()
     assert legend is not None
     labels = {text.get_text() for text in legend.get_texts()}
-    assert labels == {"pruned (last Dice)", "complete", "best so far", "single-norm baseline"}
+    assert labels == {f"pruned (last {metric})", "complete", "best so far", "single-norm baseline"}
 
 
 def test_names_of_near_baselines_do_not_overlap() -> None:
-    rows = [{"dice": 0.9 + n / 10000, "baseline": f"GN-{2**n}"} for n in range(1, 6)]
+    rows = [{"score": 0.9 + n / 10000, "baseline": f"GN-{2**n}"} for n in range(1, 6)]
     figure = render("search_history", tiny(rows, ["a.norm"]))
     figure.draw_without_rendering()
     names = [text for text in figure.axes[0].texts if text.get_text().startswith("GN-")]
@@ -82,7 +86,7 @@ def test_spread_moves_as_little_as_can_be() -> None:
 
 
 def test_only_pruned_trials_still_make_a_figure() -> None:
-    pruned = [{"state": "PRUNED", "last_dice": 0.4, "baseline": "IN"}]
+    pruned = [{"state": "PRUNED", "last_score": 0.4, "baseline": "IN"}]
     figure = render("search_history", tiny(pruned, ["a.norm"]))
     named = [text for text in figure.axes[0].texts if text.get_text() == "IN 0.400 (pruned)"]
     assert len(named) == 1
@@ -138,7 +142,7 @@ def test_command_tells_a_users_mistake_in_one_sentence(
 
 def test_far_outliers_are_drawn_at_the_edge_and_counted(study: FakeStudy) -> None:
     df = compute(study)
-    df.loc[0, "dice"] = -5.0
+    df.loc[0, "score"] = -5.0
     edge = lowest_shown(df)
     assert edge > -5.0
     assert f"1 below {edge:.2f} drawn at the lower edge." in describe(df)

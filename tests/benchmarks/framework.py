@@ -23,7 +23,7 @@ NORMS = ["none", "BN", "IN", "LN", "GN-8", "SN"]
 
 def nothing(config: TrialConfig, data: Any, folder: Path, token: str) -> Iterator[dict[str, Any]]:
     """Yield one evaluation at once."""
-    record = {"evaluation": 1, "samples": 1, "steps": 1, "seconds": 0.0, "loss": 0.0, "dice": 0.5}
+    record = {"evaluation": 1, "samples": 1, "steps": 1, "seconds": 0.0, "loss": 0.0, "score": 0.5}
     yield {**record, "peak_memory": 0, "cases": {}, "parameters": 0, "learnt": {}}
 
 
@@ -77,7 +77,7 @@ def run_stock(trials: int) -> None:
             self.at.append(time.perf_counter())
 
     def nothing_at_all(config: dict[str, Any]) -> None:
-        tune.report({"dice": 0.5})
+        tune.report({"score": 0.5})
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     space: dict[str, Any] = {f"norm{slot}": tune.choice(NORMS) for slot in range(22)}
@@ -86,7 +86,7 @@ def run_stock(trials: int) -> None:
         nothing_at_all,
         param_space=space,
         tune_config=tune.TuneConfig(
-            metric="dice",
+            metric="score",
             mode="max",
             num_samples=trials,
             max_concurrent_trials=2,

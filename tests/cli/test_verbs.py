@@ -54,7 +54,7 @@ def test_run_folder_is_as_designed(finished: Outcome) -> None:
         trial = json.loads((run / "trials" / f"{number:04d}" / "trial.json").read_text())
         assert trial["number"] == number
         cases = (run / "trials" / f"{number:04d}" / "cases.csv").read_text().splitlines()
-        assert cases[0] == "case,evaluation,dice"
+        assert cases[0] == "case,evaluation,score"
         assert cases[1].startswith("s2,")  # the validation subject, and it alone
         assert len(cases) == 2
     assert not list(run.glob(".*"))
@@ -63,11 +63,11 @@ def test_run_folder_is_as_designed(finished: Outcome) -> None:
 def test_status(finished: Outcome, normsearch: Call) -> None:
     found = json.loads(normsearch("status", "tiny", "--json").out)
     assert found["name"] == "tiny"
-    assert found["asked"] == 6
+    assert (found["asked"], found["metric"]) == (6, "dice")
     assert sum(found["states"].values()) == 6
     assert found["states"]["RUNNING"] == found["states"]["INTERRUPTED"] == 0
     assert [trial["baseline"] for trial in found["trials"][:4]] == ["none", "BN", "IN", "SN"]
-    assert found["best"]["dice"] == max(t["dice"] for t in found["trials"] if t["dice"])
+    assert found["best"]["score"] == max(t["score"] for t in found["trials"] if t["score"])
     table = normsearch("status", "tiny").out
     assert "6 asked for" in table
     assert "COMPLETE" in table
@@ -78,7 +78,7 @@ def test_best(finished: Outcome, normsearch: Call) -> None:
     found = json.loads(normsearch("best", "tiny", "--json").out)
     assert next(iter(found["norm_map"])) == "enc1.conv1.norm"
     assert len(found["norm_map"]) == 7
-    assert found["best_single_norm"]["dice"] <= found["dice"]
+    assert found["best_single_norm"]["score"] <= found["score"]
     text = normsearch("best", "tiny").out
     assert f"Trial {found['number']} of tiny" in text
     assert "normsearch train" in text
@@ -120,13 +120,14 @@ def test_plot_and_report(finished: Outcome, normsearch: Call) -> None:
     assert "Did you mean 'search_history'?" in unknown.err
 
 
-def test_train_again_gives_the_same_dice(
+def test_train_again_gives_the_same_score(
     finished: Outcome, normsearch: Call, data_set: Path
 ) -> None:
     found = json.loads(normsearch("best", "tiny", "--json").out)
     again = normsearch("train", found["trial_file"], "--data", data_set, "-o", "again", "--json")
     assert again.code == 0
-    assert json.loads(again.out)["dice"] == found["dice"]
+    record = json.loads(again.out)
+    assert (record["score"], record["metric"]) == (found["score"], found["metric"])
     assert Path("again/checkpoint.pt").is_file()
 
 

@@ -17,8 +17,8 @@ from normsearch.search.study import Coordinator
 EVALUATIONS = 9
 
 
-def made_up_dice(norm_map: dict[str, str], evaluation: int) -> float:
-    """Return a Dice that rises with the evaluation to a height that the norm map decides."""
+def made_up_score(norm_map: dict[str, str], evaluation: int) -> float:
+    """Return a score that rises with the evaluation to a height that the norm map decides."""
     height = zlib.crc32(repr(sorted(norm_map.items())).encode()) % 1000 / 1000
     return height * evaluation / EVALUATIONS
 
@@ -31,7 +31,7 @@ def record(config: TrialConfig, evaluation: int) -> dict[str, Any]:
         "steps": 5 * evaluation,
         "seconds": 0.5 * evaluation,
         "loss": 1.0 / evaluation,
-        "dice": made_up_dice(config.norm_map, evaluation),
+        "score": made_up_score(config.norm_map, evaluation),
         "peak_memory": 1000,
         "cases": {"a": 0.5},
         "parameters": 100,
@@ -49,7 +49,9 @@ def trainer(config: TrialConfig, data: Any, folder: Path, token: str) -> Iterato
 def study(tmp_path: Path) -> Callable[..., Coordinator]:
     """Return a maker of coordinators on one run: each call is another driver."""
 
-    def make(trials: int = 12, **arguments: Any) -> Coordinator:
+    def make(
+        trials: int = 12, search: dict[str, Any] | None = None, **arguments: Any
+    ) -> Coordinator:
         config = StudyConfig.model_validate(
             {
                 "name": "made-up",
@@ -61,7 +63,7 @@ def study(tmp_path: Path) -> Callable[..., Coordinator]:
                     "learning_rate": {"low": 0.01, "high": 0.1},
                     "batch_size": [2, 4],
                 },
-                "search": {"trials": trials},
+                "search": {"trials": trials, **(search or {})},
             }
         )
         slots = list_norms(build_network("unet2d", first_channels=8, depth=1))

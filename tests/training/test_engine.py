@@ -101,7 +101,7 @@ def test_without_a_step_there_is_no_loss() -> None:
     found = list(train(unet("IN"), Squares(3), VALIDATION, plan))
     assert [item.steps for item in found] == [1, 1, 1, 2]
     assert [math.isnan(item.loss) for item in found] == [False, True, True, False]
-    assert found[1].dice == found[0].dice
+    assert found[1].score == found[0].score
 
 
 def test_it_learns_an_easy_task() -> None:
@@ -109,8 +109,8 @@ def test_it_learns_an_easy_task() -> None:
     network = unet(first_channels=4)
     found = list(train(network, Squares(8), VALIDATION, plan))
     assert found[0].loss > 2 * found[-1].loss
-    assert found[-1].dice > 0.9
-    assert found[0].dice < found[-1].dice
+    assert found[-1].score > 0.9
+    assert found[0].score < found[-1].score
 
 
 def test_the_loss_is_the_mean_since_the_point_before() -> None:
@@ -465,9 +465,9 @@ def test_cases_empty_on_both_sides_are_left_out() -> None:
     assert math.isnan(item.cases["empty"])
     assert item.cases["half"] == 2 * 8 / (16 + 8)
     assert item.cases["missed"] == 0
-    assert item.dice == (2 / 3 + 0) / 2
+    assert item.score == (2 / 3 + 0) / 2
     alone = next(train(Nothing(), Squares(3), {"empty": (image, empty)}, plan))
-    assert math.isnan(alone.dice)
+    assert math.isnan(alone.score)
 
 
 def test_the_dice_of_a_case_is_that_of_its_volume_not_of_its_slices() -> None:
@@ -479,7 +479,7 @@ def test_the_dice_of_a_case_is_that_of_its_volume_not_of_its_slices() -> None:
         prediction = torch.cat([network(image[None]) > 0 for image in images])
     both = (prediction & (labels > 0)).sum().item()
     assert both > 0
-    assert item.dice == pytest.approx(
+    assert item.score == pytest.approx(
         2 * both / (prediction.sum().item() + labels.sum().item()), abs=1e-3
     )
 
