@@ -142,7 +142,7 @@ class StudyConfig(Model):
     space: AnySpaceConfig
     search: SearchConfig = SearchConfig()
     fingerprint: str | None = None
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default_factory=dict)
 
 
 class Mixture(Model):
@@ -174,7 +174,7 @@ class TrialConfig(Model):
     device: Literal["cpu", "cuda"] = "cpu"
     threads: Positive = 1
     fingerprint: str | None = None
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write the trial as JSON, whole or not at all."""
