@@ -51,7 +51,7 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
         "lazy grpc",
     },
-    "normsearch.search.imports": {"normsearch.errors", "lazy *"},  # what a study names
+    "normsearch.search.imports": {"normsearch.errors", "lazy optunahub", "lazy *"},  # what a study names
     "normsearch.search.trainable": {
         *("ray", "normsearch.config", "normsearch.errors", "normsearch.search"),
     },
