@@ -8,6 +8,7 @@ from collections.abc import Callable
 from torch import nn
 
 from normsearch.errors import NetworkError, did_you_mean
+from normsearch.networks.activations import ACTIVATIONS
 from normsearch.networks.slots import (
     NormSlot,
     PlacesSlots,
@@ -18,6 +19,7 @@ from normsearch.networks.slots import (
 from normsearch.networks.unet import UNet2d
 
 __all__ = [
+    "ACTIVATIONS",
     "NETWORKS",
     "NormSlot",
     "PlacesSlots",

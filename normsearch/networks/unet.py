@@ -9,29 +9,31 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NetworkError
+from normsearch.networks.activations import activation as activation_named
 from normsearch.networks.slots import apply_norm_map
 from normsearch.norms import NoNorm, NormSpec
 
 
-class ConvNormReLU(nn.Module):
-    """Convolution (or up-convolution) -> norm -> ReLU, (N, C, H, W) -> (N, C', H', W')."""
+class ConvNormAct(nn.Module):
+    """Convolution (or up-convolution) -> norm -> activation, (N, C, H, W) -> (N, C', H', W')."""
 
-    def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d, activate: str) -> None:
         super().__init__()
         self.conv = conv
+        self.activate = activation_named(activate)
         self.norm: nn.Module = NoNorm(conv.out_channels, dims=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.norm(self.conv(x)))
+        return self.activate(self.norm(self.conv(x)))
 
 
 class EncoderBlock(nn.Module):
-    """Two 3x3 convolutions, each with norm and ReLU."""
+    """Two 3x3 convolutions, each with norm and activation."""
 
-    def __init__(self, in_channels: int, channels: int) -> None:
+    def __init__(self, in_channels: int, channels: int, activate: str) -> None:
         super().__init__()
-        self.conv1 = ConvNormReLU(nn.Conv2d(in_channels, channels, 3, padding=1))
-        self.conv2 = ConvNormReLU(nn.Conv2d(channels, channels, 3, padding=1))
+        self.conv1 = ConvNormAct(nn.Conv2d(in_channels, channels, 3, padding=1), activate)
+        self.conv2 = ConvNormAct(nn.Conv2d(channels, channels, 3, padding=1), activate)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.conv2(self.conv1(x))
@@ -39,13 +41,13 @@ class EncoderBlock(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """A 2x2 up-convolution with norm and ReLU, the skip put beside it, two 3x3 convolutions."""
+    """A 2x2 up-convolution with norm and activation, the skip beside it, two 3x3 convolutions."""
 
-    def __init__(self, in_channels: int, channels: int) -> None:
+    def __init__(self, in_channels: int, channels: int, activate: str) -> None:
         super().__init__()
-        self.up = ConvNormReLU(nn.ConvTranspose2d(in_channels, channels, 2, stride=2))
-        self.conv1 = ConvNormReLU(nn.Conv2d(2 * channels, channels, 3, padding=1))
-        self.conv2 = ConvNormReLU(nn.Conv2d(channels, channels, 3, padding=1))
+        self.up = ConvNormAct(nn.ConvTranspose2d(in_channels, channels, 2, stride=2), activate)
+        self.conv1 = ConvNormAct(nn.Conv2d(2 * channels, channels, 3, padding=1), activate)
+        self.conv2 = ConvNormAct(nn.Conv2d(channels, channels, 3, padding=1), activate)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         out: Tensor = self.conv2(self.conv1(torch.cat((skip, self.up(x)), dim=1)))
@@ -70,11 +72,13 @@ class UNet2d(nn.Module):
         depth: the number of max-poolings.
         norm: the spec for all slots; `apply_norm_map` changes them one by one.
         seed: of the weights; None draws from torch's global generator.
+        activation: after each norm, a name in `ACTIVATIONS`.
 
     Shape: (N, in_channels, H, W) -> logits (N, out_channels, H, W); 2**depth divides H and W.
 
     Raises:
-        NetworkError: a number below 1, or an input side that 2**depth does not divide.
+        NetworkError: a number below 1, an unknown activation, or an input side that 2**depth
+            does not divide.
         NormError: `norm` is unknown or infeasible; the message names the slot.
     """
 
@@ -86,6 +90,7 @@ class UNet2d(nn.Module):
         depth: int = 4,
         norm: str | NormSpec = "BN",
         seed: int | None = None,
+        activation: str = "relu",
     ) -> None:
         super().__init__()
         _check_positive(in_channels=in_channels, out_channels=out_channels)
@@ -93,11 +98,12 @@ class UNet2d(nn.Module):
         self.depth = depth
         widths = [first_channels * 2**level for level in range(depth + 1)]
         for level in range(depth):
-            block = EncoderBlock(widths[level - 1] if level else in_channels, widths[level])
-            self.add_module(f"enc{level + 1}", block)
-        self.bottom = EncoderBlock(widths[-2], widths[-1])
+            before = widths[level - 1] if level else in_channels
+            self.add_module(f"enc{level + 1}", EncoderBlock(before, widths[level], activation))
+        self.bottom = EncoderBlock(widths[-2], widths[-1], activation)
         for level in reversed(range(depth)):
-            self.add_module(f"dec{level + 1}", DecoderBlock(widths[level + 1], widths[level]))
+            block = DecoderBlock(widths[level + 1], widths[level], activation)
+            self.add_module(f"dec{level + 1}", block)
         self.head = nn.Conv2d(first_channels, out_channels, 1)
         _initialize(self, seed)
         apply_norm_map(self, {"*": norm})
