@@ -156,8 +156,9 @@ class Mixture(Model):
 class TrialConfig(Model):
     """One resolved choice, complete: the trial can be trained again from this alone.
 
-    `norm_map` gives the effective spec of every slot; `fingerprint` is the SHA-256 of the cases.
-    `affine`: whether norms learn γ and β. A supernet has `mixtures`, and no norm map.
+    `norm_map` gives the effective spec of every slot; `fingerprint` is the SHA-256 of the cases. On
+    a GPU it takes no more than `gpu_share` of the memory. `affine`: whether norms learn γ and β. A
+    supernet has `mixtures`, and no norm map.
     """
 
     study: str
@@ -172,6 +173,7 @@ class TrialConfig(Model):
     batch_size: Positive
     baseline: str | None = None
     device: Literal["cpu", "cuda"] = "cpu"
+    gpu_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     threads: Positive = 1
     fingerprint: str | None = None
     versions: dict[str, str] = Field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -33,7 +34,16 @@ from normsearch.norms import (
     gate_parameters,
     set_progress,
 )
-from normsearch.training import Evaluation, Plan, load_checkpoint, save_checkpoint, train
+from normsearch.training import (
+    Evaluation,
+    Plan,
+    bce_dice_loss,
+    limit_memory,
+    load_newest,
+    probe_memory,
+    save_newest,
+    train,
+)
 
 
 def data_folder(task: TaskConfig, data: Path | None) -> Path:
@@ -97,9 +107,10 @@ def train_trial(
 ) -> Iterator[dict[str, Any]]:
     """Train one trial; yield a plain record per evaluation point, checkpointed in `folder`.
 
-    It goes on from FOLDER/checkpoint.pt if there is one. A record holds the fields of
-    `Evaluation`, `parameters` (learnt numbers in the network) and `learnt` (what adaptive norms
-    have learnt, by slot); FOLDER/cases.csv holds the newest score of each validation case.
+    It goes on from FOLDER/checkpoint.pt if there is one, from checkpoint-previous.pt if that is
+    damaged. A record holds the fields of `Evaluation`, `parameters` (learnt numbers in the
+    network), `learnt` (what adaptive norms have learnt, by slot) and, after damage, `refused` (why,
+    by file); FOLDER/cases.csv holds the newest score of each validation case.
 
     Args:
         config: the trial.
@@ -109,14 +120,16 @@ def train_trial(
 
     Raises:
         TrainingError: the loss is not finite or memory does not suffice.
-        CheckpointError: the checkpoint is damaged or of another network.
+        CheckpointError: the checkpoint is of another network.
         StudyError: another owner has taken the trial over.
     """
     torch.set_num_threads(config.threads)
     network = build_trial_network(config.network, data.train[0].image.shape[1])
     _place_norms(network, config)
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    checkpoint = folder / "checkpoint.pt"
+    state, refused = load_newest(folder)
+    for reason in refused:
+        warnings.warn(reason, stacklevel=2)
 
     def check_owner() -> None:
         if token is not None and (folder / "owner").read_text() != token:
@@ -124,9 +137,12 @@ def train_trial(
 
     def save(state: dict[str, Any]) -> None:
         check_owner()
-        save_checkpoint(checkpoint, state)
+        save_newest(folder, state)
 
     loader = SliceLoader(data.train, config.batch_size, config.training.data_seed)
+    if config.device != "cpu":
+        limit_memory(config.gpu_share)
+        probe_memory(network, next(loader.batches(0)), bce_dice_loss, config.device)
     for evaluation in train(
         network,
         loader,
@@ -135,13 +151,14 @@ def train_trial(
         parameter_groups=_parameter_groups(network, config),
         after_step=lambda: clamp_gates(network),
         on_progress=lambda share: set_progress(network, share),
-        state=load_checkpoint(checkpoint),
+        state=state,
         save=save,
         device=config.device,
     ):
         check_owner()
         _write_cases(folder / "cases.csv", evaluation)
-        yield {**asdict(evaluation), "parameters": parameters, "learnt": _learnt(network)}
+        record = {**asdict(evaluation), "parameters": parameters, "learnt": _learnt(network)}
+        yield {**record, "refused": refused} if refused else record
 
 
 def _place_norms(network: nn.Module, config: TrialConfig) -> None:

@@ -51,7 +51,11 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
         "lazy grpc",
     },
-    "normsearch.search.imports": {"normsearch.errors", "lazy optunahub", "lazy *"},  # what a study names
+    "normsearch.search.imports": {
+        "normsearch.errors",
+        "lazy optunahub",
+        "lazy *",
+    },  # what a study names
     "normsearch.search.trainable": {
         *("ray", "normsearch.config", "normsearch.errors", "normsearch.search"),
     },
@@ -72,6 +76,7 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.errors", "normsearch.networks", "normsearch.search", "normsearch.trial"),
         *("lazy normsearch.config_file", "lazy normsearch.files", "lazy normsearch.norms"),
         *("lazy normsearch.evidence", "lazy normsearch.search.executor"),
+        "lazy normsearch.config_search",
         "normsearch.cli.figures",
     },
     "normsearch.cli.figures": {"normsearch", "normsearch.errors", "lazy analysis"},

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from normsearch import trial as trial_module
 from normsearch.config import NetworkConfig, PhantomConfig, TaskConfig, TrainingConfig, TrialConfig
 from normsearch.data import Case, Split, fingerprint
 from normsearch.errors import CheckpointError, DataError, StudyError, TrainingError
@@ -107,7 +108,9 @@ def test_plain_norms_have_learnt_nothing(tmp_path: Path) -> None:
 
 def test_the_folder_holds_the_checkpoint_and_the_cases(tmp_path: Path) -> None:
     for record in train_trial(TRIAL, DATA, tmp_path):
-        assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt", "cases.csv"}
+        before = {"checkpoint-previous.pt"} if record["evaluation"] > 1 else set()
+        names = {path.name for path in tmp_path.iterdir()}
+        assert names == {"checkpoint.pt", "cases.csv"} | before
         state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
         assert len(state["history"]) == record["evaluation"]
         with (tmp_path / "cases.csv").open(newline="") as file:
@@ -239,6 +242,39 @@ def test_a_checkpoint_of_another_trial_is_refused(tmp_path: Path) -> None:
     other = TRIAL.model_copy(update={"norm_map": dict.fromkeys(SLOTS, "none")})
     with pytest.raises(CheckpointError, match="must be of this network and optimizer"):
         next(train_trial(other, DATA, tmp_path))
+
+
+def test_a_damaged_checkpoint_costs_one_evaluation(tmp_path: Path) -> None:
+    unbroken = list(train_trial(TRIAL, DATA, tmp_path / "one"))
+    records = train_trial(TRIAL, DATA, tmp_path / "two")
+    next(records), next(records)
+    newest = tmp_path / "two" / "checkpoint.pt"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    with pytest.warns(UserWarning, match=r"checkpoint\.pt: must be a whole checkpoint"):
+        again = list(train_trial(TRIAL, DATA, tmp_path / "two"))
+    assert [len(record.pop("refused")) for record in again] == [1, 1, 1]
+    # What the norms had learnt at an earlier point is not in the checkpoint: only now is known.
+    for found, expected in zip(again[1:], unbroken[1:], strict=True):
+        assert untimed(found) == untimed(expected)
+
+
+def test_a_gpu_is_limited_and_probed_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares: list[float] = []
+    monkeypatch.setattr(trial_module, "limit_memory", shares.append)
+
+    def no_room(network: Any, batch: Any, loss: Any, device: str) -> None:
+        assert batch[0].shape == (3, 1, 16, 16)
+        assert device == "cuda"
+        raise TrainingError("memory does not suffice", kind="memory")
+
+    monkeypatch.setattr(trial_module, "probe_memory", no_room)
+    config = TRIAL.model_copy(update={"device": "cuda", "gpu_share": 0.25})
+    with pytest.raises(TrainingError, match="does not suffice"):
+        next(train_trial(config, DATA, tmp_path))
+    assert shares == [0.25]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_seed_fixes_the_weights() -> None:

@@ -282,6 +282,7 @@ class Coordinator:
             batch_size=choice.batch_size,
             baseline=baseline,
             device="cuda" if study.search.resources.gpu else "cpu",
+            gpu_share=min(1.0, study.search.resources.gpu or 1.0),
             threads=study.search.resources.cpu,
             fingerprint=study.fingerprint,
             versions=study.versions,
@@ -328,10 +329,11 @@ class Coordinator:
         `fault` is a failure that the trial's choice does not explain: after `MAX_FAULTS` in a row
         `next_job` refuses to spend more trials on it.
         """
-        self._faults = self._faults + 1 if fault else 0
-        self._last_fault = reason
         trial = self._live.pop(number)
         record = retrying(self._finish, trial, state, reason)
+        if record["state"] != "TAKEN":
+            self._faults = self._faults + 1 if fault else 0
+            self._last_fault = reason
         self._listener(Event("finished", number, record))
 
     def _finish(
@@ -346,8 +348,10 @@ class Coordinator:
         if reason:
             trial.set_user_attr("failure", reason)
         told = forbid(trial) if (reason or "").startswith("memory:") else state
-        if state != TrialState.COMPLETE:  # a model nobody will ask for
-            (self._trial_folder(trial.number) / "checkpoint.pt").unlink(missing_ok=True)
+        # The weights of a trial that did not complete are a model nobody will ask for.
+        names = ("checkpoint-previous.pt", "checkpoint.pt")
+        for name in names if state != TrialState.COMPLETE else names[:1]:
+            (self._trial_folder(trial.number) / name).unlink(missing_ok=True)
         self._study.tell(
             trial.number,
             final_values(known, self.config.search) if state == TrialState.COMPLETE else None,

@@ -1,8 +1,14 @@
 """Training a segmentation network, one result per evaluation point."""
 
-from normsearch.training.checkpoint import load_checkpoint, save_checkpoint
+from normsearch.training.checkpoint import (
+    load_checkpoint,
+    load_newest,
+    save_checkpoint,
+    save_newest,
+)
 from normsearch.training.engine import Evaluation, Loader, Plan, train
 from normsearch.training.losses import bce_dice_loss
+from normsearch.training.memory import limit_memory, probe_memory
 from normsearch.training.metrics import dice, mean_dice
 from normsearch.training.statistics import recompute_statistics
 
@@ -12,9 +18,13 @@ __all__ = [
     "Plan",
     "bce_dice_loss",
     "dice",
+    "limit_memory",
     "load_checkpoint",
+    "load_newest",
     "mean_dice",
+    "probe_memory",
     "recompute_statistics",
     "save_checkpoint",
+    "save_newest",
     "train",
 ]

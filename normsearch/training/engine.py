@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from normsearch.errors import CheckpointError, TrainingError
 from normsearch.training.losses import bce_dice_loss
-from normsearch.training.memory import peak_memory, reset_peak_memory
+from normsearch.training.memory import memory_suffices, peak_memory, reset_peak_memory
 from normsearch.training.metrics import dice, mean_dice
 from normsearch.training.schedule import SCHEDULES
 from normsearch.training.statistics import has_running_statistics, recompute_statistics
@@ -133,7 +133,7 @@ def train(
     batches = loader.batches(progress.samples)
     for number in range(len(progress.history) + 1, plan.evaluations + 1):
         started = time.perf_counter()
-        try:
+        with memory_suffices(loader.batch_size):
             mean_loss = _train_until(
                 plan.target(number),
                 network,
@@ -150,11 +150,6 @@ def train(
             if plan.statistics_samples and has_running_statistics(network):
                 _refresh_statistics(network, loader, plan.statistics_samples, device)
             cases = {name: _case_dice(network, *case, device) for name, case in validation.items()}
-        except torch.OutOfMemoryError as error:
-            raise TrainingError(
-                f"memory does not suffice for batch size {loader.batch_size}: {error}",
-                kind="memory",
-            ) from error
         progress.seconds += time.perf_counter() - started
         progress.history.append(
             Evaluation(
