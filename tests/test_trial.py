@@ -11,7 +11,14 @@ import pytest
 import torch
 
 from normsearch import trial as trial_module
-from normsearch.config import NetworkConfig, PhantomConfig, TaskConfig, TrainingConfig, TrialConfig
+from normsearch.config import (
+    Mixture,
+    NetworkConfig,
+    PhantomConfig,
+    TaskConfig,
+    TrainingConfig,
+    TrialConfig,
+)
 from normsearch.data import Case, Split, fingerprint
 from normsearch.errors import CheckpointError, DataError, StudyError, TrainingError
 from normsearch.networks import list_norms
@@ -156,6 +163,42 @@ def test_interrupted_it_goes_on_bit_for_bit(after: int, optimizer: str, tmp_path
     ]
     assert found[after:] == expected[after:]
     assert found[after - 1] == expected[after - 1]
+
+
+@pytest.mark.parametrize("weights", ["softmax", "sparsest_max"])
+def test_a_supernet_goes_on_too(weights: str, tmp_path: Path) -> None:
+    choices = ("none", "BN", "IN", "SN")
+    mixtures = tuple(Mixture(slots=(name,), choices=choices, weights=weights) for name in SLOTS[:3])
+    trial = TRIAL.model_copy(update={"norm_map": {}, "mixtures": mixtures})
+    *_, expected = train_trial(trial, DATA, tmp_path / "whole")
+    shares = expected["learnt"][SLOTS[0]]["mixture"]
+    assert list(shares) == list(choices)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert max(shares.values()) == 1 if weights == "sparsest_max" else len(set(shares.values())) > 1
+    next(train_trial(trial, DATA, tmp_path / "broken"))
+    *_, found = train_trial(trial, DATA, tmp_path / "broken")
+    assert untimed(found) == untimed(expected)
+
+
+def test_without_affine_fewer_numbers_are_learnt_and_the_gates_among_them(tmp_path: Path) -> None:
+    with_affine = next(train_trial(TRIAL, DATA, tmp_path / "with"))["parameters"]
+    frozen = TRIAL.model_copy(update={"affine": False})
+    records = list(train_trial(frozen, DATA, tmp_path / "without"))
+    channels = sum(slot.channels for slot in list_norms(build_trial_network(NETWORK, 1)))
+    assert records[0]["parameters"] == with_affine - 2 * channels
+    state = torch.load(tmp_path / "without" / "checkpoint.pt", weights_only=True)["network"]
+    assert (state["enc1.conv1.norm.weight"] == 1).all()
+    assert (state["enc1.conv1.norm.bias"] == 0).all()
+    assert len(set(state["enc1.conv1.norm.mean_logits"].tolist())) == 3
+
+
+def test_the_activation_is_the_networks(tmp_path: Path) -> None:
+    scores = set()
+    for name in (None, "relu", "silu"):
+        network = NETWORK.model_copy(update={"activation": name})
+        trial = TRIAL.model_copy(update={"network": network})
+        scores.add(next(train_trial(trial, DATA, tmp_path / str(name)))["loss"])
+    assert len(scores) == 2  # the network's own is relu
 
 
 def test_another_owner_stops_it_before_anything_is_written(tmp_path: Path) -> None:

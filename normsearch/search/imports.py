@@ -44,14 +44,17 @@ def load_hub(path: str, where: str) -> Any:
     """
     package, _, name = path.partition(":")
     try:
-        hub = importlib.import_module("optunahub")
+        import optunahub
+        from git.exc import GitError
+        from github import GithubException
     except ImportError as error:
         raise ConfigError(
             f"{where}: optunahub must be installed for {path}; pip install normsearch[optunahub]."
         ) from error
     try:
-        return getattr(hub.load_module(package), name)
-    except (AttributeError, ImportError, OSError, ValueError) as error:
+        return getattr(optunahub.load_module(package), name)
+    except (AttributeError, ImportError, OSError, ValueError, GitError, GithubException) as error:
+        reason = " ".join(str(error).split())
         raise ConfigError(
-            f"{where}: must be optunahub:samplers/PACKAGE:CLASS, got {path}: {error}."
+            f"{where}: must be optunahub:samplers/PACKAGE:CLASS, got {path}: {reason}."
         ) from error

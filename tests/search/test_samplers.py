@@ -2,7 +2,6 @@
 
 import sys
 from collections import Counter
-from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -106,11 +105,20 @@ def test_grid_refuses_a_range() -> None:
 
 
 def test_optunahub_by_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    hub = SimpleNamespace(load_module=lambda name: {"samplers/own": optuna.samplers}[name])
-    monkeypatch.setitem(sys.modules, "optunahub", hub)  # type: ignore[arg-type]
+    git = pytest.importorskip("git", reason="needs the extra optunahub")
+    packages = {"samplers/own": optuna.samplers}
+
+    def fetch(name: str) -> Any:
+        if name not in packages:
+            raise git.exc.GitCommandError("fetch", 128)
+        return packages[name]
+
+    monkeypatch.setattr("optunahub.load_module", fetch)
     assert isinstance(built("optunahub:samplers/own:RandomSampler"), RandomSampler)
     with pytest.raises(ConfigError, match=r"must be optunahub:samplers/PACKAGE:CLASS, got"):
         built("optunahub:samplers/own:Nothing")
+    with pytest.raises(ConfigError, match="got samplers/none:X: Cmd"):
+        built("optunahub:samplers/none:X")
     monkeypatch.setitem(sys.modules, "optunahub", None)
     with pytest.raises(ConfigError, match=r"pip install normsearch\[optunahub\]"):
         built("optunahub:samplers/own:RandomSampler")
