@@ -42,7 +42,7 @@ ARROWS: dict[str, set[str]] = {
         *("numpy", "optuna", "pandas", "psutil", "sqlalchemy", "torch", "yaml"),
         *("normsearch.config", "normsearch.config_file", "normsearch.data", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
-        "lazy grpc",
+        *("lazy grpc", "lazy optuna_dashboard", "lazy *"),
     },
     "normsearch.search.trainable": {
         *("ray", "normsearch.config", "normsearch.errors", "normsearch.search"),

@@ -83,18 +83,21 @@ def resumable(name: str) -> Iterator[None]:
 
 def search(folder: Path, door: Door, how: How) -> None:
     """Search until as many trials as asked for are finished, show progress, print the outcome."""
-    from normsearch.search.study import Coordinator
+    from normsearch.search.loggers import build_loggers
+    from normsearch.search.study import Coordinator, Event
 
     config = door.config
     # The test cases stay here: what no worker has, no search can see.
     data = Split(train=door.split.train, validation=door.split.validation, test=())
+    loggers = build_loggers(config.search.callbacks, folder, config.name)
     with Progress(config) as progress:
+
+        def listen(event: Event) -> None:
+            for listener in (progress, *loggers):
+                listener(event)
+
         coordinator = Coordinator(
-            folder,
-            config,
-            door.space,
-            storage_url=how.storage,
-            listener=progress,
+            folder, config, door.space, storage_url=how.storage, listener=listen
         )
         progress.begin(coordinator.states())
         if how.local:

@@ -213,7 +213,8 @@ class Coordinator:
         if not (folder / "trial.json").exists():
             config.write(folder / "trial.json")
         self._live[trial.number] = trial
-        self._listener(Event("started", trial.number, {"baseline": config.baseline}))
+        shown = {"baseline", "learning_rate", "batch_size", "norm_map"}
+        self._listener(Event("started", trial.number, config.model_dump(include=shown)))
         return Job(config, folder, token, self._seconds_left(trial))
 
     def _seconds_left(self, trial: optuna.trial.Trial) -> float | None:
@@ -337,6 +338,7 @@ class Coordinator:
         """Release an unfinished trial: RUNNING in the storage, free to go on with."""
         del self._live[number]
         retrying(self.leases.release, number)
+        self._listener(Event("finished", number, {"state": "INTERRUPTED"}))
 
     def close(self) -> None:
         """Give back every unfinished trial: RUNNING in the storage, free to go on with."""
