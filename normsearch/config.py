@@ -142,7 +142,7 @@ class StudyConfig(Model):
     space: AnySpaceConfig
     search: SearchConfig = SearchConfig()
     fingerprint: str | None = None
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default_factory=dict)
 
 
 class Mixture(Model):
@@ -176,7 +176,7 @@ class TrialConfig(Model):
     gpu_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     threads: Positive = 1
     fingerprint: str | None = None
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write the trial as JSON, whole or not at all."""

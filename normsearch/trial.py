@@ -26,8 +26,14 @@ from normsearch.data import (
 )
 from normsearch.errors import DataError, StudyError
 from normsearch.files import cache_folder, write_text
-from normsearch.networks import apply_norm_map, build_network
-from normsearch.norms import MomentNorm, clamp_gates, gate_parameters, set_progress
+from normsearch.networks import apply_norm_map, build_network, mix_norms
+from normsearch.norms import (
+    PlainNorm,
+    clamp_gates,
+    freeze_affine,
+    gate_parameters,
+    set_progress,
+)
 from normsearch.training import (
     Evaluation,
     Plan,
@@ -85,12 +91,14 @@ def split_task(task: TaskConfig, cases: list[Case]) -> Split:
 
 def build_trial_network(config: NetworkConfig, in_channels: int) -> nn.Module:
     """Build a study's network, its weights drawn from the study's seed."""
+    settings = {"activation": config.activation} if config.activation else {}
     return build_network(
         config.name,
         in_channels=in_channels,
         first_channels=config.first_channels,
         depth=config.depth,
         seed=config.seed,
+        **settings,
     )
 
 
@@ -117,8 +125,8 @@ def train_trial(
     """
     torch.set_num_threads(config.threads)
     network = build_trial_network(config.network, data.train[0].image.shape[1])
-    apply_norm_map(network, config.norm_map)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
+    _place_norms(network, config)
+    parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     state, refused = load_newest(folder)
     for reason in refused:
         warnings.warn(reason, stacklevel=2)
@@ -151,6 +159,16 @@ def train_trial(
         _write_cases(folder / "cases.csv", evaluation)
         record = {**asdict(evaluation), "parameters": parameters, "learnt": _learnt(network)}
         yield {**record, "refused": refused} if refused else record
+
+
+def _place_norms(network: nn.Module, config: TrialConfig) -> None:
+    if config.mixtures:
+        mixtures = {mixture.slots: mixture.choices for mixture in config.mixtures}
+        mix_norms(network, mixtures, sparse=config.mixtures[0].weights == "sparsest_max")
+    else:
+        apply_norm_map(network, config.norm_map)
+    if not config.affine:
+        freeze_affine(network)
 
 
 def check_fingerprint(cases: list[Case], expected: str | None, where: str) -> str:
@@ -186,7 +204,7 @@ def _parameter_groups(network: nn.Module, config: TrialConfig) -> list[dict[str,
     gates = gate_parameters(network)
     known = {id(gate) for gate in gates}
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in network.parameters() if id(p) not in known]}
+        {"params": [p for p in network.parameters() if p.requires_grad and id(p) not in known]}
     ]
     if gates:
         rate = config.learning_rate * config.training.gate_learning_rate_factor
@@ -198,7 +216,7 @@ def _learnt(network: nn.Module) -> dict[str, dict[str, dict[str, float]]]:
     return {
         name: module.importance()
         for name, module in network.named_modules()
-        if isinstance(module, MomentNorm) and module.importance()
+        if isinstance(module, PlainNorm) and module.importance()
     }
 
 

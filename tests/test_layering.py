@@ -27,23 +27,35 @@ ARROWS: dict[str, set[str]] = {
         *("numpy", "pandas", "torch", "nrrd", "normsearch.errors", "normsearch.files"),
     },
     "normsearch.training": {"torch", "normsearch.errors", "normsearch.files"},
+    "normsearch.model": {"pydantic"},
+    "normsearch.config_space": {
+        *("pydantic", "normsearch.errors", "normsearch.model", "normsearch.norms"),
+    },
+    "normsearch.config_search": {"pydantic", "normsearch.errors", "normsearch.model"},
     "normsearch.config": {
-        *("pydantic", "normsearch.errors", "normsearch.norms"),
+        *("pydantic", "normsearch.config_search", "normsearch.config_space", "normsearch.model"),
         "lazy normsearch.files",
     },
     "normsearch.config_file": {
-        *("pydantic", "yaml", "normsearch.config", "normsearch.errors", "normsearch.files"),
+        *("pydantic", "yaml", "normsearch.config", "normsearch.config_space"),
+        *("normsearch.errors", "normsearch.files"),
     },
     "normsearch.trial": {
         *("torch", "normsearch.config", "normsearch.data", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
     },
     "normsearch.search": {
-        *("numpy", "optuna", "pandas", "psutil", "sqlalchemy", "torch", "yaml"),
+        *("numpy", "optuna", "pandas", "psutil", "pydantic", "sqlalchemy", "torch", "yaml"),
+        *("normsearch.config_search", "normsearch.search.imports"),
         *("normsearch.config", "normsearch.config_file", "normsearch.data", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
         *("lazy grpc", "lazy optuna_dashboard", "lazy *"),
     },
+    "normsearch.search.imports": {
+        "normsearch.errors",
+        "lazy optunahub",
+        "lazy *",
+    },  # what a study names
     "normsearch.search.trainable": {
         *("ray", "normsearch.config", "normsearch.errors", "normsearch.search"),
     },
@@ -64,6 +76,7 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.errors", "normsearch.networks", "normsearch.search", "normsearch.trial"),
         *("lazy normsearch.config_file", "lazy normsearch.files", "lazy normsearch.norms"),
         *("lazy normsearch.evidence", "lazy normsearch.search.executor"),
+        "lazy normsearch.config_search",
         "normsearch.cli.figures",
     },
     "normsearch.cli.figures": {"normsearch", "normsearch.errors", "lazy analysis"},

@@ -15,10 +15,11 @@ from pathlib import Path
 import typer
 
 from normsearch.cli.progress import Progress
-from normsearch.config import StudyConfig
+from normsearch.config import SpaceConfig, StudyConfig
 from normsearch.data import SliceLoader, Split
 from normsearch.networks import NormSlot, list_norms
-from normsearch.search.space import Space
+from normsearch.search.door import build_space, check_search
+from normsearch.search.space import AnySpace
 from normsearch.trial import (
     build_trial_network,
     check_fingerprint,
@@ -34,7 +35,7 @@ class Door:
 
     config: StudyConfig
     split: Split
-    space: Space
+    space: AnySpace
     data: Path | None
 
 
@@ -59,7 +60,8 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
     cases = load_task(config.task, data)
     fingerprint = check_fingerprint(cases, config.fingerprint, where)
     split = split_task(config.task, cases)
-    space = Space(config.space, _slots(config, split), space_origin)
+    space = build_space(config.space, _slots(config, split), space_origin)
+    check_search(config, space)
     config = config.model_copy(
         update={"fingerprint": fingerprint, "versions": config.versions or _versions()}
     )
@@ -100,6 +102,10 @@ def search(folder: Path, door: Door, how: How) -> None:
             folder, config, door.space, storage_url=how.storage, listener=listen
         )
         progress.begin(coordinator.states())
+        if config.search.method == "supernet":
+            from normsearch.search.supernet import run_supernet
+
+            run_supernet(coordinator, door.space, data, train_trial)
         if how.local:
             from normsearch.search.local import run_local
 
@@ -118,6 +124,12 @@ def search(folder: Path, door: Door, how: How) -> None:
     if coordinator.stopping and not coordinator.done:
         print(
             f"Stopped; nothing is lost. Go on with: normsearch resume {config.name}",
+            file=sys.stderr,
+        )
+    if coordinator.exhausted:
+        print(
+            f"The space is exhausted: it holds no further configuration, so the search ended "
+            f"before {config.search.trials} trials.",
             file=sys.stderr,
         )
     _outcome(folder, how)
@@ -143,7 +155,11 @@ def _outcome(folder: Path, how: How) -> None:
 
 def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:
     SliceLoader(split.train, batch_size=1, seed=0)  # refuses slices of several shapes
-    network = build_trial_network(config.network, split.train[0].image.shape[1])
+    channels = split.train[0].image.shape[1]
+    network = build_trial_network(config.network, channels)
+    offered = config.space.activation if isinstance(config.space, SpaceConfig) else None
+    for name in offered.choices if offered else ():  # raises for one the network does not offer
+        build_trial_network(config.network.model_copy(update={"activation": name}), channels)
     if check_size := getattr(network, "check_size", None):
         for case in (*split.train, *split.validation):
             check_size(case.image.shape[2:])

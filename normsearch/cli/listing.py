@@ -19,19 +19,24 @@ class Kind(StrEnum):
     SPACES = "spaces"
     STUDIES = "studies"
     NETWORKS = "networks"
+    SAMPLERS = "samplers"
+    PRUNERS = "pruners"
 
 
 def listing(
     kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
     as_json: Json = False,
 ) -> None:
-    """List norms, spaces, studies or networks, each with one line on what it is."""
+    """List norms, spaces, studies, networks, samplers or pruners, each with what it is."""
+    from normsearch.config_search import PRUNERS, SAMPLERS
     from normsearch.files import shipped
 
     if kind is Kind.NORMS:
         found = _norms()
     elif kind is Kind.NETWORKS:
         found = _networks()
+    elif kind in (Kind.SAMPLERS, Kind.PRUNERS):
+        found = SAMPLERS if kind is Kind.SAMPLERS else PRUNERS
     else:
         folder = shipped("studies" if kind is Kind.STUDIES else "search_spaces")
         found = {path.stem: _first_comment(path) for path in sorted(folder.glob("*.yaml"))}

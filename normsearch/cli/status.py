@@ -77,7 +77,7 @@ def status_of(record: StudyRecord) -> dict[str, Any]:
     """
     trials = record.trials()
     trials = trials.assign(state=_with_interrupted(trials, record.folder))
-    order = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "INTERRUPTED", "WAITING")
+    order = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "INTERRUPTED", "WAITING", "DUPLICATE")
     counts = trials["state"].value_counts()
     best = record.best
     rows = trials[[*_COLUMNS, "samples", "seconds", "resumes", "failure"]]

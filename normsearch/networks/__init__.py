@@ -9,6 +9,7 @@ from torch import nn
 
 from normsearch.errors import NetworkError, did_you_mean
 from normsearch.networks.activations import ACTIVATIONS
+from normsearch.networks.mixing import mix_norms
 from normsearch.networks.slots import (
     NormSlot,
     PlacesSlots,
@@ -27,6 +28,7 @@ __all__ = [
     "apply_norm_map",
     "build_network",
     "list_norms",
+    "mix_norms",
     "verify_norm_map",
 ]
 

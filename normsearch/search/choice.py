@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from normsearch.config import NetworkConfig, TrainingConfig
 from normsearch.networks import NormSlot
@@ -33,9 +32,9 @@ class Choice:
     activation: str | None = None
 
     @property
-    def key(self) -> str:
-        """A text that is the same for the same choice alone."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+    def values(self) -> dict[str, Any]:
+        """What was chosen beside the norms."""
+        return self._given(*VALUES)
 
     def network(self, config: NetworkConfig) -> NetworkConfig:
         """Return the study's network with what was chosen for it."""
@@ -45,7 +44,7 @@ class Choice:
         """Return the study's training with what was chosen for it."""
         return config.model_copy(update=self._given(*_TRAINING))
 
-    def _given(self, *names: str) -> dict[str, object]:
+    def _given(self, *names: str) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 

@@ -44,7 +44,8 @@ class _Evolutionary(BaseSampler):
         finished = [
             past
             for past in study.get_trials(deepcopy=False)
-            if past.state in (TrialState.COMPLETE, TrialState.PRUNED) and past.intermediate_values
+            if past.state in (TrialState.COMPLETE, TrialState.PRUNED)
+            and (past.intermediate_values or past.constraints)
         ]
         return self._child(study, trial, finished, search_space)
 
@@ -69,7 +70,7 @@ class _Evolutionary(BaseSampler):
 
     def _tournament(self, study: Study, among: list[FrozenTrial], size: int) -> FrozenTrial:
         picks = self._random.choice(len(among), size=min(size, len(among)), replace=False)
-        return max((among[pick] for pick in picks), key=lambda trial: fitness(study, trial))
+        return max((among[int(pick)] for pick in picks), key=lambda trial: fitness(study, trial))
 
     def _mutated(
         self, study: Study, trial: FrozenTrial, name: str, kind: BaseDistribution, value: Any
@@ -169,8 +170,11 @@ class OnePointGenetic(_Evolutionary):
 def fitness(study: Study, trial: FrozenTrial) -> tuple[int, float]:
     """Return what trials are compared by: the evaluation point reached, then the value there.
 
-    So a trial that was pruned is below all that went on, as in Optuna's TPE.
+    So a trial that was pruned is below all that went on, as in Optuna's TPE; one that needs too
+    much memory is below all.
     """
+    if any(value > 0 for value in trial.constraints.values()):  # it did not fit into memory
+        return -1, 0.0
     step = max(trial.intermediate_values)
     value = trial.intermediate_values[step]
     if math.isnan(value):

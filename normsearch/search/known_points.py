@@ -1,4 +1,4 @@
-"""Configurations known to be worth a trial: single norms, the papers' settings, other runs' best."""
+"""Configurations worth a trial: single norms, the papers' settings, the best of other runs."""
 
 from __future__ import annotations
 

@@ -6,7 +6,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 
 def outcome(trial: FrozenTrial) -> str:
-    """Return the name of a trial's state; FAIL where memory did not suffice, see `forbid`."""
+    """Return the name of a trial's state; FAIL where memory did not suffice, see `forbid`.
+
+    DUPLICATE for one that was answered from an earlier trial's record.
+    """
+    if "duplicate_of" in trial.user_attrs:
+        return "DUPLICATE"
     if trial.state == TrialState.PRUNED and "failure" in trial.user_attrs:
         return TrialState.FAIL.name
     return trial.state.name

@@ -28,15 +28,20 @@ def waits(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
     return is_repeat(trial) and not trials[trial.user_attrs[_TWIN]].state.is_finished()
 
 
-def find_twin(trials: Sequence[FrozenTrial], number: int, key: str) -> FrozenTrial | None:
-    """Return the first trial before `number` of the same configuration, if its record will do.
+def find_twin(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | None:
+    """Return the first trial before `number` of its configuration, if its record will do.
 
-    A failure that the configuration does not explain (a dead worker, say) is no answer.
+    A failure that the configuration does not explain (a dead worker, say) will not.
     """
+    own = trials[number].user_attrs
     for trial in trials[:number]:
-        same = trial.user_attrs.get("key") == key and not is_repeat(trial)
+        same = all(trial.user_attrs.get(name) == own[name] for name in ("values", "norm_map"))
         failure = trial.user_attrs.get("failure", "")
-        if same and (trial.state != TrialState.FAIL or failure.startswith("nan")):
+        if (
+            same
+            and not is_repeat(trial)
+            and (trial.state != TrialState.FAIL or failure.startswith("nan"))
+        ):
             return trial
     return None
 
