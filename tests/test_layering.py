@@ -60,7 +60,7 @@ ARROWS: dict[str, set[str]] = {
         *("ray", "normsearch.config", "normsearch.errors", "normsearch.search"),
     },
     "normsearch.search.bridge": {
-        *("ray", "optuna", "normsearch.search", "normsearch.search.trainable"),
+        *("ray", "optuna", "normsearch.errors", "normsearch.search", "normsearch.search.trainable"),
     },
     "normsearch.search.executor": {
         *("lazy ray", "normsearch.config", "normsearch.errors", "normsearch.search"),

@@ -95,8 +95,9 @@ def search(folder: Path, door: Door, how: How) -> None:
     with Progress(config) as progress:
 
         def listen(event: Event) -> None:
-            for listener in (progress, *loggers):
-                listener(event)
+            progress(event)
+            for logger in loggers:
+                logger(event)
 
         coordinator = Coordinator(
             folder, config, door.space, storage_url=how.storage, listener=listen

@@ -173,7 +173,9 @@ def _error_of(trial: Trial) -> object:
     return cloudpickle.loads(path.read_bytes()) if path.is_file() else trial.get_error()
 
 
-def bridge(coordinator: Coordinator, slots: Callable[[], int]) -> tuple[StorageSearcher, StorageScheduler]:
+def bridge(
+    coordinator: Coordinator, slots: Callable[[], int]
+) -> tuple[StorageSearcher, StorageScheduler]:
     """Return the searcher and the scheduler of one Tune run with `slots()` trials at once."""
     link = _Link(coordinator, slots)
     return StorageSearcher(link), StorageScheduler(link)
