@@ -49,7 +49,7 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.config_search", "normsearch.search.imports"),
         *("normsearch.config", "normsearch.config_file", "normsearch.data", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
-        *("lazy grpc", "lazy optuna_dashboard", "lazy *"),
+        *("lazy grpc", "lazy fsspec", "pyarrow", "lazy optuna_dashboard", "lazy *"),
     },
     "normsearch.search.imports": {
         "normsearch.errors",

@@ -86,11 +86,14 @@ def resumable(name: str) -> Iterator[None]:
 def search(folder: Path, door: Door, how: How) -> None:
     """Search until as many trials as asked for are finished, show progress, print the outcome."""
     from normsearch.search.loggers import build_loggers
+    from normsearch.search.mirror import MirroredTrainer
     from normsearch.search.study import Coordinator, Event
 
     config = door.config
     # The test cases stay here: what no worker has, no search can see.
     data = Split(train=door.split.train, validation=door.split.validation, test=())
+    far = config.search.checkpoints
+    trainer = MirroredTrainer(train_trial, far) if far else train_trial
     loggers = build_loggers(config.search.callbacks, folder, config.name)
     with Progress(config) as progress:
 
@@ -110,14 +113,14 @@ def search(folder: Path, door: Door, how: How) -> None:
         if how.local:
             from normsearch.search.local import run_local
 
-            run_local(coordinator, data, train_trial)
+            run_local(coordinator, data, trainer)
         else:
             from normsearch.search.executor import run_ray
 
             run_ray(
                 coordinator,
                 data,
-                train_trial,
+                trainer,
                 resources=config.search.resources,
                 workers=how.workers or config.search.workers,
                 address=how.address,

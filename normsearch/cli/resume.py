@@ -10,6 +10,7 @@ import typer
 from normsearch.cli.options import (
     RUNS,
     Address,
+    Checkpoints,
     Data,
     Json,
     Local,
@@ -38,6 +39,7 @@ def resume(
     local: Local = False,
     address: Address = None,
     storage: Storage = None,
+    checkpoints: Checkpoints = None,
     as_json: Json = False,
 ) -> None:
     """Go on with a run: interrupted trials are finished first, from their checkpoints."""
@@ -47,7 +49,12 @@ def resume(
 
     folder = find_run(name, runs_dir)
     local_facts = read_local(folder)
-    given = {"trials": trials, "resources.cpu": cpu, "resources.gpu": gpu}
+    given = {
+        "trials": trials,
+        "resources.cpu": cpu,
+        "resources.gpu": gpu,
+        "checkpoints": checkpoints,
+    }
     given_texts = [f"search.{key}={value}" for key, value in given.items() if value is not None]
     config = amend_search(read_recorded_study(folder), [*given_texts, *(overrides or [])])
     if data is None and local_facts.get("data"):

@@ -53,7 +53,7 @@ def status(
 
 
 def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:
-    """Show the newest trials until all are finished; where there is no terminal, a line a change."""
+    """Show the newest trials until all are finished; without a terminal, a line a change."""
     console, said = Console(), ""
     plain = as_json or not console.is_terminal
     with Live(console=console, auto_refresh=False) if not plain else nullcontext() as live:

@@ -124,11 +124,11 @@ def test_dashboard(normsearch: Call, study_file: Path, data_set: Path, monkeypat
     from urllib.request import urlopen
 
     assert normsearch("run", study_file, "--data", data_set, "--local").code == 0
-    monkeypatch.setitem(sys.modules, "optuna_dashboard", None)
-    refused = normsearch("dashboard", "tiny")
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "optuna_dashboard", None)
+        refused = normsearch("dashboard", "tiny")
     assert refused.code == 1
     assert "pip install 'normsearch[dashboard]'" in refused.err
-    monkeypatch.undo()
     pytest.importorskip("optuna_dashboard", reason="the extra `dashboard` is not installed")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

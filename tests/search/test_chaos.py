@@ -58,7 +58,12 @@ class Field:
 
     def _start(self, *command: str) -> subprocess.Popen[bytes]:
         with (self.folder.parent / "output.txt").open("ab") as log:
-            environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}
+            environment = {
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "RAY_AUTH_MODE": "disabled",  # a token of the user's would be the head's alone
+                "RAY_USAGE_STATS_ENABLED": "0",
+            }
             return subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
             )
@@ -85,8 +90,8 @@ class Field:
         for node in self.nodes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 for process in psutil.Process(node.pid).children(recursive=True):
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        if process.cmdline()[:1] == ["ray::TrialActor.step"]:
+                    with contextlib.suppress(psutil.NoSuchProcess, IndexError):
+                        if "TrialActor" in process.cmdline()[0]:
                             found.append(process)
         return found
 
