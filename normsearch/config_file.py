@@ -17,6 +17,7 @@ from normsearch.config import (
     SpaceConfig,
     StudyConfig,
     TrialConfig,
+    plain,
 )
 from normsearch.config_space import PYTHON_SPACE, YAML_SPACE
 from normsearch.errors import ConfigError, did_you_mean
@@ -58,6 +59,23 @@ def read_recorded_study(folder: Path) -> StudyConfig:
     """Return the resolved study that a run keeps in its folder."""
     path = folder / "study.yaml"
     return validate(StudyConfig, _read_yaml(path), str(path))
+
+
+def amend_search(study: StudyConfig, overrides: Iterable[str]) -> StudyConfig:
+    """Return `study` with ``search.key=value`` texts applied; the rest stays as it began.
+
+    Raises:
+        ConfigError: a key is of another part of the study, or wrong.
+    """
+    raw = plain(study)
+    for override in overrides:
+        if not override.startswith("search."):
+            raise ConfigError(
+                f"--set {override}: must be a key of search (such as search.workers=4); what is "
+                "trained, and on what, stays as the study began."
+            )
+        _override(raw, override)
+    return validate(StudyConfig, raw, "--set")
 
 
 def read_trial(path: Path) -> TrialConfig:

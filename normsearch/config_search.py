@@ -114,6 +114,8 @@ class SearchConfig(Model):
     all candidates in every slot first, and adds what it prefers.
     `workers` trials run at once; if it is not given, as many as the resources hold. `time_limit`
     is what a trial may train, in seconds; after SIGTERM a driver waits `grace_seconds` at most.
+    `callbacks` log the trials elsewhere too; `checkpoints` is a URL to keep checkpoints at, where
+    the workers do not share the run's folder.
     """
 
     trials: Positive = 50
@@ -133,6 +135,8 @@ class SearchConfig(Model):
     workers: Positive | None = None
     time_limit: Annotated[float, Field(gt=0)] | None = None
     grace_seconds: Annotated[float, Field(ge=0)] = 20.0
+    callbacks: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
+    checkpoints: str | None = None
 
     @field_validator("sampler")
     @classmethod

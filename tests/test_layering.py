@@ -49,7 +49,7 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.config_search", "normsearch.search.imports"),
         *("normsearch.config", "normsearch.config_file", "normsearch.data", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
-        "lazy grpc",
+        *("lazy grpc", "lazy fsspec", "pyarrow", "lazy optuna_dashboard", "lazy *"),
     },
     "normsearch.search.imports": {
         "normsearch.errors",
@@ -60,7 +60,7 @@ ARROWS: dict[str, set[str]] = {
         *("ray", "normsearch.config", "normsearch.errors", "normsearch.search"),
     },
     "normsearch.search.bridge": {
-        *("ray", "optuna", "normsearch.search", "normsearch.search.trainable"),
+        *("ray", "optuna", "normsearch.errors", "normsearch.search", "normsearch.search.trainable"),
     },
     "normsearch.search.executor": {
         *("lazy ray", "normsearch.config", "normsearch.errors", "normsearch.search"),

@@ -85,18 +85,25 @@ def resumable(name: str) -> Iterator[None]:
 
 def search(folder: Path, door: Door, how: How) -> None:
     """Search until as many trials as asked for are finished, show progress, print the outcome."""
-    from normsearch.search.study import Coordinator
+    from normsearch.search.loggers import build_loggers
+    from normsearch.search.mirror import MirroredTrainer
+    from normsearch.search.study import Coordinator, Event
 
     config = door.config
     # The test cases stay here: what no worker has, no search can see.
     data = Split(train=door.split.train, validation=door.split.validation, test=())
+    far = config.search.checkpoints
+    trainer = MirroredTrainer(train_trial, far) if far else train_trial
+    loggers = build_loggers(config.search.callbacks, folder, config.name)
     with Progress(config) as progress:
+
+        def listen(event: Event) -> None:
+            progress(event)
+            for logger in loggers:
+                logger(event)
+
         coordinator = Coordinator(
-            folder,
-            config,
-            door.space,
-            storage_url=how.storage,
-            listener=progress,
+            folder, config, door.space, storage_url=how.storage, listener=listen
         )
         progress.begin(coordinator.states())
         if config.search.method == "supernet":
@@ -106,14 +113,14 @@ def search(folder: Path, door: Door, how: How) -> None:
         if how.local:
             from normsearch.search.local import run_local
 
-            run_local(coordinator, data, train_trial)
+            run_local(coordinator, data, trainer)
         else:
             from normsearch.search.executor import run_ray
 
             run_ray(
                 coordinator,
                 data,
-                train_trial,
+                trainer,
                 resources=config.search.resources,
                 workers=how.workers or config.search.workers,
                 address=how.address,

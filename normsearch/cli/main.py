@@ -9,7 +9,18 @@ from typing import Any
 import typer
 
 import normsearch
-from normsearch.cli import best, listing, plot, report, resume, run, status, train
+from normsearch.cli import (
+    best,
+    dashboard,
+    listing,
+    plot,
+    report,
+    resume,
+    run,
+    status,
+    stop,
+    train,
+)
 from normsearch.errors import NormsearchError
 
 app = typer.Typer(
@@ -22,6 +33,8 @@ app = typer.Typer(
 for verb in (run.run, resume.resume, status.status, best.best, train.train, plot.plot):
     app.command()(verb)
 app.command()(report.report)
+app.command()(stop.stop)
+app.command()(dashboard.dashboard)
 app.command("list")(listing.listing)
 
 

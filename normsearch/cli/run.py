@@ -10,6 +10,7 @@ import typer
 from normsearch.cli.options import (
     RUNS,
     Address,
+    Checkpoints,
     Data,
     Json,
     Local,
@@ -31,6 +32,7 @@ def run(
     local: Local = False,
     address: Address = None,
     storage: Storage = None,
+    checkpoints: Checkpoints = None,
     as_json: Json = False,
 ) -> None:
     """Search: train trials until as many as the study asks for are finished."""
@@ -40,6 +42,7 @@ def run(
     from normsearch.search.run_folder import create_run, refuse_existing
 
     overrides = [*(overrides or []), *([f"name={name}"] if name else [])]
+    overrides += [f"search.checkpoints={checkpoints}"] if checkpoints else []
     config, space_origin = read_study(study, overrides)
     folder = runs_dir / config.name
     refuse_existing(folder)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,7 @@ _DEATHS = (RayActorError, NodeDiedError, ObjectLostError, WorkerCrashedError)
 class _Link:
     """What searcher and scheduler share. Tune pickles both at construction; a copy is inert."""
 
-    def __init__(self, coordinator: Coordinator, slots: int) -> None:
+    def __init__(self, coordinator: Coordinator, slots: Callable[[], int]) -> None:
         self.coordinator, self.slots = coordinator, slots
         self.numbers: dict[str, int] = {}  # Tune's trial id -> Optuna's trial number
         self.pruned: set[str] = set()
@@ -68,7 +68,7 @@ class StorageSearcher(Searcher):  # type: ignore[misc]
         """Return the next trial's configuration, None to be asked again, or FINISHED."""
         link = self._link
         link.coordinator.check_interrupt()
-        if link.coordinator.live >= link.slots:
+        if link.coordinator.live >= link.slots():
             return None
         if link.coordinator.stopping or link.coordinator.done:
             finished: str = Searcher.FINISHED
@@ -173,7 +173,9 @@ def _error_of(trial: Trial) -> object:
     return cloudpickle.loads(path.read_bytes()) if path.is_file() else trial.get_error()
 
 
-def bridge(coordinator: Coordinator, slots: int) -> tuple[StorageSearcher, StorageScheduler]:
-    """Return the searcher and the scheduler of one Tune run with `slots` trials at once."""
+def bridge(
+    coordinator: Coordinator, slots: Callable[[], int]
+) -> tuple[StorageSearcher, StorageScheduler]:
+    """Return the searcher and the scheduler of one Tune run with `slots()` trials at once."""
     link = _Link(coordinator, slots)
     return StorageSearcher(link), StorageScheduler(link)

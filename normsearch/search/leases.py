@@ -42,6 +42,8 @@ class _State:
             holders = self.claims.get(entry["trial"], [])
             if holders and holders[-1] == owner:
                 holders[-1] = None
+        elif entry["op"] == "leave":
+            self.owners.pop(owner, None)
         elif entry["op"] == "stop":
             self.stopped.update(self.owners)
         else:
@@ -119,6 +121,12 @@ class Leases:
     def release(self, trial: int) -> None:
         """Give `trial` back, so that the next owner need not wait for this one's death."""
         self._write(op="release", trial=trial)
+
+    def leave(self) -> None:
+        """Be no owner any more; what is still held is free."""
+        if self._registered:
+            self._write(op="leave")
+            self._registered = False
 
     def stop_all(self) -> list[str]:
         """Ask every owner there is to stop, but none that comes later; return the living ones."""

@@ -22,6 +22,7 @@ from normsearch.files import write_text
 from normsearch.search.choice import Choice
 from normsearch.search.known_points import Known, known_points
 from normsearch.search.leases import Leases
+from normsearch.search.mirror import Mirror
 from normsearch.search.objectives import directions, final_values, note, score, should_prune
 from normsearch.search.outcomes import forbid, outcome
 from normsearch.search.pruners import build_pruner
@@ -83,6 +84,8 @@ class Coordinator:
         self.failure: NormsearchError | None = None  # what ends the search, for the same reason
         self._stopping = False
         self._last_fault: str | None = None
+        far = config.search.checkpoints
+        self._mirror = Mirror(far, config.name) if far else None
         self._lock = lock_for_driver(storage_url)
         self._study = retrying(self._open, storage_url)
         self._fresh = Freshness(space, self._study.sampler)
@@ -247,10 +250,13 @@ class Coordinator:
         folder = self._trial_folder(trial.number)
         token = f"{self.leases.epoch(trial.number)} {self.leases.owner}"
         write_text(folder / "owner", token)
+        if self._mirror:
+            self._mirror.write_owner(trial.number, token)
         if not (folder / "trial.json").exists():
             config.write(folder / "trial.json")
         self._live[trial.number] = trial
-        self._listener(Event("started", trial.number, {"baseline": config.baseline}))
+        shown = {"baseline", "learning_rate", "batch_size", "norm_map"}
+        self._listener(Event("started", trial.number, config.model_dump(include=shown)))
         return Job(config, folder, token, self._seconds_left(trial))
 
     def _repeat(self, trial: optuna.trial.Trial, twin: FrozenTrial) -> None:
@@ -352,6 +358,9 @@ class Coordinator:
         names = ("checkpoint-previous.pt", "checkpoint.pt")
         for name in names if state != TrialState.COMPLETE else names[:1]:
             (self._trial_folder(trial.number) / name).unlink(missing_ok=True)
+        if self._mirror:
+            here = self._trial_folder(trial.number)
+            self._mirror.settle(trial.number, here, keep=state == TrialState.COMPLETE)
         self._study.tell(
             trial.number,
             final_values(known, self.config.search) if state == TrialState.COMPLETE else None,
@@ -383,10 +392,12 @@ class Coordinator:
         """Release an unfinished trial: RUNNING in the storage, free to go on with."""
         del self._live[number]
         retrying(self.leases.release, number)
+        self._listener(Event("finished", number, {"state": "INTERRUPTED"}))
 
     def close(self) -> None:
         """Give back every unfinished trial: RUNNING in the storage, free to go on with."""
         for number in list(self._live):
             self.give_back(number)
+        retrying(self.leases.leave)
         if self._lock is not None:
             self._lock.close()
