@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from normsearch.config_model import Fraction, ImportPath, ItemError, Model, Positive
 from normsearch.config_search import Point, PrunerConfig, Resources, SearchConfig, SupernetConfig
 from normsearch.config_space import (
     AnySpaceConfig,
@@ -17,7 +18,6 @@ from normsearch.config_space import (
     PythonSpaceConfig,
     SpaceConfig,
 )
-from normsearch.model import Fraction, ImportPath, ItemError, Model, Positive
 
 __all__ = [
     "AnySpaceConfig",
@@ -46,6 +46,8 @@ __all__ = [
     "plain",
 ]
 
+LabelValue = Annotated[int, Field(ge=0, le=255)]
+
 
 def _texts(value: object) -> object:
     """Read ``[1, 2]`` as ``["1", "2"]``: fold names look like numbers in YAML."""
@@ -65,28 +67,132 @@ class PhantomConfig(Model):
     seed: int = 0
 
 
+_DEPTHS = {"stack": 3, "slab": 16}  # slices, where a task does not say
+
+
+class AugmentationConfig(Model):
+    """How training samples are varied at random; nothing is varied if nothing is given.
+
+    `rotation` is [lowest, highest, step] in degrees, in plane; `flip` names axes (z, y, x); `scale`
+    is [lowest, highest] factor of the intensities.
+    """
+
+    rotation: tuple[float, float, Annotated[float, Field(gt=0)]] | None = None
+    flip: tuple[Literal["z", "y", "x"], ...] = ()
+    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
+
+    @field_validator("rotation", "scale")
+    @classmethod
+    def _in_order(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is not None and value[0] > value[1]:
+            raise ValueError(f"must be lowest, then highest, got {value[0]:g} above {value[1]:g}")
+        return value
+
+
 class TaskConfig(Model):
     """What is segmented, and which subjects train, validate and test.
 
-    `data` is ``phantom`` or a folder with images/ and labels/ (absolute, or below the data folder).
-    `size` is the in-plane size (y, x) in pixels; `intensity` a rule or a window [low, high] (HU);
-    `foreground` the label values merged to one class, all non-zero ones if not given.
+    `data` is ``phantom``, a folder or a manifest (absolute, or below the data folder), in a
+    `layout` of ``normsearch list layouts``. A `sample` is a slice, a stack of `depth` slices whose
+    middle one is predicted, a slab of `depth` slices that shares `overlap` with the next, or a
+    volume. `size` is (y, x) in pixels, for volumes (z, y, x), reached by `fit`; `intensity` a rule
+    or a window [low, high] (HU). `foreground` are the label values merged to one class, `classes`
+    those kept apart as classes 1 to K; all non-zero ones are merged if neither is given. `segments`
+    names the segments of .seg.nrrd labels that are taken as label values 1, 2, ...
     """
 
     data: str
+    layout: Literal["auto", "folders", "msd", "nnunet", "manifest", "idx"] = "auto"
     phantom: PhantomConfig = PhantomConfig()
-    size: tuple[Positive, Positive] | None = None
+    sample: Literal["slice", "stack", "slab", "volume"] = "slice"
+    depth: Positive | None = None
+    overlap: Annotated[int, Field(ge=0)] | None = None
+    size: tuple[Positive, ...] | None = None
+    fit: Literal["resize", "pad"] = "resize"
     intensity: Literal["minmax", "percentile", "zscore"] | tuple[float, float] = "percentile"
-    foreground: tuple[Positive, ...] | None = None
+    foreground: tuple[LabelValue, ...] | None = None
+    classes: tuple[LabelValue, ...] | None = None
+    segments: tuple[str, ...] = ()
+    augmentation: AugmentationConfig = AugmentationConfig()
     test_folds: Folds = ()
     validation_folds: Folds | None = None
     validation_fraction: Fraction = 0.25
     split_seed: int = 0
 
+    @field_validator("size")
+    @classmethod
+    def _size_of_a_sample(
+        cls, size: tuple[int, ...] | None, info: ValidationInfo
+    ) -> tuple[int, ...] | None:
+        sample = info.data.get("sample")
+        axes = "(z, y, x)" if sample == "volume" else "(y, x)"
+        if size is not None and len(size) != axes.count(",") + 1:
+            raise ValueError(f"must be {axes} where a sample is a {sample}, got {list(size)}")
+        return size
+
+    @field_validator("depth", "overlap")
+    @classmethod
+    def _slices_of_a_sample(cls, value: int | None, info: ValidationInfo) -> int | None:
+        sample = info.data.get("sample")
+        depth = info.data.get("depth") or _DEPTHS.get(str(sample), 1)
+        if value is None:
+            return value
+        if sample not in (("stack", "slab") if info.field_name == "depth" else ("slab",)):
+            raise ValueError(f"must be left out where a sample is a {sample}, got {value}")
+        if info.field_name == "overlap" and value >= depth:
+            raise ValueError(f"must be below depth ({depth}), got {value}")
+        if sample == "stack" and value % 2 == 0:
+            raise ValueError(f"must be odd, so that a stack has a middle, got {value}")
+        return value
+
+    @field_validator("augmentation")
+    @classmethod
+    def _axes_of_a_sample(
+        cls, value: AugmentationConfig, info: ValidationInfo
+    ) -> AugmentationConfig:
+        sample = info.data.get("sample")
+        if "z" in value.flip and sample not in ("slab", "volume"):
+            raise ValueError(f"a {sample} can be flipped along y and x, got z")
+        return value
+
+    @model_validator(mode="after")
+    def _one_choice_of_classes(self) -> Self:
+        for name, values in (("foreground", self.foreground), ("classes", self.classes)):
+            if values is not None and (not values or len(set(values)) < len(values)):
+                raise ValueError(f"{name} must be label values, each once, got {list(values)}")
+        if self.foreground and self.classes:
+            raise ValueError("foreground and classes must not both be given; leave one out")
+        if self.kind == "segmentation" and 0 in (*(self.foreground or ()), *(self.classes or ())):
+            raise ValueError("foreground and classes must not hold 0, which is background")
+        return self
+
+    @property
+    def kind(self) -> Literal["segmentation", "classification"]:
+        """What is asked of the network; known once the `layout` is."""
+        return "classification" if self.layout == "idx" else "segmentation"
+
+    @property
+    def outputs(self) -> int:
+        """The network's output channels: 1, background and K classes, or an image's classes."""
+        if self.kind == "classification":
+            return len(self.classes or ())
+        return 1 + len(self.classes) if self.classes else 1
+
+    @property
+    def slices(self) -> int:
+        """Slices of a stack or a slab, 1 for others."""
+        return self.depth or _DEPTHS.get(self.sample, 1)
+
+    @property
+    def shared(self) -> int:
+        """Slices that a slab shares with the next."""
+        given = self.slices // 2 if self.overlap is None else self.overlap
+        return given if self.sample == "slab" else 0
+
     @property
     def metric(self) -> str:
         """What a validation score is, for people."""
-        return "Dice"
+        return "accuracy" if self.kind == "classification" else "Dice"
 
 
 class NetworkConfig(Model):
@@ -103,22 +209,34 @@ class NetworkConfig(Model):
 
 
 class TrainingConfig(Model):
-    """How a trial trains. The budget is counted in `samples` (2D slices), whatever the batch size.
+    """How a trial trains. The budget is counted in `samples`, whatever the batch size.
 
-    `evaluations` validation points lie at equal fractions of the budget. `recompute_statistics`
-    replaces running statistics by fresh ones, over `statistics_samples` samples, before each.
+    `evaluations` validation points lie at equal fractions of the budget. `loss` auto is bce_dice
+    for one foreground, dice_cross_entropy for several classes, cross_entropy for whole images.
+    `step_points` (shares of the budget) and `step_factor` belong to schedule step; `amp` is
+    automatic mixed precision; a step takes `accumulate` batches; `checkpointing` trades time for
+    memory where the network offers it. `recompute_statistics` replaces running statistics by
+    fresh ones, over `statistics_samples` samples, before each validation. The seeds of order,
+    augmentation and (in network) first weights are independent of each other.
     """
 
     samples: Positive = 10_000
     evaluations: Positive = 9
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    loss: Literal["auto", "bce_dice", "cross_entropy", "dice_cross_entropy"] = "auto"
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    schedule: Literal["constant", "cosine"] = "cosine"
+    schedule: Literal["constant", "step", "polynomial", "cosine"] = "cosine"
+    step_points: tuple[Fraction, ...] = (0.5,)
+    step_factor: Fraction = 0.2
+    amp: Literal["off", "bfloat16", "float16"] = "off"
+    accumulate: Positive = 1
+    checkpointing: bool = False
     gate_learning_rate_factor: Annotated[float, Field(gt=0)] = 10.0
     recompute_statistics: bool = True
     statistics_samples: Positive = 128
     data_seed: int = 0
+    augmentation_seed: int = 0
 
     @model_validator(mode="after")
     def _one_sample_an_evaluation(self) -> Self:
@@ -132,7 +250,8 @@ class TrainingConfig(Model):
 class StudyConfig(Model):
     """One study: task + network + training + space + search.
 
-    A run records the SHA-256 of its cases (`fingerprint`) and the `versions` it began with.
+    A run records the SHA-256 of its cases (`fingerprint`), the `sample_shape` (channels, *spatial)
+    and the `versions` it began with.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
@@ -142,7 +261,17 @@ class StudyConfig(Model):
     space: AnySpaceConfig
     search: SearchConfig = SearchConfig()
     fingerprint: str | None = None
+    sample_shape: tuple[Positive, ...] | None = None
     versions: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _float16_needs_a_gpu(self) -> Self:
+        if self.training.amp == "float16" and not self.search.resources.gpu:
+            raise ValueError(
+                "training.amp float16 needs a GPU, and search.resources.gpu is 0; "
+                "use bfloat16 on a CPU"
+            )
+        return self
 
 
 class Mixture(Model):
@@ -156,9 +285,10 @@ class Mixture(Model):
 class TrialConfig(Model):
     """One resolved choice, complete: the trial can be trained again from this alone.
 
-    `norm_map` gives the effective spec of every slot; `fingerprint` is the SHA-256 of the cases. On
-    a GPU it takes no more than `gpu_share` of the memory. `affine`: whether norms learn γ and β. A
-    supernet has `mixtures`, and no norm map.
+    `norm_map` gives the effective spec of every slot; `fingerprint` is the SHA-256 of the cases,
+    `sample_shape` the (channels, *spatial) of what the network is given. On a GPU it takes no more
+    than `gpu_share` of the memory. `affine`: whether norms learn γ and β. A supernet has
+    `mixtures`, and no norm map.
     """
 
     study: str
@@ -176,6 +306,7 @@ class TrialConfig(Model):
     gpu_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     threads: Positive = 1
     fingerprint: str | None = None
+    sample_shape: tuple[Positive, ...] | None = None
     versions: dict[str, str] = Field(default_factory=dict)
 
     def write(self, path: Path) -> None:

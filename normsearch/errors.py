@@ -27,7 +27,10 @@ class DataError(NormsearchError):
 
 
 class TrainingError(NormsearchError):
-    """Training cannot go on; `kind` is ``nan`` (loss not finite), ``memory`` or ``timeout``."""
+    """Training cannot go on as chosen.
+
+    `kind` is ``nan`` (the loss is not finite), ``memory``, ``norm`` or ``timeout``.
+    """
 
     def __init__(self, message: str, kind: str) -> None:
         super().__init__(message, kind)

@@ -24,17 +24,18 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.norms": {"torch", "normsearch.errors"},
     "normsearch.networks": {"torch", "normsearch.errors", "normsearch.norms"},
     "normsearch.data": {
-        *("numpy", "pandas", "torch", "nrrd", "normsearch.errors", "normsearch.files"),
+        *("filelock", "numpy", "pandas", "torch", "nrrd", "nibabel", "PIL"),
+        *("normsearch.errors", "normsearch.files"),
     },
     "normsearch.training": {"torch", "normsearch.errors", "normsearch.files"},
-    "normsearch.model": {"pydantic"},
+    "normsearch.config_model": {"pydantic"},
     "normsearch.config_space": {
-        *("pydantic", "normsearch.errors", "normsearch.model", "normsearch.norms"),
+        *("pydantic", "normsearch.errors", "normsearch.config_model", "normsearch.norms"),
     },
-    "normsearch.config_search": {"pydantic", "normsearch.errors", "normsearch.model"},
+    "normsearch.config_search": {"pydantic", "normsearch.errors", "normsearch.config_model"},
     "normsearch.config": {
-        *("pydantic", "normsearch.config_search", "normsearch.config_space", "normsearch.model"),
-        "lazy normsearch.files",
+        *("pydantic", "normsearch.config_search", "normsearch.config_space"),
+        *("normsearch.config_model", "lazy normsearch.files"),
     },
     "normsearch.config_file": {
         *("pydantic", "yaml", "normsearch.config", "normsearch.config_space"),
@@ -43,6 +44,14 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.trial": {
         *("torch", "normsearch.config", "normsearch.data", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
+    },
+    "normsearch.prediction": {
+        *("numpy", "torch", "lazy monai", "normsearch.config", "normsearch.data"),
+        *("normsearch.errors", "normsearch.trial"),
+    },
+    "normsearch.model": {
+        *("torch", "normsearch.config", "normsearch.config_file", "normsearch.errors"),
+        *("normsearch.files", "normsearch.networks", "normsearch.training", "normsearch.trial"),
     },
     "normsearch.search": {
         *("numpy", "optuna", "pandas", "psutil", "pydantic", "sqlalchemy", "torch", "yaml"),
@@ -67,7 +76,8 @@ ARROWS: dict[str, set[str]] = {
         *("lazy normsearch.search.bridge", "lazy normsearch.search.trainable"),
     },
     "normsearch.evidence": {
-        *("numpy", "pandas", "scipy", "normsearch.config", "normsearch.config_file"),
+        *("numpy", "pandas", "scipy", "torch", "lazy monai"),
+        *("normsearch.config", "normsearch.config_file"),
         *("normsearch.data", "normsearch.errors", "normsearch.files", "normsearch.norms"),
         *("normsearch.networks", "normsearch.search", "normsearch.training", "normsearch.trial"),
     },
@@ -77,10 +87,11 @@ ARROWS: dict[str, set[str]] = {
         *("lazy normsearch.config_file", "lazy normsearch.files", "lazy normsearch.norms"),
         *("lazy normsearch.evidence", "lazy normsearch.search.executor"),
         "lazy normsearch.config_search",
+        *("lazy normsearch.model", "lazy normsearch.prediction"),
         "normsearch.cli.figures",
     },
     "normsearch.cli.figures": {"normsearch", "normsearch.errors", "lazy analysis"},
-    "normsearch": {"lazy normsearch.search"},
+    "normsearch": {"lazy normsearch.search", "lazy normsearch.model"},
     "normsearch.__main__": {"normsearch.cli"},
     "analysis": {
         *("jinja2", "matplotlib", "numpy", "pandas", "seaborn", "scipy", "yaml"),

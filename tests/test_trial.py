@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from normsearch import trial as trial_module
 from normsearch.config import (
@@ -22,7 +23,7 @@ from normsearch.config import (
 from normsearch.data import Case, Split, fingerprint
 from normsearch.errors import CheckpointError, DataError, StudyError, TrainingError
 from normsearch.networks import list_norms
-from normsearch.norms import gate_parameters
+from normsearch.norms import gate_parameters, initialize_weight_norms
 from normsearch.trial import (
     build_trial_network,
     check_fingerprint,
@@ -380,7 +381,8 @@ def test_data_that_are_not_there(
     base = tmp_path / "base" if data else None
     where = tmp_path / "base" / "lv" if data else Path("lv")
     expected = (
-        f"{where}: must be a folder with images/ and labels/, and is not; "
+        f"{where}: must be a data set in one of the layouts manifest, nnunet, msd, folders, idx "
+        "(see normsearch list layouts), and is not; "
         "give the folder that holds it with --data (or NORMSEARCH_DATA)."
     )
     (tmp_path / "base" / "lv").mkdir(parents=True)  # a folder, but without images/
@@ -392,7 +394,7 @@ def test_data_that_are_not_there(
 def test_labels_that_are_not_there_are_named(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.nrrd").write_bytes(b"")
-    with pytest.raises(DataError, match=r"labels: must be a folder of \.nrrd files"):
+    with pytest.raises(DataError, match=r"labels: must be a folder of images"):
         load_task(TaskConfig(data=str(tmp_path)), None)
 
 
@@ -446,3 +448,24 @@ def test_every_kind_of_norm_trains_and_goes_on_bit_for_bit(tmp_path: Path, spec:
     resumed = [record["score"] for record in train_trial(trial, DATA, tmp_path / "broken")]
     assert resumed == unbroken
     assert all(math.isfinite(score) for score in unbroken)
+
+
+def test_a_new_trial_starts_weight_norms_from_data_a_resumed_one_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    def start(network: nn.Module, batch: Tensor) -> int:
+        started.append(batch)
+        return initialize_weight_norms(network, batch)
+
+    monkeypatch.setattr("normsearch.trial.initialize_weight_norms", start)
+    trial = TRIAL.model_copy(update={"norm_map": {**TRIAL.norm_map, "enc1.conv1.norm": "WN"}})
+    whole = [untimed(record) for record in train_trial(trial, DATA, tmp_path / "whole")]
+    assert [tuple(batch.shape) for batch in started] == [(3, 1, 16, 16)]
+    run = train_trial(trial, DATA, tmp_path / "parts")
+    next(run)
+    run.close()
+    again = [untimed(record) for record in train_trial(trial, DATA, tmp_path / "parts")]
+    assert again[-2:] == whole[-2:]
+    assert len(started) == 2

@@ -9,7 +9,10 @@ from torch import nn
 
 from normsearch.errors import NetworkError, did_you_mean
 from normsearch.networks.activations import ACTIVATIONS
+from normsearch.networks.checkpointing import use_checkpointing
+from normsearch.networks.classifier import Classifier
 from normsearch.networks.mixing import mix_norms
+from normsearch.networks.res_unet3d import ResUNet3d
 from normsearch.networks.slots import (
     NormSlot,
     PlacesSlots,
@@ -22,17 +25,24 @@ from normsearch.networks.unet import UNet2d
 __all__ = [
     "ACTIVATIONS",
     "NETWORKS",
+    "Classifier",
     "NormSlot",
     "PlacesSlots",
+    "ResUNet3d",
     "UNet2d",
     "apply_norm_map",
     "build_network",
     "list_norms",
     "mix_norms",
+    "use_checkpointing",
     "verify_norm_map",
 ]
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"unet2d": UNet2d}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "unet2d": UNet2d,
+    "res_unet3d": ResUNet3d,
+    "classifier": Classifier,
+}
 
 
 def build_network(name: str, **settings: object) -> nn.Module:

@@ -14,8 +14,9 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from normsearch.errors import NetworkError, NormError, did_you_mean
-from normsearch.networks.convolutions import conv_before, spatial_axes
+from normsearch.networks.convolutions import conv_before, link_priors, spatial_axes
 from normsearch.norms import (
+    BatchKalmanNorm,
     NormSpec,
     PlainNorm,
     build_norm,
@@ -117,12 +118,15 @@ def apply_norm_map(net: nn.Module, norm_map: Mapping[str, str | NormSpec]) -> di
             set_weight_norm(conv, wanted[name].weights)
     for name, new in built.items():
         replace_norm(net, name, new)
+    link_priors(net)
     return {slot.name: str(wanted.get(slot.name, slot.spec)) for slot in slots}
 
 
 def replace_norm(net: nn.Module, name: str, new: nn.Module) -> None:
     """Put `new` at all paths of the norm at path `name`, on its device and in its dtype."""
     old = net.get_submodule(name)
+    if isinstance(old, BatchKalmanNorm):
+        old.unlink()
     device, dtype = _residence(net, old)
     new.to(device, dtype).train(old.training)
     for path in _aliases(net, old):

@@ -94,8 +94,8 @@ class MomentNorm(PlainNorm):
         """
         return by_autograd(partial(self.coefficients, pixels=pixels), self.others(), moments)
 
-    def others(self) -> list[nn.Parameter]:
-        """The parameters but weight and bias: what `coefficients` may depend on."""
+    def others(self) -> list[Tensor]:
+        """What `coefficients` may depend on beside the moments: the other parameters."""
         return [p for p in self.parameters() if p is not self.weight and p is not self.bias]
 
     def forward(self, x: Tensor) -> Tensor:

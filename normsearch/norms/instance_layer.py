@@ -109,7 +109,7 @@ class InstanceLayerNorm(MomentNorm):
 
     def _regroup(self, mixed: Affine, variance: Tensor) -> tuple[Affine, Regrouped]:
         """GN of what was mixed: its channels have the mean `shift` and the variance scale²·v."""
-        shape = (len(variance), self.regroup or 1, -1)
+        shape = (variance.shape[0], self.regroup or 1, -1)
         scale, shift, spread = (values.view(shape) for values in (*mixed, variance))
         away = shift - shift.mean(2, keepdim=True)
         scaled = scale * spread

@@ -145,7 +145,9 @@ def _rows(x: Tensor) -> Tensor:
 
 def _like(rows: Tensor, x: Tensor) -> Tensor:
     """Back to the shape, dtype and memory format of `x`."""
-    out = rows.view(x.shape)
+    # Not view(): autograd forbids in-place operations, such as ReLU(inplace=True), on a view that a
+    # function of ours returns.
+    out: Tensor = torch.ops.aten._unsafe_view(rows, x.shape)
     if out.dtype != x.dtype:
         out = out.to(x.dtype)
     return in_format_of(out, x)

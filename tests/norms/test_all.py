@@ -15,12 +15,13 @@ ILNS = ["ILN(regroup=8)", "ILN(gate=clip,regroup=none)", "ILN(gate=softmax,regro
 #: Norms whose training takes other samples into account, and whose eval has running statistics.
 BATCH = [
     *("BN", "SyncBN", "BRN", "BGN-4", "GBGN-2x4", "BCN-4", "BIN", "SN", "SN(official=true)"),
-    *("SSN", "MBN", "WN+MBN", "WS+BN"),
+    *("SSN", "MBN", "WN+MBN", "WS+BN", "BKN"),
 ]
 SINGLE = [
     *("none", "IN", "LN", "GN-4", "GBGN-1x4", *ILNS, "LRN", "LRN(over=space)", "slabGN-4"),
     *("IN-axisnone", "WN", "WS+GN-4"),
 ]
+COMPILED = ["BN", "SyncBN", "BRN", "BKN", "GBGN-2x4", "BCN-4", "SN", "SSN"]
 ALL = [*BATCH, *SINGLE]
 SMALL = settings(max_examples=12, deadline=None, derandomize=True)
 SIZES = st.tuples(st.integers(2, 3), st.integers(4, 6), st.integers(7, 9), st.integers(10, 11))
@@ -142,7 +143,7 @@ def test_other_norms_know_no_other_sample(
 @pytest.mark.parametrize(
     ("text", "over"),
     [
-        *((text, "channels") for text in ("IN", "BN", "SyncBN", "BCN-4", *ILNS)),
+        *((text, "channels") for text in ("IN", "BN", "SyncBN", "BKN", "BCN-4", *ILNS)),
         *((text, "all") for text in ("LN", "IN-axisnone", "BGN-1", "slabGN-4", "SN", "SSN")),
         *((text, "groups") for text in ("GN-4", "BGN-4", "GBGN-2x4", "GBGN-1x4", "WS+GN-4")),
     ],
@@ -196,6 +197,16 @@ def test_gradcheck(text: str, training: bool) -> None:
     assert torch.autograd.gradcheck(call, inputs, fast_mode=True)
 
 
+@pytest.mark.parametrize("text", ALL)
+def test_an_activation_may_work_in_place(text: str) -> None:
+    grads = []
+    for activation in (nn.LeakyReLU(0.1), nn.LeakyReLU(0.1, inplace=True)):
+        x = draw((3, 5, 7), 2, seed=11).requires_grad_()
+        norm = prepared(text, 2)
+        grads.append(torch.autograd.grad(activation(norm(x * 1)).sin().sum(), x)[0])
+    close(*grads)
+
+
 @pytest.mark.parametrize("text", ["none", "BN", "LN", "GN-4", "MBN", "slabGN-4", "IN-axisnone"])
 def test_second_derivatives_where_the_pass_has_them(text: str) -> None:
     """The moment norms have first derivatives only; those of single passes by torch have both."""
@@ -203,7 +214,7 @@ def test_second_derivatives_where_the_pass_has_them(text: str) -> None:
     assert torch.autograd.gradgradcheck(prepared(text, 2), x, fast_mode=True)
 
 
-@pytest.mark.parametrize("text", ["BN", "SyncBN", "BRN", *SINGLE, "GBGN-2x4", "BCN-4", "SN", "SSN"])
+@pytest.mark.parametrize("text", [*SINGLE, *COMPILED])
 def test_compiled_whole_it_computes_the_same(text: str) -> None:
     torch.compiler.reset()
     x = draw((3, 5, 7), 2, seed=10)
@@ -227,10 +238,10 @@ def test_state_survives_a_round_trip(text: str) -> None:
     assert torch.equal(norm.eval()(x), copy.eval()(x))
 
 
-REFUSED = "refused"
 #: Refused in training at batch 1 and one pixel, and at one pixel always; docs/norms.md says so.
 ONE_VALUE = [
     *("BN", "SyncBN", "BRN", "BIN", "BCN-4", "MBN", "BGN-16", "GBGN-2x16", "WN+MBN", "WS+BN"),
+    "BKN",
 ]
 ONE_PIXEL = ["IN", "SN(official=true)"]
 
