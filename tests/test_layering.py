@@ -62,6 +62,8 @@ ARROWS: dict[str, set[str]] = {
     },
     "normsearch.search.imports": {
         "normsearch.errors",
+        "lazy git",
+        "lazy github",
         "lazy optunahub",
         "lazy *",
     },  # what a study names
@@ -83,6 +85,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "normsearch.cli": {
         *("pandas", "rich", "typer", "normsearch", "normsearch.config", "normsearch.data"),
+        "normsearch.training",
         *("normsearch.errors", "normsearch.networks", "normsearch.search", "normsearch.trial"),
         *("lazy normsearch.config_file", "lazy normsearch.files", "lazy normsearch.norms"),
         *("lazy normsearch.evidence", "lazy normsearch.search.executor"),
