@@ -61,3 +61,13 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     by_lower = {word.lower(): word for word in known}
     close = difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.5)
     return f" Did you mean '{by_lower[close[0]]}'?" if close else ""
+
+
+def sentence(text: object) -> str:
+    """Return `text` with a full stop, unless it ends a sentence already.
+
+    >>> sentence("must be one of BN, IN"), sentence("Did you mean 'IN'?")
+    ('must be one of BN, IN.', "Did you mean 'IN'?")
+    """
+    words = str(text)
+    return words if words.endswith((".", "?")) else f"{words}."

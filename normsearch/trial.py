@@ -153,15 +153,17 @@ def split_task(task: TaskConfig, cases: list[Case]) -> Split:
 
 def network_settings(config: NetworkConfig, in_channels: int, outputs: int) -> dict[str, Any]:
     """Return the arguments of `build_network` for a study's network."""
-    return {
+    settings = {
         "name": config.name,
         "in_channels": in_channels,
         "out_channels": outputs,
         "first_channels": config.first_channels,
         "depth": config.depth,
+        "arguments": config.arguments or None,
         "seed": config.seed,
         **({"activation": config.activation} if config.activation else {}),
     }
+    return {key: value for key, value in settings.items() if value is not None}
 
 
 def build_trial_network(config: NetworkConfig, in_channels: int, outputs: int = 1) -> nn.Module:

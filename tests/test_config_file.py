@@ -177,7 +177,7 @@ def test_one_item_of_a_list(path: str, value: object, expected: str, tmp_path: P
             "percntile",
             "minmax, percentile, zscore, got 'percntile'. {} 'percentile'?",
         ),
-        ("training.optimizer", 1, "sgd, adam, got 1."),
+        ("training.optimizer", 1, "sgd, adam, adamw, got 1."),
     ],
 )
 def test_a_wrong_word(path: str, value: object, expected: str, tmp_path: Path) -> None:
@@ -377,14 +377,6 @@ def test_a_shipped_space_is_valid(path: Path, tmp_path: Path) -> None:
     assert read_study(str(study))[1] == f"{path}: "
 
 
-def test_a_key_given_twice(tmp_path: Path) -> None:
-    text = yaml.safe_dump(STUDY) + "name: other\n"
-    line = len(text.splitlines())
-    assert message(text, tmp_path) == (
-        f"FILE: must be valid YAML or JSON: line {line}: the key name is given twice."
-    )
-
-
 @pytest.mark.parametrize(
     ("task", "expected"),
     [
@@ -430,3 +422,11 @@ def test_classes_that_cannot_be(task: dict[str, Any], expected: str, tmp_path: P
     raw = changed("task.data", "x")
     raw["task"] |= task
     assert message(raw, tmp_path).startswith(f"FILE: task: {expected}")
+
+
+def test_a_key_given_twice(tmp_path: Path) -> None:
+    text = yaml.safe_dump(STUDY) + "name: other\n"
+    line = len(text.splitlines())
+    assert message(text, tmp_path) == (
+        f"FILE: must be valid YAML or JSON: line {line}: the key name is given twice."
+    )

@@ -17,7 +17,8 @@ import typer
 from normsearch.cli.progress import Progress
 from normsearch.config import SpaceConfig, StudyConfig
 from normsearch.data import SampleLoader, Split
-from normsearch.networks import NormSlot, list_norms, use_checkpointing
+from normsearch.networks import NormSlot, check_network, list_norms, use_checkpointing
+from normsearch.norms import kernels_in_use
 from normsearch.search.door import build_space, check_search
 from normsearch.search.space import AnySpace
 from normsearch.training import choose_loss
@@ -179,12 +180,19 @@ def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:
         build_trial_network(chosen, channels, outputs)
     if config.training.checkpointing:
         use_checkpointing(network)
+    slots = list_norms(network)
+    shapes = {sampling.sample(case, 0)[0].shape for case in (*split.train, *split.validation)}
     if check_size := getattr(network, "check_size", None):
-        for case in (*split.train, *split.validation):
-            check_size(sampling.sample(case, 0)[0].shape[1:])
-    return list_norms(network)
+        for shape in sorted(shapes):
+            check_size(shape[1:])
+    else:
+        classified = config.task.kind == "classification"
+        for shape in sorted(shapes):
+            check_network(network, shape, (outputs, *(() if classified else shape[1:])))
+    return slots
 
 
 def _versions() -> dict[str, str]:
     names = ("normsearch", "torch", "optuna", "ray", "numpy", "pynrrd")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    found = {"python": platform.python_version(), **{name: version(name) for name in names}}
+    return {**found, "kernels": kernels_in_use()}  # compiled now, before the workers ask for them

@@ -60,9 +60,9 @@ def _summary(report: Report) -> list[str]:
     facts = report.summary()
     folds = ", ".join(f"{name}: {count}" for name, count in facts["folds"].items())
     lines = [
-        f"{facts['data']}: {facts['cases']} cases of {facts['subjects']} subjects, layout "
-        f"{facts['layout']}, {facts['kind']}; {len(report.errors)} errors, "
-        f"{len(report.warnings)} warnings",
+        f"{facts['data']}: {_count(facts['cases'], 'case')} of "
+        f"{_count(facts['subjects'], 'subject')}, layout {facts['layout']}, {facts['kind']}; "
+        f"{_count(len(report.errors), 'error')}, {_count(len(report.warnings), 'warning')}",
         f"folds        {folds or 'none'}",
         f"channels     {', '.join(map(str, facts['channels']))}",
     ]
@@ -77,6 +77,10 @@ def _summary(report: Report) -> list[str]:
     return lines
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def _row(values: list[float | None]) -> str:
     return " x ".join("?" if value is None else f"{value:.4g}" for value in values)
 
@@ -84,4 +88,5 @@ def _row(values: list[float | None]) -> str:
 def _class(value: str, one: dict[str, Any]) -> str:
     mean = "" if one["mean_ml"] is None else f", {one['mean_ml']:.4g} ml a case on average"
     name = f" ({one['name']})" if one["name"] else ""
-    return f"class {value}{name}: in {one['cases']} cases, {one['voxels']} voxels{mean}"
+    cases, voxels = _count(one["cases"], "case"), _count(one["voxels"], "voxel")
+    return f"class {value}{name}: in {cases}, {voxels}{mean}"

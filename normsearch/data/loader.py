@@ -49,7 +49,7 @@ class SampleLoader:
             raise DataError(
                 "a loader needs samples of one shape (channels, spatial axes) and a batch size of "
                 f"1 or more, got shapes {_told(shapes)} and batch size {batch_size}; bring the "
-                "cases to one size with task.size"
+                f"cases to one size, for example with task.size: {_size(shapes)}"
             )
         self._samples = [(case, i) for case in cases for i in range(sampling.count(case))]
         self.batch_size = batch_size
@@ -110,3 +110,8 @@ def case_tensors(
 def _told(shapes: set[tuple[int, ...]]) -> str:
     told = ", ".join(map(str, sorted(shapes)[:5]))
     return f"{told} and {len(shapes) - 5} more" if len(shapes) > 5 else told or "of no case"
+
+
+def _size(shapes: set[tuple[int, ...]]) -> list[int]:
+    """Return sides that hold every sample and that four poolings divide."""
+    return [-(-max(sides) // 16) * 16 for sides in list(zip(*shapes, strict=True))[1:]]

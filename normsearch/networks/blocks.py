@@ -30,6 +30,19 @@ class ConvNormAct(nn.Module):
         return self.activate(self.norm(self.conv(x)))
 
 
+class ConvPair(nn.Module):
+    """Two 3x3 convolutions, each with norm and ReLU, (N, C, H, W) -> (N, C', H, W)."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNormAct(nn.Conv2d(in_channels, channels, 3, padding=1))
+        self.conv2 = ConvNormAct(nn.Conv2d(channels, channels, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv2(self.conv1(x))
+        return out
+
+
 def set_activation(net: nn.Module, name: str) -> None:
     """Let every `ConvNormAct` of `net` use the activation of that name.
 

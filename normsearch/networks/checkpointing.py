@@ -38,8 +38,8 @@ def use_checkpointing(network: nn.Module) -> None:
 def checkpointed(block: nn.Module, *inputs: Tensor) -> Tensor:
     """Return `block(*inputs)`; its inner activations are computed again in the backward pass.
 
-    The second pass sees the block's buffers (running statistics) as the first one did and leaves
-    no trace in them, so that gradients and statistics are those of an ordinary pass.
+    A second pass sees the block's buffers (running statistics) as the first one did and leaves no
+    trace in them, so that gradients and statistics are those of an ordinary pass.
     """
     out: Tensor
     if not torch.is_grad_enabled():
@@ -94,7 +94,8 @@ class _Again(AbstractContextManager[None]):
         self._present = []
         for module, name, value in self._before.values:
             self._present.append(module.get_buffer(name))
-            setattr(module, name, value)
+            # A copy: a backward pass inside the backward pass asks for one more forward pass.
+            setattr(module, name, value.clone())
 
     def __exit__(
         self,

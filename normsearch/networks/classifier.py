@@ -8,27 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NetworkError
-from normsearch.networks.blocks import (
-    ConvNormAct,
-    check_positive,
-    initialize_normal,
-    set_activation,
-)
+from normsearch.networks.blocks import ConvPair, check_positive, initialize_normal, set_activation
 from normsearch.networks.slots import apply_norm_map
 from normsearch.norms import NormSpec
-
-
-class Stage(nn.Module):
-    """Two 3x3 convolutions, each with norm and ReLU."""
-
-    def __init__(self, in_channels: int, channels: int) -> None:
-        super().__init__()
-        self.conv1 = ConvNormAct(nn.Conv2d(in_channels, channels, 3, padding=1))
-        self.conv2 = ConvNormAct(nn.Conv2d(channels, channels, 3, padding=1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv2(self.conv1(x))
-        return out
 
 
 class Classifier(nn.Module):
@@ -52,7 +34,8 @@ class Classifier(nn.Module):
     Shape: (N, in_channels, H, W) -> logits (N, out_channels); sides of at least 2**(depth − 1).
 
     Raises:
-        NetworkError: an unknown activation, a number below 1, or an image side that is too small.
+        NetworkError: a number below 1, an unknown activation, or an
+            image side that is too small.
         NormError: `norm` is unknown or infeasible; the message names the slot.
     """
 
@@ -73,7 +56,7 @@ class Classifier(nn.Module):
         channels = in_channels
         for stage in range(depth):
             width = first_channels * 2**stage
-            self.add_module(f"stage{stage + 1}", Stage(channels, width))
+            self.add_module(f"stage{stage + 1}", ConvPair(channels, width))
             channels = width
         self.head = nn.Conv2d(channels, out_channels, 1)
         initialize_normal(self, seed)

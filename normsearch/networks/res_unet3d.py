@@ -60,8 +60,8 @@ class ResUNet3d(nn.Module):
     side. With `checkpointing` set to True, activations are computed again in the backward pass.
 
     Raises:
-        NetworkError: an unknown activation, a number below 1, or an input side that 2**depth does
-            not divide.
+        NetworkError: a number below 1, an unknown activation, or an
+            input side that 2**depth does not divide.
         NormError: `norm` is unknown or infeasible; the message names the slot.
     """
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from normsearch.errors import NetworkError
 from normsearch.networks.blocks import (
     ConvNormAct,
+    ConvPair,
     check_positive,
     initialize_normal,
     set_activation,
@@ -17,19 +18,6 @@ from normsearch.networks.blocks import (
 )
 from normsearch.networks.slots import apply_norm_map
 from normsearch.norms import NormSpec
-
-
-class EncoderBlock(nn.Module):
-    """Two 3x3 convolutions, each with norm and ReLU."""
-
-    def __init__(self, in_channels: int, channels: int) -> None:
-        super().__init__()
-        self.conv1 = ConvNormAct(nn.Conv2d(in_channels, channels, 3, padding=1))
-        self.conv2 = ConvNormAct(nn.Conv2d(channels, channels, 3, padding=1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv2(self.conv1(x))
-        return out
 
 
 class DecoderBlock(nn.Module):
@@ -69,8 +57,8 @@ class UNet2d(nn.Module):
     Shape: (N, in_channels, H, W) -> logits (N, out_channels, H, W); 2**depth divides H and W.
 
     Raises:
-        NetworkError: an unknown activation, a number below 1, or an input side that 2**depth does
-            not divide.
+        NetworkError: a number below 1, an unknown activation, or an
+            input side that 2**depth does not divide.
         NormError: `norm` is unknown or infeasible; the message names the slot.
     """
 
@@ -90,9 +78,9 @@ class UNet2d(nn.Module):
         self.depth = depth
         widths = [first_channels * 2**level for level in range(depth + 1)]
         for level in range(depth):
-            block = EncoderBlock(widths[level - 1] if level else in_channels, widths[level])
+            block = ConvPair(widths[level - 1] if level else in_channels, widths[level])
             self.add_module(f"enc{level + 1}", block)
-        self.bottom = EncoderBlock(widths[-2], widths[-1])
+        self.bottom = ConvPair(widths[-2], widths[-1])
         for level in reversed(range(depth)):
             self.add_module(f"dec{level + 1}", DecoderBlock(widths[level + 1], widths[level]))
         self.head = nn.Conv2d(first_channels, out_channels, 1)

@@ -11,6 +11,7 @@ from normsearch.norms.controls import AxisNoneNorm, SlabGroupNorm
 from normsearch.norms.gates import clamp_gates, gate_parameters
 from normsearch.norms.ghost_batch_group import GhostBatchGroupNorm
 from normsearch.norms.instance_layer import InstanceLayerNorm
+from normsearch.norms.kernels import kernels_in_use
 from normsearch.norms.kinds import NORMS, NormKind
 from normsearch.norms.local_response import LocalResponseNorm
 from normsearch.norms.mean_only import MeanOnlyBatchNorm
@@ -28,6 +29,7 @@ from normsearch.norms.weights import (
     check_weight_norm,
     set_weight_norm,
     weight_norm_of,
+    weight_norms_for,
 )
 
 __all__ = [
@@ -62,8 +64,10 @@ __all__ = [
     "freeze_affine",
     "gate_parameters",
     "initialize_weight_norms",
+    "kernels_in_use",
     "reaches_out",
     "set_progress",
     "set_weight_norm",
     "weight_norm_of",
+    "weight_norms_for",
 ]

@@ -73,7 +73,7 @@ def test_seeds_give_other_orders() -> None:
         (
             [*CASES, make_case(0, 2, width=5)],
             4,
-            r"shapes \(2, 3, 4\), \(2, 3, 5\) and .*with task.size",
+            r"shapes \(2, 3, 4\), \(2, 3, 5\) and .*with task.size: \[16, 16\]",
         ),
     ],
 )
