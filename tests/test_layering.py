@@ -64,13 +64,10 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
         *("lazy grpc", "lazy fsspec", "pyarrow", "lazy optuna_dashboard", "lazy *"),
     },
-    "normsearch.search.imports": {
-        "normsearch.errors",
-        "normsearch.networks",
-        "lazy git",
-        "lazy github",
-        "lazy optunahub",
-    },  # what a study names
+    "normsearch.search.imports": {  # what a study names
+        *("normsearch.errors", "normsearch.networks.importing"),
+        *("lazy git", "lazy github", "lazy optunahub"),
+    },
     "normsearch.search.trainable": {
         *("ray", "normsearch.config", "normsearch.errors", "normsearch.search"),
     },
