@@ -5,15 +5,48 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from normsearch.config_model import Fraction, Positive
-from normsearch.config_model import Model as Model
-from normsearch.config_task import AugmentationConfig as AugmentationConfig
-from normsearch.config_task import PhantomConfig as PhantomConfig
-from normsearch.config_task import TaskConfig as TaskConfig
-from normsearch.errors import NormError
-from normsearch.norms import NormSpec
+from normsearch.config_model import Fraction, ImportPath, ItemError, Model, Positive
+from normsearch.config_search import Point, PrunerConfig, Resources, SearchConfig, SupernetConfig
+from normsearch.config_space import (
+    AnySpaceConfig,
+    BatchSizeSpace,
+    LearningRateSpace,
+    NormSpace,
+    NumberSpace,
+    PythonSpaceConfig,
+    SpaceConfig,
+)
+from normsearch.config_task import AugmentationConfig, PhantomConfig, TaskConfig
+
+__all__ = [
+    "AnySpaceConfig",
+    "AugmentationConfig",
+    "BatchSizeSpace",
+    "ImportPath",
+    "ItemError",
+    "LearningRateSpace",
+    "Mixture",
+    "Model",
+    "NetworkConfig",
+    "NormSpace",
+    "NumberSpace",
+    "PhantomConfig",
+    "Point",
+    "Positive",
+    "PrunerConfig",
+    "PythonSpaceConfig",
+    "Resources",
+    "SearchConfig",
+    "SpaceConfig",
+    "StudyConfig",
+    "SupernetConfig",
+    "TaskConfig",
+    "TrainingConfig",
+    "TrialConfig",
+    "plain",
+]
 
 
 class NetworkConfig(Model):
@@ -21,12 +54,13 @@ class NetworkConfig(Model):
 
     `name` is one of ours or anybody's ``module:function`` (the working folder is importable), and
     `arguments` are its further arguments. `first_channels` and `depth` are for our networks, which
-    have defaults of their own.
+    have defaults of their own. `activation` is a name that the network offers; its own if None.
     """
 
     name: str = "unet2d"
     first_channels: Positive | None = None
     depth: Annotated[int, Field(ge=1, le=8)] | None = None
+    activation: str | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
     seed: int = 0
 
@@ -79,149 +113,6 @@ class TrainingConfig(Model):
         return self
 
 
-def _range(value: object) -> object:
-    """Read ``0.1`` as one choice and ``[1, 2]`` as choices; a mapping stays what it is.
-
-    To YAML ``1e-3``, without a point, is a text.
-    """
-    if isinstance(value, int | float | str) and not isinstance(value, bool):
-        return {"choices": [value]}
-    return {"choices": value} if isinstance(value, list | tuple) else value
-
-
-class LearningRateSpace(Model):
-    """Learning rates to choose from: `choices`, or the range `low` to `high` (`log` spaced)."""
-
-    choices: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] | None = None
-    low: Annotated[float, Field(gt=0)] | None = None
-    high: Annotated[float, Field(gt=0)] | None = None
-    log: bool = True
-    default: Annotated[float, Field(gt=0)] | None = None
-
-    @model_validator(mode="after")
-    def _choices_or_range(self) -> Self:
-        if self.choices is None:
-            if self.low is None or self.high is None or self.low >= self.high:
-                raise ValueError(
-                    f"must be choices, or low below high; got low {self.low}, high {self.high}"
-                )
-        elif self.low is not None or self.high is not None:
-            raise ValueError("must be either choices or a range, got both")
-        if self.default is not None and not self._allows(self.default):
-            raise ValueError(f"default must be one of what is offered, got {self.default}")
-        return self
-
-    def _allows(self, value: float) -> bool:
-        if self.choices is not None:
-            return value in self.choices
-        return self.low is not None and self.high is not None and self.low <= value <= self.high
-
-    @property
-    def middle(self) -> float:
-        """The value a baseline takes: `default`, else the middle of the choices or the range."""
-        if self.default is not None:
-            return self.default
-        if self.choices is not None:
-            return sorted(self.choices)[len(self.choices) // 2]
-        low, high = self.low or 0.0, self.high or 0.0
-        return float((low * high) ** 0.5 if self.log else (low + high) / 2)
-
-
-class BatchSizeSpace(Model):
-    """Batch sizes (samples a step) to choose from."""
-
-    choices: Annotated[tuple[Positive, ...], Field(min_length=1)]
-    default: Positive | None = None
-
-    @model_validator(mode="after")
-    def _default_is_offered(self) -> Self:
-        if self.default is not None and self.default not in self.choices:
-            raise ValueError(f"default must be one of {list(self.choices)}, got {self.default}")
-        return self
-
-    @property
-    def middle(self) -> int:
-        """The value a baseline takes: `default`, else the middle choice."""
-        return self.default or sorted(self.choices)[len(self.choices) // 2]
-
-
-class NormSpace(Model):
-    """Which norms may sit where: one choice `per` layer, block, stage or the whole network.
-
-    ``GN`` among the `choices` stands for one GN-G for each of `groups`.
-    """
-
-    per: Literal["layer", "block", "stage", "network"] = "layer"
-    choices: Annotated[tuple[str, ...], Field(min_length=1)]
-    groups: tuple[Positive, ...] = (2, 4, 8, 16)
-
-    @field_validator("choices", mode="before")
-    @classmethod
-    def _none_is_a_norm(cls, value: object) -> object:
-        # YAML reads a bare ~ or null as None; people mean the norm called none.
-        if isinstance(value, list | tuple):
-            return ["none" if item is None else item for item in value]
-        return value
-
-    @field_validator("choices")
-    @classmethod
-    def _known(cls, choices: tuple[str, ...]) -> tuple[str, ...]:
-        for index, text in enumerate(choices):
-            if text != "GN":
-                try:
-                    NormSpec.parse(text)
-                except NormError as error:
-                    raise ItemError(index, str(error)) from error
-        return choices
-
-
-class ItemError(ValueError):
-    """A fault of one item of a list; carries the item's index for the message."""
-
-    def __init__(self, index: int, message: str) -> None:
-        super().__init__(message)
-        self.index = index
-
-
-class SpaceConfig(Model):
-    """What a trial may choose."""
-
-    norm: NormSpace
-    learning_rate: Annotated[LearningRateSpace, BeforeValidator(_range)]
-    batch_size: Annotated[BatchSizeSpace, BeforeValidator(_range)]
-
-
-class PrunerConfig(Model):
-    """Successive halving on validation scores, or no pruning. Resources are evaluation points."""
-
-    name: Literal["successive_halving", "none"] = "successive_halving"
-    min_resource: Positive = 1
-    reduction_factor: Annotated[int, Field(ge=2)] = 3
-
-
-class Resources(Model):
-    """What one trial occupies: CPU cores and GPUs (a fraction shares one)."""
-
-    cpu: Positive = 1
-    gpu: Annotated[float, Field(ge=0)] = 0.0
-
-
-class SearchConfig(Model):
-    """How many trials are asked for, by which sampler, pruned how, on what.
-
-    `baselines` runs every norm of the space as a single-norm network first, never pruned.
-    `workers` trials run at once; if it is not given, as many as the resources hold.
-    """
-
-    trials: Positive = 50
-    sampler: Literal["tpe", "random"] = "tpe"
-    seed: int = 0
-    pruner: PrunerConfig = PrunerConfig()
-    baselines: bool = True
-    resources: Resources = Resources()
-    workers: Positive | None = None
-
-
 class StudyConfig(Model):
     """One study: task + network + training + space + search.
 
@@ -233,7 +124,7 @@ class StudyConfig(Model):
     task: TaskConfig
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = TrainingConfig()
-    space: SpaceConfig
+    space: AnySpaceConfig
     search: SearchConfig = SearchConfig()
     fingerprint: str | None = None
     sample_shape: tuple[Positive, ...] | None = None
@@ -249,11 +140,21 @@ class StudyConfig(Model):
         return self
 
 
+class Mixture(Model):
+    """Slots that mix all `choices` by one vector of learnt weights: a unit of a supernet."""
+
+    slots: tuple[str, ...]
+    choices: tuple[str, ...]
+    weights: Literal["softmax", "sparsest_max"] = "softmax"
+
+
 class TrialConfig(Model):
     """One resolved choice, complete: the trial can be trained again from this alone.
 
     `norm_map` gives the effective spec of every slot; `fingerprint` is the SHA-256 of the cases,
-    `sample_shape` the (channels, *spatial) of what the network is given.
+    `sample_shape` the (channels, *spatial) of what the network is given. On a GPU it takes no more
+    than `gpu_share` of the memory. `affine`: whether norms learn γ and β. A supernet has
+    `mixtures`, and no norm map.
     """
 
     study: str
@@ -262,10 +163,13 @@ class TrialConfig(Model):
     network: NetworkConfig
     training: TrainingConfig
     norm_map: dict[str, str]
+    affine: bool = True
+    mixtures: tuple[Mixture, ...] = ()
     learning_rate: Annotated[float, Field(gt=0)]
     batch_size: Positive
     baseline: str | None = None
     device: Literal["cpu", "cuda"] = "cpu"
+    gpu_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     threads: Positive = 1
     fingerprint: str | None = None
     sample_shape: tuple[Positive, ...] | None = None

@@ -33,13 +33,17 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.training": {"torch", "normsearch.errors", "normsearch.files"},
     "normsearch.config_model": {"pydantic"},
     "normsearch.config_task": {"pydantic", "normsearch.config_model"},
+    "normsearch.config_space": {
+        *("pydantic", "normsearch.errors", "normsearch.config_model", "normsearch.norms"),
+    },
+    "normsearch.config_search": {"pydantic", "normsearch.errors", "normsearch.config_model"},
     "normsearch.config": {
-        *("normsearch.config_model", "normsearch.config_task"),
-        *("pydantic", "normsearch.errors", "normsearch.norms"),
-        "lazy normsearch.files",
+        *("pydantic", "normsearch.config_search", "normsearch.config_space"),
+        *("normsearch.config_model", "normsearch.config_task", "lazy normsearch.files"),
     },
     "normsearch.config_file": {
-        *("pydantic", "yaml", "normsearch.config", "normsearch.errors", "normsearch.files"),
+        *("pydantic", "yaml", "normsearch.config", "normsearch.config_space"),
+        *("normsearch.errors", "normsearch.files"),
     },
     "normsearch.trial": {
         *("torch", "normsearch.config", "normsearch.data", "normsearch.errors"),
@@ -54,15 +58,21 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.files", "normsearch.networks", "normsearch.training", "normsearch.trial"),
     },
     "normsearch.search": {
-        *("numpy", "optuna", "pandas", "psutil", "sqlalchemy", "torch", "yaml"),
+        *("numpy", "optuna", "pandas", "psutil", "pydantic", "sqlalchemy", "torch", "yaml"),
+        *("normsearch.config_search", "normsearch.search.imports"),
         *("normsearch.config", "normsearch.config_file", "normsearch.data", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
+        *("lazy grpc", "lazy fsspec", "pyarrow", "lazy optuna_dashboard", "lazy *"),
+    },
+    "normsearch.search.imports": {  # what a study names
+        *("normsearch.errors", "normsearch.networks.importing"),
+        *("lazy git", "lazy github", "lazy optunahub"),
     },
     "normsearch.search.trainable": {
         *("ray", "normsearch.config", "normsearch.errors", "normsearch.search"),
     },
     "normsearch.search.bridge": {
-        *("ray", "optuna", "normsearch.search", "normsearch.search.trainable"),
+        *("ray", "optuna", "normsearch.errors", "normsearch.search", "normsearch.search.trainable"),
     },
     "normsearch.search.executor": {
         *("lazy ray", "normsearch.config", "normsearch.errors", "normsearch.search"),
@@ -80,6 +90,7 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.norms", "normsearch.training"),
         *("lazy normsearch.config_file", "lazy normsearch.files"),
         *("lazy normsearch.evidence", "lazy normsearch.search.executor"),
+        "lazy normsearch.config_search",
         *("lazy normsearch.model", "lazy normsearch.prediction"),
         "normsearch.cli.figures",
     },

@@ -15,11 +15,12 @@ from pathlib import Path
 import typer
 
 from normsearch.cli.progress import Progress
-from normsearch.config import StudyConfig
+from normsearch.config import SpaceConfig, StudyConfig
 from normsearch.data import SampleLoader, Split
 from normsearch.networks import NormSlot, check_network, list_norms, use_checkpointing
 from normsearch.norms import kernels_in_use
-from normsearch.search.space import Space
+from normsearch.search.door import build_space, check_search
+from normsearch.search.space import AnySpace
 from normsearch.training import choose_loss
 from normsearch.trial import (
     build_trial_network,
@@ -39,7 +40,7 @@ class Door:
 
     config: StudyConfig
     split: Split
-    space: Space
+    space: AnySpace
     data: Path | None
 
 
@@ -65,7 +66,8 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
     cases = load_task(config.task, data)
     fingerprint = check_fingerprint(cases, config.fingerprint, where)
     split = split_task(config.task, cases)
-    space = Space(config.space, _slots(config, split), space_origin)
+    space = build_space(config.space, _slots(config, split), space_origin)
+    check_search(config, space)
     config = config.model_copy(
         update={
             "fingerprint": fingerprint,
@@ -78,48 +80,72 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
 
 @contextmanager
 def resumable(name: str) -> Iterator[None]:
-    """Turn Ctrl-C into exit code 130 and a word on how to go on."""
+    """Turn Ctrl-C into exit code 130, SIGTERM into 143, and a word on how to go on."""
+    from normsearch.search.signals import Terminated
+
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as end:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # settled: a second one stops nothing
-        print(
-            f"Interrupted; nothing is lost. Go on with: normsearch resume {name}", file=sys.stderr
-        )
-        raise typer.Exit(130) from None
+        terminated = isinstance(end, Terminated)
+        word = "Terminated" if terminated else "Interrupted"
+        print(f"{word}; nothing is lost. Go on with: normsearch resume {name}", file=sys.stderr)
+        raise typer.Exit(143 if terminated else 130) from None
 
 
 def search(folder: Path, door: Door, how: How) -> None:
     """Search until as many trials as asked for are finished, show progress, print the outcome."""
-    from normsearch.search.study import Coordinator
+    from normsearch.search.loggers import build_loggers
+    from normsearch.search.mirror import MirroredTrainer
+    from normsearch.search.study import Coordinator, Event
 
     config = door.config
     # The test cases stay here: what no worker has, no search can see.
     data = Split(train=door.split.train, validation=door.split.validation, test=())
+    far = config.search.checkpoints
+    trainer = MirroredTrainer(train_trial, far) if far else train_trial
+    loggers = build_loggers(config.search.callbacks, folder, config.name)
     with Progress(config) as progress:
+
+        def listen(event: Event) -> None:
+            progress(event)
+            for logger in loggers:
+                logger(event)
+
         coordinator = Coordinator(
-            folder,
-            config,
-            door.space,
-            storage_url=how.storage,
-            listener=progress,
+            folder, config, door.space, storage_url=how.storage, listener=listen
         )
         progress.begin(coordinator.states())
+        if config.search.method == "supernet":
+            from normsearch.search.supernet import run_supernet
+
+            run_supernet(coordinator, door.space, data, train_trial)
         if how.local:
             from normsearch.search.local import run_local
 
-            run_local(coordinator, data, train_trial)
+            run_local(coordinator, data, trainer)
         else:
             from normsearch.search.executor import run_ray
 
             run_ray(
                 coordinator,
                 data,
-                train_trial,
+                trainer,
                 resources=config.search.resources,
                 workers=how.workers or config.search.workers,
                 address=how.address,
             )
+    if coordinator.stopping and not coordinator.done:
+        print(
+            f"Stopped; nothing is lost. Go on with: normsearch resume {config.name}",
+            file=sys.stderr,
+        )
+    if coordinator.exhausted:
+        print(
+            f"The space is exhausted: it holds no further configuration, so the search ended "
+            f"before {config.search.trials} trials.",
+            file=sys.stderr,
+        )
     _outcome(folder, how)
 
 
@@ -148,6 +174,10 @@ def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:
     choose_loss(config.training.loss, outputs, config.task.kind)  # refuses one of another task
     channels = sample_shape(config.task, split.train)[0]
     network = build_trial_network(config.network, channels, outputs)
+    offered = config.space.activation if isinstance(config.space, SpaceConfig) else None
+    for name in offered.choices if offered else ():  # raises for one the network does not offer
+        chosen = config.network.model_copy(update={"activation": name})
+        build_trial_network(chosen, channels, outputs)
     if config.training.checkpointing:
         use_checkpointing(network)
     slots = list_norms(network)

@@ -11,6 +11,7 @@ import typer
 import normsearch
 from normsearch.cli import (
     best,
+    dashboard,
     export,
     listing,
     plot,
@@ -19,6 +20,7 @@ from normsearch.cli import (
     resume,
     run,
     status,
+    stop,
     train,
     validate,
 )
@@ -34,6 +36,8 @@ app = typer.Typer(
 for verb in (run.run, resume.resume, status.status, best.best, train.train, plot.plot):
     app.command()(verb)
 app.command()(report.report)
+app.command()(stop.stop)
+app.command()(dashboard.dashboard)
 app.command()(validate.validate)
 app.command()(export.export)
 app.command()(predict.predict)

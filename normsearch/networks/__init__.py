@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from torch import nn
 
 from normsearch.errors import NetworkError, did_you_mean
+from normsearch.networks.activations import ACTIVATIONS
 from normsearch.networks.checkpointing import use_checkpointing
 from normsearch.networks.classifier import Classifier
 from normsearch.networks.foreign import build_foreign, check_network
+from normsearch.networks.mixing import mix_norms
 from normsearch.networks.res_unet3d import ResUNet3d
 from normsearch.networks.slots import (
     NormSlot,
@@ -22,6 +24,7 @@ from normsearch.networks.unet import UNet2d
 from normsearch.networks.verify import verify_norm_map
 
 __all__ = [
+    "ACTIVATIONS",
     "NETWORKS",
     "Classifier",
     "NormSlot",
@@ -33,6 +36,7 @@ __all__ = [
     "build_network",
     "check_network",
     "list_norms",
+    "mix_norms",
     "use_checkpointing",
     "verify_norm_map",
 ]

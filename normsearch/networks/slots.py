@@ -129,16 +129,21 @@ def apply_norm_map(net: nn.Module, norm_map: Mapping[str, str | NormSpec]) -> di
         if conv is not None:
             set_weight_norm(conv, wanted[name].weights)
     for name, new in built.items():
-        old = net.get_submodule(name)
-        if isinstance(old, BatchKalmanNorm):
-            old.unlink()
-        device, dtype = _residence(net, old)
-        new.to(device, dtype).train(old.training)
-        for path in _aliases(net, old):
-            parent, _, key = path.rpartition(".")
-            setattr(net.get_submodule(parent), key, new)
+        replace_norm(net, name, new)
     link_priors(net)
     return {slot.name: str(wanted.get(slot.name, slot.spec)) for slot in slots}
+
+
+def replace_norm(net: nn.Module, name: str, new: nn.Module) -> None:
+    """Put `new` at all paths of the norm at path `name`, on its device and in its dtype."""
+    old = net.get_submodule(name)
+    if isinstance(old, BatchKalmanNorm):
+        old.unlink()
+    device, dtype = _residence(net, old)
+    new.to(device, dtype).train(old.training)
+    for path in _aliases(net, old):
+        parent, _, key = path.rpartition(".")
+        setattr(net.get_submodule(parent), key, new)
 
 
 def norm_modules(net: nn.Module) -> dict[str, nn.Module]:

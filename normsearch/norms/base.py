@@ -52,6 +52,17 @@ class PlainNorm(nn.Module):
             axes = ", ".join(["N", str(self.channels), *"DHW"[3 - self.dims :]])
             raise NormError(f"{self.spec_text} needs an input ({axes}), got {tuple(x.shape)}")
 
+    def gates(self) -> list[nn.Parameter]:
+        """The parameters that choose between statistics: own learning rate, no weight decay."""
+        return []
+
+    def clamp_gates(self) -> None:
+        """Bring the gates back into their range; to be called after each optimizer step."""
+
+    def importance(self) -> dict[str, dict[str, float]]:
+        """The weight each statistic has now, as plain numbers: {what is mixed: {norm: weight}}."""
+        return {}
+
     def extra_repr(self) -> str:
         return f"{self.spec_text}, {self.channels}, dims={self.dims}"
 
@@ -91,17 +102,6 @@ class MomentNorm(PlainNorm):
     def others(self) -> list[Tensor]:
         """What `coefficients` may depend on beside the moments: the other parameters."""
         return [p for p in self.parameters() if p is not self.weight and p is not self.bias]
-
-    def gates(self) -> list[nn.Parameter]:
-        """The parameters that choose between statistics: own learning rate, no weight decay."""
-        return []
-
-    def clamp_gates(self) -> None:
-        """Bring the gates back into their range; to be called after each optimizer step."""
-
-    def importance(self) -> dict[str, dict[str, float]]:
-        """The weight each statistic has now, as plain numbers: {what is mixed: {norm: weight}}."""
-        return {}
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)

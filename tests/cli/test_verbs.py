@@ -233,7 +233,7 @@ def test_bad_data_is_one_sentence_and_leaves_nothing(
         ("network.depth=5", "needs two image sides that 32 divides, got 16 x 16"),
         (
             "network.name=unet3d",
-            "network must be one of unet2d, res_unet3d, classifier or module:function, got 'unet3d'",
+            "network must be one of unet2d, res_unet3d, classifier or module:function, got",
         ),
         ("task.data=circles", "must be a data set in one of the layouts"),
         ("task.test_folds=[9]", "got '9'"),
