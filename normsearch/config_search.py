@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from normsearch.config_model import ItemError, Model, Positive
 from normsearch.errors import did_you_mean
-from normsearch.model import ItemError, Model, Positive
 
 SAMPLERS = {
     "tpe": "Optuna's tree-structured Parzen estimator; learns from pruned trials too",
@@ -21,7 +21,7 @@ PRUNERS = {
     "successive_halving": "asynchronous: the best third at each rung goes on",
     "hyperband": "several brackets of successive halving, with later first rungs",
     "median": "below the median of the trials before at the same point",
-    "patient": "another pruner, asked only after `patience` points without a better one",
+    "patient": "another pruner, asked only once a curve has been falling for a while",
     "none": "every trial runs to the end",
 }
 OBJECTIVES: dict[str, tuple[str, Literal["maximize", "minimize"]]] = {
@@ -45,7 +45,8 @@ class PrunerConfig(Model):
 
     successive_halving and hyperband: the first rung lies at `min_resource`, each further one
     `reduction_factor` times later. median: not before `startup_trials` trials and not in the first
-    `warmup` points. patient: `patience` points without a gain of `min_delta`, then `wrapped`.
+    `warmup` points. patient: where the best of the last `patience` + 1 points is more than
+    `min_delta` below the best before them, `wrapped` is asked; without one the trial is stopped.
     """
 
     name: Literal["successive_halving", "hyperband", "median", "patient", "none"] = (

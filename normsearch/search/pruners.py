@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import (
     BasePruner,
     HyperbandPruner,
@@ -19,7 +22,9 @@ def build_pruner(config: PrunerConfig, evaluations: int) -> BasePruner:
     if config.name == "none":
         return NopPruner()
     if config.name == "median":
-        return MedianPruner(n_startup_trials=config.startup_trials, n_warmup_steps=config.warmup)
+        # Optuna counts steps from 0, and we points from 1.
+        first = config.warmup + 1
+        return MedianPruner(n_startup_trials=config.startup_trials, n_warmup_steps=first)
     if config.name == "hyperband":
         return HyperbandPruner(
             min_resource=config.min_resource,
@@ -28,7 +33,9 @@ def build_pruner(config: PrunerConfig, evaluations: int) -> BasePruner:
         )
     if config.name == "patient":
         wrapped = build_pruner(config.wrapped, evaluations) if config.wrapped else None
-        return PatientPruner(wrapped, patience=config.patience, min_delta=config.min_delta)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return PatientPruner(wrapped, patience=config.patience, min_delta=config.min_delta)
     return SuccessiveHalvingPruner(
         min_resource=config.min_resource, reduction_factor=config.reduction_factor
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 
 from normsearch.config import SearchConfig
@@ -68,6 +70,8 @@ def _make(
             )
     seeds = {"seed": seed} if "seed" in known else {}
     try:
-        return build(**{**seeds, **arguments})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return build(**{**seeds, **arguments})
     except (TypeError, ValueError) as error:
         raise ConfigError(f"search.sampler_arguments: {name} refuses them: {error}.") from error
