@@ -12,7 +12,8 @@
 set -euo pipefail
 study=$1 name=$2
 
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+head=${nodes[0]}
 port=$((20000 + SLURM_JOB_ID % 10000))
 cpus=${SLURM_CPUS_PER_TASK:-1}
 export RAY_AUTH_MODE=token # made once by: ray get-auth-token --generate
