@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from normsearch.errors import StudyError
-from normsearch.search.study import Event
+from normsearch.search.jobs import Event
 
 _SHOWN = ("score", "loss", "samples", "seconds", "peak_memory")
 

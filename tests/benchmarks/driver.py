@@ -14,8 +14,9 @@ from typing import Any
 import pandas as pd
 
 from normsearch.config import Resources, TrialConfig
+from normsearch.search.jobs import Event
 from normsearch.search.local import run_local
-from normsearch.search.study import Coordinator, Event
+from normsearch.search.study import Coordinator
 
 from .framework import coordinator, nothing
 
