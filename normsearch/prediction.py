@@ -119,7 +119,9 @@ def segment(
     samples = inputs(sampling, case)
     logits = sampling.recompose(_in_windows(network, samples, sample_shape[1:], device), len(work))
     if resized:
-        logits, _ = resize(logits, nothing, (own[0], *own[2:]) if len(task.size or ()) == 3 else own[2:])
+        logits, _ = resize(
+            logits, nothing, (own[0], *own[2:]) if len(task.size or ()) == 3 else own[2:]
+        )
     found = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
     return found.to(torch.uint8).numpy()
 

@@ -27,6 +27,7 @@ from normsearch.data import (
     fingerprint,
     generate_phantom,
     load_cases,
+    overfit_split,
     split_cases,
     survey,
 )
@@ -138,6 +139,8 @@ def in_channels(task: TaskConfig, cases: Sequence[Case]) -> int:
 
 def split_task(task: TaskConfig, cases: list[Case]) -> Split:
     """Return the training, validation and test cases of a task, split by subject."""
+    if task.validation == "training":
+        return overfit_split(cases, test_folds=task.test_folds)
     return split_cases(
         cases,
         test_folds=task.test_folds,

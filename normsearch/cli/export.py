@@ -36,7 +36,9 @@ def export(
     number = record.best if trial is None else trial
     if number is None:
         raise StudyError(f"{name}: must have a COMPLETE trial to export, and has none yet.")
-    row = record.trials().set_index("number").loc[[number]] if number in range(len(record)) else None
+    row = (
+        record.trials().set_index("number").loc[[number]] if number in range(len(record)) else None
+    )
     if row is None:
         raise StudyError(f"{name}: must have a trial {number}, and has {len(record)}.")
     place = folder / "trials" / f"{number:04d}"

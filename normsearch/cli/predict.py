@@ -21,7 +21,9 @@ def predict(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for the masks, STEM_mask.SUFFIX.")
     ] = Path(),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace masks there are.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace masks there are.")
+    ] = False,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to run.")] = "cpu",
     as_json: Json = False,
 ) -> None:
