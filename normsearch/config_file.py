@@ -10,11 +10,23 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from normsearch.config import ItemError, Model, SpaceConfig, StudyConfig, TrialConfig
+from normsearch.config import (
+    ItemError,
+    Model,
+    PythonSpaceConfig,
+    SpaceConfig,
+    StudyConfig,
+    TrialConfig,
+    plain,
+)
+from normsearch.config_space import PYTHON_SPACE, YAML_SPACE
 from normsearch.errors import ConfigError, did_you_mean
 from normsearch.files import find_yaml
 
 AnyModel = TypeVar("AnyModel", bound=Model)
+
+# The branch of a space that its key `function` picks: no guess, so all its faults are told.
+_PICKED: dict[object, type[Model]] = {PYTHON_SPACE: PythonSpaceConfig, YAML_SPACE: SpaceConfig}
 
 
 def read_study(text: str, overrides: Iterable[str] = ()) -> tuple[StudyConfig, str]:
@@ -38,7 +50,8 @@ def read_study(text: str, overrides: Iterable[str] = ()) -> tuple[StudyConfig, s
         space_path = find_yaml(space, "search_spaces", near=path)
         raw["space"] = _read_yaml(space_path)
         space_origin = f"{space_path}: "
-        validate(SpaceConfig, raw["space"], str(space_path))
+        kind: type[Model] = PythonSpaceConfig if "function" in raw["space"] else SpaceConfig
+        validate(kind, raw["space"], str(space_path))
     return validate(StudyConfig, raw, str(path)), space_origin
 
 
@@ -48,13 +61,39 @@ def read_recorded_study(folder: Path) -> StudyConfig:
     return validate(StudyConfig, _read_yaml(path), str(path))
 
 
+def amend_search(study: StudyConfig, overrides: Iterable[str]) -> StudyConfig:
+    """Return `study` with ``search.key=value`` texts applied; the rest stays as it began.
+
+    Raises:
+        ConfigError: a key is of another part of the study, or wrong.
+    """
+    raw = plain(study)
+    for override in overrides:
+        if not override.startswith("search."):
+            raise ConfigError(
+                f"--set {override}: must be a key of search (such as search.workers=4); what is "
+                "trained, and on what, stays as the study began."
+            )
+        _override(raw, override)
+    return validate(StudyConfig, raw, "--set")
+
+
 def read_trial(path: Path) -> TrialConfig:
     """Return the trial of a trial.json.
 
     Raises:
         ConfigError: no such file, not JSON, or not a whole trial.
     """
-    return validate(TrialConfig, _read_yaml(path), str(path))
+    return read_model_file(TrialConfig, path)
+
+
+def read_model_file(model: type[AnyModel], path: Path) -> AnyModel:
+    """Return the model of a JSON file that this program wrote.
+
+    Raises:
+        ConfigError: no such file, not JSON, or something in it that must not be.
+    """
+    return validate(model, _read_yaml(path), str(path))
 
 
 def validate(model: type[AnyModel], raw: Mapping[str, Any], origin: str) -> AnyModel:
@@ -128,11 +167,15 @@ def _faults(error: ValidationError) -> list[dict[str, Any]]:
 
 def _is_branch(part: int | str) -> bool:
     """Tell whether a part of a location is pydantic's name for a branch, as ``tuple[int,int]``."""
-    return isinstance(part, str) and re.fullmatch(r"[a-z-]+\[.*\]", part) is not None
+    return (
+        isinstance(part, str)
+        and part not in _PICKED
+        and re.fullmatch(r"[a-z-]+\[.*\]", part) is not None
+    )
 
 
 def _sentence(model: type[BaseModel], error: dict[str, Any]) -> str:
-    location = [part for part in error["loc"] if not _is_branch(part)]
+    location = [part for part in error["loc"] if not _is_branch(part) and part not in _PICKED]
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, ItemError):
         location.append(cause.index)
@@ -164,7 +207,9 @@ def _fault(model: type[BaseModel], error: dict[str, Any], cause: object) -> str:
 
 def _model_at(model: type[BaseModel], location: Iterable[object]) -> type[BaseModel]:
     for part in location:
-        if isinstance(part, str) and part in model.model_fields:
+        if part in _PICKED:
+            model = _PICKED[part]
+        elif isinstance(part, str) and part in model.model_fields:
             annotation = model.model_fields[part].annotation
             for candidate in (annotation, *get_args(annotation)):
                 if isinstance(candidate, type) and issubclass(candidate, BaseModel):

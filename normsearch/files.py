@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from normsearch.errors import ConfigError, did_you_mean
+from normsearch.errors import ConfigError, DiskFullError, did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parent
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_atomically(
@@ -20,6 +22,9 @@ def write_atomically(
 
     A crash at any moment leaves the old file or the new one, never a part. A `private` file can
     be read by its owner alone.
+
+    Raises:
+        DiskFullError: there is no room for it (or none within the user's quota).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
@@ -30,8 +35,13 @@ def write_atomically(
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise DiskFullError(
+                f"{path}: the disk must have room for this file, and is full; free some, then go "
+                "on with `normsearch resume`."
+            ) from error
         raise
 
 

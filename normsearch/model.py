@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-import pprint
+import json
+import textwrap
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,14 @@ from normsearch.config_file import read_model_file
 from normsearch.errors import CheckpointError, StudyError
 from normsearch.files import write_atomically, write_text
 from normsearch.networks import apply_norm_map, build_network
-from normsearch.training import load_checkpoint
+from normsearch.training import load_checkpoint, load_tensors
 from normsearch.trial import network_settings
 
 WEIGHTS, DESCRIPTION, CARD, PROGRAM = "weights.pt", "model.json", "model.py", "program.pt2"
 
 
 class ModelConfig(Model):
-    """What model.json says: the trial that was trained and the `metric` it reached in validation."""
+    """What model.json says: the trial, and the `score` it reached in validation, a `metric`."""
 
     format: Literal[1] = 1
     trial: TrialConfig
@@ -93,7 +94,7 @@ def load_model(folder: str | Path, device: str = "cpu") -> TrainedModel:
     """
     folder = Path(folder)
     config = read_model_file(ModelConfig, folder / DESCRIPTION)
-    weights = load_checkpoint(folder / WEIGHTS, bare=True)
+    weights = load_tensors(folder / WEIGHTS)
     if weights is None:
         raise CheckpointError(f"{folder}: must hold {WEIGHTS}, and does not; export it again.")
     return TrainedModel(_built(config.trial, weights, folder / WEIGHTS).to(device), config)
@@ -113,7 +114,8 @@ def _settings(trial: TrialConfig) -> dict[str, Any]:
 
 
 def _built(trial: TrialConfig, weights: dict[str, Any], where: Path) -> nn.Module:
-    network = build_network(**_settings(trial))
+    settings = _settings(trial)
+    network = build_network(settings.pop("name"), **settings)
     apply_norm_map(network, trial.norm_map)
     try:
         network.load_state_dict(weights)
@@ -139,6 +141,15 @@ def _program(network: nn.Module, sample_shape: tuple[int, ...]) -> tuple[bytes, 
     return file.getvalue(), ""
 
 
+def _literal(values: dict[str, Any]) -> str:
+    lines = [f"    {json.dumps(key)}: {_quoted(value)},\n" for key, value in values.items()]
+    return "{\n" + "".join(lines) + "}"
+
+
+def _quoted(value: object) -> str:
+    return json.dumps(value) if isinstance(value, str) else repr(value)
+
+
 def _card(config: ModelConfig, no_program: str) -> str:
     trial, task = config.trial, config.trial.task
     settings = _settings(trial)
@@ -161,10 +172,11 @@ Data: {task.data}, a sample is a {task.sample}; {size}; intensities: {task.inten
 Input: float32 (N, {shape}). Output: logits (N, {task.outputs}, ...): {meaning}.
 Validation {config.metric}: {score}. The search chose the trial by it, so it is optimistic; nothing
 here was measured on subjects held out. Not a medical device.
-Trained: {trial.training.samples} samples, batch size {trial.batch_size}, learning rate
-{trial.learning_rate:.3g}, {trial.training.optimizer}.
+Trained by {trial.training.optimizer} on {trial.training.samples} samples, batch size
+{trial.batch_size}, learning rate {trial.learning_rate:.3g}.
 Exported program: {program}.
-Versions: {versions or "not recorded"}.
+Versions:
+{textwrap.fill(versions or "not recorded", 96)}.
 
 Masks for new images: normsearch predict FOLDER IMAGE...
 """
@@ -175,8 +187,8 @@ import torch
 
 from normsearch.networks import apply_norm_map, build_network
 
-NETWORK = {pprint.pformat({"name": name, **settings}, sort_dicts=False, width=96)}
-NORM_MAP = {pprint.pformat(trial.norm_map, sort_dicts=False, width=96)}
+NETWORK = {_literal({"name": name, **settings})}
+NORM_MAP = {_literal(trial.norm_map)}
 
 
 def load(folder=Path(__file__).parent):

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.config import TaskConfig
-from normsearch.data import Case, Volume, read_volume, write_volume
-from normsearch.data.checks import channels_of, check_image, spacing_of
+from normsearch.data import Case, Volume, read_volume
+from normsearch.data.checks import channels_of, check_image
 from normsearch.data.faults import refuse
 from normsearch.data.samples import inputs
 from normsearch.data.transforms import normalized, resize
@@ -83,11 +83,6 @@ def predict_files(
     return Prediction(mask=_like(volumes[0], values[found]))
 
 
-def write_mask(path: Path, mask: Volume) -> None:
-    """Write a mask in the format of the suffix; missing folders are made."""
-    write_volume(path, mask)
-
-
 @torch.inference_mode()
 def segment(
     network: nn.Module,
@@ -123,7 +118,7 @@ def segment(
             logits, nothing, (own[0], *own[2:]) if len(task.size or ()) == 3 else own[2:]
         )
     found = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
-    return found.to(torch.uint8).numpy()
+    return found.byte().numpy()
 
 
 def _in_windows(
@@ -134,7 +129,7 @@ def _in_windows(
 
     at_once = max(1, _PIXELS_AT_ONCE // int(np.prod(window)))
     parts = []
-    for batch in samples.split(at_once):
+    for batch in torch.split(samples, at_once):
         if samples.shape[2:] == window:
             out = network(batch.to(device))
         else:

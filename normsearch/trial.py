@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -33,10 +34,11 @@ from normsearch.data import (
 )
 from normsearch.errors import ConfigError, DataError, StudyError
 from normsearch.files import cache_folder, write_text
-from normsearch.networks import apply_norm_map, build_network, use_checkpointing
+from normsearch.networks import apply_norm_map, build_network, mix_norms, use_checkpointing
 from normsearch.norms import (
-    MomentNorm,
+    PlainNorm,
     clamp_gates,
+    freeze_affine,
     gate_parameters,
     initialize_weight_norms,
     set_progress,
@@ -46,8 +48,10 @@ from normsearch.training import (
     Evaluation,
     Plan,
     choose_loss,
-    load_checkpoint,
-    save_checkpoint,
+    limit_memory,
+    load_newest,
+    probe_memory,
+    save_newest,
     train,
 )
 
@@ -132,9 +136,9 @@ def training_loader(config: TrialConfig, cases: Sequence[Case]) -> SampleLoader:
     )
 
 
-def in_channels(task: TaskConfig, cases: Sequence[Case]) -> int:
-    """Return the channels of a task's samples."""
-    return int(sampling_of(task).sample(cases[0], 0)[0].shape[0])
+def sample_shape(task: TaskConfig, cases: Sequence[Case]) -> tuple[int, ...]:
+    """Return the (channels, *spatial) of a task's samples."""
+    return tuple(sampling_of(task).sample(cases[0], 0)[0].shape)
 
 
 def split_task(task: TaskConfig, cases: list[Case]) -> Split:
@@ -150,18 +154,25 @@ def split_task(task: TaskConfig, cases: list[Case]) -> Split:
     )
 
 
-def build_trial_network(
-    config: NetworkConfig, in_channels: int, out_channels: int = 1
-) -> nn.Module:
+def network_settings(config: NetworkConfig, in_channels: int, outputs: int) -> dict[str, Any]:
+    """Return the arguments of `build_network` for a study's network."""
+    settings = {
+        "name": config.name,
+        "in_channels": in_channels,
+        "out_channels": outputs,
+        "first_channels": config.first_channels,
+        "depth": config.depth,
+        "arguments": config.arguments or None,
+        "seed": config.seed,
+        **({"activation": config.activation} if config.activation else {}),
+    }
+    return {key: value for key, value in settings.items() if value is not None}
+
+
+def build_trial_network(config: NetworkConfig, in_channels: int, outputs: int = 1) -> nn.Module:
     """Build a study's network, its weights drawn from the study's seed."""
-    return build_network(
-        config.name,
-        in_channels=in_channels,
-        out_channels=out_channels,
-        first_channels=config.first_channels,
-        depth=config.depth,
-        seed=config.seed,
-    )
+    settings = network_settings(config, in_channels, outputs)
+    return build_network(settings.pop("name"), **settings)
 
 
 def train_trial(
@@ -169,10 +180,11 @@ def train_trial(
 ) -> Iterator[dict[str, Any]]:
     """Train one trial; yield a plain record per evaluation point, checkpointed in `folder`.
 
-    It goes on from FOLDER/checkpoint.pt if there is one. A record holds the fields of
-    `Evaluation` but `details`, `parameters` (learnt numbers in the network) and `learnt` (what
-    adaptive norms have learnt, by slot); FOLDER/cases.csv holds the newest score of each validation
-    case, with its details (Dice and counts of true and false voxels of each class).
+    It goes on from FOLDER/checkpoint.pt if there is one, from checkpoint-previous.pt if that is
+    damaged. A record holds the fields of `Evaluation` but `details`, `parameters` (learnt numbers
+    in the network), `learnt` (what adaptive norms have learnt, by slot) and, after damage,
+    `refused` (why, by file); FOLDER/cases.csv holds the newest score of each validation case, with
+    its details (Dice and counts of true and false voxels of each class).
 
     Args:
         config: the trial.
@@ -182,18 +194,21 @@ def train_trial(
 
     Raises:
         TrainingError: the loss is not finite or memory does not suffice.
-        CheckpointError: the checkpoint is damaged or of another network.
+        CheckpointError: the checkpoint is of another network.
         StudyError: another owner has taken the trial over.
     """
     torch.set_num_threads(config.threads)
     task, sampling = config.task, sampling_of(config.task)
-    network = build_trial_network(config.network, in_channels(task, data.train), task.outputs)
-    apply_norm_map(network, config.norm_map)
+    channels = sample_shape(task, data.train)[0]
+    network = build_trial_network(config.network, channels, task.outputs)
+    _place_norms(network, config)
     if config.training.checkpointing:
         use_checkpointing(network)
     torch.manual_seed(config.network.seed)  # of dropout, say: not of what was drawn so far
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    checkpoint = folder / "checkpoint.pt"
+    parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    state, refused = load_newest(folder)
+    for reason in refused:
+        warnings.warn(reason, stacklevel=2)
 
     def check_owner() -> None:
         if token is not None and (folder / "owner").read_text() != token:
@@ -201,10 +216,13 @@ def train_trial(
 
     def save(state: dict[str, Any]) -> None:
         check_owner()
-        save_checkpoint(checkpoint, state)
+        save_newest(folder, state)
 
     loader = training_loader(config, data.train)
-    state = load_checkpoint(checkpoint)
+    loss = choose_loss(config.training.loss, task.outputs, task.kind)
+    if config.device != "cpu":
+        limit_memory(config.gpu_share)
+        probe_memory(network, next(loader.batches(0)), loss, config.device)
     if state is None:
         initialize_weight_norms(network, next(loader.batches(0))[0])
     for evaluation in train(
@@ -212,7 +230,7 @@ def train_trial(
         loader,
         {case.id: case_tensors(case, sampling, task.outputs) for case in data.validation},
         _plan(config),
-        loss=choose_loss(config.training.loss, task.outputs, task.kind),
+        loss=loss,
         score=SCORES[task.kind],
         recompose=sampling.recompose,
         parameter_groups=_parameter_groups(network, config),
@@ -224,9 +242,19 @@ def train_trial(
     ):
         check_owner()
         _write_cases(folder / "cases.csv", evaluation)
-        record = asdict(evaluation)
+        record = {**asdict(evaluation), "parameters": parameters, "learnt": _learnt(network)}
         del record["details"]  # they are in cases.csv, and too many for a study's storage
-        yield {**record, "parameters": parameters, "learnt": _learnt(network)}
+        yield {**record, "refused": refused} if refused else record
+
+
+def _place_norms(network: nn.Module, config: TrialConfig) -> None:
+    if config.mixtures:
+        mixtures = {mixture.slots: mixture.choices for mixture in config.mixtures}
+        mix_norms(network, mixtures, sparse=config.mixtures[0].weights == "sparsest_max")
+    else:
+        apply_norm_map(network, config.norm_map)
+    if not config.affine:
+        freeze_affine(network)
 
 
 def check_fingerprint(cases: list[Case], expected: str | None, where: str) -> str:
@@ -266,7 +294,7 @@ def _parameter_groups(network: nn.Module, config: TrialConfig) -> list[dict[str,
     gates = gate_parameters(network)
     known = {id(gate) for gate in gates}
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in network.parameters() if id(p) not in known]}
+        {"params": [p for p in network.parameters() if p.requires_grad and id(p) not in known]}
     ]
     if gates:
         rate = config.learning_rate * config.training.gate_learning_rate_factor
@@ -278,7 +306,7 @@ def _learnt(network: nn.Module) -> dict[str, dict[str, dict[str, float]]]:
     return {
         name: module.importance()
         for name, module in network.named_modules()
-        if isinstance(module, MomentNorm) and module.importance()
+        if isinstance(module, PlainNorm) and module.importance()
     }
 
 

@@ -47,14 +47,27 @@ FULL: dict[str, Any] = {
         "validation_fraction": 0.3,
         "split_seed": 9,
     },
-    "network": {"name": "unet2d", "first_channels": 8, "depth": 3, "seed": 2},
+    "network": {
+        "name": "unet2d",
+        "first_channels": 8,
+        "depth": 3,
+        "activation": "silu",
+        "seed": 2,
+        "arguments": {"norm": "IN"},
+    },
     "training": {
         "samples": 1000,
         "evaluations": 5,
+        "loss": "bce_dice",
         "optimizer": "adam",
         "momentum": 0.8,
         "weight_decay": 1e-05,
-        "schedule": "constant",
+        "schedule": "step",
+        "step_points": [0.25, 0.75],
+        "step_factor": 0.1,
+        "amp": "bfloat16",
+        "accumulate": 2,
+        "checkpointing": True,
         "gate_learning_rate_factor": 2,
         "recompute_statistics": False,
         "statistics_samples": 64,
@@ -62,20 +75,56 @@ FULL: dict[str, Any] = {
         "augmentation_seed": 6,
     },
     "space": {
-        "norm": {"per": "stage", "choices": ["none", "GN", "ILN(gate=clip)"], "groups": [2, 8]},
+        "norm": {
+            "per": "stage",
+            "choices": ["none", "GN", "ILN(gate=clip)"],
+            "by_slot": {"enc*": ["IN", "none"]},
+            "groups": [2, 8],
+        },
         "learning_rate": {"low": 1e-05, "high": 0.1, "log": True, "default": 0.001},
         "batch_size": {"choices": [1, 8], "default": 8},
+        "weight_decay": {"low": 0, "high": 0.1, "log": False, "default": 0.01},
+        "gate_learning_rate_factor": {"low": 1, "high": 100, "log": True, "default": 10},
+        "affine": {"choices": [True, False]},
+        "activation": {"choices": ["relu", "silu"]},
     },
     "search": {
         "trials": 7,
-        "sampler": "random",
+        "method": "supernet",
+        "sampler": "optuna.samplers:QMCSampler",
+        "sampler_arguments": {"scramble": True},
+        "objectives": ["score"],
         "seed": 1,
-        "pruner": {"name": "none", "min_resource": 2, "reduction_factor": 4},
+        "pruner": {
+            "name": "patient",
+            "min_resource": 2,
+            "reduction_factor": 4,
+            "startup_trials": 3,
+            "warmup": 2,
+            "patience": 3,
+            "min_delta": 0.1,
+            "wrapped": {"name": "median"},
+        },
         "baselines": False,
+        "papers": True,
+        "warm_start": "other",
+        "warm_start_top": 3,
+        "points": [{"norm": {"*": "BN", "enc1.*": "IN"}, "learning_rate": 0.1, "affine": True}],
+        "supernet": {
+            "weights": "sparsest_max",
+            "samples": 500,
+            "learning_rate": 0.2,
+            "batch_size": 4,
+        },
         "resources": {"cpu": 2, "gpu": 0.5},
         "workers": 3,
+        "time_limit": 60.0,
+        "grace_seconds": 5.0,
+        "callbacks": ["tensorboard"],
+        "checkpoints": "memory://checkpoints",
     },
     "fingerprint": "ab" * 32,
+    "sample_shape": [1, 64, 48],
     "versions": {"torch": "2.5.0"},
 }
 
@@ -211,11 +260,17 @@ def test_the_full_study_sets_every_key() -> None:
                 [f"{where}{key}"]
                 if key not in given
                 else missing(value, given[key], f"{where}{key}.")
+                if key != "wrapped"  # a pruner once more
+                else []
             )
         ]
 
     whole = validate(StudyConfig, FULL, "s.yaml").model_dump(mode="json")
-    assert missing(whole, FULL, "") == ["task.classes", "space.learning_rate.choices"]
+    ranges = ("learning_rate", "weight_decay", "gate_learning_rate_factor")
+    assert missing(whole, FULL, "") == [
+        "task.classes",
+        *(f"space.{name}.choices" for name in ranges),
+    ]
     assert plain(validate(StudyConfig, FULL, "s.yaml"))["task"]["size"] == [64, 48]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from normsearch.config import SpaceConfig, TrialConfig
+from normsearch.config import SearchConfig, SpaceConfig, TrialConfig
 from normsearch.config_file import read_recorded_study, read_study, read_trial, validate
 from normsearch.errors import ConfigError
 from normsearch.files import shipped
@@ -64,36 +64,38 @@ UNKNOWN = [
     (
         "serach",
         "serach: unknown key, must be one of name, task, network, training, space, search, "
-        "fingerprint, versions. Did you mean 'search'?",
+        "fingerprint, sample_shape, versions. Did you mean 'search'?",
     ),
     (
         "space.learning-rate",
-        "space.learning-rate: unknown key, must be one of norm, learning_rate, batch_size. "
+        "space.learning-rate: unknown key, must be one of norm, learning_rate, batch_size, "
+        "weight_decay, gate_learning_rate_factor, affine, activation. "
         "Did you mean 'learning_rate'?",
     ),
     (
         "search.trails",
-        "search.trails: unknown key, must be one of trials, sampler, seed, pruner, baselines, "
-        "resources, workers. Did you mean 'trials'?",
+        f"search.trails: unknown key, must be one of {', '.join(SearchConfig.model_fields)}. "
+        "Did you mean 'trials'?",
     ),
     (
         "search.pruner.min_resources",
         "search.pruner.min_resources: unknown key, must be one of name, min_resource, "
-        "reduction_factor. Did you mean 'min_resource'?",
+        "reduction_factor, startup_trials, warmup, patience, min_delta, wrapped. "
+        "Did you mean 'min_resource'?",
     ),
     (
         "space.norm.choises",
-        "space.norm.choises: unknown key, must be one of per, choices, groups. "
+        "space.norm.choises: unknown key, must be one of per, choices, by_slot, groups. "
         "Did you mean 'choices'?",
     ),
     (
         "space.norm.x-y",
-        "space.norm.x-y: unknown key, must be one of per, choices, groups.",
+        "space.norm.x-y: unknown key, must be one of per, choices, by_slot, groups.",
     ),
     (
         "x-y",
         "x-y: unknown key, must be one of name, task, network, training, space, search, "
-        "fingerprint, versions.",
+        "fingerprint, sample_shape, versions.",
     ),
 ]
 
@@ -159,14 +161,23 @@ def test_one_item_of_a_list(path: str, value: object, expected: str, tmp_path: P
     ("path", "value", "expected"),
     [
         ("space.norm.per", "leyer", "layer, block, stage, network, got 'leyer'. {} 'layer'?"),
-        ("search.sampler", "tpee", "tpe, random, got 'tpee'. {} 'tpe'?"),
-        ("search.pruner.name", "xx", "successive_halving, none, got 'xx'."),
+        (
+            "search.sampler",
+            "tpee",
+            "tpe, random, grid, genetic, evonms, evolution, or an import path such as "
+            "optuna.samplers:QMCSampler, got 'tpee'. {} 'tpe'?",
+        ),
+        (
+            "search.pruner.name",
+            "xx",
+            "successive_halving, hyperband, median, patient, none, got 'xx'.",
+        ),
         (
             "task.intensity",
             "percntile",
             "minmax, percentile, zscore, got 'percntile'. {} 'percentile'?",
         ),
-        ("training.optimizer", 1, "sgd, adam, got 1."),
+        ("training.optimizer", 1, "sgd, adam, adamw, got 1."),
     ],
 )
 def test_a_wrong_word(path: str, value: object, expected: str, tmp_path: Path) -> None:
@@ -209,8 +220,8 @@ def test_values_that_do_not_go_together(tmp_path: Path) -> None:
         ("search.trials=", "FILE: search.trials: must be a valid integer, got None."),
         (
             "search.trails=3",
-            "FILE: search.trails: unknown key, must be one of trials, sampler, seed, pruner, "
-            "baselines, resources, workers. Did you mean 'trials'?",
+            f"FILE: search.trails: unknown key, must be one of "
+            f"{', '.join(SearchConfig.model_fields)}. Did you mean 'trials'?",
         ),
     ],
 )

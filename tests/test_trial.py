@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from normsearch import trial as trial_module
 from normsearch.config import (
     AugmentationConfig,
+    Mixture,
     NetworkConfig,
     PhantomConfig,
     TaskConfig,
@@ -117,7 +119,9 @@ def test_plain_norms_have_learnt_nothing(tmp_path: Path) -> None:
 
 def test_the_folder_holds_the_checkpoint_and_the_cases(tmp_path: Path) -> None:
     for record in train_trial(TRIAL, DATA, tmp_path):
-        assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt", "cases.csv"}
+        before = {"checkpoint-previous.pt"} if record["evaluation"] > 1 else set()
+        names = {path.name for path in tmp_path.iterdir()}
+        assert names == {"checkpoint.pt", "cases.csv"} | before
         state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
         assert len(state["history"]) == record["evaluation"]
         with (tmp_path / "cases.csv").open(newline="") as file:
@@ -163,6 +167,42 @@ def test_interrupted_it_goes_on_bit_for_bit(after: int, optimizer: str, tmp_path
     ]
     assert found[after:] == expected[after:]
     assert found[after - 1] == expected[after - 1]
+
+
+@pytest.mark.parametrize("weights", ["softmax", "sparsest_max"])
+def test_a_supernet_goes_on_too(weights: str, tmp_path: Path) -> None:
+    choices = ("none", "BN", "IN", "SN")
+    mixtures = tuple(Mixture(slots=(name,), choices=choices, weights=weights) for name in SLOTS[:3])
+    trial = TRIAL.model_copy(update={"norm_map": {}, "mixtures": mixtures})
+    *_, expected = train_trial(trial, DATA, tmp_path / "whole")
+    shares = expected["learnt"][SLOTS[0]]["mixture"]
+    assert list(shares) == list(choices)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert max(shares.values()) == 1 if weights == "sparsest_max" else len(set(shares.values())) > 1
+    next(train_trial(trial, DATA, tmp_path / "broken"))
+    *_, found = train_trial(trial, DATA, tmp_path / "broken")
+    assert untimed(found) == untimed(expected)
+
+
+def test_without_affine_fewer_numbers_are_learnt_and_the_gates_among_them(tmp_path: Path) -> None:
+    with_affine = next(train_trial(TRIAL, DATA, tmp_path / "with"))["parameters"]
+    frozen = TRIAL.model_copy(update={"affine": False})
+    records = list(train_trial(frozen, DATA, tmp_path / "without"))
+    channels = sum(slot.channels for slot in list_norms(build_trial_network(NETWORK, 1)))
+    assert records[0]["parameters"] == with_affine - 2 * channels
+    state = torch.load(tmp_path / "without" / "checkpoint.pt", weights_only=True)["network"]
+    assert (state["enc1.conv1.norm.weight"] == 1).all()
+    assert (state["enc1.conv1.norm.bias"] == 0).all()
+    assert len(set(state["enc1.conv1.norm.mean_logits"].tolist())) == 3
+
+
+def test_the_activation_is_the_networks(tmp_path: Path) -> None:
+    scores = set()
+    for name in (None, "relu", "silu"):
+        network = NETWORK.model_copy(update={"activation": name})
+        trial = TRIAL.model_copy(update={"network": network})
+        scores.add(next(train_trial(trial, DATA, tmp_path / str(name)))["loss"])
+    assert len(scores) == 2  # the network's own is relu
 
 
 def test_another_owner_stops_it_before_anything_is_written(tmp_path: Path) -> None:
@@ -249,6 +289,39 @@ def test_a_checkpoint_of_another_trial_is_refused(tmp_path: Path) -> None:
     other = TRIAL.model_copy(update={"norm_map": dict.fromkeys(SLOTS, "none")})
     with pytest.raises(CheckpointError, match="must be of this network and optimizer"):
         next(train_trial(other, DATA, tmp_path))
+
+
+def test_a_damaged_checkpoint_costs_one_evaluation(tmp_path: Path) -> None:
+    unbroken = list(train_trial(TRIAL, DATA, tmp_path / "one"))
+    records = train_trial(TRIAL, DATA, tmp_path / "two")
+    next(records), next(records)
+    newest = tmp_path / "two" / "checkpoint.pt"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    with pytest.warns(UserWarning, match=r"checkpoint\.pt: must be a whole checkpoint"):
+        again = list(train_trial(TRIAL, DATA, tmp_path / "two"))
+    assert [len(record.pop("refused")) for record in again] == [1, 1, 1]
+    # What the norms had learnt at an earlier point is not in the checkpoint: only now is known.
+    for found, expected in zip(again[1:], unbroken[1:], strict=True):
+        assert untimed(found) == untimed(expected)
+
+
+def test_a_gpu_is_limited_and_probed_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares: list[float] = []
+    monkeypatch.setattr(trial_module, "limit_memory", shares.append)
+
+    def no_room(network: Any, batch: Any, loss: Any, device: str) -> None:
+        assert batch[0].shape == (3, 1, 16, 16)
+        assert device == "cuda"
+        raise TrainingError("memory does not suffice", kind="memory")
+
+    monkeypatch.setattr(trial_module, "probe_memory", no_room)
+    config = TRIAL.model_copy(update={"device": "cuda", "gpu_share": 0.25})
+    with pytest.raises(TrainingError, match="does not suffice"):
+        next(train_trial(config, DATA, tmp_path))
+    assert shares == [0.25]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_seed_fixes_the_weights() -> None:

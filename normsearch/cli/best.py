@@ -11,6 +11,8 @@ from rich.table import Table
 from normsearch.cli.options import RUNS, Json, Name, RunsDir, Storage
 from normsearch.errors import StudyError
 
+_COLUMNS = {"memory": "peak_memory_bytes"}  # objectives whose column is called otherwise
+
 if TYPE_CHECKING:
     from normsearch.search.records import StudyRecord
 
@@ -41,6 +43,8 @@ def best_of(record: StudyRecord) -> dict[str, Any] | None:
     number = record.best
     if number is None:
         return None
+    from normsearch.search.supernet import agreement
+
     rows: list[dict[Any, Any]] = record.trials().to_dict(orient="records")
     row = rows[number]
     single = [r for r in rows if isinstance(r["baseline"], str) and r["state"] == "COMPLETE"]
@@ -58,8 +62,24 @@ def best_of(record: StudyRecord) -> dict[str, Any] | None:
         "baseline": row["baseline"] if isinstance(row["baseline"], str) else None,
         "norm_map": record.norm_map(number),
         "best_single_norm": best_single,
+        "pareto_front": _front(record, rows),
+        "supernet": agreement(record),
         "trial_file": str(record.folder / "trials" / f"{number:04d}" / "trial.json"),
     }
+
+
+def _front(record: StudyRecord, rows: list[dict[Any, Any]]) -> list[dict[str, Any]]:
+    """The trials that none is better than in every objective; none where there is but one."""
+    objectives = record.config["search"].get("objectives", ["score"])
+    if len(objectives) < 2:
+        return []
+    columns = {name: _COLUMNS.get(name, name) for name in objectives}
+    front = [rows[number] for number in record.pareto_front()]
+    front.sort(key=lambda row: -float(row["score"]))
+    return [
+        {"number": int(row["number"]), **{n: float(row[c]) for n, c in columns.items()}}
+        for row in front
+    ]
 
 
 def _show(found: dict[str, Any], metric: str) -> None:
@@ -76,4 +96,22 @@ def _show(found: dict[str, Any], metric: str) -> None:
     console.print(table)
     if single := found["best_single_norm"]:
         console.print(f"Best single norm: {single['norm']}, {metric} {single['score']:.3f}")
+    if front := found["pareto_front"]:
+        _show_front(console, front)
+    if supernet := found["supernet"]:
+        console.print(
+            f"Supernet against {supernet['trials']} trials: Spearman {supernet['rho']:.2f} "
+            f"[{supernet['low']:.2f}, {supernet['high']:.2f}]",
+            soft_wrap=True,
+        )
     console.print(f"Train it again: normsearch train {found['trial_file']}", soft_wrap=True)
+
+
+def _show_front(console: Console, front: list[dict[str, Any]]) -> None:
+    """Show what is traded: each further trial is better in something."""
+    console.print("Pareto front (none is better in every objective):")
+    names = [name for name in front[0] if name != "number"]
+    table = Table("trial", *names, box=None, header_style="bold", pad_edge=False)
+    for row in front:
+        table.add_row(str(row["number"]), *(f"{row[name]:.4g}" for name in names))
+    console.print(table)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,17 +36,13 @@ def export(
     number = record.best if trial is None else trial
     if number is None:
         raise StudyError(f"{name}: must have a COMPLETE trial to export, and has none yet.")
-    row = (
-        record.trials().set_index("number").loc[[number]] if number in range(len(record)) else None
-    )
-    if row is None:
-        raise StudyError(f"{name}: must have a trial {number}, and has {len(record)}.")
+    record.norm_map(number)  # refuses a number that is no trial's
+    row: dict[Any, Any] = record.trials().to_dict(orient="records")[number]
     place = folder / "trials" / f"{number:04d}"
-    score = row["score"].item()
     config = ModelConfig(
         trial=read_trial(place / "trial.json"),
         metric=record.metric,
-        score=None if score is None or score != score else float(score),
+        score=float(row["score"]) if row["state"] == "COMPLETE" else None,
     )
     files, no_program = export_model(output, place, config)
     if no_program:

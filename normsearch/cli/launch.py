@@ -15,17 +15,19 @@ from pathlib import Path
 import typer
 
 from normsearch.cli.progress import Progress
-from normsearch.config import StudyConfig
+from normsearch.config import SpaceConfig, StudyConfig
 from normsearch.data import SampleLoader, Split
-from normsearch.networks import NormSlot, list_norms, use_checkpointing
-from normsearch.search.space import Space
+from normsearch.networks import NormSlot, check_network, list_norms, use_checkpointing
+from normsearch.norms import kernels_in_use
+from normsearch.search.door import build_space, check_search
+from normsearch.search.space import AnySpace
 from normsearch.training import choose_loss
 from normsearch.trial import (
     build_trial_network,
     check_fingerprint,
-    in_channels,
     load_task,
     resolve_task,
+    sample_shape,
     sampling_of,
     split_task,
     train_trial,
@@ -38,7 +40,7 @@ class Door:
 
     config: StudyConfig
     split: Split
-    space: Space
+    space: AnySpace
     data: Path | None
 
 
@@ -64,59 +66,88 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
     cases = load_task(config.task, data)
     fingerprint = check_fingerprint(cases, config.fingerprint, where)
     split = split_task(config.task, cases)
-    space = Space(config.space, _slots(config, split), space_origin)
+    space = build_space(config.space, _slots(config, split), space_origin)
+    check_search(config, space)
     config = config.model_copy(
-        update={"fingerprint": fingerprint, "versions": config.versions or _versions()}
+        update={
+            "fingerprint": fingerprint,
+            "sample_shape": sample_shape(config.task, split.train),
+            "versions": config.versions or _versions(),
+        }
     )
     return Door(config, split, space, data)
 
 
 @contextmanager
 def resumable(name: str) -> Iterator[None]:
-    """Turn Ctrl-C into exit code 130 and a word on how to go on."""
+    """Turn Ctrl-C into exit code 130, SIGTERM into 143, and a word on how to go on."""
+    from normsearch.search.signals import Terminated
+
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as end:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # settled: a second one stops nothing
-        print(
-            f"Interrupted; nothing is lost. Go on with: normsearch resume {name}", file=sys.stderr
-        )
-        raise typer.Exit(130) from None
+        terminated = isinstance(end, Terminated)
+        word = "Terminated" if terminated else "Interrupted"
+        print(f"{word}; nothing is lost. Go on with: normsearch resume {name}", file=sys.stderr)
+        raise typer.Exit(143 if terminated else 130) from None
 
 
 def search(folder: Path, door: Door, how: How) -> None:
     """Search until as many trials as asked for are finished, show progress, print the outcome."""
-    from normsearch.search.study import Coordinator
+    from normsearch.search.loggers import build_loggers
+    from normsearch.search.mirror import MirroredTrainer
+    from normsearch.search.study import Coordinator, Event
 
     config = door.config
     if config.task.validation == "training":
         print("Overfit check: scores are of the training cases and prove nothing.", file=sys.stderr)
     # The test cases stay here: what no worker has, no search can see.
     data = Split(train=door.split.train, validation=door.split.validation, test=())
+    far = config.search.checkpoints
+    trainer = MirroredTrainer(train_trial, far) if far else train_trial
+    loggers = build_loggers(config.search.callbacks, folder, config.name)
     with Progress(config) as progress:
+
+        def listen(event: Event) -> None:
+            progress(event)
+            for logger in loggers:
+                logger(event)
+
         coordinator = Coordinator(
-            folder,
-            config,
-            door.space,
-            storage_url=how.storage,
-            listener=progress,
+            folder, config, door.space, storage_url=how.storage, listener=listen
         )
         progress.begin(coordinator.states())
+        if config.search.method == "supernet":
+            from normsearch.search.supernet import run_supernet
+
+            run_supernet(coordinator, door.space, data, train_trial)
         if how.local:
             from normsearch.search.local import run_local
 
-            run_local(coordinator, data, train_trial)
+            run_local(coordinator, data, trainer)
         else:
             from normsearch.search.executor import run_ray
 
             run_ray(
                 coordinator,
                 data,
-                train_trial,
+                trainer,
                 resources=config.search.resources,
                 workers=how.workers or config.search.workers,
                 address=how.address,
             )
+    if coordinator.stopping and not coordinator.done:
+        print(
+            f"Stopped; nothing is lost. Go on with: normsearch resume {config.name}",
+            file=sys.stderr,
+        )
+    if coordinator.exhausted:
+        print(
+            f"The space is exhausted: it holds no further configuration, so the search ended "
+            f"before {config.search.trials} trials.",
+            file=sys.stderr,
+        )
     _outcome(folder, how)
 
 
@@ -143,15 +174,27 @@ def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:
     SampleLoader(split.train, 1, 0, sampling=sampling)  # refuses samples of several shapes
     outputs = config.task.outputs
     choose_loss(config.training.loss, outputs, config.task.kind)  # refuses one of another task
-    network = build_trial_network(config.network, in_channels(config.task, split.train), outputs)
+    channels = sample_shape(config.task, split.train)[0]
+    network = build_trial_network(config.network, channels, outputs)
+    offered = config.space.activation if isinstance(config.space, SpaceConfig) else None
+    for name in offered.choices if offered else ():  # raises for one the network does not offer
+        chosen = config.network.model_copy(update={"activation": name})
+        build_trial_network(chosen, channels, outputs)
     if config.training.checkpointing:
         use_checkpointing(network)
+    slots = list_norms(network)
+    shapes = {sampling.sample(case, 0)[0].shape for case in (*split.train, *split.validation)}
     if check_size := getattr(network, "check_size", None):
-        for case in (*split.train, *split.validation):
-            check_size(sampling.sample(case, 0)[0].shape[1:])
-    return list_norms(network)
+        for shape in sorted(shapes):
+            check_size(shape[1:])
+    else:
+        classified = config.task.kind == "classification"
+        for shape in sorted(shapes):
+            check_network(network, shape, (outputs, *(() if classified else shape[1:])))
+    return slots
 
 
 def _versions() -> dict[str, str]:
     names = ("normsearch", "torch", "optuna", "ray", "numpy", "pynrrd")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    found = {"python": platform.python_version(), **{name: version(name) for name in names}}
+    return {**found, "kernels": kernels_in_use()}  # compiled now, before the workers ask for them

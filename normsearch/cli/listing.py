@@ -19,6 +19,8 @@ class Kind(StrEnum):
     SPACES = "spaces"
     STUDIES = "studies"
     NETWORKS = "networks"
+    SAMPLERS = "samplers"
+    PRUNERS = "pruners"
     LAYOUTS = "layouts"
 
 
@@ -26,13 +28,16 @@ def listing(
     kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
     as_json: Json = False,
 ) -> None:
-    """List norms, spaces, studies, networks or layouts of data, each with one line on it."""
+    """List norms, spaces, studies, networks, samplers, pruners or layouts of data."""
+    from normsearch.config_search import PRUNERS, SAMPLERS
     from normsearch.files import shipped
 
     if kind is Kind.NORMS:
         found = _norms()
     elif kind is Kind.NETWORKS:
         found = _networks()
+    elif kind in (Kind.SAMPLERS, Kind.PRUNERS):
+        found = SAMPLERS if kind is Kind.SAMPLERS else PRUNERS
     elif kind is Kind.LAYOUTS:
         found = _layouts()
     else:

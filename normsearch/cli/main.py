@@ -9,7 +9,21 @@ from typing import Any
 import typer
 
 import normsearch
-from normsearch.cli import best, listing, plot, report, resume, run, status, train, validate
+from normsearch.cli import (
+    best,
+    dashboard,
+    export,
+    listing,
+    plot,
+    predict,
+    report,
+    resume,
+    run,
+    status,
+    stop,
+    train,
+    validate,
+)
 from normsearch.errors import NormsearchError
 
 app = typer.Typer(
@@ -22,7 +36,11 @@ app = typer.Typer(
 for verb in (run.run, resume.resume, status.status, best.best, train.train, plot.plot):
     app.command()(verb)
 app.command()(report.report)
+app.command()(stop.stop)
+app.command()(dashboard.dashboard)
 app.command()(validate.validate)
+app.command()(export.export)
+app.command()(predict.predict)
 app.command("list")(listing.listing)
 
 

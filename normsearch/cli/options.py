@@ -18,6 +18,10 @@ Storage = Annotated[
     str | None,
     typer.Option("--storage", help="Optuna storage URL instead of the run's journal file."),
 ]
+Checkpoints = Annotated[
+    str | None,
+    typer.Option("--checkpoints", help="URL for checkpoints where workers share no run folder."),
+]
 Address = Annotated[
     str | None, typer.Option("--address", help="A running Ray cluster to join, such as auto.")
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,8 +27,9 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Write a mask for each image, in the image's own format and geometry."""
+    from normsearch.data import write_volume
     from normsearch.model import load_model
-    from normsearch.prediction import predict_files, write_mask
+    from normsearch.prediction import predict_files
 
     loaded = load_model(model, device)
     cases = [tuple(Path(part) for part in text.split(",")) for text in images]
@@ -44,12 +44,12 @@ def predict(
             found.append({"image": str(paths[0]), "class": made.label, "share": made.probability})
             told = f"class {made.label} (probability {made.probability:.2f})"
         else:
-            write_mask(target, made.mask)
+            write_volume(target, made.mask)
             voxels = int((made.mask.array > 0).sum())
             found.append({"image": str(paths[0]), "mask": str(target), "voxels": voxels})
             told = f"{target} ({voxels} voxels of foreground)"
         if not as_json:
-            print(f"{paths[0]}: {told}", file=sys.stdout, flush=True)
+            print(f"{paths[0]}: {told}", flush=True)
     if as_json:
         print(json.dumps(found))
 
@@ -66,11 +66,9 @@ def _target(image: Path, folder: Path) -> Path:
 def _refuse_clashes(targets: list[Path], overwrite: bool) -> None:
     doubles = sorted({str(target) for target in targets if targets.count(target) > 1})
     if doubles:
-        raise DataError(
-            f"{doubles[0]}: would be the mask of two images; predict them into separate folders (-o)"
-        )
+        raise DataError(f"{doubles[0]}: would be the mask of two images; give each its folder (-o)")
     there = [target for target in targets if target.exists()]
     if there and not overwrite:
         raise DataError(
-            f"{there[0]}: must not exist yet; choose another folder (-o) or replace it (--overwrite)"
+            f"{there[0]}: must not exist yet; choose another folder (-o) or --overwrite it"
         )

@@ -71,6 +71,8 @@ class Progress:
             self._running.add(event.number)
         elif event.kind == "finished":
             self._running.discard(event.number)
+            if event.record["state"] in ("INTERRUPTED", "TAKEN"):
+                return  # not finished: here later, or by another driver
             self._finished_here += 1
             state, score = event.record["state"], event.record.get("score", math.nan)
             self._count(event.number, state, score)

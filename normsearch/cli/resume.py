@@ -10,6 +10,7 @@ import typer
 from normsearch.cli.options import (
     RUNS,
     Address,
+    Checkpoints,
     Data,
     Json,
     Local,
@@ -25,24 +26,37 @@ def resume(
     trials: Annotated[
         int | None, typer.Option(min=1, help="New total of trials (default: as first asked for).")
     ] = None,
+    cpu: Annotated[int | None, typer.Option(min=1, help="CPU cores a trial, from now on.")] = None,
+    gpu: Annotated[
+        float | None, typer.Option(min=0, help="GPUs a trial, also a fraction, from now on.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="search.key=value, from now on.")
+    ] = None,
     data: Data = None,
     runs_dir: RunsDir = RUNS,
     workers: Workers = None,
     local: Local = False,
     address: Address = None,
     storage: Storage = None,
+    checkpoints: Checkpoints = None,
     as_json: Json = False,
 ) -> None:
     """Go on with a run: interrupted trials are finished first, from their checkpoints."""
     from normsearch.cli.launch import How, check, resumable, search
-    from normsearch.config_file import read_recorded_study
+    from normsearch.config_file import amend_search, read_recorded_study
     from normsearch.search.run_folder import find_run, read_local, write_local, write_study
 
     folder = find_run(name, runs_dir)
-    config, local_facts = read_recorded_study(folder), read_local(folder)
-    if trials:
-        wanted = config.search.model_copy(update={"trials": trials})
-        config = config.model_copy(update={"search": wanted})
+    local_facts = read_local(folder)
+    given = {
+        "trials": trials,
+        "resources.cpu": cpu,
+        "resources.gpu": gpu,
+        "checkpoints": checkpoints,
+    }
+    given_texts = [f"search.{key}={value}" for key, value in given.items() if value is not None]
+    config = amend_search(read_recorded_study(folder), [*given_texts, *(overrides or [])])
     if data is None and local_facts.get("data"):
         data = Path(local_facts["data"])
     storage = storage or local_facts.get("storage")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from normsearch.cli.options import (
     RUNS,
     Address,
+    Checkpoints,
     Data,
     Json,
     Local,
@@ -30,18 +32,23 @@ def run(
     local: Local = False,
     address: Address = None,
     storage: Storage = None,
+    checkpoints: Checkpoints = None,
     as_json: Json = False,
 ) -> None:
     """Search: train trials until as many as the study asks for are finished."""
     from normsearch.cli.launch import How, check, resumable, search
     from normsearch.config_file import read_study
+    from normsearch.search.door import with_known_points
     from normsearch.search.run_folder import create_run, refuse_existing
 
     overrides = [*(overrides or []), *([f"name={name}"] if name else [])]
+    overrides += [f"search.checkpoints={checkpoints}"] if checkpoints else []
     config, space_origin = read_study(study, overrides)
     folder = runs_dir / config.name
     refuse_existing(folder)
     door = check(config, space_origin, data, study)
+    known = with_known_points(door.config.search, door.space, runs_dir)
+    door = replace(door, config=door.config.model_copy(update={"search": known}))
     facts = {"data": str(door.data) if door.data else None, "storage": storage}
     create_run(folder, door.config, facts)
     with resumable(config.name):

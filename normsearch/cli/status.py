@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pandas as pd
-from rich.console import Console
+import typer
+from rich.console import Console, Group
+from rich.live import Live
 from rich.table import Table
 
 from normsearch.cli.options import RUNS, Json, Name, RunsDir, Storage
@@ -18,19 +22,52 @@ if TYPE_CHECKING:
 _COLUMNS = ("number", "state", "score", "last_score", "baseline", "learning_rate", "batch_size")
 
 
+_FINISHED = ("COMPLETE", "PRUNED", "FAIL")
+_SHOWN = 100  # newest trials in the table, unless all are asked for
+
+
 def status(
-    name: Name, runs_dir: RunsDir = RUNS, storage: Storage = None, as_json: Json = False
+    name: Name,
+    every: Annotated[bool, typer.Option("--all", help="Show every trial of a long run.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show anew until it has ended.")] = False,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 2.0,
+    runs_dir: RunsDir = RUNS,
+    storage: Storage = None,
+    as_json: Json = False,
 ) -> None:
     """Show the trials of a run: a table for people, --json for programs."""
     from normsearch.search.records import StudyRecord
     from normsearch.search.run_folder import find_run
 
     record = StudyRecord(find_run(name, runs_dir), storage)
+    if watch:
+        _watch(record, interval, as_json)
+        return
     found = status_of(record)
     if as_json:
         print(json.dumps(found))
     else:
-        _show(found, record.metric)
+        console = Console()
+        for part in _picture(found, record.metric, None if every else _SHOWN):
+            console.print(part, soft_wrap=isinstance(part, str))
+
+
+def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:
+    """Show the newest trials until all are finished; without a terminal, a line a change."""
+    console, said = Console(), ""
+    plain = as_json or not console.is_terminal
+    with Live(console=console, auto_refresh=False) if not plain else nullcontext() as live:
+        while True:
+            found = status_of(record)
+            if live:
+                rows = max(console.height - 6, 5)
+                live.update(Group(*_picture(found, record.metric, rows)), refresh=True)
+            elif (line := json.dumps(found) if as_json else _counts(found)) != said:
+                print(line, flush=True)
+                said = line
+            if sum(found["states"][state] for state in _FINISHED) >= found["asked"]:
+                return
+            time.sleep(interval)
 
 
 def status_of(record: StudyRecord) -> dict[str, Any]:
@@ -40,7 +77,7 @@ def status_of(record: StudyRecord) -> dict[str, Any]:
     """
     trials = record.trials()
     trials = trials.assign(state=_with_interrupted(trials, record.folder))
-    order = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "INTERRUPTED", "WAITING")
+    order = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "INTERRUPTED", "WAITING", "DUPLICATE")
     counts = trials["state"].value_counts()
     best = record.best
     rows = trials[[*_COLUMNS, "samples", "seconds", "resumes", "failure"]]
@@ -67,12 +104,11 @@ def _with_interrupted(trials: pd.DataFrame, folder: Path) -> list[str]:
     ]
 
 
-def _show(found: dict[str, Any], metric: str) -> None:
-    console = Console()
+def _picture(found: dict[str, Any], metric: str, newest: int | None) -> list[Table | str]:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("trial", "state", metric, "baseline", "lr", "batch", "samples", "time (s)"):
         table.add_column(column, justify="left" if column in ("state", "baseline") else "right")
-    for row in found["trials"]:
+    for row in found["trials"][-(newest or 0) :]:
         score = row["score"] if row["score"] is not None else row["last_score"]
         best = found["best"] is not None and row["number"] == found["best"]["number"]
         table.add_row(
@@ -86,14 +122,18 @@ def _show(found: dict[str, Any], metric: str) -> None:
             _number(row["seconds"], ".0f"),
             style="bold" if best else None,
         )
-    console.print(table)
-    states = ", ".join(f"{count} {state}" for state, count in found["states"].items() if count)
-    console.print(
-        f"{found['name']}: {states or 'no trials yet'}; {found['asked']} asked for", soft_wrap=True
-    )
+    parts: list[Table | str] = [table, _counts(found)]
+    if newest and (hidden := len(found["trials"]) - newest) > 0:
+        parts.insert(0, f"{hidden} earlier trials are not shown; --all shows them")
     if found["best"]:
         best_row = found["best"]
-        console.print(f"Best {metric} {best_row['score']:.3f}, trial {best_row['number']} (bold)")
+        parts.append(f"Best {metric} {best_row['score']:.3f}, trial {best_row['number']} (bold)")
+    return parts
+
+
+def _counts(found: dict[str, Any]) -> str:
+    states = ", ".join(f"{count} {state}" for state, count in found["states"].items() if count)
+    return f"{found['name']}: {states or 'no trials yet'}; {found['asked']} asked for"
 
 
 def _number(value: float | None, form: str) -> str:

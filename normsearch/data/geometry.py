@@ -59,7 +59,7 @@ class Volume:
             self._check_directions(self.directions)
 
     def _check_directions(self, directions: npt.NDArray[np.float64]) -> None:
-        rows = directions[~np.isnan(self.spacing)]
+        rows = directions[~np.isnan(directions).all(axis=1)]
         if not np.isfinite(rows).all() or np.linalg.matrix_rank(rows) < len(rows):
             raise DataError(
                 "a volume's axes must point in finite directions that differ, got "

@@ -156,7 +156,8 @@ def _channels(array: Array) -> Array:
     if array.dtype.names:
         parts = [array[name] for name in array.dtype.names]
         return np.ascontiguousarray(np.stack(parts))
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return np.require(native, requirements="A")  # the voxels may begin at an odd byte
 
 
 def _is_scaled(header: nibabel.Nifti1Header) -> bool:
@@ -198,7 +199,7 @@ def _with_geometry(header: nibabel.Nifti1Header, array: Array) -> Volume:
 
 
 def _image_of(path: Path, volume: Volume) -> nibabel.Nifti1Image:
-    array = volume.array.astype(np.uint8) if volume.array.dtype == bool else volume.array
+    array = volume.array
     if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8 or array.dtype == np.float16:
         raise DataError(
             f"{path}: NIfTI holds integers, float32 and float64, got {array.dtype}; "

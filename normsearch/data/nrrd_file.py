@@ -75,7 +75,6 @@ def write(path: Path, volume: Volume) -> None:
         DataError: NRRD has no such type (float16, complex, text).
     """
     array, header = nrrd_geometry.header_of(volume)
-    array = array.astype(np.uint8) if array.dtype == bool else array
     if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8 or array.dtype == np.float16:
         raise DataError(
             f"{path}: NRRD holds integers, float32 and float64, got {array.dtype}; "

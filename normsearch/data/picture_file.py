@@ -44,7 +44,7 @@ _WRITTEN = {"PNG": ("uint8", "uint16"), "TIFF": ("uint8", "uint16", "int32", "fl
 # What Pillow raises for one damaged file or another.
 _DAMAGE = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError),
-    *(EOFError, struct.error, zlib.error),
+    *(EOFError, UserWarning, struct.error, zlib.error),
     *(Image.DecompressionBombError, Image.DecompressionBombWarning),
 )
 _CURE = "copy the file or export it again"
@@ -191,7 +191,7 @@ def _volume(path: Path, array: Array, channels: int, slices: int) -> Volume:
 
 
 def _write(path: Path, volume: Volume, name: str) -> None:
-    array = volume.array.astype(np.uint8) if volume.array.dtype == bool else volume.array
+    array = volume.array
     if str(array.dtype) not in _WRITTEN[name]:
         raise DataError(
             f"{path}: {name} holds {', '.join(_WRITTEN[name])}, got {array.dtype}; convert the "

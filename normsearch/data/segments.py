@@ -22,7 +22,7 @@ from normsearch.errors import DataError, did_you_mean
 
 Mask = npt.NDArray[np.bool_]
 
-_KEY = re.compile(r"Segment(\d+)_(ID|Name|LabelValue|Layer)")
+_KEY = re.compile(r"Segment(\d{1,6})_(ID|Name|LabelValue|Layer)")
 _WHOLE_VOXELS = 0.01  # by how much of a voxel two grids may be apart and still be one
 
 
@@ -144,10 +144,11 @@ def _segments(path: Path, header: dict[str, Any], layers: int) -> list[tuple[str
             own.get("Layer", str(number if layers > 1 else 0)),
             own.get("LabelValue", "1"),
         )
-        if not name or not layer.isdecimal() or int(layer) >= layers or not value.isdecimal():
+        numbers = all(len(text) < 10 and text.isdecimal() for text in (layer, value))
+        if not name or not numbers or int(layer) >= layers:
             raise DataError(
                 f"{path}: each segment must have a name, a layer below {layers} and a label value, "
-                f"got '{name}', '{layer}' and '{value}'; export it again from 3D Slicer"
+                f"got '{name[:40]}', '{layer[:20]}' and '{value[:20]}'; export it again"
             )
         found.append((name, int(layer), int(value)))
     if not found:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
+
+import numpy as np
 
 from normsearch.data import nifti_file, nrrd_file, picture_file, segments
 from normsearch.data.geometry import SpacingWarning, Volume
@@ -45,8 +48,9 @@ def read_volume(
     """Read one image file; its format is told by the suffix of its name (`FORMATS`).
 
     Args:
-        path: the file.
-        root: the folder that a detached data file must lie in; the header's own if None.
+        path: the file; a link that the caller names is followed wherever it leads.
+        root: the folder that a detached data file must lie in, links followed; the header's own
+            if None.
         max_bytes: the most bytes that the voxels may take in memory.
         as_label: the values are label values: what would change them is refused.
 
@@ -65,13 +69,16 @@ def read_volume(
 def write_volume(path: Path, volume: Volume) -> None:
     """Write an image in the format that the suffix tells: the whole new file or none.
 
-    bool is written as uint8. Missing folders are made.
+    bool is written as uint8, and missing folders are made. PNG and TIFF hold no geometry: it is
+    left out.
 
     Raises:
         DataError: the format cannot hold such a type, shape or geometry.
     """
     path = Path(path)
-    _format_of(path).write(path, volume)
+    kind = volume.array.dtype
+    stored = np.dtype(np.uint8) if kind.kind == "b" else kind.newbyteorder("=")
+    _format_of(path).write(path, replace(volume, array=volume.array.astype(stored, copy=False)))
 
 
 def suffix_of(path: Path) -> str:

@@ -9,20 +9,25 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from normsearch.errors import NetworkError
+from normsearch.networks.activations import ACTIVATIONS, activation
 from normsearch.networks.convolutions import spatial_axes
 from normsearch.norms import NoNorm
 
 
-class ConvNormReLU(nn.Module):
-    """Convolution (or up-convolution) -> norm -> ReLU, (N, C, *spatial) -> (N, C', *spatial')."""
+class ConvNormAct(nn.Module):
+    """Convolution (or up-convolution) -> norm -> activation, ReLU unless `set_activation` says so.
+
+    Shape: (N, C, *spatial) -> (N, C', *spatial').
+    """
 
     def __init__(self, conv: _ConvNd) -> None:
         super().__init__()
         self.conv = conv
+        self.activate = ACTIVATIONS["relu"]
         self.norm: nn.Module = NoNorm(conv.out_channels, dims=spatial_axes(conv) or 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.norm(self.conv(x)))
+        return self.activate(self.norm(self.conv(x)))
 
 
 class ConvPair(nn.Module):
@@ -30,12 +35,24 @@ class ConvPair(nn.Module):
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
-        self.conv1 = ConvNormReLU(nn.Conv2d(in_channels, channels, 3, padding=1))
-        self.conv2 = ConvNormReLU(nn.Conv2d(channels, channels, 3, padding=1))
+        self.conv1 = ConvNormAct(nn.Conv2d(in_channels, channels, 3, padding=1))
+        self.conv2 = ConvNormAct(nn.Conv2d(channels, channels, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.conv2(self.conv1(x))
         return out
+
+
+def set_activation(net: nn.Module, name: str) -> None:
+    """Let every `ConvNormAct` of `net` use the activation of that name.
+
+    Raises:
+        NetworkError: there is none.
+    """
+    activate = activation(name)
+    for module in net.modules():
+        if isinstance(module, ConvNormAct):
+            module.activate = activate
 
 
 def initialize_normal(net: nn.Module, seed: int | None) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NetworkError
-from normsearch.networks.blocks import ConvPair, check_positive, initialize_normal
+from normsearch.networks.blocks import ConvPair, check_positive, initialize_normal, set_activation
 from normsearch.networks.slots import apply_norm_map
 from normsearch.norms import NormSpec
 
@@ -29,11 +29,13 @@ class Classifier(nn.Module):
         depth: the number of stages.
         norm: the spec for all slots; `apply_norm_map` changes them one by one.
         seed: of the weights; None draws from torch's global generator.
+        activation: after each norm, a name in `ACTIVATIONS`.
 
     Shape: (N, in_channels, H, W) -> logits (N, out_channels); sides of at least 2**(depth − 1).
 
     Raises:
-        NetworkError: a number below 1, or an image side that is too small.
+        NetworkError: a number below 1, an unknown activation, or an
+            image side that is too small.
         NormError: `norm` is unknown or infeasible; the message names the slot.
     """
 
@@ -45,6 +47,7 @@ class Classifier(nn.Module):
         depth: int = 3,
         norm: str | NormSpec = "BN",
         seed: int | None = None,
+        activation: str = "relu",
     ) -> None:
         super().__init__()
         check_positive("Classifier", in_channels=in_channels, out_channels=out_channels)
@@ -58,6 +61,7 @@ class Classifier(nn.Module):
         self.head = nn.Conv2d(channels, out_channels, 1)
         initialize_normal(self, seed)
         apply_norm_map(self, {"*": norm})
+        set_activation(self, activation)
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_size(x.shape[2:])

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 
+from normsearch.networks.tokens import TokenNorm
 from normsearch.norms import BatchKalmanNorm
 
 _AXES: dict[type[nn.Module], int] = {
@@ -62,12 +63,12 @@ def link_priors(net: nn.Module) -> None:
 
 
 def _leaves(module: nn.Module, seen: set[nn.Module] | None = None) -> Iterator[nn.Module]:
-    """The modules without children, each once, a convolution as one whatever is inside it."""
+    """The modules without children, each once; a convolution and a TokenNorm count as one."""
     seen = set() if seen is None else seen
     if module in seen:
         return
     seen.add(module)
-    children = [] if isinstance(module, _ConvNd) else list(module.children())
+    children = [] if isinstance(module, _ConvNd | TokenNorm) else list(module.children())
     if not children:
         yield module
     for child in children:

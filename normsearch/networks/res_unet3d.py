@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NetworkError
-from normsearch.networks.blocks import ConvNormReLU, check_positive, u_place
+from normsearch.networks.blocks import ConvNormAct, check_positive, set_activation, u_place
 from normsearch.networks.checkpointing import checkpointed
 from normsearch.networks.slots import apply_norm_map
 from normsearch.norms import NormSpec
@@ -24,8 +24,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
         dilated = nn.Conv3d(in_channels, channels, 3, padding=2, dilation=2)
-        self.conv1 = ConvNormReLU(dilated)
-        self.conv2 = ConvNormReLU(nn.Conv3d(channels, channels, 3, padding=1))
+        self.conv1 = ConvNormAct(dilated)
+        self.conv2 = ConvNormAct(nn.Conv3d(channels, channels, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.conv2(self.conv1(x))
@@ -54,12 +54,14 @@ class ResUNet3d(nn.Module):
         depth: the number of max-poolings.
         norm: the spec for all slots; `apply_norm_map` changes them one by one.
         seed: of the weights; None draws from torch's global generator.
+        activation: after each norm, a name in `ACTIVATIONS`.
 
     Shape: (N, in_channels, Z, Y, X) -> logits (N, out_channels, Z, Y, X); 2**depth divides each
     side. With `checkpointing` set to True, activations are computed again in the backward pass.
 
     Raises:
-        NetworkError: a number below 1, or an input side that 2**depth does not divide.
+        NetworkError: a number below 1, an unknown activation, or an
+            input side that 2**depth does not divide.
         NormError: `norm` is unknown or infeasible; the message names the slot.
     """
 
@@ -71,6 +73,7 @@ class ResUNet3d(nn.Module):
         depth: int = 4,
         norm: str | NormSpec = "BN",
         seed: int | None = None,
+        activation: str = "relu",
     ) -> None:
         super().__init__()
         check_positive("ResUNet3d", in_channels=in_channels, out_channels=out_channels)
@@ -90,6 +93,7 @@ class ResUNet3d(nn.Module):
         self.head = nn.Conv3d(channels, out_channels, 1)
         _initialize(self, seed)
         apply_norm_map(self, {"*": norm})
+        set_activation(self, activation)
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_size(x.shape[2:])

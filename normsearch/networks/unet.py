@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from normsearch.errors import NetworkError
 from normsearch.networks.blocks import (
-    ConvNormReLU,
+    ConvNormAct,
     ConvPair,
     check_positive,
     initialize_normal,
+    set_activation,
     u_place,
 )
 from normsearch.networks.slots import apply_norm_map
@@ -24,9 +25,9 @@ class DecoderBlock(nn.Module):
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
-        self.up = ConvNormReLU(nn.ConvTranspose2d(in_channels, channels, 2, stride=2))
-        self.conv1 = ConvNormReLU(nn.Conv2d(2 * channels, channels, 3, padding=1))
-        self.conv2 = ConvNormReLU(nn.Conv2d(channels, channels, 3, padding=1))
+        self.up = ConvNormAct(nn.ConvTranspose2d(in_channels, channels, 2, stride=2))
+        self.conv1 = ConvNormAct(nn.Conv2d(2 * channels, channels, 3, padding=1))
+        self.conv2 = ConvNormAct(nn.Conv2d(channels, channels, 3, padding=1))
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         out: Tensor = self.conv2(self.conv1(torch.cat((skip, self.up(x)), dim=1)))
@@ -51,11 +52,13 @@ class UNet2d(nn.Module):
         depth: the number of max-poolings.
         norm: the spec for all slots; `apply_norm_map` changes them one by one.
         seed: of the weights; None draws from torch's global generator.
+        activation: after each norm, a name in `ACTIVATIONS`.
 
     Shape: (N, in_channels, H, W) -> logits (N, out_channels, H, W); 2**depth divides H and W.
 
     Raises:
-        NetworkError: a number below 1, or an input side that 2**depth does not divide.
+        NetworkError: a number below 1, an unknown activation, or an
+            input side that 2**depth does not divide.
         NormError: `norm` is unknown or infeasible; the message names the slot.
     """
 
@@ -67,6 +70,7 @@ class UNet2d(nn.Module):
         depth: int = 4,
         norm: str | NormSpec = "BN",
         seed: int | None = None,
+        activation: str = "relu",
     ) -> None:
         super().__init__()
         check_positive("UNet2d", in_channels=in_channels, out_channels=out_channels)
@@ -82,6 +86,7 @@ class UNet2d(nn.Module):
         self.head = nn.Conv2d(first_channels, out_channels, 1)
         initialize_normal(self, seed)
         apply_norm_map(self, {"*": norm})
+        set_activation(self, activation)
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_size(x.shape[2:])

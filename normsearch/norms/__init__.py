@@ -1,5 +1,6 @@
 """Normalizations of (N, C, *spatial) tensors, built from the text that names them."""
 
+from normsearch.norms.affine import freeze_affine
 from normsearch.norms.base import MomentNorm, PlainNorm, RunningMomentNorm
 from normsearch.norms.batch_channel import BatchChannelNorm
 from normsearch.norms.batch_group import BatchGroupNorm
@@ -10,9 +11,11 @@ from normsearch.norms.controls import AxisNoneNorm, SlabGroupNorm
 from normsearch.norms.gates import clamp_gates, gate_parameters
 from normsearch.norms.ghost_batch_group import GhostBatchGroupNorm
 from normsearch.norms.instance_layer import InstanceLayerNorm
+from normsearch.norms.kernels import kernels_in_use
 from normsearch.norms.kinds import NORMS, NormKind
 from normsearch.norms.local_response import LocalResponseNorm
 from normsearch.norms.mean_only import MeanOnlyBatchNorm
+from normsearch.norms.mixed import MixedNorm, reaches_out
 from normsearch.norms.progress import FollowsProgress, set_progress
 from normsearch.norms.sparse_switchable import SparseSwitchableNorm
 from normsearch.norms.spec import NormSpec, build_norm
@@ -26,6 +29,7 @@ from normsearch.norms.weights import (
     check_weight_norm,
     set_weight_norm,
     weight_norm_of,
+    weight_norms_for,
 )
 
 __all__ = [
@@ -42,6 +46,7 @@ __all__ = [
     "InstanceLayerNorm",
     "LocalResponseNorm",
     "MeanOnlyBatchNorm",
+    "MixedNorm",
     "MomentNorm",
     "NoNorm",
     "NormKind",
@@ -56,9 +61,13 @@ __all__ = [
     "build_norm",
     "check_weight_norm",
     "clamp_gates",
+    "freeze_affine",
     "gate_parameters",
     "initialize_weight_norms",
+    "kernels_in_use",
+    "reaches_out",
     "set_progress",
     "set_weight_norm",
     "weight_norm_of",
+    "weight_norms_for",
 ]

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from torch import nn
 
-from normsearch.norms.base import MomentNorm
+from normsearch.norms.base import PlainNorm
 
 
 def gate_parameters(net: nn.Module) -> list[nn.Parameter]:
-    """The gates of all norms in `net`, in registration order: BIN and ILN ρ, SN logits.
+    """The gates of all norms in `net`, in registration order, each once: ρ and logits.
 
     They want their own optimizer group: no weight decay, and for BIN ten times the learning rate.
     """
-    norms = [module for module in net.modules() if isinstance(module, MomentNorm)]
-    return [gate for norm in norms for gate in norm.gates()]
+    norms = [module for module in net.modules() if isinstance(module, PlainNorm)]
+    gates = (gate for norm in norms for gate in norm.gates())
+    return list({id(gate): gate for gate in gates}.values())
 
 
 def clamp_gates(net: nn.Module) -> None:
     """Bring every BIN ρ back into [0, 1]; call it after each optimizer step."""
     for norm in net.modules():
-        if isinstance(norm, MomentNorm):
+        if isinstance(norm, PlainNorm):
             norm.clamp_gates()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
+from normsearch.norms.compiled import AS_THEY_ARE
 from normsearch.norms.switchable import BRANCHES, SwitchableNorm
 
 
@@ -26,11 +27,12 @@ def sparsest_max(logits: Tensor, radius: Tensor) -> Tensor:
 
     It is sparsemax where that is far enough out; else the point in its direction from the centre
     at distance `radius`; and where that has left the simplex, the point at that distance on the
-    face that it left through. From sqrt(1 − 1/K) on, the corners' distance, it is one-hot.
-    A sparsemax at the very centre has no direction: the first logit's corner is taken.
+    face that it left through (for more than 3 logits face after face). From sqrt(1 − 1/K) on, the
+    corners' distance, it is one-hot. A sparsemax at the very centre has no direction: the first
+    logit's corner is taken.
 
     Args:
-        logits: (K,), K = 2 or 3.
+        logits: (K,), K from 2 on.
         radius: a number from 0 on, 0-dim.
 
     Returns:
@@ -41,12 +43,13 @@ def sparsest_max(logits: Tensor, radius: Tensor) -> Tensor:
     radius = radius.to(logits.dtype).clamp(max=corner)
     centre = torch.full_like(logits, 1 / count)
     nearest = sparsemax(logits)
-    outside = _at_distance(nearest, centre, radius)
-    face = (outside > 0).to(logits.dtype)
-    face = face / face.sum().clamp(min=1)
-    rest = (radius.square() - (centre - face).square().sum()).clamp(min=0).sqrt()
-    on_face = _at_distance(sparsemax(outside), face, rest)
-    pushed = torch.where((outside < 0).any(), on_face, outside)
+    pushed = _at_distance(nearest, centre, radius)
+    for _ in range(max(1, count - 2)):  # a face may be left again, through a smaller one
+        face = (pushed > 0).to(logits.dtype)
+        face = face / face.sum().clamp(min=1)
+        rest = (radius.square() - (centre - face).square().sum()).clamp(min=0).sqrt()
+        on_face = _at_distance(sparsemax(pushed), face, rest)
+        pushed = torch.where((pushed < 0).any(), on_face, pushed)
     far_enough = (nearest - centre).norm() >= radius
     best = one_hot(pushed.argmax(), count).to(logits.dtype)
     # A little short of the corner counts as there: the square roots above are rounded.
@@ -104,6 +107,12 @@ class SparseSwitchableNorm(SwitchableNorm):
             return without
         among_all = self._settled(sparsest_max(logits, self.radius), choice, 3)
         return among_all if with_batch is True else torch.where(with_batch, among_all, without)
+
+    def _gated(self, with_batch: bool) -> tuple[tuple[Tensor, Tensor], int]:
+        mean, variance = (
+            self.shares(logits, with_batch) for logits in (self.mean_logits, self.variance_logits)
+        )
+        return (mean, variance), AS_THEY_ARE
 
     def _settled(self, weights: Tensor, choice: Tensor, branches: int) -> Tensor:
         """The frozen choice, if there is one among the first `branches`, else `weights`."""

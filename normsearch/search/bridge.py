@@ -6,27 +6,52 @@ The Optuna storage behind the coordinator is the only truth: nothing here is sav
 from __future__ import annotations
 
 import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from optuna.trial import TrialState
 from ray import cloudpickle
-from ray.exceptions import RayActorError
+from ray.exceptions import (
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    WorkerCrashedError,
+)
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from normsearch.errors import DiskFullError, NormsearchError
 from normsearch.search.study import Coordinator
 from normsearch.search.trainable import pack
+
+_DEATHS = (RayActorError, NodeDiedError, ObjectLostError, WorkerCrashedError)
 
 
 class _Link:
     """What searcher and scheduler share. Tune pickles both at construction; a copy is inert."""
 
-    def __init__(self, coordinator: Coordinator, slots: int) -> None:
+    def __init__(self, coordinator: Coordinator, slots: Callable[[], int]) -> None:
         self.coordinator, self.slots = coordinator, slots
         self.numbers: dict[str, int] = {}  # Tune's trial id -> Optuna's trial number
         self.pruned: set[str] = set()
+        self.returned: set[str] = set()  # stopped at an evaluation point, to be gone on with
+        self.left: dict[str, float] = {}  # seconds each may still train, by its last word
+
+    @contextmanager
+    def settling(self) -> Iterator[None]:
+        """Keep the sentence of an error that ends the search; Tune makes a traceback of it."""
+        try:
+            yield
+        except NormsearchError as error:
+            self.coordinator.failure = error
+            raise
 
     def __reduce__(self) -> tuple[type[object], tuple[()]]:
         return object, ()
@@ -43,15 +68,16 @@ class StorageSearcher(Searcher):  # type: ignore[misc]
         """Return the next trial's configuration, None to be asked again, or FINISHED."""
         link = self._link
         link.coordinator.check_interrupt()
-        if link.coordinator.live >= link.slots:
+        if link.coordinator.live >= link.slots():
             return None
-        if link.coordinator.done:
+        if link.coordinator.stopping or link.coordinator.done:
             finished: str = Searcher.FINISHED
             return finished
         job = link.coordinator.next_job()
         if job is None:
             return None
         link.numbers[trial_id] = job.config.number
+        link.left[trial_id] = math.inf if job.seconds is None else job.seconds
         return pack(job)
 
     def on_trial_complete(
@@ -61,8 +87,17 @@ class StorageSearcher(Searcher):  # type: ignore[misc]
         number = self._link.numbers.pop(trial_id, None)
         if error or number is None:
             return  # told by the scheduler's on_trial_error, which knows the cause
-        coordinator, result = self._link.coordinator, result or {}
-        if "failure" in result:
+        with self._link.settling():
+            self._settle(trial_id, number, result or {})
+
+    def _settle(self, trial_id: str, number: int, result: dict[str, Any]) -> None:
+        coordinator = self._link.coordinator
+        if "full" in result:
+            coordinator.give_back(number)
+            coordinator.failure = DiskFullError(result["full"])
+        elif trial_id in self._link.returned:
+            coordinator.give_back(number)
+        elif "failure" in result:
             coordinator.finish(number, TrialState.FAIL, reason=result["failure"])
         elif trial_id in self._link.pruned:
             coordinator.finish(number, TrialState.PRUNED)
@@ -89,23 +124,47 @@ class StorageScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Report an evaluation; STOP if the pruner says so."""
-        self._link.coordinator.check_interrupt()
-        number = self._link.numbers[trial.trial_id]
-        if self._link.coordinator.report(number, json.loads(result["record"])):
-            self._link.pruned.add(trial.trial_id)
-            return str(TrialScheduler.STOP)
-        return str(TrialScheduler.CONTINUE)
+        link = self._link
+        link.coordinator.check_interrupt()
+        number = link.numbers[trial.trial_id]
+        link.left[trial.trial_id] = result["seconds_left"]
+        with link.settling():
+            prune = link.coordinator.report(number, json.loads(result["record"]))
+        if not prune and not link.coordinator.stopping:
+            return str(TrialScheduler.CONTINUE)
+        (link.pruned if prune else link.returned).add(trial.trial_id)
+        return str(TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """A dead worker gives the trial back to be gone on with; an exception is its end."""
-        number = self._link.numbers[trial.trial_id]
+        coordinator, number = self._link.coordinator, self._link.numbers[trial.trial_id]
         error = _error_of(trial)
-        if isinstance(error, RayActorError):
-            self._link.coordinator.crashed(number, type(error).__name__)
-        else:
-            lines = str(error).strip().splitlines()
-            reason = lines[-1] if lines else type(error).__name__
-            self._link.coordinator.finish(number, TrialState.FAIL, reason=reason, fault=True)
+        lines = str(error).strip().splitlines()
+        fail = partial(coordinator.finish, number, TrialState.FAIL)
+        with self._link.settling():
+            if _ran_out_of_memory(error):
+                fail(reason=f"memory: the node had none left ({type(error).__name__})")
+            elif not isinstance(error, _DEATHS):
+                fail(reason=lines[-1] if lines else type(error).__name__, fault=True)
+            elif self._overdue(trial):
+                limit = coordinator.config.search.time_limit
+                fail(reason=f"timeout: longer than time_limit, {limit:g} s", fault=True)
+            elif coordinator.stopping:
+                coordinator.give_back(number)  # its node goes down together with the driver
+            else:
+                coordinator.crashed(number, type(error).__name__)
+
+    def _overdue(self, trial: Trial) -> bool:
+        # The worker measures a step and dies of it, see TrialActor; no look from here ends earlier.
+        data = trial.run_metadata
+        since = max(data.start_time or math.inf, data.last_result_time or 0.0)
+        return bool(time.time() - since >= self._link.left[trial.trial_id])
+
+
+def _ran_out_of_memory(error: object) -> bool:
+    return isinstance(error, OutOfMemoryError) or (
+        isinstance(error, RayActorError) and "running low on memory" in str(error)
+    )
 
 
 def _error_of(trial: Trial) -> object:
@@ -114,7 +173,9 @@ def _error_of(trial: Trial) -> object:
     return cloudpickle.loads(path.read_bytes()) if path.is_file() else trial.get_error()
 
 
-def bridge(coordinator: Coordinator, slots: int) -> tuple[StorageSearcher, StorageScheduler]:
-    """Return the searcher and the scheduler of one Tune run with `slots` trials at once."""
+def bridge(
+    coordinator: Coordinator, slots: Callable[[], int]
+) -> tuple[StorageSearcher, StorageScheduler]:
+    """Return the searcher and the scheduler of one Tune run with `slots()` trials at once."""
     link = _Link(coordinator, slots)
     return StorageSearcher(link), StorageScheduler(link)

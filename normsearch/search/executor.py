@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from typing import Any
 
 from normsearch.config import Resources
 from normsearch.errors import StudyError
+from normsearch.search.signals import interruptible
 from normsearch.search.study import Coordinator
+
+_LOOK_S = 5.0
 
 # Read when ray is imported, so set before. Noise and costs that a search does not need.
 _ENVIRONMENT = {
@@ -45,45 +46,47 @@ def run_ray(
         data: handed to `trainer`; put into the object store once.
         trainer: (trial, data, folder, token) -> one record per evaluation point.
         resources: what each trial occupies.
-        workers: trials at once; as many as the cluster holds if None.
+        workers: trials at once; as many as the cluster holds at each moment if None. More than it
+            holds wait for it to grow.
         address: a running cluster to join; a local one is started if None.
 
     Raises:
         StudyError: the cluster cannot be reached or holds not even one trial.
+        DiskFullError: no checkpoint can be written; the trials are given back.
         KeyboardInterrupt: after Ctrl-C, with every unfinished trial given back.
+        Terminated: after SIGTERM, likewise.
     """
     os.environ.update({**_ENVIRONMENT, **os.environ})
     import ray
 
     try:
-        with _interruptible(coordinator):
+        with interruptible(coordinator):
             _connect(address, resources, workers)
-            slots = _slots(ray.cluster_resources(), resources, workers)
-            with coordinator.leases.beating(), tempfile.TemporaryDirectory() as scratch:
+            slots = Slots(resources, workers, may_grow=address is not None)
+            # Again, for ray.init puts its own handler in the place of ours.
+            with (
+                interruptible(coordinator),
+                coordinator.leases.beating(),
+                tempfile.TemporaryDirectory() as scratch,
+            ):
                 tuner = _tuner(coordinator, data, trainer, resources, slots, scratch)
-                while not coordinator.done:
-                    tuner.fit()
+                while not (coordinator.done or coordinator.stopping):
+                    _fit(tuner, coordinator)
     finally:
         coordinator.close()
         ray.shutdown()
 
 
-@contextmanager
-def _interruptible(coordinator: Coordinator) -> Iterator[None]:
-    """Let Ctrl-C end the search even where it lands in code that may not raise (a finalizer).
+def _fit(tuner: Any, coordinator: Coordinator) -> None:
+    from ray.tune import TuneError
 
-    There Python prints the exception and goes on; the coordinator then raises it again.
-    """
-
-    def interrupt(signum: int, frame: Any) -> None:
-        coordinator.interrupted = True
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+        tuner.fit()
+    except TuneError:
+        if coordinator.failure is None:
+            raise
+    if coordinator.failure:
+        raise coordinator.failure
 
 
 def _connect(address: str | None, resources: Resources, workers: int | None) -> None:
@@ -103,16 +106,46 @@ def _connect(address: str | None, resources: Resources, workers: int | None) -> 
         ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
 
 
-def _slots(available: dict[str, float], resources: Resources, workers: int | None) -> int:
-    fits = int(available.get("CPU", 0) // resources.cpu)
-    if resources.gpu:
-        fits = min(fits, int(available.get("GPU", 0) // resources.gpu))
-    if fits < 1:
-        raise StudyError(
-            f"search.resources: must fit the cluster ({available.get('CPU', 0):g} CPU, "
-            f"{available.get('GPU', 0):g} GPU), got cpu {resources.cpu}, gpu {resources.gpu:g}."
-        )
-    return min(fits, workers or fits)
+class Slots:
+    """How many trials may run at once: `workers`, or what the cluster holds at the moment.
+
+    Raises:
+        StudyError: not even one trial fits, and no number was asked for that a cluster which
+            `may_grow` could grow to.
+    """
+
+    def __init__(self, resources: Resources, workers: int | None, *, may_grow: bool) -> None:
+        self._resources, self._workers, self._grows = resources, workers, may_grow
+        self._known, self._looked = self._fitting(), time.monotonic()
+        if self._known < 1 and not (may_grow and workers):
+            import ray
+
+            available = ray.cluster_resources()
+            raise StudyError(
+                f"search.resources: must fit the cluster ({available.get('CPU', 0):g} CPU, "
+                f"{available.get('GPU', 0):g} GPU), got cpu {resources.cpu}, "
+                f"gpu {resources.gpu:g}."
+            )
+
+    def __call__(self) -> int:
+        """Return the number, counted anew every few seconds."""
+        if self._workers and self._grows:
+            return self._workers
+        if time.monotonic() - self._looked > _LOOK_S:
+            self._known, self._looked = self._fitting(), time.monotonic()
+        return min(self._known, self._workers or self._known)
+
+    def _fitting(self) -> int:
+        import ray
+
+        wanted, fits = self._resources, 0
+        for node in ray.nodes():  # a trial does not spread over nodes
+            if node["Alive"]:
+                has = node["Resources"]
+                cpu = int(has.get("CPU", 0) // wanted.cpu)
+                gpu = int(has.get("GPU", 0) // wanted.gpu) if wanted.gpu else cpu
+                fits += min(cpu, gpu)
+        return fits
 
 
 def _tuner(
@@ -120,7 +153,7 @@ def _tuner(
     data: Any,
     trainer: Any,
     resources: Resources,
-    slots: int,
+    slots: Slots,
     scratch: str,
 ) -> Any:
     from ray import tune

@@ -30,6 +30,7 @@ class _State:
     owners: dict[str, dict[str, Any]] = field(default_factory=dict)
     beats: dict[str, float] = field(default_factory=dict)
     claims: dict[int, list[str | None]] = field(default_factory=dict)  # by epoch; None = released
+    stopped: set[str] = field(default_factory=set)
 
     def apply(self, entry: dict[str, Any]) -> None:
         owner = entry["owner"]
@@ -41,6 +42,10 @@ class _State:
             holders = self.claims.get(entry["trial"], [])
             if holders and holders[-1] == owner:
                 holders[-1] = None
+        elif entry["op"] == "leave":
+            self.owners.pop(owner, None)
+        elif entry["op"] == "stop":
+            self.stopped.update(self.owners)
         else:
             if entry["op"] == "owner":
                 self.owners[owner] = entry
@@ -116,6 +121,26 @@ class Leases:
     def release(self, trial: int) -> None:
         """Give `trial` back, so that the next owner need not wait for this one's death."""
         self._write(op="release", trial=trial)
+
+    def leave(self) -> None:
+        """Be no owner any more; what is still held is free."""
+        if self._registered:
+            self._write(op="leave")
+            self._registered = False
+
+    def stop_all(self) -> list[str]:
+        """Ask every owner there is to stop, but none that comes later; return the living ones."""
+        self._write(op="stop")
+        with self._lock:
+            self._sync()
+            return [owner for owner in self._state.stopped if self._alive(owner)]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether this owner was asked to stop."""
+        with self._lock:
+            self._sync()
+            return self.owner in self._state.stopped
 
     def _register(self) -> None:
         if not self._registered:

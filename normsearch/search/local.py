@@ -8,6 +8,7 @@ from typing import Any
 from optuna.trial import TrialState
 
 from normsearch.errors import TrainingError
+from normsearch.search.signals import interruptible
 from normsearch.search.study import Coordinator, Job
 
 
@@ -20,8 +21,8 @@ def run_local(coordinator: Coordinator, data: Any, trainer: Any) -> None:
         trainer: (trial, data, folder, token) -> one record per evaluation point.
     """
     try:
-        with coordinator.leases.beating():
-            while not coordinator.done:
+        with interruptible(coordinator), coordinator.leases.beating():
+            while not (coordinator.done or coordinator.stopping):
                 job = coordinator.next_job()
                 if job is None:
                     time.sleep(1)  # the rest is in other drivers' hands
@@ -32,12 +33,17 @@ def run_local(coordinator: Coordinator, data: Any, trainer: Any) -> None:
 
 
 def _run(coordinator: Coordinator, job: Job, data: Any, trainer: Any) -> None:
-    number = job.config.number
+    number, began = job.config.number, time.monotonic()
     try:
         for record in trainer(job.config, data, job.folder, job.token):
             if coordinator.report(number, record):
                 coordinator.finish(number, TrialState.PRUNED)
                 return
+            if record["evaluation"] < job.config.training.evaluations and coordinator.stopping:
+                coordinator.give_back(number)
+                return
+            if job.seconds is not None and time.monotonic() - began > job.seconds:
+                raise TrainingError("longer than time_limit", kind="timeout")
     except TrainingError as error:
         coordinator.finish(number, TrialState.FAIL, reason=f"{error.kind}: {error}")
         return

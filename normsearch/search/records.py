@@ -8,11 +8,14 @@ from typing import Any
 
 import optuna
 import pandas as pd
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from normsearch.config import plain
 from normsearch.config_file import read_recorded_study
 from normsearch.errors import StudyError
+from normsearch.search.choice import VALUES
+from normsearch.search.objectives import score
+from normsearch.search.outcomes import outcome
 from normsearch.search.run_folder import find_run, read_local
 from normsearch.search.storage import open_storage
 
@@ -58,8 +61,24 @@ class StudyRecord:
     @property
     def best(self) -> int | None:
         """Number of the COMPLETE trial with the highest score, if any is complete."""
-        complete = [trial for trial in self._frozen() if trial.state == TrialState.COMPLETE]
-        return max(complete, key=lambda trial: trial.value or 0.0).number if complete else None
+        return next(iter(self.ranked()), None)
+
+    def ranked(self) -> list[int]:
+        """Return the numbers of the COMPLETE trials, the highest score first."""
+        complete = [trial for trial in self._frozen() if outcome(trial) == "COMPLETE"]
+        return [trial.number for trial in sorted(complete, key=score, reverse=True)]
+
+    def pareto_front(self) -> list[int]:
+        """Return the COMPLETE trials that none is better than in every objective of the search.
+
+        By number. With the score as the only objective these are the best trials.
+        """
+        best = self._study.best_trials if self.ranked() else []
+        return sorted(trial.number for trial in best if outcome(trial) == "COMPLETE")
+
+    def values(self, number: int) -> dict[str, Any]:
+        """Return what trial `number` chose beside the norms: learning_rate, batch_size, ..."""
+        return dict(self._trial(number).user_attrs.get("values", {}))
 
     def norm_map(self, number: int) -> dict[str, str]:
         """Return the effective spec of every slot in trial `number`, in order of depth."""
@@ -76,8 +95,10 @@ class StudyRecord:
         """Return one row a trial.
 
         Columns: number, state, score (the final one of COMPLETE trials), last_score, baseline,
-        learning_rate, batch_size, samples, steps, seconds, peak_memory_bytes, parameters, resumes
-        (how often an interrupted trial was gone on with), failure, ``norm.SLOT`` for every slot.
+        learning_rate, batch_size and what else was chosen (None where it was not), samples, steps,
+        seconds, peak_memory_bytes, parameters, resumes (how often an interrupted trial was gone on
+        with), failure, ``norm.SLOT`` for every slot. State DUPLICATE: a repetition, answered from
+        the record of an earlier trial.
         """
         return pd.DataFrame([self._row(trial) for trial in self._frozen()], columns=self._columns())
 
@@ -92,15 +113,7 @@ class StudyRecord:
         return pd.DataFrame(rows, columns=["number", *columns])
 
     def _columns(self) -> list[str]:
-        fixed = [
-            "number",
-            "state",
-            "score",
-            "last_score",
-            "baseline",
-            "learning_rate",
-            "batch_size",
-        ]
+        fixed = ["number", "state", "score", "last_score", "baseline", *VALUES]
         measured = ["samples", "steps", "seconds", "peak_memory_bytes", "parameters"]
         norms = [f"norm.{slot}" for slot in self.slots]
         return [*fixed, *measured, "resumes", "failure", *norms]
@@ -111,12 +124,12 @@ class StudyRecord:
         measured["peak_memory_bytes"] = measured.pop("peak_memory")
         return {
             "number": trial.number,
-            "state": trial.state.name,
-            "score": trial.value if trial.state == TrialState.COMPLETE else None,
+            "state": outcome(trial),
+            "score": score(trial) if outcome(trial) == "COMPLETE" else None,
             "last_score": last.get("score"),
             "baseline": trial.user_attrs.get("baseline"),
-            "learning_rate": trial.params.get("learning_rate"),
-            "batch_size": trial.params.get("batch_size"),
+            **dict.fromkeys(VALUES),
+            **trial.user_attrs.get("values", {}),
             **measured,
             "resumes": trial.user_attrs.get("resumes", 0),
             "failure": trial.user_attrs.get("failure"),

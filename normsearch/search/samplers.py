@@ -1,24 +1,77 @@
-"""Samplers and pruners by the names a study uses."""
+"""Samplers by name, or any Optuna sampler by import path."""
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 
-from normsearch.config import PrunerConfig
+from normsearch.config import SearchConfig
+from normsearch.errors import ConfigError, did_you_mean
+from normsearch.search.evolution import AgeingEvolution, OnePointGenetic
+from normsearch.search.grid import GridSampler
+from normsearch.search.imports import load, load_hub
+from normsearch.search.space import AnySpace
 
-SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
-    "tpe": lambda seed: TPESampler(seed=seed),
-    "random": lambda seed: RandomSampler(seed=seed),
+SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
+    "tpe": TPESampler,
+    "random": RandomSampler,
+    "grid": GridSampler,
+    "genetic": partial(NSGAIISampler, population_size=20),
+    "evonms": OnePointGenetic,
+    "evolution": AgeingEvolution,
 }
+_HUB = "optunahub:"
 
 
-def build_pruner(config: PrunerConfig) -> BasePruner:
-    """Return the pruner that `config` names; its resource is the number of the evaluation point."""
-    if config.name == "none":
-        return NopPruner()
-    return SuccessiveHalvingPruner(
-        min_resource=config.min_resource, reduction_factor=config.reduction_factor
-    )
+def build_sampler(config: SearchConfig, space: AnySpace, seed: int) -> BaseSampler:
+    """Return the sampler that `config` names.
+
+    `sampler_arguments` go to its constructor, and `seed` to those that take one.
+
+    Raises:
+        ConfigError: no such sampler, arguments that it does not take, or grid over a range.
+    """
+    name = config.sampler
+    if name == "grid":
+        if endless := space.endless:
+            raise ConfigError(
+                f"search.sampler: grid needs choices for everything, and {endless} has none that "
+                "can be counted; list its values, or take tpe."
+            )
+        return _make(partial(GridSampler, space), name, config.sampler_arguments, seed)
+    if name in SAMPLERS:
+        return _make(SAMPLERS[name], name, config.sampler_arguments, seed)
+    where = "search.sampler"
+    kind = load_hub(name.removeprefix(_HUB), where) if name.startswith(_HUB) else load(name, where)
+    if not (isinstance(kind, type) and issubclass(kind, BaseSampler)):
+        raise ConfigError(f"{where}: must be a class of Optuna samplers, got {name} ({kind!r}).")
+    return _make(kind, name, config.sampler_arguments, seed)
+
+
+def _make(
+    build: Callable[..., BaseSampler], name: str, arguments: dict[str, Any], seed: int
+) -> BaseSampler:
+    known = [
+        parameter.name
+        for parameter in inspect.signature(build).parameters.values()
+        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    for argument in arguments:
+        if argument not in known:
+            raise ConfigError(
+                f"search.sampler_arguments: {name} takes {', '.join(known) or 'none'}, "
+                f"got {argument!r}.{did_you_mean(argument, known)}"
+            )
+    seeds = {"seed": seed} if "seed" in known else {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return build(**{**seeds, **arguments})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"search.sampler_arguments: {name} refuses them: {error}.") from error

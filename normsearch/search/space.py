@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from normsearch.config import SpaceConfig
-from normsearch.errors import ConfigError
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+
+from normsearch.config import NumberSpace, Point, SpaceConfig
+from normsearch.errors import ConfigError, NormError, sentence
 from normsearch.networks import NormSlot
 from normsearch.norms import NormSpec
+from normsearch.search.choice import VALUES, Choice, effective_map
+from normsearch.search.offers import fits, offers_by_slot
 
 
 class Asker(Protocol):
@@ -22,13 +27,28 @@ class Asker(Protocol):
         """Return a float from `low` to `high`."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """One resolved choice: the effective spec of every slot, learning rate, batch size."""
+class AnySpace(Protocol):
+    """What the search asks of a space, be it of YAML or of Python."""
 
-    norm_map: dict[str, str]
-    learning_rate: float
-    batch_size: int
+    @property
+    def endless(self) -> str | None:
+        """What makes the space uncountable (a range's name), None for a finite space."""
+
+    @property
+    def size(self) -> int | None:
+        """The number of distinct configurations, None if it cannot be counted."""
+
+    def suggest(self, trial: Any) -> Choice:
+        """Ask `trial` for one value of each parameter."""
+
+    def baselines(self) -> dict[str, dict[str, Any]]:
+        """Return the parameters of each single-norm network, by its spec."""
+
+    def parameters(self, point: Point) -> dict[str, Any]:
+        """Return the parameters of a known configuration, or raise ConfigError."""
+
+    def unseen(self, past: Sequence[Mapping[str, Any]], start: int = 0) -> dict[str, Any] | None:
+        """Return parameters that are not in `past`, None if there are none or no order."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +62,22 @@ class Unit:
     def choice_of(self, text: str) -> str | None:
         """Return the offered choice that is the same norm as `text` in every slot, if any."""
         wanted = _effective(text, self.slots)
+        return self._same_as(wanted) if wanted else None
+
+    def choice_in(self, norm_map: Mapping[str, str]) -> str | None:
+        """Return the offered choice that is what an effective norm map says, if any."""
+        return self._same_as(tuple(norm_map.get(slot.name, "") for slot in self.slots))
+
+    def _same_as(self, wanted: tuple[str, ...]) -> str | None:
         return next((c for c in self.choices if _effective(c, self.slots) == wanted), None)
 
 
 class Space:
     """A study's space on a network's slots.
 
-    Every unit (a layer, block, stage or the network) offers only what its channels allow, and of
-    equivalent choices (GN-C is IN) only the one named first.
+    Every unit (a layer, block, stage or the network) offers only what its channels (and, for WN and
+    WS, the convolutions before) allow, and of equivalent choices (GN-C is IN) only the one named
+    first.
 
     Args:
         config: the space as the study states it.
@@ -61,75 +89,127 @@ class Space:
     """
 
     def __init__(self, config: SpaceConfig, slots: Sequence[NormSlot], origin: str) -> None:
-        self.config, self.slots = config, tuple(slots)
-        self.texts = _expand(config, self.slots, origin)
+        self.config, self.slots, self.origin = config, tuple(slots), origin
+        offers = offers_by_slot(config.norm, self.slots, origin)
+        self.texts = tuple(dict.fromkeys(text for texts in offers.values() for text in texts))
         self.units = tuple(
-            _unit(name, members, self.texts, origin)
+            _unit(name, members, offers, origin)
             for name, members in _grouped(self.slots, config.norm.per).items()
         )
+        self.values = {
+            name: getattr(config, name) for name in VALUES if getattr(config, name) is not None
+        }
+        self.distributions: dict[str, BaseDistribution] = {
+            **{f"norm.{unit.name}": CategoricalDistribution(unit.choices) for unit in self.units},
+            **{name: _distribution(values) for name, values in self.values.items()},
+        }
+
+    @property
+    def endless(self) -> str | None:
+        """The first parameter that is a range, None if there is none."""
+        ranges = (n for n, d in self.distributions.items() if isinstance(d, FloatDistribution))
+        return next(ranges, None)
+
+    @property
+    def size(self) -> int | None:
+        """The number of distinct configurations, None with a range among the parameters."""
+        return None if self.endless else math.prod(map(len, self._choices().values()))
+
+    def _choices(self) -> dict[str, tuple[Any, ...]]:
+        return {
+            name: kind.choices
+            for name, kind in self.distributions.items()
+            if isinstance(kind, CategoricalDistribution)
+        }
 
     def suggest(self, trial: Asker) -> Choice:
         """Ask `trial` for one value of each parameter; a trial asked again answers the same."""
-        norm_map: dict[str, str] = {}
-        for unit in self.units:
-            text = trial.suggest_categorical(f"norm.{unit.name}", list(unit.choices))
-            norm_map.update(
-                {
-                    slot.name: str(NormSpec.parse(text).canonical(slot.channels))
-                    for slot in unit.slots
-                }
-            )
-        rate, batch = self.config.learning_rate, self.config.batch_size
-        if rate.choices is None:
-            low, high = rate.low or 0.0, rate.high or 0.0
-            learning_rate = trial.suggest_float("learning_rate", low, high, log=rate.log)
-        else:
-            learning_rate = trial.suggest_categorical("learning_rate", list(rate.choices))
-        batch_size = trial.suggest_categorical("batch_size", list(batch.choices))
-        return Choice(
-            {slot.name: norm_map[slot.name] for slot in self.slots}, learning_rate, batch_size
-        )
+        answers: dict[str, Any] = {}
+        for name, kind in self.distributions.items():
+            if isinstance(kind, FloatDistribution):
+                answers[name] = trial.suggest_float(name, kind.low, kind.high, log=kind.log)
+            elif isinstance(kind, CategoricalDistribution):
+                answers[name] = trial.suggest_categorical(name, list(kind.choices))
+        norm_map = {
+            slot.name: str(NormSpec.parse(answers[f"norm.{unit.name}"]).canonical(slot.channels))
+            for unit in self.units
+            for slot in unit.slots
+        }
+        values = {name: answers[name] for name in self.values}
+        return Choice({slot.name: norm_map[slot.name] for slot in self.slots}, **values)
 
     def baselines(self) -> dict[str, dict[str, Any]]:
         """Return the parameters of each single-norm network that every unit offers, by its spec."""
         found: dict[str, dict[str, Any]] = {}
+        fixed = {name: values.middle for name, values in self.values.items()}
         for text in self.texts:
             picks = {f"norm.{unit.name}": unit.choice_of(text) for unit in self.units}
-            fixed = {
-                "learning_rate": self.config.learning_rate.middle,
-                "batch_size": self.config.batch_size.middle,
-            }
             if None not in picks.values() and {**picks, **fixed} not in found.values():
                 found[text] = {**picks, **fixed}
         return found
 
+    def parameters(self, point: Point) -> dict[str, Any]:
+        """Return the parameters of a known configuration; what it leaves out takes its default.
+
+        Raises:
+            ConfigError: a norm or a value that the space does not offer.
+        """
+        try:
+            norm_map = effective_map(point.norm, self.slots)
+        except NormError as error:
+            raise ConfigError(f"{point.source}: {sentence(error)}") from error
+        found: dict[str, Any] = {}
+        for unit in self.units:
+            choice = unit.choice_in(norm_map)
+            if choice is None:
+                given = ", ".join(
+                    dict.fromkeys(norm_map.get(s.name, "nothing") for s in unit.slots)
+                )
+                raise ConfigError(
+                    f"{point.source}: norm of {unit.name} must be one of "
+                    f"{', '.join(unit.choices)}, got {given}."
+                )
+            found[f"norm.{unit.name}"] = choice
+        for name in VALUES:
+            given = getattr(point, name)
+            if given is not None and not (name in self.values and self.values[name].allows(given)):
+                raise ConfigError(
+                    f"{point.source}: {name} must be offered by the space, got {given}."
+                )
+            if name in self.values:
+                found[name] = self.values[name].middle if given is None else given
+        return found
+
+    def unseen(self, past: Sequence[Mapping[str, Any]], start: int = 0) -> dict[str, Any] | None:
+        """Return the first parameters from number `start` on, round the end, not in `past`.
+
+        None in a space that is endless, or where all are in `past`.
+        """
+        if self.size is None:
+            return None
+        choices = self._choices()
+        seen = {tuple(params.get(name) for name in choices) for params in past}
+        for number in range(start, start + min(self.size, len(seen) + 1)):
+            rest, values = number % self.size, []
+            for name in reversed(choices):
+                rest, digit = divmod(rest, len(choices[name]))
+                values.append(choices[name][digit])
+            if tuple(reversed(values)) not in seen:
+                return dict(zip(choices, reversed(values), strict=True))
+        return None
+
+
+def _distribution(values: Any) -> BaseDistribution:
+    if isinstance(values, NumberSpace) and values.choices is None:
+        return FloatDistribution(values.low or 0.0, values.high or 0.0, log=values.log)
+    return CategoricalDistribution(tuple(dict.fromkeys(values.choices)))
+
 
 def _effective(text: str, slots: Sequence[NormSlot]) -> tuple[str, ...] | None:
     spec = NormSpec.parse(text)
-    if not all(spec.feasible(slot.channels) for slot in slots):
+    if not all(fits(spec, slot) for slot in slots):
         return None
     return tuple(str(spec.canonical(slot.channels)) for slot in slots)
-
-
-def _expand(config: SpaceConfig, slots: Sequence[NormSlot], origin: str) -> tuple[str, ...]:
-    channels = sorted({slot.channels for slot in slots})
-    counts = ", ".join(map(str, channels))
-    texts: list[str] = []
-    for index, choice in enumerate(config.norm.choices):
-        group_specs = [
-            (f"GN-{g}", f"norm.groups[{i}]", g) for i, g in enumerate(config.norm.groups)
-        ]
-        named = group_specs if choice == "GN" else [(choice, f"norm.choices[{index}]", choice)]
-        for text, where, given in named:
-            spec = NormSpec.parse(text)
-            if not any(spec.feasible(count) for count in channels):
-                raise ConfigError(
-                    f"{origin}{where}: must fit the channels of at least one slot "
-                    f"({counts}), got {given}; take a group count that divides one of them."
-                )
-            if str(spec) not in texts:
-                texts.append(str(spec))
-    return tuple(texts)
 
 
 def _grouped(slots: Sequence[NormSlot], per: str) -> dict[str, list[NormSlot]]:
@@ -140,15 +220,20 @@ def _grouped(slots: Sequence[NormSlot], per: str) -> dict[str, list[NormSlot]]:
     return units
 
 
-def _unit(name: str, slots: list[NormSlot], texts: Sequence[str], origin: str) -> Unit:
+def _unit(
+    name: str, slots: list[NormSlot], offers: Mapping[str, tuple[str, ...]], origin: str
+) -> Unit:
+    lists = [offers[slot.name] for slot in slots]
+    texts = [text for text in lists[0] if all(text in others for others in lists)]
     distinct: dict[tuple[str, ...], str] = {}
     for text in texts:
         if (effective := _effective(text, slots)) is not None:
             distinct.setdefault(effective, text)
     if not distinct:
         channels = ", ".join(str(count) for count in sorted({slot.channels for slot in slots}))
+        given = ", ".join(texts) or "choices by slot that have none in common"
         raise ConfigError(
             f"{origin}norm.choices: must hold at least one norm for {name} "
-            f"({channels} channels), got {', '.join(texts)}; add none, BN, IN or LN."
+            f"({channels} channels), got {given}; add none, BN, IN or LN."
         )
     return Unit(name, tuple(slots), tuple(distinct.values()))

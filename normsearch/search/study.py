@@ -8,7 +8,7 @@ across a crash lies in the storage and in the lease log.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,16 +17,23 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.config import StudyConfig, TrialConfig
-from normsearch.errors import StudyError
+from normsearch.errors import NormsearchError, StudyError
 from normsearch.files import write_text
+from normsearch.search.choice import Choice
+from normsearch.search.known_points import Known, known_points
 from normsearch.search.leases import Leases
-from normsearch.search.samplers import SAMPLERS, build_pruner
-from normsearch.search.space import Choice, Space
-from normsearch.search.storage import open_storage, retrying
+from normsearch.search.mirror import Mirror
+from normsearch.search.objectives import directions, final_values, note, score, should_prune
+from normsearch.search.outcomes import forbid, outcome
+from normsearch.search.pruners import build_pruner
+from normsearch.search.repeats import Freshness, answer, find_twin, is_repeat, waits
+from normsearch.search.samplers import build_sampler
+from normsearch.search.space import AnySpace
+from normsearch.search.storage import lock_for_driver, open_storage, retrying
 
 MAX_FAULTS = 5
 MAX_CRASHES = 3  # workers a trial may lose before it counts as failed
-_ENQUEUEING = -1  # the lease under which one driver enqueues the baselines
+_ENQUEUEING = -1  # the lease under which one driver enqueues what is known
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Job:
     config: TrialConfig
     folder: Path
     token: str
+    seconds: float | None = None  # left to train, if the study has a time limit
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class Coordinator:
         self,
         folder: Path,
         config: StudyConfig,
-        space: Space,
+        space: AnySpace,
         *,
         storage_url: str | None = None,
         listener: Callable[[Event], None] = lambda event: None,
@@ -72,34 +80,42 @@ class Coordinator:
         self.leases = Leases(folder / "leases.log")
         self._live: dict[int, optuna.trial.Trial] = {}
         self._faults = 0
-        self.interrupted = False  # set by Ctrl-C, in case a library swallows the exception
+        self.interrupted: type[KeyboardInterrupt] | None = None  # in case a library swallows it
+        self.failure: NormsearchError | None = None  # what ends the search, for the same reason
+        self._stopping = False
         self._last_fault: str | None = None
+        far = config.search.checkpoints
+        self._mirror = Mirror(far, config.name) if far else None
+        self._lock = lock_for_driver(storage_url)
         self._study = retrying(self._open, storage_url)
-        if config.search.baselines:
-            retrying(self._enqueue_baselines)
+        self._fresh = Freshness(space, self._study.sampler)
+        self.enqueue(known_points(config.search, space))
 
     def _open(self, url: str | None) -> optuna.Study:
         search = self.config.search
         study = optuna.create_study(
             storage=open_storage(self.folder, url),
             study_name=self.config.name,
-            direction="maximize",
-            pruner=build_pruner(search.pruner),
+            directions=directions(search),
+            pruner=build_pruner(search.pruner, self.config.training.evaluations),
             load_if_exists=True,
         )
         # A driver that goes on with a study must not repeat the draws of the one before it.
-        study.sampler = SAMPLERS[search.sampler](
-            search.seed + len(study.get_trials(deepcopy=False))
-        )
+        seed = search.seed + len(study.get_trials(deepcopy=False))
+        study.sampler = build_sampler(search, self._space, seed)
         return study
 
-    def _enqueue_baselines(self) -> None:
-        if not self._take(_ENQUEUEING):
+    def enqueue(self, known: Sequence[Known]) -> None:
+        """Let known configurations be trained before new ones; those that are there stay alone."""
+        retrying(self._enqueue, known)
+
+    def _enqueue(self, known: Sequence[Known]) -> None:
+        if not known or not self._take(_ENQUEUEING):
             return  # another driver is at it
-        present = {trial.user_attrs.get("baseline") for trial in self._trials()}
-        for label, params in self._space.baselines().items():
-            if label not in present:
-                self._study.enqueue_trial(params, user_attrs={"baseline": label})
+        present = [trial.user_attrs for trial in self._trials()]
+        for params, origin in known:
+            if not any(origin.items() <= attributes.items() for attributes in present):
+                self._study.enqueue_trial(params, user_attrs=origin)
         self.leases.release(_ENQUEUEING)
 
     def _trials(self) -> list[FrozenTrial]:
@@ -107,10 +123,7 @@ class Coordinator:
 
     def states(self) -> list[tuple[int, str, float]]:
         """Return (number, state, final score or NaN) of every trial there is."""
-        return [
-            (trial.number, trial.state.name, math.nan if trial.value is None else trial.value)
-            for trial in retrying(self._trials)
-        ]
+        return [(trial.number, outcome(trial), score(trial)) for trial in retrying(self._trials)]
 
     @property
     def live(self) -> int:
@@ -119,14 +132,41 @@ class Coordinator:
 
     @property
     def done(self) -> bool:
-        """Whether as many trials as asked for are finished (COMPLETE, PRUNED or FAIL)."""
-        finished = sum(trial.state.is_finished() for trial in retrying(self._trials))
-        return finished >= self.config.search.trials
+        """Whether as many trials as asked for are finished (COMPLETE, PRUNED or FAIL).
+
+        Repetitions do not count, but must be answered; see `asked`.
+        """
+        trials = retrying(self._trials)
+        finished = sum(trial.state.is_finished() and not is_repeat(trial) for trial in trials)
+        open_repeats = (is_repeat(trial) and not trial.state.is_finished() for trial in trials)
+        return finished >= self._asked(trials) and not any(open_repeats)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the space holds fewer configurations than trials were asked for."""
+        return self._asked(retrying(self._trials)) < self.config.search.trials
+
+    def _asked(self, trials: Sequence[FrozenTrial]) -> int:
+        if self._fresh.exhausted:
+            return sum(not is_repeat(trial) for trial in trials)
+        wanted = self.config.search.trials
+        return min(wanted, self._space.size or wanted)
 
     def check_interrupt(self) -> None:
-        """Raise KeyboardInterrupt if Ctrl-C came and the exception got lost on its way."""
+        """Raise what ends the search, if it came and the exception got lost on its way."""
         if self.interrupted:
-            raise KeyboardInterrupt
+            raise self.interrupted
+        if self.failure:
+            raise self.failure
+
+    def request_stop(self) -> None:
+        """Let each live trial go on to its next evaluation point and no further."""
+        self._stopping = True
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this driver was asked to stop, here or by `normsearch stop`."""
+        return self._stopping or self.leases.stopped
 
     def next_job(self) -> Job | None:
         """Return a trial to train, or None while the others are for somebody else to finish.
@@ -145,31 +185,44 @@ class Coordinator:
         return retrying(self._next_job)
 
     def _next_job(self) -> Job | None:
+        while (trial_id := self._next_trial()) is not None:
+            if job := self._start(trial_id):
+                return job  # else it was a repetition, and is answered
+        return None
+
+    def _next_trial(self) -> int | None:
         trials = self._trials()
         for trial in trials:
             interrupted = trial.state == TrialState.RUNNING and trial.number not in self._live
-            if interrupted and self._take(trial.number) and self._still_running(trial):
-                return self._start(trial._trial_id)
+            if not interrupted or waits(trial, trials):
+                continue
+            if self._take(trial.number) and self._still_running(trial):
+                return int(trial._trial_id)
         waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
-        if len(trials) - sum(map(self._unclaimed, waiting)) >= self.config.search.trials:
+        begun = sum(not is_repeat(t) for t in trials) - sum(map(self._unclaimed, waiting))
+        if begun >= self._asked(trials):
             return None
         for trial in waiting:
             if self._take(trial.number):
                 storage = self._study._storage
                 if storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
-                    return self._start(trial._trial_id)
+                    return int(trial._trial_id)
                 self.leases.release(trial.number)
         # The number is claimed before the trial exists, so that a crash leaves no trial without
         # an owner and two drivers never create more trials than were asked for.
         if self._take(len(trials)):
-            trial_id = self._study.ask()._trial_id
-            if self._study._storage.get_trial(trial_id).number == len(trials):
-                return self._start(trial_id)
+            self._study.sampler = self._fresh.sampler(trials)
+            asked = self._study.ask()
+            if asked.number == len(trials):
+                return int(asked._trial_id)
         return None
 
     def _take(self, number: int) -> bool:
         # Held by us but not live: a storage fault broke off the last attempt to start it.
-        return self.leases.holder(number) == self.leases.owner or self.leases.claim(number)
+        return self._ours(number) or self.leases.claim(number)
+
+    def _ours(self, number: int) -> bool:
+        return self.leases.holder(number) == self.leases.owner
 
     def _unclaimed(self, trial: FrozenTrial) -> bool:
         return self.leases.holder(trial.number) in (None, self.leases.owner)
@@ -177,7 +230,7 @@ class Coordinator:
     def _still_running(self, trial: FrozenTrial) -> bool:
         return self._study._storage.get_trial(trial._trial_id).state == TrialState.RUNNING
 
-    def _start(self, trial_id: int) -> Job:
+    def _start(self, trial_id: int) -> Job | None:
         # Trial(...) on a running trial keeps its parameters, values and pruning rungs, so that
         # the questions it was already asked get the answers it already gave.
         trial = optuna.trial.Trial(self._study, trial_id)
@@ -185,17 +238,41 @@ class Coordinator:
         attributes = trial.user_attrs
         if "norm_map" not in attributes:
             trial.set_user_attr("norm_map", choice.norm_map)
+            trial.set_user_attr("values", choice.values)
+        twin = find_twin(self._trials(), trial.number)
+        self._fresh.note(repeated=twin is not None)
+        if twin is not None:
+            self._repeat(trial, twin)
+            return None
         if (resumes := self.leases.epoch(trial.number) - 1) > attributes.get("resumes", 0):
             trial.set_user_attr("resumes", resumes)
         config = self._trial_config(trial.number, choice, attributes.get("baseline"))
         folder = self._trial_folder(trial.number)
         token = f"{self.leases.epoch(trial.number)} {self.leases.owner}"
         write_text(folder / "owner", token)
+        if self._mirror:
+            self._mirror.write_owner(trial.number, token)
         if not (folder / "trial.json").exists():
             config.write(folder / "trial.json")
         self._live[trial.number] = trial
-        self._listener(Event("started", trial.number, {"baseline": config.baseline}))
-        return Job(config, folder, token)
+        shown = {"baseline", "learning_rate", "batch_size", "norm_map"}
+        self._listener(Event("started", trial.number, config.model_dump(include=shown)))
+        return Job(config, folder, token, self._seconds_left(trial))
+
+    def _repeat(self, trial: optuna.trial.Trial, twin: FrozenTrial) -> None:
+        """Answer a repetition from its twin's record, or leave it until the twin is finished."""
+        if answer(self._study, trial, twin):
+            reason = f"the same choice as trial {twin.number}"
+            record = {"state": "DUPLICATE", "score": score(twin), "reason": reason}
+            self._listener(Event("finished", trial.number, record))
+        self.leases.release(trial.number)
+
+    def _seconds_left(self, trial: optuna.trial.Trial) -> float | None:
+        limit = self.config.search.time_limit
+        if limit is None:
+            return None
+        records = [v for k, v in trial.user_attrs.items() if k.startswith("evaluation:")]
+        return float(limit - max((record["seconds"] for record in records), default=0.0))
 
     def _trial_config(self, number: int, choice: Choice, baseline: str | None) -> TrialConfig:
         study = self.config
@@ -203,15 +280,18 @@ class Coordinator:
             study=study.name,
             number=number,
             task=study.task,
-            network=study.network,
-            training=study.training,
+            network=choice.network(study.network),
+            training=choice.training(study.training),
             norm_map=choice.norm_map,
+            affine=choice.affine is not False,
             learning_rate=choice.learning_rate,
             batch_size=choice.batch_size,
             baseline=baseline,
             device="cuda" if study.search.resources.gpu else "cpu",
+            gpu_share=min(1.0, study.search.resources.gpu or 1.0),
             threads=study.search.resources.cpu,
             fingerprint=study.fingerprint,
+            sample_shape=study.sample_shape,
             versions=study.versions,
         )
 
@@ -229,13 +309,15 @@ class Coordinator:
 
     def _report(self, number: int, record: dict[str, Any]) -> bool:
         trial, step = self._live[number], record["evaluation"]
+        if not self._ours(number):
+            return True  # the next owner reports it; `finish` then says TAKEN
         known = self._study._storage.get_trial(trial._trial_id)
         if step not in known.intermediate_values:
             trial.set_user_attr(f"evaluation:{step}", record)
-            trial.report(record["score"], step)
+            note(trial, step, record["score"])
         elif step < max(known.intermediate_values) or "pruned_at" in known.user_attrs:
             return bool(known.user_attrs.get("pruned_at") == step)
-        if step >= self.config.training.evaluations or not trial.should_prune():
+        if step >= self.config.training.evaluations or not should_prune(trial):
             return False
         # Baselines are asked too, so that they compete in the pruner's rungs, but run to the end:
         # a comparison at unequal budgets would be none.
@@ -254,48 +336,69 @@ class Coordinator:
         `fault` is a failure that the trial's choice does not explain: after `MAX_FAULTS` in a row
         `next_job` refuses to spend more trials on it.
         """
-        self._faults = self._faults + 1 if fault else 0
-        self._last_fault = reason
         trial = self._live.pop(number)
         record = retrying(self._finish, trial, state, reason)
+        if record["state"] != "TAKEN":
+            self._faults = self._faults + 1 if fault else 0
+            self._last_fault = reason
         self._listener(Event("finished", number, record))
 
     def _finish(
         self, trial: optuna.trial.Trial, state: TrialState, reason: str | None
     ) -> dict[str, Any]:
-        if self.leases.holder(trial.number) != self.leases.owner:
+        if not self._ours(trial.number):
             return {"state": "TAKEN"}  # another driver went on with it, and will tell its end
-        values = self._study._storage.get_trial(trial._trial_id).intermediate_values
-        value = values.get(self.config.training.evaluations, math.nan)
-        if state == TrialState.COMPLETE and math.isnan(value):
+        known = self._study._storage.get_trial(trial._trial_id)
+        values, last_step = known.intermediate_values, self.config.training.evaluations
+        if state == TrialState.COMPLETE and math.isnan(values.get(last_step, math.nan)):
             state, reason = TrialState.FAIL, "no validation case has a score"
         if reason:
             trial.set_user_attr("failure", reason)
-        if state != TrialState.COMPLETE:  # a model nobody will ask for
-            (self._trial_folder(trial.number) / "checkpoint.pt").unlink(missing_ok=True)
+        told = forbid(trial) if (reason or "").startswith("memory:") else state
+        # The weights of a trial that did not complete are a model nobody will ask for.
+        names = ("checkpoint-previous.pt", "checkpoint.pt")
+        for name in names if state != TrialState.COMPLETE else names[:1]:
+            (self._trial_folder(trial.number) / name).unlink(missing_ok=True)
+        if self._mirror:
+            here = self._trial_folder(trial.number)
+            self._mirror.settle(trial.number, here, keep=state == TrialState.COMPLETE)
         self._study.tell(
             trial.number,
-            value if state == TrialState.COMPLETE else None,
-            state=state,
+            final_values(known, self.config.search) if state == TrialState.COMPLETE else None,
+            state=told,
             skip_if_finished=True,
         )
         last = values[max(values)] if values else math.nan
         return {"state": state.name, "score": last, "reason": reason}
 
     def crashed(self, number: int, reason: str) -> None:
-        """Give back a trial whose worker died; after `MAX_CRASHES` deaths it counts as failed."""
+        """Give back a trial whose worker died; after `MAX_CRASHES` without progress it failed.
+
+        A trial that gets on between the deaths of its workers (preempted ones) goes on for ever.
+        """
         trial = self._live[number]
-        crashes = trial.user_attrs.get("crashes", 0) + 1
-        retrying(trial.set_user_attr, "crashes", crashes)
+        known = retrying(self._study._storage.get_trial, trial._trial_id)
+        reached = max(known.intermediate_values, default=0)
+        at, crashes = known.user_attrs.get("crashes_at", [reached, 0])
+        crashes = crashes + 1 if at == reached else 1
+        retrying(trial.set_user_attr, "crashes_at", [reached, crashes])
+        retrying(trial.set_user_attr, "crashes", known.user_attrs.get("crashes", 0) + 1)
         if crashes > MAX_CRASHES:
             reason = f"{crashes} workers died: {reason}"
             self.finish(number, TrialState.FAIL, reason=reason, fault=True)
         else:
-            del self._live[number]
-            retrying(self.leases.release, number)
+            self.give_back(number)
+
+    def give_back(self, number: int) -> None:
+        """Release an unfinished trial: RUNNING in the storage, free to go on with."""
+        del self._live[number]
+        retrying(self.leases.release, number)
+        self._listener(Event("finished", number, {"state": "INTERRUPTED"}))
 
     def close(self) -> None:
         """Give back every unfinished trial: RUNNING in the storage, free to go on with."""
         for number in list(self._live):
-            del self._live[number]
-            retrying(self.leases.release, number)
+            self.give_back(number)
+        retrying(self.leases.leave)
+        if self._lock is not None:
+            self._lock.close()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
+import math
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from normsearch.config import TrialConfig
-from normsearch.errors import TrainingError
+from normsearch.errors import DiskFullError, TrainingError
 from normsearch.search.study import Job
 
 Trainer = Callable[[TrialConfig, Any, Path, str], Iterator[dict[str, Any]]]
@@ -23,6 +27,7 @@ def pack(job: Job) -> dict[str, str]:
         "trial": job.config.model_dump_json(),
         "folder": str(job.folder),
         "token": job.token,
+        "seconds": "inf" if job.seconds is None else str(job.seconds),
     }
 
 
@@ -37,19 +42,42 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin the trial of `new_config`, from its checkpoint if it has one."""
         self._trial = TrialConfig.model_validate_json(new_config["trial"])
-        self._records = self._trainer(
-            self._trial, self._data, Path(new_config["folder"]), new_config["token"]
-        )
+        self._folder, self._left = Path(new_config["folder"]), float(new_config["seconds"])
+        self._records = self._trainer(self._trial, self._data, self._folder, new_config["token"])
         return True
 
     def step(self) -> dict[str, Any]:
         """Return the next record as JSON; a training that cannot go on is a result, not a crash."""
         try:
-            record = next(self._records)
+            with self._time_limit():
+                record = next(self._records)
         except TrainingError as error:
             return {"done": True, "failure": f"{error.kind}: {error}"}
+        except DiskFullError as error:
+            return {"done": True, "full": str(error)}
         return {
             "done": record["evaluation"] >= self._trial.training.evaluations,
             "training_iteration": record["evaluation"],
             "record": json.dumps(record),
+            "seconds_left": self._left,
         }
+
+    @contextmanager
+    def _time_limit(self) -> Iterator[None]:
+        """End this process if the block takes longer than is left, whatever it hangs in.
+
+        The trial's folder then tells in hang.txt where it was.
+        """
+        if math.isinf(self._left):
+            yield
+            return
+        began = time.monotonic()
+        with (self._folder / "hang.txt").open("w") as where:
+            # A thread of C: it needs no lock that the training may hold.
+            faulthandler.dump_traceback_later(max(self._left, 0.01), exit=True, file=where)
+            try:
+                yield
+            finally:
+                faulthandler.cancel_dump_traceback_later()
+        (self._folder / "hang.txt").unlink(missing_ok=True)
+        self._left -= time.monotonic() - began

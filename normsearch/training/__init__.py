@@ -1,6 +1,12 @@
 """Training a network, one result per evaluation point."""
 
-from normsearch.training.checkpoint import load_checkpoint, save_checkpoint
+from normsearch.training.checkpoint import (
+    load_checkpoint,
+    load_newest,
+    load_tensors,
+    save_checkpoint,
+    save_newest,
+)
 from normsearch.training.engine import Loader, train
 from normsearch.training.losses import (
     LOSSES,
@@ -9,6 +15,7 @@ from normsearch.training.losses import (
     cross_entropy_loss,
     dice_cross_entropy_loss,
 )
+from normsearch.training.memory import limit_memory, probe_memory
 from normsearch.training.metrics import (
     SCORES,
     classification_score,
@@ -38,10 +45,15 @@ __all__ = [
     "cross_entropy_loss",
     "dice",
     "dice_cross_entropy_loss",
+    "limit_memory",
     "load_checkpoint",
+    "load_newest",
+    "load_tensors",
     "mean_score",
+    "probe_memory",
     "recompute_statistics",
     "save_checkpoint",
+    "save_newest",
     "score_cases",
     "segmentation_score",
     "train",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,15 @@ _UNREADABLE = (
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` (tensors, numbers, texts, lists, dicts) to `path`, whole or not at all."""
-    write_atomically(path, lambda file: torch.save({"format": FORMAT, **state}, file))
+    """Write `state` (tensors, numbers, texts, lists, dicts) to `path`, whole or not at all.
+
+    The file holds the SHA-256 of the state, for torch.load alone sees no flipped bit.
+
+    Raises:
+        DiskFullError: there is no room for it.
+    """
+    signed = {"format": FORMAT, "sha256": _digest(state), **state}
+    write_atomically(path, lambda file: torch.save(signed, file))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
@@ -29,10 +38,30 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     Raises:
         CheckpointError: the file is damaged or of another format.
     """
+    state = load_tensors(path)
+    if state is None:
+        return None
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: must be a normsearch checkpoint of format {FORMAT}.")
+    state = {key: value for key, value in state.items() if key != "format"}
+    if state.pop("sha256", None) != _digest(state):
+        raise CheckpointError(
+            f"{path}: must be a whole checkpoint, and is not what was written (its SHA-256 "
+            "differs); delete it to train this trial from the start."
+        )
+    return state
+
+
+def load_tensors(path: Path) -> Any:
+    """Return what torch.save wrote, tensors and plain values alone, or None without a file.
+
+    Raises:
+        CheckpointError: the file is damaged or holds other things.
+    """
     if not path.exists():
         return None
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         # What the unpickler says ends in the advice to load the file unsafely.
         safe = not isinstance(error, pickle.UnpicklingError)
@@ -41,6 +70,52 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
             f"{path}: must be a whole checkpoint, and cannot be read ({reason}); "
             "delete it to train this trial from the start."
         ) from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: must be a normsearch checkpoint of format {FORMAT}.")
-    return state
+
+
+def save_newest(folder: Path, state: dict[str, Any]) -> None:
+    """Write `state` to FOLDER/checkpoint.pt, and keep the one before as checkpoint-previous.pt."""
+    newest = folder / "checkpoint.pt"
+    making = folder / "checkpoint-new.pt"
+    save_checkpoint(making, state)
+    if newest.exists():
+        os.replace(newest, folder / "checkpoint-previous.pt")
+    os.replace(making, newest)
+
+
+def load_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """Return the newest whole state `save_newest` wrote, or None; and why newer were refused."""
+    refused = []
+    for name in ("checkpoint.pt", "checkpoint-previous.pt"):
+        try:
+            state = load_checkpoint(folder / name)
+        except CheckpointError as error:
+            refused.append(str(error))
+            continue
+        if state is not None:
+            return state, refused
+    return None, refused
+
+
+def _digest(state: dict[str, Any]) -> str:
+    digest = hashlib.sha256()
+    _feed(digest, state)
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, value: object) -> None:
+    """Add `value` with its type and shape; what differs must not read the same."""
+    if isinstance(value, torch.Tensor):
+        flat = value.detach().cpu().contiguous().flatten()
+        digest.update(f"tensor {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(flat.view(torch.uint8).numpy().data)
+    elif isinstance(value, dict):
+        digest.update(f"dict {len(value)}".encode())
+        for key, item in value.items():
+            _feed(digest, key)
+            _feed(digest, item)
+    elif isinstance(value, list | tuple):
+        digest.update(f"{type(value).__name__} {len(value)}".encode())
+        for item in value:
+            _feed(digest, item)
+    else:
+        digest.update(f"{type(value).__name__} {value!r} ".encode())

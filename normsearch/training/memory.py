@@ -1,13 +1,18 @@
-"""Peak memory of a training, on the device that holds it."""
+"""Memory of a training on the device that holds it: its peak, its limit, whether it suffices."""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
+
+from normsearch.training.failures import typed_failures
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -34,3 +39,35 @@ def peak_memory(device: str) -> int:
                 return int(line.split()[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def limit_memory(share: float) -> None:
+    """Let this process take no more than `share` (0 to 1) of its GPU's memory."""
+    torch.cuda.set_per_process_memory_fraction(share)
+
+
+def probe_memory(
+    network: nn.Module,
+    batch: tuple[Tensor, Tensor],
+    loss: Callable[[Tensor, Tensor], Tensor],
+    device: str,
+) -> None:
+    """Run one forward and backward pass on a copy of `network`, which is left as it was.
+
+    Args:
+        network: maps (B, C, *spatial) to logits (B, 1, *spatial).
+        batch: images and labels of the size that training will use.
+        loss: scalar from logits and labels.
+        device: where training will be.
+
+    Raises:
+        TrainingError: memory does not suffice for it.
+    """
+    devices = [torch.cuda.current_device()] if device != "cpu" else []
+    with torch.random.fork_rng(devices), typed_failures(len(batch[0])):
+        probe = copy.deepcopy(network).to(device).train()
+        images, labels = (tensor.to(device) for tensor in batch)
+        loss(probe(images), labels).backward()  # type: ignore[no-untyped-call]
+    del probe, images, labels
+    if devices:
+        torch.cuda.empty_cache()

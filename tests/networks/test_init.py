@@ -20,7 +20,8 @@ def test_an_unknown_name_or_setting_is_told_with_the_likely_one() -> None:
     with pytest.raises(NetworkError) as caught:
         build_network("unet")
     assert str(caught.value) == (
-        "network must be one of unet2d, res_unet3d, classifier, got 'unet'. Did you mean 'unet2d'?"
+        "network must be one of unet2d, res_unet3d, classifier or module:function, got 'unet'. "
+        "Did you mean 'unet2d'?"
     )
     with pytest.raises(NetworkError) as caught:
         build_network("unet2d", depht=3)

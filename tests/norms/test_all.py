@@ -57,6 +57,7 @@ def test_every_kind_is_here() -> None:
     assert {NormSpec.parse(text).kind for text in ALL} == set(NORMS)
 
 
+@pytest.mark.usefixtures("both_kernels")
 @pytest.mark.parametrize("dims", [1, 2, 3])
 @pytest.mark.parametrize("text", ALL)
 @given(size=SIZES, training=st.booleans(), half=st.booleans())
@@ -93,6 +94,7 @@ def test_channels_last_changes_no_number(text: str, dims: int) -> None:
             close(one, other)
 
 
+@pytest.mark.usefixtures("both_kernels")
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("mean", [0.0, 1e3, 1e4])
 @pytest.mark.parametrize("text", ALL)
@@ -164,6 +166,7 @@ def test_affine_invariance(
     close(norms[0](x), norms[1](scale * ramp * x + shift * ramp), 1e-3)
 
 
+@pytest.mark.usefixtures("both_kernels")
 @pytest.mark.parametrize("text", BATCH + SINGLE)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_autocast_keeps_statistics_in_float32(text: str, dtype: torch.dtype) -> None:
@@ -246,6 +249,7 @@ ONE_VALUE = [
 ONE_PIXEL = ["IN", "SN(official=true)"]
 
 
+@pytest.mark.usefixtures("both_kernels")
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("text", [*ALL, "BGN-16", "GBGN-2x16"])
 def test_batch_one_and_one_pixel_are_never_nan(text: str, training: bool) -> None:

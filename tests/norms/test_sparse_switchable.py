@@ -12,6 +12,8 @@ from normsearch.norms.sparse_switchable import sparsemax, sparsest_max
 
 from .test_switchable import mixed
 
+pytestmark = pytest.mark.usefixtures("both_kernels")
+
 
 def nearest_on_a_grid(logits: Tensor, radius: float, count: int = 300) -> float:
     """The least distance from `logits` to the simplex outside of `radius`, by looking."""
@@ -118,3 +120,20 @@ def test_a_choice_of_the_batch_falls_back_at_batch_one(make_input) -> None:
     set_progress(norm, 1.0)
     x = make_input(samples=1)
     torch.testing.assert_close(norm(x), torch.nn.functional.instance_norm(x))
+
+
+@pytest.mark.parametrize("count", [4, 8])
+def test_more_than_three_logits(count: int) -> None:
+    generator = torch.Generator().manual_seed(count)
+    centre, corner = torch.full((count,), 1 / count).double(), math.sqrt(1 - 1 / count)
+    for _ in range(100):
+        logits = torch.randn(count, generator=generator).double() * 0.3
+        for radius in (0.0, 0.2, 0.5, 0.8, 0.9 * corner, 1.0):
+            point = sparsest_max(logits, torch.tensor(radius))
+            assert point.min() >= 0
+            assert point.sum().item() == pytest.approx(1, abs=1e-9)
+            distance = (point - centre).norm().item()
+            nearest = (sparsemax(logits) - centre).norm().item()
+            assert distance == pytest.approx(min(max(radius, nearest), corner), abs=1e-7)
+            assert point.argmax() == logits.argmax()
+        assert point.max() == 1

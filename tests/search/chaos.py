@@ -1,6 +1,7 @@
 """A driver to be killed: real trainings of a tiny U-Net, every interval it begins on record.
 
-``python -m tests.search.chaos FOLDER TRIALS`` begins the study in FOLDER, or goes on with it.
+``python -m tests.search.chaos FOLDER TRIALS [STORAGE ADDRESS]`` begins the study in FOLDER, or goes
+on with it; with an address it joins that Ray cluster, with one trial at a time.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def _begin(folder: Path, evaluation: int) -> None:
         file.write(f"{evaluation}\n")
 
 
-def main(folder: Path, trials: int) -> None:
+def main(folder: Path, trials: int, storage: str | None, address: str | None) -> None:
     """Run or go on until `trials` trials are finished."""
     config = StudyConfig.model_validate(
         {
@@ -58,9 +59,17 @@ def main(folder: Path, trials: int) -> None:
     )
     folder.mkdir(parents=True, exist_ok=True)
     slots = list_norms(build_network("unet2d", first_channels=4, depth=1))
-    coordinator = Coordinator(folder, config, Space(config.space, slots, "chaos: "))
-    run_ray(coordinator, cases(), audited, resources=Resources(), workers=2)
+    space = Space(config.space, slots, "chaos: ")
+    coordinator = Coordinator(folder, config, space, storage_url=storage)
+    run_ray(
+        coordinator,
+        cases(),
+        audited,
+        resources=Resources(),
+        workers=1 if address else 2,
+        address=address,
+    )
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), *(sys.argv[3:] or (None, None)))

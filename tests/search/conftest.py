@@ -11,7 +11,7 @@ import pytest
 
 from normsearch.config import StudyConfig, TrialConfig
 from normsearch.networks import build_network, list_norms
-from normsearch.search.space import Space
+from normsearch.search.door import build_space
 from normsearch.search.study import Coordinator
 
 EVALUATIONS = 9
@@ -49,25 +49,31 @@ def trainer(config: TrialConfig, data: Any, folder: Path, token: str) -> Iterato
 def study(tmp_path: Path) -> Callable[..., Coordinator]:
     """Return a maker of coordinators on one run: each call is another driver."""
 
-    def make(trials: int = 12, **arguments: Any) -> Coordinator:
+    def make(
+        trials: int = 12,
+        search: dict[str, Any] | None = None,
+        space: dict[str, Any] | None = None,
+        **arguments: Any,
+    ) -> Coordinator:
         config = StudyConfig.model_validate(
             {
                 "name": "made-up",
                 "task": {"data": "none"},
                 "network": {"first_channels": 8, "depth": 1},
                 "training": {"samples": 90, "evaluations": EVALUATIONS},
-                "space": {
+                "space": space
+                or {
                     "norm": {"choices": ["none", "BN", "IN", "GN-2"]},
                     "learning_rate": {"low": 0.01, "high": 0.1},
                     "batch_size": [2, 4],
                 },
-                "search": {"trials": trials},
+                "search": {"trials": trials, **(search or {})},
             }
         )
         slots = list_norms(build_network("unet2d", first_channels=8, depth=1))
-        space = Space(config.space, slots, "made-up: ")
+        laid = build_space(config.space, slots, "made-up: ")
         folder = tmp_path / "run"
         folder.mkdir(exist_ok=True)
-        return Coordinator(folder, config, space, **arguments)
+        return Coordinator(folder, config, laid, **arguments)
 
     return make

@@ -18,7 +18,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from normsearch.config import Resources, TrialConfig
-from normsearch.errors import StudyError, TrainingError
+from normsearch.errors import DiskFullError, StudyError, TrainingError
 from normsearch.search.executor import run_ray
 from normsearch.search.study import Coordinator
 
@@ -28,55 +28,84 @@ from .test_study import stored
 
 Maker = Callable[..., Coordinator]
 ROOT = Path(__file__).resolve().parents[2]
+DEATHS = {1: (3, signal.SIGKILL), 6: (1, signal.SIGTERM)}  # at which evaluation, of what
 
 
 def faulty(config: TrialConfig, data: Any, folder: Path, token: str) -> Iterator[dict[str, Any]]:
-    """Trial 1's worker dies once, 2 has a loss that is not finite, 3 a bug, 4 no memory."""
+    """Trials 1 and 6 lose a worker, 2 has a NaN loss, 3 a bug, 4 no memory, 5 and 7 hang."""
     died = folder / "died"
     for entry in trainer(config, data, folder, token):
-        if config.number == 1 and entry["evaluation"] == 3 and not died.exists():
+        at, how = DEATHS.get(config.number, (0, 0))
+        if entry["evaluation"] == at and not died.exists():
             died.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), how)
+            time.sleep(600)  # SIGTERM takes a moment
         if config.number == 2:
             raise TrainingError("the loss is not finite", kind="nan")
         if config.number == 3:
             raise ZeroDivisionError("a bug of ours")
         if config.number == 4:
             raise TrainingError("does not suffice", kind="memory")
+        if config.number == 5:
+            time.sleep(600)
+        if config.number == 7:
+            sum(range(10**15))  # in C, with Python's lock in hand
         yield {**entry, "steps": os.getpid()}
 
 
 def test_run_with_faults_ends_with_every_trial_told_once(study: Maker, tmp_path: Path) -> None:
     data = {"a": 1}
-    run_ray(study(trials=16), data, faulty, resources=Resources(), workers=2)
+    limited = study(trials=16, search={"time_limit": 6})
+    run_ray(limited, data, faulty, resources=Resources(), workers=2)
     trials = stored(tmp_path / "run").trials
     states = Counter(trial.state for trial in trials)
     assert len(trials) == 16
-    assert states[TrialState.FAIL] == 3
+    assert states[TrialState.FAIL] == 4
     assert states[TrialState.COMPLETE] >= 1
     assert states[TrialState.PRUNED] >= 1
     assert states.total() == 16
-    failures = [trial.user_attrs.get("failure") for trial in trials[2:5]]
-    assert failures == [
-        "nan: the loss is not finite",
-        "ZeroDivisionError: a bug of ours",
-        "memory: does not suffice",
-    ]
-    assert trials[1].state == TrialState.COMPLETE
-    assert trials[1].user_attrs["crashes"] == 1
+    assert {trial.number: trial.user_attrs.get("failure") for trial in trials[:8]} == {
+        **dict.fromkeys((0, 1, 6)),
+        2: "nan: the loss is not finite",
+        3: "ZeroDivisionError: a bug of ours",
+        4: "memory: does not suffice",
+        5: "timeout: longer than time_limit, 6 s",
+        7: "timeout: longer than time_limit, 6 s",
+    }
+    assert "in faulty" in (tmp_path / "run/trials/0005/hang.txt").read_text()
+    for number in DEATHS:
+        assert trials[number].state != TrialState.FAIL
+        assert trials[number].user_attrs["crashes"] == 1
     workers = {
         trial.user_attrs[key]["steps"]
         for trial in trials
         for key in trial.user_attrs
         if key.startswith("evaluation:")
     }
-    # Two slots; the worker that died and the one with the bug were replaced.
-    assert len(workers) <= 4
+    # Two slots; the workers that died and the one with the bug were replaced.
+    assert len(workers) <= 2 + 5
 
 
 def test_resources_that_no_node_has_are_refused(study: Maker) -> None:
     with pytest.raises(StudyError, match=r"search\.resources: must fit the cluster .* got cpu 1"):
         run_ray(study(), None, trainer, resources=Resources(cpu=1, gpu=1), workers=1)
+
+
+def full(config: TrialConfig, data: Any, folder: Path, token: str) -> Iterator[dict[str, Any]]:
+    """Let the disk be full at trial 2's third evaluation."""
+    for entry in trainer(config, data, folder, token):
+        if config.number == 2 and entry["evaluation"] == 3:
+            raise DiskFullError("the disk is full")
+        yield entry
+
+
+def test_a_full_disk_ends_the_run_and_costs_no_trial(study: Maker, tmp_path: Path) -> None:
+    with pytest.raises(DiskFullError, match="the disk is full"):
+        run_ray(study(trials=6), None, full, resources=Resources(), workers=1)
+    trial = stored(tmp_path / "run").trials[2]
+    assert trial.state == TrialState.RUNNING
+    assert sorted(trial.intermediate_values) == [1, 2]
+    assert study(trials=6).next_job().config.number == 2
 
 
 def kill_everything(process: subprocess.Popen[bytes]) -> None:

@@ -137,3 +137,22 @@ def test_beats_are_written_while_the_block_runs(log: Path, monkeypatch: pytest.M
 def test_looking_leaves_no_trace(log: Path) -> None:
     Leases(log).holder(0)
     assert log.read_text() == ""
+
+
+def test_a_stop_reaches_the_owners_there_are_and_none_that_comes_later(log: Path) -> None:
+    one, two, three = Leases(log), Leases(log), Leases(log)
+    assert one.claim(0)
+    assert two.claim(1)
+    assert set(Leases(log).stop_all()) == {one.owner, two.owner}
+    assert three.claim(2)
+    assert (one.stopped, two.stopped, three.stopped) == (True, True, False)
+
+
+def test_an_owner_that_left_holds_nothing_and_may_come_back(log: Path) -> None:
+    one, two = Leases(log), Leases(log)
+    assert one.claim(0)
+    one.leave()
+    assert two.stop_all() == []
+    assert two.claim(0)
+    assert one.claim(1)
+    assert two.holder(1) == one.owner

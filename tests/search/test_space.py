@@ -1,16 +1,19 @@
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import optuna
 import pytest
 import torch
+from optuna.distributions import CategoricalDistribution
 
-from normsearch.config import SpaceConfig
+from normsearch.config import Point, SpaceConfig
 from normsearch.config_file import validate
 from normsearch.errors import ConfigError
 from normsearch.networks import NormSlot, UNet2d, apply_norm_map, list_norms, verify_norm_map
 from normsearch.norms import NormSpec
+from normsearch.search.choice import VALUES
 from normsearch.search.space import Space
 
 ORIGIN = "studies/mine.yaml: space."
@@ -21,7 +24,7 @@ WIDTHS = {"level1": 8, "level2": 16, "level3": 32}
 
 def config(choices: Sequence[str], **parts: Any) -> SpaceConfig:
     """A space; `per` and `groups` go to its norms."""
-    norm = {key: parts.pop(key) for key in ("per", "groups") if key in parts}
+    norm = {key: parts.pop(key) for key in ("per", "groups", "by_slot") if key in parts}
     whole: dict[str, Any] = {
         "norm": {"choices": choices, **norm},
         "learning_rate": {"low": 0.01, "high": 1.0, "default": 0.1},
@@ -296,3 +299,101 @@ def test_enqueued_baselines_become_networks_with_that_norm_everywhere(per: str) 
         verify_norm_map(net, torch.zeros(2, 1, 8, 8))
         for slot in list_norms(net):
             assert slot.spec == str(NormSpec.parse(label).canonical(WIDTHS[slot.stage]))
+
+
+EVERYTHING: dict[str, Any] = {
+    "per": "network",
+    "learning_rate": [0.1],
+    "batch_size": [2],
+    "weight_decay": {"low": 0, "high": 0.1, "log": False},
+    "gate_learning_rate_factor": [1, 10, 100],
+    "affine": [True, False],
+    "activation": ["relu", "silu"],
+}
+
+
+def test_whatever_is_listed_is_asked_and_comes_back() -> None:
+    found = space("BN", "IN", **EVERYTHING)
+    asked = found.suggest(storage_study().ask())
+    assert asked.affine in (True, False)
+    assert asked.activation in ("relu", "silu")
+    assert 0 <= (asked.weight_decay or 0) <= 0.1
+    assert asked.gate_learning_rate_factor in (1, 10, 100)
+    assert asked.values.keys() == found.values.keys() == set(VALUES)
+    (bn, _) = found.baselines().values()
+    assert bn["weight_decay"] == 0.05
+    assert (bn["gate_learning_rate_factor"], bn["affine"], bn["activation"]) == (10, True, "relu")
+
+
+@pytest.mark.parametrize("given", [True, [True, False]])
+def test_one_value_is_one_choice(given: object) -> None:
+    choices = space("BN", affine=given).distributions["affine"]
+    wanted = tuple(given) if isinstance(given, list) else (given,)
+    assert choices == CategoricalDistribution(wanted)
+
+
+def test_what_is_not_listed_is_not_asked() -> None:
+    found = space("BN", "IN")
+    asked = found.suggest(storage_study().ask())
+    assert asked.values.keys() == {"learning_rate", "batch_size"}
+
+
+def test_the_number_of_configurations_is_that_of_the_grid() -> None:
+    finite = {"learning_rate": [0.1, 0.2], "batch_size": [2], "affine": [True, False]}
+    found = space("BN", "IN", "LN", per="stage", **finite)
+    assert found.size == 3**3 * 2 * 2
+    assert found.endless is None
+    seen: list[dict[str, Any]] = []
+    while (params := found.unseen(seen, start=50)) is not None:
+        assert params not in seen
+        seen.append(params)
+    assert len(seen) == found.size
+    first = found.suggest(optuna.trial.FixedTrial(seen[0]))
+    assert first.values.keys() == {"learning_rate", "batch_size", "affine"}
+    assert space("BN").size is None
+    assert space("BN").endless == "learning_rate"
+    assert space("BN").unseen([]) is None
+
+
+def test_parameters_of_a_known_configuration() -> None:
+    found = space("BN", "IN", "GN-16", "LN", per="stage", affine=[False, True])
+    mixed = Point(norm={"*": "BN", "*conv2.*": "IN"})
+    with pytest.raises(ConfigError, match="norm of level1 must be one of BN, IN, LN, got BN, IN"):
+        found.parameters(mixed)
+    norm = {"*": "BN", "bottom*": "GN-16", "enc2*": "GN-16", "dec2*": "IN"}
+    point = Point(norm=norm, learning_rate=0.5)
+    assert found.parameters(point) == {
+        "norm.level1": "BN",
+        "norm.level2": "IN",  # GN-16 of 16 channels
+        "norm.level3": "GN-16",
+        "learning_rate": 0.5,
+        "batch_size": 4,
+        "affine": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"norm": {"*": "SN"}}, r"norm of level1 must be one of BN, IN, got SN\."),
+        ({"norm": {"enc*": "BN"}}, r"norm of level1 must be one of BN, IN, got BN, nothing\."),
+        ({"norm": {"*": "GN-3"}}, r"GN-3 needs a channel count that 3 divides, got 8"),
+        ({"norm": {"*": "BN"}, "batch_size": 3}, r"batch_size must be offered by the space, got 3"),
+        ({"norm": {"*": "BN"}, "affine": True}, r"affine must be offered by the space, got True"),
+    ],
+)
+def test_what_the_space_does_not_offer(given: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigError, match=f"^mine: {expected}"):
+        space("BN", "IN", per="stage").parameters(Point(**given, source="mine"))
+
+
+def test_weight_norms_are_offered_only_behind_a_convolution() -> None:
+    slots = [replace(slot, weight_norms=()) if slot.block == "enc1" else slot for slot in SLOTS]
+    found = space("BN", "WS+BN", "WN", slots=slots)
+    for unit in found.units:
+        free = unit.name.startswith("enc1")
+        assert unit.choices == (("BN",) if free else ("BN", "WS+BN", "WN"))
+    assert list(found.baselines()) == ["BN"]
+    nowhere = [replace(slot, weight_norms=()) for slot in SLOTS]
+    with pytest.raises(ConfigError, match=r"choices\[1\]: must have a convolution .* use BN\.$"):
+        space("BN", "WS+BN", slots=nowhere)

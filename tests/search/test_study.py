@@ -1,6 +1,7 @@
 """The coordinator: each trial told once, interrupted ones gone on with, never one too many."""
 
 import math
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -183,7 +184,7 @@ def test_complete_without_a_dice_is_a_failure(study: Maker, tmp_path: Path) -> N
     coordinator.finish(0, TrialState.COMPLETE)
     trial = stored(tmp_path / "run").trials[0]
     assert trial.state == TrialState.FAIL
-    assert "no validation case has foreground" in trial.user_attrs["failure"]
+    assert "no validation case has a score" in trial.user_attrs["failure"]
 
 
 def test_a_trial_that_kills_its_workers_fails_at_last(study: Maker, tmp_path: Path) -> None:
@@ -196,6 +197,84 @@ def test_a_trial_that_kills_its_workers_fails_at_last(study: Maker, tmp_path: Pa
     trial = stored(tmp_path / "run").trials[0]
     assert trial.state == TrialState.FAIL
     assert trial.user_attrs["failure"] == "4 workers died: ActorDiedError"
+
+
+def test_a_trial_that_gets_on_between_deaths_goes_on(study: Maker, tmp_path: Path) -> None:
+    coordinator = study()
+    for evaluation in range(1, module.MAX_CRASHES + 3):
+        job = coordinator.next_job()
+        assert job is not None
+        coordinator.report(0, record(job.config, evaluation))
+        coordinator.crashed(0, "ActorDiedError")
+    trial = stored(tmp_path / "run").trials[0]
+    assert trial.state == TrialState.RUNNING
+    assert trial.user_attrs["crashes"] == module.MAX_CRASHES + 2
+
+
+def test_a_late_writer_reports_nothing_and_is_told_to_stop(study: Maker, tmp_path: Path) -> None:
+    first = study()
+    job = first.next_job()
+    assert job is not None
+    first.leases.release(0)
+    assert study().next_job() is not None
+    assert first.report(0, record(job.config, 1)) is True
+    assert stored(tmp_path / "run").trials[0].intermediate_values == {}
+
+
+def test_too_little_memory_is_a_violated_constraint_not_tried_again(
+    study: Maker, tmp_path: Path
+) -> None:
+    coordinator = study()
+    coordinator.next_job()
+    coordinator.finish(0, TrialState.FAIL, reason="memory: does not suffice")
+    trial = stored(tmp_path / "run").trials[0]
+    assert trial.constraints == {"memory": 1.0}
+    assert trial.state == TrialState.PRUNED  # what Optuna's samplers look at
+    assert coordinator.states()[0][1] == "FAIL"
+    assert coordinator.next_job().config.number == 1
+
+
+def test_the_time_left_counts_what_was_trained_before(study: Maker) -> None:
+    first = study(search={"time_limit": 10})
+    job = first.next_job()
+    assert job is not None
+    assert job.seconds == 10
+    first.report(0, record(job.config, 3))
+    first.close()
+    again = study(search={"time_limit": 10}).next_job()
+    assert again is not None
+    assert again.seconds == 8.5
+
+
+def test_a_run_asked_to_stop_gives_back_after_the_evaluation(study: Maker, tmp_path: Path) -> None:
+    coordinator = study()
+
+    def asked(config, data, folder, token):  # type: ignore[no-untyped-def]
+        for entry in trainer(config, data, folder, token):
+            if (config.number, entry["evaluation"]) == (1, 4):
+                assert len(Leases(tmp_path / "run" / "leases.log").stop_all()) == 1
+            yield entry
+
+    run_local(coordinator, None, asked)
+    trials = stored(tmp_path / "run").trials
+    assert trials[1].state == TrialState.RUNNING
+    assert sorted(trials[1].intermediate_values) == [1, 2, 3, 4]
+    assert [trial.state for trial in trials[2:]] == [TrialState.WAITING] * 2
+    run_local(study(), None, trainer)  # one that comes later was not asked
+    assert all(trial.state.is_finished() for trial in stored(tmp_path / "run").trials)
+
+
+def test_a_local_trial_over_its_time_fails(study: Maker, tmp_path: Path) -> None:
+    coordinator = study(trials=4, search={"time_limit": 0.2})
+
+    def slow(config, data, folder, token):  # type: ignore[no-untyped-def]
+        for entry in trainer(config, data, folder, token):
+            time.sleep(0.3 if config.number == 1 else 0)
+            yield {**entry, "seconds": 0.0}
+
+    run_local(coordinator, None, slow)
+    trial = stored(tmp_path / "run").trials[1]
+    assert trial.user_attrs["failure"] == "timeout: longer than time_limit"
 
 
 def test_unfinished_trials_lose_their_checkpoint_complete_ones_keep_it(

@@ -24,6 +24,25 @@ def test_numpy_without_memory() -> None:
     assert info.value.kind == "memory"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_memory_that_runs_out_in_any_form_is_one_error(error: Exception) -> None:
+    with (
+        pytest.raises(TrainingError, match="does not suffice for batch size 4") as caught,
+        typed_failures(4),
+    ):
+        raise error
+    assert caught.value.kind == "memory"
+
+
 @pytest.mark.parametrize("spec", ["BN", "IN", "BRN", "BGN-4", "SyncBN"])
 @pytest.mark.parametrize("dims", [2, 3])
 def test_a_norm_without_values_to_norm_over(spec: str, dims: int) -> None:

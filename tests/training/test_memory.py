@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from normsearch.training import memory
-from normsearch.training.memory import peak_memory, reset_peak_memory
+from normsearch.errors import TrainingError
+from normsearch.training import bce_dice_loss, memory
+from normsearch.training.memory import peak_memory, probe_memory, reset_peak_memory
 
 MB = 2**20
 WATERMARK = """
@@ -76,3 +77,63 @@ def test_on_cuda_it_is_the_allocators_peak() -> None:
     assert peak_memory("cuda") >= 64 * MB
     reset_peak_memory("cuda")
     assert peak_memory("cuda") == torch.cuda.memory_allocated("cuda")
+
+
+class Counting(torch.nn.Module):
+    """One convolution, a BatchNorm and dropout: everything a probe could leave a trace in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = torch.nn.Sequential(
+            torch.nn.Conv2d(1, 2, 3, padding=1),
+            torch.nn.BatchNorm2d(2),
+            torch.nn.Dropout(),
+            torch.nn.Conv2d(2, 1, 1),
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.net(images)
+
+
+def test_a_probe_leaves_no_trace_and_refuses_what_does_not_fit() -> None:
+    network, batch = Counting().eval(), (torch.randn(2, 1, 8, 8), torch.ones(2, 1, 8, 8))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    random = torch.get_rng_state()
+    seen: list[torch.Size] = []
+
+    def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        seen.append(logits.shape)
+        return bce_dice_loss(logits, labels)
+
+    probe_memory(network, batch, loss, "cpu")
+    assert seen == [(2, 1, 8, 8)]
+    assert torch.equal(torch.get_rng_state(), random)
+    assert not network.training
+    assert all(parameter.grad is None for parameter in network.parameters())
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name])
+
+    def no_room(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(TrainingError, match="batch size 2"):
+        probe_memory(network, batch, no_room, "cpu")
+
+
+@pytest.mark.gpu
+def test_on_cuda_a_batch_beyond_the_share_is_refused_and_a_small_one_fits() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    network = Counting()
+    memory.limit_memory(0.01)
+    try:
+        free, _ = torch.cuda.mem_get_info()
+        side = 8192
+        too_many = int(0.02 * free / (side * side * 4)) + 2
+        big = torch.zeros(too_many, 1, side, side)
+        with pytest.raises(TrainingError, match="does not suffice"):
+            probe_memory(network, (big, big), bce_dice_loss, "cuda")
+        probe_memory(network, (big[:1, :, :64, :64], big[:1, :, :64, :64]), bce_dice_loss, "cuda")
+        assert torch.cuda.memory_allocated() < 2**24
+    finally:
+        memory.limit_memory(1.0)

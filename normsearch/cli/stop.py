@@ -1,0 +1,20 @@
+"""`normsearch stop`: let every driver of a run end at its trials' next evaluation points."""
+
+from __future__ import annotations
+
+from normsearch.cli.options import RUNS, Name, RunsDir
+
+
+def stop(name: Name, runs_dir: RunsDir = RUNS) -> None:
+    """Ask the drivers of a run, on every machine, to stop; the run can be gone on with."""
+    from normsearch.search.leases import Leases
+    from normsearch.search.run_folder import find_run
+
+    asked = Leases(find_run(name, runs_dir) / "leases.log").stop_all()
+    if asked:
+        drivers = "1 driver stops" if len(asked) == 1 else f"{len(asked)} drivers stop"
+        print(
+            f"{drivers} after the evaluations under way. Go on with: normsearch resume {name}",
+        )
+    else:
+        print(f"No driver of {name} is running.")

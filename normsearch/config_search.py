@@ -1,0 +1,179 @@
+"""The search of a study as typed models: how many trials, by which sampler, pruned how, on what."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from normsearch.config_model import ItemError, Model, Positive
+from normsearch.errors import did_you_mean
+
+SAMPLERS = {
+    "tpe": "Optuna's tree-structured Parzen estimator; learns from pruned trials too",
+    "random": "uniform draws",
+    "grid": "every configuration of a space without ranges, once, in order",
+    "genetic": "NSGA-II; one objective or several",
+    "evonms": "genetic search as in evoNMS: 20 a generation, one-point crossover, 10% mutation",
+    "evolution": "regularized evolution: the best of a few mutates, the oldest dies",
+}
+PRUNERS = {
+    "successive_halving": "asynchronous: the best third at each rung goes on",
+    "hyperband": "several brackets of successive halving, with later first rungs",
+    "median": "below the median of the trials before at the same point",
+    "patient": "another pruner, asked only once a curve has been falling for a while",
+    "none": "every trial runs to the end",
+}
+OBJECTIVES: dict[str, tuple[str, Literal["maximize", "minimize"]]] = {
+    "score": ("score", "maximize"),
+    "seconds": ("seconds", "minimize"),
+    "memory": ("peak_memory", "minimize"),
+    "parameters": ("parameters", "minimize"),
+}
+"""What a search may aim at -> (the field of a trial's last record, direction)."""
+
+ONE_OBJECTIVE = ("evonms", "evolution")  # samplers that know no Pareto front
+
+
+def _named(value: object) -> object:
+    """Read a pruner's bare name as the pruner with its usual settings."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+class PrunerConfig(Model):
+    """When a trial is stopped early. Resources are evaluation points.
+
+    successive_halving and hyperband: the first rung lies at `min_resource`, each further one
+    `reduction_factor` times later. median: not before `startup_trials` trials and not in the first
+    `warmup` points. patient: where the best of the last `patience` + 1 points is more than
+    `min_delta` below the best before them, `wrapped` is asked; without one the trial is stopped.
+    """
+
+    name: Literal["successive_halving", "hyperband", "median", "patient", "none"] = (
+        "successive_halving"
+    )
+    min_resource: Positive = 1
+    reduction_factor: Annotated[int, Field(ge=2)] = 3
+    startup_trials: Annotated[int, Field(ge=0)] = 5
+    warmup: Annotated[int, Field(ge=0)] = 0
+    patience: Annotated[int, Field(ge=0)] = 1
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    wrapped: Annotated[PrunerConfig | None, BeforeValidator(_named)] = None
+
+    @model_validator(mode="after")
+    def _patient_wraps(self) -> Self:
+        if self.wrapped is not None and self.name != "patient":
+            raise ValueError(f"only patient takes wrapped, got {self.name} with it")
+        return self
+
+
+class Resources(Model):
+    """What one trial occupies: CPU cores and GPUs (a fraction shares one)."""
+
+    cpu: Positive = 1
+    gpu: Annotated[float, Field(ge=0)] = 0.0
+
+
+class Point(Model):
+    """A known configuration to train early: a norm map by globs and whatever else is fixed.
+
+    What is left out takes the space's default. `source` says where it comes from.
+    """
+
+    norm: dict[str, str]
+    learning_rate: float | None = None
+    batch_size: int | None = None
+    weight_decay: float | None = None
+    gate_learning_rate_factor: float | None = None
+    affine: bool | None = None
+    activation: str | None = None
+    source: str = "points"
+
+
+class SupernetConfig(Model):
+    """The one-shot network of `method: supernet`; what is left out is the study's own.
+
+    `weights` is how a slot's candidates are mixed: ``softmax``, or ``sparsest_max``, which ends
+    with one candidate alone. `learning_rate` and `batch_size`: the space's defaults if left out.
+    """
+
+    weights: Literal["softmax", "sparsest_max"] = "softmax"
+    samples: Positive | None = None
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    batch_size: Positive | None = None
+
+
+class SearchConfig(Model):
+    """How many trials are asked for, by which sampler, pruned how, on what.
+
+    `sampler` is a name, or the import path of any Optuna sampler (``optuna.samplers:QMCSampler``,
+    ``optunahub:samplers/PACKAGE:CLASS``); `sampler_arguments` go to its constructor.
+    `baselines` runs every norm of the space as a single-norm network first, never pruned; then
+    come `points`, to which `papers` adds the published settings and `warm_start` the
+    `warm_start_top` best configurations of another run. `method: supernet` trains one network with
+    all candidates in every slot first, and adds what it prefers.
+    `workers` trials run at once; if it is not given, as many as the resources hold. `time_limit`
+    is what a trial may train, in seconds; after SIGTERM a driver waits `grace_seconds` at most.
+    `callbacks` log the trials elsewhere too; `checkpoints` is a URL to keep checkpoints at, where
+    the workers do not share the run's folder.
+    """
+
+    trials: Positive = 50
+    method: Literal["trials", "supernet"] = "trials"
+    sampler: str = "tpe"
+    sampler_arguments: dict[str, Any] = Field(default_factory=dict)
+    objectives: Annotated[tuple[str, ...], Field(min_length=1)] = ("score",)
+    seed: int = 0
+    pruner: Annotated[PrunerConfig, BeforeValidator(_named)] = PrunerConfig()
+    baselines: bool = True
+    papers: bool = False
+    warm_start: str | None = None
+    warm_start_top: Positive = 5
+    points: tuple[Point, ...] = ()
+    supernet: SupernetConfig = SupernetConfig()
+    resources: Resources = Resources()
+    workers: Positive | None = None
+    time_limit: Annotated[float, Field(gt=0)] | None = None
+    grace_seconds: Annotated[float, Field(ge=0)] = 20.0
+    callbacks: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
+    checkpoints: str | None = None
+
+    @field_validator("sampler")
+    @classmethod
+    def _known_sampler(cls, sampler: str) -> str:
+        if sampler not in SAMPLERS and ":" not in sampler:
+            raise ValueError(
+                f"must be one of {', '.join(SAMPLERS)}, or an import path such as "
+                f"optuna.samplers:QMCSampler, got {sampler!r}.{did_you_mean(sampler, SAMPLERS)}"
+            )
+        return sampler
+
+    @field_validator("objectives")
+    @classmethod
+    def _known_objectives(cls, objectives: tuple[str, ...]) -> tuple[str, ...]:
+        for name in objectives:
+            if name not in OBJECTIVES:
+                known = ", ".join(OBJECTIVES)
+                hint = did_you_mean(name, OBJECTIVES)
+                raise ValueError(f"must be among {known}, got {name!r}.{hint}")
+        if "score" not in objectives or len(set(objectives)) < len(objectives):
+            raise ValueError(f"must hold score, and each once, got {', '.join(objectives)}")
+        return objectives
+
+    @model_validator(mode="after")
+    def _several_objectives(self) -> Self:
+        several = ", ".join(self.objectives)
+        if len(self.objectives) > 1 and self.pruner.name != "none":
+            raise ItemError(
+                "pruner",
+                f"must be none with several objectives ({several}), for a trial can be behind in "
+                f"one and ahead in another, got {self.pruner.name}; or keep score alone: the "
+                "others are recorded anyway",
+            )
+        if len(self.objectives) > 1 and self.sampler in ONE_OBJECTIVE:
+            raise ItemError(
+                "sampler",
+                f"must know several objectives ({several}), as genetic and tpe do, "
+                f"got {self.sampler}",
+            )
+        return self

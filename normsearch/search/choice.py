@@ -1,0 +1,62 @@
+"""One resolved choice of a trial, and the names of what there is to choose beside norms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from normsearch.config import NetworkConfig, TrainingConfig
+from normsearch.networks import NormSlot
+from normsearch.norms import NormSpec
+
+_TRAINING = ("weight_decay", "gate_learning_rate_factor")
+VALUES = ("learning_rate", "batch_size", *_TRAINING, "affine", "activation")
+"""What may be chosen beside the norms: keys of a space, of a `Point` and of a `Choice`."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One resolved choice: the effective spec of every slot, learning rate, batch size.
+
+    What is None was not asked: the study's training or network says it.
+    """
+
+    norm_map: dict[str, str]
+    learning_rate: float
+    batch_size: int
+    weight_decay: float | None = None
+    gate_learning_rate_factor: float | None = None
+    affine: bool | None = None
+    activation: str | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What was chosen beside the norms."""
+        return self._given(*VALUES)
+
+    def network(self, config: NetworkConfig) -> NetworkConfig:
+        """Return the study's network with what was chosen for it."""
+        return config.model_copy(update=self._given("activation"))
+
+    def training(self, config: TrainingConfig) -> TrainingConfig:
+        """Return the study's training with what was chosen for it."""
+        return config.model_copy(update=self._given(*_TRAINING))
+
+    def _given(self, *names: str) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
+def effective_map(globs: Mapping[str, str], slots: Sequence[NormSlot]) -> dict[str, str]:
+    """Return the effective spec of every slot that a glob matches; later globs win.
+
+    Raises:
+        NormError: a spec is unknown or infeasible for its slot.
+    """
+    found: dict[str, str] = {}
+    for slot in slots:
+        texts = [text for glob, text in globs.items() if fnmatchcase(slot.name, glob)]
+        if texts:
+            found[slot.name] = str(NormSpec.parse(texts[-1]).canonical(slot.channels))
+    return found

@@ -1,0 +1,81 @@
+"""What of a search is checked and resolved before anything of its run is made."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from normsearch.config import (
+    Point,
+    PythonSpaceConfig,
+    SearchConfig,
+    SpaceConfig,
+    StudyConfig,
+)
+from normsearch.errors import ConfigError
+from normsearch.networks import NormSlot
+from normsearch.search.known_points import known_points, paper_points, warm_points
+from normsearch.search.pruners import build_pruner
+from normsearch.search.python_space import PythonSpace
+from normsearch.search.records import StudyRecord
+from normsearch.search.run_folder import find_run
+from normsearch.search.samplers import build_sampler
+from normsearch.search.space import AnySpace, Space
+from normsearch.search.supernet import mixable
+
+
+def build_space(
+    config: SpaceConfig | PythonSpaceConfig, slots: Sequence[NormSlot], origin: str
+) -> AnySpace:
+    """Lay a space, of YAML or of Python, over a network's slots; see `Space`, `PythonSpace`."""
+    if isinstance(config, PythonSpaceConfig):
+        return PythonSpace(config, slots, origin)
+    return Space(config, slots, origin)
+
+
+def check_search(config: StudyConfig, space: AnySpace) -> None:
+    """Raise ConfigError unless sampler, pruner and known points go with the space."""
+    build_sampler(config.search, space, seed=0)
+    build_pruner(config.search.pruner, config.training.evaluations)
+    known_points(config.search, space)
+    if config.search.method == "supernet":
+        mixable(space)
+
+
+def with_known_points(search: SearchConfig, space: AnySpace, runs: Path) -> SearchConfig:
+    """Return `search` with what `papers` and `warm_start` mean written out among its `points`.
+
+    So the run's study.yaml is complete, and needs the other run no more. What does not fit the
+    space is left out with a warning.
+
+    Raises:
+        ConfigError: a space in Python, or nothing of the other run fits.
+        StudyError: there is no such run below `runs`.
+    """
+    if not search.papers and search.warm_start is None:
+        return search
+    if not isinstance(space, Space):
+        raise ConfigError(
+            "search: papers and warm_start need a space in YAML, got one in Python; "
+            "let its function begin with them."
+        )
+    points: list[Point] = [*search.points, *(paper_points(space) if search.papers else [])]
+    if search.warm_start is not None:
+        points += _warm(search.warm_start, search.warm_start_top, space, runs)
+    return search.model_copy(update={"points": tuple(points)})
+
+
+def _warm(name: str, top: int, space: Space, runs: Path) -> list[Point]:
+    record = StudyRecord(find_run(name, runs))
+    points, reasons = warm_points(space, record, top)
+    if not points:
+        why = reasons[0] if reasons else "it has no COMPLETE trial."
+        raise ConfigError(f"search.warm_start: {name} must have a trial that fits: {why}")
+    if reasons:
+        warnings.warn(
+            f"{len(reasons)} of {len(reasons) + len(points)} trials of {name} do not fit this "
+            f"space and are left out: {reasons[0]}",
+            stacklevel=2,
+        )
+    return points

@@ -1,0 +1,44 @@
+"""Python code that a study names: by ``module:name``, or from OptunaHub."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from normsearch.errors import ConfigError, NetworkError, sentence
+from normsearch.networks.importing import import_object
+
+
+def load(path: str, where: str) -> Any:
+    """Return what ``module:name`` means; the working folder is importable.
+
+    Raises:
+        ConfigError: there is none, or its import fails; `where` is the key that holds the path.
+    """
+    try:
+        return import_object(path)
+    except NetworkError as error:
+        raise ConfigError(f"{where}: {sentence(error)}") from error
+
+
+def load_hub(path: str, where: str) -> Any:
+    """Return a class of an OptunaHub package, downloaded once: ``samplers/PACKAGE:CLASS``.
+
+    Raises:
+        ConfigError: the extra is missing, or there is no such package or class.
+    """
+    package, _, name = path.partition(":")
+    try:
+        import optunahub
+        from git.exc import GitError
+        from github import GithubException
+    except ImportError as error:
+        raise ConfigError(
+            f"{where}: optunahub must be installed for {path}; pip install normsearch[optunahub]."
+        ) from error
+    try:
+        return getattr(optunahub.load_module(package), name)
+    except (AttributeError, ImportError, OSError, ValueError, GitError, GithubException) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"{where}: must be optunahub:samplers/PACKAGE:CLASS, got {path}: {reason}."
+        ) from error

@@ -1,0 +1,124 @@
+"""Trials in TensorBoard, MLflow or Weights & Biases: listeners to a coordinator's events."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from normsearch.errors import StudyError
+from normsearch.search.study import Event
+
+_SHOWN = ("score", "loss", "samples", "seconds", "peak_memory")
+
+
+class TensorBoard:
+    """Writes RUN/tensorboard/NNNN: scalars by samples seen; see ``tensorboard --logdir``."""
+
+    def __init__(self, folder: Path, study: str) -> None:
+        self._folder = folder / "tensorboard"
+        self._make = _module("tensorboardX", "tensorboard").SummaryWriter
+        self._writers: dict[int, Any] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Take in an event."""
+        if event.kind == "started":
+            writer = self._make(str(self._folder / f"{event.number:04d}"))
+            self._writers[event.number] = writer
+            writer.add_text("trial", "\n".join(f"    {k}: {v}" for k, v in _choice(event).items()))
+        elif event.kind == "evaluated":
+            writer = self._writers[event.number]
+            for name, value in _metrics(event).items():
+                writer.add_scalar(name, value, event.record["samples"])
+            writer.flush()
+        else:
+            self._writers.pop(event.number).close()
+
+
+class MLflow:
+    """One run a trial in the experiment of the study's name, where MLFLOW_TRACKING_URI says."""
+
+    def __init__(self, folder: Path, study: str) -> None:
+        client = _module("mlflow", "mlflow").MlflowClient()
+        known = client.get_experiment_by_name(study)
+        self._experiment = known.experiment_id if known else client.create_experiment(study)
+        self._client, self._runs = client, dict[int, str]()
+
+    def __call__(self, event: Event) -> None:
+        """Take in an event."""
+        if event.kind == "started":
+            run = self._client.create_run(self._experiment, run_name=f"{event.number:04d}")
+            self._runs[event.number] = run.info.run_id
+            for name, value in _choice(event).items():
+                self._client.log_param(run.info.run_id, name, value)
+        elif event.kind == "evaluated":
+            for name, value in _metrics(event).items():
+                self._client.log_metric(
+                    self._runs[event.number], name, value, step=event.record["samples"]
+                )
+        else:
+            failed = event.record["state"] == "FAIL"
+            status = "FAILED" if failed else "FINISHED"
+            self._client.set_terminated(self._runs.pop(event.number), status=status)
+
+
+class WeightsAndBiases:
+    """One run a trial in the project of the study's name; WANDB_MODE=offline keeps it here."""
+
+    def __init__(self, folder: Path, study: str) -> None:
+        self._wandb, self._folder, self._study = _module("wandb", "wandb"), folder, study
+        self._runs: dict[int, Any] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Take in an event."""
+        if event.kind == "started":
+            self._runs[event.number] = self._wandb.init(
+                project=self._study,
+                name=f"{event.number:04d}",
+                dir=str(self._folder),
+                config=_choice(event),
+                reinit="create_new",  # several trials live at once
+            )
+        elif event.kind == "evaluated":
+            self._runs[event.number].log(_metrics(event), step=event.record["samples"])
+        else:
+            self._runs.pop(event.number).finish(exit_code=int(event.record["state"] == "FAIL"))
+
+
+LOGGERS: dict[str, Callable[[Path, str], Callable[[Event], None]]] = {
+    "tensorboard": TensorBoard,
+    "mlflow": MLflow,
+    "wandb": WeightsAndBiases,
+}
+
+
+def build_loggers(names: Iterable[str], folder: Path, study: str) -> list[Callable[[Event], None]]:
+    """Return a listener for each of `names` (keys of `LOGGERS`).
+
+    Raises:
+        StudyError: what a name needs is not installed.
+    """
+    return [LOGGERS[name](folder, study) for name in names]
+
+
+def _module(name: str, extra: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise StudyError(
+            f"search.callbacks: {extra} needs {name}, which is not here; "
+            f"pip install 'normsearch[{extra}]'."
+        ) from error
+
+
+def _choice(event: Event) -> dict[str, Any]:
+    norms = {f"norm.{slot}": spec for slot, spec in event.record.get("norm_map", {}).items()}
+    others = {name: value for name, value in event.record.items() if name != "norm_map"}
+    return {**{name: value for name, value in others.items() if value is not None}, **norms}
+
+
+def _metrics(event: Event) -> dict[str, float]:
+    found = {name: float(event.record[name]) for name in _SHOWN}
+    return {name: value for name, value in found.items() if math.isfinite(value)}

@@ -1,0 +1,94 @@
+"""Configurations that a sampler asks for again: answered from the record, never trained twice."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from optuna import Study, Trial
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from normsearch.search.grid import Fixed
+from normsearch.search.outcomes import forbid
+from normsearch.search.space import AnySpace
+
+_PATIENCE = 10  # repetitions in a row after which the sampler is passed over
+_DRAWS = 100  # uniform draws that find nothing new before a space counts as exhausted
+_TWIN = "duplicate_of"
+
+
+def is_repeat(trial: FrozenTrial) -> bool:
+    """Whether a trial only repeats an earlier one; such trials do not count as asked for."""
+    return _TWIN in trial.user_attrs
+
+
+def waits(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
+    """Whether a repetition waits for a trial that is still being trained."""
+    return is_repeat(trial) and not trials[trial.user_attrs[_TWIN]].state.is_finished()
+
+
+def find_twin(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | None:
+    """Return the first trial before `number` of its configuration, if its record will do.
+
+    A failure that the configuration does not explain (a dead worker, say) will not.
+    """
+    own = trials[number].user_attrs
+    for trial in trials[:number]:
+        same = all(trial.user_attrs.get(name) == own[name] for name in ("values", "norm_map"))
+        failure = trial.user_attrs.get("failure", "")
+        if (
+            same
+            and not is_repeat(trial)
+            and (trial.state != TrialState.FAIL or failure.startswith(("nan", "norm")))
+        ):
+            return trial
+    return None
+
+
+def answer(study: Study, trial: Trial, twin: FrozenTrial) -> bool:
+    """Tell `trial` what `twin` was told, its curve included; False while `twin` is not finished."""
+    if _TWIN not in trial.user_attrs:
+        trial.set_user_attr(_TWIN, twin.number)
+    if not twin.state.is_finished():
+        return False
+    for step, value in twin.intermediate_values.items():
+        trial.set_user_attr(f"evaluation:{step}", twin.user_attrs[f"evaluation:{step}"])
+        study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
+    if "failure" in twin.user_attrs:
+        trial.set_user_attr("failure", twin.user_attrs["failure"])
+        if twin.state == TrialState.PRUNED:
+            forbid(trial)
+    values = twin.values if twin.state == TrialState.COMPLETE else None
+    study.tell(trial.number, values, state=twin.state, skip_if_finished=True)
+    return True
+
+
+class Freshness:
+    """Passes over a sampler that repeats itself, and knows when there is nothing new to ask.
+
+    Args:
+        space: the study's space.
+        sampler: the study's sampler.
+    """
+
+    def __init__(self, space: AnySpace, sampler: BaseSampler) -> None:
+        self._space, self._sampler = space, sampler
+        self._in_a_row = 0
+
+    def note(self, repeated: bool) -> None:
+        """Take in whether the newest configuration was a repetition."""
+        self._in_a_row = self._in_a_row + 1 if repeated else 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing new was found for so long that there may be nothing new."""
+        return self._in_a_row >= _PATIENCE + _DRAWS
+
+    def sampler(self, trials: Sequence[FrozenTrial]) -> BaseSampler:
+        """Return the sampler to ask next: the study's, or one that gives what no trial has."""
+        if self._in_a_row < _PATIENCE:
+            return self._sampler
+        seed = len(trials)
+        start = random.Random(seed).randrange(self._space.size or 1)
+        return Fixed(self._space.unseen([trial.params for trial in trials], start), seed)

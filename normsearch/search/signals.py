@@ -1,0 +1,56 @@
+"""Ctrl-C and SIGTERM on a search: what is live is given back, and the run can be gone on with."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from normsearch.search.study import Coordinator
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, and the grace period is over or nothing is left to wait for."""
+
+
+@contextmanager
+def interruptible(coordinator: Coordinator) -> Iterator[None]:
+    """Let Ctrl-C end the search at once, and SIGTERM after the study's grace period at the latest.
+
+    Within the grace period trials go on to their next evaluation point, whose checkpoint is then
+    the one to go on from. Both signals end the search even where they land in code that may not
+    raise (a finalizer): there Python prints the exception and goes on; the coordinator then raises
+    it again.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+        Terminated: SIGTERM.
+    """
+    terminated = False
+
+    def interrupt(signum: int, frame: Any) -> None:
+        coordinator.interrupted = Terminated if signum == signal.SIGALRM else KeyboardInterrupt
+        raise coordinator.interrupted
+
+    def terminate(signum: int, frame: Any) -> None:
+        nonlocal terminated
+        terminated = True
+        coordinator.request_stop()
+        # At least a moment: zero would mean no alarm at all.
+        signal.setitimer(signal.ITIMER_REAL, max(coordinator.config.search.grace_seconds, 0.001))
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    handlers = {signal.SIGINT: interrupt, signal.SIGALRM: interrupt, signal.SIGTERM: terminate}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+        if terminated:
+            raise Terminated
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

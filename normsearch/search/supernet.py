@@ -1,0 +1,180 @@
+"""One-shot search: one network with every candidate in every slot, and what it prefers.
+
+The supernet is a trial of its own, in the run's folder trials/supernet: its trial.json trains it
+again, its checkpoint.pt is what an interrupted training goes on from, and its preference.json
+holds the weight of every candidate in every slot. It is no trial of the Optuna study; the norm map
+of its greatest weights is enqueued there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from normsearch.config import Mixture, StudyConfig, TrialConfig
+from normsearch.errors import ConfigError
+from normsearch.files import write_text
+from normsearch.norms import reaches_out
+from normsearch.search.choice import Choice
+from normsearch.search.records import StudyRecord
+from normsearch.search.signals import interruptible
+from normsearch.search.space import AnySpace, Space
+from normsearch.search.study import Coordinator
+
+FOLDER = "supernet"
+_TRAINING = -2  # the lease under which one driver trains the supernet
+_FLOOR = 1e-6  # a weight below counts as this: SparsestMax makes many exactly 0
+_ENOUGH = 5  # retrained trials that a correlation needs
+
+Preference = dict[str, dict[str, float]]
+"""Slot -> effective spec -> weight, of sum 1."""
+
+
+def mixable(space: AnySpace) -> Space:
+    """Return `space` if a supernet can mix its norms.
+
+    Raises:
+        ConfigError: a space in Python, or one that offers a norm that cannot be mixed.
+    """
+    if not isinstance(space, Space):
+        raise ConfigError("search.method: supernet needs a space in YAML, got one in Python.")
+    for text in space.texts:
+        if reaches_out(text):
+            raise ConfigError(
+                f"search.method: supernet cannot mix {text}, which reaches beyond its slot; leave "
+                "it out of the choices, or take method: trials."
+            )
+    return space
+
+
+def supernet_config(config: StudyConfig, space: Space) -> TrialConfig:
+    """Return the supernet of a study as a trial: one mixture for each unit of the space."""
+    own = config.search.supernet
+    values = {name: values.middle for name, values in space.values.items()}
+    given = {"learning_rate": own.learning_rate, "batch_size": own.batch_size}
+    values.update({name: value for name, value in given.items() if value is not None})
+    choice = Choice({}, **values)
+    training = choice.training(config.training)
+    if own.samples is not None:
+        training = training.model_copy(update={"samples": own.samples})
+    return TrialConfig(
+        study=config.name,
+        number=0,
+        task=config.task,
+        network=choice.network(config.network),
+        training=training,
+        norm_map={},
+        affine=choice.affine is not False,
+        mixtures=tuple(
+            Mixture(
+                slots=tuple(slot.name for slot in unit.slots),
+                choices=unit.choices,
+                weights=own.weights,
+            )
+            for unit in space.units
+        ),
+        learning_rate=choice.learning_rate,
+        batch_size=choice.batch_size,
+        device="cuda" if config.search.resources.gpu else "cpu",
+        threads=config.search.resources.cpu,
+        fingerprint=config.fingerprint,
+        versions=config.versions,
+    )
+
+
+def run_supernet(coordinator: Coordinator, space: AnySpace, data: Any, trainer: Any) -> None:
+    """Train the study's supernet in this process, unless it is, and enqueue what it prefers.
+
+    It goes on from its checkpoint. Where another driver is at it, nothing is done.
+
+    Raises:
+        TrainingError: the supernet cannot be trained (its loss is not finite, say).
+    """
+    units, folder = mixable(space), coordinator.folder / "trials" / FOLDER
+    path = folder / "preference.json"
+    if not path.exists():
+        if not coordinator.leases.claim(_TRAINING):
+            return
+        with interruptible(coordinator), coordinator.leases.beating():
+            try:
+                _train(supernet_config(coordinator.config, units), data, folder, trainer)
+            finally:
+                coordinator.leases.release(_TRAINING)
+    preference: Preference = json.loads(path.read_text())
+    coordinator.enqueue([(preferred(units, preference), {"source": FOLDER})])
+
+
+def _train(config: TrialConfig, data: Any, folder: Path, trainer: Any) -> None:
+    config.write(folder / "trial.json")
+    learnt: dict[str, Any] = {}
+    for record in trainer(config, data, folder, None):
+        learnt = record["learnt"]
+    write_text(folder / "preference.json", json.dumps(preference_of(config, learnt), indent=2))
+
+
+def preference_of(config: TrialConfig, learnt: dict[str, Any]) -> Preference:
+    """Return the weights of a supernet's candidates from its last record's `learnt`."""
+    slots = [name for mixture in config.mixtures for name in mixture.slots]
+    return {name: learnt[name]["mixture"] for name in slots}
+
+
+def preferred(space: Space, preference: Preference) -> dict[str, Any]:
+    """Return the parameters of the norm map of greatest weights; values at their defaults."""
+    norms: dict[str, Any] = {}
+    for unit in space.units:
+        weights = preference[unit.slots[0].name]
+        best = max(weights, key=lambda spec: weights[spec])
+        norms[f"norm.{unit.name}"] = unit.choices[list(weights).index(best)]
+    return {**norms, **{name: values.middle for name, values in space.values.items()}}
+
+
+def agreement(record: StudyRecord) -> dict[str, float | int] | None:
+    """Return how well a run's supernet predicts the trials trained from scratch.
+
+    ``rho`` is Spearman's rank correlation over the COMPLETE trials between the score and what the
+    supernet thinks of the trial's norm map (the mean over slots of the logarithm of the chosen
+    norm's weight); ``low`` and ``high`` its 95% confidence interval (Bonett and Wright 2000),
+    ``trials`` how many there are. None without a supernet or with fewer than 5 trials. Learning
+    rate and batch size differ between the trials, too: that alone keeps rho below 1.
+    """
+    path = record.folder / "trials" / FOLDER / "preference.json"
+    numbers = record.ranked()
+    if not path.exists() or len(numbers) < _ENOUGH:
+        return None
+    preference: Preference = json.loads(path.read_text())
+    scores = record.trials().set_index("number")["score"]
+    liked = [_liking(record.norm_map(number), preference) for number in numbers]
+    rho = spearman(liked, [float(scores[number]) for number in numbers])
+    if math.isnan(rho):
+        return None
+    low, high = spearman_interval(rho, len(numbers))
+    return {"rho": rho, "low": low, "high": high, "trials": len(numbers)}
+
+
+def _liking(norm_map: dict[str, str], preference: Preference) -> float:
+    weights = [preference[slot].get(spec, 0.0) for slot, spec in norm_map.items()]
+    return float(np.mean(np.log(np.maximum(weights, _FLOOR))))
+
+
+def spearman(first: list[float], second: list[float]) -> float:
+    """Return Spearman's rank correlation, ties at their mean rank; NaN if one is constant."""
+    one, two = (pd.Series(values).rank().to_numpy(dtype=float) for values in (first, second))
+    if np.ptp(one) == 0 or np.ptp(two) == 0:
+        return math.nan
+    return float(np.corrcoef(one, two)[0, 1])
+
+
+def spearman_interval(rho: float, count: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the 95% interval of a rank correlation over `count` > 3 pairs.
+
+    Fisher's transform with the variance (1 + rho²/2) / (count − 3) of Bonett and Wright,
+    Psychometrika 65 (2000).
+    """
+    centre = math.atanh(max(-1 + 1e-12, min(1 - 1e-12, rho)))
+    half = z * math.sqrt((1 + rho**2 / 2) / (count - 3))
+    return math.tanh(centre - half), math.tanh(centre + half)

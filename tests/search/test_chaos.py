@@ -1,0 +1,209 @@
+"""Two drivers, two Ray nodes and PostgreSQL, all of them killed and restarted at random moments."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+
+from .chaos import EVALUATIONS
+from .postgres import Server, server
+from .test_executor import ROOT, begun
+
+LIMIT_S = 600.0
+#: PostgreSQL itself writes down each time a trial's state becomes a final one.
+WATCH = """
+CREATE TABLE told (trial_id integer);
+CREATE FUNCTION note() RETURNS trigger AS
+  $$ BEGIN INSERT INTO told VALUES (NEW.trial_id); RETURN NEW; END $$ LANGUAGE plpgsql;
+CREATE TRIGGER told AFTER UPDATE OF state ON trials FOR EACH ROW
+  WHEN (NEW.state IN ('COMPLETE', 'PRUNED', 'FAIL')) EXECUTE FUNCTION note();
+"""
+
+
+def _end(process: subprocess.Popen[bytes], how: int = signal.SIGKILL) -> None:
+    """Send a signal to a process and its group, which is its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, how)
+    process.wait()
+
+
+@dataclass
+class Field:
+    """What there is to kill: `nodes` (the head first), `drivers`, a database."""
+
+    folder: Path
+    database: Server
+    trials: int
+    port: int
+    nodes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    drivers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def _start(self, *command: str) -> subprocess.Popen[bytes]:
+        with (self.folder.parent / "output.txt").open("ab") as log:
+            environment = {
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "RAY_AUTH_MODE": "disabled",  # a token of the user's would be the head's alone
+                "RAY_USAGE_STATS_ENABLED": "0",
+            }
+            return subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def start_node(self) -> None:
+        """Start a Ray node of one CPU; the first one is the head."""
+        ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1"]
+        store = "--object-store-memory=100000000"
+        if self.nodes:
+            where = [f"--address={self.address}"]
+        else:
+            where = ["--head", f"--port={self.port}", "--include-dashboard=false"]
+            where.append(f"--temp-dir=/tmp/nsr{self.port}")  # short: it holds sockets
+        self.nodes.append(self._start(*ray, *where, store))
+
+    def start_driver(self) -> None:
+        """Start a driver of the study, or one that goes on with it."""
+        words = [str(self.folder), str(self.trials), self.database.url, self.address]
+        self.drivers.append(self._start(sys.executable, "-m", "tests.search.chaos", *words))
+
+    def workers(self) -> list[psutil.Process]:
+        """Return the processes that train now."""
+        found = []
+        for node in self.nodes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for process in psutil.Process(node.pid).children(recursive=True):
+                    with contextlib.suppress(psutil.NoSuchProcess, IndexError):
+                        if "TrialActor" in process.cmdline()[0]:
+                            found.append(process)
+        return found
+
+    def kill(self, what: str, choice: random.Random) -> None:
+        """Kill one of something and start it again, as a cluster would."""
+        if what == "driver":
+            _end(self.drivers.pop(choice.randrange(len(self.drivers))))
+            self.start_driver()
+        elif what == "worker":
+            with contextlib.suppress(psutil.NoSuchProcess):
+                choice.choice(self.workers()).kill()
+        elif what == "node":
+            _end(self.nodes.pop())
+            self.start_node()
+        else:
+            self.database.stop()
+            time.sleep(choice.uniform(0.2, 2))
+            self.database.start()
+
+    def tend(self) -> None:
+        """Start a driver again that ended too early: its node or the database was gone."""
+        for driver in list(self.drivers):
+            if driver.poll() not in (None, 0):
+                self.drivers.remove(driver)
+                self.start_driver()
+
+    def work(self) -> int:
+        """Return how many intervals were begun so far."""
+        return sum(map(Counter.total, begun(self.folder).values()))
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        """Tend the drivers until something holds, or until all of them are done."""
+        deadline = time.monotonic() + LIMIT_S
+        while not condition():
+            self.tend()
+            if all(driver.poll() == 0 for driver in self.drivers):
+                return
+            log = self.folder.parent / "output.txt"
+            assert time.monotonic() < deadline, log.read_text()[-3000:]
+            time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def battlefield(folder: Path, trials: int) -> Iterator[Field]:
+    """Two nodes, two drivers and a database of the test's own; none is left after the block."""
+    with server() as database, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        probe.close()
+        made = Field(folder, database, trials, port)
+        optuna.create_study(storage=database.url, study_name="other")  # makes the tables
+        _sql(database, WATCH)
+        try:
+            made.start_node()
+            _answers(port)
+            made.start_node()
+            for _ in range(2):
+                made.start_driver()
+            yield made
+        finally:
+            for process in (*made.drivers, *reversed(made.nodes)):
+                _end(process)
+
+
+def _answers(port: int) -> None:
+    for _ in range(600):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+
+
+def _sql(database: Server, text: str) -> list[tuple[int, ...]]:
+    import psycopg
+
+    with psycopg.connect(database.url.replace("+psycopg", "")) as connection:
+        found = connection.execute(text)
+        return found.fetchall() if found.description else []
+
+
+def fight(folder: Path, trials: int, kills: list[str], seed: int) -> None:
+    """Kill, wait for the end, and check what is left of the study."""
+    choice = random.Random(seed)
+    with battlefield(folder, trials) as made:
+        for what in kills:
+            more = made.work() + choice.randint(1, 3)
+            made.wait(lambda: made.work() >= more and bool(made.workers()))  # noqa: B023
+            assert any(driver.poll() is None for driver in made.drivers), "ended before every kill"
+            made.kill(what, choice)
+        made.wait(lambda: False)
+        found = optuna.load_study(study_name="chaos", storage=made.database.url).trials
+        told = Counter(trial_id for (trial_id,) in _sql(made.database, "SELECT * FROM told"))
+    states = Counter(trial.state.name for trial in found)
+    assert states["COMPLETE"] + states["PRUNED"] == trials == len(found), states
+    assert told == Counter({trial._trial_id: 1 for trial in found})
+    for trial in found:
+        steps = sorted(trial.intermediate_values)
+        assert steps == list(range(1, len(steps) + 1))
+        if trial.state.name == "COMPLETE":
+            assert trial.value == trial.intermediate_values[EVALUATIONS]
+    lost = {n: sum(times - 1 for times in log.values()) for n, log in begun(folder).items()}
+    # A node has one CPU and a driver one trial, so that a kill strikes one trial at most.
+    assert sum(lost.values()) <= len(kills) - kills.count("database"), lost
+
+
+def test_each_part_killed_once(tmp_path: Path) -> None:
+    fight(tmp_path / "run", 10, ["worker", "driver", "database", "node"], seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_twenty_random_kills(tmp_path: Path) -> None:
+    seed = 1
+    kinds = ["worker", "driver", "database", "node"]
+    kills = random.Random(seed).choices(kinds, k=16)
+    fight(tmp_path / "run", 60, [*kinds, *kills], seed)
