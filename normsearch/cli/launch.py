@@ -101,6 +101,8 @@ def search(folder: Path, door: Door, how: How) -> None:
     from normsearch.search.study import Coordinator
 
     config = door.config
+    if config.task.validation == "training":
+        print("Overfit check: scores are of the training cases and prove nothing.", file=sys.stderr)
     # The test cases stay here: what no worker has, no search can see.
     data = Split(train=door.split.train, validation=door.split.validation, test=())
     far = config.search.checkpoints
