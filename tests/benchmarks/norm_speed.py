@@ -193,7 +193,7 @@ def peak_bytes(run: Callable[[], None], device: str) -> int:
     return peak
 
 
-def measure(seconds: float = 1.0) -> pd.DataFrame:
+def measure(seconds: float = 0.7) -> pd.DataFrame:
     """One row for each norm and way of writing it; `seconds` for each of its five shapes."""
     ways = [("cpu", "torch kernels"), ("cpu", "library calls")]
     if kernels_in_use() == "c":
