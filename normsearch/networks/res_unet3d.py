@@ -55,6 +55,7 @@ class ResUNet3d(nn.Module):
         norm: the spec for all slots; `apply_norm_map` changes them one by one.
         seed: of the weights; None draws from torch's global generator.
         activation: after each norm, a name in `ACTIVATIONS`.
+        activation: after each norm, a name in `ACTIVATIONS`.
 
     Shape: (N, in_channels, Z, Y, X) -> logits (N, out_channels, Z, Y, X); 2**depth divides each
     side. With `checkpointing` set to True, activations are computed again in the backward pass.
@@ -92,6 +93,7 @@ class ResUNet3d(nn.Module):
             channels = 3 * width
         self.head = nn.Conv3d(channels, out_channels, 1)
         _initialize(self, seed)
+        set_activation(self, activation)
         apply_norm_map(self, {"*": norm})
         set_activation(self, activation)
 
