@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["StudyRecord", "__version__", "load_study"]
+__all__ = ["StudyRecord", "TrainedModel", "__version__", "load_model", "load_study"]
 
 if TYPE_CHECKING:
+    from normsearch.model import TrainedModel, load_model
     from normsearch.search.records import StudyRecord, load_study
 
 
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> Any:
         from normsearch.search import records
 
         return getattr(records, name)
+    if name in ("load_model", "TrainedModel"):
+        from normsearch import model
+
+        return getattr(model, name)
     raise AttributeError(f"module 'normsearch' has no attribute {name!r}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
+from normsearch.config_model import Fraction, ImportPath, ItemError, Model, Positive
 from normsearch.config_search import Point, PrunerConfig, Resources, SearchConfig, SupernetConfig
 from normsearch.config_space import (
     AnySpaceConfig,
@@ -17,10 +18,11 @@ from normsearch.config_space import (
     PythonSpaceConfig,
     SpaceConfig,
 )
-from normsearch.model import Fraction, ImportPath, ItemError, Model, Positive
+from normsearch.config_task import AugmentationConfig, PhantomConfig, TaskConfig
 
 __all__ = [
     "AnySpaceConfig",
+    "AugmentationConfig",
     "BatchSizeSpace",
     "ImportPath",
     "ItemError",
@@ -47,78 +49,60 @@ __all__ = [
 ]
 
 
-def _texts(value: object) -> object:
-    """Read ``[1, 2]`` as ``["1", "2"]``: fold names look like numbers in YAML."""
-    if isinstance(value, list | tuple):
-        return [str(item) if isinstance(item, int) else item for item in value]
-    return value
-
-
-Folds = Annotated[tuple[str, ...], BeforeValidator(_texts)]
-
-
-class PhantomConfig(Model):
-    """The embedded data set: `subjects` volumes of `size`³ voxels."""
-
-    size: Annotated[int, Field(ge=32, le=512)] = 64
-    subjects: Annotated[int, Field(ge=3)] = 10
-    seed: int = 0
-
-
-class TaskConfig(Model):
-    """What is segmented, and which subjects train, validate and test.
-
-    `data` is ``phantom`` or a folder with images/ and labels/ (absolute, or below the data folder).
-    `size` is the in-plane size (y, x) in pixels; `intensity` a rule or a window [low, high] (HU);
-    `foreground` the label values merged to one class, all non-zero ones if not given.
-    """
-
-    data: str
-    phantom: PhantomConfig = PhantomConfig()
-    size: tuple[Positive, Positive] | None = None
-    intensity: Literal["minmax", "percentile", "zscore"] | tuple[float, float] = "percentile"
-    foreground: tuple[Positive, ...] | None = None
-    test_folds: Folds = ()
-    validation_folds: Folds | None = None
-    validation_fraction: Fraction = 0.25
-    split_seed: int = 0
-
-    @property
-    def metric(self) -> str:
-        """What a validation score is, for people."""
-        return "Dice"
-
-
 class NetworkConfig(Model):
     """A network by name, its size, and the seed of its initial weights.
 
-    `activation` is a name that the network offers; the network's own if it is not given.
+    `name` is one of ours or anybody's ``module:function`` (the working folder is importable), and
+    `arguments` are its further arguments. `first_channels` and `depth` are for our networks, which
+    have defaults of their own. `activation` is a name that the network offers; its own if None.
     """
 
     name: str = "unet2d"
-    first_channels: Positive = 16
-    depth: Annotated[int, Field(ge=1, le=8)] = 4
+    first_channels: Positive | None = None
+    depth: Annotated[int, Field(ge=1, le=8)] | None = None
     activation: str | None = None
+    arguments: dict[str, Any] = Field(default_factory=dict)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _arguments_of_a_foreign_network(self) -> Self:
+        sizes = [key for key in ("first_channels", "depth") if getattr(self, key) is not None]
+        if ":" in self.name and sizes:
+            raise ValueError(
+                f"{self.name} takes its size from arguments, got {' and '.join(sizes)}"
+            )
+        return self
 
 
 class TrainingConfig(Model):
-    """How a trial trains. The budget is counted in `samples` (2D slices), whatever the batch size.
+    """How a trial trains. The budget is counted in `samples`, whatever the batch size.
 
-    `evaluations` validation points lie at equal fractions of the budget. `recompute_statistics`
-    replaces running statistics by fresh ones, over `statistics_samples` samples, before each.
+    `evaluations` validation points lie at equal fractions of the budget. `loss` auto is bce_dice
+    for one foreground, dice_cross_entropy for several classes, cross_entropy for whole images.
+    `step_points` (shares of the budget) and `step_factor` belong to schedule step; `amp` is
+    automatic mixed precision; a step takes `accumulate` batches; `checkpointing` trades time for
+    memory where the network offers it. `recompute_statistics` replaces running statistics by
+    fresh ones, over `statistics_samples` samples, before each validation. The seeds of order,
+    augmentation and (in network) first weights are independent of each other.
     """
 
     samples: Positive = 10_000
     evaluations: Positive = 9
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    loss: Literal["auto", "bce_dice", "cross_entropy", "dice_cross_entropy"] = "auto"
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    schedule: Literal["constant", "cosine"] = "cosine"
+    schedule: Literal["constant", "step", "polynomial", "cosine"] = "cosine"
+    step_points: tuple[Fraction, ...] = (0.5,)
+    step_factor: Fraction = 0.2
+    amp: Literal["off", "bfloat16", "float16"] = "off"
+    accumulate: Positive = 1
+    checkpointing: bool = False
     gate_learning_rate_factor: Annotated[float, Field(gt=0)] = 10.0
     recompute_statistics: bool = True
     statistics_samples: Positive = 128
     data_seed: int = 0
+    augmentation_seed: int = 0
 
     @model_validator(mode="after")
     def _one_sample_an_evaluation(self) -> Self:
@@ -132,7 +116,8 @@ class TrainingConfig(Model):
 class StudyConfig(Model):
     """One study: task + network + training + space + search.
 
-    A run records the SHA-256 of its cases (`fingerprint`) and the `versions` it began with.
+    A run records the SHA-256 of its cases (`fingerprint`), the `sample_shape` (channels, *spatial)
+    and the `versions` it began with.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
@@ -142,7 +127,17 @@ class StudyConfig(Model):
     space: AnySpaceConfig
     search: SearchConfig = SearchConfig()
     fingerprint: str | None = None
+    sample_shape: tuple[Positive, ...] | None = None
     versions: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _float16_needs_a_gpu(self) -> Self:
+        if self.training.amp == "float16" and not self.search.resources.gpu:
+            raise ValueError(
+                "training.amp float16 needs a GPU, and search.resources.gpu is 0; "
+                "use bfloat16 on a CPU"
+            )
+        return self
 
 
 class Mixture(Model):
@@ -156,9 +151,10 @@ class Mixture(Model):
 class TrialConfig(Model):
     """One resolved choice, complete: the trial can be trained again from this alone.
 
-    `norm_map` gives the effective spec of every slot; `fingerprint` is the SHA-256 of the cases. On
-    a GPU it takes no more than `gpu_share` of the memory. `affine`: whether norms learn γ and β. A
-    supernet has `mixtures`, and no norm map.
+    `norm_map` gives the effective spec of every slot; `fingerprint` is the SHA-256 of the cases,
+    `sample_shape` the (channels, *spatial) of what the network is given. On a GPU it takes no more
+    than `gpu_share` of the memory. `affine`: whether norms learn γ and β. A supernet has
+    `mixtures`, and no norm map.
     """
 
     study: str
@@ -176,6 +172,7 @@ class TrialConfig(Model):
     gpu_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     threads: Positive = 1
     fingerprint: str | None = None
+    sample_shape: tuple[Positive, ...] | None = None
     versions: dict[str, str] = Field(default_factory=dict)
 
     def write(self, path: Path) -> None:

@@ -84,7 +84,16 @@ def read_trial(path: Path) -> TrialConfig:
     Raises:
         ConfigError: no such file, not JSON, or not a whole trial.
     """
-    return validate(TrialConfig, _read_yaml(path), str(path))
+    return read_model_file(TrialConfig, path)
+
+
+def read_model_file(model: type[AnyModel], path: Path) -> AnyModel:
+    """Return the model of a JSON file that this program wrote.
+
+    Raises:
+        ConfigError: no such file, not JSON, or something in it that must not be.
+    """
+    return validate(model, _read_yaml(path), str(path))
 
 
 def validate(model: type[AnyModel], raw: Mapping[str, Any], origin: str) -> AnyModel:

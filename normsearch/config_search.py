@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from normsearch.config_model import ItemError, Model, Positive
 from normsearch.errors import did_you_mean
-from normsearch.model import ItemError, Model, Positive
 
 SAMPLERS = {
     "gp": "a Gaussian process over the choices; learns from pruned trials and repeats none",

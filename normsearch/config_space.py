@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from normsearch.config_model import ImportPath, ItemError, Model, Positive
 from normsearch.errors import NormError
-from normsearch.model import ImportPath, ItemError, Model, Positive
 from normsearch.norms import NormSpec
 
 PositiveFloat = Annotated[float, Field(gt=0)]

@@ -27,7 +27,10 @@ class DataError(NormsearchError):
 
 
 class TrainingError(NormsearchError):
-    """Training cannot go on; `kind` is ``nan`` (loss not finite), ``memory`` or ``timeout``."""
+    """Training cannot go on as chosen.
+
+    `kind` is ``nan`` (the loss is not finite), ``memory``, ``norm`` or ``timeout``.
+    """
 
     def __init__(self, message: str, kind: str) -> None:
         super().__init__(message, kind)
@@ -58,3 +61,13 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     by_lower = {word.lower(): word for word in known}
     close = difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.5)
     return f" Did you mean '{by_lower[close[0]]}'?" if close else ""
+
+
+def sentence(text: object) -> str:
+    """Return `text` with a full stop, unless it ends a sentence already.
+
+    >>> sentence("must be one of BN, IN"), sentence("Did you mean 'IN'?")
+    ('must be one of BN, IN.', "Did you mean 'IN'?")
+    """
+    words = str(text)
+    return words if words.endswith((".", "?")) else f"{words}."

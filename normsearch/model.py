@@ -1,26 +1,201 @@
-"""What the models of the YAML files share: the frozen base, small types, a fault with an index."""
+"""A trained network as a folder of its own: loaded anywhere, without its run, Ray or Optuna."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import io
+import json
+import textwrap
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+import torch
+from torch import nn
 
-Positive = Annotated[int, Field(gt=0)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
-"""``module:name``, as in ``my_space:ask``."""
+from normsearch.config import Model, TrialConfig
+from normsearch.config_file import read_model_file
+from normsearch.errors import CheckpointError, StudyError
+from normsearch.files import write_atomically, write_text
+from normsearch.networks import apply_norm_map, build_network
+from normsearch.training import load_checkpoint, load_tensors
+from normsearch.trial import network_settings
+
+WEIGHTS, DESCRIPTION, CARD, PROGRAM = "weights.pt", "model.json", "model.py", "program.pt2"
 
 
-class Model(BaseModel):
-    """A frozen record that refuses keys it does not know."""
+class ModelConfig(Model):
+    """What model.json says: the trial, and the `score` it reached in validation, a `metric`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    format: Literal[1] = 1
+    trial: TrialConfig
+    metric: str
+    score: float | None
 
 
-class ItemError(ValueError):
-    """A fault of one item below a value; `index` is its place, for the message."""
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network in eval mode and what is known of it."""
 
-    def __init__(self, index: int | str, message: str) -> None:
-        super().__init__(message)
-        self.index = index
+    network: nn.Module
+    config: ModelConfig
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """(channels, *spatial) of the samples it was trained on."""
+        return _sample_shape(self.config.trial)
+
+
+def export_model(folder: Path, trial_folder: Path, config: ModelConfig) -> tuple[list[Path], str]:
+    """Write a trial's network into a folder of its own.
+
+    weights.pt holds the state_dict, model.json the trial, model.py a card that is also the code to
+    load it with, program.pt2 the network as a graph (torch.export, any number of samples).
+
+    Args:
+        folder: new or empty.
+        trial_folder: the trial's, with its checkpoint.
+        config: what model.json shall say.
+
+    Returns:
+        The files, and why there is no program.pt2 among them (or an empty text).
+
+    Raises:
+        StudyError: the folder holds something, or the trial has no checkpoint.
+        CheckpointError: it is damaged or of another network.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise StudyError(f"{folder}: must be a new or an empty folder; choose another with -o.")
+    state = load_checkpoint(trial_folder / "checkpoint.pt")
+    if state is None:
+        raise StudyError(
+            f"{trial_folder}: must hold a checkpoint.pt, which only completed trials keep; train "
+            f"it again with `normsearch train {trial_folder / 'trial.json'}`."
+        )
+    network = _built(config.trial, state["network"], trial_folder)
+    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    program, reason = _program(network, _sample_shape(config.trial))
+    write_atomically(folder / WEIGHTS, lambda file: torch.save(weights, file))
+    write_text(folder / DESCRIPTION, config.model_dump_json(indent=2) + "\n")
+    write_text(folder / CARD, _card(config, reason))
+    files = [folder / WEIGHTS, folder / DESCRIPTION, folder / CARD]
+    if program:
+        write_atomically(folder / PROGRAM, lambda file: file.write(program))
+        files.append(folder / PROGRAM)
+    return files, reason
+
+
+def load_model(folder: str | Path, device: str = "cpu") -> TrainedModel:
+    """Load what `export_model` wrote.
+
+    Raises:
+        ConfigError: model.json is missing or not what it must be.
+        CheckpointError: weights.pt is missing, damaged or of another network.
+    """
+    folder = Path(folder)
+    config = read_model_file(ModelConfig, folder / DESCRIPTION)
+    weights = load_tensors(folder / WEIGHTS)
+    if weights is None:
+        raise CheckpointError(f"{folder}: must hold {WEIGHTS}, and does not; export it again.")
+    return TrainedModel(_built(config.trial, weights, folder / WEIGHTS).to(device), config)
+
+
+def _sample_shape(trial: TrialConfig) -> tuple[int, ...]:
+    if trial.sample_shape is None:
+        raise StudyError(
+            f"{trial.study}: trial.json must give sample_shape, and does not; it is of an older "
+            "version, so train the trial again."
+        )
+    return trial.sample_shape
+
+
+def _settings(trial: TrialConfig) -> dict[str, Any]:
+    return network_settings(trial.network, _sample_shape(trial)[0], trial.task.outputs)
+
+
+def _built(trial: TrialConfig, weights: dict[str, Any], where: Path) -> nn.Module:
+    settings = _settings(trial)
+    network = build_network(settings.pop("name"), **settings)
+    apply_norm_map(network, trial.norm_map)
+    try:
+        network.load_state_dict(weights)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{where}: must hold this network's weights: {reason}") from error
+    return network.eval()
+
+
+def _program(network: nn.Module, sample_shape: tuple[int, ...]) -> tuple[bytes, str]:
+    """The network as an exported program, or no bytes and the reason."""
+    example = torch.zeros(2, *sample_shape)  # export takes a length of 1 for a constant
+    samples = torch.export.Dim("samples", min=1)
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch about its own tracing
+        try:
+            program = torch.export.export(network, (example,), dynamic_shapes=({0: samples},))
+            torch.export.save(program, file)
+        except (RuntimeError, ValueError, TypeError) as error:  # what export raises where it cannot
+            reason = str(error).strip().partition("\n")[0]
+            return b"", f"torch.export does not take this network ({reason})"
+    return file.getvalue(), ""
+
+
+def _literal(values: dict[str, Any]) -> str:
+    lines = [f"    {json.dumps(key)}: {_quoted(value)},\n" for key, value in values.items()]
+    return "{\n" + "".join(lines) + "}"
+
+
+def _quoted(value: object) -> str:
+    return json.dumps(value) if isinstance(value, str) else repr(value)
+
+
+def _card(config: ModelConfig, no_program: str) -> str:
+    trial, task = config.trial, config.trial.task
+    settings = _settings(trial)
+    name = settings.pop("name")
+    score = "unknown" if config.score is None else f"{config.score:.3f}"
+    size = "as read" if task.size is None else f"{task.fit} to {' x '.join(map(str, task.size))}"
+    meaning = (
+        f"0 background, then label values {list(task.classes)}"
+        if task.classes and task.kind == "segmentation"
+        else f"the classes {list(task.classes)}"
+        if task.classes
+        else "foreground where above 0"
+    )
+    shape = ", ".join(map(str, _sample_shape(trial)))
+    program = f"none: {no_program}" if no_program else f"{PROGRAM}, for torch.export.load"
+    versions = ", ".join(f"{key} {value}" for key, value in trial.versions.items())
+    return f'''"""{name}, trial {trial.number} of the study {trial.study}: a norm for each layer.
+
+Data: {task.data}, a sample is a {task.sample}; {size}; intensities: {task.intensity}.
+Input: float32 (N, {shape}). Output: logits (N, {task.outputs}, ...): {meaning}.
+Validation {config.metric}: {score}. The search chose the trial by it, so it is optimistic; nothing
+here was measured on subjects held out. Not a medical device.
+Trained by {trial.training.optimizer} on {trial.training.samples} samples, batch size
+{trial.batch_size}, learning rate {trial.learning_rate:.3g}.
+Exported program: {program}.
+Versions:
+{textwrap.fill(versions or "not recorded", 96)}.
+
+Masks for new images: normsearch predict FOLDER IMAGE...
+"""
+
+from pathlib import Path
+
+import torch
+
+from normsearch.networks import apply_norm_map, build_network
+
+NETWORK = {_literal({"name": name, **settings})}
+NORM_MAP = {_literal(trial.norm_map)}
+
+
+def load(folder=Path(__file__).parent):
+    """Return the trained network, in eval mode, on the CPU."""
+    settings = dict(NETWORK)
+    network = build_network(settings.pop("name"), **settings)
+    apply_norm_map(network, NORM_MAP)
+    network.load_state_dict(torch.load(Path(folder) / "{WEIGHTS}", weights_only=True))
+    return network.eval()
+'''

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,29 +15,38 @@ from torch import nn
 
 from normsearch.config import NetworkConfig, TaskConfig, TrialConfig
 from normsearch.data import (
+    LAYOUTS,
+    SAMPLINGS,
+    Augmentation,
     Case,
-    SliceLoader,
+    Preparation,
+    SampleLoader,
+    Sampling,
     Split,
     case_tensors,
+    detect_layout,
     fingerprint,
     generate_phantom,
     load_cases,
     split_cases,
+    survey,
 )
-from normsearch.errors import DataError, StudyError
+from normsearch.errors import ConfigError, DataError, StudyError
 from normsearch.files import cache_folder, write_text
-from normsearch.networks import apply_norm_map, build_network, mix_norms
+from normsearch.networks import apply_norm_map, build_network, mix_norms, use_checkpointing
 from normsearch.norms import (
     PlainNorm,
     clamp_gates,
     freeze_affine,
     gate_parameters,
+    initialize_weight_norms,
     set_progress,
 )
 from normsearch.training import (
+    SCORES,
     Evaluation,
     Plan,
-    bce_dice_loss,
+    choose_loss,
     limit_memory,
     load_newest,
     probe_memory,
@@ -47,35 +56,88 @@ from normsearch.training import (
 
 
 def data_folder(task: TaskConfig, data: Path | None) -> Path:
-    """Return the folder of a task's cases; the phantom is generated once, in the cache.
+    """Return the folder (or the manifest) of a task's cases; the phantom is generated once.
 
     A relative `task.data` lies below `data`, else below the working folder; `data` may also be
     the data set itself.
 
     Raises:
-        DataError: there is no such folder.
+        DataError: there is no such data set.
     """
     if task.data == "phantom":
         return generate_phantom(cache_folder(), **task.phantom.model_dump())
     named = Path(task.data).expanduser()
     bases = [data / named, data] if data else [named]
-    found = [base for base in bases if (base / "images").is_dir()]
+    found = [base for base in bases if base.exists() and detect_layout(base)]
     if not found:
         raise DataError(
-            f"{bases[0]}: must be a folder with images/ and labels/, and is not; "
+            f"{bases[0]}: must be a data set in one of the layouts {', '.join(LAYOUTS)} (see "
+            "normsearch list layouts), and is not; "
             "give the folder that holds it with --data (or NORMSEARCH_DATA)."
         )
     return found[0]
 
 
+def resolve_task(task: TaskConfig, data: Path | None) -> TaskConfig:
+    """Return the task with what only its data can tell: the layout, and an image's classes.
+
+    Raises:
+        DataError: there is no such data set, or it cannot be told apart into cases.
+    """
+    found = survey(data_folder(task, data), task.layout)
+    if found.kind == "segmentation":
+        return task.model_copy(update={"layout": found.layout})
+    classes = tuple(found.labels)
+    if task.sample != "slice" or task.foreground or task.classes not in (None, classes):
+        raise ConfigError(
+            f"task: images of {found.root} have a class each, so sample must be slice and "
+            "foreground and classes left out; delete those keys"
+        )
+    return task.model_copy(update={"layout": found.layout, "classes": classes})
+
+
 def load_task(task: TaskConfig, data: Path | None) -> list[Case]:
-    """Read and prepare every case of a task.
+    """Read every case of a task and prepare it, or take it from the cache.
 
     Raises:
         DataError: the folder is missing or cases in it cannot be used (all are named).
     """
-    folder = data_folder(task, data)
-    return load_cases(folder, size=task.size, intensity=task.intensity, foreground=task.foreground)
+    classified = task.kind == "classification"
+    preparation = Preparation(
+        size=task.size,
+        fit=task.fit,
+        intensity=task.intensity,
+        foreground=task.foreground,
+        classes=None if classified else task.classes,
+        segments=task.segments,
+    )
+    folder, cache = data_folder(task, data), cache_folder() / "cases"
+    return load_cases(folder, preparation, layout=task.layout, cache=cache)
+
+
+def sampling_of(task: TaskConfig) -> Sampling:
+    """Return what one sample of a task is."""
+    return SAMPLINGS[task.sample](task.slices, task.shared)
+
+
+def training_loader(config: TrialConfig, cases: Sequence[Case]) -> SampleLoader:
+    """Return the training samples of a trial."""
+    augmentation = Augmentation(
+        **config.task.augmentation.model_dump(), seed=config.training.augmentation_seed
+    )
+    return SampleLoader(
+        cases,
+        config.batch_size,
+        config.training.data_seed,
+        sampling=sampling_of(config.task),
+        outputs=config.task.outputs,
+        augment=augmentation if augmentation.varies else None,
+    )
+
+
+def sample_shape(task: TaskConfig, cases: Sequence[Case]) -> tuple[int, ...]:
+    """Return the (channels, *spatial) of a task's samples."""
+    return tuple(sampling_of(task).sample(cases[0], 0)[0].shape)
 
 
 def split_task(task: TaskConfig, cases: list[Case]) -> Split:
@@ -89,17 +151,25 @@ def split_task(task: TaskConfig, cases: list[Case]) -> Split:
     )
 
 
-def build_trial_network(config: NetworkConfig, in_channels: int) -> nn.Module:
+def network_settings(config: NetworkConfig, in_channels: int, outputs: int) -> dict[str, Any]:
+    """Return the arguments of `build_network` for a study's network."""
+    settings = {
+        "name": config.name,
+        "in_channels": in_channels,
+        "out_channels": outputs,
+        "first_channels": config.first_channels,
+        "depth": config.depth,
+        "arguments": config.arguments or None,
+        "seed": config.seed,
+        **({"activation": config.activation} if config.activation else {}),
+    }
+    return {key: value for key, value in settings.items() if value is not None}
+
+
+def build_trial_network(config: NetworkConfig, in_channels: int, outputs: int = 1) -> nn.Module:
     """Build a study's network, its weights drawn from the study's seed."""
-    settings = {"activation": config.activation} if config.activation else {}
-    return build_network(
-        config.name,
-        in_channels=in_channels,
-        first_channels=config.first_channels,
-        depth=config.depth,
-        seed=config.seed,
-        **settings,
-    )
+    settings = network_settings(config, in_channels, outputs)
+    return build_network(settings.pop("name"), **settings)
 
 
 def train_trial(
@@ -108,9 +178,10 @@ def train_trial(
     """Train one trial; yield a plain record per evaluation point, checkpointed in `folder`.
 
     It goes on from FOLDER/checkpoint.pt if there is one, from checkpoint-previous.pt if that is
-    damaged. A record holds the fields of `Evaluation`, `parameters` (learnt numbers in the
-    network), `learnt` (what adaptive norms have learnt, by slot) and, after damage, `refused` (why,
-    by file); FOLDER/cases.csv holds the newest score of each validation case.
+    damaged. A record holds the fields of `Evaluation` but `details`, `parameters` (learnt numbers
+    in the network), `learnt` (what adaptive norms have learnt, by slot) and, after damage,
+    `refused` (why, by file); FOLDER/cases.csv holds the newest score of each validation case, with
+    its details (Dice and counts of true and false voxels of each class).
 
     Args:
         config: the trial.
@@ -124,8 +195,13 @@ def train_trial(
         StudyError: another owner has taken the trial over.
     """
     torch.set_num_threads(config.threads)
-    network = build_trial_network(config.network, data.train[0].image.shape[1])
+    task, sampling = config.task, sampling_of(config.task)
+    channels = sample_shape(task, data.train)[0]
+    network = build_trial_network(config.network, channels, task.outputs)
     _place_norms(network, config)
+    if config.training.checkpointing:
+        use_checkpointing(network)
+    torch.manual_seed(config.network.seed)  # of dropout, say: not of what was drawn so far
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     state, refused = load_newest(folder)
     for reason in refused:
@@ -139,15 +215,21 @@ def train_trial(
         check_owner()
         save_newest(folder, state)
 
-    loader = SliceLoader(data.train, config.batch_size, config.training.data_seed)
+    loader = training_loader(config, data.train)
+    loss = choose_loss(config.training.loss, task.outputs, task.kind)
     if config.device != "cpu":
         limit_memory(config.gpu_share)
-        probe_memory(network, next(loader.batches(0)), bce_dice_loss, config.device)
+        probe_memory(network, next(loader.batches(0)), loss, config.device)
+    if state is None:
+        initialize_weight_norms(network, next(loader.batches(0))[0])
     for evaluation in train(
         network,
         loader,
-        {case.id: case_tensors(case) for case in data.validation},
+        {case.id: case_tensors(case, sampling, task.outputs) for case in data.validation},
         _plan(config),
+        loss=loss,
+        score=SCORES[task.kind],
+        recompose=sampling.recompose,
         parameter_groups=_parameter_groups(network, config),
         after_step=lambda: clamp_gates(network),
         on_progress=lambda share: set_progress(network, share),
@@ -158,6 +240,7 @@ def train_trial(
         check_owner()
         _write_cases(folder / "cases.csv", evaluation)
         record = {**asdict(evaluation), "parameters": parameters, "learnt": _learnt(network)}
+        del record["details"]  # they are in cases.csv, and too many for a study's storage
         yield {**record, "refused": refused} if refused else record
 
 
@@ -196,6 +279,10 @@ def _plan(config: TrialConfig) -> Plan:
         momentum=training.momentum,
         weight_decay=training.weight_decay,
         schedule=training.schedule,
+        step_points=training.step_points,
+        step_factor=training.step_factor,
+        amp=training.amp,
+        accumulate=training.accumulate,
         statistics_samples=training.statistics_samples if training.recompute_statistics else 0,
     )
 
@@ -222,7 +309,10 @@ def _learnt(network: nn.Module) -> dict[str, dict[str, dict[str, float]]]:
 
 def _write_cases(path: Path, evaluation: Evaluation) -> None:
     text = io.StringIO()
+    names = list(next(iter(evaluation.details.values()), {}))
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["case", "evaluation", "score"])
-    rows.writerows([name, evaluation.evaluation, score] for name, score in evaluation.cases.items())
+    rows.writerow(["case", "evaluation", "score", *names])
+    for case, score in evaluation.cases.items():
+        details = [evaluation.details[case][name] for name in names]
+        rows.writerow([case, evaluation.evaluation, score, *details])
     write_text(path, text.getvalue())

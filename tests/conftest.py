@@ -1,6 +1,7 @@
 """Fixtures that several rooms share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,3 +15,11 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real images: NORMSEARCH_DATA is not set to a folder and {root} is none")
     return root
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests cache away from the user's cache, and the other way round."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NORMSEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -32,26 +32,47 @@ FULL: dict[str, Any] = {
     "task": {
         "data": "/data/lv",
         "phantom": {"size": 32, "subjects": 4, "seed": 3},
+        "layout": "folders",
+        "sample": "slab",
+        "depth": 8,
+        "overlap": 2,
         "size": [64, 48],
+        "fit": "pad",
         "intensity": [-300, 700.5],
         "foreground": [1, 3],
+        "segments": ["bone", "disc"],
+        "augmentation": {"rotation": [-60, 60, 2], "flip": ["z", "x"], "scale": [0.9, 1.1]},
         "test_folds": [5, "b"],
         "validation_folds": [4],
         "validation_fraction": 0.3,
         "split_seed": 9,
     },
-    "network": {"name": "unet2d", "first_channels": 8, "depth": 3, "activation": "silu", "seed": 2},
+    "network": {
+        "name": "unet2d",
+        "first_channels": 8,
+        "depth": 3,
+        "activation": "silu",
+        "seed": 2,
+        "arguments": {"norm": "IN"},
+    },
     "training": {
         "samples": 1000,
         "evaluations": 5,
+        "loss": "bce_dice",
         "optimizer": "adam",
         "momentum": 0.8,
         "weight_decay": 1e-05,
-        "schedule": "constant",
+        "schedule": "step",
+        "step_points": [0.25, 0.75],
+        "step_factor": 0.1,
+        "amp": "bfloat16",
+        "accumulate": 2,
+        "checkpointing": True,
         "gate_learning_rate_factor": 2,
         "recompute_statistics": False,
         "statistics_samples": 64,
         "data_seed": 4,
+        "augmentation_seed": 6,
     },
     "space": {
         "norm": {
@@ -97,8 +118,13 @@ FULL: dict[str, Any] = {
         },
         "resources": {"cpu": 2, "gpu": 0.5},
         "workers": 3,
+        "time_limit": 60.0,
+        "grace_seconds": 5.0,
+        "callbacks": ["tensorboard"],
+        "checkpoints": "memory://checkpoints",
     },
     "fingerprint": "ab" * 32,
+    "sample_shape": [1, 64, 48],
     "versions": {"torch": "2.5.0"},
 }
 
@@ -241,7 +267,10 @@ def test_the_full_study_sets_every_key() -> None:
 
     whole = validate(StudyConfig, FULL, "s.yaml").model_dump(mode="json")
     ranges = ("learning_rate", "weight_decay", "gate_learning_rate_factor")
-    assert missing(whole, FULL, "") == [f"space.{name}.choices" for name in ranges]
+    assert missing(whole, FULL, "") == [
+        "task.classes",
+        *(f"space.{name}.choices" for name in ranges),
+    ]
     assert plain(validate(StudyConfig, FULL, "s.yaml"))["task"]["size"] == [64, 48]
 
 
@@ -269,3 +298,24 @@ def test_a_trial_comes_back_from_json(rate: float, tmp_path: Path) -> None:
     assert list(read_trial(path).norm_map) == list(trial.norm_map)
     assert json.loads(path.read_text())["learning_rate"] == rate
     assert TrialConfig.model_validate_json(path.read_text()) == trial
+
+
+@pytest.mark.parametrize(
+    ("task", "outputs", "slices", "shared"),
+    [
+        ({}, 1, 1, 0),
+        ({"foreground": [1, 2]}, 1, 1, 0),
+        ({"classes": [1, 2], "sample": "slab"}, 3, 16, 8),
+        ({"sample": "slab", "depth": 5}, 1, 5, 2),
+        ({"sample": "slab", "depth": 5, "overlap": 0}, 1, 5, 0),
+        ({"sample": "stack"}, 1, 3, 0),
+        ({"sample": "volume", "size": [16, 32, 32], "classes": [3]}, 2, 1, 0),
+        ({"layout": "idx", "classes": [0, 1, 2]}, 3, 1, 0),
+    ],
+)
+def test_what_a_task_asks_of_network_and_samples(
+    task: dict[str, Any], outputs: int, slices: int, shared: int
+) -> None:
+    found = TaskConfig.model_validate({"data": "x", **task})
+    assert (found.outputs, found.slices, found.shared) == (outputs, slices, shared)
+    assert found.kind == ("classification" if task.get("layout") else "segmentation")

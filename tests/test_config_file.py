@@ -64,7 +64,7 @@ UNKNOWN = [
     (
         "serach",
         "serach: unknown key, must be one of name, task, network, training, space, search, "
-        "fingerprint, versions. Did you mean 'search'?",
+        "fingerprint, sample_shape, versions. Did you mean 'search'?",
     ),
     (
         "space.learning-rate",
@@ -95,7 +95,7 @@ UNKNOWN = [
     (
         "x-y",
         "x-y: unknown key, must be one of name, task, network, training, space, search, "
-        "fingerprint, versions.",
+        "fingerprint, sample_shape, versions.",
     ),
 ]
 
@@ -142,7 +142,9 @@ def test_a_wrong_type_or_number(path: str, value: object, expected: str, tmp_pat
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
-        ("task.size", [64], "task.size[1]: must be given, and is not."),
+        ("task.size", [64], "task.size: must be (y, x) where a sample is a slice, got [64]."),
+        ("task.augmentation", {"scale": [2, 0]}, "task.augmentation.scale[1]: must be greater"),
+        ("task.classes", [1, 256], "task.classes[1]: must be less than or equal to 255, got 256"),
         ("task.size", [64, -1], "task.size[1]: must be greater than 0, got -1."),
         ("space.batch_size", [2, 0], "space.batch_size.choices[1]: must be greater than 0, got 0."),
         ("space.norm.choices", ["BN", 3], "space.norm.choices[1]: must be a valid string, got 3."),
@@ -175,7 +177,7 @@ def test_one_item_of_a_list(path: str, value: object, expected: str, tmp_path: P
             "percntile",
             "minmax, percentile, zscore, got 'percntile'. {} 'percentile'?",
         ),
-        ("training.optimizer", 1, "sgd, adam, got 1."),
+        ("training.optimizer", 1, "sgd, adam, adamw, got 1."),
     ],
 )
 def test_a_wrong_word(path: str, value: object, expected: str, tmp_path: Path) -> None:
@@ -373,6 +375,53 @@ def test_a_shipped_space_is_valid(path: Path, tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text(yaml.safe_dump({**STUDY, "space": path.stem}))
     assert read_study(str(study))[1] == f"{path}: "
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ({"size": [8, 8, 8]}, "size: must be (y, x) where a sample is a slice, got [8, 8, 8]."),
+        (
+            {"sample": "volume", "size": [8, 8]},
+            "size: must be (z, y, x) where a sample is a volume",
+        ),
+        ({"depth": 3}, "depth: must be left out where a sample is a slice, got 3."),
+        (
+            {"sample": "stack", "depth": 4},
+            "depth: must be odd, so that a stack has a middle, got 4",
+        ),
+        ({"sample": "stack", "overlap": 1}, "overlap: must be left out where a sample is a stack"),
+        ({"sample": "slab", "overlap": 16}, "overlap: must be below depth (16), got 16."),
+        ({"augmentation": {"flip": ["z"]}}, "augmentation: a slice can be flipped along y and x"),
+        (
+            {"augmentation": {"rotation": [60, -60, 2]}},
+            "augmentation.rotation: must be lowest, then highest, got 60 above -60.",
+        ),
+        ({"layout": "nifti"}, "layout: must be one of auto, folders, msd, nnunet, manifest, idx,"),
+    ],
+)
+def test_samples_that_cannot_be(task: dict[str, Any], expected: str, tmp_path: Path) -> None:
+    raw = changed("task.data", "x")
+    raw["task"] |= task
+    assert message(raw, tmp_path).startswith(f"FILE: task.{expected}")
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        (
+            {"classes": [1], "foreground": [1]},
+            "foreground and classes must not both be given; leave",
+        ),
+        ({"classes": [2, 2]}, "classes must be label values, each once, got [2, 2]."),
+        ({"foreground": []}, "foreground must be label values, each once, got []."),
+        ({"foreground": [0, 1]}, "foreground and classes must not hold 0, which is background."),
+    ],
+)
+def test_classes_that_cannot_be(task: dict[str, Any], expected: str, tmp_path: Path) -> None:
+    raw = changed("task.data", "x")
+    raw["task"] |= task
+    assert message(raw, tmp_path).startswith(f"FILE: task: {expected}")
 
 
 def test_a_key_given_twice(tmp_path: Path) -> None:

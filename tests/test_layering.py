@@ -21,20 +21,25 @@ ROOT = Path(__file__).resolve().parents[1]
 ARROWS: dict[str, set[str]] = {
     "normsearch.errors": set(),
     "normsearch.files": {"normsearch.errors"},
-    "normsearch.norms": {"torch", "normsearch.errors"},
-    "normsearch.networks": {"torch", "normsearch.errors", "normsearch.norms"},
+    "normsearch.norms": {"torch", "normsearch.errors", "normsearch.files"},
+    "normsearch.networks": {
+        *("torch", "normsearch.errors", "normsearch.networks.importing", "normsearch.norms"),
+    },
+    "normsearch.networks.importing": {"normsearch.errors", "lazy *"},
     "normsearch.data": {
-        *("numpy", "pandas", "torch", "nrrd", "normsearch.errors", "normsearch.files"),
+        *("filelock", "numpy", "pandas", "torch", "nrrd", "nibabel", "PIL"),
+        *("normsearch.errors", "normsearch.files"),
     },
     "normsearch.training": {"torch", "normsearch.errors", "normsearch.files"},
-    "normsearch.model": {"pydantic"},
+    "normsearch.config_model": {"pydantic"},
+    "normsearch.config_task": {"pydantic", "normsearch.config_model"},
     "normsearch.config_space": {
-        *("pydantic", "normsearch.errors", "normsearch.model", "normsearch.norms"),
+        *("pydantic", "normsearch.errors", "normsearch.config_model", "normsearch.norms"),
     },
-    "normsearch.config_search": {"pydantic", "normsearch.errors", "normsearch.model"},
+    "normsearch.config_search": {"pydantic", "normsearch.errors", "normsearch.config_model"},
     "normsearch.config": {
-        *("pydantic", "normsearch.config_search", "normsearch.config_space", "normsearch.model"),
-        "lazy normsearch.files",
+        *("pydantic", "normsearch.config_search", "normsearch.config_space"),
+        *("normsearch.config_model", "normsearch.config_task", "lazy normsearch.files"),
     },
     "normsearch.config_file": {
         *("pydantic", "yaml", "normsearch.config", "normsearch.config_space"),
@@ -44,6 +49,14 @@ ARROWS: dict[str, set[str]] = {
         *("torch", "normsearch.config", "normsearch.data", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
     },
+    "normsearch.prediction": {
+        *("numpy", "torch", "lazy monai", "normsearch.config", "normsearch.data"),
+        *("normsearch.errors", "normsearch.trial"),
+    },
+    "normsearch.model": {
+        *("torch", "normsearch.config", "normsearch.config_file", "normsearch.errors"),
+        *("normsearch.files", "normsearch.networks", "normsearch.training", "normsearch.trial"),
+    },
     "normsearch.search": {
         *("numpy", "optuna", "pandas", "psutil", "pydantic", "sqlalchemy", "torch", "yaml"),
         *("normsearch.config_search", "normsearch.search.imports"),
@@ -52,11 +65,10 @@ ARROWS: dict[str, set[str]] = {
         *("lazy grpc", "lazy fsspec", "pyarrow", "lazy optuna_dashboard", "lazy *"),
         "threadpoolctl",
     },
-    "normsearch.search.imports": {
-        "normsearch.errors",
-        "lazy optunahub",
-        "lazy *",
-    },  # what a study names
+    "normsearch.search.imports": {  # what a study names
+        *("normsearch.errors", "normsearch.networks.importing"),
+        *("lazy git", "lazy github", "lazy optunahub"),
+    },
     "normsearch.search.trainable": {
         *("ray", "normsearch.config", "normsearch.errors", "normsearch.search"),
     },
@@ -68,20 +80,23 @@ ARROWS: dict[str, set[str]] = {
         *("lazy normsearch.search.bridge", "lazy normsearch.search.trainable"),
     },
     "normsearch.evidence": {
-        *("numpy", "pandas", "scipy", "normsearch.config", "normsearch.config_file"),
+        *("numpy", "pandas", "scipy", "torch", "lazy monai"),
+        *("normsearch.config", "normsearch.config_file"),
         *("normsearch.data", "normsearch.errors", "normsearch.files", "normsearch.norms"),
         *("normsearch.networks", "normsearch.search", "normsearch.training", "normsearch.trial"),
     },
     "normsearch.cli": {
         *("pandas", "rich", "typer", "normsearch", "normsearch.config", "normsearch.data"),
         *("normsearch.errors", "normsearch.networks", "normsearch.search", "normsearch.trial"),
-        *("lazy normsearch.config_file", "lazy normsearch.files", "lazy normsearch.norms"),
+        *("normsearch.norms", "normsearch.training"),
+        *("lazy normsearch.config_file", "lazy normsearch.files"),
         *("lazy normsearch.evidence", "lazy normsearch.search.executor"),
         "lazy normsearch.config_search",
+        *("lazy normsearch.model", "lazy normsearch.prediction"),
         "normsearch.cli.figures",
     },
     "normsearch.cli.figures": {"normsearch", "normsearch.errors", "lazy analysis"},
-    "normsearch": {"lazy normsearch.search"},
+    "normsearch": {"lazy normsearch.search", "lazy normsearch.model"},
     "normsearch.__main__": {"normsearch.cli"},
     "analysis": {
         *("jinja2", "matplotlib", "numpy", "pandas", "seaborn", "scipy", "yaml"),
@@ -191,7 +206,7 @@ def test_the_table_keeps_what_the_design_promises() -> None:
     assert who_may("typer") | who_may("rich") <= cli
     assert who_may("analysis") == {"normsearch.cli.figures"}
     assert set().union(*map(who_may, cli)) <= cli | {"normsearch.__main__"}
-    assert ARROWS["normsearch.norms"] == {"torch", "normsearch.errors"}
+    assert ARROWS["normsearch.norms"] == {"torch", "normsearch.errors", "normsearch.files"}
     ours = {name.removeprefix("lazy ") for name in ARROWS["analysis"] if "normsearch" in name}
     assert ours == {"normsearch.errors", "normsearch"}
     assert "normsearch" not in ARROWS["analysis"]

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from normsearch import trial as trial_module
 from normsearch.config import (
+    AugmentationConfig,
     Mixture,
     NetworkConfig,
     PhantomConfig,
@@ -19,17 +21,19 @@ from normsearch.config import (
     TrainingConfig,
     TrialConfig,
 )
-from normsearch.data import Case, Split, fingerprint
-from normsearch.errors import CheckpointError, DataError, StudyError, TrainingError
+from normsearch.data import Case, SampleLoader, Split, Volume, fingerprint, write_volume
+from normsearch.errors import CheckpointError, ConfigError, DataError, StudyError, TrainingError
 from normsearch.networks import list_norms
-from normsearch.norms import gate_parameters
+from normsearch.norms import gate_parameters, initialize_weight_norms
 from normsearch.trial import (
     build_trial_network,
     check_fingerprint,
     data_folder,
     load_task,
+    resolve_task,
     split_task,
     train_trial,
+    training_loader,
 )
 
 NETWORK = NetworkConfig(first_channels=2, depth=1, seed=4)
@@ -380,7 +384,8 @@ def test_data_that_are_not_there(
     base = tmp_path / "base" if data else None
     where = tmp_path / "base" / "lv" if data else Path("lv")
     expected = (
-        f"{where}: must be a folder with images/ and labels/, and is not; "
+        f"{where}: must be a data set in one of the layouts manifest, nnunet, msd, folders, idx "
+        "(see normsearch list layouts), and is not; "
         "give the folder that holds it with --data (or NORMSEARCH_DATA)."
     )
     (tmp_path / "base" / "lv").mkdir(parents=True)  # a folder, but without images/
@@ -392,8 +397,104 @@ def test_data_that_are_not_there(
 def test_labels_that_are_not_there_are_named(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.nrrd").write_bytes(b"")
-    with pytest.raises(DataError, match=r"labels: must be a folder of \.nrrd files"):
+    with pytest.raises(DataError, match=r"labels: must be a folder of images"):
         load_task(TaskConfig(data=str(tmp_path)), None)
+
+
+def write_fashion(root: Path) -> Path:
+    """Write five images of 4 x 6 pixels of the classes 0, 1 and 2 in IDX files."""
+    root.mkdir()
+    pixels = bytes(range(120))
+    header = b"".join(side.to_bytes(4, "big") for side in (5, 4, 6))
+    (root / "train-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + header + pixels)
+    classes = bytes([0, 1, 2, 1, 0])
+    (root / "train-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01\0\0\0\x05" + classes)
+    return root
+
+
+def test_classes_of_images_are_known_from_the_data(tmp_path: Path) -> None:
+    write_fashion(tmp_path / "fashion")
+    given = TaskConfig(data="fashion", intensity="minmax")
+    task = resolve_task(given, tmp_path)
+    assert (task.layout, task.kind, task.classes, task.outputs) == (
+        "idx",
+        "classification",
+        (0, 1, 2),
+        3,
+    )
+    assert resolve_task(task, tmp_path) == task
+    cases = load_task(task, tmp_path)
+    assert [case.label.tolist() for case in cases] == [[0], [1], [2], [1], [0]]
+    with pytest.raises(ConfigError, match=r"have a class each, so sample must be slice and foregr"):
+        resolve_task(given.model_copy(update={"sample": "volume"}), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["lv", "lv/manifest.csv"])
+def test_a_manifest_and_a_folder_are_found_alike(name: str, tmp_path: Path) -> None:
+    make_folder(tmp_path / "lv")
+    for part in ("images", "labels"):
+        array = np.eye(8, dtype=np.uint8)[None]
+        write_volume(tmp_path / "lv" / part / "a.nrrd", Volume(array, (1.0, 1.0, 1.0)))
+    table = "id,image,label\nx,images/a.nrrd,labels/a.nrrd\n"
+    (tmp_path / "lv" / "manifest.csv").write_text(table)
+    task = resolve_task(TaskConfig(data=name), tmp_path)
+    assert task.layout == "manifest"
+    assert [case.id for case in load_task(task, tmp_path)] == ["x"]
+
+
+def test_prepared_cases_are_kept_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NORMSEARCH_CACHE", str(tmp_path / "cache"))
+    make_folder(tmp_path / "lv")
+    for part in ("images", "labels"):
+        array = np.eye(8, dtype=np.uint8)[None]
+        write_volume(tmp_path / "lv" / part / "a.nrrd", Volume(array, (1.0, 1.0, 1.0)))
+    first = load_task(TaskConfig(data="lv"), tmp_path)
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache/cases").rglob("*")}
+    assert fingerprint(load_task(TaskConfig(data="lv"), tmp_path)) == fingerprint(first)
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache/cases").rglob("*.npy")}
+    assert len(after) == 2
+    assert after.items() <= stamps.items()
+
+
+def test_order_augmentation_and_weights_have_seeds_of_their_own() -> None:
+    augmented = TRIAL.task.model_copy(update={"augmentation": AugmentationConfig(scale=(0.5, 2))})
+
+    def first_batch(**seeds: int) -> torch.Tensor:
+        training = TRIAL.training.model_copy(update=seeds)
+        trial = TRIAL.model_copy(update={"task": augmented, "training": training})
+        return next(training_loader(trial, CASES[:2]).batches(0))[0]
+
+    base, order, varied = first_batch(), first_batch(data_seed=1), first_batch(augmentation_seed=1)
+    assert torch.equal(base, first_batch())
+    factors = (varied / base).flatten(1)  # the same slices in the same order, other intensities
+    assert (factors.amax(1) - factors.amin(1)).max() < 1e-5
+    assert (factors.mean(1) - 1).abs().min() > 1e-3
+    plain = next(SampleLoader(CASES[:2], 3, 1).batches(0))[0]
+    base_plain = next(SampleLoader(CASES[:2], 3, 0).batches(0))[0]
+    # Another order, but the n-th sample is scaled as it was.
+    torch.testing.assert_close(
+        (order / plain).flatten(1)[:, 0], (base / base_plain).flatten(1)[:, 0]
+    )
+
+
+@pytest.mark.parametrize("sample", ["slab", "stack"])
+def test_several_classes_and_slabs_are_trained(sample: str, tmp_path: Path) -> None:
+    task = TRIAL.task.model_copy(update={"classes": (1, 2), "sample": sample})
+    network = NETWORK if sample == "stack" else NETWORK.model_copy(update={"name": "res_unet3d"})
+    slots = list_norms(build_trial_network(network, 3 if sample == "stack" else 1, 3))
+    depth = {"slab": {"depth": 4, "overlap": 2}, "stack": {}}[sample]
+    trial = TRIAL.model_copy(
+        update={
+            "task": task.model_copy(update=depth),
+            "network": network,
+            "norm_map": {slot.name: "IN" for slot in slots},
+        }
+    )
+    *_, last = train_trial(trial, DATA, tmp_path)
+    assert last["cases"].keys() == {"c", "d"}
+    assert 0 <= last["cases"]["c"] <= 1
 
 
 def test_the_phantom_is_made_once_in_the_cache(
@@ -446,3 +547,24 @@ def test_every_kind_of_norm_trains_and_goes_on_bit_for_bit(tmp_path: Path, spec:
     resumed = [record["score"] for record in train_trial(trial, DATA, tmp_path / "broken")]
     assert resumed == unbroken
     assert all(math.isfinite(score) for score in unbroken)
+
+
+def test_a_new_trial_starts_weight_norms_from_data_a_resumed_one_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    def start(network: nn.Module, batch: Tensor) -> int:
+        started.append(batch)
+        return initialize_weight_norms(network, batch)
+
+    monkeypatch.setattr("normsearch.trial.initialize_weight_norms", start)
+    trial = TRIAL.model_copy(update={"norm_map": {**TRIAL.norm_map, "enc1.conv1.norm": "WN"}})
+    whole = [untimed(record) for record in train_trial(trial, DATA, tmp_path / "whole")]
+    assert [tuple(batch.shape) for batch in started] == [(3, 1, 16, 16)]
+    run = train_trial(trial, DATA, tmp_path / "parts")
+    next(run)
+    run.close()
+    again = [untimed(record) for record in train_trial(trial, DATA, tmp_path / "parts")]
+    assert again[-2:] == whole[-2:]
+    assert len(started) == 2

@@ -67,5 +67,7 @@ def test_wheel_holds_the_packages_and_nothing_else(site: Path) -> None:
     top = {path.name for path in site.iterdir() if not path.name.endswith(".dist-info")}
     assert top - {"bin"} == {"normsearch", "analysis"}
     assert (site / "normsearch" / "py.typed").is_file()
+    sources = {path.name for path in (site / "normsearch" / "norms").glob("kernels*.[ch]")}
+    assert sources == {"kernels.c", "kernels_algebra.h", "kernels_passes.h"}
     assert (site / "normsearch" / "share" / "studies" / "quickstart.yaml").is_file()
     assert (site / "analysis" / "report.html.j2").is_file()

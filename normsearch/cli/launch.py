@@ -16,14 +16,19 @@ import typer
 
 from normsearch.cli.progress import Progress
 from normsearch.config import SpaceConfig, StudyConfig
-from normsearch.data import SliceLoader, Split
-from normsearch.networks import NormSlot, list_norms
+from normsearch.data import SampleLoader, Split
+from normsearch.networks import NormSlot, check_network, list_norms, use_checkpointing
+from normsearch.norms import kernels_in_use
 from normsearch.search.door import build_space, check_search
 from normsearch.search.space import AnySpace
+from normsearch.training import choose_loss
 from normsearch.trial import (
     build_trial_network,
     check_fingerprint,
     load_task,
+    resolve_task,
+    sample_shape,
+    sampling_of,
     split_task,
     train_trial,
 )
@@ -57,13 +62,18 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
         NormsearchError: the first thing that does not hold.
     """
     data = data.expanduser().resolve() if data else None
+    config = config.model_copy(update={"task": resolve_task(config.task, data)})
     cases = load_task(config.task, data)
     fingerprint = check_fingerprint(cases, config.fingerprint, where)
     split = split_task(config.task, cases)
     space = build_space(config.space, _slots(config, split), space_origin)
     check_search(config, space)
     config = config.model_copy(
-        update={"fingerprint": fingerprint, "versions": config.versions or _versions()}
+        update={
+            "fingerprint": fingerprint,
+            "sample_shape": sample_shape(config.task, split.train),
+            "versions": config.versions or _versions(),
+        }
     )
     return Door(config, split, space, data)
 
@@ -158,18 +168,31 @@ def _outcome(folder: Path, how: How) -> None:
 
 
 def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:
-    SliceLoader(split.train, batch_size=1, seed=0)  # refuses slices of several shapes
-    channels = split.train[0].image.shape[1]
-    network = build_trial_network(config.network, channels)
+    sampling = sampling_of(config.task)
+    SampleLoader(split.train, 1, 0, sampling=sampling)  # refuses samples of several shapes
+    outputs = config.task.outputs
+    choose_loss(config.training.loss, outputs, config.task.kind)  # refuses one of another task
+    channels = sample_shape(config.task, split.train)[0]
+    network = build_trial_network(config.network, channels, outputs)
     offered = config.space.activation if isinstance(config.space, SpaceConfig) else None
     for name in offered.choices if offered else ():  # raises for one the network does not offer
-        build_trial_network(config.network.model_copy(update={"activation": name}), channels)
+        chosen = config.network.model_copy(update={"activation": name})
+        build_trial_network(chosen, channels, outputs)
+    if config.training.checkpointing:
+        use_checkpointing(network)
+    slots = list_norms(network)
+    shapes = {sampling.sample(case, 0)[0].shape for case in (*split.train, *split.validation)}
     if check_size := getattr(network, "check_size", None):
-        for case in (*split.train, *split.validation):
-            check_size(case.image.shape[2:])
-    return list_norms(network)
+        for shape in sorted(shapes):
+            check_size(shape[1:])
+    else:
+        classified = config.task.kind == "classification"
+        for shape in sorted(shapes):
+            check_network(network, shape, (outputs, *(() if classified else shape[1:])))
+    return slots
 
 
 def _versions() -> dict[str, str]:
     names = ("normsearch", "torch", "optuna", "ray", "numpy", "pynrrd")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    found = {"python": platform.python_version(), **{name: version(name) for name in names}}
+    return {**found, "kernels": kernels_in_use()}  # compiled now, before the workers ask for them

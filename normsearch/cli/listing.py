@@ -21,13 +21,14 @@ class Kind(StrEnum):
     NETWORKS = "networks"
     SAMPLERS = "samplers"
     PRUNERS = "pruners"
+    LAYOUTS = "layouts"
 
 
 def listing(
     kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
     as_json: Json = False,
 ) -> None:
-    """List norms, spaces, studies, networks, samplers or pruners, each with what it is."""
+    """List norms, spaces, studies, networks, samplers, pruners or layouts of data."""
     from normsearch.config_search import PRUNERS, SAMPLERS
     from normsearch.files import shipped
 
@@ -37,6 +38,8 @@ def listing(
         found = _networks()
     elif kind in (Kind.SAMPLERS, Kind.PRUNERS):
         found = SAMPLERS if kind is Kind.SAMPLERS else PRUNERS
+    elif kind is Kind.LAYOUTS:
+        found = _layouts()
     else:
         folder = shipped("studies" if kind is Kind.STUDIES else "search_spaces")
         found = {path.stem: _first_comment(path) for path in sorted(folder.glob("*.yaml"))}
@@ -58,6 +61,12 @@ def _networks() -> dict[str, str]:
     from normsearch.networks import NETWORKS
 
     return {name: (build.__doc__ or "").strip().splitlines()[0] for name, build in NETWORKS.items()}
+
+
+def _layouts() -> dict[str, str]:
+    from normsearch.data import LAYOUTS
+
+    return {name: layout.summary for name, layout in LAYOUTS.items()}
 
 
 def _first_comment(path: Path) -> str:

@@ -12,14 +12,17 @@ import normsearch
 from normsearch.cli import (
     best,
     dashboard,
+    export,
     listing,
     plot,
+    predict,
     report,
     resume,
     run,
     status,
     stop,
     train,
+    validate,
 )
 from normsearch.errors import NormsearchError
 
@@ -35,6 +38,9 @@ for verb in (run.run, resume.resume, status.status, best.best, train.train, plot
 app.command()(report.report)
 app.command()(stop.stop)
 app.command()(dashboard.dashboard)
+app.command()(validate.validate)
+app.command()(export.export)
+app.command()(predict.predict)
 app.command("list")(listing.listing)
 
 

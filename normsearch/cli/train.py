@@ -25,12 +25,13 @@ def train(
 ) -> None:
     """Train one trial again; interrupted, it goes on from its checkpoint."""
     from normsearch.config_file import read_trial
-    from normsearch.trial import check_fingerprint, load_task, split_task, train_trial
+    from normsearch.trial import check_fingerprint, load_task, resolve_task, split_task, train_trial
 
     config = read_trial(trial)
     if device:
         config = config.model_copy(update={"device": device})
     folder = output or Path(f"{config.study}-trial-{config.number:04d}")
+    config = config.model_copy(update={"task": resolve_task(config.task, data)})
     cases = load_task(config.task, data)
     check_fingerprint(cases, config.fingerprint, str(trial))
     config.write(folder / "trial.json")

@@ -1,27 +1,48 @@
-"""Images and labels: reading, checking, splitting, batching, and a made-up data set."""
+"""Images and labels: reading, checking, preparing, splitting, batching, and a made-up data set."""
 
-from normsearch.data.cases import Case, CaseFiles
-from normsearch.data.layouts import Intensity, find_cases, fingerprint, load_cases, prepare_case
-from normsearch.data.loader import SliceLoader, case_tensors
+from normsearch.data.augment import Augmentation
+from normsearch.data.cases import Case, CaseFiles, fingerprint
+from normsearch.data.faults import Fault
+from normsearch.data.idx import read_idx
+from normsearch.data.layouts import LAYOUTS, DataSet, detect_layout, find_cases, survey
+from normsearch.data.loader import SampleLoader, case_tensors
 from normsearch.data.phantom import generate_phantom
+from normsearch.data.prepare import Preparation, load_cases, prepare_case
+from normsearch.data.samples import SAMPLINGS, Sampling
+from normsearch.data.segments import Segmentation, label_of_segments, read_segments
 from normsearch.data.splits import Split, split_cases
+from normsearch.data.validate import Report, inspect
 from normsearch.data.volume import SpacingWarning, Volume, read_volume, write_volume
 
 __all__ = [
+    "LAYOUTS",
+    "SAMPLINGS",
+    "Augmentation",
     "Case",
     "CaseFiles",
-    "Intensity",
-    "SliceLoader",
+    "DataSet",
+    "Fault",
+    "Preparation",
+    "Report",
+    "SampleLoader",
+    "Sampling",
+    "Segmentation",
     "SpacingWarning",
     "Split",
     "Volume",
     "case_tensors",
+    "detect_layout",
     "find_cases",
     "fingerprint",
     "generate_phantom",
+    "inspect",
+    "label_of_segments",
     "load_cases",
     "prepare_case",
+    "read_idx",
+    "read_segments",
     "read_volume",
     "split_cases",
+    "survey",
     "write_volume",
 ]

@@ -1,71 +1,117 @@
-"""Batches of slices in an order that can be taken up again at any sample."""
+"""Batches of samples in an order that can be taken up again at any sample."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from normsearch.data.cases import Case
+from normsearch.data.samples import Sampling, Slices, inputs
 from normsearch.errors import DataError
 
+SLICES = Slices()
+Augment = Callable[[Tensor, Tensor, Sequence[int]], tuple[Tensor, Tensor]]
 
-class SliceLoader:
-    """Endless full batches of slices, shuffled anew each epoch over all cases.
 
-    The batch that begins at a sample depends on the seed and that sample's number alone, so a
+class SampleLoader:
+    """Endless full batches of samples, shuffled anew each epoch over all cases.
+
+    The batch that begins at a sample depends on the seeds and that sample's number alone, so a
     resumed run sees what an uninterrupted one would have. Cases may be read-only arrays.
 
     Args:
-        cases: at least one; all slices of the same channels, height and width.
-        batch_size: slices per batch, at least 1; it may exceed the slices there are.
-        seed: 0 or more.
+        cases: at least one; all samples of the same channels and sides.
+        batch_size: samples per batch, at least 1; it may exceed the samples there are.
+        seed: of the order, 0 or more.
+        sampling: what a sample is.
+        outputs: what the network gives for each voxel: 1 (foreground), or a number of classes.
+        augment: varies images and labels by their samples' numbers.
 
     Raises:
-        DataError: there is no slice, or slices differ in shape, or batch_size is below 1.
+        DataError: there is no sample, or samples differ in shape, or batch_size is below 1.
     """
 
-    def __init__(self, cases: Sequence[Case], batch_size: int, seed: int) -> None:
-        shapes = {case.image.shape[1:] for case in cases}
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        batch_size: int,
+        seed: int,
+        *,
+        sampling: Sampling = SLICES,
+        outputs: int = 1,
+        augment: Augment | None = None,
+    ) -> None:
+        shapes = {sampling.sample(case, 0)[0].shape for case in cases}
         if len(shapes) != 1 or batch_size < 1:
             raise DataError(
-                "a loader needs slices of one (channels, y, x) shape and a batch size of 1 or "
-                f"more, got shapes {sorted(shapes)} and batch size {batch_size}; resize the cases "
-                "to one size"
+                "a loader needs samples of one shape (channels, spatial axes) and a batch size of "
+                f"1 or more, got shapes {_told(shapes)} and batch size {batch_size}; bring the "
+                f"cases to one size, for example with task.size: {_size(shapes)}"
             )
-        self._slices = [(case, i) for case in cases for i in range(len(case.image))]
+        self._samples = [(case, i) for case in cases for i in range(sampling.count(case))]
         self.batch_size = batch_size
-        self._seed = seed
+        self._seed, self._sampling = seed, sampling
+        self._outputs, self._augment = outputs, augment
 
     @property
     def samples_per_epoch(self) -> int:
-        """Slices in all cases together."""
-        return len(self._slices)
+        """Samples of all cases together."""
+        return len(self._samples)
 
     def batches(self, start_sample: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield float32 images (B, C, y, x) and labels (B, 1, y, x) from sample `start_sample` on.
+        """Yield float32 images (B, C, *spatial) and labels, as `targets` has them.
 
-        Samples are counted from 0 over all epochs; a batch may run across the end of an epoch.
+        The first is of sample `start_sample`, counted from 0 over all epochs; a batch may run
+        across the end of an epoch.
         """
         order = self._order(start_sample)
+        number = start_sample
         while True:
-            chosen = [self._slices[next(order)] for _ in range(self.batch_size)]
-            images = np.stack([case.image[i] for case, i in chosen])
-            labels = np.stack([case.label[i] for case, i in chosen])[:, None]
-            yield torch.from_numpy(images), torch.from_numpy(labels.astype(np.float32))
+            chosen = [self._samples[next(order)] for _ in range(self.batch_size)]
+            parts = [self._sampling.sample(case, i) for case, i in chosen]
+            images = torch.from_numpy(np.stack([image for image, _ in parts]))
+            labels = torch.from_numpy(np.stack([label for _, label in parts]))
+            if self._augment:
+                numbers = range(number, number + self.batch_size)
+                images, labels = self._augment(images, labels, numbers)
+            yield images, targets(labels, self._outputs)
+            number += self.batch_size
 
     def _order(self, start: int) -> Iterator[int]:
-        epoch, offset = divmod(start, len(self._slices))
+        epoch, offset = divmod(start, len(self._samples))
         while True:
-            order = np.random.default_rng((self._seed, epoch)).permutation(len(self._slices))
+            order = np.random.default_rng((self._seed, epoch)).permutation(len(self._samples))
             yield from order[offset:].tolist()
             epoch, offset = epoch + 1, 0
 
 
-def case_tensors(case: Case) -> tuple[Tensor, Tensor]:
-    """Return a case as float32 tensors: image (slices, C, y, x) and label (slices, 1, y, x)."""
-    # torch warns about memory that it must not write to; only such an image is copied.
-    image = case.image if case.image.flags.writeable else case.image.copy()
-    return torch.from_numpy(image), torch.from_numpy(case.label[:, None].astype(np.float32))
+def targets(labels: Tensor, outputs: int) -> Tensor:
+    """Return class indices (B, *spatial) as what a network's outputs are compared with.
+
+    One output: float32 (B, 1, *spatial), 0 or 1; several: int64 (B, *spatial), or (B,) where an
+    image as a whole has a class.
+    """
+    return labels[:, None].float() if outputs == 1 else labels.long()
+
+
+def case_tensors(
+    case: Case, sampling: Sampling = SLICES, outputs: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Return all samples' images, (samples, C, *spatial), and the case's truth as `targets` do.
+
+    The truth is of the slices, (slices, 1, y, x) or (slices, y, x), however they are sampled.
+    """
+    return inputs(sampling, case), targets(torch.from_numpy(case.label.copy()), outputs)
+
+
+def _told(shapes: set[tuple[int, ...]]) -> str:
+    told = ", ".join(map(str, sorted(shapes)[:5]))
+    return f"{told} and {len(shapes) - 5} more" if len(shapes) > 5 else told or "of no case"
+
+
+def _size(shapes: set[tuple[int, ...]]) -> list[int]:
+    """Return sides that hold every sample and that four poolings divide."""
+    return [-(-max(sides) // 16) * 16 for sides in list(zip(*shapes, strict=True))[1:]]

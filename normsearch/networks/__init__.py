@@ -3,55 +3,90 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import nn
 
 from normsearch.errors import NetworkError, did_you_mean
 from normsearch.networks.activations import ACTIVATIONS
+from normsearch.networks.checkpointing import use_checkpointing
+from normsearch.networks.classifier import Classifier
+from normsearch.networks.foreign import build_foreign, check_network
 from normsearch.networks.mixing import mix_norms
+from normsearch.networks.res_unet3d import ResUNet3d
 from normsearch.networks.slots import (
     NormSlot,
     PlacesSlots,
     apply_norm_map,
     list_norms,
-    verify_norm_map,
 )
 from normsearch.networks.unet import UNet2d
+from normsearch.networks.verify import verify_norm_map
 
 __all__ = [
     "ACTIVATIONS",
     "NETWORKS",
+    "Classifier",
     "NormSlot",
     "PlacesSlots",
+    "ResUNet3d",
     "UNet2d",
     "apply_norm_map",
+    "build_foreign",
     "build_network",
+    "check_network",
     "list_norms",
     "mix_norms",
+    "use_checkpointing",
     "verify_norm_map",
 ]
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"unet2d": UNet2d}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "unet2d": UNet2d,
+    "res_unet3d": ResUNet3d,
+    "classifier": Classifier,
+}
 
 
-def build_network(name: str, **settings: object) -> nn.Module:
-    """Build a network of `NETWORKS` by name.
+def build_network(
+    name: str,
+    /,
+    *,
+    in_channels: int = 1,
+    out_channels: int = 1,
+    seed: int | None = None,
+    arguments: Mapping[str, object] | None = None,
+    **settings: object,
+) -> nn.Module:
+    """Build a network of `NETWORKS` by name, or anybody's by ``module:function``.
 
     Args:
-        name: a key of `NETWORKS`.
-        settings: arguments of its constructor.
+        name: a key of `NETWORKS`, or ``module:function`` (see `build_foreign`).
+        in_channels: channels of the image.
+        out_channels: channels of the logits.
+        seed: of the weights; None draws from torch's global generator.
+        arguments: further arguments, which win over the ones above.
+        settings: further arguments.
+
+    A foreign function gets in_channels, out_channels and seed only if it has parameters so named.
 
     Raises:
-        NetworkError: unknown name, or a setting that the network does not have.
+        NetworkError: unknown name, or a setting that the network does not take.
 
     >>> build_network("unet2d", depth=2).depth
     2
+    >>> build_network("torch.nn:Conv2d", out_channels=3, kernel_size=1).weight.shape
+    torch.Size([3, 1, 1, 1])
     """
+    ends = {"in_channels": in_channels, "out_channels": out_channels}
+    settings = {**settings, **(arguments or {})}
+    if ":" in name:
+        return build_foreign(name, ends, settings, seed)
     if name not in NETWORKS:
         known = ", ".join(NETWORKS)
         raise NetworkError(
-            f"network must be one of {known}, got {name!r}.{did_you_mean(name, NETWORKS)}"
+            f"network must be one of {known} or module:function, got {name!r}."
+            f"{did_you_mean(name, NETWORKS)}"
         )
     known_settings = list(inspect.signature(NETWORKS[name]).parameters)
     for setting in settings:
@@ -60,4 +95,4 @@ def build_network(name: str, **settings: object) -> nn.Module:
                 f"{name} has the settings {', '.join(known_settings)}, "
                 f"got {setting!r}.{did_you_mean(setting, known_settings)}"
             )
-    return NETWORKS[name](**settings)
+    return NETWORKS[name](**{**ends, "seed": seed, **settings})

@@ -1,29 +1,34 @@
-"""Norm slots: the places of normalization in any network, listed, replaced, proven to be used."""
+"""Norm slots: the places of normalization in any network, listed and replaced."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from normsearch.errors import NetworkError, NormError, did_you_mean
-from normsearch.networks.convolutions import conv_before, spatial_axes
+from normsearch.networks.convolutions import conv_before, link_priors, spatial_axes
+from normsearch.networks.tokens import TokenNorm, token_channels
 from normsearch.norms import (
+    WEIGHT_NORMS,
+    BatchKalmanNorm,
     NormSpec,
     PlainNorm,
     build_norm,
     check_weight_norm,
     set_weight_norm,
     weight_norm_of,
+    weight_norms_for,
 )
 
+NORM_KINDS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, PlainNorm)
 _INPUT_AXES = {"1d": 1, "2d": 2, "3d": 3}  # the end of a torch norm's class name
 
 
@@ -38,6 +43,7 @@ class NormSlot:
         spec: the canonical spec of the norm that sits there now.
         block: the block it belongs to, such as ``enc1``.
         stage: the coarser part of the network, such as ``level1`` (a resolution).
+        weight_norms: which of WN and WS the convolution before it can take; none without one.
     """
 
     name: str
@@ -46,6 +52,7 @@ class NormSlot:
     spec: str
     block: str
     stage: str
+    weight_norms: tuple[str, ...] = field(default=tuple(WEIGHT_NORMS), compare=False)
 
 
 @runtime_checkable
@@ -61,9 +68,10 @@ def list_norms(net: nn.Module) -> list[NormSlot]:
     """Find the norm slots of a network: torch's BatchNorm, InstanceNorm, GroupNorm, and our own.
 
     They come in the order of registration. A module registered under several paths is one slot,
-    named by its first path. LayerNorm (inside transformers) is left alone. An IN counts as IN with
-    or without weights. The block of a slot in a foreign network is its parent's path, the stage
-    the first part of its path; a network that has `slot_place` (see PlacesSlots) says them itself.
+    named by its first path. LayerNorm (inside transformers) is none, unless a norm map has replaced
+    it. An IN counts as IN with or without weights. The block of a slot in a foreign network is its
+    parent's path, the stage the first part of its path; a network that has `slot_place` (see
+    PlacesSlots) says them itself.
 
     GroupNorm does not know its number of spatial axes: it is that of the convolution registered
     last before it, or, where there is none, first after it.
@@ -75,14 +83,15 @@ def list_norms(net: nn.Module) -> list[NormSlot]:
         NetworkError: a GroupNorm in a network without convolutions, or a lazy norm not yet run.
     """
     slots = []
-    for name, module in _norms(net).items():
+    for name, module in norm_modules(net).items():
         spec, channels = _read(name, module)
         conv = conv_before(net, module, channels)
         if conv is not None and (weights := weight_norm_of(conv)) is not None:
             spec = NormSpec(weights, follower=spec)
         block, stage = _place(net, name)
         dims = _dims(net, name, module)
-        slots.append(NormSlot(name, channels, dims, str(spec.canonical(channels)), block, stage))
+        text, takes = str(spec.canonical(channels)), weight_norms_for(conv)
+        slots.append(NormSlot(name, channels, dims, text, block, stage, takes))
     return slots
 
 
@@ -94,6 +103,10 @@ def apply_norm_map(net: nn.Module, norm_map: Mapping[str, str | NormSpec]) -> di
     usual values (weight 1, bias 0), and goes to all paths of the old one, on its device and in its
     dtype. Nothing is replaced unless all of the map is in order. Do this before an optimizer,
     DistributedDataParallel or torch.compile holds the network's parameters.
+
+    A LayerNorm is left alone unless named: by a glob that matches no norm slot, such as its path,
+    or ``*.norm1`` where only LayerNorms are called so. The new norm then takes the tokens for its
+    pixels (see TokenNorm), and is a slot like others from then on.
 
     WN and WS act on the convolution registered directly before the slot (dropout may stand
     between), as a parametrization of its weight. Another norm in that slot takes it away again:
@@ -107,22 +120,25 @@ def apply_norm_map(net: nn.Module, norm_map: Mapping[str, str | NormSpec]) -> di
         NormError: a spec is unknown, or infeasible for a slot, which the message names; WN or WS
             where no convolution stands directly before the slot.
     """
-    slots = list_norms(net)
+    slots = [*list_norms(net), *_named_layer_norms(net, norm_map)]
     wanted = _resolve(slots, norm_map)
     chosen = [slot for slot in slots if slot.name in wanted]
-    built = {s.name: build_norm(wanted[s.name], s.channels, s.dims) for s in chosen}
+    built = {s.name: _build(net, s, wanted[s.name]) for s in chosen}
     convs = {s.name: _convolution(net, s, wanted[s.name]) for s in chosen}
     for name, conv in convs.items():
         if conv is not None:
             set_weight_norm(conv, wanted[name].weights)
     for name, new in built.items():
         replace_norm(net, name, new)
+    link_priors(net)
     return {slot.name: str(wanted.get(slot.name, slot.spec)) for slot in slots}
 
 
 def replace_norm(net: nn.Module, name: str, new: nn.Module) -> None:
     """Put `new` at all paths of the norm at path `name`, on its device and in its dtype."""
     old = net.get_submodule(name)
+    if isinstance(old, BatchKalmanNorm):
+        old.unlink()
     device, dtype = _residence(net, old)
     new.to(device, dtype).train(old.training)
     for path in _aliases(net, old):
@@ -130,47 +146,27 @@ def replace_norm(net: nn.Module, name: str, new: nn.Module) -> None:
         setattr(net.get_submodule(parent), key, new)
 
 
-def verify_norm_map(net: nn.Module, example: Tensor) -> None:
-    """Prove by one forward pass, in eval and without gradients, that every norm slot is used.
-
-    A network may register a module and yet call another object, or none: a norm put there would
-    silently do nothing.
-
-    Args:
-        net: any network; its training flags are as before afterwards.
-        example: an input it accepts.
-
-    Raises:
-        NetworkError: slots whose norm was not called, all by name.
-    """
-    called: set[str] = set()
-    norms = _norms(net)
-    hooks = [
-        module.register_forward_hook(lambda *_, name=name: called.add(name))
-        for name, module in norms.items()
-    ]
-    flags = [(module, module.training) for module in net.modules()]
-    try:
-        net.eval()
-        with torch.no_grad():
-            net(example)
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for module, training in flags:
-            module.training = training
-    missed = [name for name in norms if name not in called]
-    if missed:
-        raise NetworkError(
-            f"{type(net).__name__}: every norm slot must be called in a forward pass, "
-            f"{', '.join(missed)} were not; leave them out of the norm map"
-        )
-
-
-def _norms(net: nn.Module) -> dict[str, nn.Module]:
+def norm_modules(net: nn.Module) -> dict[str, nn.Module]:
     """Every norm module by its first path, in registration order; the network itself is no slot."""
-    kinds = (_BatchNorm, _InstanceNorm, nn.GroupNorm, PlainNorm)
-    return {name: norm for name, norm in net.named_modules() if name and isinstance(norm, kinds)}
+    inner = {module.norm for module in net.modules() if isinstance(module, TokenNorm)}
+    found = {name: norm for name, norm in net.named_modules() if isinstance(norm, NORM_KINDS)}
+    return {name: norm for name, norm in found.items() if name and norm not in inner}
+
+
+def _named_layer_norms(net: nn.Module, norm_map: Iterable[str]) -> list[NormSlot]:
+    """The LayerNorms that globs name: those of globs which match no norm slot."""
+    slots = norm_modules(net)
+    layers = [name for name, norm in net.named_modules() if isinstance(norm, nn.LayerNorm)]
+    globs = [glob for glob in norm_map if not any(fnmatchcase(name, glob) for name in slots)]
+    named = [name for name in layers if any(fnmatchcase(name, glob) for glob in globs)]
+    return [NormSlot(n, token_channels(net, n), 1, "", *_place(net, n)) for n in named]
+
+
+def _build(net: nn.Module, slot: NormSlot, spec: NormSpec) -> nn.Module:
+    """The fresh norm of a slot; around it, in a LayerNorm's place, what puts the channels first."""
+    if isinstance(net.get_submodule(slot.name), nn.LayerNorm | TokenNorm):
+        return TokenNorm(spec, slot.channels)
+    return build_norm(spec, slot.channels, slot.dims)
 
 
 def _aliases(net: nn.Module, norm: nn.Module) -> list[str]:

@@ -2,52 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NetworkError
-from normsearch.networks.activations import activation as activation_named
+from normsearch.networks.blocks import (
+    ConvNormAct,
+    ConvPair,
+    check_positive,
+    initialize_normal,
+    set_activation,
+    u_place,
+)
 from normsearch.networks.slots import apply_norm_map
-from normsearch.norms import NoNorm, NormSpec
-
-
-class ConvNormAct(nn.Module):
-    """Convolution (or up-convolution) -> norm -> activation, (N, C, H, W) -> (N, C', H', W')."""
-
-    def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d, activate: str) -> None:
-        super().__init__()
-        self.conv = conv
-        self.activate = activation_named(activate)
-        self.norm: nn.Module = NoNorm(conv.out_channels, dims=2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.activate(self.norm(self.conv(x)))
-
-
-class EncoderBlock(nn.Module):
-    """Two 3x3 convolutions, each with norm and activation."""
-
-    def __init__(self, in_channels: int, channels: int, activate: str) -> None:
-        super().__init__()
-        self.conv1 = ConvNormAct(nn.Conv2d(in_channels, channels, 3, padding=1), activate)
-        self.conv2 = ConvNormAct(nn.Conv2d(channels, channels, 3, padding=1), activate)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv2(self.conv1(x))
-        return out
+from normsearch.norms import NormSpec
 
 
 class DecoderBlock(nn.Module):
-    """A 2x2 up-convolution with norm and activation, the skip beside it, two 3x3 convolutions."""
+    """A 2x2 up-convolution with norm and ReLU, the skip put beside it, two 3x3 convolutions."""
 
-    def __init__(self, in_channels: int, channels: int, activate: str) -> None:
+    def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
-        self.up = ConvNormAct(nn.ConvTranspose2d(in_channels, channels, 2, stride=2), activate)
-        self.conv1 = ConvNormAct(nn.Conv2d(2 * channels, channels, 3, padding=1), activate)
-        self.conv2 = ConvNormAct(nn.Conv2d(channels, channels, 3, padding=1), activate)
+        self.up = ConvNormAct(nn.ConvTranspose2d(in_channels, channels, 2, stride=2))
+        self.conv1 = ConvNormAct(nn.Conv2d(2 * channels, channels, 3, padding=1))
+        self.conv2 = ConvNormAct(nn.Conv2d(channels, channels, 3, padding=1))
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         out: Tensor = self.conv2(self.conv1(torch.cat((skip, self.up(x)), dim=1)))
@@ -77,8 +57,8 @@ class UNet2d(nn.Module):
     Shape: (N, in_channels, H, W) -> logits (N, out_channels, H, W); 2**depth divides H and W.
 
     Raises:
-        NetworkError: a number below 1, an unknown activation, or an input side that 2**depth
-            does not divide.
+        NetworkError: a number below 1, an unknown activation, or an
+            input side that 2**depth does not divide.
         NormError: `norm` is unknown or infeasible; the message names the slot.
     """
 
@@ -93,20 +73,20 @@ class UNet2d(nn.Module):
         activation: str = "relu",
     ) -> None:
         super().__init__()
-        _check_positive(in_channels=in_channels, out_channels=out_channels)
-        _check_positive(first_channels=first_channels, depth=depth)
+        check_positive("UNet2d", in_channels=in_channels, out_channels=out_channels)
+        check_positive("UNet2d", first_channels=first_channels, depth=depth)
         self.depth = depth
         widths = [first_channels * 2**level for level in range(depth + 1)]
         for level in range(depth):
-            before = widths[level - 1] if level else in_channels
-            self.add_module(f"enc{level + 1}", EncoderBlock(before, widths[level], activation))
-        self.bottom = EncoderBlock(widths[-2], widths[-1], activation)
+            block = ConvPair(widths[level - 1] if level else in_channels, widths[level])
+            self.add_module(f"enc{level + 1}", block)
+        self.bottom = ConvPair(widths[-2], widths[-1])
         for level in reversed(range(depth)):
-            block = DecoderBlock(widths[level + 1], widths[level], activation)
-            self.add_module(f"dec{level + 1}", block)
+            self.add_module(f"dec{level + 1}", DecoderBlock(widths[level + 1], widths[level]))
         self.head = nn.Conv2d(first_channels, out_channels, 1)
-        _initialize(self, seed)
+        initialize_normal(self, seed)
         apply_norm_map(self, {"*": norm})
+        set_activation(self, activation)
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_size(x.shape[2:])
@@ -137,24 +117,4 @@ class UNet2d(nn.Module):
 
         The stage is the resolution: level1 is the image's own, level{depth + 1} the bottom's.
         """
-        block = name.partition(".")[0]
-        level = self.depth + 1 if block == "bottom" else int(block[3:])
-        return block, f"level{level}"
-
-
-def _initialize(net: nn.Module, seed: int | None) -> None:
-    generator = None if seed is None else torch.Generator().manual_seed(seed)
-    for module in net.modules():
-        if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            continue
-        deviation = math.sqrt(2 / (math.prod(module.kernel_size) * module.in_channels))
-        low, high = -2 * deviation, 2 * deviation
-        nn.init.trunc_normal_(module.weight, 0.0, deviation, low, high, generator=generator)
-        if module.bias is not None:
-            nn.init.constant_(module.bias, 0.1)
-
-
-def _check_positive(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < 1:
-            raise NetworkError(f"UNet2d: {name} must be 1 or more, got {number}")
+        return u_place(name, self.depth)

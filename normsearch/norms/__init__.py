@@ -5,27 +5,31 @@ from normsearch.norms.base import MomentNorm, PlainNorm, RunningMomentNorm
 from normsearch.norms.batch_channel import BatchChannelNorm
 from normsearch.norms.batch_group import BatchGroupNorm
 from normsearch.norms.batch_instance import BatchInstanceNorm
+from normsearch.norms.batch_kalman import BatchKalmanNorm
 from normsearch.norms.batch_renorm import BatchRenorm
 from normsearch.norms.controls import AxisNoneNorm, SlabGroupNorm
 from normsearch.norms.gates import clamp_gates, gate_parameters
 from normsearch.norms.ghost_batch_group import GhostBatchGroupNorm
 from normsearch.norms.instance_layer import InstanceLayerNorm
+from normsearch.norms.kernels import kernels_in_use
 from normsearch.norms.kinds import NORMS, NormKind
 from normsearch.norms.local_response import LocalResponseNorm
 from normsearch.norms.mean_only import MeanOnlyBatchNorm
-from normsearch.norms.mixed import MixedNorm
+from normsearch.norms.mixed import MixedNorm, reaches_out
 from normsearch.norms.progress import FollowsProgress, set_progress
 from normsearch.norms.sparse_switchable import SparseSwitchableNorm
 from normsearch.norms.spec import NormSpec, build_norm
 from normsearch.norms.standard import NoNorm
 from normsearch.norms.switchable import SwitchableNorm
 from normsearch.norms.sync_batch import SyncBatchNorm
+from normsearch.norms.weight_start import initialize_weight_norms
 from normsearch.norms.weights import (
     WEIGHT_NORMS,
     StandardizedWeight,
     check_weight_norm,
     set_weight_norm,
     weight_norm_of,
+    weight_norms_for,
 )
 
 __all__ = [
@@ -35,6 +39,7 @@ __all__ = [
     "BatchChannelNorm",
     "BatchGroupNorm",
     "BatchInstanceNorm",
+    "BatchKalmanNorm",
     "BatchRenorm",
     "FollowsProgress",
     "GhostBatchGroupNorm",
@@ -58,7 +63,11 @@ __all__ = [
     "clamp_gates",
     "freeze_affine",
     "gate_parameters",
+    "initialize_weight_norms",
+    "kernels_in_use",
+    "reaches_out",
     "set_progress",
     "set_weight_norm",
     "weight_norm_of",
+    "weight_norms_for",
 ]

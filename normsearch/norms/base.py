@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NormError
+from normsearch.norms.compiled import Recipe, Track, can_compute, can_follow, normalize_compiled
 from normsearch.norms.moments import (
     Affine,
     Moments,
@@ -94,8 +95,12 @@ class MomentNorm(PlainNorm):
         """
         return by_autograd(partial(self.coefficients, pixels=pixels), self.others(), moments)
 
-    def others(self) -> list[nn.Parameter]:
-        """The parameters but weight and bias: what `coefficients` may depend on."""
+    def recipe(self, samples: int, pixels: int) -> Recipe | None:
+        """`coefficients` told as data, for the compiled kernels; None where they cannot be."""
+        return None
+
+    def others(self) -> list[Tensor]:
+        """What `coefficients` may depend on beside the moments: the other parameters."""
         return [p for p in self.parameters() if p is not self.weight and p is not self.bias]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -104,6 +109,11 @@ class MomentNorm(PlainNorm):
         if torch.compiler.is_compiling():
             made = partial(self.coefficients, pixels=pixels)
             return normalize_composed(x, self.weight, self.bias, made)
+        recipe = self.recipe(len(x), pixels) if can_compute(x) else None
+        if recipe and can_follow(recipe, self.weight, self.bias):
+            return normalize_compiled(x, self.weight, self.bias, recipe, self.eps)
+        if x.numel() == 0:
+            raise NormError(f"{self.spec_text} needs at least one value, got {tuple(x.shape)}")
         linearize = partial(self.linearize, pixels=pixels)
         return normalize_linearized(x, self.weight, self.bias, linearize, self.eps, self.others())
 
@@ -146,6 +156,11 @@ class RunningMomentNorm(MomentNorm):
             step = (1.0 / self.num_batches_tracked).to(self.running_mean.dtype)
         for running, new in ((self.running_mean, mean), (self.running_var, variance)):
             running.lerp_(new.detach().view(-1).to(running.dtype), step)
+
+    def tracking(self, channels: int = 1, unbias: float = 1.0) -> Track:
+        """`track` told as data: `channels` of one running moment, the factor of the variance."""
+        buffers = self.running_mean, self.running_var, self.num_batches_tracked
+        return Track(*buffers, self.momentum, channels, unbias)
 
     def running(self) -> Moments:
         """The running moments, (1, C)."""

@@ -8,6 +8,7 @@ from torch import nn
 from normsearch.errors import NormError
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel
+from normsearch.norms.compiled import Recipe
 from normsearch.norms.groups import regroup
 from normsearch.norms.moments import Affine, Moments, normalize, pool
 
@@ -45,6 +46,17 @@ class BatchChannelNorm(RunningMomentNorm):
         scale, shift = normalize(moments, batch, self.eps)
         inner = Affine(self.batch_weight * scale, self.batch_weight * shift + self.batch_bias)
         return regroup(inner, moments, self.groups, self.eps)
+
+    def recipe(self, samples: int, pixels: int) -> Recipe:
+        made = Recipe(
+            pools=((samples if self.training else 0, 1),),
+            shares=self.batch_weight,
+            inner_bias=self.batch_bias,
+            group=self.channels // self.groups,
+        )
+        if not self.training:
+            return made._replace(given=self.running())
+        return made._replace(track=self.tracking(unbias=bessel(samples * pixels, self.spec_text)))
 
     def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
         unbias = bessel(len(moments.mean) * pixels, self.spec_text)

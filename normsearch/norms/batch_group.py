@@ -7,6 +7,7 @@ import torch
 from normsearch.errors import NormError
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel
+from normsearch.norms.compiled import Recipe
 from normsearch.norms.groups import per_channel, pool_groups
 from normsearch.norms.moments import Affine, Moments, normalize, pool
 
@@ -45,9 +46,18 @@ class BatchGroupNorm(RunningMomentNorm):
         by = self._batch_moments(moments, pixels) if self.training else self.running()
         return normalize(moments, per_channel(by, self.channels), self.eps)
 
+    def recipe(self, samples: int, pixels: int) -> Recipe:
+        width = self.channels // self.groups
+        if not self.training:
+            return Recipe(((0, width),), given=self.running())
+        track = self.tracking(width, self._unbias(samples, pixels))
+        return Recipe(((samples, width),), track=track)
+
     def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
-        values = len(moments.mean) * pixels * (self.channels // self.groups)
-        unbias = bessel(values, self.spec_text, "group")
         batch = pool_groups(pool(moments, 0), self.groups)
-        self.track(batch.mean, batch.variance * unbias)
+        self.track(batch.mean, batch.variance * self._unbias(len(moments.mean), pixels))
         return batch
+
+    def _unbias(self, samples: int, pixels: int) -> float:
+        values = samples * pixels * (self.channels // self.groups)
+        return bessel(values, self.spec_text, "group")

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel, is_shared, pool_batch
+from normsearch.norms.compiled import COMPLEMENT, Recipe
 from normsearch.norms.moments import Affine, Moments, Pullback
 
 
@@ -48,6 +49,14 @@ class BatchInstanceNorm(RunningMomentNorm):
         if self.training and is_shared(self.sync):
             return super().linearize(moments, pixels)  # the gradient goes to other processes too
         return self._by_hand(moments, pixels)
+
+    def recipe(self, samples: int, pixels: int) -> Recipe | None:
+        if self.training and is_shared(self.sync):
+            return None
+        if not self.training:
+            return Recipe(((0, 1), (1, 1)), self.rho, gate=COMPLEMENT, given=self.running())
+        track = self.tracking(unbias=bessel(samples * pixels, "BIN"))
+        return Recipe(((samples, 1), (1, 1)), self.rho, gate=COMPLEMENT, track=track)
 
     def _by_hand(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
         training, rho = self.training, self.rho

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 import torch
 import torch.distributed as dist
@@ -64,6 +64,12 @@ def pool_batch(moments: Moments, pixels: int, sync: bool = False) -> tuple[Momen
     return Moments(mean, variance), total[0, 0].detach()
 
 
+@overload
+def bessel(values: int, norm: str, unit: str = ...) -> float: ...
+@overload
+def bessel(values: Tensor, norm: str, unit: str = ...) -> Tensor: ...
+@overload
+def bessel(values: int | Tensor, norm: str, unit: str = ...) -> float | Tensor: ...
 def bessel(values: int | Tensor, norm: str, unit: str = "channel") -> float | Tensor:
     """n / (n − 1), which makes a biased variance of n values the unbiased one.
 

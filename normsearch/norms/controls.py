@@ -44,7 +44,7 @@ class SlabGroupNorm(PlainNorm):
 
     def _normalized(self, x: Tensor) -> Tensor:
         last = x.movedim(1, -1)
-        slabs = last.reshape(len(x), self.groups, -1)
+        slabs = last.reshape(x.shape[0], self.groups, -1)
         normal = group_norm(slabs, self.groups, eps=self.eps)
         out = torch.addcmul(self.bias, normal.reshape(last.shape), self.weight)
         return out.movedim(-1, 1).contiguous()

@@ -7,6 +7,7 @@ import torch
 from normsearch.errors import NormError
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel
+from normsearch.norms.compiled import Recipe
 from normsearch.norms.groups import per_channel, pool_groups
 from normsearch.norms.moments import Affine, Moments, normalize, pool
 
@@ -52,11 +53,19 @@ class GhostBatchGroupNorm(RunningMomentNorm):
             by = pool_groups(self.running(), self.groups)
         return normalize(moments, per_channel(by, self.channels), self.eps)
 
+    def recipe(self, samples: int, pixels: int) -> Recipe:
+        width = self.channels // self.groups
+        if self.samples == 1:
+            return Recipe(((1, width),))
+        if not self.training:
+            return Recipe(((0, width),), given=pool_groups(self.running(), self.groups))
+        self._check(samples, pixels)
+        return Recipe(((self.samples, width),), track=self.tracking())
+
     def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
         """Of each sample's group of samples and each group of channels, (N, G)."""
         batch = len(moments.mean)
-        width = self.channels // self.groups
-        bessel(min(batch, self.samples) * pixels * width, self.spec_text, "group")
+        self._check(batch, pixels)
         self.track(*pool(moments, 0))
         by_sample = pool_groups(moments, self.groups)
         whole = batch - batch % self.samples
@@ -66,6 +75,10 @@ class GhostBatchGroupNorm(RunningMomentNorm):
             if stop > start
         ]
         return parts[0] if len(parts) == 1 else Moments(*map(torch.cat, zip(*parts, strict=True)))
+
+    def _check(self, samples: int, pixels: int) -> None:
+        width = self.channels // self.groups
+        bessel(min(samples, self.samples) * pixels * width, self.spec_text, "group")
 
 
 def _pool_samples(moments: Moments, size: int) -> Moments:

@@ -10,7 +10,7 @@ from normsearch.norms.moments import Affine, Moments, pool
 
 def pool_groups(moments: Moments, groups: int) -> Moments:
     """(N, C) -> (N, G): the moments of G groups of neighbouring channels."""
-    shape = (len(moments.mean), groups, -1)
+    shape = (moments.mean.shape[0], groups, -1)
     mean, variance = pool(Moments(*(values.reshape(shape) for values in moments)), 2)
     return Moments(mean.squeeze(2), variance.squeeze(2))
 

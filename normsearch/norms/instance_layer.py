@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from normsearch.errors import NormError
 from normsearch.norms.base import MomentNorm
+from normsearch.norms.compiled import COMPLEMENT, Recipe
 from normsearch.norms.moments import Affine, Moments, Pullback, pool
 
 Regrouped: TypeAlias = Callable[[Affine], tuple[Affine, Tensor]]
@@ -62,6 +63,10 @@ class InstanceLayerNorm(MomentNorm):
     def coefficients(self, moments: Moments, pixels: int) -> Affine:
         return self.linearize(moments, pixels)[0]
 
+    def recipe(self, samples: int, pixels: int) -> Recipe:
+        group = self.channels // self.regroup if self.regroup else 0
+        return Recipe(((1, 1), (1, self.channels)), self.share(), gate=COMPLEMENT, group=group)
+
     def linearize(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
         mixed, pullback = self._mix(moments)
         if self.regroup is None:
@@ -109,7 +114,7 @@ class InstanceLayerNorm(MomentNorm):
 
     def _regroup(self, mixed: Affine, variance: Tensor) -> tuple[Affine, Regrouped]:
         """GN of what was mixed: its channels have the mean `shift` and the variance scale²·v."""
-        shape = (len(variance), self.regroup or 1, -1)
+        shape = (variance.shape[0], self.regroup or 1, -1)
         scale, shift, spread = (values.view(shape) for values in (*mixed, variance))
         away = shift - shift.mean(2, keepdim=True)
         scaled = scale * spread

@@ -11,6 +11,7 @@ from torch import nn
 from normsearch.norms.batch_channel import BatchChannelNorm
 from normsearch.norms.batch_group import BatchGroupNorm
 from normsearch.norms.batch_instance import BatchInstanceNorm
+from normsearch.norms.batch_kalman import BatchKalmanNorm
 from normsearch.norms.batch_renorm import BatchRenorm
 from normsearch.norms.controls import AxisNoneNorm, SlabGroupNorm
 from normsearch.norms.ghost_batch_group import GhostBatchGroupNorm
@@ -152,6 +153,10 @@ NORMS: dict[str, NormKind] = {
     "BRN": NormKind(
         "Batch Renormalization: BN, corrected towards its running moments as training goes on",
         lambda spec, channels, dims: BatchRenorm(channels, dims),
+    ),
+    "BKN": NormKind(
+        "Batch Kalman Normalization: BN, its moments mixed with those foretold by the layer before",
+        lambda spec, channels, dims: BatchKalmanNorm(channels, dims),
     ),
     "IN": NormKind(
         "Instance Normalization: over space, per sample and channel",

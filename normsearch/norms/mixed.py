@@ -13,6 +13,12 @@ from normsearch.norms.sparse_switchable import sparsest_max
 from normsearch.norms.spec import NormSpec, build_norm
 
 
+def reaches_out(text: str) -> bool:
+    """Whether a norm needs more than its slot's input, and so cannot be mixed: WN, WS and BKN."""
+    spec = NormSpec.parse(text)
+    return spec.weights is not None or spec.activation.kind == "BKN"
+
+
 class MixedNorm(PlainNorm):
     """Σ_k w_k · norm_k(x), w a softmax (DARTS, Liu et al. 2019) or SparsestMax of the logits.
 
@@ -23,14 +29,14 @@ class MixedNorm(PlainNorm):
     Args:
         channels: C.
         dims: the number of spatial axes: 1, 2 or 3.
-        specs: the candidates; WN and WS, which act on a convolution, cannot be mixed.
+        specs: the candidates; see `reaches_out` for those that cannot be mixed.
         logits: (K,); slots that choose together share one parameter.
         sparse: SparsestMax in place of the softmax.
 
     Shape: (N, C, *spatial) -> the same.
 
     Raises:
-        NormError: a weight norm among the candidates, or as many logits as candidates are not.
+        NormError: a candidate that cannot be mixed, or not as many logits as candidates.
     """
 
     spec_text = "a mixture"
@@ -46,8 +52,8 @@ class MixedNorm(PlainNorm):
     ) -> None:
         super().__init__(channels, dims)
         for text in specs:
-            if NormSpec.parse(text).weights is not None:
-                raise NormError(f"{text} acts on a convolution and cannot be mixed; leave it out")
+            if reaches_out(text):
+                raise NormError(f"{text} reaches beyond its slot and cannot be mixed; leave it out")
         if logits.shape != (len(specs),):
             raise NormError(f"a mixture of {len(specs)} needs as many logits, got {logits.shape}")
         self.specs = tuple(str(NormSpec.parse(text).canonical(channels)) for text in specs)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.functional import softshrink
 
 _SUMS = [False, True, True]  # of native_batch_norm_backward: the two sums, not the gradient of x
@@ -58,6 +59,10 @@ def normalize(moments: Moments, by: Moments, eps: float) -> Affine:
     return Affine(scale, (moments.mean - by.mean) * scale)
 
 
+def _same(x: Tensor) -> Tensor:
+    return x
+
+
 def by_autograd(
     coefficients: Callable[[Moments], Affine], parameters: Sequence[Tensor], moments: Moments
 ) -> tuple[Affine, Pullback]:
@@ -68,7 +73,8 @@ def by_autograd(
         parameters: what else it depends on and wants a gradient for.
         moments: of shape (N, C).
     """
-    with torch.enable_grad():
+    # Kept as they are: for numbers this small, gradient checkpointing need not run a block again.
+    with torch.enable_grad(), saved_tensors_hooks(_same, _same):
         given = Moments(*(values.detach().requires_grad_() for values in moments))
         made = coefficients(given)
     inputs = [*given, *(values for values in parameters if values.requires_grad)]
@@ -145,7 +151,9 @@ def _rows(x: Tensor) -> Tensor:
 
 def _like(rows: Tensor, x: Tensor) -> Tensor:
     """Back to the shape, dtype and memory format of `x`."""
-    out = rows.view(x.shape)
+    # Not view(): autograd forbids in-place operations, such as ReLU(inplace=True), on a view that a
+    # function of ours returns.
+    out: Tensor = torch.ops.aten._unsafe_view(rows, x.shape)
     if out.dtype != x.dtype:
         out = out.to(x.dtype)
     return in_format_of(out, x)

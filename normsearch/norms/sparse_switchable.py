@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
+from normsearch.norms.compiled import AS_THEY_ARE
 from normsearch.norms.switchable import BRANCHES, SwitchableNorm
 
 
@@ -106,6 +107,12 @@ class SparseSwitchableNorm(SwitchableNorm):
             return without
         among_all = self._settled(sparsest_max(logits, self.radius), choice, 3)
         return among_all if with_batch is True else torch.where(with_batch, among_all, without)
+
+    def _gated(self, with_batch: bool) -> tuple[tuple[Tensor, Tensor], int]:
+        mean, variance = (
+            self.shares(logits, with_batch) for logits in (self.mean_logits, self.variance_logits)
+        )
+        return (mean, variance), AS_THEY_ARE
 
     def _settled(self, weights: Tensor, choice: Tensor, branches: int) -> Tensor:
         """The frozen choice, if there is one among the first `branches`, else `weights`."""

@@ -9,6 +9,7 @@ from torch.nn.functional import pad
 from normsearch.errors import NormError
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import is_shared, pool_batch
+from normsearch.norms.compiled import SOFTMAX, Recipe
 from normsearch.norms.moments import Affine, Moments, Pullback, pool
 
 BRANCHES = ("IN", "LN", "BN")
@@ -81,6 +82,24 @@ class SwitchableNorm(RunningMomentNorm):
         if self.official or not self.softmax or (self.training and is_shared(self.sync)):
             return super().linearize(moments, pixels)  # what follows is the plain SN's alone
         return self._by_hand(moments, pixels)
+
+    def recipe(self, samples: int, pixels: int) -> Recipe | None:
+        if self.official or (self.training and is_shared(self.sync)):
+            return None
+        with_batch = samples > 1 if self.training else bool(self._seen())
+        batch = (samples if self.training else 0, 1)
+        shares, gate = self._gated(with_batch)
+        return Recipe(
+            ((1, 1), (1, self.channels), batch)[: 2 + with_batch],
+            *shares,
+            gate=gate,
+            given=None if self.training else self.running(),
+            track=self.tracking() if self.training and with_batch else None,
+        )
+
+    def _gated(self, with_batch: bool) -> tuple[tuple[Tensor, Tensor], int]:
+        """What the kernels make the shares of means and variances from, and how."""
+        return (self.mean_logits, self.variance_logits), SOFTMAX
 
     def _by_hand(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
         layer = pool(moments, 1)

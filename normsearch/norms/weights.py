@@ -91,6 +91,20 @@ def check_weight_norm(conv: _ConvNd, kind: str | None) -> None:
         )
 
 
+def weight_norms_for(conv: _ConvNd | None) -> tuple[str, ...]:
+    """The weight norms that `check_weight_norm` allows on a convolution; none without one."""
+    if conv is None:
+        return ()
+    found = []
+    for kind in WEIGHT_NORMS:
+        try:
+            check_weight_norm(conv, kind)
+        except NormError:
+            continue
+        found.append(kind)
+    return tuple(found)
+
+
 def set_weight_norm(conv: _ConvNd, kind: str | None) -> None:
     """Give a convolution the weight norm `kind` in place of the one it has; None takes it away.
 

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from pathlib import Path
 from typing import Any
 
-from normsearch.errors import ConfigError, did_you_mean
+from normsearch.errors import ConfigError, NetworkError, sentence
+from normsearch.networks.importing import import_object
 
 
 def load(path: str, where: str) -> Any:
-    """Return what ``module:name`` means; modules in the working folder are found too.
+    """Return what ``module:name`` means; the working folder is importable.
 
     Raises:
-        ConfigError: no such module, an error while it is imported, or no such name in it; `where`
-            is the key that holds the path.
+        ConfigError: there is none, or its import fails; `where` is the key that holds the path.
     """
-    module_name, _, name = path.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
     try:
-        module = importlib.import_module(module_name)
-    except (ImportError, ValueError, SyntaxError) as error:
-        raise ConfigError(
-            f"{where}: must be module:name of a module that can be imported (from {here}, too), "
-            f"got {path}: {error}."
-        ) from error
-    if not hasattr(module, name):
-        public = [known for known in vars(module) if not known.startswith("_")]
-        raise ConfigError(
-            f"{where}: {module_name} must have {name!r}, and has none.{did_you_mean(name, public)}"
-        )
-    return getattr(module, name)
+        return import_object(path)
+    except NetworkError as error:
+        raise ConfigError(f"{where}: {sentence(error)}") from error
 
 
 def load_hub(path: str, where: str) -> Any:

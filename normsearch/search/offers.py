@@ -54,7 +54,12 @@ def _expand(
         named = group_specs if choice == "GN" else [(choice, f"{key}[{index}]", choice)]
         for text, where, given in named:
             spec = NormSpec.parse(text)
-            if not any(spec.feasible(count) for count in channels):
+            if not any(spec.weights in (None, *slot.weight_norms) for slot in slots):
+                raise ConfigError(
+                    f"{origin}{where}: must have a convolution directly before at least one slot, "
+                    f"got {given}; use {spec.activation}."
+                )
+            if not any(fits(spec, slot) for slot in slots):
                 raise ConfigError(
                     f"{origin}{where}: must fit the channels of at least one slot "
                     f"({counts}), got {given}; take a group count that divides one of them."
@@ -62,3 +67,9 @@ def _expand(
             if str(spec) not in texts:
                 texts.append(str(spec))
     return tuple(texts)
+
+
+def fits(spec: NormSpec, slot: NormSlot) -> bool:
+    """Whether a slot can take a norm: by its channels, and by the convolution before for WN, WS."""
+    weights = spec.weights is None or spec.weights in slot.weight_norms
+    return weights and spec.feasible(slot.channels)

@@ -40,7 +40,7 @@ def find_twin(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | None:
         if (
             same
             and not is_repeat(trial)
-            and (trial.state != TrialState.FAIL or failure.startswith("nan"))
+            and (trial.state != TrialState.FAIL or failure.startswith(("nan", "norm")))
         ):
             return trial
     return None

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from normsearch.config import NumberSpace, Point, SpaceConfig
-from normsearch.errors import ConfigError, NormError
+from normsearch.errors import ConfigError, NormError, sentence
 from normsearch.networks import NormSlot
 from normsearch.norms import NormSpec
 from normsearch.search.choice import VALUES, Choice, effective_map
-from normsearch.search.offers import offers_by_slot
+from normsearch.search.offers import fits, offers_by_slot
 
 
 class Asker(Protocol):
@@ -75,8 +75,9 @@ class Unit:
 class Space:
     """A study's space on a network's slots.
 
-    Every unit (a layer, block, stage or the network) offers only what its channels allow, and of
-    equivalent choices (GN-C is IN) only the one named first.
+    Every unit (a layer, block, stage or the network) offers only what its channels (and, for WN and
+    WS, the convolutions before) allow, and of equivalent choices (GN-C is IN) only the one named
+    first.
 
     Args:
         config: the space as the study states it.
@@ -156,7 +157,7 @@ class Space:
         try:
             norm_map = effective_map(point.norm, self.slots)
         except NormError as error:
-            raise ConfigError(f"{point.source}: {error}.") from error
+            raise ConfigError(f"{point.source}: {sentence(error)}") from error
         found: dict[str, Any] = {}
         for unit in self.units:
             choice = unit.choice_in(norm_map)
@@ -206,7 +207,7 @@ def _distribution(values: Any) -> BaseDistribution:
 
 def _effective(text: str, slots: Sequence[NormSlot]) -> tuple[str, ...] | None:
     spec = NormSpec.parse(text)
-    if not all(spec.feasible(slot.channels) for slot in slots):
+    if not all(fits(spec, slot) for slot in slots):
         return None
     return tuple(str(spec.canonical(slot.channels)) for slot in slots)
 

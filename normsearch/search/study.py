@@ -291,6 +291,7 @@ class Coordinator:
             gpu_share=min(1.0, study.search.resources.gpu or 1.0),
             threads=study.search.resources.cpu,
             fingerprint=study.fingerprint,
+            sample_shape=study.sample_shape,
             versions=study.versions,
         )
 
@@ -350,7 +351,7 @@ class Coordinator:
         known = self._study._storage.get_trial(trial._trial_id)
         values, last_step = known.intermediate_values, self.config.training.evaluations
         if state == TrialState.COMPLETE and math.isnan(values.get(last_step, math.nan)):
-            state, reason = TrialState.FAIL, "no validation case has foreground to be scored on"
+            state, reason = TrialState.FAIL, "no validation case has a score"
         if reason:
             trial.set_user_attr("failure", reason)
         told = forbid(trial) if (reason or "").startswith("memory:") else state

@@ -19,7 +19,7 @@ import pandas as pd
 from normsearch.config import Mixture, StudyConfig, TrialConfig
 from normsearch.errors import ConfigError
 from normsearch.files import write_text
-from normsearch.norms import NormSpec
+from normsearch.norms import reaches_out
 from normsearch.search.choice import Choice
 from normsearch.search.records import StudyRecord
 from normsearch.search.signals import interruptible
@@ -39,14 +39,14 @@ def mixable(space: AnySpace) -> Space:
     """Return `space` if a supernet can mix its norms.
 
     Raises:
-        ConfigError: a space in Python, or one that offers a weight norm.
+        ConfigError: a space in Python, or one that offers a norm that cannot be mixed.
     """
     if not isinstance(space, Space):
         raise ConfigError("search.method: supernet needs a space in YAML, got one in Python.")
     for text in space.texts:
-        if NormSpec.parse(text).weights is not None:
+        if reaches_out(text):
             raise ConfigError(
-                f"search.method: supernet cannot mix {text}, which acts on a convolution; leave "
+                f"search.method: supernet cannot mix {text}, which reaches beyond its slot; leave "
                 "it out of the choices, or take method: trials."
             )
     return space

@@ -1,30 +1,60 @@
-"""Training a segmentation network, one result per evaluation point."""
+"""Training a network, one result per evaluation point."""
 
 from normsearch.training.checkpoint import (
     load_checkpoint,
     load_newest,
+    load_tensors,
     save_checkpoint,
     save_newest,
 )
-from normsearch.training.engine import Evaluation, Loader, Plan, train
-from normsearch.training.losses import bce_dice_loss
+from normsearch.training.engine import Loader, train
+from normsearch.training.losses import (
+    LOSSES,
+    bce_dice_loss,
+    choose_loss,
+    cross_entropy_loss,
+    dice_cross_entropy_loss,
+)
 from normsearch.training.memory import limit_memory, probe_memory
-from normsearch.training.metrics import dice, mean_dice
+from normsearch.training.metrics import (
+    SCORES,
+    classification_score,
+    dice,
+    mean_score,
+    segmentation_score,
+)
+from normsearch.training.plan import Evaluation, Plan
+from normsearch.training.precision import PRECISIONS
+from normsearch.training.schedule import SCHEDULES
 from normsearch.training.statistics import recompute_statistics
+from normsearch.training.stepper import OPTIMIZERS
+from normsearch.training.validation import score_cases
 
 __all__ = [
+    "LOSSES",
+    "OPTIMIZERS",
+    "PRECISIONS",
+    "SCHEDULES",
+    "SCORES",
     "Evaluation",
     "Loader",
     "Plan",
     "bce_dice_loss",
+    "choose_loss",
+    "classification_score",
+    "cross_entropy_loss",
     "dice",
+    "dice_cross_entropy_loss",
     "limit_memory",
     "load_checkpoint",
     "load_newest",
-    "mean_dice",
+    "load_tensors",
+    "mean_score",
     "probe_memory",
     "recompute_statistics",
     "save_checkpoint",
     "save_newest",
+    "score_cases",
+    "segmentation_score",
     "train",
 ]

@@ -38,18 +38,9 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     Raises:
         CheckpointError: the file is damaged or of another format.
     """
-    if not path.exists():
+    state = load_tensors(path)
+    if state is None:
         return None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        # What the unpickler says ends in the advice to load the file unsafely.
-        safe = not isinstance(error, pickle.UnpicklingError)
-        reason = str(error).partition("\n")[0] if safe else "it is not of tensors and plain values"
-        raise CheckpointError(
-            f"{path}: must be a whole checkpoint, and cannot be read ({reason}); "
-            "delete it to train this trial from the start."
-        ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(f"{path}: must be a normsearch checkpoint of format {FORMAT}.")
     state = {key: value for key, value in state.items() if key != "format"}
@@ -59,6 +50,26 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
             "differs); delete it to train this trial from the start."
         )
     return state
+
+
+def load_tensors(path: Path) -> Any:
+    """Return what torch.save wrote, tensors and plain values alone, or None without a file.
+
+    Raises:
+        CheckpointError: the file is damaged or holds other things.
+    """
+    if not path.exists():
+        return None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        # What the unpickler says ends in the advice to load the file unsafely.
+        safe = not isinstance(error, pickle.UnpicklingError)
+        reason = str(error).partition("\n")[0] if safe else "it is not of tensors and plain values"
+        raise CheckpointError(
+            f"{path}: must be a whole checkpoint, and cannot be read ({reason}); "
+            "delete it to train this trial from the start."
+        ) from error
 
 
 def save_newest(folder: Path, state: dict[str, Any]) -> None:

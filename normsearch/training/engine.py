@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, fields
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from normsearch.errors import CheckpointError, TrainingError
-from normsearch.training.losses import bce_dice_loss
-from normsearch.training.memory import memory_suffices, peak_memory, reset_peak_memory
-from normsearch.training.metrics import dice, mean_dice
-from normsearch.training.schedule import SCHEDULES
+from normsearch.training.failures import typed_failures
+from normsearch.training.losses import Loss, bce_dice_loss
+from normsearch.training.memory import peak_memory, reset_peak_memory
+from normsearch.training.metrics import Score, mean_score, segmentation_score
+from normsearch.training.plan import Evaluation, Plan, Progress
+from normsearch.training.precision import autocast
 from normsearch.training.statistics import has_running_statistics, recompute_statistics
+from normsearch.training.stepper import Batches, Stepper
+from normsearch.training.validation import Recompose, Validation, score_cases
 
 _CHECK_EVERY = 10  # steps between looks at the loss: each look waits for the GPU
-_SLICES_AT_ONCE = 32  # validation slices in one forward pass
 
 
 class Loader(Protocol):
@@ -30,70 +33,18 @@ class Loader(Protocol):
         """Samples in each batch."""
 
     def batches(self, start_sample: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield, without end, images (B, C, *spatial) and labels (B, 1, *spatial), both float32."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and how to train. `samples` is the budget, `learning_rate` its first value.
-
-    `weight_decay` and `momentum` (SGD's, or Adam's beta 1) go to the optimizer; `schedule` is a
-    name in `SCHEDULES`; `statistics_samples` = 0 leaves running statistics as training made them.
-    """
-
-    samples: int
-    evaluations: int
-    learning_rate: float
-    optimizer: str = "sgd"
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    schedule: str = "cosine"
-    statistics_samples: int = 128
-
-    def target(self, evaluation: int) -> int:
-        """Return the samples to have seen at an evaluation point (1 to `evaluations`)."""
-        return math.ceil(self.samples * evaluation / self.evaluations)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One evaluation point, counted from 1.
-
-    `samples` and `steps` seen since the trial began, `seconds` trained and validated (also before
-    a resume), mean training `loss` since the point before (NaN: a batch larger than what lies
-    between two points left no step to take), mean per-case validation `score` (0 to 1), `cases` =
-    score by case (NaN: no foreground in either mask), `peak_memory` in bytes.
-    """
-
-    evaluation: int
-    samples: int
-    steps: int
-    seconds: float
-    loss: float
-    score: float
-    peak_memory: int
-    cases: dict[str, float] = field(repr=False)
-
-
-@dataclass
-class _Progress:
-    samples: int = 0
-    steps: int = 0
-    seconds: float = 0.0
-    history: list[Evaluation] = field(default_factory=list)
-
-    def share(self, plan: Plan) -> float:
-        """Return the share of the budget that is used; the last step may pass the budget."""
-        return min(1.0, self.samples / plan.samples)
+        """Yield, without end, float32 images (B, C, *spatial) and labels as the loss takes them."""
 
 
 def train(
     network: nn.Module,
     loader: Loader,
-    validation: Mapping[str, tuple[Tensor, Tensor]],
+    validation: Validation,
     plan: Plan,
     *,
-    loss: Callable[[Tensor, Tensor], Tensor] = bce_dice_loss,
+    loss: Loss = bce_dice_loss,
+    score: Score = segmentation_score,
+    recompose: Recompose | None = None,
     parameter_groups: Iterable[dict[str, Any]] | None = None,
     after_step: Callable[[], None] | None = None,
     on_progress: Callable[[float], None] | None = None,
@@ -107,11 +58,14 @@ def train(
     going on from a saved state gives bit for bit what an unbroken run gives.
 
     Args:
-        network: maps (B, C, *spatial) to logits (B, 1, *spatial).
-        loader: the training batches; the last step may pass the budget by less than one batch.
-        validation: images (S, C, *spatial) and labels (S, 1, *spatial) by case.
-        plan: budget, evaluation points and optimizer.
-        loss: scalar from logits and labels.
+        network: maps (B, C, *spatial) to logits (B, K, *spatial), or (B, K) of whole images.
+        loader: the training batches; the last step may pass the budget by less than one step.
+        validation: all samples' images (S, C, *spatial) and the truth, by case.
+        plan: budget, evaluation points, optimizer and precision.
+        loss: scalar from logits (float32) and labels.
+        score: ``score`` and details from the logits and the truth of one case.
+        recompose: puts the logits of a case's samples together in the order of the truth, given
+            its length; not needed where each slice, or image, is a sample.
         parameter_groups: for the optimizer, in place of all parameters at one learning rate; a
             group's ``lr`` is its own first value.
         after_step: called after each optimizer step (to clamp gates, say).
@@ -122,111 +76,72 @@ def train(
         device: where to train, ``cpu`` or ``cuda``.
 
     Raises:
-        TrainingError: the loss is not finite (``nan``) or memory does not suffice (``memory``).
+        TrainingError: the loss is not finite (``nan``), memory does not suffice (``memory``), or a
+            norm has too few values to work with (``norm``).
         CheckpointError: `state` is not of this network and optimizer.
+        ConfigError: the device does not have the plan's precision.
     """
     network.to(device)
-    optimizer = _optimizer(parameter_groups or [{"params": list(network.parameters())}], plan)
-    progress = _restore(state, network, optimizer) if state else _Progress()
+    stepper = Stepper(network, loss, plan, device, parameter_groups)
+    progress = _restore(state, network, stepper) if state else Progress()
     yield from progress.history
     reset_peak_memory(device)
     batches = loader.batches(progress.samples)
+    tell = on_progress or (lambda share: None)
     for number in range(len(progress.history) + 1, plan.evaluations + 1):
         started = time.perf_counter()
-        with memory_suffices(loader.batch_size):
+        with typed_failures(loader.batch_size):
             mean_loss = _train_until(
-                plan.target(number),
-                network,
-                optimizer,
-                batches,
-                plan,
-                progress,
-                loss,
-                after_step,
-                on_progress,
+                number, network, stepper, batches, plan, progress, tell, after_step
             )
-            if on_progress:
-                on_progress(progress.share(plan))
-            if plan.statistics_samples and has_running_statistics(network):
-                _refresh_statistics(network, loader, plan.statistics_samples, device)
-            cases = {name: _case_dice(network, *case, device) for name, case in validation.items()}
+            tell(progress.share(plan))
+            with autocast(plan.amp, device):
+                if plan.statistics_samples and has_running_statistics(network):
+                    _refresh_statistics(network, loader, plan.statistics_samples, device)
+                found = score_cases(network, validation, score, recompose=recompose, device=device)
         progress.seconds += time.perf_counter() - started
-        progress.history.append(
-            Evaluation(
-                evaluation=number,
-                samples=progress.samples,
-                steps=progress.steps,
-                seconds=progress.seconds,
-                loss=mean_loss,
-                score=mean_dice(cases),
-                peak_memory=peak_memory(device),
-                cases=cases,
-            )
-        )
+        progress.history.append(_evaluation(number, progress, mean_loss, found, device))
         if save:
-            save(_state(network, optimizer, progress))
+            save(_state(network, stepper, progress))
         yield progress.history[-1]
 
 
-def _optimizer(groups: Iterable[dict[str, Any]], plan: Plan) -> torch.optim.Optimizer:
-    optimizer: torch.optim.Optimizer
-    if plan.optimizer == "sgd":
-        optimizer = torch.optim.SGD(
-            groups, plan.learning_rate, momentum=plan.momentum, weight_decay=plan.weight_decay
-        )
-    else:
-        betas = (plan.momentum, 0.999)
-        optimizer = torch.optim.Adam(
-            groups, plan.learning_rate, betas=betas, weight_decay=plan.weight_decay
-        )
-    for group in optimizer.param_groups:
-        group["initial_lr"] = group["lr"]
-    return optimizer
-
-
 def _train_until(
-    target: int,
+    evaluation: int,
     network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    batches: Iterator[tuple[Tensor, Tensor]],
+    stepper: Stepper,
+    batches: Batches,
     plan: Plan,
-    progress: _Progress,
-    loss: Callable[[Tensor, Tensor], Tensor],
+    progress: Progress,
+    tell: Callable[[float], None],
     after_step: Callable[[], None] | None,
-    on_progress: Callable[[float], None] | None,
 ) -> float:
     network.train()
-    device = next(network.parameters()).device
-    total, steps = torch.zeros((), device=device), 0
+    total, steps, target = 0.0, 0, plan.target(evaluation)
+    losses: list[Tensor] = []
     while progress.samples < target:
-        images, labels = (tensor.to(device, non_blocking=True) for tensor in next(batches))
-        if on_progress:
-            on_progress(progress.share(plan))
-        for group in optimizer.param_groups:
-            fraction = progress.samples / plan.samples
-            group["lr"] = group["initial_lr"] * SCHEDULES[plan.schedule](fraction)
-        optimizer.zero_grad(set_to_none=True)
-        value = loss(network(images), labels)
-        value.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        tell(progress.share(plan))
+        value, samples = stepper.step(batches, progress.samples / plan.samples)
         if after_step:
             after_step()
-        total += value.detach()
-        steps += 1
+        losses.append(value)
         progress.steps += 1
-        progress.samples += len(images)
-        if steps % _CHECK_EVERY == 0 or progress.samples >= target:
-            _check_finite(total.item(), progress)
-    return total.item() / steps if steps else math.nan
+        progress.samples += samples
+        if len(losses) == _CHECK_EVERY or progress.samples >= target:
+            total, steps = total + _checked_sum(losses, progress), steps + len(losses)
+            losses = []
+    return total / steps if steps else math.nan
 
 
-def _check_finite(loss: float, progress: _Progress) -> None:
-    if not math.isfinite(loss):
+def _checked_sum(losses: list[Tensor], progress: Progress) -> float:
+    total = float(torch.stack(losses).sum())
+    if not math.isfinite(total):
         raise TrainingError(
-            f"the training loss is not finite ({loss}) by step {progress.steps}; "
+            f"the training loss is not finite ({total}) by step {progress.steps}; "
             "a smaller learning rate or another norm may hold it",
             kind="nan",
         )
+    return total
 
 
 def _refresh_statistics(network: nn.Module, loader: Loader, samples: int, device: str) -> None:
@@ -235,19 +150,35 @@ def _refresh_statistics(network: nn.Module, loader: Loader, samples: int, device
     recompute_statistics(network, (next(images) for _ in range(count)))
 
 
-@torch.no_grad()
-def _case_dice(network: nn.Module, images: Tensor, labels: Tensor, device: str) -> float:
-    network.eval()
-    parts = [network(part.to(device)) > 0 for part in torch.split(images, _SLICES_AT_ONCE)]
-    return dice(torch.cat(parts), labels.to(device) > 0)
+def _evaluation(
+    number: int,
+    progress: Progress,
+    loss: float,
+    found: dict[str, dict[str, float]],
+    device: str,
+) -> Evaluation:
+    cases = {name: values["score"] for name, values in found.items()}
+    details = {
+        name: {key: value for key, value in values.items() if key != "score"}
+        for name, values in found.items()
+    }
+    return Evaluation(
+        evaluation=number,
+        samples=progress.samples,
+        steps=progress.steps,
+        seconds=progress.seconds,
+        loss=loss,
+        score=mean_score(cases.values()),
+        peak_memory=peak_memory(device),
+        cases=cases,
+        details=details,
+    )
 
 
-def _state(
-    network: nn.Module, optimizer: torch.optim.Optimizer, progress: _Progress
-) -> dict[str, Any]:
+def _state(network: nn.Module, stepper: Stepper, progress: Progress) -> dict[str, Any]:
     return {
         "network": network.state_dict(),
-        "optimizer": optimizer.state_dict(),
+        **stepper.state(),
         "random": torch.get_rng_state(),
         "samples": progress.samples,
         "steps": progress.steps,
@@ -256,21 +187,16 @@ def _state(
     }
 
 
-def _restore(
-    state: dict[str, Any], network: nn.Module, optimizer: torch.optim.Optimizer
-) -> _Progress:
+def _restore(state: dict[str, Any], network: nn.Module, stepper: Stepper) -> Progress:
     try:
         network.load_state_dict(state["network"])
-        given, own = state["optimizer"]["param_groups"][0], optimizer.param_groups[0]
-        if ("betas" in given) != ("betas" in own):
-            raise ValueError("it is of another optimizer")  # torch would only stumble over it
-        optimizer.load_state_dict(state["optimizer"])
+        stepper.restore(state)
         torch.set_rng_state(state["random"])
         names = {item.name for item in fields(Evaluation)}
         history = [
             Evaluation(**{name: record[name] for name in names}) for record in state["history"]
         ]
-        return _Progress(state["samples"], state["steps"], state["seconds"], history)
+        return Progress(state["samples"], state["steps"], state["seconds"], history)
     except (LookupError, RuntimeError, ValueError, TypeError) as error:
         raise CheckpointError(
             f"the checkpoint must be of this network and optimizer, and does not fit: {error}"

@@ -6,13 +6,13 @@ import contextlib
 import copy
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from normsearch.errors import TrainingError
+from normsearch.training.failures import typed_failures
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -41,27 +41,6 @@ def peak_memory(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-_MESSAGES = ("out of memory", "can't allocate memory", "_ALLOC_FAILED")  # PyTorch, its CPU, cuDNN
-
-
-@contextlib.contextmanager
-def memory_suffices(batch_size: int) -> Iterator[None]:
-    """Turn every form in which memory runs out within the block into one typed error.
-
-    Raises:
-        TrainingError: of kind ``memory``.
-    """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not known and not any(text in str(error) for text in _MESSAGES):
-            raise
-        raise TrainingError(
-            f"memory does not suffice for batch size {batch_size}: {error}", kind="memory"
-        ) from error
-
-
 def limit_memory(share: float) -> None:
     """Let this process take no more than `share` (0 to 1) of its GPU's memory."""
     torch.cuda.set_per_process_memory_fraction(share)
@@ -85,7 +64,7 @@ def probe_memory(
         TrainingError: memory does not suffice for it.
     """
     devices = [torch.cuda.current_device()] if device != "cpu" else []
-    with torch.random.fork_rng(devices), memory_suffices(len(batch[0])):
+    with torch.random.fork_rng(devices), typed_failures(len(batch[0])):
         probe = copy.deepcopy(network).to(device).train()
         images, labels = (tensor.to(device) for tensor in batch)
         loss(probe(images), labels).backward()  # type: ignore[no-untyped-call]

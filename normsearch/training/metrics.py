@@ -1,11 +1,15 @@
-"""Overlap of a predicted and a true mask, per case."""
+"""What a prediction of a case is worth, and what was counted on the way."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
+
+Score = Callable[[Tensor, Tensor], dict[str, float]]
+"""(logits, truth) of one case -> ``score`` (0 to 1, or NaN: it has none), and details by name."""
 
 
 def dice(prediction: Tensor, truth: Tensor) -> float:
@@ -19,12 +23,69 @@ def dice(prediction: Tensor, truth: Tensor) -> float:
         NaN if both masks are empty (the case is then left out of means and counted);
         0 if only the truth is empty.
     """
-    true_positives = torch.count_nonzero(prediction & truth).item()
-    total = torch.count_nonzero(prediction).item() + torch.count_nonzero(truth).item()
-    return 2.0 * true_positives / total if total else math.nan
+    return _dice(*_counts(prediction, truth))
 
 
-def mean_dice(cases: dict[str, float]) -> float:
-    """Return the mean over the cases that have a Dice; NaN if none has."""
-    known = [value for value in cases.values() if not math.isnan(value)]
+def mean_score(scores: Iterable[float]) -> float:
+    """Return the mean of the scores that are not NaN; NaN if none is left."""
+    known = [score for score in scores if not math.isnan(score)]
     return math.fsum(known) / len(known) if known else math.nan
+
+
+def segmentation_score(logits: Tensor, truth: Tensor) -> dict[str, float]:
+    """Score one case by its Dice, the mean over the classes that it or its prediction holds.
+
+    Args:
+        logits: (Z, 1, *spatial) of foreground, or (Z, K + 1, *spatial), channel 0 the background.
+        truth: 0 and 1 in the shape of the logits, or class indices (Z, *spatial).
+
+    Returns:
+        ``score``, and for each class ``dice_1``, ``tp_1``, ``fp_1``, ``fn_1`` and so on (voxels);
+        a Dice is NaN where truth and prediction are empty, and so is the score if all are.
+    """
+    if logits.shape[1] == 1:
+        masks = [(logits > 0, truth > 0)]
+    else:
+        predicted = logits.argmax(1)
+        masks = [(predicted == one, truth == one) for one in range(1, logits.shape[1])]
+    details, scores = {}, []
+    for number, (prediction, true) in enumerate(masks, 1):
+        counts = _counts(prediction, true)
+        scores.append(_dice(*counts))
+        details[f"dice_{number}"] = scores[-1]
+        details |= {
+            f"{name}_{number}": n for name, n in zip(("tp", "fp", "fn"), counts, strict=True)
+        }
+    return {"score": mean_score(scores), **details}
+
+
+def classification_score(logits: Tensor, truth: Tensor) -> dict[str, float]:
+    """Score one image 1 if the class of its greatest logit is the true one, else 0.
+
+    Args:
+        logits: (1, K).
+        truth: (1,), a class index.
+
+    Returns:
+        ``score``, and the class indices ``predicted`` and ``true``.
+    """
+    predicted, true = int(logits.argmax(1).item()), int(truth.item())
+    return {"score": float(predicted == true), "predicted": predicted, "true": true}
+
+
+SCORES: dict[str, Score] = {
+    "segmentation": segmentation_score,
+    "classification": classification_score,
+}
+
+
+def _counts(prediction: Tensor, truth: Tensor) -> tuple[int, int, int]:
+    """True positives, false positives, false negatives."""
+    both = int(torch.count_nonzero(prediction & truth).item())
+    called, there = (int(torch.count_nonzero(mask).item()) for mask in (prediction, truth))
+    return both, called - both, there - both
+
+
+def _dice(true_positives: int, false_positives: int, false_negatives: int) -> float:
+    total = 2 * true_positives + false_positives + false_negatives
+    return 2 * true_positives / total if total else math.nan

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
+
+from normsearch.training.plan import Plan
 
 
 def constant(progress: float) -> float:
@@ -11,9 +14,34 @@ def constant(progress: float) -> float:
     return 1.0
 
 
+def step(progress: float, points: tuple[float, ...] = (0.5,), factor: float = 0.2) -> float:
+    """Return 1, multiplied by `factor` at each of the `points` (shares of the budget) reached.
+
+    The defaults are those of the ILN paper (seed 001): a fifth in the second of two epochs.
+    """
+    return math.prod(factor for point in points if progress >= point)
+
+
+def polynomial(progress: float) -> float:
+    """Return (1 − progress)^0.9, from 1 to 0 (Chen et al. 2018, as nnU-Net has it)."""
+    return float((1 - min(progress, 1.0)) ** 0.9)
+
+
 def cosine(progress: float) -> float:
     """Return half a cosine, from 1 at progress 0 to 0 at progress 1 (Loshchilov & Hutter 2017)."""
     return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
-SCHEDULES: dict[str, Callable[[float], float]] = {"constant": constant, "cosine": cosine}
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": constant,
+    "step": step,
+    "polynomial": polynomial,
+    "cosine": cosine,
+}
+
+
+def schedule_of(plan: Plan) -> Callable[[float], float]:
+    """Return a plan's schedule: from progress (0 to 1) to the fraction of the learning rate."""
+    if plan.schedule == "step":
+        return partial(step, points=plan.step_points, factor=plan.step_factor)
+    return SCHEDULES[plan.schedule]

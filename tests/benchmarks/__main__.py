@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.benchmarks import (
     framework,
+    loading,
     norm_speed,
     search_quality,
     search_scale,
@@ -16,7 +17,7 @@ from tests.benchmarks import (
 
 OUTPUT = Path("build/benchmarks")
 BENCHMARKS = (
-    *(norm_speed, unet_speed, framework, worker_memory),
+    *(norm_speed, unet_speed, loading, framework, worker_memory),
     *(suggest_speed, search_quality, search_scale),
 )
 

@@ -1,5 +1,6 @@
 """Forward and backward of the composite norms over GroupNorm(8, C), beside plain library calls.
 
+On the CPU ours are timed twice: on the compiled kernels, and on torch's (NORMSEARCH_KERNELS=torch).
 A ratio is the median over pairs of runs, GroupNorm and the norm in turn. On a machine that others
 use, a thread that waits for a core costs milliseconds at every parallel kernel, and the median
 counts kernels; `undisturbed` (the fastest tenth of both, over one another) is nearer to the work.
@@ -9,10 +10,13 @@ more than the kernels, at random.
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from unittest.mock import patch
 
 import pandas as pd
 import torch
@@ -20,7 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from normsearch.norms import build_norm
+from normsearch.norms import build_norm, kernels_in_use
+from normsearch.norms.kernels import kernels
 
 TITLE = "Norms, forward and backward: time over GroupNorm(8, C), extra peak memory in activations"
 SHAPES = [(4, 32, 128, 128), (4, 128, 32, 32), (1, 16, 256, 256), (8, 64, 64, 64)]
@@ -82,7 +87,45 @@ class PlainILN(nn.Module):
         return functional.group_norm(mixed, 16, self.weight, self.bias)
 
 
-PLAIN = {"SN": PlainSN, "BIN": PlainBIN, "ILN": PlainILN}
+class PlainGroups(nn.Module):
+    """BGN and GBGN: torch's batch_norm of groups of channels, over `samples` at a time."""
+
+    def __init__(self, channels: int, dims: int, samples: int | None = None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1, channels, *[1] * dims))
+        self.bias = nn.Parameter(torch.zeros_like(self.weight))
+        self.samples = samples
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = [
+            functional.batch_norm(part.reshape(len(part), 8, -1), None, None, training=True)
+            for part in x.split(self.samples or len(x))
+        ]
+        normal = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return normal.view(x.shape) * self.weight + self.bias
+
+
+class PlainBCN(nn.Module):
+    """BCN out of torch's batch_norm and group_norm."""
+
+    def __init__(self, channels: int, dims: int) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.ones(2, channels))
+        self.biases = nn.Parameter(torch.zeros(2, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch = functional.batch_norm(x, None, None, self.weights[0], self.biases[0], True)
+        return functional.group_norm(batch, 8, self.weights[1], self.biases[1])
+
+
+PLAIN: dict[str, Callable[[int, int], nn.Module]] = {
+    "SN": PlainSN,
+    "BIN": PlainBIN,
+    "ILN": PlainILN,
+    "BGN-8": PlainGroups,
+    "GBGN-2x8": partial(PlainGroups, samples=2),
+    "BCN-8": PlainBCN,
+}
 
 
 @contextmanager
@@ -130,7 +173,8 @@ def _time(run: Callable[[], None], device: str) -> float:
 def peak_bytes(run: Callable[[], None], device: str) -> int:
     """The most that was allocated at once during `run`, beyond what was there before it.
 
-    On the CPU it is the running sum of the allocations and releases that torch's profiler sees.
+    On the CPU it is the running sum of the allocations and releases that torch's profiler sees; the
+    compiled kernels have a few dozen numbers for each sample and channel besides.
     """
     run()
     if device != "cpu":
@@ -149,11 +193,13 @@ def peak_bytes(run: Callable[[], None], device: str) -> int:
     return peak
 
 
-def measure(seconds: float = 2.0) -> pd.DataFrame:
+def measure(seconds: float = 0.7) -> pd.DataFrame:
     """One row for each norm and way of writing it; `seconds` for each of its five shapes."""
-    ways = [("cpu", "ours"), ("cpu", "library calls")]
+    ways = [("cpu", "torch kernels"), ("cpu", "library calls")]
+    if kernels_in_use() == "c":
+        ways.insert(0, ("cpu", "compiled kernels"))
     if torch.cuda.is_available():
-        ways += [("cuda", way) for way in ("ours", "library calls", "ours compiled")]
+        ways += [("cuda", way) for way in ("torch kernels", "library calls", "torch.compile")]
     with steady():
         return pd.DataFrame(
             [_row(text, device, way, seconds) for device, way in ways for text in PLAIN]
@@ -168,11 +214,12 @@ def _row(text: str, device: str, way: str, seconds: float) -> dict[str, object]:
         step = stepper(_build(text, way, shape).to(device), x, dy)
         reference = stepper(nn.GroupNorm(8, shape[1]).to(device), x, dy)
         name = "x".join(map(str, shape))
-        medians[name], undisturbed = pairs(step, reference, seconds, device)
-        fastest.append(undisturbed)
-        if shape == SHAPES[0]:
-            difference = peak_bytes(step, device) - peak_bytes(reference, device)
-            extra = difference / (4 * x.numel())
+        with _kernels(way):
+            medians[name], undisturbed = pairs(step, reference, seconds, device)
+            fastest.append(undisturbed)
+            if shape == SHAPES[0]:
+                difference = peak_bytes(step, device) - peak_bytes(reference, device)
+                extra = difference / (4 * x.numel())
     row = {"norm": text, "device": device, "code": way}
     row |= {name: round(ratio, 2) for name, ratio in medians.items()}
     row["median"] = round(statistics.median(medians.values()), 2)
@@ -185,7 +232,17 @@ def _build(text: str, way: str, shape: tuple[int, ...]) -> nn.Module:
     if way == "library calls":
         return PLAIN[text](channels, dims)
     norm = build_norm(text, channels, dims)
-    return torch.compile(norm) if way == "ours compiled" else norm
+    return torch.compile(norm) if way == "torch.compile" else norm
+
+
+@contextmanager
+def _kernels(way: str) -> Iterator[None]:
+    """Keep our norms from the compiled kernels where `way` says so."""
+    choice = {"NORMSEARCH_KERNELS": "torch"} if way == "torch kernels" else {}
+    with patch.dict(os.environ, choice):
+        kernels.cache_clear()
+        yield
+    kernels.cache_clear()
 
 
 def stepper(norm: nn.Module, x: Tensor, dy: Tensor) -> Callable[[], None]:

@@ -9,9 +9,10 @@ import torch
 from torch.nn import functional
 
 from normsearch.networks import UNet2d
-from tests.benchmarks.norm_speed import PLAIN, pairs, steady
+from tests.benchmarks.norm_speed import pairs, steady
 
 TITLE = "U-Net training step (16 first channels, depth 4, 128x128, batch 8), time over GN-8's"
+NORMS = ("SN", "BIN", "ILN")
 
 
 def stepper(norm: str, device: str) -> Callable[[], None]:
@@ -36,7 +37,7 @@ def measure(seconds: float = 8.0) -> pd.DataFrame:
     with steady():
         for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
             reference = stepper("GN-8", device)
-            for text in PLAIN:
+            for text in NORMS:
                 median, fastest = pairs(stepper(text, device), reference, seconds, device)
                 rows.append((text, device, round(median, 3), round(fastest, 3)))
     return pd.DataFrame(rows, columns=["norm", "device", "median", "undisturbed"])

@@ -97,7 +97,11 @@ def test_warm_start_writes_the_points_into_the_run(run: Call, normsearch: Call) 
             {"space": {**TWO, "norm": {"choices": ["BN", "WN"]}}},
             "search.method: supernet cannot mix WN",
         ),
-        ({}, {"space": {"function": "no_module_of_mine:ask"}}, "space.function: must be module:"),
+        (
+            {},
+            {"space": {"function": "no_module_of_mine:ask"}},
+            "space.function: no_module_of_mine:ask: must name a module",
+        ),
         ({"objectives": ["score", "memory"]}, {}, "search.pruner: must be none with several"),
     ],
 )

@@ -48,13 +48,14 @@ def test_run_folder_is_as_designed(finished: Outcome) -> None:
     assert study["space"]["norm"]["choices"] == ["none", "BN", "IN", "SN"]
     assert len(study["fingerprint"]) == 64
     assert "torch" in study["versions"]
+    assert study["versions"]["kernels"] in ("c", "torch")
     assert (run / "journal.log").is_file()
     assert (run / "local.json").stat().st_mode & 0o077 == 0
     for number in range(6):
         trial = json.loads((run / "trials" / f"{number:04d}" / "trial.json").read_text())
         assert trial["number"] == number
         cases = (run / "trials" / f"{number:04d}" / "cases.csv").read_text().splitlines()
-        assert cases[0] == "case,evaluation,score"
+        assert cases[0] == "case,evaluation,score,dice_1,tp_1,fp_1,fn_1"
         assert cases[1].startswith("s2,")  # the validation subject, and it alone
         assert len(cases) == 2
     assert not list(run.glob(".*"))
@@ -217,7 +218,7 @@ def test_bad_data_is_one_sentence_and_leaves_nothing(
     [
         (
             "space.norm.choices=[BN, INN]",
-            "space.norm.choices[1]: must be one of none, BN, SyncBN, BRN, IN, LN, GN-G, ",
+            "space.norm.choices[1]: must be one of none, BN, SyncBN, BRN, ",
         ),
         (
             "space.norm.choices=[BN, INN]",
@@ -230,8 +231,11 @@ def test_bad_data_is_one_sentence_and_leaves_nothing(
             "must fit the channels of at least one slot (4, 8), got GN-3",
         ),
         ("network.depth=5", "needs two image sides that 32 divides, got 16 x 16"),
-        ("network.name=unet3d", "network must be one of unet2d, got 'unet3d'"),
-        ("task.data=circles", "must be a folder with images/ and labels/"),
+        (
+            "network.name=unet3d",
+            "network must be one of unet2d, res_unet3d, classifier or module:function, got",
+        ),
+        ("task.data=circles", "must be a data set in one of the layouts"),
         ("task.test_folds=[9]", "got '9'"),
         ("name=a/b", "name: "),
         ("search.trials=many", "search.trials: "),

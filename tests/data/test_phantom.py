@@ -20,7 +20,7 @@ def best_threshold_dice(root: Path) -> tuple[float, float]:
     edges = np.arange(-1024, 3073, 8)
     counts = []
     for files in find_cases(root):
-        hu, mask = read_volume(files.image).array, read_volume(files.label).array == 1
+        hu, mask = read_volume(files.images[0]).array, read_volume(files.label).array == 1
         # Voxels at or above each edge, of all and of the foreground.
         above = [np.histogram(part, edges)[0][::-1].cumsum()[::-1] for part in (hu, hu[mask])]
         counts.append((*above, np.full(len(edges) - 1, mask.sum())))
@@ -35,7 +35,7 @@ def test_layout_geometry_and_anatomy(phantom: Path) -> None:
     assert [case.fold for case in cases] == list("1234512345")
     assert len({case.subject for case in cases}) == 10
     for case in cases:
-        image, label = read_volume(case.image), read_volume(case.label)
+        image, label = read_volume(case.images[0]), read_volume(case.label)
         assert image.array.shape == label.array.shape == (64, 64, 64)
         assert image.array.dtype == np.int16
         assert image.spacing == label.spacing == (2.5, 3.0, 3.0)

@@ -130,3 +130,17 @@ def test_conv_before_sees_the_convolution_alone() -> None:
     assert conv_before(net, net.dec1.up.norm, 4) is net.dec1.up.conv
     assert conv_before(net, net.dec1.up.norm, 8) is None
     assert weight_norm_of(net.head) is None
+
+
+def test_slots_say_which_weight_norms_they_can_take() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 1),  # one weight a channel: WS would make it 0
+        nn.BatchNorm2d(4),
+        nn.Conv2d(4, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.BatchNorm2d(4),
+        nn.ConvTranspose2d(4, 4, 2, groups=2),
+        nn.BatchNorm2d(4),
+    )
+    assert [slot.weight_norms for slot in list_norms(net)] == [("WN",), ("WN", "WS"), (), ()]

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from normsearch.norms.kernels import find_compiler, kernels
+
 SIDES = {1: (35,), 2: (5, 7), 3: (5, 7, 4)}
+
+
+@pytest.fixture(scope="module", params=["c", "torch"])
+def both_kernels(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run a test on the compiled kernels and on torch's: for tests that have float32 inputs."""
+    if request.param == "c" and find_compiler() is None:
+        pytest.skip("no C compiler")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NORMSEARCH_KERNELS", request.param)
+        kernels.cache_clear()
+        yield
+    kernels.cache_clear()
 
 
 @pytest.fixture

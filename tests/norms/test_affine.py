@@ -4,7 +4,21 @@ from torch import nn
 
 from normsearch.norms import NORMS, build_norm, freeze_affine, gate_parameters
 
-SPECS = ["BN", "IN", "LN", "GN-4", "BIN", "ILN", "SN", "SSN", "BGN-4", "GBGN-2x4", "BCN-4", "BRN"]
+SPECS = [
+    "BN",
+    "IN",
+    "LN",
+    "GN-4",
+    "BIN",
+    "ILN",
+    "SN",
+    "SSN",
+    "BGN-4",
+    "GBGN-2x4",
+    "BCN-4",
+    "BRN",
+    "BKN",
+]
 
 
 @pytest.mark.parametrize("text", [*SPECS, "none", "LRN"])

@@ -15,12 +15,13 @@ ILNS = ["ILN(regroup=8)", "ILN(gate=clip,regroup=none)", "ILN(gate=softmax,regro
 #: Norms whose training takes other samples into account, and whose eval has running statistics.
 BATCH = [
     *("BN", "SyncBN", "BRN", "BGN-4", "GBGN-2x4", "BCN-4", "BIN", "SN", "SN(official=true)"),
-    *("SSN", "MBN", "WN+MBN", "WS+BN"),
+    *("SSN", "MBN", "WN+MBN", "WS+BN", "BKN"),
 ]
 SINGLE = [
     *("none", "IN", "LN", "GN-4", "GBGN-1x4", *ILNS, "LRN", "LRN(over=space)", "slabGN-4"),
     *("IN-axisnone", "WN", "WS+GN-4"),
 ]
+COMPILED = ["BN", "SyncBN", "BRN", "BKN", "GBGN-2x4", "BCN-4", "SN", "SSN"]
 ALL = [*BATCH, *SINGLE]
 SMALL = settings(max_examples=12, deadline=None, derandomize=True)
 SIZES = st.tuples(st.integers(2, 3), st.integers(4, 6), st.integers(7, 9), st.integers(10, 11))
@@ -56,6 +57,7 @@ def test_every_kind_is_here() -> None:
     assert {NormSpec.parse(text).kind for text in ALL} == set(NORMS)
 
 
+@pytest.mark.usefixtures("both_kernels")
 @pytest.mark.parametrize("dims", [1, 2, 3])
 @pytest.mark.parametrize("text", ALL)
 @given(size=SIZES, training=st.booleans(), half=st.booleans())
@@ -92,6 +94,7 @@ def test_channels_last_changes_no_number(text: str, dims: int) -> None:
             close(one, other)
 
 
+@pytest.mark.usefixtures("both_kernels")
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("mean", [0.0, 1e3, 1e4])
 @pytest.mark.parametrize("text", ALL)
@@ -142,7 +145,7 @@ def test_other_norms_know_no_other_sample(
 @pytest.mark.parametrize(
     ("text", "over"),
     [
-        *((text, "channels") for text in ("IN", "BN", "SyncBN", "BCN-4", *ILNS)),
+        *((text, "channels") for text in ("IN", "BN", "SyncBN", "BKN", "BCN-4", *ILNS)),
         *((text, "all") for text in ("LN", "IN-axisnone", "BGN-1", "slabGN-4", "SN", "SSN")),
         *((text, "groups") for text in ("GN-4", "BGN-4", "GBGN-2x4", "GBGN-1x4", "WS+GN-4")),
     ],
@@ -163,6 +166,7 @@ def test_affine_invariance(
     close(norms[0](x), norms[1](scale * ramp * x + shift * ramp), 1e-3)
 
 
+@pytest.mark.usefixtures("both_kernels")
 @pytest.mark.parametrize("text", BATCH + SINGLE)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_autocast_keeps_statistics_in_float32(text: str, dtype: torch.dtype) -> None:
@@ -196,6 +200,16 @@ def test_gradcheck(text: str, training: bool) -> None:
     assert torch.autograd.gradcheck(call, inputs, fast_mode=True)
 
 
+@pytest.mark.parametrize("text", ALL)
+def test_an_activation_may_work_in_place(text: str) -> None:
+    grads = []
+    for activation in (nn.LeakyReLU(0.1), nn.LeakyReLU(0.1, inplace=True)):
+        x = draw((3, 5, 7), 2, seed=11).requires_grad_()
+        norm = prepared(text, 2)
+        grads.append(torch.autograd.grad(activation(norm(x * 1)).sin().sum(), x)[0])
+    close(*grads)
+
+
 @pytest.mark.parametrize("text", ["none", "BN", "LN", "GN-4", "MBN", "slabGN-4", "IN-axisnone"])
 def test_second_derivatives_where_the_pass_has_them(text: str) -> None:
     """The moment norms have first derivatives only; those of single passes by torch have both."""
@@ -203,7 +217,7 @@ def test_second_derivatives_where_the_pass_has_them(text: str) -> None:
     assert torch.autograd.gradgradcheck(prepared(text, 2), x, fast_mode=True)
 
 
-@pytest.mark.parametrize("text", ["BN", "SyncBN", "BRN", *SINGLE, "GBGN-2x4", "BCN-4", "SN", "SSN"])
+@pytest.mark.parametrize("text", [*SINGLE, *COMPILED])
 def test_compiled_whole_it_computes_the_same(text: str) -> None:
     torch.compiler.reset()
     x = draw((3, 5, 7), 2, seed=10)
@@ -227,14 +241,15 @@ def test_state_survives_a_round_trip(text: str) -> None:
     assert torch.equal(norm.eval()(x), copy.eval()(x))
 
 
-REFUSED = "refused"
 #: Refused in training at batch 1 and one pixel, and at one pixel always; docs/norms.md says so.
 ONE_VALUE = [
     *("BN", "SyncBN", "BRN", "BIN", "BCN-4", "MBN", "BGN-16", "GBGN-2x16", "WN+MBN", "WS+BN"),
+    "BKN",
 ]
 ONE_PIXEL = ["IN", "SN(official=true)"]
 
 
+@pytest.mark.usefixtures("both_kernels")
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("text", [*ALL, "BGN-16", "GBGN-2x16"])
 def test_batch_one_and_one_pixel_are_never_nan(text: str, training: bool) -> None:

@@ -8,6 +8,8 @@ from torch.nn.functional import batch_norm, group_norm
 from normsearch.errors import NormError
 from normsearch.norms import BatchChannelNorm
 
+pytestmark = pytest.mark.usefixtures("both_kernels")
+
 
 def composition(x: Tensor, norm: nn.Module) -> Tensor:
     running = (None, None) if norm.training else (norm.running_mean, norm.running_var)

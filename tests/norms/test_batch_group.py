@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from normsearch.errors import NormError
 from normsearch.norms import BatchGroupNorm
 
+pytestmark = pytest.mark.usefixtures("both_kernels")
+
 TOLERANCES = ((torch.float64, 1e-9), (torch.float32, 1e-5))
 
 

@@ -7,6 +7,8 @@ from torch.nn import functional
 
 from normsearch.norms import BatchInstanceNorm
 
+pytestmark = pytest.mark.usefixtures("both_kernels")
+
 
 def formula(x: Tensor, norm: nn.Module) -> Tensor:
     shape = (1, -1, *[1] * (x.dim() - 2))

@@ -8,6 +8,8 @@ from torch.nn.functional import batch_norm, group_norm
 from normsearch.errors import NormError
 from normsearch.norms import GhostBatchGroupNorm
 
+pytestmark = pytest.mark.usefixtures("both_kernels")
+
 
 def by_hand(x: Tensor, norm: nn.Module) -> Tensor:
     """Group by group, in loops."""

@@ -10,6 +10,8 @@ from torch.nn import functional
 from normsearch.errors import NormError
 from normsearch.norms import InstanceLayerNorm
 
+pytestmark = pytest.mark.usefixtures("both_kernels")
+
 
 def formula(x: Tensor, norm: nn.Module) -> Tensor:
     shape = (1, -1, *[1] * (x.dim() - 2))

@@ -73,7 +73,7 @@ def test_candidates_are_named_by_their_canonical_specs() -> None:
 
 
 def test_faults() -> None:
-    with pytest.raises(NormError, match=r"WS\+GN-8 acts on a convolution and cannot be mixed"):
+    with pytest.raises(NormError, match=r"WS\+GN-8 reaches beyond its slot and cannot be mixed"):
         mixed("BN", "WS+GN-8")
     with pytest.raises(NormError, match="a mixture of 2 needs as many logits, got"):
         MixedNorm(8, 2, ("BN", "IN"), nn.Parameter(torch.zeros(3)))

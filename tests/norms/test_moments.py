@@ -14,6 +14,8 @@ from normsearch.norms.moments import (
     pool,
 )
 
+pytestmark = pytest.mark.usefixtures("both_kernels")
+
 COMPOSITES = ["BIN", "ILN", "ILN(gate=clip)", "ILN(gate=softmax)", "ILN(regroup=none)", "SN"]
 
 

@@ -12,6 +12,8 @@ from normsearch.norms.sparse_switchable import sparsemax, sparsest_max
 
 from .test_switchable import mixed
 
+pytestmark = pytest.mark.usefixtures("both_kernels")
+
 
 def nearest_on_a_grid(logits: Tensor, radius: float, count: int = 300) -> float:
     """The least distance from `logits` to the simplex outside of `radius`, by looking."""

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from normsearch.errors import NormError
 from normsearch.norms import SwitchableNorm
 
+pytestmark = pytest.mark.usefixtures("both_kernels")
+
 
 def mixed(x: Tensor, norm: nn.Module, w: Tensor, v: Tensor, official: bool = False) -> Tensor:
     """x̂ = (x − Σ w_k μ_k) / sqrt(Σ w'_k σ²_k + eps), k in IN, LN, BN."""

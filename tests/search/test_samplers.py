@@ -86,8 +86,16 @@ def test_the_grid_is_every_configuration_once() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("no.such:Thing", {}, r"search\.sampler: must be module:name of a module .* No module"),
-        ("optuna.samplers:TPE_Sampler", {}, r"samplers must have 'TPE_Sampler', .* 'TPESampler'\?"),
+        (
+            "no.such:Thing",
+            {},
+            r"search\.sampler: no\.such:Thing: must name a module that is installed or lies",
+        ),
+        (
+            "optuna.samplers:TPE_Sampler",
+            {},
+            r"must name something in optuna\.samplers, got 'TPE_Sampler'\. .* 'TPESampler'\?$",
+        ),
         ("math:pi", {}, r"search\.sampler: must be a class of Optuna samplers, got math:pi \(3\.1"),
         ("tpe", {"ganma": 1}, r"search\.sampler_arguments: tpe takes .*, got 'ganma'\. .* 'gamma'"),
         ("evolution", {"tournament": 90}, "evolution refuses them: tournament must be from 1 to"),

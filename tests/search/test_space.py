@@ -1,5 +1,6 @@
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -384,3 +385,15 @@ def test_parameters_of_a_known_configuration() -> None:
 def test_what_the_space_does_not_offer(given: dict[str, Any], expected: str) -> None:
     with pytest.raises(ConfigError, match=f"^mine: {expected}"):
         space("BN", "IN", per="stage").parameters(Point(**given, source="mine"))
+
+
+def test_weight_norms_are_offered_only_behind_a_convolution() -> None:
+    slots = [replace(slot, weight_norms=()) if slot.block == "enc1" else slot for slot in SLOTS]
+    found = space("BN", "WS+BN", "WN", slots=slots)
+    for unit in found.units:
+        free = unit.name.startswith("enc1")
+        assert unit.choices == (("BN",) if free else ("BN", "WS+BN", "WN"))
+    assert list(found.baselines()) == ["BN"]
+    nowhere = [replace(slot, weight_norms=()) for slot in SLOTS]
+    with pytest.raises(ConfigError, match=r"choices\[1\]: must have a convolution .* use BN\.$"):
+        space("BN", "WS+BN", slots=nowhere)

@@ -184,7 +184,7 @@ def test_complete_without_a_dice_is_a_failure(study: Maker, tmp_path: Path) -> N
     coordinator.finish(0, TrialState.COMPLETE)
     trial = stored(tmp_path / "run").trials[0]
     assert trial.state == TrialState.FAIL
-    assert "no validation case has foreground" in trial.user_attrs["failure"]
+    assert "no validation case has a score" in trial.user_attrs["failure"]
 
 
 def test_a_trial_that_kills_its_workers_fails_at_last(study: Maker, tmp_path: Path) -> None:

@@ -182,8 +182,10 @@ def test_the_interval_covers_at_its_level() -> None:
 
 
 def test_what_cannot_be_mixed() -> None:
-    with pytest.raises(ConfigError, match=r"supernet cannot mix WS\+GN-8, which acts on a conv"):
+    with pytest.raises(ConfigError, match=r"supernet cannot mix WS\+GN-8, which reaches beyond"):
         mixable(space("BN", "WS+GN-8"))
+    with pytest.raises(ConfigError, match="supernet cannot mix BKN"):
+        mixable(space("BN", "BKN"))
     with pytest.raises(ConfigError, match="supernet needs a space in YAML, got one in Python"):
         mixable(python_space("deeper_is_coarser"))
     assert isinstance(mixable(space("BN", "IN")), Space)

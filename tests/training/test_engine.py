@@ -202,7 +202,7 @@ def network_of(kind: str) -> nn.Module:
     return network
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize(
     "kind", ["BN", "SN", "BIN", "BRN", "SSN", "GBGN-2x2", "WN+MBN", "WS+BGN-1", "mixed", "dropout"]
 )
@@ -289,7 +289,10 @@ def test_a_state_of_another_network_is_refused(tmp_path: Path) -> None:
         (unet(first_channels=4), state),
         (unet(depth=2), state),
         (unet("IN"), state),
-        *((unet(), without(key, state)) for key in ("network", "optimizer", "random", "history")),
+        *(
+            (unet(), without(key, state))
+            for key in ("network", "optimizer", "names", "random", "history")
+        ),
         (unet(), {**state, "history": [{"evaluation": 1}]}),
     ]
     for network, given in foreign:
@@ -298,7 +301,7 @@ def test_a_state_of_another_network_is_refused(tmp_path: Path) -> None:
             next(run)
 
 
-@pytest.mark.parametrize(("before", "after"), [("sgd", "adam"), ("adam", "sgd")])
+@pytest.mark.parametrize(("before", "after"), [("sgd", "adam"), ("adam", "sgd"), ("adamw", "adam")])
 def test_a_state_of_another_optimizer_is_refused(before: str, after: str, tmp_path: Path) -> None:
     state = stopped(1, tmp_path, replace(PLAN, optimizer=before))
     run = train(unet(), Squares(3), VALIDATION, replace(PLAN, optimizer=after), state=state)

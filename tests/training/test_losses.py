@@ -1,8 +1,17 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
-from normsearch.training import bce_dice_loss
+from normsearch.errors import ConfigError
+from normsearch.training import (
+    LOSSES,
+    bce_dice_loss,
+    choose_loss,
+    cross_entropy_loss,
+    dice_cross_entropy_loss,
+)
 
 
 def numpy_loss(logits: np.ndarray, truth: np.ndarray, smooth: float) -> float:
@@ -46,3 +55,77 @@ def test_large_logits_stay_finite() -> None:
     assert loss.item() == pytest.approx(1e4 + 1 - 1 / 17)
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
+
+
+def numpy_classes(logits: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Cross-entropy, and 1 − the mean soft Dice of the classes 1, 2, ... over the batch."""
+    powers = np.exp(logits)
+    probability = powers / powers.sum(1, keepdims=True)
+    wanted = np.stack([truth == one for one in range(logits.shape[1])], 1)
+    entropy = -np.log(probability[wanted]).mean()
+    dices = [
+        (2 * probability[:, k][wanted[:, k]].sum() + 1)
+        / (probability[:, k].sum() + wanted[:, k].sum() + 1)
+        for k in range(1, logits.shape[1])
+    ]
+    return float(entropy), float(1 - np.mean(dices))
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (2, 3, 4)])
+def test_several_classes_are_the_formulas(shape: tuple[int, ...]) -> None:
+    generator = np.random.default_rng(4)
+    logits = generator.normal(0, 2, (3, 4, *shape))
+    truth = generator.integers(0, 3, (3, *shape))  # class 3 is not there
+    given = torch.from_numpy(logits), torch.from_numpy(truth)
+    entropy, missed = numpy_classes(logits, truth)
+    assert cross_entropy_loss(*given).item() == pytest.approx(entropy, abs=1e-12)
+    assert dice_cross_entropy_loss(*given).item() == pytest.approx(entropy + missed, abs=1e-12)
+
+
+def test_whole_images_have_a_cross_entropy() -> None:
+    logits = torch.tensor([[2.0, 0.0], [0.0, 0.0]])
+    expected = (np.log(1 + np.exp(-2)) + np.log(2)) / 2
+    found = cross_entropy_loss(logits, torch.tensor([0, 1])).item()
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_one_foreground_channel_has_the_sigmoid_in_all() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 1, 4, 4, generator=generator)
+    truth = (torch.rand(2, 1, 4, 4, generator=generator) > 0.5).float()
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits(logits, truth)
+    assert torch.equal(cross_entropy_loss(logits, truth), entropy)
+    assert torch.equal(dice_cross_entropy_loss(logits, truth), bce_dice_loss(logits, truth))
+
+
+def test_gradients_of_several_classes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 3, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    truth = torch.randint(0, 3, (2, 3, 3), generator=generator)
+    assert torch.autograd.gradcheck(lambda x: dice_cross_entropy_loss(x, truth), (logits,))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "kind", "usual"),
+    [
+        (1, "segmentation", "bce_dice"),
+        (3, "segmentation", "dice_cross_entropy"),
+        (10, "classification", "cross_entropy"),
+    ],
+)
+def test_auto_is_the_usual_loss_of_the_task(outputs: int, kind: Any, usual: str) -> None:
+    assert choose_loss("auto", outputs, kind) is LOSSES[usual]
+    assert choose_loss("cross_entropy", outputs, kind) is cross_entropy_loss
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs", "kind"),
+    [
+        ("bce_dice", 3, "segmentation"),
+        ("bce_dice", 10, "classification"),
+        ("dice_cross_entropy", 10, "classification"),
+    ],
+)
+def test_a_loss_of_another_task_is_refused(name: str, outputs: int, kind: Any) -> None:
+    with pytest.raises(ConfigError, match=rf"training\.loss: must be auto or .*got '{name}'\."):
+        choose_loss(name, outputs, kind)

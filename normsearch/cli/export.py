@@ -1,0 +1,56 @@
+"""`normsearch export`: a trained trial as a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from normsearch.cli.options import RUNS, Json, Name, RunsDir, Storage
+from normsearch.errors import StudyError
+
+
+def export(
+    name: Name,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="A new or empty folder.", show_default=False)
+    ],
+    trial: Annotated[
+        int | None, typer.Option("--trial", min=0, help="Its number (default: the best trial).")
+    ] = None,
+    runs_dir: RunsDir = RUNS,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Write weights, norm map, a card that is also the loading code, and the network as a graph."""
+    from normsearch.config_file import read_trial
+    from normsearch.model import ModelConfig, export_model
+    from normsearch.search.records import StudyRecord
+    from normsearch.search.run_folder import find_run
+
+    folder = find_run(name, runs_dir)
+    record = StudyRecord(folder, storage)
+    number = record.best if trial is None else trial
+    if number is None:
+        raise StudyError(f"{name}: must have a COMPLETE trial to export, and has none yet.")
+    record.norm_map(number)  # refuses a number that is no trial's
+    row: dict[Any, Any] = record.trials().to_dict(orient="records")[number]
+    place = folder / "trials" / f"{number:04d}"
+    config = ModelConfig(
+        trial=read_trial(place / "trial.json"),
+        metric=record.metric,
+        score=float(row["score"]) if row["state"] == "COMPLETE" else None,
+    )
+    files, no_program = export_model(output, place, config)
+    if no_program:
+        print(f"normsearch: warning: no program.pt2: {no_program}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"trial": number, "files": [str(file) for file in files]}))
+    else:
+        print(f"Trial {number} of {name}:")
+        for file in files:
+            print(f"  {file}")
+        print(f"Masks for new images: normsearch predict {output} IMAGE...")

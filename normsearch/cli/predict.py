@@ -1,0 +1,74 @@
+"""`normsearch predict`: masks for new images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from normsearch.cli.options import Json
+from normsearch.errors import DataError
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="A folder that normsearch export wrote.")],
+    images: Annotated[
+        list[str], typer.Argument(help="Image files; one case's channels separated by commas.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for the masks, STEM_mask.SUFFIX.")
+    ] = Path(),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace masks there are.")
+    ] = False,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to run.")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Write a mask for each image, in the image's own format and geometry."""
+    from normsearch.data import write_volume
+    from normsearch.model import load_model
+    from normsearch.prediction import predict_files
+
+    loaded = load_model(model, device)
+    cases = [tuple(Path(part) for part in text.split(",")) for text in images]
+    targets = [_target(paths[0], output) for paths in cases]
+    _refuse_clashes(targets, overwrite)
+    found = []
+    for paths, target in zip(cases, targets, strict=True):
+        made = predict_files(
+            loaded.network, paths, loaded.config.trial.task, loaded.sample_shape, device
+        )
+        if made.mask is None:
+            found.append({"image": str(paths[0]), "class": made.label, "share": made.probability})
+            told = f"class {made.label} (probability {made.probability:.2f})"
+        else:
+            write_volume(target, made.mask)
+            voxels = int((made.mask.array > 0).sum())
+            found.append({"image": str(paths[0]), "mask": str(target), "voxels": voxels})
+            told = f"{target} ({voxels} voxels of foreground)"
+        if not as_json:
+            print(f"{paths[0]}: {told}", flush=True)
+    if as_json:
+        print(json.dumps(found))
+
+
+def _target(image: Path, folder: Path) -> Path:
+    from normsearch.data.volume import suffix_of
+
+    suffix = image.name[len(image.name) - len(suffix_of(image)) :]
+    stem = image.name.removesuffix(suffix)
+    # A mask needs no header file of its own.
+    return folder / f"{stem}_mask{'.nrrd' if suffix.lower() == '.nhdr' else suffix}"
+
+
+def _refuse_clashes(targets: list[Path], overwrite: bool) -> None:
+    doubles = sorted({str(target) for target in targets if targets.count(target) > 1})
+    if doubles:
+        raise DataError(f"{doubles[0]}: would be the mask of two images; give each its folder (-o)")
+    there = [target for target in targets if target.exists()]
+    if there and not overwrite:
+        raise DataError(
+            f"{there[0]}: must not exist yet; choose another folder (-o) or --overwrite it"
+        )

@@ -1,0 +1,92 @@
+"""`normsearch validate`: read a whole data set and tell everything that is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from normsearch.cli.options import Data, Json
+
+_SHOWN = 3  # warnings of one kind
+
+if TYPE_CHECKING:
+    from normsearch.data import Fault, Report
+
+
+def validate(
+    data_set: Annotated[
+        Path, typer.Argument(help="A data set's folder, or a manifest.", show_default=False)
+    ],
+    layout: Annotated[
+        str, typer.Option(help="How it lies on disk: auto or one of `normsearch list layouts`.")
+    ] = "auto",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Read every case of a data set; list every fault and what there is. Exit 1 on errors."""
+    from normsearch.data import inspect
+
+    below = data / data_set if data else data_set
+    report = inspect(below if below.exists() else data_set, layout)
+    if as_json:
+        print(json.dumps(report.to_json()))
+    else:
+        print("\n".join([*map(_told, report.errors), *_warnings(report), *_summary(report)]))
+    if report.errors:
+        raise typer.Exit(1)
+
+
+def _told(fault: Fault) -> str:
+    case = f"case {fault.case}: " if fault.case else ""
+    return f"{fault.severity}: {case}{fault}"
+
+
+def _warnings(report: Report) -> list[str]:
+    """Return the warnings, of each kind the first few."""
+    lines = []
+    for rule, count in Counter(fault.rule for fault in report.warnings).items():
+        of_rule = [fault for fault in report.warnings if fault.rule == rule]
+        lines += [_told(fault) for fault in of_rule[:_SHOWN]]
+        if count > _SHOWN:
+            lines.append(f"warning: {count - _SHOWN} more of this kind ({rule}); --json lists all")
+    return lines
+
+
+def _summary(report: Report) -> list[str]:
+    facts = report.summary()
+    folds = ", ".join(f"{name}: {count}" for name, count in facts["folds"].items())
+    lines = [
+        f"{facts['data']}: {_count(facts['cases'], 'case')} of "
+        f"{_count(facts['subjects'], 'subject')}, layout {facts['layout']}, {facts['kind']}; "
+        f"{_count(len(report.errors), 'error')}, {_count(len(report.warnings), 'warning')}",
+        f"folds        {folds or 'none'}",
+        f"channels     {', '.join(map(str, facts['channels']))}",
+    ]
+    for name, unit in (("shapes", "voxels"), ("spacings", "mm")):
+        if spread := facts[name]:
+            middle, ends = _row(spread["median"]), (_row(spread["least"]), _row(spread["greatest"]))
+            span = "all" if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}, median"
+            lines.append(f"{name:<12} {span} {middle} {unit} (slices, rows, columns)")
+    if spread := facts["intensities"]:
+        lines.append(f"intensities  {spread['lowest']:g} to {spread['highest']:g}")
+    lines += [_class(value, one) for value, one in facts["classes"].items()]
+    return lines
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _row(values: list[float | None]) -> str:
+    return " x ".join("?" if value is None else f"{value:.4g}" for value in values)
+
+
+def _class(value: str, one: dict[str, Any]) -> str:
+    mean = "" if one["mean_ml"] is None else f", {one['mean_ml']:.4g} ml a case on average"
+    name = f" ({one['name']})" if one["name"] else ""
+    cases, voxels = _count(one["cases"], "case"), _count(one["voxels"], "voxel")
+    return f"class {value}{name}: in {cases}, {voxels}{mean}"

@@ -1,0 +1,157 @@
+"""The task of a study as a typed model: which data, cut and prepared how, split how."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+
+from normsearch.config_model import Fraction, Model, Positive
+
+LabelValue = Annotated[int, Field(ge=0, le=255)]
+
+
+def _texts(value: object) -> object:
+    """Read ``[1, 2]`` as ``["1", "2"]``: fold names look like numbers in YAML."""
+    if isinstance(value, list | tuple):
+        return [str(item) if isinstance(item, int) else item for item in value]
+    return value
+
+
+Folds = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+
+
+class PhantomConfig(Model):
+    """The embedded data set: `subjects` volumes of `size`³ voxels."""
+
+    size: Annotated[int, Field(ge=32, le=512)] = 64
+    subjects: Annotated[int, Field(ge=3)] = 10
+    seed: int = 0
+
+
+_DEPTHS = {"stack": 3, "slab": 16}  # slices, where a task does not say
+
+
+class AugmentationConfig(Model):
+    """How training samples are varied at random; nothing is varied if nothing is given.
+
+    `rotation` is [lowest, highest, step] in degrees, in plane; `flip` names axes (z, y, x); `scale`
+    is [lowest, highest] factor of the intensities.
+    """
+
+    rotation: tuple[float, float, Annotated[float, Field(gt=0)]] | None = None
+    flip: tuple[Literal["z", "y", "x"], ...] = ()
+    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
+
+    @field_validator("rotation", "scale")
+    @classmethod
+    def _in_order(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is not None and value[0] > value[1]:
+            raise ValueError(f"must be lowest, then highest, got {value[0]:g} above {value[1]:g}")
+        return value
+
+
+class TaskConfig(Model):
+    """What is segmented, and which subjects train, validate and test.
+
+    `data` is ``phantom``, a folder or a manifest (absolute, or below the data folder), in a
+    `layout` of ``normsearch list layouts``. A `sample` is a slice, a stack of `depth` slices whose
+    middle one is predicted, a slab of `depth` slices that shares `overlap` with the next, or a
+    volume. `size` is (y, x) in pixels, for volumes (z, y, x), reached by `fit`; `intensity` a rule
+    or a window [low, high] (HU). `foreground` are the label values merged to one class, `classes`
+    those kept apart as classes 1 to K; all non-zero ones are merged if neither is given. `segments`
+    names the segments of .seg.nrrd labels that are taken as label values 1, 2, ...
+    """
+
+    data: str
+    layout: Literal["auto", "folders", "msd", "nnunet", "manifest", "idx"] = "auto"
+    phantom: PhantomConfig = PhantomConfig()
+    sample: Literal["slice", "stack", "slab", "volume"] = "slice"
+    depth: Positive | None = None
+    overlap: Annotated[int, Field(ge=0)] | None = None
+    size: tuple[Positive, ...] | None = None
+    fit: Literal["resize", "pad"] = "resize"
+    intensity: Literal["minmax", "percentile", "zscore"] | tuple[float, float] = "percentile"
+    foreground: tuple[LabelValue, ...] | None = None
+    classes: tuple[LabelValue, ...] | None = None
+    segments: tuple[str, ...] = ()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    test_folds: Folds = ()
+    validation_folds: Folds | None = None
+    validation_fraction: Fraction = 0.25
+    split_seed: int = 0
+
+    @field_validator("size")
+    @classmethod
+    def _size_of_a_sample(
+        cls, size: tuple[int, ...] | None, info: ValidationInfo
+    ) -> tuple[int, ...] | None:
+        sample = info.data.get("sample")
+        axes = "(z, y, x)" if sample == "volume" else "(y, x)"
+        if size is not None and len(size) != axes.count(",") + 1:
+            raise ValueError(f"must be {axes} where a sample is a {sample}, got {list(size)}")
+        return size
+
+    @field_validator("depth", "overlap")
+    @classmethod
+    def _slices_of_a_sample(cls, value: int | None, info: ValidationInfo) -> int | None:
+        sample = info.data.get("sample")
+        depth = info.data.get("depth") or _DEPTHS.get(str(sample), 1)
+        if value is None:
+            return value
+        if sample not in (("stack", "slab") if info.field_name == "depth" else ("slab",)):
+            raise ValueError(f"must be left out where a sample is a {sample}, got {value}")
+        if info.field_name == "overlap" and value >= depth:
+            raise ValueError(f"must be below depth ({depth}), got {value}")
+        if sample == "stack" and value % 2 == 0:
+            raise ValueError(f"must be odd, so that a stack has a middle, got {value}")
+        return value
+
+    @field_validator("augmentation")
+    @classmethod
+    def _axes_of_a_sample(
+        cls, value: AugmentationConfig, info: ValidationInfo
+    ) -> AugmentationConfig:
+        sample = info.data.get("sample")
+        if "z" in value.flip and sample not in ("slab", "volume"):
+            raise ValueError(f"a {sample} can be flipped along y and x, got z")
+        return value
+
+    @model_validator(mode="after")
+    def _one_choice_of_classes(self) -> Self:
+        for name, values in (("foreground", self.foreground), ("classes", self.classes)):
+            if values is not None and (not values or len(set(values)) < len(values)):
+                raise ValueError(f"{name} must be label values, each once, got {list(values)}")
+        if self.foreground and self.classes:
+            raise ValueError("foreground and classes must not both be given; leave one out")
+        if self.kind == "segmentation" and 0 in (*(self.foreground or ()), *(self.classes or ())):
+            raise ValueError("foreground and classes must not hold 0, which is background")
+        return self
+
+    @property
+    def kind(self) -> Literal["segmentation", "classification"]:
+        """What is asked of the network; known once the `layout` is."""
+        return "classification" if self.layout == "idx" else "segmentation"
+
+    @property
+    def outputs(self) -> int:
+        """The network's output channels: 1, background and K classes, or an image's classes."""
+        if self.kind == "classification":
+            return len(self.classes or ())
+        return 1 + len(self.classes) if self.classes else 1
+
+    @property
+    def slices(self) -> int:
+        """Slices of a stack or a slab, 1 for others."""
+        return self.depth or _DEPTHS.get(self.sample, 1)
+
+    @property
+    def shared(self) -> int:
+        """Slices that a slab shares with the next."""
+        given = self.slices // 2 if self.overlap is None else self.overlap
+        return given if self.sample == "slab" else 0
+
+    @property
+    def metric(self) -> str:
+        """What a validation score is, for people."""
+        return "accuracy" if self.kind == "classification" else "Dice"

@@ -1,0 +1,129 @@
+"""Random rotations, flips and intensities of samples, each fixed by its sample's number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from normsearch.errors import DataError
+
+AXES = ("z", "y", "x")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How samples are varied; what happens to one depends on `seed` and its number alone.
+
+    Attributes:
+        rotation: (lowest, highest, step) in degrees: an angle of this grid is drawn and the slices
+            are turned about their middle (the ILN paper, seed 001: (-60, 60, 2)).
+        flip: axes (z, y, x), each turned round for every second sample or so.
+        scale: (lowest, highest) factor of the intensities, drawn evenly.
+        seed: 0 or more.
+
+    Raises:
+        DataError: a range that is none, or an axis that is not there.
+    """
+
+    rotation: tuple[float, float, float] | None = None
+    flip: tuple[str, ...] = ()
+    scale: tuple[float, float] | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rotation and not (self.rotation[0] <= self.rotation[1] and self.rotation[2] > 0):
+            raise DataError(
+                f"rotation must be lowest, highest and step in degrees, got {self.rotation}"
+            )
+        if self.scale and not 0 < self.scale[0] <= self.scale[1]:
+            raise DataError(f"scale must be lowest and highest factor above 0, got {self.scale}")
+        if set(self.flip) - set(AXES):
+            raise DataError(f"flip must be axes among {', '.join(AXES)}, got {self.flip}")
+
+    @property
+    def varies(self) -> bool:
+        """Whether it does anything at all."""
+        return bool(self.rotation or self.flip or self.scale)
+
+    def __call__(
+        self, images: Tensor, labels: Tensor, numbers: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Return a batch varied sample by sample.
+
+        Args:
+            images: float32, (B, channels, *spatial), two or three spatial axes.
+            labels: uint8, (B, *spatial), varied alike (nearest); or (B,), left alone.
+            numbers: each sample's number, counted over the whole training.
+        """
+        drawn = [self._draw(number) for number in numbers]
+        images = images * _column([scale for _, _, scale in drawn], images.ndim)
+        for place in range(len(AXES)):
+            chosen = torch.tensor([place in flips for _, flips, _ in drawn])
+            if chosen.any():
+                along = place - 3
+                images = torch.where(_like(chosen, images), images.flip(along), images)
+                if labels.ndim > 1:
+                    labels = torch.where(_like(chosen, labels), labels.flip(along), labels)
+        angles = [angle for angle, _, _ in drawn]
+        if any(angles):
+            images = rotate(images, angles)
+            labels = rotate_labels(labels, angles) if labels.ndim > 1 else labels
+        return images, labels
+
+    def _draw(self, number: int) -> tuple[float, frozenset[int], float]:
+        random = np.random.default_rng((self.seed, number))
+        angle, scale = 0.0, 1.0
+        if self.rotation:
+            low, high, step = self.rotation
+            steps = math.floor((high - low) / step + 1e-9)
+            angle = low + step * int(random.integers(steps + 1))
+        flips = frozenset(AXES.index(axis) for axis in self.flip if random.random() < 0.5)
+        if self.scale:
+            scale = float(random.uniform(*self.scale))
+        return angle, flips, scale
+
+
+def rotate(images: Tensor, angles: Sequence[float]) -> Tensor:
+    """Turn each sample's slices by its angle in degrees, counter-clockwise, about their middle.
+
+    `images` are float, (B, channels, *spatial); the value is linear between the pixels, and beyond
+    the edge the smallest of its sample and channel.
+    """
+    floor = images.flatten(2).amin(2).reshape(*images.shape[:2], *[1] * (images.ndim - 2))
+    return _turned(images - floor, angles, "bilinear") + floor
+
+
+def rotate_labels(labels: Tensor, angles: Sequence[float]) -> Tensor:
+    """Turn labels as `rotate` turns images; the nearest pixel's value, and beyond the edge 0.
+
+    `labels` are uint8, (B, *spatial).
+    """
+    return _turned(labels[:, None].float(), angles, "nearest")[:, 0].to(labels.dtype)
+
+
+def _turned(images: Tensor, angles: Sequence[float], mode: str) -> Tensor:
+    height, width = images.shape[-2:]
+    slices = images.reshape(len(images), -1, height, width)
+    radians = torch.tensor(angles, dtype=torch.float64).deg2rad()
+    cos, sin = radians.cos(), radians.sin()
+    nought = torch.zeros_like(cos)
+    # affine_grid's axes run from -1 to 1 whatever the sides, so their ratio enters.
+    rows = [cos, -sin * height / width, nought, sin * width / height, cos, nought]
+    matrices = torch.stack(rows, 1).reshape(-1, 2, 3).float()
+    grid = functional.affine_grid(matrices, list(slices.shape), align_corners=False)
+    turned = functional.grid_sample(slices, grid, mode=mode, align_corners=False)
+    return turned.reshape(images.shape)
+
+
+def _column(values: Sequence[float], axes: int) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32).reshape(-1, *[1] * (axes - 1))
+
+
+def _like(chosen: Tensor, batch: Tensor) -> Tensor:
+    return chosen.reshape(-1, *[1] * (batch.ndim - 1))

@@ -1,0 +1,147 @@
+"""Prepared cases on disk: built once, by one process, and never trusted unless they are whole."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+
+from normsearch.data.cases import CaseFiles
+from normsearch.data.faults import Fault
+from normsearch.errors import DataError
+from normsearch.files import write_atomically, write_text
+
+_VERSION = 1  # counts up whenever the same files and settings are prepared in another way
+_DETACHED = re.compile(rb"^data ?file: *([^\r\n]+)", re.MULTILINE)
+_HEADER_BYTES = 2**16
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What is kept of one case.
+
+    Attributes:
+        image: float32, (slices, channels, y, x), intensities normalized.
+        label: uint8 class indices, (slices, y, x), or (1,).
+        spacing: mm along slices, y, x.
+        values: the label values that its file holds.
+        warnings: what was found and may be lived with.
+    """
+
+    image: npt.NDArray[np.float32]
+    label: npt.NDArray[np.uint8]
+    spacing: tuple[float, float, float]
+    values: tuple[int, ...]
+    warnings: tuple[Fault, ...] = ()
+
+
+def cached(
+    folder: Path, files: CaseFiles, settings: dict[str, Any], build: Callable[[], Prepared]
+) -> Prepared:
+    """Return a prepared case from `folder`, its arrays read-only; build and keep it if need be.
+
+    The entry's name is a hash of the bytes of the case's files and of `settings`: what changed is
+    built anew. Of several processes one builds, the others wait for it. An entry that is damaged
+    is built anew, with a warning.
+
+    Raises:
+        DataError: `build` does, or the folder cannot be written.
+    """
+    entry = folder / _key(files, settings)
+    found = _read(entry)
+    if found is None:
+        try:
+            entry.mkdir(parents=True, exist_ok=True)
+            with FileLock(entry / "lock"):
+                found = _read(entry, told=True) or _keep(entry, build())
+        except OSError as error:
+            raise DataError(
+                f"{entry}: must be a folder to write prepared images to, got '{error}'; "
+                "free some space there, or name another folder in NORMSEARCH_CACHE"
+            ) from error
+    # The same bytes may have been found elsewhere before.
+    paths = {path.parts[-2:]: str(path) for path in (*files.images, files.label)}
+    here = (replace(w, file=paths.get(Path(w.file).parts[-2:], w.file)) for w in found.warnings)
+    return replace(found, warnings=tuple(here))
+
+
+def _key(files: CaseFiles, settings: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps([_VERSION, settings, files.id], sort_keys=True).encode())
+    try:
+        for path in (*files.images, files.label):
+            for part in (path, *_detached(path)):
+                with part.open("rb") as file:
+                    digest.update(part.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    except OSError as error:
+        raise DataError(
+            f"{error.filename}: must be a readable file, got '{error.strerror}'; "
+            "check that it exists and its permissions"
+        ) from error
+    return digest.hexdigest()
+
+
+def _detached(path: Path) -> list[Path]:
+    """Return the data file that an NRRD header names: its bytes count too."""
+    if path.suffix not in (".nrrd", ".nhdr"):
+        return []
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES).partition(b"\n\n")[0]
+    named = _DETACHED.search(header)
+    data = path.parent / named[1].decode(errors="replace").strip() if named else None
+    return [data] if data and data.is_file() else []
+
+
+def _keep(entry: Path, prepared: Prepared) -> Prepared:
+    for name, array in (("image", prepared.image), ("label", prepared.label)):
+        write_atomically(entry / f"{name}.npy", functools.partial(_save, array))
+    facts = {
+        "spacing": prepared.spacing,
+        "values": prepared.values,
+        "warnings": [vars(fault) for fault in prepared.warnings],
+        "sha256": _digest(prepared.image, prepared.label),
+    }
+    write_text(entry / "case.json", json.dumps(facts))  # last: with it the entry is whole
+    return prepared
+
+
+def _save(array: npt.NDArray[Any], file: BinaryIO) -> None:
+    np.save(file, array, allow_pickle=False)
+
+
+def _read(entry: Path, *, told: bool = False) -> Prepared | None:
+    """Return an entry, or None where there is none or a damaged one."""
+    if not (entry / "case.json").exists():
+        return None
+    try:
+        facts = json.loads((entry / "case.json").read_bytes())
+        image, label = (
+            np.asarray(np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+            for name in ("image", "label")
+        )
+        if facts["sha256"] != _digest(image, label):
+            raise ValueError("its checksum does not match")
+        noted = tuple(Fault(**fault) for fault in facts["warnings"])
+        z, y, x = (float(step) for step in facts["spacing"])
+        return Prepared(image, label, (z, y, x), tuple(facts["values"]), noted)
+    except (OSError, ValueError, LookupError, TypeError, EOFError) as error:
+        if told:
+            warnings.warn(f"{entry}: is damaged and built anew ({error})", stacklevel=3)
+        return None
+
+
+def _digest(*arrays: npt.NDArray[Any]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -1,0 +1,77 @@
+"""What is wrong with a data set: each fault with its case, its file and the cure."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from normsearch.data.volume import SpacingWarning
+from normsearch.errors import DataError
+
+_TOLD = 20  # faults that one error message lists
+_SENTENCE = re.compile(r"(?P<expected>.+?),? (?:got|but) (?P<found>.+); (?P<cure>[^;]+)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that does not hold.
+
+    Attributes:
+        rule: what kind of fault: unreadable, shape, spacing, finite, values, unpaired, twice, ...
+        case: the case's id; '' if it is the data set's own.
+        file: the file or folder.
+        expected: what must hold, as in "must EXPECTED".
+        found: what is there instead.
+        cure: what to do about it.
+        severity: an error stops a study, a warning does not.
+    """
+
+    rule: str
+    case: str
+    file: str
+    expected: str
+    found: str
+    cure: str
+    severity: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        return f"{self.file}: must {self.expected}, got {self.found}; {self.cure}"
+
+
+def unreadable(case: str, file: Path, error: DataError) -> Fault:
+    """Return a reader's error as a fault."""
+    text = str(error).removeprefix(f"{file}: ").rstrip(".")
+    told = _SENTENCE.fullmatch(text)
+    expected = told["expected"].removeprefix("must ") if told else "be a file that can be read"
+    found, cure = (told["found"], told["cure"]) if told else (text, "export it again")
+    return Fault("unreadable", case, str(file), expected, found, cure)
+
+
+def refuse(root: Path, faults: Sequence[Fault]) -> None:
+    """Raise one DataError that names every error among `faults`, or up to 20 and how many more."""
+    errors = [str(fault) for fault in faults if fault.severity == "error"]
+    if len(errors) == 1:
+        raise DataError(errors[0])
+    if errors:
+        rest = len(errors) - _TOLD
+        more = f" and {rest} more, which normsearch validate {root} lists" if rest > 0 else ""
+        told = " | ".join(errors[:_TOLD])
+        raise DataError(f"{root}: {len(errors)} things must be mended: {told}{more}")
+
+
+def warn_once(root: Path, faults: Iterable[Fault]) -> None:
+    """Give one Python warning for each rule of the warnings among `faults`."""
+    by_rule: dict[str, list[Fault]] = defaultdict(list)
+    for fault in faults:
+        if fault.severity == "warning":
+            by_rule[fault.rule].append(fault)
+    for rule, found in by_rule.items():
+        text = str(found[0])
+        if len(found) > 1:
+            text += f" (and {len(found) - 1} like it; normsearch validate {root} lists them)"
+        warnings.warn(text, SpacingWarning if rule == "no spacing" else UserWarning, stacklevel=3)

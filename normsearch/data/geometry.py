@@ -1,0 +1,67 @@
+"""One image in memory with its geometry: what every reader returns and every writer takes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from normsearch.errors import DataError
+
+#: World axes of NIfTI (right, anterior, superior) from those of a Volume, and the other way.
+RAS = np.array([-1.0, -1.0, 1.0])
+
+
+class SpacingWarning(UserWarning):
+    """A file does not say how far apart its voxels are, so 1 mm is assumed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """An image with its geometry; every field is in the array's axis order, slowest axis first.
+
+    Attributes:
+        array: (z, y, x), (y, x), (slice, y, x) for a stack, or (channel, z, y, x) and
+            (channel, y, x) where kinds[0] is "vector"; native byte order.
+        spacing: mm from voxel to voxel per axis; nan for an axis that is not in space (a list).
+        origin: the first voxel's centre in mm, (left, posterior, superior), or None.
+        directions: (axes, 3) in mm per voxel, LPS; nan rows for axes not in space; or None.
+        kinds: NRRD's kind of each axis, such as ("list", "domain", "domain"); () if not given.
+
+    Raises:
+        DataError: the fields do not have one entry per axis, a spacing is not above 0, or the
+            directions of two axes lie in one line.
+    """
+
+    array: npt.NDArray[Any]
+    spacing: tuple[float, ...]
+    origin: tuple[float, ...] | None = None
+    directions: npt.NDArray[np.float64] | None = None
+    kinds: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        axes = self.array.ndim
+        shape = (axes, 3) if self.directions is None else self.directions.shape
+        if len(self.spacing) != axes or shape != (axes, 3) or len(self.kinds) not in (0, axes):
+            raise DataError(
+                f"a volume of {axes} axes needs one spacing, direction and kind per axis, "
+                f"got spacing {self.spacing}, directions of shape {shape} and kinds {self.kinds}"
+            )
+        if any(step <= 0 or math.isinf(step) for step in self.spacing):
+            raise DataError(f"a volume's spacing must be above 0 mm, got {self.spacing}")
+        origin = (0.0, 0.0, 0.0) if self.origin is None else self.origin
+        if len(origin) != 3 or not np.isfinite(origin).all():
+            raise DataError(f"a volume's origin must be three finite numbers, got {self.origin}")
+        if self.directions is not None:
+            self._check_directions(self.directions)
+
+    def _check_directions(self, directions: npt.NDArray[np.float64]) -> None:
+        rows = directions[~np.isnan(directions).all(axis=1)]
+        if not np.isfinite(rows).all() or np.linalg.matrix_rank(rows) < len(rows):
+            raise DataError(
+                "a volume's axes must point in finite directions that differ, got "
+                f"{directions.tolist()}"
+            )

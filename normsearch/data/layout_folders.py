@@ -1,0 +1,35 @@
+"""images/ID.ext and labels/ID.ext, with an optional folds.csv."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from normsearch.data.faults import Fault
+from normsearch.data.pairing import Found, Pair, files_by_id, with_folds
+
+
+def fits(root: Path) -> bool:
+    """Tell whether `root` looks like this layout."""
+    return (root / "images").is_dir()
+
+
+def find(root: Path) -> Found:
+    """Return what is in images/ and labels/; the suffixes of the two may differ.
+
+    Raises:
+        DataError: a folder is missing or empty, or folds.csv is no such table.
+    """
+    images, doubles = files_by_id(root / "images")
+    labels, others = files_by_id(root / "labels")
+    unpaired = [
+        Fault("unpaired", name, str(path), f"have a file of its name in {other}/", "none", cure)
+        for mine, theirs, other in ((images, labels, "labels"), (labels, images, "images"))
+        for name, path in mine.items()
+        if name not in theirs
+        for cure in (f"add {other}/{name} or remove this file",)
+    ]
+    pairs = {name: Pair((images[name],), labels[name]) for name in images.keys() & labels}
+    cases, more = with_folds(root, pairs)
+    told = {fault.case for fault in unpaired}  # and not again for their folds
+    more = [fault for fault in more if fault.case not in told]
+    return Found(cases, doubles + others + unpaired + more, {})

@@ -1,0 +1,187 @@
+"""From a data set's files to cases that are ready for training, all made in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from normsearch.data.cache import Prepared, cached
+from normsearch.data.cases import Case, CaseFiles
+from normsearch.data.faults import Fault, refuse, warn_once
+from normsearch.data.layouts import survey
+from normsearch.data.reading import RawCase, read_case
+from normsearch.data.transforms import FITS, INTENSITIES, Fit, Intensity, normalized
+from normsearch.errors import DataError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How images and labels are made comparable.
+
+    Attributes:
+        size: (y, x) or (slices, y, x) in pixels; None keeps each image's own.
+        fit: ``resize`` (image: linear with antialiasing, label: nearest) or ``pad`` (the centre,
+            cropped or padded with the smallest value).
+        intensity: how each channel of each volume is mapped: ``minmax`` to 0..1; ``percentile``:
+            the 0.5th to the 99.5th to 0..1, clipped; ``zscore`` to mean 0 and deviation 1; or a
+            window (low, high), in HU for CT, to 0..1, clipped.
+        foreground: label values that become 1; all but 0 if None.
+        classes: label values that become 1 to K, in this order, all others 0; in place of
+            `foreground`.
+        segments: names of the segments that are label values 1, 2, ... of .seg.nrrd labels; their
+            own label values are taken if empty.
+
+    Raises:
+        DataError: a value that cannot be.
+    """
+
+    size: tuple[int, ...] | None = None
+    fit: Fit = "resize"
+    intensity: Intensity = "percentile"
+    foreground: tuple[int, ...] | None = None
+    classes: tuple[int, ...] | None = None
+    segments: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        size, intensity = self.size, self.intensity
+        if size is not None and (len(size) not in (2, 3) or min(size) < 1):
+            raise DataError(f"size must be (y, x) or (slices, y, x) pixels from 1 on, got {size}")
+        if self.fit not in FITS:
+            raise DataError(f"fit must be {' or '.join(FITS)}, got '{self.fit}'")
+        if isinstance(intensity, str):
+            if intensity not in INTENSITIES:
+                raise DataError(
+                    f"intensity must be one of {', '.join(INTENSITIES)} or a window (low, high), "
+                    f"got '{intensity}'.{did_you_mean(intensity, INTENSITIES)}"
+                )
+        elif len(intensity) != 2 or not intensity[0] < intensity[1]:
+            raise DataError(
+                f"an intensity window must be (low, high) with low < high, got {intensity}"
+            )
+        for name, values in (("foreground", self.foreground), ("classes", self.classes)):
+            if values is not None and (not values or min(values) < 1 or max(values) > 255):
+                raise DataError(f"{name} must be label values from 1 to 255, got {values}")
+        if self.foreground and self.classes:
+            raise DataError(
+                f"classes and foreground must not both be given, got {self.classes} and "
+                f"{self.foreground}; leave one out"
+            )
+
+    @property
+    def chosen(self) -> tuple[int, ...]:
+        """The label values that are asked for by name."""
+        return self.classes or self.foreground or ()
+
+    def indices(self, label: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Return the class indices of label values from 0 to 255."""
+        index = np.zeros(256, np.uint8)
+        index[list(self.chosen) or slice(1, None)] = 1
+        for number, value in enumerate(self.classes or (), 1):
+            index[value] = number
+        return index[label.astype(np.uint8, copy=False)]
+
+
+def prepare_case(
+    files: CaseFiles,
+    preparation: Preparation,
+    *,
+    root: Path | None = None,
+    labels: Sequence[int] = (),
+) -> Prepared:
+    """Read one case, check it and make it comparable with the others.
+
+    Args:
+        files: of the case.
+        preparation: how.
+        root: the folder that detached data files must lie in; each header's own if None.
+        labels: the values that a label may have, beside 0; any if empty.
+
+    Raises:
+        CaseError: the case cannot be used; it holds every fault.
+    """
+    raw, faults = read_case(files, root=root, labels=labels, segments=preparation.segments)
+    if raw is None:
+        raise CaseError(faults)
+    return _prepared(raw, preparation, tuple(faults), classified=files.index is not None)
+
+
+class CaseError(DataError):
+    """A case that cannot be used; `faults` says why."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__(" | ".join(str(fault) for fault in faults if fault.severity == "error"))
+        self.faults = list(faults)
+
+
+def load_cases(
+    root: Path, preparation: Preparation, *, layout: str = "auto", cache: Path | None = None
+) -> list[Case]:
+    """Return all cases of a data set, prepared, in order of their ids.
+
+    Args:
+        root: its folder, or a manifest.
+        preparation: how to make them comparable.
+        layout: a name in `LAYOUTS`, or ``auto``.
+        cache: the folder that prepared cases are kept in; none are kept if None.
+
+    Raises:
+        DataError: one or more cases cannot be used; the message names each fault.
+    """
+    data_set = survey(root, layout)
+    faults, cases, values = list(data_set.faults), [], set[int]()
+    settings = {**asdict(preparation), "labels": sorted(data_set.labels)}
+    for files in data_set.cases:
+
+        def build(files: CaseFiles = files) -> Prepared:
+            labels = sorted(data_set.labels)
+            return prepare_case(files, preparation, root=data_set.root, labels=labels)
+
+        try:
+            kept = cache is not None and files.index is None  # IDX files are their own cache
+            prepared = cached(cache, files, settings, build) if kept and cache else build()
+        except CaseError as error:
+            faults += error.faults
+            continue
+        faults += prepared.warnings
+        values |= set(prepared.values)
+        cases.append(_case(files, prepared))
+    refuse(data_set.root, faults)
+    _check_values(data_set.root, preparation.chosen, values)
+    warn_once(data_set.root, faults)
+    return cases
+
+
+def _case(files: CaseFiles, prepared: Prepared) -> Case:
+    places = files.id, files.subject, files.fold
+    return Case(*places, prepared.image, prepared.label, prepared.spacing)
+
+
+def _check_values(root: Path, chosen: Sequence[int], found: set[int]) -> None:
+    absent = [value for value in chosen if value not in found]
+    if absent and found:
+        raise DataError(
+            f"{root}: foreground and classes must be label values of the data set "
+            f"({', '.join(map(str, sorted(found - {0})))}), got {absent[0]}; correct the task"
+        )
+
+
+def _prepared(
+    raw: RawCase, preparation: Preparation, noted: tuple[Fault, ...], *, classified: bool
+) -> Prepared:
+    channels = np.stack([normalized(one, preparation.intensity) for one in raw.image], axis=1)
+    # A class has no place in the image: a mask stands in for it while the image is resized.
+    mask = np.zeros(raw.image.shape[1:], np.uint8) if classified else preparation.indices(raw.label)
+    image, target, spacing = torch.from_numpy(channels), torch.from_numpy(mask), raw.spacing
+    if preparation.size is not None:
+        image, target = FITS[preparation.fit](image, target, preparation.size)
+        if preparation.fit == "resize":
+            z, y, x = (old / new for old, new in zip(mask.shape, target.shape, strict=True))
+            spacing = (spacing[0] * z, spacing[1] * y, spacing[2] * x)
+    label = raw.label.astype(np.uint8) if classified else target.numpy()
+    return Prepared(image.numpy(), label, spacing, raw.values, noted)

@@ -1,0 +1,194 @@
+"""Segmentations of 3D Slicer, .seg.nrrd: named segments that may overlap, on layers.
+
+A voxel belongs to a segment where the segment's layer holds the segment's label value. Values
+repeat from layer to layer, so that the name alone says what is what.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from normsearch.data import nrrd_file, nrrd_geometry
+from normsearch.data.geometry import Volume
+from normsearch.errors import DataError, did_you_mean
+
+Mask = npt.NDArray[np.bool_]
+
+_KEY = re.compile(r"Segment(\d{1,6})_(ID|Name|LabelValue|Layer)")
+_WHOLE_VOXELS = 0.01  # by how much of a voxel two grids may be apart and still be one
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """The segments of one file.
+
+    Attributes:
+        masks: the voxels of each segment, (z, y, x), by its name, in the file's order.
+        spacing: mm per axis.
+        origin: the first voxel's centre in mm, LPS, or None.
+        directions: (3, 3) in mm per voxel, LPS, or None.
+    """
+
+    masks: dict[str, Mask]
+    spacing: tuple[float, ...]
+    origin: tuple[float, ...] | None
+    directions: npt.NDArray[np.float64] | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the segments, in the file's order."""
+        return tuple(self.masks)
+
+
+def read_segments(path: Path, *, root: Path | None = None, max_bytes: int = 2**32) -> Segmentation:
+    """Read a .seg.nrrd file; one of a single voxel, Slicer's way to say empty, has empty masks.
+
+    Args:
+        path: the file.
+        root: the folder that a detached data file must lie in; the header's own if None.
+        max_bytes: the most bytes that the voxels may take in memory.
+
+    Raises:
+        DataError: the file cannot be read, or its segments are not told apart by their names.
+    """
+    path = Path(path)
+    header, array = nrrd_file.read_array(path, root=root or path.parent, max_bytes=max_bytes)
+    volume = nrrd_geometry.volume_of(path, header, array)
+    layered = volume.kinds[:1] == ("vector",)
+    layers = volume.array if layered else volume.array[None]
+    if layers.ndim != 4:
+        raise DataError(
+            f"{path}: a segmentation must have three axes in space and at most one of layers, got "
+            f"shape {array.shape}; export it again from 3D Slicer"
+        )
+    masks: dict[str, Mask] = {}
+    for name, layer, value in _segments(path, header, len(layers)):
+        if name in masks:
+            raise DataError(
+                f"{path}: segments must have names that differ, got '{name}' twice; rename one"
+            )
+        masks[name] = layers[layer] == value if layers[0].size > 1 else np.zeros((1, 1, 1), bool)
+    directions = volume.directions
+    return Segmentation(
+        masks,
+        volume.spacing[int(layered) :],
+        volume.origin,
+        directions[int(layered) :] if directions is not None else None,
+    )
+
+
+def label_of_segments(path: Path, names: Sequence[str], like: Volume) -> Volume:
+    """Return the label of chosen segments on an image's grid: uint8, k + 1 where names[k] is.
+
+    3D Slicer crops a segmentation to what is drawn; it is put back where it belongs. What lies
+    outside the image is left out.
+
+    Raises:
+        DataError: a name is not among the segments, chosen segments overlap, or the grids differ
+            by more than a shift of whole voxels.
+    """
+    if like.array.ndim != 3 or np.isnan(like.spacing).any():
+        raise DataError(
+            f"{path}: segments must be laid on an image of three axes in space, got shape "
+            f"{like.array.shape} and spacing {like.spacing}; take one channel of it"
+        )
+    found = read_segments(path)
+    label = np.zeros(like.array.shape, np.uint8)
+    there, here = _overlap(path, found, like)
+    for number, name in enumerate(names, start=1):
+        if name not in found.masks:
+            raise DataError(
+                f"{path}: must have the segment '{name}', got {', '.join(found.names) or 'none'}."
+                + did_you_mean(name, found.names)
+            )
+        mask, part = found.masks[name][there], label[here]
+        taken = part[mask]
+        if taken.any():
+            raise DataError(
+                f"{path}: chosen segments must not overlap, got '{name}' and "
+                f"'{names[int(taken.max()) - 1]}' on {np.count_nonzero(taken)} voxels; "
+                "choose one of them or merge them"
+            )
+        part[mask] = number
+    return Volume(label, like.spacing, like.origin, like.directions, like.kinds)
+
+
+def refuse_writing(path: Path, volume: Volume) -> None:
+    """Say that labels are written as .nrrd: a label has no segments' names.
+
+    Raises:
+        DataError: always.
+    """
+    raise DataError(f"{path}: segmentations are only read; write the label as .nrrd")
+
+
+def _segments(path: Path, header: dict[str, Any], layers: int) -> list[tuple[str, int, int]]:
+    """Return the name, the layer and the label value of each segment, in order."""
+    fields: dict[int, dict[str, str]] = {}
+    for key, value in header.items():
+        if match := _KEY.fullmatch(key):
+            fields.setdefault(int(match[1]), {})[match[2]] = str(value)
+    found = []
+    for number, own in sorted(fields.items()):
+        name = own.get("Name") or own.get("ID", "")
+        # Before layers were shared, each segment had one of its own, and the value 1
+        layer, value = (
+            own.get("Layer", str(number if layers > 1 else 0)),
+            own.get("LabelValue", "1"),
+        )
+        numbers = all(len(text) < 10 and text.isdecimal() for text in (layer, value))
+        if not name or not numbers or int(layer) >= layers:
+            raise DataError(
+                f"{path}: each segment must have a name, a layer below {layers} and a label value, "
+                f"got '{name[:40]}', '{layer[:20]}' and '{value[:20]}'; export it again"
+            )
+        found.append((name, int(layer), int(value)))
+    if not found:
+        raise DataError(
+            f"{path}: must name its segments, got none; it is no segmentation of 3D Slicer, so "
+            "name it .nrrd"
+        )
+    return found
+
+
+def _overlap(
+    path: Path, found: Segmentation, like: Volume
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return where the image lies in the masks, and where the masks lie in the image."""
+    sizes = next(iter(found.masks.values())).shape
+    if math.prod(sizes) == 1:
+        return (slice(0, 0),) * 3, (slice(0, 0),) * 3
+    start = _shift(found, like, sizes)
+    if start is None:
+        raise DataError(
+            f"{path}: a segmentation must lie on the grid of its image, of shape "
+            f"{like.array.shape}, got one of shape {sizes} that is turned, scaled or between its "
+            "voxels; export it with the image as its reference geometry"
+        )
+    begin, end = np.maximum(start, 0), np.minimum(start + sizes, like.array.shape)
+    end = np.maximum(begin, end)
+    there = tuple(slice(a, b) for a, b in zip(begin - start, end - start, strict=True))
+    return there, tuple(slice(a, b) for a, b in zip(begin, end, strict=True))
+
+
+def _shift(
+    found: Segmentation, like: Volume, sizes: tuple[int, ...]
+) -> npt.NDArray[np.int64] | None:
+    """Return where the first voxel of the masks lies in the image, or None if on no voxel."""
+    if found.directions is None or like.directions is None:
+        return np.zeros(3, np.int64) if like.array.shape == sizes else None
+    apart = np.subtract(found.origin or np.zeros(3), like.origin or np.zeros(3))
+    start = np.linalg.solve(like.directions.T, apart)
+    # How far the last voxels would drift apart along each axis, in mm
+    drift = np.linalg.norm(found.directions - like.directions, axis=1) * sizes
+    whole = np.abs(start - np.rint(start)).max() < _WHOLE_VOXELS
+    near = (drift < _WHOLE_VOXELS * np.asarray(like.spacing)).all()
+    return np.rint(start).astype(np.int64) if whole and near else None

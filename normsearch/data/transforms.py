@@ -1,0 +1,95 @@
+"""Intensities and sizes of one image made comparable with the others'."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Array = npt.NDArray[Any]
+Intensity = Literal["minmax", "percentile", "zscore"] | tuple[float, float]
+Fit = Literal["resize", "pad"]
+
+
+def normalized(channel: Array, intensity: Intensity) -> npt.NDArray[np.float32]:
+    """Return one channel's intensities, mapped by the rule or the window (low, high)."""
+    values = channel.astype(np.float64)  # sums of large float32 volumes drift
+    scaled = (
+        INTENSITIES[intensity](values)
+        if isinstance(intensity, str)
+        else _window(values, *intensity)
+    )
+    return scaled.astype(np.float32)
+
+
+def _window(values: Array, low: float, high: float) -> Array:
+    return np.asarray(np.clip((values - low) / ((high - low) or 1), 0, 1))
+
+
+def _zscore(values: Array) -> Array:
+    return np.asarray((values - values.mean()) / (values.std() or 1))
+
+
+INTENSITIES: dict[str, Callable[[Array], Array]] = {
+    "minmax": lambda values: _window(values, values.min(), values.max()),
+    "percentile": lambda values: _window(values, *np.percentile(values, (0.5, 99.5))),
+    "zscore": _zscore,
+}
+
+
+def resize(image: Tensor, label: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return image and label at another size: linear with antialiasing, and nearest.
+
+    Args:
+        image: float32, (slices, channels, y, x).
+        label: uint8, (slices, y, x).
+        size: (y, x), or (slices, y, x).
+    """
+    slices, channels = image.shape[:2]
+    depth, in_plane = _full(size, slices)
+    if in_plane != tuple(image.shape[2:]):
+        image = functional.interpolate(image, in_plane, mode="bilinear", antialias=True)
+    if depth != slices:  # along the slices, each pixel a column of an image of width y·x
+        flat = image.transpose(0, 1).reshape(1, channels, slices, -1)
+        flat = functional.interpolate(
+            flat, (depth, flat.shape[-1]), mode="bilinear", antialias=True
+        )
+        image = flat.reshape(channels, depth, *in_plane).transpose(0, 1).contiguous()
+    target = functional.interpolate(label[None, None], (depth, *in_plane), mode="nearest-exact")
+    return image, target[0, 0]
+
+
+def pad(image: Tensor, label: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return the centre of image and label, cropped and padded to a size.
+
+    The image is padded with its smallest value of each channel, the label with background. Where
+    an odd number of voxels is added or cut, the far end has one more. Arguments as for `resize`.
+    """
+    depth, in_plane = _full(size, len(image))
+    wanted, given = (depth, *in_plane), label.shape
+    more = [new - old for new, old in zip(wanted, given, strict=True)]  # below 0 where cropped
+    flat = [side for by in reversed(more) for side in (int(by / 2), by - int(by / 2))]
+    floor = image.amin((0, 2, 3))[:, None, None, None]
+    moved = functional.pad(image.transpose(0, 1) - floor, flat) + floor
+    return moved.transpose(0, 1).contiguous(), functional.pad(label, flat)
+
+
+FITS: dict[str, Callable[[Tensor, Tensor, Sequence[int]], tuple[Tensor, Tensor]]] = {
+    "resize": resize,
+    "pad": pad,
+}
+
+
+def _full(size: Sequence[int], slices: int) -> tuple[int, tuple[int, int]]:
+    return (size[0] if len(size) == 3 else slices), (size[-2], size[-1])
+
+
+def to_tensors(image: Array, label: Array) -> tuple[Tensor, Tensor]:
+    """Return (channels, z, y, x) and (z, y, x) arrays as (z, channels, y, x) and (z, y, x)."""
+    moved = np.ascontiguousarray(image.transpose(1, 0, 2, 3))
+    return torch.from_numpy(moved), torch.from_numpy(label)

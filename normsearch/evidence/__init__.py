@@ -1,0 +1,1 @@
+"""From finished studies to evidence: confirmation runs, tests, verdicts."""

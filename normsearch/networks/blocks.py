@@ -1,0 +1,88 @@
+"""What our networks are built of."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from normsearch.errors import NetworkError
+from normsearch.networks.activations import ACTIVATIONS, activation
+from normsearch.networks.convolutions import spatial_axes
+from normsearch.norms import NoNorm
+
+
+class ConvNormAct(nn.Module):
+    """Convolution (or up-convolution) -> norm -> activation, ReLU unless `set_activation` says so.
+
+    Shape: (N, C, *spatial) -> (N, C', *spatial').
+    """
+
+    def __init__(self, conv: _ConvNd) -> None:
+        super().__init__()
+        self.conv = conv
+        self.activate = ACTIVATIONS["relu"]
+        self.norm: nn.Module = NoNorm(conv.out_channels, dims=spatial_axes(conv) or 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activate(self.norm(self.conv(x)))
+
+
+class ConvPair(nn.Module):
+    """Two 3x3 convolutions, each with norm and ReLU, (N, C, H, W) -> (N, C', H, W)."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNormAct(nn.Conv2d(in_channels, channels, 3, padding=1))
+        self.conv2 = ConvNormAct(nn.Conv2d(channels, channels, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv2(self.conv1(x))
+        return out
+
+
+def set_activation(net: nn.Module, name: str) -> None:
+    """Let every `ConvNormAct` of `net` use the activation of that name.
+
+    Raises:
+        NetworkError: there is none.
+    """
+    activate = activation(name)
+    for module in net.modules():
+        if isinstance(module, ConvNormAct):
+            module.activate = activate
+
+
+def initialize_normal(net: nn.Module, seed: int | None) -> None:
+    """Draw weights as the ILN paper: normal, cut at two deviations, sqrt(2 / (k·C)); biases 0.1.
+
+    k are the kernel's pixels and C its input channels; `seed` None draws from torch's own
+    generator.
+    """
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    for module in net.modules():
+        if isinstance(module, _ConvNd):
+            deviation = math.sqrt(2 / (math.prod(module.kernel_size) * module.in_channels))
+            low, high = -2 * deviation, 2 * deviation
+            nn.init.trunc_normal_(module.weight, 0.0, deviation, low, high, generator=generator)
+            if module.bias is not None:
+                nn.init.constant_(module.bias, 0.1)
+
+
+def check_positive(network: str, **numbers: int) -> None:
+    """Raise NetworkError unless every number is 1 or more."""
+    for name, number in numbers.items():
+        if number < 1:
+            raise NetworkError(f"{network}: {name} must be 1 or more, got {number}")
+
+
+def u_place(name: str, depth: int) -> tuple[str, str]:
+    """The (block, stage) of a slot of a U-shaped network: ``dec1.conv2.norm`` -> (dec1, level1).
+
+    The stage is the resolution: level1 is the image's own, level{depth + 1} the bottom's.
+    """
+    block = name.partition(".")[0]
+    level = depth + 1 if block == "bottom" else int(block[3:])
+    return block, f"level{level}"

@@ -1,0 +1,177 @@
+"""A composite norm told as data, and the autograd node that computes it by the compiled kernels.
+
+After the pixels of a large map Python's own data has left the caches, and each small operation
+costs ten microseconds and more: that is why there are few of them here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.autograd.graph import increment_version
+from torch.nn import Parameter
+
+from normsearch.norms.kernels import POOLS, Plan, kernels
+from normsearch.norms.moments import Moments, in_format_of
+
+AS_THEY_ARE, COMPLEMENT, SOFTMAX = 0, 1, 2  # what the kernels make of the shares
+
+
+class Track(NamedTuple):
+    """Running moments that the batch's are to be taken into."""
+
+    mean: Tensor
+    variance: Tensor
+    batches: Tensor  # counted up by one
+    momentum: float | None  # None: cumulative average
+    channels: int = 1  # of one running moment
+    unbias: float = 1.0  # makes the batch's variance the unbiased one
+
+
+class Recipe(NamedTuple):
+    """What a norm makes of the moments of its rows (one sample, one channel each), as data.
+
+    Each pool's moments give a normalization of x. These are mixed by the shares; or else the
+    moments are, and x is normalized once. A second norm over groups of channels may follow.
+
+    Args:
+        pools: samples and channels of a block; no samples: the given moments, each of so many
+            channels. One to three of them.
+        shares: None (1) or (C,) of a single pool; with COMPLEMENT g, (1,) or (C,), of two pools
+            that are mixed by g and 1 − g.
+        variance_shares: if there are any, moments are mixed: means by `shares`, variances by
+            these, both of (pools,) or longer, both logits with SOFTMAX.
+        gate: AS_THEY_ARE, COMPLEMENT or SOFTMAX.
+        given: contiguous, without a gradient.
+        inner_bias: (C,), is added before the second norm.
+        group: the channels of a group of the second norm, 0 for none.
+        track: what happens to running moments.
+    """
+
+    pools: tuple[tuple[int, int], ...]
+    shares: Tensor | None = None
+    variance_shares: Tensor | None = None
+    gate: int = AS_THEY_ARE
+    given: Moments | None = None
+    inner_bias: Tensor | None = None
+    group: int = 0
+    track: Track | None = None
+
+
+def can_compute(x: Tensor) -> bool:
+    """Whether the compiled kernels are at hand and are for such an input."""
+    return (
+        _is_plain(x) and x.numel() > 0 and kernels() is not None and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    )
+
+
+def can_follow(recipe: Recipe, weight: Tensor, bias: Tensor) -> bool:
+    """Whether the kernels can read all that a recipe names; `weight` and `bias` go with it."""
+    tensors = [weight, bias, recipe.shares, recipe.variance_shares, recipe.inner_bias]
+    tensors += [*(recipe.given or ()), *(recipe.track[:2] if recipe.track else ())]
+    return all(tensor is None or _is_plain(tensor) for tensor in tensors)
+
+
+def _is_plain(x: Tensor) -> bool:
+    """Float32 numbers in this process's memory: no fake, no distributed, no lazily negated one."""
+    return (
+        type(x) in (Tensor, Parameter) and x.dtype is torch.float32 and x.is_cpu and not x.is_neg()
+    )
+
+
+def normalize_compiled(
+    x: Tensor, weight: Tensor, bias: Tensor, recipe: Recipe, eps: float
+) -> Tensor:
+    """Normalize `x` by `recipe`; first derivatives only.
+
+    Args:
+        x: (N, C, *spatial), for which `can_compute` holds, as `can_follow` does for the rest.
+        weight: (C,), multiplies the result.
+        bias: (C,), is added to the result.
+        recipe: its shares and its inner bias may want gradients.
+        eps: is added to variances.
+
+    Returns:
+        The result, in the memory format of `x`.
+    """
+    parameters = recipe.shares, recipe.variance_shares, recipe.inner_bias
+    out: Tensor = _Compiled.apply(x, recipe, eps, weight, bias, *parameters)  # type: ignore[no-untyped-call]
+    if recipe.track:
+        for values in recipe.track[:3]:
+            increment_version(values)
+    return out
+
+
+class _Compiled(torch.autograd.Function):
+    """x -> the normalized x, all of it one node of the graph."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, recipe: Recipe, eps: float, *parameters: Tensor | None
+    ) -> Tensor:
+        rows = x.contiguous()
+        samples, channels = x.shape[:2]
+        out = torch.empty_like(rows)
+        kept = torch.empty(2 * (samples + 1) * channels, dtype=torch.float64)
+        parameters = tuple(None if p is None else p.contiguous() for p in parameters)
+        plan = _plan(samples, channels, rows.numel() // (samples * channels), recipe, eps)
+        _call("normalize", plan, rows, out, kept, *parameters)
+        ctx.plan = plan
+        ctx.save_for_backward(x, kept, *parameters)
+        return in_format_of(out, x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, kept, *parameters = ctx.saved_tensors
+        rows = x.contiguous()
+        dx = torch.empty_like(rows)
+        grads = [None if p is None else torch.zeros_like(p) for p in parameters]
+        _call(
+            "pull_back",
+            ctx.plan,
+            rows,
+            dy.contiguous().resolve_neg(),
+            kept,
+            dx,
+            *parameters,
+            *grads,
+        )
+        return in_format_of(dx, x), None, None, *grads
+
+
+def _plan(samples: int, channels: int, pixels: int, recipe: Recipe, eps: float) -> Plan:
+    pools, shares, variance_shares, gate, given, _, group, track = recipe
+    padded = (*pools, *[(0, 0)] * (POOLS - len(pools)))
+    by_channel = shares is not None and variance_shares is None and shares.numel() > 1
+    return Plan(
+        samples,
+        channels,
+        pixels,
+        torch.get_num_threads(),
+        len(pools),
+        tuple(block for block, _ in padded),
+        tuple(block for _, block in padded),
+        gate,
+        by_channel,
+        group,
+        track.channels if track else 0,
+        eps,
+        track.unbias if track else 1.0,
+        -1.0 if track is None or track.momentum is None else track.momentum,
+        *map(_at, track[:3] if track else given or ()),
+    )
+
+
+def _at(values: Tensor | None) -> int | None:
+    return None if values is None else values.data_ptr()
+
+
+def _call(name: str, plan: Plan, *tensors: Tensor | None) -> None:
+    """Call a kernel; every tensor is held by the caller meanwhile."""
+    if getattr(kernels(), name)(ctypes.byref(plan), *map(_at, tensors)):
+        raise MemoryError(f"{name} of kernels.c found no memory for its (N, C) numbers")

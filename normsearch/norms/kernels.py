@@ -1,0 +1,156 @@
+"""Compiles kernels.c on first use, if this machine has what that takes, and loads it.
+
+NORMSEARCH_KERNELS=torch leaves it alone, =c insists on it. The library is kept in the user's cache
+folder under a name made of the source, the compiler, its flags and the processor.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from normsearch.errors import NormError
+from normsearch.files import cache_folder
+
+SOURCE = Path(__file__).with_name("kernels.c")
+INCLUDED = ("kernels_passes.h", "kernels_algebra.h")
+# No -ffast-math: linked into a library it would flush denormals to 0 in the whole process.
+FLAGS = ("-O3", "-fno-math-errno", "-std=gnu11", "-shared", "-fPIC")
+POOLS = 3  # at most, as in kernels.c
+
+_PATIENCE = 120.0  # seconds; it takes one
+
+
+class Plan(ctypes.Structure):
+    """`struct plan` of kernels.c: the same fields in the same order."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("samples", "channels", "pixels", "threads", "pools")),
+        ("block_samples", ctypes.c_int64 * POOLS),
+        ("block_channels", ctypes.c_int64 * POOLS),
+        *((name, ctypes.c_int64) for name in ("gate", "by_channel", "group", "tracked")),
+        *((name, ctypes.c_double) for name in ("eps", "unbias", "momentum")),
+        *((name, ctypes.c_void_p) for name in ("running_mean", "running_variance", "batches")),
+    )
+
+
+def kernels_in_use() -> str:
+    """``c`` where the compiled kernels are at hand for float32 on the CPU, else ``torch``."""
+    return "torch" if kernels() is None else "c"
+
+
+@functools.cache
+def kernels() -> ctypes.CDLL | None:
+    """Return the compiled kernels, None where torch's own are used; compiles them if need be.
+
+    Raises:
+        NormError: NORMSEARCH_KERNELS is neither c nor torch, or is c and they cannot be had.
+    """
+    choice = os.environ.get("NORMSEARCH_KERNELS", "")
+    if choice not in ("", "c", "torch"):
+        raise NormError(f"NORMSEARCH_KERNELS: must be c, torch or not set, got {choice!r}")
+    if choice == "torch":
+        return None
+    compiler = find_compiler()
+    if compiler is None or not _torch_has_openmp():
+        if choice == "c":
+            raise NormError(
+                "NORMSEARCH_KERNELS=c needs a C compiler and a torch built with OpenMP; "
+                "install gcc or unset it"
+            )
+        return None
+    try:
+        return _load(build(compiler))
+    except (OSError, subprocess.SubprocessError) as error:
+        fault = f"{SOURCE.name} cannot be used ({_in_one_line(error)})"
+        if choice == "c":
+            raise NormError(f"NORMSEARCH_KERNELS=c: {fault}") from error
+        warnings.warn(
+            f"The norms take torch's slower kernels: {fault}; "
+            "NORMSEARCH_KERNELS=torch asks for them without a warning.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+
+
+def find_compiler() -> list[str] | None:
+    """Return the command of a C compiler (CC, cc, gcc or clang), None where there is none."""
+    if given := shlex.split(os.environ.get("CC", "")):
+        return given
+    found = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    return [found] if found else None
+
+
+def build(compiler: Sequence[str]) -> Path:
+    """Return the library's path; compile it if the cache folder does not have it.
+
+    Several processes may do so at once: each one writes its own file and renames it at the end.
+
+    Raises:
+        OSError: the folder cannot be written, or belongs to someone else.
+        subprocess.SubprocessError: the compiler failed.
+    """
+    folder = cache_folder() / "kernels"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.stat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise PermissionError(f"{folder} must be writable by its owner alone")
+    sources = [path.read_bytes() for path in (SOURCE, *map(SOURCE.with_name, INCLUDED))]
+    words = " ".join((*compiler, *FLAGS)).encode()
+    parts = (*sources, words, _run([*compiler, "--version"]), _processor())
+    path = folder / f"{hashlib.sha256(b'|'.join(parts)).hexdigest()[:32]}.so"
+    if path.is_file():
+        return path
+    with tempfile.TemporaryDirectory(dir=folder) as private:
+        made = Path(private) / path.name
+        command = [*compiler, *FLAGS, "-o", str(made), str(SOURCE), "-lm"]
+        try:
+            _run([*command, "-march=native"])
+        except subprocess.CalledProcessError:  # not every compiler knows every processor
+            _run(command)
+        made.replace(path)
+    return path
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    library = ctypes.CDLL(str(path))
+    pointer = ctypes.c_void_p
+    library.normalize.argtypes = [ctypes.POINTER(Plan), *[pointer] * 8]
+    library.pull_back.argtypes = [ctypes.POINTER(Plan), *[pointer] * 14]
+    return library
+
+
+def _torch_has_openmp() -> bool:
+    """Whether torch has brought an OpenMP runtime that answers to GNU's names, for all to find."""
+    return os.name == "posix" and hasattr(ctypes.CDLL(None), "GOMP_parallel")
+
+
+def _run(command: Sequence[str]) -> bytes:
+    return subprocess.run(command, check=True, capture_output=True, timeout=_PATIENCE).stdout
+
+
+def _processor() -> bytes:
+    """What -march=native depends on: a cache folder may be shared by several machines."""
+    words = [platform.machine()]
+    if (told := Path("/proc/cpuinfo")).is_file():
+        first = told.read_text(errors="replace").partition("\n\n")[0]
+        names = ("model name", "flags", "Features", "CPU part")
+        words += [line for line in first.splitlines() if line.startswith(names)]
+    return "\n".join(words).encode()
+
+
+def _in_one_line(error: Exception) -> str:
+    told = getattr(error, "stderr", None) or b""
+    lines = told.decode(errors="replace").splitlines()
+    return next((line for line in lines if "error" in line), "") or str(error)

@@ -1,0 +1,232 @@
+/* The algebra on (N, C) numbers, and its gradient. */
+#include <math.h>
+#include <string.h>
+
+/* ---- the algebra on rows: every array is (N, C), pooled moments repeated ---- */
+
+struct state {
+    const struct parameters *given;
+    double *mean, *variance;         /* of each row */
+    double *pooled_mean[POOLS];
+    double *pooled[POOLS];           /* variance, or 1/sqrt(variance + eps) if outputs are mixed */
+    double *scale, *shift;           /* of the mixture */
+    double *group_mean, *group_root; /* of the second norm */
+    double *share[POOLS];            /* of each channel */
+    double variance_share[POOLS];
+};
+
+/* Mean and variance of blocks, each repeated at all rows of its block. */
+static void pool(const struct plan *p, integer samples, integer channels, const double *mean,
+                 const double *variance, double *pooled_mean, double *pooled_variance)
+{
+    integer C = p->channels;
+    for (integer top = 0; top < p->samples; top += samples) {
+        integer end = top + samples < p->samples ? top + samples : p->samples;
+        for (integer left = 0; left < C; left += channels) {
+            double sum = 0, squares = 0, size = (double)((end - top) * channels);
+            for (integer n = top; n < end; n++)
+                for (integer i = n * C + left; i < n * C + left + channels; i++)
+                    sum += mean[i];
+            sum /= size;
+            for (integer n = top; n < end; n++)
+                for (integer i = n * C + left; i < n * C + left + channels; i++)
+                    squares += variance[i] + (mean[i] - sum) * (mean[i] - sum);
+            for (integer n = top; n < end; n++)
+                for (integer i = n * C + left; i < n * C + left + channels; i++)
+                    pooled_mean[i] = sum, pooled_variance[i] = squares / size;
+        }
+    }
+}
+
+/* The gradient of `pool`: d_pooled_mean and d_pooled_variance hold what came to each row. */
+static void pull_pool(const struct plan *p, integer samples, integer channels, const double *mean,
+                      const double *pooled_mean, const double *d_pooled_mean,
+                      const double *d_pooled_variance, double *d_mean, double *d_variance)
+{
+    integer C = p->channels;
+    for (integer top = 0; top < p->samples; top += samples) {
+        integer end = top + samples < p->samples ? top + samples : p->samples;
+        for (integer left = 0; left < C; left += channels) {
+            double of_mean = 0, of_variance = 0, size = (double)((end - top) * channels);
+            for (integer n = top; n < end; n++)
+                for (integer i = n * C + left; i < n * C + left + channels; i++)
+                    of_mean += d_pooled_mean[i], of_variance += d_pooled_variance[i];
+            of_mean /= size, of_variance /= size;
+            for (integer n = top; n < end; n++)
+                for (integer i = n * C + left; i < n * C + left + channels; i++) {
+                    d_mean[i] += of_mean + 2 * (mean[i] - pooled_mean[i]) * of_variance;
+                    d_variance[i] += of_variance;
+                }
+        }
+    }
+}
+
+static void roots(const struct plan *p, double *values)
+{
+    for (integer i = 0; i < p->samples * p->channels; i++)
+        values[i] = 1 / sqrt(values[i] + p->eps);
+}
+
+/* The softmax of the pools' logits, or what was given as it is. */
+static void gate(const struct plan *p, const float *given, double *made)
+{
+    double top = given[0], sum = 0;
+    for (integer k = 1; k < p->pools; k++)
+        top = given[k] > top ? given[k] : top;
+    for (integer k = 0; k < p->pools; k++)
+        sum += made[k] = p->gate == SOFTMAX ? exp(given[k] - top) : given[k];
+    for (integer k = 0; p->gate == SOFTMAX && k < p->pools; k++)
+        made[k] /= sum;
+}
+
+static void pull_gate(const struct plan *p, const double *made, const double *d_made,
+                      float *d_given)
+{
+    double mean = 0;
+    for (integer k = 0; p->gate == SOFTMAX && k < p->pools; k++)
+        mean += made[k] * d_made[k];
+    for (integer k = 0; k < p->pools; k++)
+        d_given[k] = (float)(p->gate == SOFTMAX ? made[k] * (d_made[k] - mean) : d_made[k]);
+}
+
+/* From `shares` as they were given to what is mixed with. */
+static void open_shares(const struct plan *p, struct state *s)
+{
+    const float *shares = s->given->shares;
+    double mean_share[POOLS];
+    if (s->given->variance_shares) {
+        gate(p, shares, mean_share);
+        gate(p, s->given->variance_shares, s->variance_share);
+    }
+    for (integer k = 0; k < p->pools; k++)
+        for (integer c = 0; c < p->channels; c++) {
+            double share = shares ? shares[p->by_channel ? c : 0] : 1;
+            if (s->given->variance_shares)
+                share = mean_share[k];
+            s->share[k][c] = p->gate == COMPLEMENT && k ? 1 - share : share;
+        }
+}
+
+/* From the gradients of what was mixed with to those of what was given. */
+static void pull_shares(const struct plan *p, const struct state *s, double *d_share[POOLS],
+                        const double *d_variance_share, const struct parameters *d)
+{
+    double mean_share[POOLS], totals[POOLS] = {0};
+    for (integer k = 0; k < p->pools; k++) {
+        mean_share[k] = s->share[k][0];
+        for (integer c = 0; c < p->channels; c++)
+            totals[k] += d_share[k][c];
+    }
+    if (d->variance_shares) {
+        pull_gate(p, mean_share, totals, d->shares);
+        pull_gate(p, s->variance_share, d_variance_share, d->variance_shares);
+    } else if (d->shares && p->by_channel)
+        for (integer c = 0; c < p->channels; c++)
+            d->shares[c] = (float)(d_share[0][c] - (p->gate == COMPLEMENT ? d_share[1][c] : 0));
+    else if (d->shares)
+        d->shares[0] = (float)(totals[0] - (p->gate == COMPLEMENT ? totals[1] : 0));
+}
+
+/* From the moments of the rows, and the running ones, to scale and shift of the mixture. */
+static void mix(const struct plan *p, const double *running, struct state *s)
+{
+    integer C = p->channels, rows = p->samples * C;
+    int mixes_moments = s->given->variance_shares != NULL;
+    open_shares(p, s);
+    for (integer k = 0; k < p->pools; k++) {
+        if (p->block_samples[k])
+            pool(p, p->block_samples[k], p->block_channels[k], s->mean, s->variance,
+                 s->pooled_mean[k], s->pooled[k]);
+        for (integer i = 0; !p->block_samples[k] && i < rows; i++) {
+            s->pooled_mean[k][i] = running[i % C];
+            s->pooled[k][i] = running[C + i % C];
+        }
+        if (!mixes_moments)
+            roots(p, s->pooled[k]);
+    }
+    for (integer i = 0; i < rows; i++) {
+        double scale = 0, shift = 0;
+        for (integer k = 0; k < p->pools; k++) {
+            double part = s->share[k][i % C] * (mixes_moments ? 1 : s->pooled[k][i]);
+            scale += mixes_moments ? s->variance_share[k] * s->pooled[k][i] : part;
+            shift += part * (s->mean[i] - s->pooled_mean[k][i]);
+        }
+        if (mixes_moments)
+            scale = 1 / sqrt(scale + p->eps), shift *= scale;
+        s->scale[i] = scale;
+        s->shift[i] = shift + (s->given->inner_bias ? s->given->inner_bias[i % C] : 0);
+    }
+}
+
+/* The second norm: a row of the mixture has the mean `shift` and the variance scale²·variance. */
+static void regroup(const struct plan *p, struct state *s, double *scale, double *shift)
+{
+    integer rows = p->samples * p->channels;
+    if (!p->group) {
+        memcpy(scale, s->scale, rows * sizeof *scale);
+        memcpy(shift, s->shift, rows * sizeof *shift);
+        return;
+    }
+    for (integer i = 0; i < rows; i++)
+        scale[i] = s->scale[i] * s->scale[i] * s->variance[i];
+    pool(p, 1, p->group, s->shift, scale, s->group_mean, s->group_root);
+    roots(p, s->group_root);
+    for (integer i = 0; i < rows; i++) {
+        scale[i] = s->scale[i] * s->group_root[i];
+        shift[i] = (s->shift[i] - s->group_mean[i]) * s->group_root[i];
+    }
+}
+
+/* The gradients of scale and shift, from after `regroup` to before it; they are overwritten. */
+static void pull_regroup(const struct plan *p, const struct state *s, double *d_scale,
+                         double *d_shift, double *d_variance, double *spare[])
+{
+    integer rows = p->samples * p->channels;
+    if (!p->group)
+        return;
+    memset(spare[2], 0, rows * sizeof **spare);
+    for (integer i = 0; i < rows; i++) {
+        double root = s->group_root[i], away = s->shift[i] - s->group_mean[i];
+        double d_root = d_scale[i] * s->scale[i] + d_shift[i] * away;
+        d_scale[i] *= root;
+        d_shift[i] *= root;
+        spare[0][i] = -d_shift[i];
+        spare[1][i] = -0.5 * root * root * root * d_root;
+    }
+    pull_pool(p, 1, p->group, s->shift, s->group_mean, spare[0], spare[1], d_shift, spare[2]);
+    for (integer i = 0; i < rows; i++) {
+        d_scale[i] += 2 * s->scale[i] * s->variance[i] * spare[2][i];
+        d_variance[i] += s->scale[i] * s->scale[i] * spare[2][i];
+    }
+}
+
+/* The gradient of `mix`: is added to the moments', and goes to that of the shares. */
+static void pull_mix(const struct plan *p, const struct state *s, const double *d_scale,
+                     const double *d_shift, double *d_mean, double *d_variance,
+                     const struct parameters *d, double *spare[])
+{
+    integer C = p->channels;
+    int mixes_moments = s->given->variance_shares != NULL;
+    double d_variance_share[POOLS] = {0}, *d_share[POOLS];
+    for (integer k = 0; k < p->pools; k++) {
+        d_share[k] = spare[2] + k * C;
+        memset(d_share[k], 0, C * sizeof **d_share);
+        for (integer n = 0, i = 0; n < p->samples; n++)
+            for (integer c = 0; c < C; c++, i++) {
+                double share = s->share[k][c], away = s->mean[i] - s->pooled_mean[k][i];
+                double root = mixes_moments ? s->scale[i] : s->pooled[k][i];
+                double mixed_away = mixes_moments ? s->shift[i] / root : away;
+                double d_root = d_scale[i] + d_shift[i] * mixed_away;
+                double d_away = root * d_shift[i], d_spread = -0.5 * root * root * root * d_root;
+                d_share[k][c] += mixes_moments ? d_away * away : root * d_root;
+                d_variance_share[k] += d_spread * s->pooled[k][i];
+                d_mean[i] += share * d_away;
+                spare[0][i] = -share * d_away;
+                spare[1][i] = d_spread * (mixes_moments ? s->variance_share[k] : share);
+            }
+        if (p->block_samples[k])
+            pull_pool(p, p->block_samples[k], p->block_channels[k], s->mean, s->pooled_mean[k],
+                      spare[0], spare[1], d_mean, d_variance);
+    }
+    pull_shares(p, s, d_share, d_variance_share, d);
+}

@@ -1,0 +1,30 @@
+"""Automatic mixed precision: which operations run in 16 bits, and the scale of the loss."""
+
+from __future__ import annotations
+
+import torch
+
+from normsearch.errors import ConfigError
+
+PRECISIONS: dict[str, torch.dtype | None] = {
+    "off": None,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def autocast(amp: str, device: str) -> torch.autocast:
+    """Return the context in which a forward pass runs; ``off`` changes nothing.
+
+    Raises:
+        ConfigError: float16 was asked for on the CPU.
+    """
+    if amp == "float16" and device == "cpu":
+        raise ConfigError("training.amp: must be off or bfloat16 on a CPU, got 'float16'.")
+    dtype = PRECISIONS[amp]
+    return torch.autocast(torch.device(device).type, dtype=dtype, enabled=dtype is not None)
+
+
+def loss_scaler(amp: str, device: str) -> torch.amp.GradScaler:
+    """Return what keeps float16 gradients from vanishing; without effect for other precisions."""
+    return torch.amp.GradScaler(torch.device(device).type, enabled=amp == "float16")

@@ -1,0 +1,118 @@
+"""One optimizer step: forward, loss, backward, over as many batches as are accumulated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from normsearch.training.losses import Loss
+from normsearch.training.plan import Plan
+from normsearch.training.precision import autocast, loss_scaler
+from normsearch.training.schedule import schedule_of
+
+Batches = Iterator[tuple[Tensor, Tensor]]
+Groups = list[dict[str, Any]]
+
+
+def _sgd(groups: Groups, plan: Plan) -> torch.optim.Optimizer:
+    return torch.optim.SGD(
+        groups, plan.learning_rate, momentum=plan.momentum, weight_decay=plan.weight_decay
+    )
+
+
+def _adam(groups: Groups, plan: Plan) -> torch.optim.Optimizer:
+    betas = (plan.momentum, 0.999)
+    return torch.optim.Adam(groups, plan.learning_rate, betas=betas, weight_decay=plan.weight_decay)
+
+
+def _adamw(groups: Groups, plan: Plan) -> torch.optim.Optimizer:
+    betas = (plan.momentum, 0.999)
+    return torch.optim.AdamW(
+        groups, plan.learning_rate, betas=betas, weight_decay=plan.weight_decay
+    )
+
+
+OPTIMIZERS: dict[str, Callable[[Groups, Plan], torch.optim.Optimizer]] = {
+    "sgd": _sgd,
+    "adam": _adam,
+    "adamw": _adamw,
+}
+
+
+class Stepper:
+    """Optimizer, learning rate schedule, precision and accumulation of one training.
+
+    Args:
+        network: already on `device`.
+        loss: scalar from logits (float32) and labels.
+        plan: names the optimizer, the schedule and the precision.
+        device: ``cpu`` or ``cuda``.
+        parameter_groups: for the optimizer; all parameters at one rate if not given.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: Loss,
+        plan: Plan,
+        device: str,
+        parameter_groups: Iterable[dict[str, Any]] | None = None,
+    ) -> None:
+        self._network, self._loss, self._device = network, loss, device
+        self._names = [plan.optimizer, plan.amp]
+        self._accumulate, self._schedule = plan.accumulate, schedule_of(plan)
+        groups = list(parameter_groups or [{"params": list(network.parameters())}])
+        self._optimizer = OPTIMIZERS[plan.optimizer](groups, plan)
+        for group in self._optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+        self._autocast = autocast(plan.amp, device)
+        self._scaler = loss_scaler(plan.amp, device)
+
+    def step(self, batches: Batches, share: float) -> tuple[Tensor, int]:
+        """Take one optimizer step at `share` (0 to 1) of the budget.
+
+        The gradient is the mean of the batches' gradients: of a loss that is a mean over samples,
+        that of one batch as large as all of them.
+
+        Returns:
+            The mean loss (a detached scalar on the device) and the samples taken.
+        """
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * self._schedule(share)
+        self._optimizer.zero_grad(set_to_none=True)
+        total, samples = torch.zeros((), device=self._device), 0
+        for _ in range(self._accumulate):
+            pair = next(batches)
+            images, labels = (tensor.to(self._device, non_blocking=True) for tensor in pair)
+            with self._autocast:
+                logits = self._network(images)
+            loss = self._loss(logits.float(), labels) / self._accumulate
+            self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+            samples += len(images)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        return total, samples
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` needs."""
+        return {
+            "names": self._names,
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `state` returned.
+
+        Raises:
+            LookupError, ValueError: it is of another optimizer or precision.
+        """
+        if state["names"] != self._names:  # torch would only stumble over it, if that
+            raise ValueError(f"it is of {state['names']}, and the training of {self._names}")
+        self._optimizer.load_state_dict(state["optimizer"])
+        if state["scaler"]:
+            self._scaler.load_state_dict(state["scaler"])

@@ -1,0 +1,143 @@
+"""Compiling and loading of kernels.c: at once in several processes, failing, or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from normsearch.errors import NormError
+from normsearch.norms import build_norm, kernels_in_use
+from normsearch.norms.kernels import build, find_compiler, kernels
+
+COMPILER = find_compiler()
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler")
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Give each test a cache folder of its own and no choice made yet."""
+    monkeypatch.setenv("NORMSEARCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("NORMSEARCH_KERNELS", raising=False)
+    kernels.cache_clear()
+    yield
+    kernels.cache_clear()
+
+
+def script(path: Path, text: str) -> str:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+PROBE = """
+import hashlib, torch
+from pathlib import Path
+from normsearch.norms import build_norm, kernels_in_use
+torch.set_num_threads(2)
+x = torch.randn(3, 16, 60, 70, generator=torch.Generator().manual_seed(0)).requires_grad_()
+y = build_norm("SN", 16, 2)(x)
+y.sin().sum().backward()
+print(kernels_in_use(), hashlib.sha256(y.detach().numpy().tobytes()
+      + x.grad.numpy().tobytes()).hexdigest())
+maps = Path("/proc/self/maps")
+lines = maps.read_text().splitlines() if maps.is_file() else []
+print(len({line.split()[-1] for line in lines if "omp" in line.rpartition("/")[2]}))
+"""
+
+
+@needs_compiler
+def test_processes_that_compile_at_once_get_one_library_the_same_bits_and_one_openmp(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-c", PROBE]
+    environment = {**os.environ, "NORMSEARCH_KERNELS": "c"}
+    running = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    told = [process.communicate(timeout=240)[0].splitlines() for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0]
+    assert told[0] == told[1] == told[2]
+    assert told[0][0].startswith("c ")
+    if sys.platform == "linux":
+        assert told[0][1] == "1"
+    folder = tmp_path / "cache" / "kernels"
+    assert [path.suffix for path in folder.iterdir()] == [".so"]
+    assert stat.S_IMODE(folder.stat().st_mode) & 0o077 == 0
+
+
+@needs_compiler
+def test_the_library_is_kept_by_compiler_and_flags(tmp_path: Path) -> None:
+    assert COMPILER
+    first = build(COMPILER)
+    before = first.stat().st_mtime_ns
+    assert build(COMPILER) == first
+    assert first.stat().st_mtime_ns == before
+    other = script(tmp_path / "cc", f'exec {" ".join(COMPILER)} "$@"')
+    assert build([other]) != first
+
+
+@needs_compiler
+def test_a_compiler_that_does_not_know_the_processor_will_do(tmp_path: Path) -> None:
+    assert COMPILER
+    refuse = 'for word in "$@"; do [ "$word" = -march=native ] && exit 1; done'
+    stubborn = script(tmp_path / "cc", f'{refuse}\nexec {" ".join(COMPILER)} "$@"')
+    assert build([stubborn]).is_file()
+
+
+def test_a_broken_compiler_is_told_once_and_changes_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.name != "posix":
+        pytest.skip("no POSIX shell")
+    broken = '[ "$1" = --version ] && exit 0\necho "kernels.c: error: no such header" >&2\nexit 1'
+    monkeypatch.setenv("CC", script(tmp_path / "cc", broken))
+    norm, x = build_norm("SN", 8, 2), torch.randn(2, 8, 5, 7)
+    with pytest.warns(RuntimeWarning, match=r"kernels.c: error: no such.*NORMSEARCH_KERNELS=torch"):
+        got = norm(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(norm(x), got)
+    assert kernels_in_use() == "torch"
+    monkeypatch.setenv("NORMSEARCH_KERNELS", "torch")
+    kernels.cache_clear()
+    assert torch.equal(norm(x), got)
+    monkeypatch.setenv("NORMSEARCH_KERNELS", "c")
+    kernels.cache_clear()
+    with pytest.raises(NormError, match=r"NORMSEARCH_KERNELS=c: kernels.c cannot be used"):
+        norm(x)
+
+
+@needs_compiler
+def test_a_folder_that_others_may_write_is_not_used(tmp_path: Path) -> None:
+    folder = tmp_path / "cache" / "kernels"
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    with pytest.warns(RuntimeWarning, match="must be writable by its owner alone"):
+        assert kernels() is None
+
+
+def test_without_a_compiler_torch_is_taken_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", "")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert kernels_in_use() == "torch"
+    monkeypatch.setenv("NORMSEARCH_KERNELS", "c")
+    kernels.cache_clear()
+    with pytest.raises(NormError, match="NORMSEARCH_KERNELS=c needs a C compiler"):
+        kernels()
+
+
+def test_the_choice_must_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NORMSEARCH_KERNELS", "cuda")
+    with pytest.raises(NormError, match="must be c, torch or not set, got 'cuda'"):
+        kernels()

@@ -1,0 +1,23 @@
+import pytest
+import torch
+
+from normsearch.errors import ConfigError
+from normsearch.training.precision import autocast, loss_scaler
+
+
+@pytest.mark.parametrize(("amp", "dtype"), [("off", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_convolutions_run_in_the_precision_asked_for(amp: str, dtype: torch.dtype) -> None:
+    conv = torch.nn.Conv2d(1, 2, 3)
+    with autocast(amp, "cpu"):
+        assert conv(torch.ones(1, 1, 4, 4)).dtype == dtype
+
+
+def test_float16_is_refused_on_a_cpu() -> None:
+    with pytest.raises(ConfigError, match=r"training\.amp: must be off or bfloat16 on a CPU"):
+        autocast("float16", "cpu")
+
+
+@pytest.mark.parametrize("amp", ["off", "bfloat16"])
+def test_only_float16_scales_the_loss(amp: str) -> None:
+    assert loss_scaler(amp, "cpu").scale(torch.tensor(3.0)).item() == 3
+    assert not loss_scaler(amp, "cpu").is_enabled()

@@ -1,0 +1,82 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from normsearch.training import score_cases, segmentation_score, validation
+
+
+class Spy(nn.Module):
+    """Gives its input back and notes how large it was; foreground in eval mode alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[tuple[int, ...]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.sizes.append(tuple(x.shape))
+        assert not torch.is_grad_enabled()
+        return x if not self.training else -x
+
+
+def case(samples: int, side: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    image = torch.randn(samples, 1, side, side, generator=generator)
+    return image, (torch.rand(samples, 1, side, side, generator=generator) > 0.5).float()
+
+
+@pytest.fixture(autouse=True)
+def small_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation, "VOXELS_AT_ONCE", 4 * 16)  # four slices of 4 x 4
+
+
+def test_small_cases_of_one_shape_go_together_and_large_ones_in_parts() -> None:
+    given = {
+        name: case(samples, side, seed)
+        for seed, (name, samples, side) in enumerate(
+            [("a", 1, 4), ("b", 2, 4), ("c", 1, 4), ("d", 1, 4), ("e", 9, 4), ("f", 2, 16)]
+        )
+    }
+    network = Spy()
+    found = score_cases(network, given, segmentation_score)
+    assert [size[0] for size in network.sizes] == [4, 1, 4, 4, 1, 1, 1]
+    assert list(found) == list(given)
+    for name, (image, label) in given.items():
+        assert found[name] == segmentation_score(image, label)
+
+
+def test_the_scores_do_not_depend_on_how_cases_are_put_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = {str(seed): case(3, 4, seed) for seed in range(5)}
+    together = score_cases(Spy(), given, segmentation_score)
+    monkeypatch.setattr(validation, "VOXELS_AT_ONCE", 1)
+    alone = Spy()
+    assert score_cases(alone, given, segmentation_score) == together
+    assert [size[0] for size in alone.sizes] == [1] * 15
+
+
+def test_samples_are_put_together_as_the_truth_is() -> None:
+    # Two samples of three slices that share one: five slices in all.
+    volume = torch.arange(5.0).view(5, 1, 1, 1).expand(5, 1, 2, 2)
+    samples = torch.stack([volume[:3].transpose(0, 1), volume[2:].transpose(0, 1)])
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def recompose(logits: Tensor, slices: int) -> Tensor:
+        assert (logits.shape, slices) == ((2, 1, 3, 2, 2), 5)
+        return torch.cat([logits[0].transpose(0, 1), logits[1].transpose(0, 1)[1:]])
+
+    def score(logits: Tensor, truth: Tensor) -> dict[str, float]:
+        seen.append((logits, truth))
+        return {"score": 0.25, "more": 3}
+
+    found = score_cases(Spy(), {"a": (samples, volume)}, score, recompose=recompose)
+    assert found == {"a": {"score": 0.25, "more": 3}}
+    assert torch.equal(*seen[0])
+
+
+def test_the_network_is_left_in_eval_mode() -> None:
+    network: Any = Spy().train()
+    score_cases(network, {"a": case(1, 4)}, segmentation_score)
+    assert not network.training
