@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from normsearch.config_model import Fraction, ImportPath, ItemError, Model, Positive
 from normsearch.config_search import Point, PrunerConfig, Resources, SearchConfig, SupernetConfig
@@ -103,6 +103,11 @@ class TrainingConfig(Model):
     statistics_samples: Positive = 128
     data_seed: int = 0
     augmentation_seed: int = 0
+
+    @field_validator("amp", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: object) -> object:
+        return "off" if value is False else value  # YAML reads a bare off as false
 
     @model_validator(mode="after")
     def _one_sample_an_evaluation(self) -> Self:

@@ -28,6 +28,7 @@ from normsearch.data import (
     fingerprint,
     generate_phantom,
     load_cases,
+    overfit_split,
     split_cases,
     survey,
 )
@@ -142,6 +143,8 @@ def sample_shape(task: TaskConfig, cases: Sequence[Case]) -> tuple[int, ...]:
 
 def split_task(task: TaskConfig, cases: list[Case]) -> Split:
     """Return the training, validation and test cases of a task, split by subject."""
+    if task.validation == "training":
+        return overfit_split(cases, test_folds=task.test_folds)
     return split_cases(
         cases,
         test_folds=task.test_folds,

@@ -43,6 +43,7 @@ FULL: dict[str, Any] = {
         "segments": ["bone", "disc"],
         "augmentation": {"rotation": [-60, 60, 2], "flip": ["z", "x"], "scale": [0.9, 1.1]},
         "test_folds": [5, "b"],
+        "validation": "held_out",
         "validation_folds": [4],
         "validation_fraction": 0.3,
         "split_seed": 9,
@@ -225,6 +226,20 @@ def test_what_does_not_go_together(model: Any, given: dict[str, Any], message: s
 def test_yamls_null_is_the_norm_called_none(given: str, expected: str) -> None:
     read = yaml.safe_load(f"choices: [BN, {given}]")
     assert NormSpace.model_validate(read).choices == ("BN", expected)
+
+
+@pytest.mark.parametrize(("given", "expected"), [("off", "off"), ("bfloat16", "bfloat16")])
+def test_yamls_off_is_a_precision(given: str, expected: str) -> None:
+    read = yaml.safe_load(f"amp: {given}")
+    assert TrainingConfig.model_validate(read).amp == expected
+
+
+def test_float16_needs_a_gpu() -> None:
+    given = {**STUDY, "training": {"amp": "float16"}}
+    with pytest.raises(ConfigError, match=r"amp float16 needs a GPU, and .*use bfloat16 on a CPU"):
+        validate(StudyConfig, given, "s.yaml")
+    on_gpu = {**given, "search": {"resources": {"gpu": 1}}}
+    assert validate(StudyConfig, on_gpu, "s.yaml").training.amp == "float16"
 
 
 def test_fold_names_may_look_like_numbers() -> None:

@@ -95,11 +95,14 @@ def resumable(name: str) -> Iterator[None]:
 
 def search(folder: Path, door: Door, how: How) -> None:
     """Search until as many trials as asked for are finished, show progress, print the outcome."""
+    from normsearch.search.jobs import Event
     from normsearch.search.loggers import build_loggers
     from normsearch.search.mirror import MirroredTrainer
-    from normsearch.search.study import Coordinator, Event
+    from normsearch.search.study import Coordinator
 
     config = door.config
+    if config.task.validation == "training":
+        print("Overfit check: scores are of the training cases and prove nothing.", file=sys.stderr)
     # The test cases stay here: what no worker has, no search can see.
     data = Split(train=door.split.train, validation=door.split.validation, test=())
     far = config.search.checkpoints

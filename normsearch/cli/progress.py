@@ -14,7 +14,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from normsearch.config import StudyConfig
-from normsearch.search.study import Event
+from normsearch.search.jobs import Event
 
 _FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 

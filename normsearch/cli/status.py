@@ -39,7 +39,7 @@ def status(
     from normsearch.search.records import StudyRecord
     from normsearch.search.run_folder import find_run
 
-    record = StudyRecord(find_run(name, runs_dir), storage)
+    record = StudyRecord(find_run(name, runs_dir), storage, skim=True)
     if watch:
         _watch(record, interval, as_json)
         return

@@ -10,7 +10,7 @@ from normsearch.data.phantom import generate_phantom
 from normsearch.data.prepare import Preparation, load_cases, prepare_case
 from normsearch.data.samples import SAMPLINGS, Sampling
 from normsearch.data.segments import Segmentation, label_of_segments, read_segments
-from normsearch.data.splits import Split, split_cases
+from normsearch.data.splits import Split, overfit_split, split_cases
 from normsearch.data.validate import Report, inspect
 from normsearch.data.volume import SpacingWarning, Volume, read_volume, write_volume
 
@@ -38,6 +38,7 @@ __all__ = [
     "inspect",
     "label_of_segments",
     "load_cases",
+    "overfit_split",
     "prepare_case",
     "read_idx",
     "read_segments",

@@ -15,7 +15,7 @@ from normsearch.errors import DataError, did_you_mean
 
 @dataclass(frozen=True)
 class Split:
-    """Three parts with no subject in common; `test` may be empty."""
+    """Three parts, no subject in two of them but in an overfit check; `test` may be empty."""
 
     train: tuple[Case, ...]
     validation: tuple[Case, ...]
@@ -72,6 +72,22 @@ def split_cases(
             "take fewer folds for test and validation or add subjects"
         )
     return Split(train, validation, test)
+
+
+def overfit_split(cases: Sequence[Case], *, test_folds: Sequence[str]) -> Split:
+    """Return a split whose validation cases are the training cases: can they be learnt at all?
+
+    Subjects with a case in `test_folds` stay out of both.
+
+    Raises:
+        DataError: a fold is unknown, or no case is left.
+    """
+    _check_folds(cases, test_folds, ())
+    held_out = {case.subject for case in cases if case.fold in test_folds}
+    train = tuple(case for case in cases if case.subject not in held_out)
+    if not train:
+        raise DataError("training must have a subject at least, and test_folds leave none")
+    return Split(train, train, tuple(case for case in cases if case.subject in held_out))
 
 
 def _drawn(subjects: list[str], fraction: float, seed: int) -> list[str]:

@@ -8,8 +8,9 @@ from typing import Any
 from optuna.trial import TrialState
 
 from normsearch.errors import TrainingError
+from normsearch.search.jobs import Job
 from normsearch.search.signals import interruptible
-from normsearch.search.study import Coordinator, Job
+from normsearch.search.study import Coordinator
 
 
 def run_local(coordinator: Coordinator, data: Any, trainer: Any) -> None:

@@ -1,4 +1,7 @@
-"""Trials in TensorBoard, MLflow or Weights & Biases: listeners to a coordinator's events."""
+"""Trials in TensorBoard, MLflow or Weights & Biases: listeners to a coordinator's events.
+
+A trial that repeats another finishes without having started, and is in none of them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from normsearch.errors import StudyError
-from normsearch.search.study import Event
+from normsearch.search.jobs import Event
 
 _SHOWN = ("score", "loss", "samples", "seconds", "peak_memory")
 
@@ -33,8 +36,8 @@ class TensorBoard:
             for name, value in _metrics(event).items():
                 writer.add_scalar(name, value, event.record["samples"])
             writer.flush()
-        else:
-            self._writers.pop(event.number).close()
+        elif writer := self._writers.pop(event.number, None):
+            writer.close()
 
 
 class MLflow:
@@ -58,10 +61,9 @@ class MLflow:
                 self._client.log_metric(
                     self._runs[event.number], name, value, step=event.record["samples"]
                 )
-        else:
-            failed = event.record["state"] == "FAIL"
-            status = "FAILED" if failed else "FINISHED"
-            self._client.set_terminated(self._runs.pop(event.number), status=status)
+        elif run_id := self._runs.pop(event.number, None):
+            status = "FAILED" if event.record["state"] == "FAIL" else "FINISHED"
+            self._client.set_terminated(run_id, status=status)
 
 
 class WeightsAndBiases:
@@ -83,8 +85,8 @@ class WeightsAndBiases:
             )
         elif event.kind == "evaluated":
             self._runs[event.number].log(_metrics(event), step=event.record["samples"])
-        else:
-            self._runs.pop(event.number).finish(exit_code=int(event.record["state"] == "FAIL"))
+        elif live := self._runs.pop(event.number, None):
+            live.finish(exit_code=int(event.record["state"] == "FAIL"))
 
 
 LOGGERS: dict[str, Callable[[Path, str], Callable[[Event], None]]] = {

@@ -28,6 +28,7 @@ class StudyRecord:
     Args:
         folder: the run's folder.
         storage_url: the storage, if it is not the journal file in the folder.
+        skim: open it for outcomes alone, without norm maps, which is many times faster.
 
     Raises:
         ConfigError, StudyError: the folder holds no readable run.
@@ -35,12 +36,12 @@ class StudyRecord:
 
     direction = "maximize"
 
-    def __init__(self, folder: Path, storage_url: str | None = None) -> None:
+    def __init__(self, folder: Path, storage_url: str | None = None, *, skim: bool = False) -> None:
         self.folder = folder
         config = read_recorded_study(folder)
         self.name, self.config = config.name, plain(config)
         self.metric = config.task.metric
-        storage = open_storage(folder, storage_url or read_local(folder).get("storage"))
+        storage = open_storage(folder, storage_url or read_local(folder).get("storage"), skim=skim)
         try:
             self._study = optuna.load_study(study_name=self.name, storage=storage)
         except KeyError:

@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from normsearch.errors import NormsearchError, StudyError
-from normsearch.search.journal import CrashSafeJournal
+from normsearch.search.journal import CrashSafeJournal, SkimmedJournal
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -30,20 +30,22 @@ _CONNECT_S = 10
 _POSTGRES = ("psycopg", "grpc")  # what the extra of this name installs
 
 
-def open_storage(folder: Path, url: str | None) -> BaseStorage:
+def open_storage(folder: Path, url: str | None, *, skim: bool = False) -> BaseStorage:
     """Open the storage at `url`, or FOLDER/journal.log if there is none.
 
     Args:
         folder: the run's folder.
         url: SQLAlchemy's form (``sqlite:///FILE``, ``postgresql+psycopg://USER@HOST/DATABASE``), or
             ``grpc://HOST:PORT`` for Optuna's proxy in front of a database.
+        skim: for reading outcomes alone: leave out of a journal what `SkimmedJournal` does.
 
     Raises:
         StudyError: the database cannot be opened, or the journal cannot be read.
     """
     try:
         if url is None:
-            return JournalStorage(CrashSafeJournal(folder / "journal.log"))
+            journal = SkimmedJournal if skim else CrashSafeJournal
+            return JournalStorage(journal(folder / "journal.log"))
         return _open_proxy(url) if url.startswith("grpc://") else _open_database(url)
     except ImportError as error:
         cause = error.__cause__ if isinstance(error.__cause__, ImportError) else error

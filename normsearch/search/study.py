@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from normsearch.config import StudyConfig, TrialConfig
+from normsearch.config import StudyConfig
 from normsearch.errors import NormsearchError, StudyError
 from normsearch.files import write_text
-from normsearch.search.choice import Choice
+from normsearch.search.jobs import Event, Job, seconds_left, trial_config
 from normsearch.search.known_points import Known, known_points
 from normsearch.search.leases import Leases
 from normsearch.search.mirror import Mirror
@@ -34,25 +33,6 @@ from normsearch.search.storage import lock_for_driver, open_storage, retrying
 MAX_FAULTS = 5
 MAX_CRASHES = 3  # workers a trial may lose before it counts as failed
 _ENQUEUEING = -1  # the lease under which one driver enqueues what is known
-
-
-@dataclass(frozen=True)
-class Job:
-    """A trial to train: its configuration, its folder, and the token that proves the lease."""
-
-    config: TrialConfig
-    folder: Path
-    token: str
-    seconds: float | None = None  # left to train, if the study has a time limit
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something a listener may show: a trial ``started``, ``evaluated`` or ``finished``."""
-
-    kind: Literal["started", "evaluated", "finished"]
-    number: int
-    record: dict[str, Any]
 
 
 class Coordinator:
@@ -246,7 +226,7 @@ class Coordinator:
             return None
         if (resumes := self.leases.epoch(trial.number) - 1) > attributes.get("resumes", 0):
             trial.set_user_attr("resumes", resumes)
-        config = self._trial_config(trial.number, choice, attributes.get("baseline"))
+        config = trial_config(self.config, trial.number, choice, attributes.get("baseline"))
         folder = self._trial_folder(trial.number)
         token = f"{self.leases.epoch(trial.number)} {self.leases.owner}"
         write_text(folder / "owner", token)
@@ -257,7 +237,7 @@ class Coordinator:
         self._live[trial.number] = trial
         shown = {"baseline", "learning_rate", "batch_size", "norm_map"}
         self._listener(Event("started", trial.number, config.model_dump(include=shown)))
-        return Job(config, folder, token, self._seconds_left(trial))
+        return Job(config, folder, token, seconds_left(trial, self.config.search.time_limit))
 
     def _repeat(self, trial: optuna.trial.Trial, twin: FrozenTrial) -> None:
         """Answer a repetition from its twin's record, or leave it until the twin is finished."""
@@ -266,34 +246,6 @@ class Coordinator:
             record = {"state": "DUPLICATE", "score": score(twin), "reason": reason}
             self._listener(Event("finished", trial.number, record))
         self.leases.release(trial.number)
-
-    def _seconds_left(self, trial: optuna.trial.Trial) -> float | None:
-        limit = self.config.search.time_limit
-        if limit is None:
-            return None
-        records = [v for k, v in trial.user_attrs.items() if k.startswith("evaluation:")]
-        return float(limit - max((record["seconds"] for record in records), default=0.0))
-
-    def _trial_config(self, number: int, choice: Choice, baseline: str | None) -> TrialConfig:
-        study = self.config
-        return TrialConfig(
-            study=study.name,
-            number=number,
-            task=study.task,
-            network=choice.network(study.network),
-            training=choice.training(study.training),
-            norm_map=choice.norm_map,
-            affine=choice.affine is not False,
-            learning_rate=choice.learning_rate,
-            batch_size=choice.batch_size,
-            baseline=baseline,
-            device="cuda" if study.search.resources.gpu else "cpu",
-            gpu_share=min(1.0, study.search.resources.gpu or 1.0),
-            threads=study.search.resources.cpu,
-            fingerprint=study.fingerprint,
-            sample_shape=study.sample_shape,
-            versions=study.versions,
-        )
 
     def _trial_folder(self, number: int) -> Path:
         return self.folder / "trials" / f"{number:04d}"

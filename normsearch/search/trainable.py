@@ -15,7 +15,7 @@ from ray import tune
 
 from normsearch.config import TrialConfig
 from normsearch.errors import DiskFullError, TrainingError
-from normsearch.search.study import Job
+from normsearch.search.jobs import Job
 
 Trainer = Callable[[TrialConfig, Any, Path, str], Iterator[dict[str, Any]]]
 """(trial, data, folder, token) -> one record per evaluation point."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.benchmarks import (
+    driver,
     framework,
     loading,
     norm_speed,
@@ -17,7 +18,7 @@ from tests.benchmarks import (
 
 OUTPUT = Path("build/benchmarks")
 BENCHMARKS = (
-    *(norm_speed, unet_speed, loading, framework, worker_memory),
+    *(norm_speed, unet_speed, loading, framework, driver, worker_memory),
     *(suggest_speed, search_quality, search_scale),
 )
 

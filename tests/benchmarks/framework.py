@@ -14,8 +14,9 @@ import pandas as pd
 
 from normsearch.config import StudyConfig, TrialConfig
 from normsearch.networks import build_network, list_norms
+from normsearch.search.jobs import Event
 from normsearch.search.space import Space
-from normsearch.search.study import Coordinator, Event
+from normsearch.search.study import Coordinator
 
 TITLE = "Framework cost of a trial that does nothing, two slots"
 NORMS = ["none", "BN", "IN", "LN", "GN-8", "SN"]

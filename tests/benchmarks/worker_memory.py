@@ -46,7 +46,7 @@ def run(trials: int) -> None:
     """Print the worker's process id and resident bytes for each trial, in order."""
     from normsearch.config import Resources
     from normsearch.search.executor import run_ray
-    from normsearch.search.study import Event
+    from normsearch.search.jobs import Event
     from tests.benchmarks.framework import coordinator
 
     def listen(event: Event) -> None:

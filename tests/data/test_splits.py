@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from normsearch.data import Case, split_cases
+from normsearch.data import Case, overfit_split, split_cases
 from normsearch.errors import DataError
 
 
@@ -68,6 +68,21 @@ def test_a_draw_depends_on_the_seed_alone() -> None:
 def test_impossible_splits(options: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         split_cases(CASES, **options)
+
+
+def test_an_overfit_check_validates_on_what_it_trains_on() -> None:
+    split = overfit_split(CASES, test_folds=["1"])
+    assert split.train == split.validation == tuple(case for case in CASES if case.fold != "1")
+    assert split.test == tuple(case for case in CASES if case.fold == "1")
+    alone = [case("a", "a", "")]
+    assert overfit_split(alone, test_folds=[]).validation == tuple(alone)
+
+
+def test_an_overfit_check_needs_a_case_and_known_folds() -> None:
+    with pytest.raises(DataError, match="test_folds leave none"):
+        overfit_split(CASES, test_folds=["1", "2", "3", "4"])
+    with pytest.raises(DataError, match="test_folds: must be folds of the data set"):
+        overfit_split(CASES, test_folds=["9"])
 
 
 def test_a_fold_is_suggested() -> None:

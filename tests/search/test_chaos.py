@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -154,6 +155,7 @@ def battlefield(folder: Path, trials: int) -> Iterator[Field]:
         finally:
             for process in (*made.drivers, *reversed(made.nodes)):
                 _end(process)
+            shutil.rmtree(f"/tmp/nsr{port}", ignore_errors=True)
 
 
 def _answers(port: int) -> None:

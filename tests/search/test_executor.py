@@ -19,6 +19,7 @@ from optuna.trial import TrialState
 
 from normsearch.config import Resources, TrialConfig
 from normsearch.errors import DiskFullError, StudyError, TrainingError
+from normsearch.search import executor
 from normsearch.search.executor import run_ray
 from normsearch.search.study import Coordinator
 
@@ -89,6 +90,26 @@ def test_run_with_faults_ends_with_every_trial_told_once(study: Maker, tmp_path:
 def test_resources_that_no_node_has_are_refused(study: Maker) -> None:
     with pytest.raises(StudyError, match=r"search\.resources: must fit the cluster .* got cpu 1"):
         run_ray(study(), None, trainer, resources=Resources(cpu=1, gpu=1), workers=1)
+
+
+def test_slots_follow_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    one = {"Alive": True, "Resources": {"CPU": 5.0, "GPU": 1.0}}
+    nodes = [one, {"Alive": True, "Resources": {"CPU": 3.0}}]
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0, "GPU": 1.0})
+    monkeypatch.setattr(executor, "_LOOK_S", -1.0)
+    # Four times 2 CPUs are there, but not on one node each.
+    assert executor.Slots(Resources(cpu=2), None, may_grow=True)() == 3
+    assert executor.Slots(Resources(cpu=1, gpu=0.25), None, may_grow=True)() == 4
+    assert executor.Slots(Resources(cpu=2), 2, may_grow=False)() == 2
+    assert executor.Slots(Resources(cpu=2), 9, may_grow=True)() == 9  # an autoscaler sees it
+    with pytest.raises(StudyError, match=r"must fit the cluster \(8 CPU, 1 GPU\), got cpu 6"):
+        executor.Slots(Resources(cpu=6), None, may_grow=True)
+    slots = executor.Slots(Resources(cpu=2), None, may_grow=True)
+    nodes[0] = {**one, "Alive": False}
+    assert slots() == 1
 
 
 def full(config: TrialConfig, data: Any, folder: Path, token: str) -> Iterator[dict[str, Any]]:

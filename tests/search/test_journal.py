@@ -1,14 +1,20 @@
 """A journal whose last line was torn stays readable and writable."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
-from normsearch.search.journal import CrashSafeJournal
+from normsearch.search.journal import CrashSafeJournal, SkimmedJournal
+from normsearch.search.local import run_local
+from normsearch.search.study import Coordinator
+
+from .conftest import trainer
 
 TORN = b'{"op_code":5,"worker_id":"x","tri'
 
@@ -43,3 +49,29 @@ def test_a_first_line_torn_leaves_an_empty_log(tmp_path: Path) -> None:
     journal = CrashSafeJournal(path)
     journal.append_logs([{"a": 1}, {"b": 2}])
     assert list(journal.read_logs(0)) == [{"a": 1}, {"b": 2}]
+
+
+def test_what_is_left_out_changes_no_outcome(
+    study: Callable[..., Coordinator], tmp_path: Path
+) -> None:
+    coordinator = study(trials=12)
+    coordinator.next_job()
+    coordinator.finish(0, TrialState.FAIL, reason="memory: does not suffice")
+    run_local(coordinator, None, trainer)
+    path = tmp_path / "run" / "journal.log"
+    whole = optuna.load_study(
+        study_name=None, storage=JournalStorage(JournalFileBackend(str(path)))
+    )
+    journal = SkimmedJournal(path)
+    skimmed = optuna.load_study(study_name=None, storage=JournalStorage(journal))
+    kept = [json.dumps(entry) for entry in SkimmedJournal(path).read_logs(0)]
+    assert sum(map(len, kept)) < path.stat().st_size / 2
+    for one, other in zip(whole.trials, skimmed.trials, strict=True):
+        assert (one.number, one.state, one.values) == (other.number, other.state, other.values)
+        assert one.intermediate_values == other.intermediate_values
+        attributes = {name: one.user_attrs[name] for name in one.user_attrs if name != "norm_map"}
+        assert attributes == other.user_attrs
+        assert other.params == {}
+    again = study(trials=13)  # what comes later is seen too, also by one that looked before
+    run_local(again, None, trainer)
+    assert len(skimmed.trials) == 13

@@ -11,10 +11,11 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from normsearch.config import TrialConfig
+from normsearch.search.jobs import Event
 from normsearch.search.local import run_local
 from normsearch.search.outcomes import outcome
 from normsearch.search.repeats import Freshness
-from normsearch.search.study import Coordinator, Event
+from normsearch.search.study import Coordinator
 
 from .conftest import EVALUATIONS, record, trainer
 from .test_space import space

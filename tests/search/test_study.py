@@ -16,9 +16,10 @@ from normsearch.config_file import read_trial
 from normsearch.errors import StudyError
 from normsearch.search import storage
 from normsearch.search import study as module
+from normsearch.search.jobs import Event
 from normsearch.search.leases import Leases
 from normsearch.search.local import run_local
-from normsearch.search.study import Coordinator, Event
+from normsearch.search.study import Coordinator
 
 from .conftest import EVALUATIONS, record, trainer
 

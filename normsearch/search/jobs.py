@@ -1,0 +1,63 @@
+"""What a coordinator hands out and tells: a trial to train, an event to show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+
+from normsearch.config import StudyConfig, TrialConfig
+from normsearch.search.choice import Choice
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial to train: its configuration, its folder, and the token that proves the lease."""
+
+    config: TrialConfig
+    folder: Path
+    token: str
+    seconds: float | None = None  # left to train, if the study has a time limit
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a listener may show: a trial ``started``, ``evaluated`` or ``finished``."""
+
+    kind: Literal["started", "evaluated", "finished"]
+    number: int
+    record: dict[str, Any]
+
+
+def trial_config(
+    study: StudyConfig, number: int, choice: Choice, baseline: str | None
+) -> TrialConfig:
+    """Return the whole configuration of a study's trial that chose `choice`."""
+    return TrialConfig(
+        study=study.name,
+        number=number,
+        task=study.task,
+        network=choice.network(study.network),
+        training=choice.training(study.training),
+        norm_map=choice.norm_map,
+        affine=choice.affine is not False,
+        learning_rate=choice.learning_rate,
+        batch_size=choice.batch_size,
+        baseline=baseline,
+        device="cuda" if study.search.resources.gpu else "cpu",
+        gpu_share=min(1.0, study.search.resources.gpu or 1.0),
+        threads=study.search.resources.cpu,
+        fingerprint=study.fingerprint,
+        sample_shape=study.sample_shape,
+        versions=study.versions,
+    )
+
+
+def seconds_left(trial: optuna.trial.Trial, limit: float | None) -> float | None:
+    """Return what is left of a time limit after the evaluations that `trial` has already."""
+    if limit is None:
+        return None
+    records = [v for k, v in trial.user_attrs.items() if k.startswith("evaluation:")]
+    return float(limit - max((record["seconds"] for record in records), default=0.0))
