@@ -10,6 +10,7 @@ from normsearch.config_model import ItemError, Model, Positive
 from normsearch.errors import did_you_mean
 
 SAMPLERS = {
+    "gp": "a Gaussian process over the choices; learns from pruned trials and repeats none",
     "tpe": "Optuna's tree-structured Parzen estimator; learns from pruned trials too",
     "random": "uniform draws",
     "grid": "every configuration of a space without ranges, once, in order",
@@ -32,7 +33,7 @@ OBJECTIVES: dict[str, tuple[str, Literal["maximize", "minimize"]]] = {
 }
 """What a search may aim at -> (the field of a trial's last record, direction)."""
 
-ONE_OBJECTIVE = ("evonms", "evolution")  # samplers that know no Pareto front
+ONE_OBJECTIVE = ("gp", "evonms", "evolution")  # samplers that know no Pareto front
 
 
 def _named(value: object) -> object:
@@ -52,7 +53,7 @@ class PrunerConfig(Model):
     name: Literal["successive_halving", "hyperband", "median", "patient", "none"] = (
         "successive_halving"
     )
-    min_resource: Positive = 1
+    min_resource: Positive = 2
     reduction_factor: Annotated[int, Field(ge=2)] = 3
     startup_trials: Annotated[int, Field(ge=0)] = 5
     warmup: Annotated[int, Field(ge=0)] = 0
@@ -107,7 +108,8 @@ class SearchConfig(Model):
     """How many trials are asked for, by which sampler, pruned how, on what.
 
     `sampler` is a name, or the import path of any Optuna sampler (``optuna.samplers:QMCSampler``,
-    ``optunahub:samplers/PACKAGE:CLASS``); `sampler_arguments` go to its constructor.
+    ``optunahub:samplers/PACKAGE:CLASS``); `sampler_arguments` go to its constructor. If it is not
+    given it is gp, and tpe with several objectives.
     `baselines` runs every norm of the space as a single-norm network first, never pruned; then
     come `points`, to which `papers` adds the published settings and `warm_start` the
     `warm_start_top` best configurations of another run. `method: supernet` trains one network with
@@ -120,7 +122,7 @@ class SearchConfig(Model):
 
     trials: Positive = 50
     method: Literal["trials", "supernet"] = "trials"
-    sampler: str = "tpe"
+    sampler: str = "gp"
     sampler_arguments: dict[str, Any] = Field(default_factory=dict)
     objectives: Annotated[tuple[str, ...], Field(min_length=1)] = ("score",)
     seed: int = 0
@@ -137,6 +139,15 @@ class SearchConfig(Model):
     grace_seconds: Annotated[float, Field(ge=0)] = 20.0
     callbacks: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
     checkpoints: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_sampler(cls, given: Any) -> Any:
+        """Take tpe where several objectives are named and no sampler: gp knows one."""
+        objectives = given.get("objectives") if isinstance(given, dict) else None
+        if isinstance(objectives, list | tuple) and len(objectives) > 1:
+            return {"sampler": "tpe", **given}
+        return given
 
     @field_validator("sampler")
     @classmethod

@@ -98,7 +98,7 @@ FULL: dict[str, Any] = {
         "seed": 1,
         "pruner": {
             "name": "patient",
-            "min_resource": 2,
+            "min_resource": 3,
             "reduction_factor": 4,
             "startup_trials": 3,
             "warmup": 2,

@@ -164,7 +164,7 @@ def test_one_item_of_a_list(path: str, value: object, expected: str, tmp_path: P
         (
             "search.sampler",
             "tpee",
-            "tpe, random, grid, genetic, evonms, evolution, or an import path such as "
+            "gp, tpe, random, grid, genetic, evonms, evolution, or an import path such as "
             "optuna.samplers:QMCSampler, got 'tpee'. {} 'tpe'?",
         ),
         (

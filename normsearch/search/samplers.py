@@ -14,11 +14,13 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from normsearch.config import SearchConfig
 from normsearch.errors import ConfigError, did_you_mean
 from normsearch.search.evolution import AgeingEvolution, OnePointGenetic
+from normsearch.search.gaussian_sampler import GaussianProcessSampler
 from normsearch.search.grid import GridSampler
 from normsearch.search.imports import load, load_hub
 from normsearch.search.space import AnySpace
 
 SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
+    "gp": GaussianProcessSampler,
     "tpe": TPESampler,
     "random": RandomSampler,
     "grid": GridSampler,

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.benchmarks import driver, framework, loading, norm_speed, unet_speed, worker_memory
+from tests.benchmarks import (
+    driver,
+    framework,
+    loading,
+    norm_speed,
+    search_quality,
+    search_scale,
+    suggest_speed,
+    unet_speed,
+    worker_memory,
+)
 
 OUTPUT = Path("build/benchmarks")
+BENCHMARKS = (
+    *(norm_speed, unet_speed, loading, framework, driver, worker_memory),
+    *(suggest_speed, search_quality, search_scale),
+)
 
 if __name__ == "__main__":
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    for benchmark in (norm_speed, unet_speed, loading, framework, driver, worker_memory):
+    for benchmark in BENCHMARKS:
         table = benchmark.measure()
         print(f"\n{benchmark.TITLE}\n{table.to_string(index=False)}", flush=True)
         table.to_csv(OUTPUT / f"{benchmark.__name__.rpartition('.')[2]}.csv", index=False)

@@ -75,7 +75,7 @@ def test_patient_asks_only_once_the_curve_falls() -> None:
 
 @pytest.mark.parametrize(("evaluations", "brackets"), [(2, 1), (9, 3), (30, 4)])
 def test_hyperband_has_brackets_up_to_the_last_point(evaluations: int, brackets: int) -> None:
-    pruner = build_pruner(PrunerConfig(name="hyperband"), evaluations)
+    pruner = build_pruner(PrunerConfig(name="hyperband", min_resource=1), evaluations)
     study = optuna.create_study(pruner=pruner)
     trial = study.ask()
     trial.report(0.5, 1)

@@ -1,0 +1,159 @@
+"""A Gaussian process over choices: what it knows of a point falls with the choices that differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+Array = npt.NDArray[np.float64]
+
+_PRIOR_NOISE = math.log(0.3)  # of the targets' variance; a factor e wide, as are the weights
+_JITTER = 1e-6
+
+
+class Coding:
+    """Parameters as rows of numbers: a category is its index, a number its place from 0 to 1."""
+
+    def __init__(self, space: dict[str, BaseDistribution]) -> None:
+        self.space = space
+        self.sizes = [len(d.choices) if _is_choice(d) else 0 for d in space.values()]  # type: ignore[attr-defined]
+        widths = [size or 1 for size in self.sizes]
+        self.owner = np.repeat(np.arange(len(space)), widths)
+
+    def row(self, params: dict[str, object]) -> tuple[float, ...]:
+        """Return `params` as numbers, in the space's order."""
+        return tuple(_encode(d, params[name]) for name, d in self.space.items())
+
+    def params(self, row: Sequence[float]) -> dict[str, object]:
+        """Return the parameters of a row."""
+        return {
+            name: _decode(d, value)
+            for (name, d), value in zip(self.space.items(), row, strict=True)
+        }
+
+    def features(self, rows: Array) -> Array:
+        """Return (n, f), such that rows which differ in one category are 1 apart, squared."""
+        columns = []
+        for column, size in zip(rows.T, self.sizes, strict=True):
+            if size:
+                columns.append((column[:, None] == np.arange(size)) / math.sqrt(2))
+            else:
+                columns.append(2 * column[:, None])
+        return np.concatenate(columns, axis=1)
+
+    def uniform(self, rng: np.random.Generator, count: int) -> Array:
+        """Return `count` rows drawn evenly from the whole space."""
+        columns = [rng.integers(s, size=count) if s else rng.random(count) for s in self.sizes]
+        return np.stack(columns, axis=1).astype(np.float64)
+
+    def neighbours(self, rng: np.random.Generator, rows: Array) -> Array:
+        """Return `rows` with one or more choices drawn anew, and numbers a little moved."""
+        share = np.maximum(1.5 / len(self.sizes), 0.3 * rng.random((len(rows), 1)))
+        drawn = np.where(rng.random(rows.shape) < share, self.uniform(rng, len(rows)), rows)
+        numbers = np.array(self.sizes) == 0
+        moved = rows[:, numbers] + rng.normal(0, 0.1, (len(rows), int(numbers.sum())))
+        drawn[:, numbers] = np.clip(moved, 0, 1)
+        return drawn
+
+
+def _is_choice(distribution: BaseDistribution) -> bool:
+    return isinstance(distribution, CategoricalDistribution)
+
+
+def _bounds(d: BaseDistribution) -> tuple[float, float, bool]:
+    low, high, log = d.low, d.high, d.log  # type: ignore[attr-defined]
+    return (math.log(low), math.log(high), True) if log else (low, high, False)
+
+
+def _encode(distribution: BaseDistribution, value: object) -> float:
+    inner = distribution.to_internal_repr(value)
+    if _is_choice(distribution):
+        return inner
+    low, high, log = _bounds(distribution)
+    return ((math.log(inner) if log else inner) - low) / (high - low)
+
+
+def _decode(distribution: BaseDistribution, place: float) -> object:
+    if _is_choice(distribution):
+        return distribution.to_external_repr(place)
+    low, high, log = _bounds(distribution)
+    value = low + place * (high - low)
+    return distribution.to_external_repr(min(max(math.exp(value) if log else value,
+                                                 distribution.low), distribution.high))  # type: ignore[attr-defined]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """How much each parameter matters, and how noisy the targets are; both in logarithms."""
+
+    weights: Array
+    noise: float
+
+    @classmethod
+    def prior(cls, parameters: int) -> Beliefs:
+        """Return the prior's middle: points that differ in everything correlate by 1/e."""
+        return cls(np.full(parameters, -math.log(parameters)), _PRIOR_NOISE)
+
+    def moved(self, rng: np.random.Generator) -> Beliefs:
+        """Return beliefs near these, a few weights moved."""
+        count = len(self.weights)
+        which = rng.random(count) < max(2 / count, 0.2)
+        weights = self.weights + which * rng.normal(size=count)
+        return Beliefs(weights, self.noise + 0.5 * rng.normal())
+
+    def log_prior(self) -> float:
+        """Log density up to a constant: independent normal distributions of deviation 1."""
+        middle = Beliefs.prior(len(self.weights))
+        squares = ((self.weights - middle.weights) ** 2).sum() + (self.noise - middle.noise) ** 2
+        return float(-squares / 2)
+
+
+class Process:
+    """A Gaussian process with kernel exp(-sum of weight x squared distance) on feature rows.
+
+    Args:
+        features: (n, f).
+        owner: (f,), the parameter each feature belongs to.
+        targets: (n,), of mean 0 and deviation about 1.
+        noise: (n,), variance of each target beyond the common one.
+        beliefs: weights and the common noise.
+    """
+
+    def __init__(
+        self, features: Array, owner: npt.NDArray[np.int64], targets: Array, noise: Array,
+        beliefs: Beliefs,
+    ) -> None:  # fmt: skip
+        self.beliefs = beliefs
+        self._root = np.sqrt(np.exp(beliefs.weights))[owner]
+        self._known = features * self._root
+        kernel = _kernel(self._known, self._known)
+        kernel[np.diag_indices_from(kernel)] = 1 + _JITTER + math.exp(beliefs.noise) + noise
+        self._cholesky = np.linalg.cholesky(kernel)
+        self._solved = np.linalg.solve(self._cholesky, targets)
+        self._square = float(self._solved @ self._solved) + 2  # of InvGamma(1, 1), see below
+
+    def log_evidence(self) -> float:
+        """Log of p(targets | beliefs) p(beliefs), up to a constant.
+
+        The kernel's height is integrated over the prior InvGamma(1, 1), so the targets follow a
+        multivariate t distribution of 2 degrees of freedom (Rasmussen and Williams 2006, ch. 9.9).
+        """
+        power = (len(self._solved) + 2) / 2
+        determinant = float(np.log(np.diag(self._cholesky)).sum())
+        return self.beliefs.log_prior() - power * math.log(self._square) - determinant
+
+    def at(self, features: Array) -> tuple[Array, Array]:
+        """Return the mean and the deviation of what lies below the noise, each (m,)."""
+        across = np.linalg.solve(self._cholesky, _kernel(self._known, features * self._root))
+        rest = np.maximum(1 - (across**2).sum(axis=0), 1e-9)
+        return across.T @ self._solved, np.sqrt(self._square / (len(self._solved) + 2) * rest)
+
+
+def _kernel(a: Array, b: Array) -> Array:
+    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
+    return np.asarray(np.exp(-np.maximum(squares, 0)))
