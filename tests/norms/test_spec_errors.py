@@ -8,8 +8,8 @@ from normsearch.errors import NormError
 from normsearch.norms import NormSpec, build_norm
 
 KNOWN = (
-    "must be one of none, BN, SyncBN, BRN, IN, LN, GN-G, BGN-G, GBGN-SxG, BCN-G, BIN, ILN, SN, "
-    "SSN, LRN, MBN, WN, WS, slabGN-G, IN-axisnone, got "
+    "must be one of none, BN, SyncBN, BRN, BKN, IN, LN, GN-G, BGN-G, GBGN-SxG, BCN-G, BIN, ILN, "
+    "SN, SSN, LRN, MBN, WN, WS, slabGN-G, IN-axisnone, got "
 )
 
 
