@@ -3,7 +3,7 @@
     python -m tests.benchmarks.search_quality --seeds 50
 
 Each method runs on 4 virtual workers until it has spent as much as `FULL[-1]` full trainings. The
-seeds are not those that the default's settings were chosen on (1000 and up, see README).
+seeds begin at `FIRST_SEED`, for the default's settings were chosen on those from 0 on.
 """
 
 from __future__ import annotations
