@@ -30,7 +30,6 @@ class Classifier(nn.Module):
         norm: the spec for all slots; `apply_norm_map` changes them one by one.
         seed: of the weights; None draws from torch's global generator.
         activation: after each norm, a name in `ACTIVATIONS`.
-        activation: after each norm, a name in `ACTIVATIONS`.
 
     Shape: (N, in_channels, H, W) -> logits (N, out_channels); sides of at least 2**(depth − 1).
 
@@ -63,7 +62,6 @@ class Classifier(nn.Module):
         initialize_normal(self, seed)
         set_activation(self, activation)
         apply_norm_map(self, {"*": norm})
-        set_activation(self, activation)
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_size(x.shape[2:])

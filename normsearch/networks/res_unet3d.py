@@ -55,14 +55,13 @@ class ResUNet3d(nn.Module):
         norm: the spec for all slots; `apply_norm_map` changes them one by one.
         seed: of the weights; None draws from torch's global generator.
         activation: after each norm, a name in `ACTIVATIONS`.
-        activation: after each norm, a name in `ACTIVATIONS`.
 
     Shape: (N, in_channels, Z, Y, X) -> logits (N, out_channels, Z, Y, X); 2**depth divides each
     side. With `checkpointing` set to True, activations are computed again in the backward pass.
 
     Raises:
-        NetworkError: a number below 1, an unknown activation, or an
-            input side that 2**depth does not divide.
+        NetworkError: a number below 1, an unknown activation, or an input side that 2**depth does
+            not divide.
         NormError: `norm` is unknown or infeasible; the message names the slot.
     """
 
@@ -95,7 +94,6 @@ class ResUNet3d(nn.Module):
         _initialize(self, seed)
         set_activation(self, activation)
         apply_norm_map(self, {"*": norm})
-        set_activation(self, activation)
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_size(x.shape[2:])
