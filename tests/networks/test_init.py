@@ -27,7 +27,7 @@ def test_an_unknown_name_or_setting_is_told_with_the_likely_one() -> None:
         build_network("unet2d", depht=3)
     assert str(caught.value) == (
         "unet2d has the settings in_channels, out_channels, first_channels, depth, norm, seed, "
-        "got 'depht'. Did you mean 'depth'?"
+        "activation, got 'depht'. Did you mean 'depth'?"
     )
 
 
