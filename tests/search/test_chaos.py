@@ -102,8 +102,15 @@ class Field:
             _end(self.drivers.pop(choice.randrange(len(self.drivers))))
             self.start_driver()
         elif what == "worker":
+            found: list[psutil.Process] = []
+
+            def seen() -> bool:  # one may end between two looks
+                found[:] = self.workers()
+                return bool(found)
+
+            self.wait(seen)
             with contextlib.suppress(psutil.NoSuchProcess):
-                choice.choice(self.workers()).kill()
+                choice.choice(found).kill()
         elif what == "node":
             _end(self.nodes.pop())
             self.start_node()

@@ -65,7 +65,7 @@ def test_what_is_left_out_changes_no_outcome(
     journal = SkimmedJournal(path)
     skimmed = optuna.load_study(study_name=None, storage=JournalStorage(journal))
     kept = [json.dumps(entry) for entry in SkimmedJournal(path).read_logs(0)]
-    assert sum(map(len, kept)) < path.stat().st_size / 2
+    assert sum(map(len, kept)) < 0.7 * path.stat().st_size
     for one, other in zip(whole.trials, skimmed.trials, strict=True):
         assert (one.number, one.state, one.values) == (other.number, other.state, other.values)
         assert one.intermediate_values == other.intermediate_values
