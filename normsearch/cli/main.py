@@ -17,6 +17,7 @@ from normsearch.cli import (
     plot,
     predict,
     report,
+    reproduce,
     resume,
     run,
     status,
@@ -36,6 +37,7 @@ app = typer.Typer(
 for verb in (run.run, resume.resume, status.status, best.best, train.train, plot.plot):
     app.command()(verb)
 app.command()(report.report)
+app.command()(reproduce.reproduce)
 app.command()(stop.stop)
 app.command()(dashboard.dashboard)
 app.command()(validate.validate)

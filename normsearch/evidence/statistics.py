@@ -227,6 +227,7 @@ def _row(table: dict[str, Array], arm: str, reference: str, seed: int) -> dict[s
     own = arm == reference
     p_cases = float("nan") if own else _p_cases(others, scores)
     p_total = float("nan") if own else _p_total(others, scores)
+    reach = 0.0 if own else _reach(others, scores)
     return {
         "arm": arm,
         "mean": cases.mean(),
@@ -239,6 +240,8 @@ def _row(table: dict[str, Array], arm: str, reference: str, seed: int) -> dict[s
         "difference": away.mean(),
         "difference_low": difference_low,
         "difference_high": difference_high,
+        "total_low": away.mean() - reach,
+        "total_high": away.mean() + reach,
         "p_cases": p_cases,
         "p_total": p_total,
         "p": float(np.maximum(p_cases, p_total)),  # NaN if one of them is
@@ -251,18 +254,31 @@ def _p_cases(first: Array, second: Array) -> float:
 
 
 def _p_total(first: Array, second: Array) -> float:
+    away = (second.mean(axis=0) - first.mean(axis=0)).mean()
+    error, free = _standard_error(first, second)
+    if error == 0:
+        return 0.0 if away else 1.0
+    return float(2 * stats.t.sf(abs(away) / error, free))
+
+
+def _reach(first: Array, second: Array) -> float:
+    """Half of the 95% interval of the difference."""
+    error, free = _standard_error(first, second)
+    return error * float(stats.t.ppf(0.975, free)) if error else error
+
+
+def _standard_error(first: Array, second: Array) -> tuple[float, float]:
+    """Of the mean difference over cases and seeds, and its degrees of freedom; NaN if unknown."""
     if min(len(first), len(second), first.shape[1]) < 2:
-        return float("nan")
+        return float("nan"), float("nan")
     away = second.mean(axis=0) - first.mean(axis=0)
     means = [arm.mean(axis=1) for arm in (first, second)]
     # Variances of a mean, and the degrees of freedom each was estimated with.
     parts = [(away.var(ddof=1) / len(away), len(away) - 1)]
     parts += [(values.var(ddof=1) / len(values), len(values) - 1) for values in means]
     variance = sum(part for part, _ in parts)
-    if variance == 0:
-        return 0.0 if away.any() else 1.0
-    free = variance**2 / sum(part**2 / degrees for part, degrees in parts)
-    return float(2 * stats.t.sf(abs(away.mean()) / np.sqrt(variance), free))
+    free = variance**2 / sum(part**2 / degrees for part, degrees in parts) if variance else 1.0
+    return float(np.sqrt(variance)), float(free)
 
 
 def _verdict(is_reference: bool, p: float, difference: float) -> str:
