@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from normsearch.cli.options import RUNS, Address, Data, Json, Local, RunsDir, Workers
+from normsearch.errors import StudyError
 
 if TYPE_CHECKING:
     from normsearch.cli.launch import How
@@ -148,7 +149,11 @@ class _Lab:
         if there:
             write_local(folder, facts)
         else:
-            create_run(folder, door.config, facts)
+            try:
+                create_run(folder, door.config, facts)
+            except StudyError:
+                if not (folder / "study.yaml").is_file():
+                    raise  # else another driver made it just now; go on beside it
         train_all(folder, door, replace(self._how, storage=None))
 
 
