@@ -103,9 +103,9 @@ class _Lab:
         for name in parts:
             part = self.experiment.studies[name]
             if part.replay is not None:
-                from normsearch.evidence.searching import replay_searches
+                from normsearch.evidence.searching import replayed_part
 
-                measured[name] = replayed(replay_searches(part.replay))
+                measured[name] = replayed(replayed_part(part.replay, self._data))
                 continue
             found = {
                 label: taken_arms(take, self._of_part[take["part"]], measured[take["part"]])

@@ -8,6 +8,7 @@ from typing import Any
 
 from normsearch.evidence.contrasts import beats, gap_grows, in_order, rises_alone, trend
 from normsearch.evidence.cost import cost_below
+from normsearch.evidence.searching import argmax_predicts, less_regret
 from normsearch.evidence.shares import (
     explained,
     gates_spread,
@@ -62,5 +63,7 @@ JUDGES: dict[str, Callable[..., Verdict]] = {
     "leads": leads,
     "gates_spread": gates_spread,
     "explained": explained,
+    "less_regret": less_regret,
+    "argmax_predicts": argmax_predicts,
 }
 """name -> function of {part: Measured} and the arguments that a statement gives it."""
