@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 
 def reproduce(
-    finding: Annotated[
-        str, typer.Argument(help="S1, I3, ... (normsearch list findings), or all.")
-    ],
+    finding: Annotated[str, typer.Argument(help="S1, I3, ... (normsearch list findings), or all.")],
     scale: Annotated[
         str, typer.Option(help="toy (two cores, minutes), small (hours) or paper (a GPU).")
     ] = "toy",

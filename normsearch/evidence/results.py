@@ -113,8 +113,14 @@ def table_of_results(results: Iterable[Mapping[str, Any]]) -> str:
     lines = ["| | statement | published | ours | verdict |", "|---|---|---|---|---|"]
     for result in results:
         cells = [result["finding"], result["text"], result["paper"], _ours(result)]
-        told = f"**{result['verdict']}**" if result["verdict"] != "not distinguishable" else "not distinguishable"
-        lines.append("| " + " | ".join(str(cell).replace("|", "/") for cell in [*cells, told]) + " |")
+        told = (
+            f"**{result['verdict']}**"
+            if result["verdict"] != "not distinguishable"
+            else "not distinguishable"
+        )
+        lines.append(
+            "| " + " | ".join(str(cell).replace("|", "/") for cell in [*cells, told]) + " |"
+        )
     return "\n".join(lines) + "\n"
 
 

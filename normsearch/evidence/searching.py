@@ -82,7 +82,9 @@ def marginal_means(table: Table) -> dict[tuple[str, str], float]:
     """Return the mean final score of all trainings of the table with a norm in a stage."""
     return {
         (stage, norm): float(
-            np.mean([table.final[row] for choice, row in table.row.items() if choice[place] == norm])
+            np.mean(
+                [table.final[row] for choice, row in table.row.items() if choice[place] == norm]
+            )
         )
         for place, stage in enumerate(STAGES)
         for norm in NORMS
@@ -92,7 +94,9 @@ def marginal_means(table: Table) -> dict[tuple[str, str], float]:
 def less_regret(parts: Parts, *, part: str, of: str, than: Sequence[str]) -> Verdict:
     """Judge whether one search method is left with less regret than each of others, by seed."""
     regret = parts[part].replays.pivot(index="seed", columns="method", values="regret")
-    found = [by_t(f"{of} over {other}", (regret[other] - regret[of]).to_numpy(float)) for other in than]
+    found = [
+        by_t(f"{of} over {other}", (regret[other] - regret[of]).to_numpy(float)) for other in than
+    ]
     table = regret.agg(["mean", "median"]).T.rename_axis("method").reset_index()
     return all_above(found, quantity="Dice gained over the other method",
                      interval="95%, t over seeds", table=table)  # fmt: skip
@@ -129,7 +133,9 @@ def argmax_predicts(parts: Parts, *, part: str, barely: float = 0.05) -> Verdict
 
 def standing(table: Table, choice: tuple[str, ...]) -> float:
     """Return the share of all mixtures of IN, LN and BN that a mixture is as good as or better than."""
-    every = [table.final[table.row[some]] for some in itertools.product(BRANCHES, repeat=len(STAGES))]
+    every = [
+        table.final[table.row[some]] for some in itertools.product(BRANCHES, repeat=len(STAGES))
+    ]
     own = table.final[table.row[choice]]
     return float(np.mean([(own > other) + 0.5 * (own == other) for other in every]))
 
@@ -138,4 +144,3 @@ def _spearman(first: pd.Series[float], second: pd.Series[float]) -> float:
     order = second.reindex(first.index).sort_values().index
     found: Array = rank_correlations(pd.DataFrame([first[order].to_numpy()]))
     return float(found[0])
-
