@@ -1,7 +1,8 @@
 """Figures and reports of a study, computed from its record; they know neither Ray nor torch.
 
 Each module has `compute(study) -> DataFrame` and `draw(df, ax)`, and for each kind of figure one
-function `(study) -> Figure` named in `FIGURES`. A new figure is one file and one line there.
+function `(study) -> Figure` named in `FIGURES` and, in `READING`, its title and how to read it. A
+new figure is one file and one line there.
 """
 
 from __future__ import annotations
@@ -85,6 +86,13 @@ def render(kind: str, study: StudyLike) -> Figure:
     module, function = FIGURES[kind].split(":")
     make = cast(Callable[[StudyLike], Figure], getattr(importlib.import_module(module), function))
     return make(study)
+
+
+def reading(kind: str) -> tuple[str, str]:
+    """Return the title of a kind of figure and how to read it, as its module's READING says."""
+    module = importlib.import_module(FIGURES[kind].partition(":")[0])
+    found: tuple[str, str] = module.READING[kind]
+    return found
 
 
 def available(study: StudyLike) -> list[str]:

@@ -17,30 +17,8 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from analysis import StudyLike, render_all
+from analysis import StudyLike, reading, render_all
 from analysis.palette import norm_colour, norm_order, slot_label, text_colour
-
-#: What each figure shows and how to read it, under the figure; the figure itself tells its numbers.
-CAPTIONS: dict[str, tuple[str, str]] = {
-    "layer_preference": (
-        "Which norm the best trials chose in each layer",
-        "Each cell compares how often the best trials used a norm in a slot with how often all "
-        "searched trials did. A sampler that learns also makes its favourites more common among "
-        "all trials, so a pale cell may still be a favourite. Read single cells with care: "
-        "slots were not varied one at a time.",
-    ),
-    "sn_weights": (
-        "What Switchable Norm learnt in each layer",
-        "Mean learnt weights of the instance (IN), layer (LN) and batch (BN) statistics, over the "
-        "COMPLETE trials with SN in the slot (their number in brackets). Hatched bars stayed near "
-        "equal shares and say nothing about a preference.",
-    ),
-    "search_history": (
-        "How the search went",
-        "Validation score of each trial over the training samples spent by all trials up to it, "
-        "in the order in which the trials began. A pruned trial shows the last score it reported.",
-    ),
-}
 
 STATES = {
     "COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed",
@@ -146,7 +124,7 @@ def _shares(study: StudyLike, number: int | None) -> list[dict[str, Any]]:
 
 def _figure(kind: str, figure: Figure) -> dict[str, str]:
     """A figure as an image inside the page; as an <img>, its ids cannot clash with another's."""
-    title, caption = CAPTIONS.get(kind, (kind.replace("_", " "), ""))
+    title, caption = reading(kind)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     mime = "image/svg+xml"
