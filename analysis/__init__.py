@@ -130,6 +130,11 @@ def save(figure: Figure, path: str | Path) -> Path:
     return path
 
 
+def open_study(name_or_folder: str | Path) -> StudyLike:
+    """Open the record of a study (`normsearch.load_study`); raises as that does."""
+    return cast(StudyLike, importlib.import_module("normsearch").load_study(name_or_folder))
+
+
 def command(kind: str, argv: Sequence[str] | None = None) -> int:
     """Draw one figure from the command line, ``STUDY [-o FILE]``; return an exit code."""
     parser = argparse.ArgumentParser(description=f"Draw the figure {kind} of a study.")
@@ -137,7 +142,7 @@ def command(kind: str, argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, help="a .png, .svg or .pdf file")
     options = parser.parse_args(argv)
     try:
-        study = cast(StudyLike, importlib.import_module("normsearch").load_study(options.study))
+        study = open_study(options.study)
         path = options.output or study.folder / "report" / f"{kind}.png"
         print(save(render(kind, study), path))
     except NormsearchError as error:
