@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -64,89 +65,83 @@ def compute(study: StudyLike, number: int | None = None) -> pd.DataFrame:
 
 def draw(df: pd.DataFrame) -> str:
     """Return what `compute` returned as one SVG element, a U or rows of three cells."""
+    rows = df.to_dict("records")
     svg = ElementTree.Element(
-        "svg", xmlns="http://www.w3.org/2000/svg", role="img", fill="currentColor"
+        "svg", {"xmlns": "http://www.w3.org/2000/svg", "role": "img", "fill": "currentColor"}
     )
-    said = [f"{slot}: {norm}" for slot, norm in zip(df["slot"], df["norm"], strict=True)]
-    svg.set("aria-label", "; ".join(said))
+    svg.set("aria-label", "; ".join(f"{row['slot']}: {row['norm']}" for row in rows))
     svg.set("font-family", "inherit")
-    bottom = _draw_u(svg, df) if (df["level"] > 0).all() else _draw_rows(svg, df)
+    bottom = _draw_u(svg, rows) if all(row["level"] for row in rows) else _draw_rows(svg, rows)
     svg.set("viewBox", f"0 0 {WIDTH:g} {bottom:g}")
     return ElementTree.tostring(svg, encoding="unicode")
 
 
-def _draw_rows(svg: ElementTree.Element, df: pd.DataFrame) -> float:
+def _draw_rows(svg: ElementTree.Element, rows: list[dict[Any, Any]]) -> float:
     """Cells from left to right and from top to bottom; returns the height."""
     columns, gap = 3, 4.0
     wide = (WIDTH - gap * (columns - 1)) / columns
-    for row in df.to_dict("records"):
-        x = (row["depth"] % columns) * (wide + gap)
-        y = (row["depth"] // columns) * (HEIGHT + gap)
-        _cell(svg, x, y, wide, str(row["norm"]), f"{row['depth'] + 1} · {row['part']}")
-    return -(-len(df) // columns) * (HEIGHT + gap) - gap
+    for place, row in enumerate(rows):
+        x, y = (place % columns) * (wide + gap), (place // columns) * (HEIGHT + gap)
+        _cell(svg, x, y, wide, row["norm"], f"{place + 1} · {row['part']}")
+    return -(-len(rows) // columns) * (HEIGHT + gap) - gap
 
 
-def _draw_u(svg: ElementTree.Element, df: pd.DataFrame) -> float:
+def _draw_u(svg: ElementTree.Element, rows: list[dict[Any, Any]]) -> float:
     """Encoder down the left, decoder up the right, the bottom between; returns the height."""
-    deepest = int(df["level"].max())
+    deepest = max(row["level"] for row in rows)
     indent = min(18.0, (WIDTH / 2 - CELL - 12) / max(deepest - 2, 1))  # blocks stay apart
     top = 0.0
-    for level, part in df.groupby("level"):
-        sides = {str(side): cells for side, cells in part.groupby("side")}
-        height = HEIGHT * max(len(cells) for cells in sides.values())
-        inset = (level - 1) * indent
-        left = {"enc": inset, "bottom": inset, "dec": WIDTH - CELL - inset}
-        wide = CELL if level < deepest else WIDTH - 2 * inset
-        for side, cells in sides.items():
-            # The decoder goes upwards, so its first cell is the lowest.
-            rows = cells.to_dict("records")[:: -1 if side == "dec" else 1]
-            start = top + (height - HEIGHT * len(rows) if side == "dec" else 0)
-            for place, row in enumerate(rows):
-                name = f"{row['side']}{row['level'] if row['side'] != 'bottom' else ''}"
-                label = f"{name}.{row['part']}"
-                _cell(svg, left[side], start + HEIGHT * place, wide, str(row["norm"]), label)
+    for level in range(1, deepest + 1):
+        sides = {
+            side: [row for row in rows if (row["level"], row["side"]) == (level, side)]
+            for side in ("enc", "bottom", "dec")
+        }
+        end = top + HEIGHT * max(map(len, sides.values()))
+        left = (level - 1) * indent
+        right = WIDTH - CELL - left
+        for place, row in enumerate(sides["enc"] + sides["bottom"]):
+            wide = CELL if sides["enc"] else WIDTH - 2 * left
+            _cell(svg, left, top + HEIGHT * place, wide, row["norm"], slot_label(row["slot"]))
+        for place, row in enumerate(sides["dec"], 1):  # upwards, as the data flow
+            _cell(svg, right, end - HEIGHT * place, CELL, row["norm"], slot_label(row["slot"]))
         if level < deepest:
-            _skip(svg, left["enc"] + CELL, left["dec"], top + HEIGHT, int(level))
-            end = top + height
-            _arrow(svg, left["enc"] + CELL - 22, top + HEIGHT * len(sides["enc"]), end + GAP)
-            _arrow(svg, left["dec"] + 22, end + GAP, end)
-        top += height + GAP
+            _skip(svg, left + CELL, right, top + HEIGHT, level)
+            _arrow(svg, left + CELL - 22, top + HEIGHT * len(sides["enc"]), end + GAP)
+            _arrow(svg, right + 22, end + GAP, end)
+        top = end + GAP
     return top - GAP
 
 
-def _cell(
-    svg: ElementTree.Element, x: float, y: float, wide: float, norm: str, label: str
-) -> None:
+def _cell(svg: ElementTree.Element, x: float, y: float, wide: float, norm: str, label: str) -> None:
     """One slot: a box in its norm's colour, its name small above the norm's."""
     colour = norm_colour(norm)
-    group = ElementTree.SubElement(svg, "g", transform=f"translate({x:g} {y:g})")
+    group = ElementTree.SubElement(svg, "g", {"transform": f"translate({x:g} {y:g})"})
     ElementTree.SubElement(group, "title").text = f"{label}: {norm}"
     box = {"x": "1", "y": "1", "width": f"{wide - 2:g}", "height": f"{HEIGHT - 2:g}", "rx": "4"}
-    ElementTree.SubElement(group, "rect", box, fill=colour, stroke="#00000055")
-    ink = text_colour(colour)
+    ElementTree.SubElement(group, "rect", {**box, "fill": colour, "stroke": "#00000055"})
     for text, size, line, weight in ((label, 9.5, 12, "400"), (norm, 12.5, 26.5, "600")):
         where = {"x": "8", "y": f"{line:g}", "font-size": f"{size:g}", "font-weight": weight}
         if len(text) * size * 0.6 > wide - 14:  # too long: pressed into the box
             where |= {"textLength": f"{wide - 14:g}", "lengthAdjust": "spacingAndGlyphs"}
-        ElementTree.SubElement(group, "text", where, fill=ink).text = text
+        written = ElementTree.SubElement(group, "text", {**where, "fill": text_colour(colour)})
+        written.text = text
 
 
 def _skip(svg: ElementTree.Element, left: float, right: float, y: float, level: int) -> None:
     """The skip connection of one level, named by its resolution."""
-    text = "full resolution" if level == 1 else f"1/{2 ** (level - 1)}"
-    ElementTree.SubElement(
-        svg, "line", x1=f"{left:g}", x2=f"{right:g}", y1=f"{y:g}", y2=f"{y:g}",
-        stroke="currentColor", opacity="0.5", **{"stroke-dasharray": "3 3"},
-    )  # fmt: skip
-    where = {"x": f"{(left + right) / 2:g}", "y": f"{y - 5:g}", "font-size": "9.5"}
-    ElementTree.SubElement(svg, "text", where, **{"text-anchor": "middle"}).text = text
+    line = {"x1": f"{left:g}", "x2": f"{right:g}", "y1": f"{y:g}", "y2": f"{y:g}"}
+    look = {"stroke": "currentColor", "stroke-dasharray": "3 3", "opacity": "0.5"}
+    ElementTree.SubElement(svg, "line", {**line, **look})
+    where = {"x": f"{(left + right) / 2:g}", "y": f"{y - 5:g}", "text-anchor": "middle"}
+    written = ElementTree.SubElement(svg, "text", {**where, "font-size": "9.5"})
+    written.text = "full resolution" if level == 1 else f"1/{2 ** (level - 1)}"
 
 
 def _arrow(svg: ElementTree.Element, x: float, start: float, end: float) -> None:
     """A vertical arrow: down to a lower resolution, or up from it."""
     tip = end - 5 if end > start else end + 5
     path = f"M{x:g} {start:g}V{tip:g}M{x - 4:g} {tip:g}L{x:g} {end:g}L{x + 4:g} {tip:g}Z"
-    ElementTree.SubElement(svg, "path", d=path, stroke="currentColor", opacity="0.7")
+    ElementTree.SubElement(svg, "path", {"d": path, "stroke": "currentColor", "opacity": "0.7"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -102,8 +102,7 @@ def _trial(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
     return {
         "number": int(row["number"]),
         "state": STATES.get(str(row["state"]), str(row["state"])),
-        "score": _number(row["score"], ".4f"),
-        "last_score": _number(row["last_score"], ".4f"),
+        "score": _score(row),
         "baseline": row["baseline"] if isinstance(row["baseline"], str) else "",
         "learning_rate": _number(row["learning_rate"], ".3g"),
         "batch_size": _number(row["batch_size"], ".0f"),
@@ -112,6 +111,13 @@ def _trial(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
         "memory": _number(row["peak_memory_bytes"], ".1f", 2**30),
         "norms": [_chip(norm, norms[norm]) for norm in norm_order(norms)],
     }
+
+
+def _score(row: dict[Any, Any]) -> str:
+    """The final score, or the last one reported, said to be so."""
+    if pd.isna(row["score"]) and pd.notna(row["last_score"]):
+        return f"last {row['last_score']:.4f}"
+    return _number(row["score"], ".4f")
 
 
 def _number(value: Any, form: str, unit: int = 1) -> str:
