@@ -58,8 +58,8 @@ def contents(study: StudyLike) -> dict[str, Any]:
         ["score", "last_score"], ascending=False, na_position="last"
     )
     rows: list[dict[Any, Any]] = complete.to_dict("records")
-    single = [row for row in rows if isinstance(row["baseline"], str)]
-    mixtures = [row for row in rows if not isinstance(row["baseline"], str)]
+    single = [row for row in rows if _single_norm(row, study)]
+    mixtures = [row for row in rows if not _single_norm(row, study)]
     plain = json.loads(json.dumps(dict(study.config), default=str))
     shown = mixtures[:1] + single[:1]
     best = max(shown, key=lambda row: float(row["score"])) if shown else None
@@ -74,8 +74,7 @@ def contents(study: StudyLike) -> dict[str, Any]:
         "mixture": _trial(mixtures[0], study) if mixtures else None,
         "difference": mixtures[0]["score"] - single[0]["score"] if len(shown) == 2 else None,
         "tried": {"single": len(single), "mixture": len(mixtures)},
-        "map": norm_map.draw(norm_map.compute(study, best["number"])) if best else "",
-        "shares": _shares(study, best["number"]) if best else [],
+        "maps": [_map(row, study) for row in shown if row is best or row in mixtures],
         "figures": [_figure(kind, made) for kind, made in render_all(study).items()],
         "top": [_trial(row, study) for row in rows[:10]],
         "baselines": [_trial(row, study) for row in baselines.to_dict("records")],
@@ -104,6 +103,7 @@ def _trial(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
         "state": STATES.get(str(row["state"]), str(row["state"])),
         "score": _score(row),
         "baseline": row["baseline"] if isinstance(row["baseline"], str) else "",
+        "single": _single_norm(row, study),
         "learning_rate": _number(row["learning_rate"], ".3g"),
         "batch_size": _number(row["batch_size"], ".0f"),
         "samples": _number(row["samples"], ",.0f"),
@@ -111,6 +111,17 @@ def _trial(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
         "memory": _number(row["peak_memory_bytes"], ".1f", 2**30),
         "norms": [_chip(norm, norms[norm]) for norm in norm_order(norms)],
     }
+
+
+def _single_norm(row: dict[Any, Any], study: StudyLike) -> str:
+    """The one norm of all slots, "" for a mixture; a search may come upon one by itself.
+
+    A baseline's name counts: GN-8 is IN where there are 8 channels, and still one norm.
+    """
+    if isinstance(row["baseline"], str):
+        return row["baseline"]
+    norms = {str(row.get(f"norm.{slot}")) for slot in study.slots}
+    return norms.pop() if len(norms) == 1 else ""
 
 
 def _score(row: dict[Any, Any]) -> str:
@@ -131,10 +142,16 @@ def _chip(norm: str, count: int = 1) -> dict[str, Any]:
     return {"norm": norm, "count": count, "colour": colour, "ink": text_colour(colour)}
 
 
-def _shares(study: StudyLike, number: int) -> list[dict[str, Any]]:
-    """How many slots of one trial use each norm."""
+def _map(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
+    """The norm map of one trial, drawn, and how many slots use each norm."""
+    number = int(row["number"])
     counts = Counter(study.norm_map(number).values())
-    return [_chip(norm, counts[norm]) for norm in norm_order(counts)]
+    return {
+        "number": number,
+        "mixture": not _single_norm(row, study),
+        "shares": [_chip(norm, counts[norm]) for norm in norm_order(counts)],
+        "svg": norm_map.draw(norm_map.compute(study, number)),
+    }
 
 
 def _files(

@@ -102,8 +102,9 @@ def test_the_summary_and_the_caution(html: str) -> None:
     assert "torch 2.13.0" in text
 
 
-MIXTURE: Row = {"score": 0.7, "norm.a.norm": "IN"}
-SINGLE: Row = {"score": 0.8, "baseline": "LN", "norm.a.norm": "LN"}
+MIXTURE: Row = {"score": 0.7, "norm.a.norm": "IN", "norm.b.norm": "LN"}
+FOUND: Row = {"score": 0.9, "norm.a.norm": "IN", "norm.b.norm": "IN"}
+SINGLE: Row = {"score": 0.8, "baseline": "LN", "norm.a.norm": "LN", "norm.b.norm": "LN"}
 
 
 @pytest.mark.parametrize(
@@ -119,13 +120,17 @@ SINGLE: Row = {"score": 0.8, "baseline": "LN", "norm.a.norm": "LN"}
             [SINGLE],
             "The best single norm is LN in every layer, with a validation Dice of 0.8000. No",
         ),
+        (
+            [MIXTURE, SINGLE, FOUND],  # the search came upon one norm everywhere by itself
+            "IN in every layer reached a validation Dice of 0.9000, the best mixture 0.7000",
+        ),
         ([MIXTURE], "Dice of 0.7000. No single-norm baseline is complete, so there is nothing to"),
         ([{"state": "PRUNED"}], "No trial is complete yet, so there is no result to show."),
     ],
-    ids=["worse", "equal", "single only", "mixture only", "nothing"],
+    ids=["worse", "equal", "single only", "found", "mixture only", "nothing"],
 )
 def test_the_first_sentence(rows: list[Row], said: str, tmp_path: Path) -> None:
-    assert said in text_of(tiny(rows, ["a.norm"]), tmp_path / "r.html")
+    assert said in text_of(tiny(rows, ["a.norm", "b.norm"]), tmp_path / "r.html")
 
 
 def test_the_metric_has_the_name_that_the_study_gives_it(tmp_path: Path) -> None:
@@ -165,7 +170,9 @@ def test_a_study_without_trials_still_gives_a_page(tmp_path: Path) -> None:
 
 def test_a_score_that_is_not_final_is_said_to_be_so(tmp_path: Path) -> None:
     pruned = {"state": "PRUNED", "last_score": 0.65, "baseline": "IN", "norm.a.norm": "IN"}
-    assert "last 0.6500" in text_of(tiny([SINGLE, pruned], ["a.norm"]), tmp_path / "r.html")
+    assert "last 0.6500" in text_of(
+        tiny([SINGLE, pruned], ["a.norm", "b.norm"]), tmp_path / "r.html"
+    )
 
 
 def test_numbers_that_a_record_leaves_out_are_dashes(tmp_path: Path) -> None:
