@@ -7,7 +7,6 @@ SHA-256 of it stands in each result.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Mapping
@@ -159,6 +158,9 @@ def experiment_files() -> list[Path]:
 def read_experiment(path: Path, scale: str) -> Experiment:
     """Return the experiment of a file at one scale.
 
+    `common` in the file is task, network, training and search of every part, where the part does
+    not say otherwise.
+
     Raises:
         ConfigError: no such file or scale, or something in it that must not be.
     """
@@ -166,9 +168,14 @@ def read_experiment(path: Path, scale: str) -> Experiment:
     if scale not in SCALES:
         raise ConfigError(f"scale: must be one of {', '.join(SCALES)}, got {scale!r}.")
     changes = dict((raw.get("scales") or {}).get(scale) or {})
-    changed = copy.deepcopy(raw)
+    changed = json.loads(json.dumps(raw))  # a copy in which no two places share a value
     for place, value in changes.items():
         _put(changed, place, value, f"{path}: scales.{scale}")
+    common = changed.pop("common", {})
+    for part in changed.get("studies", {}).values():
+        if "replay" not in part:
+            for key, values in common.items():
+                part[key] = {**values, **part.get(key, {})}
     changed["scales"] = {scale: changes}
     changed.setdefault("name", path.stem)
     return validate(Experiment, changed, str(path))
