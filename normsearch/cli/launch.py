@@ -86,8 +86,8 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
 
 
 @contextmanager
-def resumable(name: str) -> Iterator[None]:
-    """Turn Ctrl-C into exit code 130, SIGTERM into 143, and a word on how to go on."""
+def resumable(name: str, command: str | None = None) -> Iterator[None]:
+    """Turn Ctrl-C into exit code 130, SIGTERM into 143, and a word on how to go on: `command`."""
     from normsearch.search.signals import Terminated
 
     try:
@@ -96,12 +96,19 @@ def resumable(name: str) -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # settled: a second one stops nothing
         terminated = isinstance(end, Terminated)
         word = "Terminated" if terminated else "Interrupted"
-        print(f"{word}; nothing is lost. Go on with: normsearch resume {name}", file=sys.stderr)
+        command = command or f"normsearch resume {name}"
+        print(f"{word}; nothing is lost. Go on with: {command}", file=sys.stderr)
         raise typer.Exit(143 if terminated else 130) from None
 
 
 def search(folder: Path, door: Door, how: How) -> None:
     """Search until as many trials as asked for are finished, show progress, print the outcome."""
+    _tell_end(train_all(folder, door, how))
+    _outcome(folder, how, door.config)
+
+
+def train_all(folder: Path, door: Door, how: How) -> Coordinator:
+    """Train until as many trials as asked for are finished, and show progress."""
     from normsearch.search.jobs import Event
     from normsearch.search.loggers import build_loggers
     from normsearch.search.study import Coordinator
@@ -141,8 +148,7 @@ def search(folder: Path, door: Door, how: How) -> None:
                 workers=how.workers or config.search.workers,
                 address=how.address,
             )
-    _tell_end(coordinator)
-    _outcome(folder, how, config)
+    return coordinator
 
 
 def _what_workers_get(door: Door) -> tuple[Any, Any]:

@@ -18,6 +18,7 @@ from normsearch.cli import (
     plot,
     predict,
     report,
+    reproduce,
     resume,
     run,
     status,
@@ -38,6 +39,7 @@ for verb in (run.run, resume.resume, status.status, best.best, train.train, plot
     app.command()(verb)
 app.command()(confirm.confirm)
 app.command()(report.report)
+app.command()(reproduce.reproduce)
 app.command()(stop.stop)
 app.command()(dashboard.dashboard)
 app.command()(validate.validate)
