@@ -72,7 +72,7 @@ def export_model(folder: Path, trial_folder: Path, config: ModelConfig) -> tuple
             f"{trial_folder}: must hold a checkpoint.pt, which only completed trials keep; train "
             f"it again with `normsearch train {trial_folder / 'trial.json'}`."
         )
-    network = _built(config.trial, state["network"], trial_folder)
+    network = rebuild(config.trial, state["network"], trial_folder)
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
     program, reason = _program(network, _sample_shape(config.trial))
     write_atomically(folder / WEIGHTS, lambda file: torch.save(weights, file))
@@ -97,7 +97,7 @@ def load_model(folder: str | Path, device: str = "cpu") -> TrainedModel:
     weights = load_tensors(folder / WEIGHTS)
     if weights is None:
         raise CheckpointError(f"{folder}: must hold {WEIGHTS}, and does not; export it again.")
-    return TrainedModel(_built(config.trial, weights, folder / WEIGHTS).to(device), config)
+    return TrainedModel(rebuild(config.trial, weights, folder / WEIGHTS).to(device), config)
 
 
 def _sample_shape(trial: TrialConfig) -> tuple[int, ...]:
@@ -109,7 +109,12 @@ def _sample_shape(trial: TrialConfig) -> tuple[int, ...]:
     return trial.sample_shape
 
 
-def _built(trial: TrialConfig, weights: dict[str, Any], where: Path) -> nn.Module:
+def rebuild(trial: TrialConfig, weights: dict[str, Any], where: Path) -> nn.Module:
+    """Return a trial's network with trained weights, in eval mode; `where` names them in messages.
+
+    Raises:
+        CheckpointError: the weights are of another network.
+    """
     channels = _sample_shape(trial)[0]
     network = build_trial_network(trial.network, channels, trial.task.outputs)
     apply_norm_map(network, trial.norm_map)
