@@ -11,6 +11,7 @@ import typer
 import normsearch
 from normsearch.cli import (
     best,
+    confirm,
     dashboard,
     export,
     listing,
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 for verb in (run.run, resume.resume, status.status, best.best, train.train, plot.plot):
     app.command()(verb)
+app.command()(confirm.confirm)
 app.command()(report.report)
 app.command()(reproduce.reproduce)
 app.command()(stop.stop)
