@@ -35,7 +35,7 @@ def judge(
     statement = experiment.statements[finding]
     verdict = JUDGES[statement.judge](measured, **statement.arguments)
     worded = verdict.outcome if scale == "paper" else _AT_THIS_SCALE[verdict.outcome]
-    looked_at = [part for name, part in measured.items() if _concerns(statement.arguments, name)]
+    looked_at = [measured[name] for name in statement.parts or measured]
     return {
         "finding": finding,
         "text": statement.text,
@@ -149,10 +149,6 @@ def _counts(measured: Sequence[Measured]) -> dict[str, Any]:
         "cases": distinct("case", "cases"),
         "diverged": sum(part.diverged for part in measured),
     }
-
-
-def _concerns(arguments: Mapping[str, Any], part: str) -> bool:
-    return arguments.get("part", part) == part
 
 
 def _plain(value: Any) -> Any:
