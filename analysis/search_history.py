@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from analysis import StudyLike, command
-from analysis.palette import caption, norm_colour, root, text_colour
+from analysis.palette import caption, line_colour, norm_colour, root
 from normsearch.errors import StudyError
 
 COLUMNS = [
@@ -119,7 +118,7 @@ def _name_baselines(df: pd.DataFrame, ax: Axes) -> None:
     for (spent, score, told, norm, state), own, moved in zip(
         df[columns].itertuples(index=False), at, places, strict=True
     ):
-        colour = _dark(norm)
+        colour = line_colour(norm, 0.179)
         ax.plot([spent / 1000, right], [score, score], color=colour, linewidth=0.8,
                 linestyle=(0, (1, 2)), alpha=0.8, zorder=1)  # fmt: skip
         text = f"{norm} {told:.3f}" + ("" if state == "COMPLETE" else " (pruned)")
@@ -150,15 +149,6 @@ def spread(wanted: list[float], gap: float) -> list[float]:
 def _mean(values: list[float]) -> float:
     """The arithmetic mean."""
     return sum(values) / len(values)
-
-
-def _dark(norm: str) -> str:
-    """Return the norm's colour, darkened until it reads on white."""
-    colour = norm_colour(norm)
-    while text_colour(colour) == "#000000":
-        red, green, blue = to_rgb(colour)
-        colour = str(to_hex((0.92 * red, 0.92 * green, 0.92 * blue)))
-    return colour
 
 
 def lowest_shown(df: pd.DataFrame) -> float:
