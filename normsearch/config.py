@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from normsearch.config_arms import Arm, ArmsConfig
 from normsearch.config_model import Fraction, ImportPath, ItemError, Model, Positive
 from normsearch.config_search import Point, PrunerConfig, Resources, SearchConfig, SupernetConfig
 from normsearch.config_space import (
@@ -22,6 +23,8 @@ from normsearch.config_task import AugmentationConfig, PhantomConfig, TaskConfig
 
 __all__ = [
     "AnySpaceConfig",
+    "Arm",
+    "ArmsConfig",
     "AugmentationConfig",
     "BatchSizeSpace",
     "ImportPath",
@@ -109,6 +112,10 @@ class TrainingConfig(Model):
     def _off_is_a_word(cls, value: object) -> object:
         return "off" if value is False else value  # YAML reads a bare off as false
 
+    def changed(self, values: dict[str, Any]) -> TrainingConfig:
+        """Return this training with other `values`, checked as if they had stood in the file."""
+        return TrainingConfig.model_validate({**self.model_dump(), **values})
+
     @model_validator(mode="after")
     def _one_sample_an_evaluation(self) -> Self:
         if self.samples < self.evaluations:
@@ -144,6 +151,30 @@ class StudyConfig(Model):
             )
         return self
 
+    @model_validator(mode="after")
+    def _only_arms_see_the_test_folds(self) -> Self:
+        if self.task.validation == "test" and not isinstance(self.space, ArmsConfig):
+            raise ValueError(
+                "task.validation must not be test in a search, for it would choose by the test "
+                "folds; search on validation subjects, then `normsearch confirm`"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _arms_are_trained_once_each(self) -> Self:
+        if not isinstance(self.space, ArmsConfig):
+            return self
+        for arm in self.space.arms:
+            self.training.changed(arm.training)
+        needed = {"sampler": "grid", "pruner": PrunerConfig(name="none"), "baselines": False}
+        needed["trials"] = self.space.size
+        for name, value in needed.items():
+            given = getattr(self.search, name)
+            if name in self.search.model_fields_set and given != value:
+                raise ItemError(f"search.{name}", f"must be left out where arms are, got {given}")
+        object.__setattr__(self, "search", self.search.model_copy(update=needed))
+        return self
+
 
 class Mixture(Model):
     """Slots that mix all `choices` by one vector of learnt weights: a unit of a supernet."""
@@ -159,7 +190,7 @@ class TrialConfig(Model):
     `norm_map` gives the effective spec of every slot; `fingerprint` is the SHA-256 of the cases,
     `sample_shape` the (channels, *spatial) of what the network is given. On a GPU it takes no more
     than `gpu_share` of the memory. `affine`: whether norms learn γ and β. A supernet has
-    `mixtures`, and no norm map.
+    `mixtures`, and no norm map. `arm`: which of the study's arms it is, if it has arms.
     """
 
     study: str
@@ -169,6 +200,7 @@ class TrialConfig(Model):
     training: TrainingConfig
     norm_map: dict[str, str]
     affine: bool = True
+    arm: str | None = None
     mixtures: tuple[Mixture, ...] = ()
     learning_rate: Annotated[float, Field(gt=0)]
     batch_size: Positive

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from normsearch.config import (
+    ArmsConfig,
     ItemError,
     Model,
     PythonSpaceConfig,
@@ -19,14 +20,18 @@ from normsearch.config import (
     TrialConfig,
     plain,
 )
-from normsearch.config_space import PYTHON_SPACE, YAML_SPACE
+from normsearch.config_space import ARMS, PYTHON_SPACE, YAML_SPACE, space_kind
 from normsearch.errors import ConfigError, did_you_mean
 from normsearch.files import find_yaml
 
 AnyModel = TypeVar("AnyModel", bound=Model)
 
-# The branch of a space that its key `function` picks: no guess, so all its faults are told.
-_PICKED: dict[object, type[Model]] = {PYTHON_SPACE: PythonSpaceConfig, YAML_SPACE: SpaceConfig}
+# The branch of a space that its keys pick: no guess, so all its faults are told.
+_PICKED: dict[object, type[Model]] = {
+    PYTHON_SPACE: PythonSpaceConfig,
+    ARMS: ArmsConfig,
+    YAML_SPACE: SpaceConfig,
+}
 
 
 def read_study(text: str, overrides: Iterable[str] = ()) -> tuple[StudyConfig, str]:
@@ -50,8 +55,7 @@ def read_study(text: str, overrides: Iterable[str] = ()) -> tuple[StudyConfig, s
         space_path = find_yaml(space, "search_spaces", near=path)
         raw["space"] = _read_yaml(space_path)
         space_origin = f"{space_path}: "
-        kind: type[Model] = PythonSpaceConfig if "function" in raw["space"] else SpaceConfig
-        validate(kind, raw["space"], str(space_path))
+        validate(_PICKED[space_kind(raw["space"])], raw["space"], str(space_path))
     return validate(StudyConfig, raw, str(path)), space_origin
 
 

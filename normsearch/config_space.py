@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from normsearch.config_arms import ArmsConfig
 from normsearch.config_model import ImportPath, ItemError, Model, Positive
 from normsearch.errors import NormError
 from normsearch.norms import NormSpec
@@ -206,15 +207,21 @@ class PythonSpaceConfig(Model):
     function: ImportPath
 
 
-PYTHON_SPACE, YAML_SPACE = "space[function]", "space[norm]"  # what pydantic adds to locations
+# What pydantic adds to locations.
+PYTHON_SPACE, YAML_SPACE, ARMS = "space[function]", "space[norm]", "space[arms]"
 
 
-def _kind(value: Any) -> str:
-    python = "function" in value if isinstance(value, dict) else hasattr(value, "function")
-    return PYTHON_SPACE if python else YAML_SPACE
+def space_kind(value: Any) -> str:
+    """Return which kind of space a mapping, or a model, is, by the key that tells."""
+    for key, tag in (("function", PYTHON_SPACE), ("arms", ARMS)):
+        if key in value if isinstance(value, dict) else hasattr(value, key):
+            return tag
+    return YAML_SPACE
 
 
 AnySpaceConfig = Annotated[
-    Annotated[PythonSpaceConfig, Tag(PYTHON_SPACE)] | Annotated[SpaceConfig, Tag(YAML_SPACE)],
-    Discriminator(_kind),
+    Annotated[PythonSpaceConfig, Tag(PYTHON_SPACE)]
+    | Annotated[ArmsConfig, Tag(ARMS)]
+    | Annotated[SpaceConfig, Tag(YAML_SPACE)],
+    Discriminator(space_kind),
 ]

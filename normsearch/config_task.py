@@ -61,7 +61,8 @@ class TaskConfig(Model):
     or a window [low, high] (HU). `foreground` are the label values merged to one class, `classes`
     those kept apart as classes 1 to K; all non-zero ones are merged if neither is given. `segments`
     names the segments of .seg.nrrd labels that are taken as label values 1, 2, ... `validation` on
-    the training cases is a check that they can be learnt at all, and no evidence.
+    the training cases is a check that they can be learnt at all, and no evidence; on the test cases
+    it is what confirms fixed trainings, with all other subjects to train on.
     """
 
     data: str
@@ -78,7 +79,7 @@ class TaskConfig(Model):
     segments: tuple[str, ...] = ()
     augmentation: AugmentationConfig = AugmentationConfig()
     test_folds: Folds = ()
-    validation: Literal["held_out", "training"] = "held_out"
+    validation: Literal["held_out", "training", "test"] = "held_out"
     validation_folds: Folds | None = None
     validation_fraction: Fraction = 0.25
     split_seed: int = 0
@@ -86,8 +87,9 @@ class TaskConfig(Model):
     @field_validator("validation_folds")
     @classmethod
     def _folds_to_validate_on(cls, value: object, info: ValidationInfo) -> object:
-        if value is not None and info.data.get("validation") == "training":
-            raise ValueError("must be left out where validation is training")
+        if value is not None and info.data.get("validation") != "held_out":
+            given = info.data.get("validation")
+            raise ValueError(f"must be left out where validation is {given}")
         return value
 
     @field_validator("size")

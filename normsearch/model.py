@@ -13,13 +13,13 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from normsearch.config import Model, TrialConfig
+from normsearch.config import Model, TaskConfig, TrialConfig
 from normsearch.config_file import read_model_file
 from normsearch.errors import CheckpointError, StudyError
 from normsearch.files import write_atomically, write_text
-from normsearch.networks import apply_norm_map, build_network
+from normsearch.networks import apply_norm_map
 from normsearch.training import load_checkpoint, load_tensors
-from normsearch.trial import network_settings
+from normsearch.trial import build_trial_network, network_settings
 
 WEIGHTS, DESCRIPTION, CARD, PROGRAM = "weights.pt", "model.json", "model.py", "program.pt2"
 
@@ -109,13 +109,9 @@ def _sample_shape(trial: TrialConfig) -> tuple[int, ...]:
     return trial.sample_shape
 
 
-def _settings(trial: TrialConfig) -> dict[str, Any]:
-    return network_settings(trial.network, _sample_shape(trial)[0], trial.task.outputs)
-
-
 def _built(trial: TrialConfig, weights: dict[str, Any], where: Path) -> nn.Module:
-    settings = _settings(trial)
-    network = build_network(settings.pop("name"), **settings)
+    channels = _sample_shape(trial)[0]
+    network = build_trial_network(trial.network, channels, trial.task.outputs)
     apply_norm_map(network, trial.norm_map)
     try:
         network.load_state_dict(weights)
@@ -150,26 +146,27 @@ def _quoted(value: object) -> str:
     return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
+def _meaning(task: TaskConfig) -> str:
+    if not task.classes:
+        return "foreground where above 0"
+    if task.kind == "classification":
+        return f"the classes {list(task.classes)}"
+    return f"0 background, then label values {list(task.classes)}"
+
+
 def _card(config: ModelConfig, no_program: str) -> str:
     trial, task = config.trial, config.trial.task
-    settings = _settings(trial)
-    name = settings.pop("name")
+    name, shape = trial.network.name, _sample_shape(trial)
+    settings = network_settings(trial.network, shape[0], task.outputs)
+    sides, meaning = ", ".join(map(str, shape)), _meaning(task)
     score = "unknown" if config.score is None else f"{config.score:.3f}"
     size = "as read" if task.size is None else f"{task.fit} to {' x '.join(map(str, task.size))}"
-    meaning = (
-        f"0 background, then label values {list(task.classes)}"
-        if task.classes and task.kind == "segmentation"
-        else f"the classes {list(task.classes)}"
-        if task.classes
-        else "foreground where above 0"
-    )
-    shape = ", ".join(map(str, _sample_shape(trial)))
     program = f"none: {no_program}" if no_program else f"{PROGRAM}, for torch.export.load"
     versions = ", ".join(f"{key} {value}" for key, value in trial.versions.items())
     return f'''"""{name}, trial {trial.number} of the study {trial.study}: a norm for each layer.
 
 Data: {task.data}, a sample is a {task.sample}; {size}; intensities: {task.intensity}.
-Input: float32 (N, {shape}). Output: logits (N, {task.outputs}, ...): {meaning}.
+Input: float32 (N, {sides}). Output: logits (N, {task.outputs}, ...): {meaning}.
 Validation {config.metric}: {score}. The search chose the trial by it, so it is optimistic; nothing
 here was measured on subjects held out. Not a medical device.
 Trained by {trial.training.optimizer} on {trial.training.samples} samples, batch size
@@ -187,7 +184,7 @@ import torch
 
 from normsearch.networks import apply_norm_map, build_network
 
-NETWORK = {_literal({"name": name, **settings})}
+NETWORK = {_literal(settings)}
 NORM_MAP = {_literal(trial.norm_map)}
 
 

@@ -15,7 +15,7 @@ from normsearch.data import Case, Volume, read_volume
 from normsearch.data.checks import channels_of, check_image
 from normsearch.data.faults import refuse
 from normsearch.data.samples import inputs
-from normsearch.data.transforms import normalized, resize
+from normsearch.data.transforms import normalized_image, resize
 from normsearch.errors import DataError
 from normsearch.trial import sampling_of
 
@@ -75,7 +75,7 @@ def predict_files(
             f"{paths[0]}: must have the {expected} channels that the network was trained on, got "
             f"{len(image)}; give one file for each, separated by commas"
         )
-    prepared = np.stack([normalized(one, task.intensity) for one in image], axis=1)
+    prepared = normalized_image(image, task.intensity)
     if task.kind == "classification":
         return _classify(network, prepared, task, sample_shape, device)
     found = segment(network, prepared, task, sample_shape, device)

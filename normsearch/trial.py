@@ -31,6 +31,7 @@ from normsearch.data import (
     overfit_split,
     split_cases,
     survey,
+    test_split,
 )
 from normsearch.errors import ConfigError, DataError, StudyError
 from normsearch.files import cache_folder, write_text
@@ -145,6 +146,8 @@ def split_task(task: TaskConfig, cases: list[Case]) -> Split:
     """Return the training, validation and test cases of a task, split by subject."""
     if task.validation == "training":
         return overfit_split(cases, test_folds=task.test_folds)
+    if task.validation == "test":
+        return test_split(cases, test_folds=task.test_folds)
     return split_cases(
         cases,
         test_folds=task.test_folds,
@@ -152,6 +155,13 @@ def split_task(task: TaskConfig, cases: list[Case]) -> Split:
         validation_fraction=task.validation_fraction,
         seed=task.split_seed,
     )
+
+
+def train_on_own_split(
+    config: TrialConfig, cases: Sequence[Case], folder: Path, token: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Train one trial on a split of `cases` of its own, as `train_trial` does on a given one."""
+    return train_trial(config, split_task(config.task, list(cases)), folder, token)
 
 
 def network_settings(config: NetworkConfig, in_channels: int, outputs: int) -> dict[str, Any]:

@@ -33,13 +33,22 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.training": {"torch", "normsearch.errors", "normsearch.files"},
     "normsearch.config_model": {"pydantic"},
     "normsearch.config_task": {"pydantic", "normsearch.config_model"},
-    "normsearch.config_space": {
+    "normsearch.config_arms": {
         *("pydantic", "normsearch.errors", "normsearch.config_model", "normsearch.norms"),
+    },
+    "normsearch.config_space": {
+        *("pydantic", "normsearch.config_arms", "normsearch.config_model"),
+        *("normsearch.errors", "normsearch.norms"),
     },
     "normsearch.config_search": {"pydantic", "normsearch.errors", "normsearch.config_model"},
     "normsearch.config": {
         *("pydantic", "normsearch.config_search", "normsearch.config_space"),
-        *("normsearch.config_model", "normsearch.config_task", "lazy normsearch.files"),
+        *(
+            "normsearch.config_arms",
+            "normsearch.config_model",
+            "normsearch.config_task",
+            "lazy normsearch.files",
+        ),
     },
     "normsearch.config_file": {
         *("pydantic", "yaml", "normsearch.config", "normsearch.config_space"),

@@ -40,6 +40,8 @@ def best(
 
 def best_of(record: StudyRecord) -> dict[str, Any] | None:
     """Return the best COMPLETE trial and the best single-norm baseline as plain values."""
+    from normsearch.search.run_folder import trial_folder
+
     number = record.best
     if number is None:
         return None
@@ -64,7 +66,7 @@ def best_of(record: StudyRecord) -> dict[str, Any] | None:
         "best_single_norm": best_single,
         "pareto_front": _front(record, rows),
         "supernet": agreement(record),
-        "trial_file": str(record.folder / "trials" / f"{number:04d}" / "trial.json"),
+        "trial_file": str(trial_folder(record.folder, number) / "trial.json"),
     }
 
 

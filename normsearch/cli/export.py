@@ -29,7 +29,7 @@ def export(
     from normsearch.config_file import read_trial
     from normsearch.model import ModelConfig, export_model
     from normsearch.search.records import StudyRecord
-    from normsearch.search.run_folder import find_run
+    from normsearch.search.run_folder import find_run, trial_folder
 
     folder = find_run(name, runs_dir)
     record = StudyRecord(folder, storage)
@@ -38,7 +38,7 @@ def export(
         raise StudyError(f"{name}: must have a COMPLETE trial to export, and has none yet.")
     record.norm_map(number)  # refuses a number that is no trial's
     row: dict[Any, Any] = record.trials().to_dict(orient="records")[number]
-    place = folder / "trials" / f"{number:04d}"
+    place = trial_folder(folder, number)
     config = ModelConfig(
         trial=read_trial(place / "trial.json"),
         metric=record.metric,

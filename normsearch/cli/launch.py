@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from normsearch.cli.progress import Progress
-from normsearch.config import SpaceConfig, StudyConfig
-from normsearch.data import SampleLoader, Split
+from normsearch.config import ArmsConfig, SpaceConfig, StudyConfig
+from normsearch.data import Case, SampleLoader, Split
 from normsearch.networks import NormSlot, check_network, list_norms, use_checkpointing
 from normsearch.norms import kernels_in_use
 from normsearch.search.door import build_space, check_search
@@ -30,8 +31,12 @@ from normsearch.trial import (
     sample_shape,
     sampling_of,
     split_task,
+    train_on_own_split,
     train_trial,
 )
+
+if TYPE_CHECKING:
+    from normsearch.search.study import Coordinator
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Door:
     split: Split
     space: AnySpace
     data: Path | None
+    cases: tuple[Case, ...]
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
     config = config.model_copy(update={"task": resolve_task(config.task, data)})
     cases = load_task(config.task, data)
     fingerprint = check_fingerprint(cases, config.fingerprint, where)
-    split = split_task(config.task, cases)
+    split = _first_split(config, cases)
     space = build_space(config.space, _slots(config, split), space_origin)
     check_search(config, space)
     config = config.model_copy(
@@ -75,7 +81,7 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
             "versions": config.versions or _versions(),
         }
     )
-    return Door(config, split, space, data)
+    return Door(config, split, space, data, tuple(cases))
 
 
 @contextmanager
@@ -97,16 +103,12 @@ def search(folder: Path, door: Door, how: How) -> None:
     """Search until as many trials as asked for are finished, show progress, print the outcome."""
     from normsearch.search.jobs import Event
     from normsearch.search.loggers import build_loggers
-    from normsearch.search.mirror import MirroredTrainer
     from normsearch.search.study import Coordinator
 
     config = door.config
     if config.task.validation == "training":
         print("Overfit check: scores are of the training cases and prove nothing.", file=sys.stderr)
-    # The test cases stay here: what no worker has, no search can see.
-    data = Split(train=door.split.train, validation=door.split.validation, test=())
-    far = config.search.checkpoints
-    trainer = MirroredTrainer(train_trial, far) if far else train_trial
+    data, trainer = _what_workers_get(door)
     loggers = build_loggers(config.search.callbacks, folder, config.name)
     with Progress(config) as progress:
 
@@ -138,6 +140,33 @@ def search(folder: Path, door: Door, how: How) -> None:
                 workers=how.workers or config.search.workers,
                 address=how.address,
             )
+    _tell_end(coordinator)
+    _outcome(folder, how)
+
+
+def _what_workers_get(door: Door) -> tuple[Any, Any]:
+    """The data and the trainer: in a search no test case leaves here, for none must be seen."""
+    from normsearch.search.mirror import MirroredTrainer
+
+    data: Any = Split(train=door.split.train, validation=door.split.validation, test=())
+    trainer: Any = train_trial
+    if isinstance(door.config.space, ArmsConfig) and door.config.space.folds:
+        data, trainer = door.cases, train_on_own_split
+    far = door.config.search.checkpoints
+    return data, MirroredTrainer(trainer, far) if far else trainer
+
+
+def _first_split(config: StudyConfig, cases: list[Case]) -> Split:
+    """The split of the study, of arms that take several folds in turn the first one's."""
+    folds = config.space.folds if isinstance(config.space, ArmsConfig) else ()
+    tasks = [config.task.model_copy(update={"test_folds": (fold,)}) for fold in folds]
+    splits = [split_task(task, cases) for task in tasks or [config.task]]
+    return splits[0]
+
+
+def _tell_end(coordinator: Coordinator) -> None:
+    """Say why a search ended before as many trials as were asked for."""
+    config = coordinator.config
     if coordinator.stopping and not coordinator.done:
         print(
             f"Stopped; nothing is lost. Go on with: normsearch resume {config.name}",
@@ -149,7 +178,6 @@ def search(folder: Path, door: Door, how: How) -> None:
             f"before {config.search.trials} trials.",
             file=sys.stderr,
         )
-    _outcome(folder, how)
 
 
 def _outcome(folder: Path, how: How) -> None:

@@ -10,7 +10,7 @@ from normsearch.data.phantom import generate_phantom
 from normsearch.data.prepare import Preparation, load_cases, prepare_case
 from normsearch.data.samples import SAMPLINGS, Sampling
 from normsearch.data.segments import Segmentation, label_of_segments, read_segments
-from normsearch.data.splits import Split, overfit_split, split_cases
+from normsearch.data.splits import Split, overfit_split, split_cases, test_split
 from normsearch.data.validate import Report, inspect
 from normsearch.data.volume import SpacingWarning, Volume, read_volume, write_volume
 
@@ -45,5 +45,6 @@ __all__ = [
     "read_volume",
     "split_cases",
     "survey",
+    "test_split",
     "write_volume",
 ]

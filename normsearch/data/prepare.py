@@ -16,7 +16,7 @@ from normsearch.data.cases import Case, CaseFiles
 from normsearch.data.faults import Fault, refuse, warn_once
 from normsearch.data.layouts import survey
 from normsearch.data.reading import RawCase, read_case
-from normsearch.data.transforms import FITS, INTENSITIES, Fit, Intensity, normalized
+from normsearch.data.transforms import FITS, INTENSITIES, Fit, Intensity, normalized_image
 from normsearch.errors import DataError, did_you_mean
 
 
@@ -174,7 +174,7 @@ def _check_values(root: Path, chosen: Sequence[int], found: set[int]) -> None:
 def _prepared(
     raw: RawCase, preparation: Preparation, noted: tuple[Fault, ...], *, classified: bool
 ) -> Prepared:
-    channels = np.stack([normalized(one, preparation.intensity) for one in raw.image], axis=1)
+    channels = normalized_image(raw.image, preparation.intensity)
     # A class has no place in the image: a mask stands in for it while the image is resized.
     mask = np.zeros(raw.image.shape[1:], np.uint8) if classified else preparation.indices(raw.label)
     image, target, spacing = torch.from_numpy(channels), torch.from_numpy(mask), raw.spacing

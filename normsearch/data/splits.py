@@ -90,6 +90,26 @@ def overfit_split(cases: Sequence[Case], *, test_folds: Sequence[str]) -> Split:
     return Split(train, train, tuple(case for case in cases if case.subject in held_out))
 
 
+def test_split(cases: Sequence[Case], *, test_folds: Sequence[str]) -> Split:
+    """Return a split whose validation cases are those of the test folds, trained on all others.
+
+    Subjects with a case in `test_folds` are not trained on.
+
+    Raises:
+        DataError: a fold is unknown, none is given, or no case is left to train on.
+    """
+    _check_folds(cases, test_folds, ())
+    held_out = {case.subject for case in cases if case.fold in test_folds}
+    train = tuple(case for case in cases if case.subject not in held_out)
+    test = tuple(case for case in cases if case.subject in held_out)
+    if not train or not test:
+        raise DataError(
+            "training and test must each have a subject at least, got "
+            f"{len(train)} cases to train and {len(test)} to test on; name test_folds"
+        )
+    return Split(train, test, test)
+
+
 def _drawn(subjects: list[str], fraction: float, seed: int) -> list[str]:
     if not 0 < fraction < 1:
         raise DataError(f"validation_fraction must lie between 0 and 1, got {fraction}")

@@ -27,6 +27,11 @@ def normalized(channel: Array, intensity: Intensity) -> npt.NDArray[np.float32]:
     return scaled.astype(np.float32)
 
 
+def normalized_image(image: Array, intensity: Intensity) -> npt.NDArray[np.float32]:
+    """Return (channels, z, y, x) as (slices, channels, y, x), each channel mapped for itself."""
+    return np.stack([normalized(channel, intensity) for channel in image], axis=1)
+
+
 def _window(values: Array, low: float, high: float) -> Array:
     return np.asarray(np.clip((values - low) / ((high - low) or 1), 0, 1))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,29 @@ class ConvPair(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.conv2(self.conv1(x))
         return out
+
+
+def check_divisible(
+    owner: str, depth: int, size: Sequence[int], axes: int, number: str, instead: str
+) -> None:
+    """Raise NetworkError, with the size to pad to, unless 2**depth divides every side.
+
+    Args:
+        owner: the network's class, for the message.
+        depth: its poolings.
+        size: the input's spatial sides.
+        axes: how many there must be, and `number` the word for it.
+        instead: what to do where there are not so many.
+    """
+    step = 2**depth
+    if len(size) == axes and all(side >= 1 and side % step == 0 for side in size):
+        return
+    fitting = " x ".join(str(max(1, -(-side // step)) * step) for side in size)
+    cure = f"pad or crop to {fitting}" if len(size) == axes else instead
+    raise NetworkError(
+        f"{owner} of depth {depth} needs {number} image sides that {step} divides, "
+        f"got {' x '.join(map(str, size))}; {cure}"
+    )
 
 
 def set_activation(net: nn.Module, name: str) -> None:

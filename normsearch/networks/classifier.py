@@ -34,8 +34,7 @@ class Classifier(nn.Module):
     Shape: (N, in_channels, H, W) -> logits (N, out_channels); sides of at least 2**(depth − 1).
 
     Raises:
-        NetworkError: a number below 1, an unknown activation, or an
-            image side that is too small.
+        NetworkError: a number below 1, an unknown activation, or an image side that is too small.
         NormError: `norm` is unknown or infeasible; the message names the slot.
     """
 

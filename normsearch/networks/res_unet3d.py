@@ -7,8 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from normsearch.errors import NetworkError
-from normsearch.networks.blocks import ConvNormAct, check_positive, set_activation, u_place
+from normsearch.networks.blocks import (
+    ConvNormAct,
+    check_divisible,
+    check_positive,
+    set_activation,
+    u_place,
+)
 from normsearch.networks.checkpointing import checkpointed
 from normsearch.networks.slots import apply_norm_map
 from normsearch.norms import NormSpec
@@ -116,15 +121,7 @@ class ResUNet3d(nn.Module):
 
     def check_size(self, size: Sequence[int]) -> None:
         """Raise NetworkError, with the size to pad to, unless 2**depth divides the three sides."""
-        step = 2**self.depth
-        if len(size) == 3 and all(side >= 1 and side % step == 0 for side in size):
-            return
-        fitting = " x ".join(str(max(1, -(-side // step)) * step) for side in size)
-        cure = f"pad or crop to {fitting}" if len(size) == 3 else "give it slabs or volumes"
-        raise NetworkError(
-            f"ResUNet3d of depth {self.depth} needs three image sides that {step} divides, "
-            f"got {' x '.join(map(str, size))}; {cure}"
-        )
+        check_divisible("ResUNet3d", self.depth, size, 3, "three", "give it slabs or volumes")
 
     def slot_place(self, name: str) -> tuple[str, str]:
         """The (block, stage) of a slot: ``dec1.conv2.norm`` -> ("dec1", "level1")."""

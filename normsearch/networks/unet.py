@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from normsearch.errors import NetworkError
 from normsearch.networks.blocks import (
     ConvNormAct,
     ConvPair,
+    check_divisible,
     check_positive,
     initialize_normal,
     set_activation,
@@ -57,8 +57,8 @@ class UNet2d(nn.Module):
     Shape: (N, in_channels, H, W) -> logits (N, out_channels, H, W); 2**depth divides H and W.
 
     Raises:
-        NetworkError: a number below 1, an unknown activation, or an
-            input side that 2**depth does not divide.
+        NetworkError: a number below 1, an unknown activation, or an input side that 2**depth does
+            not divide.
         NormError: `norm` is unknown or infeasible; the message names the slot.
     """
 
@@ -102,15 +102,7 @@ class UNet2d(nn.Module):
 
     def check_size(self, size: Sequence[int]) -> None:
         """Raise NetworkError, with the size to pad to, unless 2**depth divides both sides."""
-        step = 2**self.depth
-        if len(size) == 2 and all(side >= 1 and side % step == 0 for side in size):
-            return
-        fitting = " x ".join(str(max(1, -(-side // step)) * step) for side in size)
-        cure = f"pad or crop to {fitting}" if len(size) == 2 else "give it slices"
-        raise NetworkError(
-            f"UNet2d of depth {self.depth} needs two image sides that {step} divides, "
-            f"got {' x '.join(map(str, size))}; {cure}"
-        )
+        check_divisible("UNet2d", self.depth, size, 2, "two", "give it slices")
 
     def slot_place(self, name: str) -> tuple[str, str]:
         """The (block, stage) of a slot: ``dec1.conv2.norm`` -> ("dec1", "level1").

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from normsearch.config import NetworkConfig, TrainingConfig
+from normsearch.config import NetworkConfig, TaskConfig, TrainingConfig
 from normsearch.networks import NormSlot
 from normsearch.norms import NormSpec
 
 _TRAINING = ("weight_decay", "gate_learning_rate_factor")
 VALUES = ("learning_rate", "batch_size", *_TRAINING, "affine", "activation")
 """What may be chosen beside the norms: keys of a space, of a `Point` and of a `Choice`."""
+LABELS = ("arm", "seed", "fold")
+"""Which of a study's fixed trainings a trial is; None in a search."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +32,30 @@ class Choice:
     gate_learning_rate_factor: float | None = None
     affine: bool | None = None
     activation: str | None = None
+    arm: str | None = None
+    seed: int | None = None
+    fold: str | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def values(self) -> dict[str, Any]:
-        """What was chosen beside the norms."""
-        return self._given(*VALUES)
+        """What was chosen beside the norms, and which training of an arm it is."""
+        return self._given(*VALUES, *LABELS)
+
+    def task(self, config: TaskConfig) -> TaskConfig:
+        """Return the study's task with the fold to test on."""
+        return config.model_copy(update={"test_folds": (self.fold,)} if self.fold else {})
 
     def network(self, config: NetworkConfig) -> NetworkConfig:
         """Return the study's network with what was chosen for it."""
-        return config.model_copy(update=self._given("activation"))
+        seed = {} if self.seed is None else {"seed": self.seed}
+        return config.model_copy(update={**self._given("activation"), **seed})
 
     def training(self, config: TrainingConfig) -> TrainingConfig:
         """Return the study's training with what was chosen for it."""
-        return config.model_copy(update=self._given(*_TRAINING))
+        names = () if self.seed is None else ("data_seed", "augmentation_seed")
+        seeds = dict.fromkeys(names, self.seed)
+        return config.changed({**self.overrides, **self._given(*_TRAINING), **seeds})
 
     def _given(self, *names: str) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}

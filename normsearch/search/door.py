@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from normsearch.config import (
+    AnySpaceConfig,
+    ArmsConfig,
     Point,
     PythonSpaceConfig,
     SearchConfig,
-    SpaceConfig,
     StudyConfig,
 )
 from normsearch.errors import ConfigError
 from normsearch.networks import NormSlot
+from normsearch.search.arms import ArmsSpace
 from normsearch.search.known_points import known_points, paper_points, warm_points
 from normsearch.search.pruners import build_pruner
 from normsearch.search.python_space import PythonSpace
@@ -25,10 +27,10 @@ from normsearch.search.space import AnySpace, Space
 from normsearch.search.supernet import mixable
 
 
-def build_space(
-    config: SpaceConfig | PythonSpaceConfig, slots: Sequence[NormSlot], origin: str
-) -> AnySpace:
-    """Lay a space, of YAML or of Python, over a network's slots; see `Space`, `PythonSpace`."""
+def build_space(config: AnySpaceConfig, slots: Sequence[NormSlot], origin: str) -> AnySpace:
+    """Lay a space over a network's slots; see `Space`, `PythonSpace` and `ArmsSpace`."""
+    if isinstance(config, ArmsConfig):
+        return ArmsSpace(config, slots, origin)
     if isinstance(config, PythonSpaceConfig):
         return PythonSpace(config, slots, origin)
     return Space(config, slots, origin)

@@ -8,26 +8,27 @@ from typing import Any
 import numpy as np
 from optuna import Study
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import BaseSampler, RandomSampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from normsearch.search.uniform import UniformByDefault
+
 _Parameters = dict[str, Any]
 
 
-class _Evolutionary(BaseSampler):
+class _Evolutionary(UniformByDefault):
     """Children of finished trials; uniform draws until there is a first generation."""
 
     def __init__(self, seed: int | None = None) -> None:
+        super().__init__(seed)
         self._random = np.random.default_rng(seed)
-        self._uniform = RandomSampler(seed=seed)
         self._space = IntersectionSearchSpace(include_pruned=True)
 
     def reseed_rng(self) -> None:
         """Begin a new random sequence, as Optuna asks of samplers in several processes."""
+        super().reseed_rng()
         self._random = np.random.default_rng()
-        self._uniform.reseed_rng()
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -48,16 +49,6 @@ class _Evolutionary(BaseSampler):
             and (past.intermediate_values or past.constraints)
         ]
         return self._child(study, trial, finished, search_space)
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """Return a uniform draw."""
-        return self._uniform.sample_independent(study, trial, param_name, param_distribution)
 
     def _child(
         self,

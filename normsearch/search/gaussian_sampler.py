@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from optuna import Study
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from threadpoolctl import ThreadpoolController
 
 from normsearch.search.gaussian import Array, Beliefs, Coding, Process
+from normsearch.search.uniform import UniformByDefault
 
 _MOST = 400  # trials the process looks at: half of them the best, half the newest
 _CANDIDATES = 400
@@ -41,7 +41,7 @@ class _Finished:
         return self.value is not None or bool(self.curve)
 
 
-class GaussianProcessSampler(BaseSampler):
+class GaussianProcessSampler(UniformByDefault):
     """Suggests what may well be best, by an upper confidence bound with a random factor.
 
     The expected final value of a pruned trial is read off the complete trials by a line through
@@ -57,9 +57,9 @@ class GaussianProcessSampler(BaseSampler):
     """
 
     def __init__(self, seed: int | None = None, startup: int = 8) -> None:
+        super().__init__(seed)
         self._startup = startup
         self._rng = np.random.default_rng(seed)
-        self._random = RandomSampler(seed=seed)
         self._common: dict[str, BaseDistribution] | None = None
         self._counted: set[int] = set()
         self._coding = Coding({})
@@ -68,8 +68,8 @@ class GaussianProcessSampler(BaseSampler):
 
     def reseed_rng(self) -> None:
         """Draw differently from a copy of this sampler."""
+        super().reseed_rng()
         self._rng = np.random.default_rng()
-        self._random.reseed_rng()
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -82,16 +82,6 @@ class GaussianProcessSampler(BaseSampler):
                 known = past.distributions if self._common is None else self._common
                 self._common = {k: d for k, d in known.items() if past.distributions.get(k) == d}
         return {name: d for name, d in (self._common or {}).items() if not d.single()}
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """Draw at random."""
-        return self._random.sample_independent(study, trial, param_name, param_distribution)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

@@ -6,18 +6,18 @@ from typing import Any
 
 from optuna import Study
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
 from normsearch.search.space import AnySpace
+from normsearch.search.uniform import UniformByDefault
 
 
-class Fixed(BaseSampler):
+class Fixed(UniformByDefault):
     """Answers with given parameters, and by uniform draws what they leave open."""
 
     def __init__(self, parameters: dict[str, Any] | None = None, seed: int | None = None) -> None:
+        super().__init__(seed)
         self._parameters = parameters or {}
-        self._uniform = RandomSampler(seed=seed)
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -41,7 +41,7 @@ class Fixed(BaseSampler):
         """Return the parameter's given value, else a uniform draw."""
         if param_name in self._parameters:
             return self._parameters[param_name]
-        return self._uniform.sample_independent(study, trial, param_name, param_distribution)
+        return super().sample_independent(study, trial, param_name, param_distribution)
 
 
 class GridSampler(Fixed):

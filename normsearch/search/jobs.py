@@ -38,11 +38,12 @@ def trial_config(
     return TrialConfig(
         study=study.name,
         number=number,
-        task=study.task,
+        task=choice.task(study.task),
         network=choice.network(study.network),
         training=choice.training(study.training),
         norm_map=choice.norm_map,
         affine=choice.affine is not False,
+        arm=choice.arm,
         learning_rate=choice.learning_rate,
         batch_size=choice.batch_size,
         baseline=baseline,

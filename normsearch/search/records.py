@@ -13,10 +13,10 @@ from optuna.trial import FrozenTrial
 from normsearch.config import plain
 from normsearch.config_file import read_recorded_study
 from normsearch.errors import StudyError
-from normsearch.search.choice import VALUES
+from normsearch.search.choice import LABELS, VALUES
 from normsearch.search.objectives import score
 from normsearch.search.outcomes import outcome
-from normsearch.search.run_folder import find_run, read_local
+from normsearch.search.run_folder import find_run, read_local, trial_folder
 from normsearch.search.storage import open_storage
 
 _LAST = ("samples", "steps", "seconds", "peak_memory", "parameters")
@@ -96,6 +96,7 @@ class StudyRecord:
         """Return one row a trial.
 
         Columns: number, state, score (the final one of COMPLETE trials), last_score, baseline,
+        arm, seed and fold (of fixed trainings, None in a search),
         learning_rate, batch_size and what else was chosen (None where it was not), samples, steps,
         seconds, peak_memory_bytes, parameters, resumes (how often an interrupted trial was gone on
         with), failure, ``norm.SLOT`` for every slot. State DUPLICATE: a repetition, answered from
@@ -113,8 +114,42 @@ class StudyRecord:
         ]
         return pd.DataFrame(rows, columns=["number", *columns])
 
+    def cases(self) -> pd.DataFrame:
+        """Return the scores of single cases of each COMPLETE trial, at its last evaluation.
+
+        Columns: number, arm, seed, fold, case, score, and the details of cases.csv (Dice and voxel
+        counts of each class). Trials whose cases.csv is elsewhere are left out.
+        """
+        parts = []
+        for trial in self._frozen():
+            path = trial_folder(self.folder, trial.number) / "cases.csv"
+            if outcome(trial) == "COMPLETE" and path.is_file():
+                values = trial.user_attrs.get("values", {})
+                part = pd.read_csv(path, dtype={"case": str}).drop(columns="evaluation")
+                for place, name in enumerate(LABELS):
+                    part.insert(place, name, values.get(name))
+                part.insert(0, "number", trial.number)
+                parts.append(part)
+        empty = pd.DataFrame(columns=["number", *LABELS, "case", "score"])
+        return pd.concat(parts, ignore_index=True) if parts else empty
+
+    def learnt_history(self, number: int) -> pd.DataFrame:
+        """Return what the adaptive norms of trial `number` had learnt at each evaluation.
+
+        Columns: evaluation, samples, slot, statistic, branch, weight.
+        """
+        rows = [
+            (record["evaluation"], record["samples"], slot, statistic, branch, weight)
+            for record in _records(self._trial(number))
+            for slot, statistics in record["learnt"].items()
+            for statistic, branches in statistics.items()
+            for branch, weight in branches.items()
+        ]
+        columns = ["evaluation", "samples", "slot", "statistic", "branch", "weight"]
+        return pd.DataFrame(rows, columns=columns)
+
     def _columns(self) -> list[str]:
-        fixed = ["number", "state", "score", "last_score", "baseline", *VALUES]
+        fixed = ["number", "state", "score", "last_score", "baseline", *LABELS, *VALUES]
         measured = ["samples", "steps", "seconds", "peak_memory_bytes", "parameters"]
         norms = [f"norm.{slot}" for slot in self.slots]
         return [*fixed, *measured, "resumes", "failure", *norms]
@@ -129,7 +164,7 @@ class StudyRecord:
             "score": score(trial) if outcome(trial) == "COMPLETE" else None,
             "last_score": last.get("score"),
             "baseline": trial.user_attrs.get("baseline"),
-            **dict.fromkeys(VALUES),
+            **dict.fromkeys((*LABELS, *VALUES)),
             **trial.user_attrs.get("values", {}),
             **measured,
             "resumes": trial.user_attrs.get("resumes", 0),

@@ -42,6 +42,11 @@ def create_run(folder: Path, config: StudyConfig, local: dict[str, Any]) -> None
         raise StudyError(f"{folder}: must be a folder that can be made: {error}.") from error
 
 
+def trial_folder(run: Path, number: int) -> Path:
+    """Return where a run keeps the files of trial `number`."""
+    return run / "trials" / f"{number:04d}"
+
+
 def refuse_existing(folder: Path) -> None:
     """Raise StudyError if there is already a run (or anything else) at `folder`."""
     if folder.exists():

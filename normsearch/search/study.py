@@ -26,6 +26,7 @@ from normsearch.search.objectives import directions, final_values, note, score, 
 from normsearch.search.outcomes import forbid, outcome
 from normsearch.search.pruners import build_pruner
 from normsearch.search.repeats import Freshness, answer, find_twin, is_repeat, waits
+from normsearch.search.run_folder import trial_folder
 from normsearch.search.samplers import build_sampler
 from normsearch.search.space import AnySpace
 from normsearch.search.storage import lock_for_driver, open_storage, retrying
@@ -227,7 +228,7 @@ class Coordinator:
         if (resumes := self.leases.epoch(trial.number) - 1) > attributes.get("resumes", 0):
             trial.set_user_attr("resumes", resumes)
         config = trial_config(self.config, trial.number, choice, attributes.get("baseline"))
-        folder = self._trial_folder(trial.number)
+        folder = trial_folder(self.folder, trial.number)
         token = f"{self.leases.epoch(trial.number)} {self.leases.owner}"
         write_text(folder / "owner", token)
         if self._mirror:
@@ -246,9 +247,6 @@ class Coordinator:
             record = {"state": "DUPLICATE", "score": score(twin), "reason": reason}
             self._listener(Event("finished", trial.number, record))
         self.leases.release(trial.number)
-
-    def _trial_folder(self, number: int) -> Path:
-        return self.folder / "trials" / f"{number:04d}"
 
     def report(self, number: int, record: dict[str, Any]) -> bool:
         """Store one evaluation of a trial; True if the pruner says it should stop here.
@@ -310,9 +308,9 @@ class Coordinator:
         # The weights of a trial that did not complete are a model nobody will ask for.
         names = ("checkpoint-previous.pt", "checkpoint.pt")
         for name in names if state != TrialState.COMPLETE else names[:1]:
-            (self._trial_folder(trial.number) / name).unlink(missing_ok=True)
+            (trial_folder(self.folder, trial.number) / name).unlink(missing_ok=True)
         if self._mirror:
-            here = self._trial_folder(trial.number)
+            here = trial_folder(self.folder, trial.number)
             self._mirror.settle(trial.number, here, keep=state == TrialState.COMPLETE)
         self._study.tell(
             trial.number,

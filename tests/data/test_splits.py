@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from normsearch.data import Case, overfit_split, split_cases
+from normsearch.data import test_split as split_for_test
 from normsearch.errors import DataError
 
 
@@ -101,3 +102,16 @@ def test_a_subject_in_two_folds() -> None:
     with pytest.raises(DataError, match=r"folds put s0 into more than one; give each subject"):
         split_cases(cases, test_folds=["1"], validation_folds=["2"])
     split_cases(cases, test_folds=["3"], validation_folds=["4"])
+
+
+def test_a_test_split_trains_on_all_subjects_outside_the_folds():
+    split = split_for_test(CASES, test_folds=["1"])
+    held_out = {case.subject for case in CASES if case.fold == "1"}
+    assert {case.subject for case in split.validation} == held_out
+    assert set(split.train) == {case for case in CASES if case.subject not in held_out}
+    assert split.test == split.validation
+
+
+def test_a_test_split_needs_a_fold():
+    with pytest.raises(DataError, match="name test_folds"):
+        split_for_test(CASES, test_folds=[])

@@ -1,0 +1,83 @@
+"""A space of fixed trainings as typed models: arms that are compared, each with several seeds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from normsearch.config_model import ItemError, Model, Positive
+from normsearch.errors import NormError
+from normsearch.norms import NormSpec
+
+Seed = Annotated[int, Field(ge=0)]
+
+
+def _everywhere(value: object) -> object:
+    """Read a bare spec as that norm in every slot."""
+    return {"*": value} if isinstance(value, str) else value
+
+
+def _counted(value: object) -> object:
+    """Read ``3`` as the seeds 0, 1, 2."""
+    counts = isinstance(value, int) and not isinstance(value, bool)
+    return tuple(range(value)) if counts and isinstance(value, int) else value
+
+
+class Arm(Model):
+    """One way of training, fixed: a norm map by globs and all else that a search would choose.
+
+    `norm` may be one spec, for every slot. `training` are keys of the study's training that this
+    arm has otherwise (``{schedule: constant}``). What is None is as the study's training and
+    network say.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    norm: Annotated[dict[str, str], BeforeValidator(_everywhere), Field(min_length=1)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    batch_size: Positive
+    weight_decay: Annotated[float | None, Field(ge=0)] = None
+    gate_learning_rate_factor: Annotated[float | None, Field(gt=0)] = None
+    affine: bool | None = None
+    activation: str | None = None
+    training: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _known_norms(self) -> Self:
+        for glob, text in self.norm.items():
+            try:
+                NormSpec.parse(text)
+            except NormError as error:
+                raise ItemError(f"norm[{glob}]", str(error)) from error
+        return self
+
+
+class ArmsConfig(Model):
+    """Trainings that are compared, not searched: every arm with every seed (on every fold).
+
+    A seed is that of the first weights, the order of samples and the augmentation. `seeds` may be
+    a number of them. `folds`, if given, are taken as the test fold one after another, in place of
+    the task's own.
+    """
+
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], BeforeValidator(_counted), Field(min_length=1)] = (0,)
+    folds: Annotated[
+        tuple[str, ...],
+        BeforeValidator(lambda v: tuple(map(str, v)) if isinstance(v, list | tuple) else v),
+    ] = ()
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        names = [arm.name for arm in self.arms]
+        for key, values in (("arms", names), ("seeds", self.seeds), ("folds", self.folds)):
+            value, count = (Counter(values).most_common(1) or [("", 1)])[0]
+            if count > 1:
+                raise ItemError(key, f"must name each once, got {value!r} {count} times")
+        return self
+
+    @property
+    def size(self) -> int:
+        """The number of trainings."""
+        return len(self.arms) * len(self.seeds) * max(len(self.folds), 1)

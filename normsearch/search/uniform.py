@@ -1,0 +1,35 @@
+"""What our samplers share: parameters that they have no opinion on are drawn uniformly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from optuna import Study
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.trial import FrozenTrial
+
+
+class UniformByDefault(BaseSampler):
+    """Base of samplers: each parameter that is not answered together with others is a uniform draw.
+
+    Args:
+        seed: of the draws.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._uniform = RandomSampler(seed=seed)
+
+    def reseed_rng(self) -> None:
+        """Begin a new random sequence, as Optuna asks of samplers in several processes."""
+        self._uniform.reseed_rng()
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Return a uniform draw."""
+        return self._uniform.sample_independent(study, trial, param_name, param_distribution)
