@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -15,7 +16,7 @@ from normsearch.errors import StudyError
 
 
 def arm_norms(study: StudyLike) -> dict[str, str]:
-    """Return arm -> its one norm spec, as the study says it; an arm that mixes norms keeps its name.
+    """Return arm -> its one norm spec, as the study says it; of several norms the arm's name.
 
     What the study says, not what each slot made of it: in a slot of 8 channels GN-8 is IN.
     """
@@ -48,13 +49,19 @@ def arm_trials(study: StudyLike, kind: str) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
+def searched(study: StudyLike) -> pd.DataFrame:
+    """Return `study.trials()` without those of arms: what a search asked for."""
+    table = study.trials()
+    return table[table["arm"].isna()] if "arm" in table else table
+
+
 def one_arm_each(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Keep, of several arms with equal `by`, the one with the best mean score over its seeds.
 
     Arms that differ in the learning rate alone become one: each norm at its own best rate.
     """
-    means = table.groupby([*by, "arm"], as_index=False)["score"].mean()
-    best = means.sort_values("score", ascending=False, kind="stable").drop_duplicates(by)
+    means = table.groupby([*by, "arm"], as_index=False)[["score"]].mean()
+    best = means.sort_values("score", ascending=False).drop_duplicates(by)
     return table[table["arm"].isin(best["arm"])].reset_index(drop=True)
 
 
@@ -76,11 +83,15 @@ def interval(values: Iterable[float]) -> tuple[float, float, float, int]:
     return mean, mean - half, mean + half, n
 
 
+def each_seed(table: pd.DataFrame, by: list[str], values: list[str]) -> pd.DataFrame:
+    """Return one row a group and seed: `by`, seed, and the means of `values` over folds."""
+    return table.groupby([*by, "seed"], as_index=False, sort=False)[values].mean()
+
+
 def over_seeds(table: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
     """Return one row a group: the columns `by`, mean, low, high (see `interval`) and seeds."""
-    rows: list[tuple[Any, ...]] = [
-        (*key, *interval(group[value])) for key, group in table.groupby(by, sort=False)
-    ]
+    groups = each_seed(table, by, [value]).groupby(by, sort=False)
+    rows: list[tuple[Any, ...]] = [(*key, *interval(group[value])) for key, group in groups]
     return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "seeds"])
 
 
@@ -96,6 +107,24 @@ def metric_name(study: StudyLike) -> str:
     task = study.config.get("task")
     tested = isinstance(task, Mapping) and task.get("validation") == "test"
     return f"{'Test' if tested else 'Validation'} {study.metric}"
+
+
+def samples_unit(most: float) -> tuple[float, str]:
+    """Return what samples are divided by on an axis that ends at `most`, and the axis' words.
+
+    >>> samples_unit(20_000)
+    (1000.0, 'Samples seen (thousands)')
+    """
+    return (1000.0, "Samples seen (thousands)") if most >= 5000 else (1.0, "Samples seen")
+
+
+def bars(df: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Return the lengths of error bars below and above the mean, (2, rows), within 0 to 1.
+
+    A t interval of few seeds may end beyond what a score can be; no interval has no length.
+    """
+    low, high = df["low"].clip(lower=0), df["high"].clip(upper=1)
+    return np.stack([(df["mean"] - low).fillna(0), (high - df["mean"]).fillna(0)])
 
 
 def seeds_note(seeds: Iterable[int]) -> str:

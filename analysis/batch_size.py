@@ -10,7 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import StudyLike, command
-from analysis.arms import arm_trials, by_norm, metric_name, one_arm_each, over_seeds, seeds_note
+from analysis.arms import (
+    arm_trials,
+    bars,
+    by_norm,
+    metric_name,
+    one_arm_each,
+    over_seeds,
+    seeds_note,
+)
 from analysis.palette import caption, line_colour, norm_marker
 from normsearch.errors import StudyError
 
@@ -19,6 +27,8 @@ COLUMNS = ["norm", "batch_size", "arm", "mean", "low", "high", "seeds", "metric"
 
 def compute(study: StudyLike) -> pd.DataFrame:
     """Average the final scores of arms over seeds, for each norm and batch size.
+
+    Norms with one batch size alone are left out.
 
     Returns:
         One row a norm and batch size, in the palette's order, with columns norm, batch_size, arm
@@ -32,6 +42,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
     by = ["norm", "batch_size"]
     table = one_arm_each(arm_trials(study, "batch_size"), by)
     found = over_seeds(table.astype({"batch_size": int}), [*by, "arm"], "score")
+    found = found[found.groupby("norm")["batch_size"].transform("nunique") > 1]
     return by_norm(found, "batch_size").assign(metric=metric_name(study))[COLUMNS]
 
 
@@ -46,11 +57,11 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
         aside = 0.05 * (place - (len(norms) - 1) / 2)  # so that intervals do not hide each other
         x = [sizes.index(size) + aside for size in own["batch_size"]]
         y = 100 * (1 - own["mean"]) if error else own["mean"]
-        half = (own["high"] - own["mean"]) * (100 if error else 1)
+        ends = 100 * bars(own)[::-1] if error else bars(own)
         colour = line_colour(norm)
-        ax.errorbar(x, y, yerr=half.fillna(0), color=colour, marker=norm_marker(norm), markersize=5.5,
-                    markeredgecolor="white", markeredgewidth=0.6, linewidth=1.6, elinewidth=0.9,
-                    capsize=2, label=norm)  # fmt: skip
+        ax.errorbar(x, y, yerr=ends, color=colour, marker=norm_marker(norm),
+                    markersize=5.5, markeredgecolor="white", markeredgewidth=0.6, linewidth=1.6,
+                    elinewidth=0.9, capsize=2, label=norm)  # fmt: skip
     ax.set_xticks(range(len(sizes)), [str(size) for size in sizes])
     name = metric.replace(" accuracy", " error (%)") if error else f"{metric} (mean per case)"
     ax.set(xlabel="Batch size (samples a step)", ylabel=name)
@@ -71,11 +82,8 @@ def describe(df: pd.DataFrame) -> str:
 def figure(study: StudyLike) -> Figure:
     """Return the figure batch_size; raises StudyError without arms at two batch sizes."""
     df = compute(study)
-    if df["batch_size"].nunique() < 2:
-        raise StudyError(
-            f"{study.name}: batch_size needs arms at two batch sizes or more, got "
-            f"{df['batch_size'].iloc[0]} alone."
-        )
+    if df.empty:
+        raise StudyError(f"{study.name}: batch_size needs arms of a norm at two batch sizes.")
     fig = Figure(figsize=(6.4, 4.2), layout="constrained")
     draw(df, fig.subplots())
     return fig

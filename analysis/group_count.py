@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import StudyLike, command
-from analysis.arms import arm_trials, metric_name, one_arm_each, over_seeds, seeds_note
+from analysis.arms import arm_trials, bars, metric_name, one_arm_each, over_seeds, seeds_note
 from analysis.palette import caption_below, norm_colour, number_colours
 from normsearch.errors import StudyError
 
@@ -70,7 +70,8 @@ def draw(df: pd.DataFrame, axes: Sequence[Axes]) -> None:
         for place, (batch, own) in enumerate(part.groupby("batch_size")):
             aside = 0.06 * (place - (len(colours) - 1) / 2)
             half = (own["high"] - own["mean"]).fillna(0)
-            ax.errorbar([counts.index(g) + aside for g in own["groups"]], own["mean"], yerr=half,
+            ends = bars(own) if quantity == "score" else [half, half]
+            ax.errorbar([counts.index(g) + aside for g in own["groups"]], own["mean"], yerr=ends,
                         color=colours[cast(float, batch)], marker="osD^vP"[place % 6],
                         markersize=5, markeredgecolor="white", markeredgewidth=0.6,
                         linewidth=1.6, elinewidth=0.9, capsize=2, label=str(batch))  # fmt: skip
@@ -84,7 +85,7 @@ def draw(df: pd.DataFrame, axes: Sequence[Axes]) -> None:
         ax.grid(axis="y", color="#E5E5E5", linewidth=0.7)
         ax.set_axisbelow(True)
     axes[0].set_ylabel(f"{df['metric'].iloc[0]} (0 to 1)")
-    axes[1].set_ylabel("Training loss at the last evaluation")
+    axes[1].set_ylabel("Training loss at the end")
 
 
 def _norm(count: float) -> str:

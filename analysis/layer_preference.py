@@ -21,6 +21,7 @@ from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
 from analysis import StudyLike, command
+from analysis.arms import searched
 from analysis.palette import caption, norm_colour, norm_kind, norm_order, root, slot_label
 from normsearch.errors import StudyError
 
@@ -51,7 +52,7 @@ def rank(study: StudyLike) -> pd.DataFrame:
     trials' order. Baselines are left out: they were not drawn by the search, and one such trial
     would add the same norm to every slot.
     """
-    table = study.trials()
+    table = searched(study)
     if table.empty or not study.slots:
         return table
     columns = [f"norm.{slot}" for slot in study.slots]
@@ -191,7 +192,7 @@ def compute_weights(study: StudyLike) -> pd.DataFrame:
         and moved: the mean over trials of the largest distance of a weight from equal shares of
         the branches that the trial has (averaging weights first would hide opposite choices).
     """
-    table = study.trials()
+    table = searched(study)
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
     done = table[table["state"] == "COMPLETE"] if not table.empty else table
     for trial in done.to_dict("records"):

@@ -116,7 +116,7 @@ def norm_marker(spec: str) -> str:
         return {2: "^", 4: "v", 8: "P", 16: "X", 32: "*"}.get(numbers[0] if numbers else 0, "d")
     if brackets:
         return "h"
-    return {"none": "4", "BN": "o", "IN": "D", "LN": "s", "BIN": "<", "ILN": ">", "SN": "p"}.get(
+    return {"none": "8", "BN": "o", "IN": "D", "LN": "s", "BIN": "<", "ILN": ">", "SN": "p"}.get(
         kind, "H"
     )
 
@@ -190,7 +190,12 @@ def caption_below(figure: Figure, text: str) -> None:
     """Write a caption under all axes of a figure, as wide as the figure."""
     width = int((72 * figure.get_figwidth() - 16) / 4.4)
     figure.supxlabel(
-        textwrap.fill(text, width), x=0.01, ha="left", fontsize=8.5, color="#333333", linespacing=1.3
+        textwrap.fill(text, width),
+        x=0.01,
+        ha="left",
+        fontsize=8.5,
+        color="#333333",
+        linespacing=1.3,
     )
 
 

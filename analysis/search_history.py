@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import StudyLike, command
+from analysis.arms import searched
 from analysis.palette import caption, line_colour, norm_colour, root
 from normsearch.errors import StudyError
 
@@ -32,7 +33,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
         (full budget − samples for PRUNED, else 0) full_samples (a trial's full
         budget) and metric (what the score is, for people).
     """
-    table = study.trials()
+    table = searched(study)
     if table.empty:
         return pd.DataFrame(columns=COLUMNS)
     table = table[table["state"] != "WAITING"].sort_values("number").reset_index(drop=True)
@@ -157,6 +158,21 @@ def lowest_shown(df: pd.DataFrame) -> float:
     return float(max(df["score"].min(), lower - 1.5 * (upper - lower)))
 
 
+def draw_savings(df: pd.DataFrame, ax: Axes) -> None:
+    """Draw what pruning saved: samples spent and left unspent, of all that were asked for."""
+    settled = df[df["state"].isin(["COMPLETE", "PRUNED"])]
+    spent, saved = settled["samples"].sum() / 1000, settled["saved_samples"].sum() / 1000
+    whole = spent + saved
+    ax.barh(0, spent, height=0.9, color="#333333")
+    ax.barh(0, saved, left=spent, height=0.9, color="white", edgecolor="#8A8A8A", hatch="////")
+    share = 100 * saved / whole if whole else 0.0
+    ax.annotate(f"saved by pruning: {share:.0f}\u00a0%", (whole, 0), (6, 0), va="center",
+                textcoords="offset points", fontsize=8.5, annotation_clip=False)  # fmt: skip
+    ax.set(yticks=[0], yticklabels=["spent"], xlim=(0, whole),
+           xlabel="Samples of complete and pruned trials (thousands)")  # fmt: skip
+    ax.tick_params(axis="y", length=0)
+
+
 def describe(df: pd.DataFrame) -> str:
     """Return the caption of `draw`: how many trials, and what pruning saved."""
     counts = df["state"].value_counts()
@@ -180,8 +196,10 @@ def figure(study: StudyLike) -> Figure:
     df = compute(study)
     if not df["state"].isin(["COMPLETE", "PRUNED"]).any():
         raise StudyError(f"{study.name}: search_history needs at least one finished trial.")
-    fig = Figure(figsize=(7.0, 4.4), layout="constrained")
-    draw(df, fig.subplots())
+    fig = Figure(figsize=(7.0, 5.0), layout="constrained")
+    savings, history = fig.subplots(2, 1, height_ratios=[1, 15])
+    draw_savings(df, savings)
+    draw(df, history)
     return fig
 
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import StudyLike, command, sn_by_depth
-from analysis.arms import interval, seeds_note
+from analysis.arms import bars, interval, seeds_note
 from analysis.layer_preference import BARELY_MOVED, BRANCHES
 from analysis.palette import caption_below, line_colour, norm_marker
 from analysis.papers import SN_SHARES
@@ -41,7 +41,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
     Raises:
         StudyError: no COMPLETE trial of an arm, or none of these has SN.
     """
-    df = sn_by_depth.compute(study)
+    df = sn_by_depth.compute(study, "sn_by_batch")
     known = df[df["moved"] >= BARELY_MOVED]
     by = ["batch_size", "statistic", "branch"]
     seeds = known.groupby([*by, "arm", "seed"], as_index=False).agg(
@@ -66,10 +66,10 @@ def draw(df: pd.DataFrame, ax: Axes, statistic: str = "both") -> None:
     sizes = sorted({*df["batch_size"], *paper}, reverse=True)
     for place, branch in enumerate(BRANCHES):
         own = df[(df["statistic"] == statistic) & (df["branch"] == branch)]
-        own = own.sort_values("batch_size", ascending=False)
+        own = own[own["mean"] > 0].sort_values("batch_size", ascending=False)
         colour, shape = line_colour(branch), norm_marker(branch)
         x = [sizes.index(size) + 0.08 * (place - 1) for size in own["batch_size"]]
-        ax.errorbar(x, own["mean"], yerr=(own["high"] - own["mean"]).fillna(0), color=colour,
+        ax.errorbar(x, own["mean"], yerr=bars(own), color=colour,
                     marker=shape, markersize=5, linewidth=1.6, elinewidth=0.9, capsize=2,
                     label=branch)  # fmt: skip
         told = [(sizes.index(size), row[branch]) for size, row in paper.items() if branch in row]
@@ -78,7 +78,7 @@ def draw(df: pd.DataFrame, ax: Axes, statistic: str = "both") -> None:
                     marker=shape, markersize=5, markerfacecolor="white")  # fmt: skip
     ax.axhline(1 / 3, color="black", linewidth=0.8, linestyle=(0, (4, 2)))
     ax.set_xticks(range(len(sizes)), [str(size) for size in sizes])
-    ax.set(title=TITLES[statistic], xlabel="Batch size (samples a step)", ylim=(0, None))
+    ax.set(title=TITLES[statistic], xlabel="Batch size (samples a step)")
     ax.grid(axis="y", color="#E5E5E5", linewidth=0.7)
     ax.set_axisbelow(True)
 
@@ -89,8 +89,8 @@ def describe(df: pd.DataFrame) -> str:
     told = ", ".join(f"{count:.0f} at {size}" for size, count in counted.items())
     return (
         f"{seeds_note(df['seeds'])} Slots that moved less than {BARELY_MOVED} from equal shares "
-        f"(dashed) are left out: of {df['slots_all'].iloc[0]} there count {told}. Hollow, dotted: "
-        "ResNet-50 on ImageNet, by images a GPU (Luo et al. 2018, read off a figure)."
+        f"(dashed) are left out: of {df['slots_all'].iloc[0]} there count {told}. BN is "
+        "out at batch size 1. Hollow, dotted: ResNet-50 on ImageNet, by images a GPU (Luo et al. 2018, read off a figure)."
     )
 
 
@@ -105,6 +105,7 @@ def figure(study: StudyLike) -> Figure:
     axes = cast(Sequence[Axes], fig.subplots(1, 3, sharey=True, width_ratios=[1, 1, 1.2]))
     for ax, statistic in zip(axes, TITLES, strict=True):
         draw(df, ax, statistic)
+    axes[0].set_ylim(0, None)
     axes[0].set_ylabel("Mean share over slots (0 to 1)")
     handles, labels = axes[0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)

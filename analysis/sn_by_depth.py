@@ -24,8 +24,12 @@ COLUMNS = [
 STATISTICS = ("mean", "variance")
 
 
-def compute(study: StudyLike) -> pd.DataFrame:
+def compute(study: StudyLike, kind: str = "sn_by_depth") -> pd.DataFrame:
     """Gather the learnt weights of every slot with SN, in the COMPLETE trials of SN's arms.
+
+    Args:
+        study: a study record.
+        kind: the figure that an error names.
 
     Returns:
         One row for each trial, slot, statistic ("mean", "variance") and branch ("IN", "LN", "BN"),
@@ -36,14 +40,14 @@ def compute(study: StudyLike) -> pd.DataFrame:
     Raises:
         StudyError: no COMPLETE trial of an arm, or none of these has SN.
     """
-    table = arm_trials(study, "sn_by_depth")
+    table = arm_trials(study, kind)
     rows = []
     for trial in table[table["norm"].map(norm_kind) == "SN"].to_dict("records"):
         learnt = study.learnt(int(trial["number"]))
         key = (trial["arm"], int(trial["batch_size"]), int(trial["seed"]))
         rows += [(*key, *row) for row in _weights(study.slots, learnt)]
     if not rows:
-        raise StudyError(f"{study.name}: sn_by_depth needs a COMPLETE trial of an arm with SN.")
+        raise StudyError(f"{study.name}: {kind} needs a COMPLETE trial of an arm with SN.")
     return pd.DataFrame(rows, columns=COLUMNS).sort_values(
         ["batch_size", "arm", "seed", "depth"], kind="stable", ignore_index=True
     )

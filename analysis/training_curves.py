@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import StudyLike, command
-from analysis.arms import arm_trials, by_norm, metric_name, one_arm_each
+from analysis.arms import arm_trials, by_norm, each_seed, metric_name, one_arm_each, samples_unit
 from analysis.palette import caption_below, line_colour, norm_marker
 
 COLUMNS = [
@@ -34,11 +34,12 @@ def compute(study: StudyLike) -> pd.DataFrame:
     """
     by = ["norm", "batch_size"]
     table = one_arm_each(arm_trials(study, "training_curves"), by).astype({"batch_size": int})
-    points = study.history().merge(table[["number", "arm", *by]], on="number")
+    points = study.history().merge(table[["number", "seed", "arm", *by]], on="number")
+    points = each_seed(points, [*by, "arm", "samples"], ["score", "loss"])
     found = points.groupby([*by, "arm", "samples"], as_index=False, sort=False).agg(
         score=("score", "mean"), score_low=("score", "min"), score_high=("score", "max"),
         loss=("loss", "mean"), loss_low=("loss", "min"), loss_high=("loss", "max"),
-        seeds=("number", "nunique"),
+        seeds=("seed", "nunique"),
     )  # fmt: skip
     return by_norm(found, "batch_size", "samples").assign(metric=metric_name(study))[COLUMNS]
 
@@ -47,9 +48,9 @@ def draw(df: pd.DataFrame, ax: Axes, quantity: str = "score") -> None:
     """Draw one quantity ("score" or "loss") of one batch size: a line a norm, a band its seeds."""
     for norm, own in df.groupby("norm", sort=False):
         colour = line_colour(str(norm))
-        x = own["samples"] / 1000
+        x = own["samples"] / samples_unit(df["samples"].max())[0]
         ax.fill_between(x, own[f"{quantity}_low"], own[f"{quantity}_high"], color=colour,
-                        alpha=0.18, linewidth=0)  # fmt: skip
+                        alpha=0.13, linewidth=0)  # fmt: skip
         ax.plot(x, own[quantity], color=colour, linewidth=1.5, marker=norm_marker(str(norm)),
                 markersize=4, markeredgecolor="white", markeredgewidth=0.4,
                 label=norm)  # fmt: skip
@@ -74,7 +75,7 @@ def figure(study: StudyLike) -> Figure:
     """Return the figure training_curves; raises StudyError without a COMPLETE trial of an arm."""
     df = compute(study)
     sizes = sorted(df["batch_size"].unique())
-    width = min(max(6.2, 1.6 + 2.3 * len(sizes)), 14.0)
+    width = min(max(6.6, 2.6 + 2.2 * len(sizes)), 14.0)
     fig = Figure(figsize=(width, 5.2), layout="constrained")
     axes = np.asarray(fig.subplots(2, len(sizes), sharex=True, sharey="row", squeeze=False))
     for column, size in enumerate(sizes):
@@ -82,7 +83,7 @@ def figure(study: StudyLike) -> Figure:
         for row, quantity in enumerate(("score", "loss")):
             draw(part, axes[row, column], quantity)
         axes[0, column].set_title(f"batch size {size}")
-        axes[1, column].set_xlabel("Samples seen (thousands)")
+        axes[1, column].set_xlabel(samples_unit(df["samples"].max())[1])
     axes[0, 0].set_ylabel(f"{df['metric'].iloc[0]} (0 to 1)")
     axes[1, 0].set_ylabel("Training loss")
     found = {
@@ -91,8 +92,7 @@ def figure(study: StudyLike) -> Figure:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
     }
     norms = [norm for norm in df["norm"].unique() if norm in found]
-    fig.legend([found[norm] for norm in norms], norms, loc="outside upper center", frameon=False,
-               ncols=min(len(norms), 8))  # fmt: skip
+    fig.legend([found[norm] for norm in norms], norms, loc="outside right center", frameon=False)
     caption_below(fig, describe(df))
     return fig
 
