@@ -90,7 +90,8 @@ def describe(df: pd.DataFrame) -> str:
     return (
         f"{seeds_note(df['seeds'])} Slots that moved less than {BARELY_MOVED} from equal shares "
         f"(dashed) are left out: of {df['slots_all'].iloc[0]} there count {told}. BN is "
-        "out at batch size 1. Hollow, dotted: ResNet-50 on ImageNet, by images a GPU (Luo et al. 2018, read off a figure)."
+        "out at batch size 1. Hollow, dotted: ResNet-50 on ImageNet, by images a GPU (Luo et al. "
+        "2018, read off a figure)."
     )
 
 
