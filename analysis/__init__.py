@@ -1,7 +1,8 @@
 """Figures and reports of a study, computed from its record; they know neither Ray nor torch.
 
 Each module has `compute(study) -> DataFrame` and `draw(df, ax)`, and for each kind of figure one
-function `(study) -> Figure` named in `FIGURES`. A new figure is one file and one line there.
+function `(study) -> Figure` named in `FIGURES` and, in `READING`, its title and how to read it. A
+new figure is one file and one line there.
 """
 
 from __future__ import annotations
@@ -106,6 +107,13 @@ def render(kind: str, study: StudyLike) -> Figure:
     return make(study)
 
 
+def reading(kind: str) -> tuple[str, str]:
+    """Return the title of a kind of figure and how to read it, as its module's READING says."""
+    module = importlib.import_module(FIGURES[kind].partition(":")[0])
+    found: tuple[str, str] = module.READING[kind]
+    return found
+
+
 def available(study: StudyLike) -> list[str]:
     """Return the kinds of figure that this study's data allow, in the order of `FIGURES`."""
     return list(render_all(study))
@@ -141,6 +149,11 @@ def save(figure: Figure, path: str | Path) -> Path:
     return path
 
 
+def open_study(name_or_folder: str | Path) -> StudyLike:
+    """Open the record of a study (`normsearch.load_study`); raises as that does."""
+    return cast(StudyLike, importlib.import_module("normsearch").load_study(name_or_folder))
+
+
 def command(kind: str, argv: Sequence[str] | None = None) -> int:
     """Draw one figure from the command line, ``STUDY [-o FILE]``; return an exit code."""
     parser = argparse.ArgumentParser(description=f"Draw the figure {kind} of a study.")
@@ -148,7 +161,7 @@ def command(kind: str, argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, help="a .png, .svg or .pdf file")
     options = parser.parse_args(argv)
     try:
-        study = cast(StudyLike, importlib.import_module("normsearch").load_study(options.study))
+        study = open_study(options.study)
         path = options.output or study.folder / "report" / f"{kind}.png"
         print(save(render(kind, study), path))
     except NormsearchError as error:

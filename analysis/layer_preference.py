@@ -31,6 +31,22 @@ COLUMNS = [
 ]  # fmt: skip
 WEIGHT_COLUMNS = ["slot", "depth", "statistic", "branch", "weight", "n_trials", "moved"]
 
+READING = {
+    "layer_preference": (
+        "Which norm the best trials chose in each layer",
+        "Each cell compares how often the best trials used a norm in a slot with how often all "
+        "searched trials did. A sampler that learns also makes its favourites more common among "
+        "all trials, so a pale cell may still be a favourite. Read single cells with care: "
+        "slots were not varied one at a time.",
+    ),
+    "sn_weights": (
+        "What Switchable Norm learnt in each layer",
+        "Mean learnt weights of the instance (IN), layer (LN) and batch (BN) statistics, over the "
+        "COMPLETE trials with SN in the slot (their number in brackets). Hatched bars stayed near "
+        "equal shares and say nothing about a preference.",
+    ),
+}
+
 #: With fewer trials than this the figure says that it shows little.
 FEW = 8
 #: The best trials are never fewer than this, if there are as many.

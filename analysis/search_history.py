@@ -19,6 +19,14 @@ COLUMNS = [
     "saved_samples", "full_samples", "metric",
 ]  # fmt: skip
 
+READING = {
+    "search_history": (
+        "How the search went",
+        "Validation score of each trial over the training samples spent by all trials up to it, "
+        "in the order in which the trials began. A pruned trial shows the last score it reported.",
+    )
+}
+
 
 def compute(study: StudyLike) -> pd.DataFrame:
     """List the trials in order of number (the order in which they began), with what each cost.
