@@ -24,6 +24,15 @@ from normsearch.errors import StudyError
 
 COLUMNS = ["norm", "batch_size", "arm", "mean", "low", "high", "seeds", "metric"]
 
+READING = {
+    "batch_size": (
+        "How each norm bears small batches",
+        "Final score of each norm over the batch size, the same samples everywhere. A line that "
+        "falls to the right loses by small batches. Intervals that overlap widely tell no "
+        "difference.",
+    )
+}
+
 
 def compute(study: StudyLike) -> pd.DataFrame:
     """Average the final scores of arms over seeds, for each norm and batch size.

@@ -23,6 +23,14 @@ COLUMNS = [
 ]  # fmt: skip
 SHUFFLES = 400
 
+READING = {
+    "cooccurrence": (
+        "Whether neighbouring layers choose together",
+        "How often one norm is followed by another in the next slot among the best trials, "
+        "against what the slots' own preferences alone would give.",
+    )
+}
+
 
 def compute(study: StudyLike, top: float = 0.25, seed: int = 0) -> pd.DataFrame:
     """Count how often one norm follows another in the next slot, in the best trials (see `rank`).

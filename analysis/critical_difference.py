@@ -22,6 +22,14 @@ from normsearch.errors import StudyError
 COLUMNS = ["arm", "norm", "rank", "score", "alike", "difference", "friedman_p", "cases", "seeds"]
 ALPHA = 0.05
 
+READING = {
+    "critical_difference": (
+        "Which arms can be told apart",
+        "Mean rank of each arm over the cases. Arms joined by a black bar are not told apart; "
+        "the luck of the trainings is not in this test.",
+    )
+}
+
 
 def compute(study: StudyLike) -> pd.DataFrame:
     """Rank the arms on every case (scores averaged over seeds), and tell which are alike.

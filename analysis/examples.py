@@ -23,6 +23,14 @@ from normsearch.errors import StudyError
 COLUMNS = ["number", "which", "case", "score", "overlap", "missed", "false", "height", "width"]
 WHICH = ("best", "median", "worst")
 
+READING = {
+    "examples": (
+        "What the masks look like",
+        "The best, the median and the worst case by score: image, truth, prediction and where "
+        "they agree.",
+    )
+}
+
 #: Colours of the overlap: in both, in the truth alone, in the prediction alone.
 COLOURS = {"overlap": "#009E73", "missed": "#E69F00", "false": "#0072B2"}
 

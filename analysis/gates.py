@@ -21,6 +21,14 @@ from normsearch.errors import StudyError
 
 COLUMNS = ["norm", "slot", "depth", "samples", "evaluation", "rho", "low", "high", "trainings"]
 
+READING = {
+    "gates": (
+        "Where the gates of ILN and BIN go",
+        "The learnt share ρ over training in up to eight slots, and where it ends in every "
+        "slot. In a search the trainings differ in more than their seed.",
+    )
+}
+
 #: The branch whose share is ρ.
 BRANCH = {"ILN": "IN", "BIN": "BN"}
 #: No more curves than this are drawn: those of the first, the last and slots between.

@@ -21,6 +21,15 @@ COLUMNS = [
     "quantity", "batch_size", "norm", "groups", "arm", "mean", "low", "high", "seeds", "metric",
 ]  # fmt: skip
 
+READING = {
+    "group_count": (
+        "How many groups of channels",
+        "Final score and training loss of Group Normalization over its number of groups; Layer "
+        "Normalization is one group, Instance Normalization as many groups as channels. A score "
+        "that rises without a matching fall of the loss generalizes better.",
+    )
+}
+
 
 def group_count(norm: str) -> float:
     """Return the G of a norm: LN is GN-1, IN is GN-C and so infinite here; NaN for other norms.

@@ -32,6 +32,14 @@ COLUMNS = ["method", "parameter", "depth", "importance", "noise", "p", "beyond_n
 METHODS = ("PED-ANOVA", "fANOVA")
 AXES = {"PED-ANOVA": "Divergence of the best from all", "fANOVA": "Share of the scores' variance"}
 
+READING = {
+    "importance": (
+        "Which choices mattered",
+        "Importance of each slot's norm and of each parameter by two methods. Only what exceeds "
+        "the importance found with shuffled scores (red) can be told from noise.",
+    )
+}
+
 #: What a search may choose beside the norms; those with one value throughout are left out.
 VALUES = (
     "learning_rate", "batch_size", "weight_decay", "gate_learning_rate_factor", "affine",

@@ -18,6 +18,14 @@ from normsearch.errors import StudyError
 COLUMNS = ["table", "fold", *beside.COLUMNS, "metric"]
 FOLDS = ("1", "2", "3")
 
+READING = {
+    "paper_iln": (
+        "The ILN paper's tables beside ours",
+        "Hollow marks are the paper's numbers, filled ones ours on the same folds at a smaller "
+        "scale: the order of the norms can be compared, the numbers cannot.",
+    )
+}
+
 
 def compute(study: StudyLike) -> pd.DataFrame:
     """Put the arms' scores on each test fold beside the paper's, over seeds.

@@ -17,6 +17,14 @@ from normsearch.errors import StudyError
 
 COLUMNS = ["quantity", *beside.COLUMNS, "metric"]
 
+READING = {
+    "paper_spine": (
+        "The spine paper's tables beside ours",
+        "Hollow marks are the paper's numbers, filled ones ours. Another scale and other "
+        "images: the order of the norms can be compared, the numbers cannot.",
+    )
+}
+
 #: The network of the paper; a study of another is not put beside it.
 NETWORK = "res_unet3d"
 

@@ -23,6 +23,14 @@ COLUMNS = [
 ]  # fmt: skip
 COSTS = {"seconds": "Training time (s)", "memory": "Peak memory (GiB)"}
 
+READING = {
+    "pareto": (
+        "What a better score costs",
+        "Score against training time and peak memory. Trials on the black line are on the "
+        "Pareto front: none is better for as little.",
+    )
+}
+
 
 def compute(study: StudyLike) -> pd.DataFrame:
     """List the COMPLETE trials with their score and cost, and who is on which Pareto front.

@@ -18,12 +18,21 @@ from analysis.papers import SN_SHARES
 from normsearch.errors import StudyError
 
 COLUMNS = [
-    "batch_size", "statistic", "branch", "mean", "low", "high", "seeds", "slots", "slots_all",
+    "batch_size", "statistic", "branch", "mean", "low", "high", "trainings", "slots", "slots_all",
 ]  # fmt: skip
 TITLES = {
     "mean": "Weights of the mean",
     "variance": "Weights of the variance",
     "both": "Both, beside the SN paper",
+}
+
+READING = {
+    "sn_by_batch": (
+        "What Switchable Norm prefers as the batch shrinks",
+        "Mean learnt weights over the slots that moved away from equal shares, a panel each for "
+        "the weights of the mean, of the variance and of both, the last beside what the paper "
+        "found in another network on other images.",
+    )
 }
 
 
@@ -35,8 +44,8 @@ def compute(study: StudyLike) -> pd.DataFrame:
     Returns:
         One row a batch size, statistic ("mean", "variance", "both": their mean) and branch ("IN",
         "LN", "BN"), with columns batch_size, statistic, branch, mean (share, 0 to 1), low and high
-        (its 95 % t interval over the trainings), seeds (trainings), slots (how many counted, mean
-        over seeds), slots_all (how many there are).
+        (its 95 % t interval over the trainings), trainings (how many), slots (how many counted,
+        mean over these), slots_all (how many there are).
 
     Raises:
         StudyError: no COMPLETE trial of an arm, or none of these has SN.
@@ -88,7 +97,7 @@ def describe(df: pd.DataFrame) -> str:
     counted = df[df["statistic"] == "both"].groupby("batch_size")["slots"].first()
     told = ", ".join(f"{count:.0f} at {size}" for size, count in counted.items())
     return (
-        f"{seeds_note(df['seeds'])} Slots that moved less than {BARELY_MOVED} from equal shares "
+        f"{seeds_note(df['trainings'], "training")} Slots that moved less than {BARELY_MOVED} from equal shares "
         f"(dashed) are left out: of {df['slots_all'].iloc[0]} there count {told}. BN is "
         "out at batch size 1. Hollow, dotted: ResNet-50 on ImageNet, by images a GPU (Luo et al. "
         "2018, read off a figure)."

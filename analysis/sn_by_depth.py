@@ -23,6 +23,14 @@ COLUMNS = [
 ]  # fmt: skip
 STATISTICS = ("mean", "variance")
 
+READING = {
+    "sn_by_depth": (
+        "What Switchable Norm learnt in each layer at each batch size",
+        "Learnt weights of the instance (IN), layer (LN) and batch (BN) statistics in every "
+        "slot. Hatched bars stayed near equal shares and say nothing about a preference.",
+    )
+}
+
 
 def compute(study: StudyLike, kind: str = "sn_by_depth") -> pd.DataFrame:
     """Gather the learnt weights of every slot with SN, in the COMPLETE trials of SN's arms.

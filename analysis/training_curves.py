@@ -19,6 +19,15 @@ COLUMNS = [
     "score", "score_low", "score_high", "loss", "loss_low", "loss_high", "seeds", "metric",
 ]  # fmt: skip
 
+READING = {
+    "training_curves": (
+        "How training went",
+        "Validation score (or test score, where the axis says so) and training loss at each "
+        "evaluation point, a line a norm, a column a batch size. Where the loss falls and the "
+        "score does not, the norm fits the training subjects alone.",
+    )
+}
+
 
 def compute(study: StudyLike) -> pd.DataFrame:
     """Average score and loss of arms at each evaluation point over seeds.
