@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from analysis import StudyLike, norm_map, reading, render_all
+from analysis import StudyLike, evidence, norm_map, reading, render_all
 from analysis.palette import norm_colour, norm_order, text_colour
 
 STATES = {
@@ -49,10 +49,41 @@ def write_report(study: StudyLike, path: str | Path | None = None) -> Path:
 
 def contents(study: StudyLike) -> dict[str, Any]:
     """Return everything the page says, as plain values for the template."""
+    plain = json.loads(json.dumps(dict(study.config), default=str))
     table = study.trials()
     if table.empty:
         table = pd.DataFrame(columns=["number", "state", "score", "last_score", "baseline"])
     counts = table["state"].value_counts()
+    comparison = evidence.comparison_of(study)
+    searched = comparison is not study
+    found = {} if comparison is None else evidence.compared(comparison)
+    shown = _searched(study, table) if searched else _NOTHING_SEARCHED
+    return {
+        "name": study.name,
+        "metric": study.metric,
+        "about": _about(plain),
+        "total": len(table),
+        "states": [(int(counts[s]), word) for s, word in STATES.items() if s in counts],
+        "searched": searched,
+        **shown,
+        "compared": found,
+        "unfinished": comparison.name if searched and comparison and not found else None,
+        "figures": _figures(study),
+        "compared_figures": _figures(comparison, "confirm-") if searched and comparison else [],
+        "files": _files(study, plain, shown["best"]),
+        "versions": plain.get("versions") or {},
+        "fingerprint": plain.get("fingerprint"),
+    }
+
+
+_NOTHING_SEARCHED: dict[str, Any] = {
+    "best": None, "single": None, "mixture": None, "difference": None, "maps": [], "top": [],
+    "baselines": [],
+}  # fmt: skip
+
+
+def _searched(study: StudyLike, table: pd.DataFrame) -> dict[str, Any]:
+    """What a search found: the best single norm and mixture, their maps, tables of trials."""
     complete = table[table["state"] == "COMPLETE"].sort_values("score", ascending=False)
     baselines = table[table["baseline"].notna()].sort_values(
         ["score", "last_score"], ascending=False, na_position="last"
@@ -60,27 +91,17 @@ def contents(study: StudyLike) -> dict[str, Any]:
     rows: list[dict[Any, Any]] = complete.to_dict("records")
     single = [row for row in rows if _single_norm(row, study)]
     mixtures = [row for row in rows if not _single_norm(row, study)]
-    plain = json.loads(json.dumps(dict(study.config), default=str))
-    shown = mixtures[:1] + single[:1]
-    best = max(shown, key=lambda row: float(row["score"])) if shown else None
+    leading = mixtures[:1] + single[:1]
+    best = max(leading, key=lambda row: float(row["score"]), default=None)
     return {
-        "name": study.name,
-        "metric": study.metric,
-        "about": _about(plain),
-        "total": len(table),
-        "states": [(int(counts[s]), word) for s, word in STATES.items() if s in counts],
         "best": best and _trial(best, study),
         "single": _trial(single[0], study) if single else None,
         "mixture": _trial(mixtures[0], study) if mixtures else None,
-        "difference": mixtures[0]["score"] - single[0]["score"] if len(shown) == 2 else None,
+        "difference": mixtures[0]["score"] - single[0]["score"] if len(leading) == 2 else None,
         "tried": {"single": len(single), "mixture": len(mixtures)},
-        "maps": [_map(row, study) for row in shown if row is best or row in mixtures],
-        "figures": [_figure(kind, made) for kind, made in render_all(study).items()],
+        "maps": [_map(row, study) for row in leading if row is best or row in mixtures],
         "top": [_trial(row, study) for row in rows[:10]],
         "baselines": [_trial(row, study) for row in baselines.to_dict("records")],
-        "files": _files(study, plain, best),
-        "versions": plain.get("versions") or {},
-        "fingerprint": plain.get("fingerprint"),
     }
 
 
@@ -155,7 +176,7 @@ def _map(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
 
 
 def _files(
-    study: StudyLike, config: dict[str, Any], best: dict[Any, Any] | None
+    study: StudyLike, config: dict[str, Any], best: dict[str, Any] | None
 ) -> list[dict[str, str]]:
     """The files that repeat the study and its best trial: name, what it is, text, and as a link."""
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
@@ -172,9 +193,18 @@ def _files(
     ]  # fmt: skip
 
 
-def _figure(kind: str, figure: Figure) -> dict[str, str]:
-    """A figure as an image inside the page; as an <img>, its ids cannot clash with another's."""
-    title, caption = reading(kind)
+def _figures(study: StudyLike, prefix: str = "") -> list[dict[str, str]]:
+    """Every figure that a study's data allow, with title and caption."""
+    made = []
+    for kind, figure in render_all(study).items():
+        title, caption = reading(kind)
+        source = _image(figure)
+        made.append({"id": prefix + kind, "title": title, "caption": caption, "src": source})
+    return made
+
+
+def _image(figure: Figure) -> str:
+    """A figure as an image that the page holds; as an <img>, its ids clash with no other's."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     mime = "image/svg+xml"
@@ -182,7 +212,7 @@ def _figure(kind: str, figure: Figure) -> dict[str, str]:
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=150)
         mime = "image/png"
-    return {"kind": kind, "title": title, "caption": caption, "src": _data(mime, buffer.getvalue())}
+    return _data(mime, buffer.getvalue())
 
 
 def _data(mime: str, content: bytes) -> str:

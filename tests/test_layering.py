@@ -93,6 +93,7 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.config", "normsearch.config_file"),
         *("normsearch.data", "normsearch.errors", "normsearch.files", "normsearch.norms"),
         *("normsearch.networks", "normsearch.search", "normsearch.training", "normsearch.trial"),
+        "normsearch.model",
     },
     "normsearch.cli": {
         *("pandas", "rich", "typer", "normsearch", "normsearch.config", "normsearch.data"),

@@ -12,7 +12,9 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from analysis import available
+from analysis.evidence import comparison_of
 from analysis.report import write_report
+from tests.analysis.fake_confirmation import confirmed_study
 from tests.analysis.fake_study import FakeStudy, fake_study, tiny
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -73,11 +75,23 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module", params=["search", "foreign network", "empty"])
-def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> FakeStudy:
+@pytest.fixture(scope="module")
+def patch() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module", params=["search", "confirmed", "foreign network", "empty"])
+def study(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    patch: pytest.MonkeyPatch,
+) -> FakeStudy:
     folder = tmp_path_factory.mktemp("run")
     if request.param == "search":
         return fake_study(folder=folder)
+    if request.param == "confirmed":
+        return confirmed_study(folder, patch)
     slots = [f"encoder.stages.{n}.0.convs.{m}.all_modules.1" for n in range(8) for m in range(3)]
     norms = {f"norm.{slot}": "ILN(regroup=none)" for slot in slots}
     rows = [{"score": 0.8, **norms}, {"score": 0.7, "baseline": "ILN(regroup=none)", **norms}]
@@ -134,11 +148,13 @@ def test_the_instruments_find_faults(browser: Browser, tmp_path: Path) -> None:
 
 def test_it_is_quiet_alone_and_complete(browser: Browser, study: FakeStudy, report: Path) -> None:
     assert report.stat().st_size < 5_000_000
+    other = comparison_of(study)
     with visit(browser, report) as seen:
         assert seen.errors == []
         assert [url for url in seen.requests if not url.startswith("data:")] == [report.as_uri()]
         kinds = seen.page.locator("figure").evaluate_all("all => all.map(one => one.id)")
-        assert kinds == available(study)
+        beside = [] if other is None or other is study else available(other)
+        assert kinds == [f"confirm-{kind}" for kind in beside] + available(study)
         assert len(seen.images) == len(kinds)
         assert all(image["drawn"] > 300 and image["shown"] > 300 for image in seen.images)
         links = seen.page.locator("nav a").evaluate_all("all => all.map(one => one.hash)")

@@ -8,16 +8,8 @@ import pytest
 from scipy import stats
 
 from normsearch.errors import DataError
-from normsearch.evidence.statistics import (
-    Components,
-    bootstrap_interval,
-    compare,
-    components,
-    friedman,
-    holm,
-    power,
-    summary,
-)
+from normsearch.evidence.power import Components, components, power
+from normsearch.evidence.statistics import bootstrap_interval, compare, friedman, holm, summary
 
 SPREAD = Components(seed=0.02, interaction=0.04, case=0.1)
 
