@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil, comb, sqrt
 from typing import cast
 
@@ -21,6 +21,7 @@ from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
 from analysis import StudyLike, command
+from analysis.arms import searched
 from analysis.palette import caption, norm_colour, norm_kind, norm_order, root, slot_label
 from normsearch.errors import StudyError
 
@@ -67,7 +68,7 @@ def rank(study: StudyLike) -> pd.DataFrame:
     trials' order. Baselines are left out: they were not drawn by the search, and one such trial
     would add the same norm to every slot.
     """
-    table = study.trials()
+    table = searched(study)
     if table.empty or not study.slots:
         return table
     columns = [f"norm.{slot}" for slot in study.slots]
@@ -207,7 +208,7 @@ def compute_weights(study: StudyLike) -> pd.DataFrame:
         and moved: the mean over trials of the largest distance of a weight from equal shares of
         the branches that the trial has (averaging weights first would hide opposite choices).
     """
-    table = study.trials()
+    table = searched(study)
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
     done = table[table["state"] == "COMPLETE"] if not table.empty else table
     for trial in done.to_dict("records"):
@@ -232,11 +233,23 @@ def _weight_rows(
 ) -> list[tuple[str, int, str, str, float, int, float]]:
     """The rows of one slot and statistic: one a branch."""
     n = len(several)
-    moved = sum(max(abs(w - 1 / len(one)) for w in one.values()) for one in several) / n
+    moved = sum(map(distance_moved, several)) / n
     return [
         (slot, depth, statistic, branch, sum(o.get(branch, 0.0) for o in several) / n, n, moved)
         for branch in BRANCHES
     ]
+
+
+def distance_moved(weights: Mapping[str, float]) -> float:
+    """Return the largest distance of a weight from equal shares of the branches that there are.
+
+    A branch that a norm cannot use, as BN at batch 1, has the weight 0 and is none of them.
+
+    >>> distance_moved({"IN": 0.5, "LN": 0.5, "BN": 0.0})
+    0.0
+    """
+    there = [weight for weight in weights.values() if weight > 0]
+    return max(abs(weight - 1 / len(there)) for weight in there)
 
 
 def draw_weights(df: pd.DataFrame, axes: Sequence[Axes]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from normsearch.cli.options import RUNS, Address, Data, Json, Local, RunsDir, Workers
+from normsearch.errors import StudyError
 
 if TYPE_CHECKING:
     from normsearch.cli.launch import How
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
 
 
 def reproduce(
-    finding: Annotated[
-        str, typer.Argument(help="S1, I3, ... (normsearch list findings), or all.")
-    ],
+    finding: Annotated[str, typer.Argument(help="S1, I3, ... (normsearch list findings), or all.")],
     scale: Annotated[
         str, typer.Option(help="toy (two cores, minutes), small (hours) or paper (a GPU).")
     ] = "toy",
@@ -102,9 +101,9 @@ class _Lab:
         for name in parts:
             part = self.experiment.studies[name]
             if part.replay is not None:
-                from normsearch.evidence.searching import replay_searches
+                from normsearch.evidence.searching import replayed_part
 
-                measured[name] = replayed(replay_searches(part.replay))
+                measured[name] = replayed(replayed_part(part.replay, self._data))
                 continue
             found = {
                 label: taken_arms(take, self._of_part[take["part"]], measured[take["part"]])
@@ -148,7 +147,11 @@ class _Lab:
         if there:
             write_local(folder, facts)
         else:
-            create_run(folder, door.config, facts)
+            try:
+                create_run(folder, door.config, facts)
+            except StudyError:
+                if not (folder / "study.yaml").is_file():
+                    raise  # else another driver made it just now; go on beside it
         train_all(folder, door, replace(self._how, storage=None))
 
 

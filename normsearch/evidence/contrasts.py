@@ -89,7 +89,9 @@ def scores_by(measured: Measured, by: str, where: Mapping[str, Any] | None) -> p
 def _pair(scores: pd.DataFrame, better: str, worse: str) -> Contrast:
     found = compare(scores[scores["arm"].isin([better, worse])], worse).set_index("arm")
     if better not in found.index:
-        raise StudyError(f"arms: must be among {', '.join(sorted(set(scores['arm'])))}, got {better}.")
+        raise StudyError(
+            f"arms: must be among {', '.join(sorted(set(scores['arm'])))}, got {better}."
+        )
     row = found.loc[better]
     return Contrast(
         f"{better} above {worse}",
@@ -174,16 +176,43 @@ def gap_grows(
     )
 
 
+def rises_alone(
+    parts: Parts, *, part: str, factor: str, where: Mapping[str, Any] | None = None
+) -> Verdict:
+    """Judge whether the score rises with a factor, and more steadily than the training loss falls.
+
+    A curve for each seed at each batch size; Spearman's correlations as in `trend`.
+    """
+    trials = select(parts[part].trials, where).fillna({"score": 0.0})
+    curves, fits = (
+        per_seed(
+            trials.assign(fit=-trials["loss"]), value, [factor], mean_over=["batch_size", "seed"]
+        )
+        for value in ("score", "fit")
+    )
+    score, fit = rank_correlations(curves), rank_correlations(fits)
+    contrasts = [
+        Contrast(f"score rises with {factor}", *correlation(curves, sign=1)),
+        by_t(f"more than the fit, {fit.mean():.2f}", score - fit),
+    ]
+    means = pd.concat({"score": curves.mean(), "training loss": -fits.mean()}, axis=1)
+    return all_above(
+        contrasts,
+        quantity="rank correlation",
+        interval="95%, t over seeds and batch sizes",
+        table=means.reset_index(),
+    )
+
+
 def correlation(curves: pd.DataFrame, *, sign: int) -> tuple[float, float, float, float]:
     """Return mean Spearman over rows (times `sign`), its t interval and permutation p-value.
 
     p is the larger of the two ways to doubt it, NaN with one row: whether levels permuted within
     rows give as much, and whether the interval over rows excludes 0.
     """
-    values = curves.sort_index(axis=1).to_numpy(float)
-    ranks = np.apply_along_axis(stats.rankdata, 1, values)
-    levels = np.arange(values.shape[1], dtype=float)
-    rho = sign * _rank_correlation(ranks, levels)
+    ranks = _ranks(curves)
+    levels = np.arange(ranks.shape[1], dtype=float)
+    rho = sign * rank_correlations(curves)
     found = by_t("", rho)
     random = np.random.default_rng(0)
     mixed = random.permuted(np.tile(ranks, (_PERMUTATIONS, 1, 1)), axis=2)
@@ -192,6 +221,18 @@ def correlation(curves: pd.DataFrame, *, sign: int) -> tuple[float, float, float
     p = float(np.maximum(extreme / (_PERMUTATIONS + 1), found.p))
     low, high = float(np.clip(found.low, -1, 1)), float(np.clip(found.high, -1, 1))
     return found.estimate, low, high, p
+
+
+def rank_correlations(curves: pd.DataFrame) -> Array:
+    """Return Spearman's correlation of each row with the order of the columns."""
+    ranks = _ranks(curves)
+    return _rank_correlation(ranks, np.arange(ranks.shape[1], dtype=float))
+
+
+def _ranks(curves: pd.DataFrame) -> Array:
+    values = curves.sort_index(axis=1).to_numpy(float)
+    ranks: Array = np.apply_along_axis(stats.rankdata, 1, values)
+    return ranks
 
 
 def verdict_of_trend(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -84,6 +84,20 @@ class Statement(Model):
     judge: str
     arguments: dict[str, Any] = Field(default_factory=dict)
 
+    @property
+    def _looks(self) -> list[dict[str, Any]]:
+        return [{"judge": self.judge, **self.arguments}, *self.arguments.get("of_each", [])]
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """The judges, one or several in turn."""
+        return tuple(str(look["judge"]) for look in self._looks)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts that its arguments name."""
+        return tuple(dict.fromkeys(look["part"] for look in self._looks if "part" in look))
+
 
 class Experiment(Model):
     """What is trained to judge the statements of one source, at each scale.
@@ -110,17 +124,20 @@ class Experiment(Model):
                     raise ItemError(f"studies.{name}", f"must come after the part {need!r}")
             earlier.append(name)
         for key, statement in self.statements.items():
-            place = f"statements.{key}"
-            if statement.judge not in JUDGES:
-                hint = did_you_mean(statement.judge, JUDGES)
-                known = ", ".join(JUDGES)
-                raise ItemError(
-                    f"{place}.judge", f"must be one of {known}, got {statement.judge!r}.{hint}"
-                )
-            part = statement.arguments.get("part")
-            if part is not None and part not in self.studies:
-                raise ItemError(f"{place}.arguments.part", f"must be a part, got {part!r}")
+            self._check_statement(f"statements.{key}", statement, JUDGES)
         return self
+
+    def _check_statement(self, place: str, statement: Statement, judges: Iterable[str]) -> None:
+        known = list(judges)
+        for judge in statement.judges:
+            if judge not in known:
+                raise ItemError(
+                    f"{place}.judge",
+                    f"must be one of {', '.join(known)}, got {judge!r}.{did_you_mean(judge, known)}",
+                )
+        for part in statement.parts:
+            if part not in self.studies:
+                raise ItemError(f"{place}.arguments.part", f"must be a part, got {part!r}")
 
     @property
     def sha256(self) -> str:
@@ -132,8 +149,7 @@ class Experiment(Model):
 
         A statement whose arguments name no part looks at all.
         """
-        wanted = self.statements[finding].arguments.get("part")
-        needed = {wanted} if wanted else set(self.studies)
+        needed = set(self.statements[finding].parts) or set(self.studies)
         for name in reversed(self.studies):
             if name in needed:
                 needed |= set(self.studies[name].needs)

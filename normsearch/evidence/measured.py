@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +21,7 @@ Factors = Mapping[str, Mapping[str, Any]]
 class Measured:
     """The trainings of a part. Every table has the columns arm, seed, fold and the factors.
 
-    `groups` is one more factor: the G of GN-G, NaN for other norms.
+    `groups` is one more factor: the G of GN-G, infinite for IN (one channel a group), NaN for other norms.
 
     Attributes:
         trials: a row a training: state, score, loss (the last), seconds, parameters.
@@ -98,7 +100,7 @@ def _of_run(record: Any, factors: Factors, fold: str | None) -> list[pd.DataFram
     labels = trials[["number", "arm", "seed", "fold"]].copy()
     for name in dict.fromkeys(["norm", *(key for values in factors.values() for key in values)]):
         labels[name] = [factors.get(arm, {}).get(name) for arm in labels["arm"]]
-    labels["groups"] = pd.to_numeric(labels["norm"].astype(str).str.extract(r"^GN-(\d+)$")[0])
+    labels["groups"] = [_groups(norm) for norm in labels["norm"]]
     last = history.sort_values("evaluation").groupby("number")["loss"].last()
     measured = trials[["number", "state", "score", "seconds", "parameters"]].copy()
     measured["loss"] = measured["number"].map(last)
@@ -115,6 +117,11 @@ def _of_run(record: Any, factors: Factors, fold: str | None) -> list[pd.DataFram
         weights["depth"] = weights["slot"].map(depth)
     tables = [measured, cases[["number", "case", "score"]], history, weights]
     return [labels.merge(table, on="number") for table in tables]
+
+
+def _groups(norm: object) -> float:
+    found = re.fullmatch(r"GN-(\d+)", str(norm))
+    return float(found[1]) if found else {"LN": 1.0, "IN": math.inf}.get(str(norm), math.nan)
 
 
 def _with_failures(trials: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:

@@ -35,7 +35,7 @@ def judge(
     statement = experiment.statements[finding]
     verdict = JUDGES[statement.judge](measured, **statement.arguments)
     worded = verdict.outcome if scale == "paper" else _AT_THIS_SCALE[verdict.outcome]
-    looked_at = [part for name, part in measured.items() if _concerns(statement.arguments, name)]
+    looked_at = [measured[name] for name in statement.parts or measured]
     return {
         "finding": finding,
         "text": statement.text,
@@ -113,8 +113,14 @@ def table_of_results(results: Iterable[Mapping[str, Any]]) -> str:
     lines = ["| | statement | published | ours | verdict |", "|---|---|---|---|---|"]
     for result in results:
         cells = [result["finding"], result["text"], result["paper"], _ours(result)]
-        told = f"**{result['verdict']}**" if result["verdict"] != "not distinguishable" else "not distinguishable"
-        lines.append("| " + " | ".join(str(cell).replace("|", "/") for cell in [*cells, told]) + " |")
+        told = (
+            f"**{result['verdict']}**"
+            if result["verdict"] != "not distinguishable"
+            else "not distinguishable"
+        )
+        lines.append(
+            "| " + " | ".join(str(cell).replace("|", "/") for cell in [*cells, told]) + " |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -149,10 +155,6 @@ def _counts(measured: Sequence[Measured]) -> dict[str, Any]:
         "cases": distinct("case", "cases"),
         "diverged": sum(part.diverged for part in measured),
     }
-
-
-def _concerns(arguments: Mapping[str, Any], part: str) -> bool:
-    return arguments.get("part", part) == part
 
 
 def _plain(value: Any) -> Any:

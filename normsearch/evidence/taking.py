@@ -31,7 +31,9 @@ def taken_arms(
 def _best(record: Any) -> dict[str, Any]:
     if record.best is None:
         raise StudyError(f"{record.name}: must have a COMPLETE trial to take, and has none.")
-    values = {k: v for k, v in record.values(record.best).items() if k not in ("seed", "fold", "arm")}
+    values = {
+        k: v for k, v in record.values(record.best).items() if k not in ("seed", "fold", "arm")
+    }
     return {"norm": record.norm_map(record.best), **values}
 
 
