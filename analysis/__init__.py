@@ -1,7 +1,8 @@
 """Figures and reports of a study, computed from its record; they know neither Ray nor torch.
 
 Each module has `compute(study) -> DataFrame` and `draw(df, ax)`, and for each kind of figure one
-function `(study) -> Figure` named in `FIGURES`. A new figure is one file and one line there.
+function `(study) -> Figure` named in `FIGURES` and, in `READING`, its title and how to read it. A
+new figure is one file and one line there.
 """
 
 from __future__ import annotations
@@ -21,8 +22,21 @@ from normsearch.errors import NormsearchError, StudyError, did_you_mean
 #: Kind of figure -> "module:function"; the function takes a study and returns a matplotlib figure.
 FIGURES: dict[str, str] = {
     "layer_preference": "analysis.layer_preference:figure",
-    "sn_weights": "analysis.layer_preference:figure_weights",
+    "sn_weights": "analysis.sn_weights:figure",
     "search_history": "analysis.search_history:figure",
+    "importance": "analysis.importance:figure",
+    "cooccurrence": "analysis.cooccurrence:figure",
+    "pareto": "analysis.pareto:figure",
+    "training_curves": "analysis.training_curves:figure",
+    "batch_size": "analysis.batch_size:figure",
+    "group_count": "analysis.group_count:figure",
+    "sn_by_depth": "analysis.sn_by_depth:figure",
+    "sn_by_batch": "analysis.sn_by_batch:figure",
+    "gates": "analysis.gates:figure",
+    "paper_spine": "analysis.paper_spine:figure",
+    "paper_iln": "analysis.paper_iln:figure",
+    "critical_difference": "analysis.critical_difference:figure",
+    "examples": "analysis.examples:figure",
 }
 
 #: What `save` can write.
@@ -68,6 +82,12 @@ class StudyLike(Protocol):
     def learnt(self, number: int) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
         """Slot -> statistic -> branch -> weight that an adaptive norm has learnt."""
 
+    def learnt_history(self, number: int) -> pd.DataFrame:
+        """What adaptive norms had learnt at each evaluation point of one trial."""
+
+    def cases(self) -> pd.DataFrame:
+        """One row for each case of each COMPLETE trial."""
+
 
 def render(kind: str, study: StudyLike) -> Figure:
     """Draw one kind of figure.
@@ -85,6 +105,13 @@ def render(kind: str, study: StudyLike) -> Figure:
     module, function = FIGURES[kind].split(":")
     make = cast(Callable[[StudyLike], Figure], getattr(importlib.import_module(module), function))
     return make(study)
+
+
+def reading(kind: str) -> tuple[str, str]:
+    """Return the title of a kind of figure and how to read it, as its module's READING says."""
+    module = importlib.import_module(FIGURES[kind].partition(":")[0])
+    found: tuple[str, str] = module.READING[kind]
+    return found
 
 
 def available(study: StudyLike) -> list[str]:
@@ -122,6 +149,11 @@ def save(figure: Figure, path: str | Path) -> Path:
     return path
 
 
+def open_study(name_or_folder: str | Path) -> StudyLike:
+    """Open the record of a study (`normsearch.load_study`); raises as that does."""
+    return cast(StudyLike, importlib.import_module("normsearch").load_study(name_or_folder))
+
+
 def command(kind: str, argv: Sequence[str] | None = None) -> int:
     """Draw one figure from the command line, ``STUDY [-o FILE]``; return an exit code."""
     parser = argparse.ArgumentParser(description=f"Draw the figure {kind} of a study.")
@@ -129,7 +161,7 @@ def command(kind: str, argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, help="a .png, .svg or .pdf file")
     options = parser.parse_args(argv)
     try:
-        study = cast(StudyLike, importlib.import_module("normsearch").load_study(options.study))
+        study = open_study(options.study)
         path = options.output or study.folder / "report" / f"{kind}.png"
         print(save(render(kind, study), path))
     except NormsearchError as error:

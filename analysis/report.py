@@ -17,38 +17,16 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from analysis import StudyLike, render_all
-from analysis.palette import norm_colour, norm_order, slot_label, text_colour
-
-#: What each figure shows and how to read it, under the figure; the figure itself tells its numbers.
-CAPTIONS: dict[str, tuple[str, str]] = {
-    "layer_preference": (
-        "Which norm the best trials chose in each layer",
-        "Each cell compares how often the best trials used a norm in a slot with how often all "
-        "searched trials did. A sampler that learns also makes its favourites more common among "
-        "all trials, so a pale cell may still be a favourite. Read single cells with care: "
-        "slots were not varied one at a time.",
-    ),
-    "sn_weights": (
-        "What Switchable Norm learnt in each layer",
-        "Mean learnt weights of the instance (IN), layer (LN) and batch (BN) statistics, over the "
-        "COMPLETE trials with SN in the slot (their number in brackets). Hatched bars stayed near "
-        "equal shares and say nothing about a preference.",
-    ),
-    "search_history": (
-        "How the search went",
-        "Validation score of each trial over the training samples spent by all trials up to it, "
-        "in the order in which the trials began. A pruned trial shows the last score it reported.",
-    ),
-}
+from analysis import StudyLike, evidence, norm_map, reading, render_all
+from analysis.palette import norm_colour, norm_order, text_colour
 
 STATES = {
     "COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed",
-    "RUNNING": "running or interrupted", "WAITING": "waiting",
+    "RUNNING": "running or interrupted", "WAITING": "waiting", "DUPLICATE": "repeated",
 }  # fmt: skip
 
 #: Above this size (bytes) a figure goes in as PNG rather than SVG.
-SVG_LIMIT = 700_000
+SVG_LIMIT = 150_000
 
 
 def write_report(study: StudyLike, path: str | Path | None = None) -> Path:
@@ -71,34 +49,72 @@ def write_report(study: StudyLike, path: str | Path | None = None) -> Path:
 
 def contents(study: StudyLike) -> dict[str, Any]:
     """Return everything the page says, as plain values for the template."""
+    plain = json.loads(json.dumps(dict(study.config), default=str))
     table = study.trials()
     if table.empty:
         table = pd.DataFrame(columns=["number", "state", "score", "last_score", "baseline"])
     counts = table["state"].value_counts()
+    comparison = evidence.comparison_of(study)
+    searched = comparison is not study
+    found = {} if comparison is None else evidence.compared(comparison)
+    shown = _searched(study, table) if searched else _NOTHING_SEARCHED
+    return {
+        "name": study.name,
+        "metric": study.metric,
+        "about": _about(plain),
+        "total": len(table),
+        "states": [(int(counts[s]), word) for s, word in STATES.items() if s in counts],
+        "searched": searched,
+        **shown,
+        "compared": found,
+        "unfinished": comparison.name if searched and comparison and not found else None,
+        "verdicts": evidence.verdicts(study),
+        "figures": _figures(study),
+        "compared_figures": _figures(comparison, "confirm-") if searched and comparison else [],
+        "files": _files(study, plain, shown["best"]),
+        "versions": plain.get("versions") or {},
+        "fingerprint": plain.get("fingerprint"),
+    }
+
+
+_NOTHING_SEARCHED: dict[str, Any] = {
+    "best": None, "single": None, "mixture": None, "difference": None, "maps": [], "top": [],
+    "baselines": [],
+}  # fmt: skip
+
+
+def _searched(study: StudyLike, table: pd.DataFrame) -> dict[str, Any]:
+    """What a search found: the best single norm and mixture, their maps, tables of trials."""
     complete = table[table["state"] == "COMPLETE"].sort_values("score", ascending=False)
     baselines = table[table["baseline"].notna()].sort_values(
         ["score", "last_score"], ascending=False, na_position="last"
     )
-    rows = {int(row["number"]): row for row in complete.to_dict("records")}
-    best = None if study.best is None else rows.get(study.best)
-    single = [row for row in rows.values() if isinstance(row["baseline"], str)]
-    plain = json.loads(json.dumps(dict(study.config), default=str))
+    rows: list[dict[Any, Any]] = complete.to_dict("records")
+    single = [row for row in rows if _single_norm(row, study)]
+    mixtures = [row for row in rows if not _single_norm(row, study)]
+    leading = mixtures[:1] + single[:1]
+    best = max(leading, key=lambda row: float(row["score"]), default=None)
     return {
-        "name": study.name,
-        "metric": study.metric,
-        "total": len(table),
-        "states": [(int(counts[s]), word) for s, word in STATES.items() if s in counts],
         "best": best and _trial(best, study),
-        "baseline": _trial(single[0], study) if single else None,
-        "difference": best["score"] - single[0]["score"] if best and single else None,
-        "slots": _norm_map(study, study.best) if best else [],
-        "shares": _shares(study, study.best) if best else [],
-        "figures": [_figure(kind, made) for kind, made in render_all(study).items()],
-        "top": [_trial(row, study) for row in list(rows.values())[:10]],
+        "single": _trial(single[0], study) if single else None,
+        "mixture": _trial(mixtures[0], study) if mixtures else None,
+        "difference": mixtures[0]["score"] - single[0]["score"] if len(leading) == 2 else None,
+        "tried": {"single": len(single), "mixture": len(mixtures)},
+        "maps": [_map(row, study) for row in leading if row is best or row in mixtures],
+        "top": [_trial(row, study) for row in rows[:10]],
         "baselines": [_trial(row, study) for row in baselines.to_dict("records")],
-        "yaml": yaml.safe_dump(plain, sort_keys=False, allow_unicode=True),
-        "versions": plain.get("versions") or {},
     }
+
+
+def _about(config: dict[str, Any]) -> str:
+    """What was trained on what, in a few words."""
+    said = [
+        config.get("network", {}).get("name", "a network"),
+        config.get("task", {}).get("data", "its data"),
+    ]
+    samples = config.get("training", {}).get("samples")
+    budget = f", {samples:,} training samples a trial at full budget" if samples else ""
+    return f"{said[0]} on {said[1]}{budget}"
 
 
 def _trial(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
@@ -107,9 +123,9 @@ def _trial(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
     return {
         "number": int(row["number"]),
         "state": STATES.get(str(row["state"]), str(row["state"])),
-        "score": _number(row["score"], ".4f"),
-        "last_score": _number(row["last_score"], ".4f"),
+        "score": _score(row),
         "baseline": row["baseline"] if isinstance(row["baseline"], str) else "",
+        "single": _single_norm(row, study),
         "learning_rate": _number(row["learning_rate"], ".3g"),
         "batch_size": _number(row["batch_size"], ".0f"),
         "samples": _number(row["samples"], ",.0f"),
@@ -117,6 +133,24 @@ def _trial(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
         "memory": _number(row["peak_memory_bytes"], ".1f", 2**30),
         "norms": [_chip(norm, norms[norm]) for norm in norm_order(norms)],
     }
+
+
+def _single_norm(row: dict[Any, Any], study: StudyLike) -> str:
+    """The one norm of all slots, "" for a mixture; a search may come upon one by itself.
+
+    A baseline's name counts: GN-8 is IN where there are 8 channels, and still one norm.
+    """
+    if isinstance(row["baseline"], str):
+        return row["baseline"]
+    norms = {str(row.get(f"norm.{slot}")) for slot in study.slots}
+    return norms.pop() if len(norms) == 1 else ""
+
+
+def _score(row: dict[Any, Any]) -> str:
+    """The final score, or the last one reported, said to be so."""
+    if pd.isna(row["score"]) and pd.notna(row["last_score"]):
+        return f"last {row['last_score']:.4f}"
+    return _number(row["score"], ".4f")
 
 
 def _number(value: Any, form: str, unit: int = 1) -> str:
@@ -130,23 +164,48 @@ def _chip(norm: str, count: int = 1) -> dict[str, Any]:
     return {"norm": norm, "count": count, "colour": colour, "ink": text_colour(colour)}
 
 
-def _norm_map(study: StudyLike, number: int | None) -> list[dict[str, Any]]:
-    """The slots of one trial in order of depth, each with its norm."""
-    chosen = study.norm_map(number) if number is not None else {}
+def _map(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
+    """The norm map of one trial, drawn, and how many slots use each norm."""
+    number = int(row["number"])
+    counts = Counter(study.norm_map(number).values())
+    return {
+        "number": number,
+        "mixture": not _single_norm(row, study),
+        "shares": [_chip(norm, counts[norm]) for norm in norm_order(counts)],
+        "svg": norm_map.draw(norm_map.compute(study, number)),
+    }
+
+
+def _files(
+    study: StudyLike, config: dict[str, Any], best: dict[str, Any] | None
+) -> list[dict[str, str]]:
+    """The files that repeat the study and its best trial: name, what it is, text, and as a link."""
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    found = [("study.yaml", "The whole study, resolved", text, "normsearch run study.yaml")]
+    if best:
+        trial = study.folder / "trials" / f"{best['number']:04d}" / "trial.json"
+        if trial.is_file():
+            text, command = trial.read_text(encoding="utf-8"), "normsearch train trial.json"
+            found.append(("trial.json", f"The best trial, number {best['number']}", text, command))
     return [
-        {"slot": slot_label(slot), **_chip(chosen[slot])} for slot in study.slots if slot in chosen
-    ]
+        {"name": name, "title": title, "text": text, "command": command,
+         "href": _data("application/octet-stream", text.encode())}
+        for name, title, text, command in found
+    ]  # fmt: skip
 
 
-def _shares(study: StudyLike, number: int | None) -> list[dict[str, Any]]:
-    """How many slots of one trial use each norm."""
-    counts = Counter(study.norm_map(number).values()) if number is not None else Counter[str]()
-    return [_chip(norm, counts[norm]) for norm in norm_order(counts)]
+def _figures(study: StudyLike, prefix: str = "") -> list[dict[str, str]]:
+    """Every figure that a study's data allow, with title and caption."""
+    made = []
+    for kind, figure in render_all(study).items():
+        title, caption = reading(kind)
+        source = _image(figure)
+        made.append({"id": prefix + kind, "title": title, "caption": caption, "src": source})
+    return made
 
 
-def _figure(kind: str, figure: Figure) -> dict[str, str]:
-    """A figure as an image inside the page; as an <img>, its ids cannot clash with another's."""
-    title, caption = CAPTIONS.get(kind, (kind.replace("_", " "), ""))
+def _image(figure: Figure) -> str:
+    """A figure as an image that the page holds; as an <img>, its ids clash with no other's."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     mime = "image/svg+xml"
@@ -154,5 +213,9 @@ def _figure(kind: str, figure: Figure) -> dict[str, str]:
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=150)
         mime = "image/png"
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return {"kind": kind, "title": title, "caption": caption, "src": f"data:{mime};base64,{data}"}
+    return _data(mime, buffer.getvalue())
+
+
+def _data(mime: str, content: bytes) -> str:
+    """Content as a URL that holds it."""
+    return f"data:{mime};base64,{base64.b64encode(content).decode('ascii')}"

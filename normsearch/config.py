@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from normsearch.config_arms import Arm, ArmsConfig
+from normsearch.config_arms import Arm, ArmsConfig, Origin
 from normsearch.config_model import Fraction, ImportPath, ItemError, Model, Positive
 from normsearch.config_search import Point, PrunerConfig, Resources, SearchConfig, SupernetConfig
 from normsearch.config_space import (
@@ -35,6 +35,7 @@ __all__ = [
     "NetworkConfig",
     "NormSpace",
     "NumberSpace",
+    "Origin",
     "PhantomConfig",
     "Point",
     "Positive",

@@ -53,12 +53,28 @@ class Arm(Model):
         return self
 
 
+class Origin(Model):
+    """The search that arms were chosen from, and what it had seen when they were.
+
+    `top` is how many of its best were asked for beside the single norms; `trials` and `scores` are the search's trial and its validation score, by arm; `left_out` says
+    why a single norm is no arm; `seen_folds` are test folds that the search did not hold out.
+    """
+
+    study: str
+    top: int | None = None
+    trials: dict[str, int]
+    scores: dict[str, float]
+    left_out: dict[str, str] = Field(default_factory=dict)
+    seen_folds: tuple[str, ...] = ()
+
+
 class ArmsConfig(Model):
     """Trainings that are compared, not searched: every arm with every seed (on every fold).
 
     A seed is that of the first weights, the order of samples and the augmentation. `seeds` may be
     a number of them. `folds`, if given, are taken as the test fold one after another, in place of
-    the task's own.
+    the task's own. `reference` is the arm that the others are compared with, the first if none is
+    named: it must not be chosen by the scores that are compared. `origin` is where arms are from.
     """
 
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
@@ -67,6 +83,8 @@ class ArmsConfig(Model):
         tuple[str, ...],
         BeforeValidator(lambda v: tuple(map(str, v)) if isinstance(v, list | tuple) else v),
     ] = ()
+    reference: str | None = None
+    origin: Origin | None = None
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
@@ -75,6 +93,10 @@ class ArmsConfig(Model):
             value, count = (Counter(values).most_common(1) or [("", 1)])[0]
             if count > 1:
                 raise ItemError(key, f"must name each once, got {value!r} {count} times")
+        if self.reference is not None and self.reference not in names:
+            raise ItemError(
+                "reference", f"must be one of {', '.join(names)}, got {self.reference!r}"
+            )
         return self
 
     @property

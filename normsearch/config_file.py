@@ -47,22 +47,32 @@ def read_study(text: str, overrides: Iterable[str] = ()) -> tuple[StudyConfig, s
         ConfigError: no such file, not YAML, or something in it that must not be.
     """
     path = find_yaml(text, "studies")
-    raw = _read_yaml(path)
+    raw = read_mapping(path)
     for override in overrides:
         _override(raw, override)
     space_origin = f"{path}: space."
     if isinstance(space := raw.get("space"), str):
         space_path = find_yaml(space, "search_spaces", near=path)
-        raw["space"] = _read_yaml(space_path)
+        raw["space"] = read_mapping(space_path)
         space_origin = f"{space_path}: "
         validate(_PICKED[space_kind(raw["space"])], raw["space"], str(space_path))
     return validate(StudyConfig, raw, str(path)), space_origin
 
 
+def read_space(space: dict[str, Any] | str) -> dict[str, Any]:
+    """Return a space as written in place, or that of a space file or a shipped one by name."""
+    if isinstance(space, dict):
+        return space
+    path = find_yaml(space, "search_spaces")
+    raw = read_mapping(path)
+    validate(_PICKED[space_kind(raw)], raw, str(path))
+    return raw
+
+
 def read_recorded_study(folder: Path) -> StudyConfig:
     """Return the resolved study that a run keeps in its folder."""
     path = folder / "study.yaml"
-    return validate(StudyConfig, _read_yaml(path), str(path))
+    return validate(StudyConfig, read_mapping(path), str(path))
 
 
 def amend_search(study: StudyConfig, overrides: Iterable[str]) -> StudyConfig:
@@ -97,7 +107,7 @@ def read_model_file(model: type[AnyModel], path: Path) -> AnyModel:
     Raises:
         ConfigError: no such file, not JSON, or something in it that must not be.
     """
-    return validate(model, _read_yaml(path), str(path))
+    return validate(model, read_mapping(path), str(path))
 
 
 def validate(model: type[AnyModel], raw: Mapping[str, Any], origin: str) -> AnyModel:
@@ -127,7 +137,12 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Return the keys and values of a YAML or JSON file.
+
+    Raises:
+        ConfigError: no such file, neither YAML nor JSON, or no mapping.
+    """
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:

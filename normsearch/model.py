@@ -72,7 +72,7 @@ def export_model(folder: Path, trial_folder: Path, config: ModelConfig) -> tuple
             f"{trial_folder}: must hold a checkpoint.pt, which only completed trials keep; train "
             f"it again with `normsearch train {trial_folder / 'trial.json'}`."
         )
-    network = _built(config.trial, state["network"], trial_folder)
+    network = rebuild(config.trial, state["network"], trial_folder)
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
     program, reason = _program(network, _sample_shape(config.trial))
     write_atomically(folder / WEIGHTS, lambda file: torch.save(weights, file))
@@ -97,7 +97,7 @@ def load_model(folder: str | Path, device: str = "cpu") -> TrainedModel:
     weights = load_tensors(folder / WEIGHTS)
     if weights is None:
         raise CheckpointError(f"{folder}: must hold {WEIGHTS}, and does not; export it again.")
-    return TrainedModel(_built(config.trial, weights, folder / WEIGHTS).to(device), config)
+    return TrainedModel(rebuild(config.trial, weights, folder / WEIGHTS).to(device), config)
 
 
 def _sample_shape(trial: TrialConfig) -> tuple[int, ...]:
@@ -109,7 +109,12 @@ def _sample_shape(trial: TrialConfig) -> tuple[int, ...]:
     return trial.sample_shape
 
 
-def _built(trial: TrialConfig, weights: dict[str, Any], where: Path) -> nn.Module:
+def rebuild(trial: TrialConfig, weights: dict[str, Any], where: Path) -> nn.Module:
+    """Return a trial's network with trained weights, in eval mode; `where` names them in messages.
+
+    Raises:
+        CheckpointError: the weights are of another network.
+    """
     channels = _sample_shape(trial)[0]
     network = build_trial_network(trial.network, channels, trial.task.outputs)
     apply_norm_map(network, trial.norm_map)
@@ -154,12 +159,24 @@ def _meaning(task: TaskConfig) -> str:
     return f"0 background, then label values {list(task.classes)}"
 
 
+def _worth(config: ModelConfig) -> str:
+    score = "unknown" if config.score is None else f"{config.score:.3f}"
+    if config.trial.task.validation == "test":
+        return (
+            f"Test {config.metric}: {score}, on subjects held out of training; where the trial was "
+            "chosen by it,\nit is optimistic."
+        )
+    return (
+        f"Validation {config.metric}: {score}. The search chose the trial by it, so it is "
+        "optimistic; nothing\nhere was measured on subjects held out."
+    )
+
+
 def _card(config: ModelConfig, no_program: str) -> str:
     trial, task = config.trial, config.trial.task
     name, shape = trial.network.name, _sample_shape(trial)
     settings = network_settings(trial.network, shape[0], task.outputs)
     sides, meaning = ", ".join(map(str, shape)), _meaning(task)
-    score = "unknown" if config.score is None else f"{config.score:.3f}"
     size = "as read" if task.size is None else f"{task.fit} to {' x '.join(map(str, task.size))}"
     program = f"none: {no_program}" if no_program else f"{PROGRAM}, for torch.export.load"
     versions = ", ".join(f"{key} {value}" for key, value in trial.versions.items())
@@ -167,8 +184,7 @@ def _card(config: ModelConfig, no_program: str) -> str:
 
 Data: {task.data}, a sample is a {task.sample}; {size}; intensities: {task.intensity}.
 Input: float32 (N, {sides}). Output: logits (N, {task.outputs}, ...): {meaning}.
-Validation {config.metric}: {score}. The search chose the trial by it, so it is optimistic; nothing
-here was measured on subjects held out. Not a medical device.
+{_worth(config)} Not a medical device.
 Trained by {trial.training.optimizer} on {trial.training.samples} samples, batch size
 {trial.batch_size}, learning rate {trial.learning_rate:.3g}.
 Exported program: {program}.

@@ -117,6 +117,22 @@ def load_task(task: TaskConfig, data: Path | None) -> list[Case]:
     return load_cases(folder, preparation, layout=task.layout, cache=cache)
 
 
+def task_folds(task: TaskConfig, data: Path | None) -> tuple[str, ...]:
+    """Return the folds that a task's data set names.
+
+    Raises:
+        DataError: it names fewer than two.
+    """
+    found = survey(data_folder(task, data), task.layout)
+    folds = tuple(sorted({case.fold for case in found.cases if case.fold}))
+    if len(folds) < 2:
+        raise DataError(
+            f"{found.root}: must name two folds at least to test on each in turn, got "
+            f"{', '.join(folds) or 'none'}; add a folds.csv"
+        )
+    return folds
+
+
 def sampling_of(task: TaskConfig) -> Sampling:
     """Return what one sample of a task is."""
     return SAMPLINGS[task.sample](task.slices, task.shared)

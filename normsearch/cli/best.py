@@ -35,7 +35,8 @@ def best(
     if as_json:
         print(json.dumps(found))
     else:
-        _show(found, record.metric)
+        part = "test" if record.config["task"].get("validation") == "test" else "validation"
+        _show(found, f"{part} {record.metric}")
 
 
 def best_of(record: StudyRecord) -> dict[str, Any] | None:
@@ -87,8 +88,7 @@ def _front(record: StudyRecord, rows: list[dict[Any, Any]]) -> list[dict[str, An
 def _show(found: dict[str, Any], metric: str) -> None:
     console = Console()
     console.print(
-        f"Trial {found['number']} of {found['study']}: validation {metric} "
-        f"{found['score']:.3f}, "
+        f"Trial {found['number']} of {found['study']}: {metric} {found['score']:.3f}, "
         f"learning rate {found['learning_rate']:.3g}, batch size {found['batch_size']}",
         soft_wrap=True,
     )
@@ -97,7 +97,9 @@ def _show(found: dict[str, Any], metric: str) -> None:
         table.add_row(slot, spec)
     console.print(table)
     if single := found["best_single_norm"]:
-        console.print(f"Best single norm: {single['norm']}, {metric} {single['score']:.3f}")
+        console.print(
+            f"Best single norm: {single['norm']}, {metric.split()[-1]} {single['score']:.3f}"
+        )
     if front := found["pareto_front"]:
         _show_front(console, front)
     if supernet := found["supernet"]:

@@ -36,6 +36,7 @@ from normsearch.trial import (
 )
 
 if TYPE_CHECKING:
+    from normsearch.search.records import StudyRecord
     from normsearch.search.study import Coordinator
 
 
@@ -85,8 +86,8 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
 
 
 @contextmanager
-def resumable(name: str) -> Iterator[None]:
-    """Turn Ctrl-C into exit code 130, SIGTERM into 143, and a word on how to go on."""
+def resumable(name: str, command: str | None = None) -> Iterator[None]:
+    """Turn Ctrl-C into exit code 130, SIGTERM into 143, and a word on how to go on: `command`."""
     from normsearch.search.signals import Terminated
 
     try:
@@ -95,12 +96,19 @@ def resumable(name: str) -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # settled: a second one stops nothing
         terminated = isinstance(end, Terminated)
         word = "Terminated" if terminated else "Interrupted"
-        print(f"{word}; nothing is lost. Go on with: normsearch resume {name}", file=sys.stderr)
+        command = command or f"normsearch resume {name}"
+        print(f"{word}; nothing is lost. Go on with: {command}", file=sys.stderr)
         raise typer.Exit(143 if terminated else 130) from None
 
 
 def search(folder: Path, door: Door, how: How) -> None:
     """Search until as many trials as asked for are finished, show progress, print the outcome."""
+    _tell_end(train_all(folder, door, how))
+    _outcome(folder, how, door.config)
+
+
+def train_all(folder: Path, door: Door, how: How) -> Coordinator:
+    """Train until as many trials as asked for are finished, and show progress."""
     from normsearch.search.jobs import Event
     from normsearch.search.loggers import build_loggers
     from normsearch.search.study import Coordinator
@@ -140,8 +148,7 @@ def search(folder: Path, door: Door, how: How) -> None:
                 workers=how.workers or config.search.workers,
                 address=how.address,
             )
-    _tell_end(coordinator)
-    _outcome(folder, how)
+    return coordinator
 
 
 def _what_workers_get(door: Door) -> tuple[Any, Any]:
@@ -152,6 +159,10 @@ def _what_workers_get(door: Door) -> tuple[Any, Any]:
     trainer: Any = train_trial
     if isinstance(door.config.space, ArmsConfig) and door.config.space.folds:
         data, trainer = door.cases, train_on_own_split
+    if door.config.task.validation == "test":
+        from normsearch.evidence.finals import FinalTrainer
+
+        trainer = FinalTrainer(trainer)
     far = door.config.search.checkpoints
     return data, MirroredTrainer(trainer, far) if far else trainer
 
@@ -180,11 +191,14 @@ def _tell_end(coordinator: Coordinator) -> None:
         )
 
 
-def _outcome(folder: Path, how: How) -> None:
+def _outcome(folder: Path, how: How, config: StudyConfig) -> None:
     from normsearch.cli.best import best_of
     from normsearch.search.records import StudyRecord
 
     record = StudyRecord(folder, how.storage)
+    if isinstance(config.space, ArmsConfig):
+        tell_arms(record, how.as_json)
+        return
     found = best_of(record)
     if how.as_json:
         print(json.dumps(found))
@@ -196,6 +210,18 @@ def _outcome(folder: Path, how: How) -> None:
             f"learning rate {found['learning_rate']:.3g}, batch size {found['batch_size']}).\n"
             f"See: normsearch best {folder.name}; normsearch report {folder.name}"
         )
+
+
+def tell_arms(record: StudyRecord, as_json: bool) -> None:
+    """Write what a study of fixed trainings shows into its folder, and print it."""
+    from normsearch.cli.confirmed import show
+    from normsearch.evidence.confirmation_files import plain, write_confirmation
+
+    found = write_confirmation(record)
+    if as_json:
+        print(json.dumps(plain(found)))
+    else:
+        show(found)
 
 
 def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:

@@ -11,12 +11,14 @@ import typer
 import normsearch
 from normsearch.cli import (
     best,
+    confirm,
     dashboard,
     export,
     listing,
     plot,
     predict,
     report,
+    reproduce,
     resume,
     run,
     status,
@@ -35,7 +37,9 @@ app = typer.Typer(
 )
 for verb in (run.run, resume.resume, status.status, best.best, train.train, plot.plot):
     app.command()(verb)
+app.command()(confirm.confirm)
 app.command()(report.report)
+app.command()(reproduce.reproduce)
 app.command()(stop.stop)
 app.command()(dashboard.dashboard)
 app.command()(validate.validate)

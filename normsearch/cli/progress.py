@@ -86,7 +86,7 @@ class Progress:
         if self._states["FAIL"]:
             parts.append(f"{self._states['FAIL']} failed")
         parts.append(f"{len(self._running)} running")
-        if self._best:
+        if self._best and self._config.task.validation != "test":  # nothing is chosen by those
             parts.append(f"best {self._metric} {self._best[0]:.3f} (trial {self._best[1]})")
         if (left := self._seconds_left()) is not None:
             parts.append("about {}:{:02} left".format(*divmod(round(left), 60)))

@@ -19,7 +19,10 @@ from normsearch.cli.options import RUNS, Json, Name, RunsDir, Storage
 if TYPE_CHECKING:
     from normsearch.search.records import StudyRecord
 
-_COLUMNS = ("number", "state", "score", "last_score", "baseline", "learning_rate", "batch_size")
+_COLUMNS = (
+    *("number", "state", "score", "last_score", "baseline", "arm", "seed", "learning_rate"),
+    "batch_size",
+)
 
 
 _FINISHED = ("COMPLETE", "PRUNED", "FAIL")
@@ -106,8 +109,10 @@ def _with_interrupted(trials: pd.DataFrame, folder: Path) -> list[str]:
 
 def _picture(found: dict[str, Any], metric: str, newest: int | None) -> list[Table | str]:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("trial", "state", metric, "baseline", "lr", "batch", "samples", "time (s)"):
-        table.add_column(column, justify="left" if column in ("state", "baseline") else "right")
+    arms = any(row["arm"] for row in found["trials"])
+    kind = "arm, seed" if arms else "baseline"
+    for column in ("trial", "state", metric, kind, "lr", "batch", "samples", "time (s)"):
+        table.add_column(column, justify="left" if column in ("state", kind) else "right")
     for row in found["trials"][-(newest or 0) :]:
         score = row["score"] if row["score"] is not None else row["last_score"]
         best = found["best"] is not None and row["number"] == found["best"]["number"]
@@ -115,7 +120,7 @@ def _picture(found: dict[str, Any], metric: str, newest: int | None) -> list[Tab
             str(row["number"]),
             row["failure"] or row["state"],
             _number(score, ".3f"),
-            row["baseline"] or "",
+            f"{row['arm']}, {row['seed']:.0f}" if row["arm"] else row["baseline"] or "",
             _number(row["learning_rate"], ".3g"),
             _number(row["batch_size"], ".0f"),
             _number(row["samples"], ".0f"),

@@ -9,8 +9,6 @@ Satterthwaite's degrees of freedom. The p-value of a pair is the larger of the t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -22,20 +20,6 @@ ALPHA = 0.05
 _RESAMPLES = 2000
 
 Array = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Components:
-    """Where the differences between scores come from, as standard deviations of a score.
-
-    `seed`: of an arm's mean over cases from training to training. `interaction`: of the difference
-    between two arms from case to case, once the seeds are averaged out. `case`: of a case's score
-    from case to case.
-    """
-
-    seed: float
-    interaction: float
-    case: float
 
 
 def holm(p_values: npt.ArrayLike) -> Array:
@@ -85,18 +69,20 @@ def compare(scores: pd.DataFrame, reference: str, *, seed: int = 0) -> pd.DataFr
 
     Returns:
         One row an arm, the best mean first: arm, mean and sd (over cases, seeds averaged), low and
-        high (bootstrap 95% of the mean), seed_sd (of the means over cases), seeds, cases,
-        difference (to the reference, case by case), difference_low and difference_high,
-        p_cases (Wilcoxon signed-rank, two-sided), p_total (t over cases and seeds together), p
-        (the larger), p_holm, verdict: ``reference``, ``better``, ``worse``, ``no difference
-        found`` or, with a single seed, ``not tested``.
+        high (bootstrap 95% of the mean), seed_sd (of the means over cases), seeds, cases, rank
+        (mean over cases, 1 is best), difference (to the reference, case by case), difference_low
+        and difference_high (bootstrap 95%, cases alone), total_low and total_high (t, 95%, cases
+        and seeds together), p_cases (Wilcoxon signed-rank, two-sided), p_total (t over cases and
+        seeds together), p (the larger), p_holm, verdict: ``reference``, ``better``, ``worse``,
+        ``no difference found`` or, with a single seed, ``not tested``.
 
     Raises:
         DataError: a column is missing, the reference is no arm, or an arm lacks a case of another.
     """
-    table = _by_arm(scores, reference)
+    table = by_arm(scores, reference)
     rows = [_row(table, arm, reference, seed) for arm in table]
     result = pd.DataFrame(rows)
+    result["rank"] = stats.rankdata([-a.mean(axis=0) for a in table.values()], axis=0).mean(axis=1)
     result["p_holm"] = holm(result["p"])
     result["verdict"] = [
         _verdict(bool(row.arm == reference), float(str(row.p_holm)), float(str(row.difference)))
@@ -114,61 +100,11 @@ def friedman(scores: pd.DataFrame) -> tuple[float, float]:
     Raises:
         DataError: fewer than three arms, or as for `compare`.
     """
-    table = _by_arm(scores)
+    table = by_arm(scores)
     if len(table) < 3:
         raise DataError(f"Friedman's test needs three arms or more, got {', '.join(table)}")
     found = stats.friedmanchisquare(*(part.mean(axis=0) for part in table.values()))
     return float(found.statistic), float(found.pvalue)
-
-
-def components(scores: pd.DataFrame) -> Components:
-    """Return the spread between seeds, between arms case by case, and between cases.
-
-    The seeds' share is taken out of the interaction: averaging `n` seeds leaves 1/n of it.
-
-    Raises:
-        DataError: as for `compare`.
-    """
-    table = _by_arm(scores)
-    seed_variance = [part.mean(axis=1).var(ddof=1) for part in table.values() if len(part) > 1]
-    means = np.stack([part.mean(axis=0) for part in table.values()])
-    away = means - means.mean(axis=0) - means.mean(axis=1, keepdims=True) + means.mean()
-    free = max((len(means) - 1) * (means.shape[1] - 1), 1)
-    return Components(
-        seed=float(np.sqrt(np.mean(seed_variance))) if seed_variance else float("nan"),
-        interaction=float(np.sqrt(2 * (away**2).sum() / free)),
-        case=float(means.mean(axis=0).std(ddof=1)),
-    )
-
-
-def power(
-    spread: Components,
-    difference: float,
-    *,
-    cases: int,
-    seeds: int,
-    comparisons: int = 1,
-    studies: int = 1000,
-    seed: int = 0,
-) -> float:
-    """Return how often a true `difference` between two arms would be found, by simulation.
-
-    Scores are drawn with normal spreads; `comparisons` arms compared at once make Holm's first
-    step as strict as it is at worst (Bonferroni's).
-    """
-    random = np.random.default_rng(seed)
-    found = 0
-    for _ in range(studies):
-        shared = random.normal(0, spread.case, cases)
-        arms = [
-            shared
-            + shift
-            + random.normal(0, spread.interaction / np.sqrt(2), cases)
-            + random.normal(0, spread.seed, (seeds, 1))
-            for shift in (0.0, difference)
-        ]
-        found += max(_p_cases(*arms), _p_total(*arms)) * comparisons < ALPHA
-    return found / studies
 
 
 def summary(result: pd.DataFrame) -> str:
@@ -196,8 +132,12 @@ def summary(result: pd.DataFrame) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _by_arm(scores: pd.DataFrame, reference: str | None = None) -> dict[str, Array]:
-    """{arm: (seeds, cases)}, the cases in one order, those with a NaN anywhere left out."""
+def by_arm(scores: pd.DataFrame, reference: str | None = None) -> dict[str, Array]:
+    """Return {arm: (seeds, cases)}, the cases in one order, those with a NaN anywhere left out.
+
+    Raises:
+        DataError: as for `compare`.
+    """
     missing = [name for name in ("arm", "seed", "case", "score") if name not in scores]
     if missing:
         raise DataError(f"scores must have the columns arm, seed, case, score; no {missing[0]}")
@@ -225,8 +165,9 @@ def _row(table: dict[str, Array], arm: str, reference: str, seed: int) -> dict[s
     low, high = bootstrap_interval(cases, seed=seed)
     difference_low, difference_high = bootstrap_interval(away, seed=seed)
     own = arm == reference
-    p_cases = float("nan") if own else _p_cases(others, scores)
-    p_total = float("nan") if own else _p_total(others, scores)
+    by_cases = float("nan") if own else float(p_cases(others, scores))
+    by_both = float("nan") if own else float(p_total(others, scores))
+    total_low, total_high = (0.0, 0.0) if own else _interval(others, scores)
     return {
         "arm": arm,
         "mean": cases.mean(),
@@ -239,30 +180,52 @@ def _row(table: dict[str, Array], arm: str, reference: str, seed: int) -> dict[s
         "difference": away.mean(),
         "difference_low": difference_low,
         "difference_high": difference_high,
-        "p_cases": p_cases,
-        "p_total": p_total,
-        "p": float(np.maximum(p_cases, p_total)),  # NaN if one of them is
+        "total_low": total_low,
+        "total_high": total_high,
+        "p_cases": by_cases,
+        "p_total": by_both,
+        "p": float(np.maximum(by_cases, by_both)),  # NaN if one of them is
     }
 
 
-def _p_cases(first: Array, second: Array) -> float:
-    away = second.mean(axis=0) - first.mean(axis=0)
-    return float(stats.wilcoxon(away).pvalue) if np.any(away) else 1.0
+def p_cases(first: Array, second: Array) -> Array:
+    """Return Wilcoxon's signed-rank p-values of (..., seeds, cases), seeds averaged."""
+    away = second.mean(axis=-2) - first.mean(axis=-2)
+    if not away.any():
+        return np.ones(away.shape[:-1])
+    return np.asarray(stats.wilcoxon(away, axis=-1).pvalue)
 
 
-def _p_total(first: Array, second: Array) -> float:
-    if min(len(first), len(second), first.shape[1]) < 2:
-        return float("nan")
-    away = second.mean(axis=0) - first.mean(axis=0)
-    means = [arm.mean(axis=1) for arm in (first, second)]
+def p_total(first: Array, second: Array) -> Array:
+    """Return the t test's p-values of (..., seeds, cases), NaN with under two seeds or cases."""
+    if min(first.shape[-2], second.shape[-2], first.shape[-1]) < 2:
+        return np.full(first.shape[:-2], np.nan)
+    difference, error, free = _difference(first, second)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = 2 * stats.t.sf(np.abs(difference) / error, free)
+    certain = np.where(difference == 0, 1.0, 0.0)
+    return np.asarray(np.where(error == 0, certain, p))
+
+
+def _interval(first: Array, second: Array) -> tuple[float, float]:
+    """95% of the difference, by the t of `p_total`."""
+    if min(len(first), len(second), first.shape[-1]) < 2:
+        return float("nan"), float("nan")
+    difference, error, free = _difference(first, second)
+    half = float(stats.t.isf(0.025, free) * error) if error else 0.0
+    return float(difference) - half, float(difference) + half
+
+
+def _difference(first: Array, second: Array) -> tuple[Array, Array, Array]:
+    """Mean difference, its standard error, and the degrees of freedom that error has."""
+    away = second.mean(axis=-2) - first.mean(axis=-2)
+    means = [arm.mean(axis=-1) for arm in (first, second)]
     # Variances of a mean, and the degrees of freedom each was estimated with.
-    parts = [(away.var(ddof=1) / len(away), len(away) - 1)]
-    parts += [(values.var(ddof=1) / len(values), len(values) - 1) for values in means]
-    variance = sum(part for part, _ in parts)
-    if variance == 0:
-        return 0.0 if away.any() else 1.0
-    free = variance**2 / sum(part**2 / degrees for part, degrees in parts)
-    return float(2 * stats.t.sf(abs(away.mean()) / np.sqrt(variance), free))
+    parts = [(v.var(axis=-1, ddof=1) / v.shape[-1], v.shape[-1] - 1) for v in (away, *means)]
+    variance = np.sum([part for part, _ in parts], axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        free = variance**2 / np.sum([part**2 / degrees for part, degrees in parts], axis=0)
+    return np.asarray(away.mean(axis=-1)), np.asarray(np.sqrt(variance)), np.asarray(free)
 
 
 def _verdict(is_reference: bool, p: float, difference: float) -> str:

@@ -15,7 +15,7 @@ from pyarrow.fs import FileSystem, FileType, FSSpecHandler, PyFileSystem
 from normsearch.config import TrialConfig
 from normsearch.errors import StudyError
 
-_FILES = ("checkpoint-previous.pt", "checkpoint.pt", "cases.csv")
+_FILES = ("checkpoint-previous.pt", "checkpoint.pt", "cases.csv", "surfaces.csv", "examples.npz")
 
 
 class Mirror:

@@ -1,0 +1,135 @@
+"""What a confirmation and verdicts add to a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analysis import evidence
+from analysis.evidence import compared, comparison_of, verdicts
+from normsearch.errors import StudyError
+from normsearch.evidence.results import write_result
+from tests.analysis.fake_confirmation import FOUND, arms_study, confirmed_study
+from tests.analysis.fake_study import fake_study
+from tests.analysis.test_report import text_of
+
+
+def test_a_study_of_arms_is_its_own_comparison(tmp_path: Path) -> None:
+    study = arms_study(tmp_path)
+    assert comparison_of(study) is study
+    assert compared(study) == {}
+
+
+def test_a_search_is_confirmed_by_the_run_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = confirmed_study(tmp_path, monkeypatch)
+    other = comparison_of(study)
+    assert other is not None
+    assert other.name == "fake-confirm"
+    assert comparison_of(fake_study(folder=tmp_path / "alone")) is None
+
+    def not_begun(folder: Path) -> None:
+        raise StudyError(f"{folder}: must hold a study that has begun")
+
+    monkeypatch.setattr(evidence, "open_study", not_begun)
+    assert comparison_of(study) is None
+
+
+def test_arms_are_written_out_for_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = comparison_of(confirmed_study(tmp_path, monkeypatch))
+    assert other is not None
+    found = compared(other)
+    assert found["lead"] == FOUND["sentences"][0]
+    assert found["remarks"] == FOUND["sentences"][1:]
+    assert found["surfaces"] is True
+    best, reference, worse, absent = found["arms"]
+    assert best == {
+        "arm": "trial 17",
+        "mean": "0.901 ± 0.041",
+        "interval": "0.880 to 0.920",
+        "seed_sd": "0.0061",
+        "difference": "+0.0213",
+        "reach": "+0.0056 to +0.0371",
+        "p": "0.013",
+        "hd95": "3.2 ± 1.5",
+        "surface_dice": "0.930 ± 0.020",
+        "verdict": "better",
+    }
+    assert (reference["difference"], reference["reach"], reference["p"]) == ("–", "–", "–")
+    assert (worse["difference"], worse["reach"]) == ("−0.0088", "−0.0256 to +0.0080")
+    assert set(absent.values()) == {"SN", "not trained", "–"}
+
+
+def test_an_unfinished_comparison_says_so_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {**FOUND, "finished": False, "sentences": ["Not finished.", "No difference.", "More."]}
+    other = comparison_of(confirmed_study(tmp_path, monkeypatch, found))
+    assert other is not None
+    assert compared(other)["lead"] == "Not finished. No difference."
+    assert compared(other)["remarks"] == ["More."]
+
+
+def test_the_report_of_a_confirmed_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = text_of(confirmed_study(tmp_path, monkeypatch), tmp_path / "r.html")
+    lead, search = text.index("Better than GN-8: trial 17"), text.index("In the search itself: The")
+    assert lead < search < text.index("Confirmation Arm Dice, mean ± SD")
+    assert (
+        "with 5 seeds and scored on 14 cases that the search never saw (run fake-confirm)" in text
+    )
+    assert "It may be luck" not in text
+    assert "not confirmed" not in text
+    assert "trial 17 0.901 ± 0.041 0.880 to 0.920" in text
+    assert "HD95 (mm)" in text
+
+
+def test_a_confirmation_that_has_not_ended_confirms_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = text_of(confirmed_study(tmp_path, monkeypatch, None), tmp_path / "r.html")
+    assert "this is not confirmed (run fake-confirm has begun and not ended)." in text
+    assert "In the search itself" not in text
+
+
+def test_the_report_of_a_study_of_arms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    confirmed_study(tmp_path, monkeypatch)
+    text = text_of(arms_study(tmp_path / "fake-confirm"), tmp_path / "r.html")
+    assert "Better than GN-8: trial 17" in text
+    assert "The arms compared Arm Dice" in text
+    for word in ("search", "best mixture", "best norm map", "best trials"):
+        assert word not in text.replace("of the search", "").replace("normsearch", "")
+    (tmp_path / "fake-confirm" / "confirmation.json").unlink()
+    text = text_of(arms_study(tmp_path / "fake-confirm"), tmp_path / "r.html")
+    assert "Not all trainings have ended, so there is no result to show." in text
+
+
+def test_the_verdicts_of_a_registered_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where results are looked for, beside those shipped
+    assert verdicts(fake_study()) == []
+    result = {
+        "finding": "S1",
+        "scale": "toy",
+        "runs": ["other", "fake"],
+        "date": "2026-11-21",
+        "text": "BN fails",
+        "paper": "5 of 6",
+        "told": "Not clear. Few.",
+        "flags": ["1 <diverged>"],
+        "quantity": "Dice",
+        "estimate": -0.031,
+        "low": -0.0712,
+        "high": None,
+    }
+    write_result(tmp_path / "results", result)
+    write_result(tmp_path / "results", {**result, "finding": "S2", "runs": ["other"]})
+    (row,) = verdicts(fake_study())
+    assert row["ours"] == "Dice: -0.031 [-0.071, –]"
+    text = text_of(fake_study(folder=tmp_path / "fake"), tmp_path / "r.html")
+    assert (
+        "S1. BN fails Not clear. Few. Published: 5 of 6 Here, at toy scale: Dice: -0.031 "
+        "[-0.071, –] 1 <diverged>"
+    ) in text

@@ -1,0 +1,197 @@
+"""The report in a real browser: quiet, complete, alone, legible on a phone, at night, on paper."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from analysis import available
+from analysis.evidence import comparison_of
+from analysis.report import write_report
+from tests.analysis.fake_confirmation import confirmed_study
+from tests.analysis.fake_study import FakeStudy, fake_study, tiny
+
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+
+#: Contrast (WCAG 2.2) of every text with the opaque background behind it; the least comes first.
+CONTRAST = """() => {
+  const parse = text => {
+    const n = text.match(/[\\d.]+/g).map(Number);
+    return n.length < 4 ? [...n.slice(0, 3), 1] : n;
+  };
+  const luminance = c => {
+    const [r, g, b] = c.slice(0, 3).map(v => v / 255)
+      .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = element => {
+    const box = element.tagName === "text" && element.parentElement.querySelector(":scope > rect");
+    if (box) return parse(getComputedStyle(box).fill);
+    for (let e = element; e; e = e.parentElement) {
+      const colour = parse(getComputedStyle(e).backgroundColor);
+      if (colour[3] === 1) return colour;
+    }
+    return [255, 255, 255, 1];
+  };
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !element.checkVisibility()) continue;
+    const style = getComputedStyle(element);
+    const ink = parse(element.tagName === "text" ? style.fill : style.color);
+    const [low, high] = [luminance(ink), luminance(behind(element))].sort((a, b) => a - b);
+    found.push([(high + 0.05) / (low + 0.05), walker.currentNode.data.trim()]);
+  }
+  return found.sort((a, b) => a[0] - b[0]);
+}"""
+
+#: Whatever can be seen and reaches beyond the window, other than inside a box that scrolls.
+OVERFLOW = """() => [...document.querySelectorAll("body *")].filter(e =>
+  e.checkVisibility() && !e.closest(".scroll, pre")
+  && e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 80))"""
+
+
+def _executable() -> str | None:
+    """The browser of NORMSEARCH_CHROMIUM, or the first that is installed."""
+    named = os.environ.get("NORMSEARCH_CHROMIUM")
+    return named or next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = _executable()
+    if path is None:
+        pytest.skip(f"no browser: NORMSEARCH_CHROMIUM is not set and none of {BROWSERS} is found")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def patch() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module", params=["search", "confirmed", "foreign network", "empty"])
+def study(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    patch: pytest.MonkeyPatch,
+) -> FakeStudy:
+    folder = tmp_path_factory.mktemp("run")
+    if request.param == "search":
+        return fake_study(24, folder=folder)
+    if request.param == "confirmed":
+        return confirmed_study(folder, patch)
+    slots = [f"encoder.stages.{n}.0.convs.{m}.all_modules.1" for n in range(8) for m in range(3)]
+    norms = {f"norm.{slot}": "ILN(regroup=none)" for slot in slots}
+    rows = [{"score": 0.8, **norms}, {"score": 0.7, "baseline": "ILN(regroup=none)", **norms}]
+    return tiny(rows if request.param == "foreign network" else [], slots, folder=folder)
+
+
+@pytest.fixture(scope="module")
+def report(study: FakeStudy) -> Path:
+    return write_report(study)
+
+
+class Visit:
+    """An open page, and what the browser complained of and asked for meanwhile."""
+
+    def __init__(self, browser: Browser, path: Path, width: int, scheme: str) -> None:
+        self.page = browser.new_page(viewport={"width": width, "height": 844})
+        self.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.errors.append(message.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(path.as_uri(), wait_until="load")
+        self.images: list[dict[str, float]] = self.page.evaluate(
+            "[...document.images].map(i => ({drawn: i.naturalWidth, shown: i.clientWidth}))"
+        )
+        self.contrasts: list[tuple[float, str]] = self.page.evaluate(CONTRAST)
+        self.beyond: list[str] = self.page.evaluate(OVERFLOW)
+
+
+@contextmanager
+def visit(
+    browser: Browser, path: Path, *, width: int = 1280, scheme: str = "light"
+) -> Iterator[Visit]:
+    """Open a page in a window of this width (pixels) and colour scheme."""
+    found = Visit(browser, path, width, scheme)
+    yield found
+    found.page.close()
+
+
+def test_the_instruments_find_faults(browser: Browser, tmp_path: Path) -> None:
+    page = tmp_path / "bad.html"
+    page.write_text(
+        "<body style='color:#999'>pale<div style='width:500px'>wide</div>"
+        "<img src=nowhere.png><script>fault()</script>"
+    )
+    with visit(browser, page, width=390) as bad:
+        assert any("fault is not defined" in error for error in bad.errors)
+        assert any("nowhere.png" in url for url in bad.requests)
+        assert bad.images[0]["drawn"] == 0
+        assert bad.contrasts[0] == [pytest.approx(2.85, abs=0.01), "pale"]
+        assert "wide" in bad.beyond[0]
+
+
+def test_it_is_quiet_alone_and_complete(browser: Browser, study: FakeStudy, report: Path) -> None:
+    assert report.stat().st_size < 5_000_000
+    other = comparison_of(study)
+    with visit(browser, report) as seen:
+        assert seen.errors == []
+        assert [url for url in seen.requests if not url.startswith("data:")] == [report.as_uri()]
+        kinds = seen.page.locator("figure").evaluate_all("all => all.map(one => one.id)")
+        beside = [] if other is None or other is study else available(other)
+        assert kinds == [f"confirm-{kind}" for kind in beside] + available(study)
+        assert len(seen.images) == len(kinds)
+        assert all(image["drawn"] > 300 and image["shown"] > 300 for image in seen.images)
+        links = seen.page.locator("nav a").evaluate_all("all => all.map(one => one.hash)")
+        assert links
+        for link in links:
+            assert seen.page.locator(f"section{link}").is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_it_can_be_read(browser: Browser, report: Path, width: int, scheme: str) -> None:
+    with visit(browser, report, width=width, scheme=scheme) as seen:
+        assert len(seen.contrasts) > 10
+        assert seen.contrasts[0][0] >= 4.5, seen.contrasts[0]  # WCAG 2.2, level AA
+        assert seen.beyond == []
+        assert seen.page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_light_and_dark_differ(browser: Browser, report: Path) -> None:
+    shown = []
+    for scheme in ("light", "dark"):
+        with visit(browser, report, scheme=scheme) as seen:
+            shown.append(seen.page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert shown == ["rgb(255, 255, 255)", "rgb(20, 23, 27)"]
+
+
+def test_it_prints(browser: Browser, report: Path) -> None:
+    with visit(browser, report, scheme="dark") as seen:
+        pdf = seen.page.pdf(format="A4")
+        seen.page.emulate_media(media="print")
+        paper = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        hidden = seen.page.locator("nav").is_hidden()
+        # 190 mm between the margins of A4, in CSS pixels: nothing is cut off at the right.
+        seen.page.set_viewport_size({"width": 718, "height": 1000})
+        beyond = seen.page.evaluate(OVERFLOW.replace('e.closest(".scroll, pre")', "false"))
+    assert pdf.startswith(b"%PDF-")
+    assert len(pdf) > 10_000
+    assert paper == "rgb(255, 255, 255)"
+    assert hidden
+    assert beyond == []

@@ -1,0 +1,148 @@
+"""`normsearch confirm` from a user's side: what it trains, tells, goes on with and refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import normsearch as package
+from normsearch.data import read_volume, write_volume
+
+from .conftest import Outcome
+from .test_interrupt import wait_for
+from .test_running import driver
+
+Call = Callable[..., Outcome]
+FEW = ["--seeds", 2, "--top", 1, "--local"]
+
+
+@pytest.fixture
+def searched(normsearch: Call, study_file: Path, data_set: Path) -> Call:
+    """Return the command line, after a search called tiny of two single norms and one other."""
+    study = yaml.safe_load(study_file.read_text())
+    study["space"]["norm"]["choices"] = ["BN", "IN"]
+    study["search"] = {"trials": 3, "pruner": "none"}
+    study_file.write_text(yaml.safe_dump(study))
+    found = normsearch("run", study_file, "--data", data_set, "--local")
+    assert found.code == 0, found.err
+    return normsearch
+
+
+def scores(name: str) -> dict[int, float]:
+    table = package.load_study(name).trials()
+    return dict(zip(table["number"], table["score"], strict=True))
+
+
+def test_confirm_tests_on_the_fold_that_was_held_out(searched: Call) -> None:
+    found = searched("confirm", "tiny", *FEW)
+    assert found.code == 0, found.err
+    assert "3 arms (" in found.err
+    assert "6 trainings; compared with" in found.err
+    assert "With 1 test case and 2 comparisons no difference can be found" in found.err
+    assert "--folds all tests on every subject" in found.err
+    assert "tiny-confirm: 1 test case, fold 3, 2 seeds" in found.out
+    assert "HD95 (mm)" in found.out
+    record = package.load_study("tiny-confirm")
+    cases = record.cases()
+    assert set(cases["case"]) == {"s3"}
+    assert sorted(cases["arm"].value_counts()) == [2, 2, 2]
+    table = pd.read_csv("runs/tiny-confirm/confirmation.csv")
+    means = cases.groupby("arm")["score"].mean()
+    assert table.set_index("arm")["mean"].to_dict() == pytest.approx(means.to_dict())
+    trial = json.loads(Path("runs/tiny-confirm/trials/0000/trial.json").read_text())
+    assert trial["task"]["validation"] == "test"
+    status = searched("status", "tiny-confirm").out
+    assert "6 COMPLETE; 6 asked for" in status
+
+    again = searched("confirm", "tiny", "--json")
+    told = json.loads(again.out)
+    assert told["finished"]
+    assert (
+        told["sentences"]
+        == json.loads(Path("runs/tiny-confirm/confirmation.json").read_text())["sentences"]
+    )
+    assert len(package.load_study("tiny-confirm").trials()) == 6
+    other = searched("confirm", "tiny", "--seeds", 3, "--local")
+    assert other.code == 1
+    assert "tiny-confirm: must go on as it began, with --seeds 2" in other.err
+
+
+def test_what_cannot_be_confirmed(searched: Call, study_file: Path, data_set: Path) -> None:
+    words = ["run", study_file, "--data", data_set, "--local", "--name", "open"]
+    assert searched(*words, "--set", "task.test_folds=[]", "--set", "search.trials=2").code == 0
+    refused = searched("confirm", "open", "--local")
+    assert refused.code == 1
+    assert "open: must have held out test_folds to be confirmed on" in refused.err
+    (data_set / "squares" / "folds.csv").unlink()
+    refused = searched("confirm", "open", "--local", "--folds", "all")
+    assert refused.code == 1
+    assert "must name two folds at least to test on each in turn, got none" in refused.err
+    assert not Path("runs/open-confirm").exists()
+    assert searched("confirm", "nothing").code == 1
+
+
+def test_all_folds_in_turn(searched: Call) -> None:
+    found = searched("confirm", "tiny", "--folds", "all", "--seeds", 1, "--top", 0, "--local")
+    assert found.code == 0, found.err
+    assert "2 arms (" in found.err
+    assert "x 4 folds, 8 trainings" in found.err
+    cases = package.load_study("tiny-confirm").cases()
+    assert cases.groupby("case")["fold"].unique().str[0].to_dict() == {
+        f"s{fold}": str(fold) for fold in range(4)
+    }
+    assert "trained or validated on fold 0, 1, 2" in found.out
+    assert "Not tested for want of a second seed" in found.out
+
+
+def test_a_poisoned_test_fold_changes_nothing_before_confirm(
+    searched: Call, study_file: Path, data_set: Path
+) -> None:
+    """The search must not see the held-out subjects: with their labels shuffled it is the same."""
+    clean, best = scores("tiny"), searched("best", "tiny", "--json").out
+    assert searched("confirm", "tiny", *FEW).code == 0
+    tested = scores("tiny-confirm")
+    label = data_set / "squares" / "labels" / "s3.nrrd"
+    volume = read_volume(label)
+    shuffled = np.random.default_rng(0).permutation(volume.array.ravel())
+    volume.array[:] = shuffled.reshape(volume.array.shape)
+    label.unlink()
+    write_volume(label, volume)
+    refused = searched("resume", "tiny", "--trials", 4, "--local")
+    assert "must be trained on the data it began with" in refused.err
+
+    for name in ("tiny", "tiny-confirm"):
+        shutil.move(f"runs/{name}", f"runs/clean-{name}")
+    assert searched("run", study_file, "--data", data_set, "--local").code == 0
+    assert scores("tiny") == clean
+    assert searched("best", "tiny", "--json").out == best
+    assert searched("confirm", "tiny", *FEW).code == 0
+    poisoned = scores("tiny-confirm")
+    assert poisoned.keys() == tested.keys()
+    assert all(poisoned[number] < tested[number] for number in tested if tested[number] > 0.1)
+    assert max(tested.values()) > 0.1
+
+
+def test_killed_and_gone_on_with(searched: Call, tmp_path: Path) -> None:
+    log = tmp_path / "stderr.txt"
+    command = ["confirm", "tiny", "--seeds", 3, "--top", 1, "--local"]
+    with driver(log, *command) as process:
+        wait_for(lambda: "trial 1" in log.read_text(), process, log)
+        process.kill()
+        process.wait()
+    found = searched("confirm", "tiny", "--local")
+    assert found.code == 0, found.err
+    table = package.load_study("tiny-confirm").trials()
+    assert list(table["state"]) == ["COMPLETE"] * 9
+    assert table.groupby(["arm", "seed"]).size().tolist() == [1] * 9
+    for number in range(9):
+        assert Path(f"runs/tiny-confirm/trials/{number:04d}/surfaces.csv").is_file()
+    resumed = searched("resume", "tiny-confirm", "--local")
+    assert resumed.code == 0
+    assert resumed.out == found.out

@@ -1,0 +1,261 @@
+"""What a confirmation says of made-up trainings: the comparison, what it leaves out, its words."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from normsearch.config import TrialConfig
+from normsearch.errors import StudyError
+from normsearch.evidence.confirmation import compared, confirmation
+from normsearch.evidence.confirmation_files import plain, write_confirmation
+from normsearch.evidence.power import Components, detectable, needed_cases, power
+from normsearch.evidence.statistics import compare
+from normsearch.evidence.words import few_cases, sentences
+from normsearch.search.records import StudyRecord
+
+from .conftest import SEARCH, Scores
+from .test_statistics import SPREAD, study
+
+MadeUp = Callable[..., StudyRecord]
+CASES = [f"c{index}" for index in range(12)]
+#: How much better than the others an arm truly is.
+SHIFTS = {"IN": 0.0, "BN": 0.0, "mixed": 0.2}
+
+
+def arms_study(**space: Any) -> dict[str, Any]:
+    arms = [
+        {"name": name, "norm": norm, "learning_rate": 0.05, "batch_size": 2}
+        for name, norm in (("IN", "IN"), ("BN", "BN"), ("mixed", {"*": "IN", "enc1.*": "BN"}))
+    ]
+    origin = {
+        "study": "made-up",
+        "trials": {"IN": 2, "BN": 1, "mixed": 17},
+        "scores": {"IN": 0.8, "BN": 0.7, "mixed": 0.9},
+    }
+    found = {"arms": arms, "seeds": 3, "reference": "IN", "origin": origin, **space}
+    task = {"data": "none", "test_folds": ["3"], "validation": "test"}
+    kept = {key: SEARCH[key] for key in ("network", "training")}
+    return {"name": "made-up-confirm", "task": task, "space": found, **kept}
+
+
+def training(trial: TrialConfig) -> dict[str, float]:
+    """Case + arm + training, drawn from what the trial is."""
+    seed, arm = trial.network.seed, str(trial.arm)
+    luck = np.random.default_rng([seed, zlib.crc32(arm.encode())])
+    case = np.random.default_rng(0).normal(0.6, 0.1, len(CASES))
+    scores = case + SHIFTS[arm] + luck.normal(0, 0.01) + luck.normal(0, 0.02, len(CASES))
+    return dict(zip(CASES, scores.tolist(), strict=True))
+
+
+def test_the_table_is_the_comparison_of_the_recorded_cases(made_up: MadeUp) -> None:
+    record = made_up(arms_study(), training)
+    found = confirmation(record)
+    expected = compare(record.cases(), "IN")
+    pd.testing.assert_frame_equal(found.table[expected.columns], expected)
+    assert found.finished
+    assert found.table["arm"].tolist()[0] == "mixed"
+    assert found.table.set_index("arm")["trial"].to_dict() == {"IN": 2, "BN": 1, "mixed": 17}
+    assert found.table.set_index("arm").loc["mixed", "search_score"] == 0.9
+    assert found.table.set_index("arm")["verdict"].to_dict() == {
+        "mixed": "better", "IN": "reference", "BN": "no difference found",
+    }  # fmt: skip
+    said = sentences(found)
+    assert said[0].startswith("Better than IN: mixed (+0.")
+    assert said[0].endswith("no difference found between IN and BN.")
+    assert "best validation Dice of the search (0.800), chosen before" in said[1]
+    assert "From seed to seed the mean Dice of an arm varies by 0.0" in said[2]
+    assert "would be found in 80% of such studies" in said[3]
+
+
+def test_files_hold_what_the_run_shows(made_up: MadeUp) -> None:
+    record = made_up(arms_study(), training)
+    found = write_confirmation(record)
+    table = pd.read_csv(record.folder / "confirmation.csv")
+    pd.testing.assert_frame_equal(table, found.table, check_dtype=False)
+    told = json.loads((record.folder / "confirmation.json").read_text())
+    assert told == plain(found)
+    assert [row["arm"] for row in told["arms"]] == list(found.table["arm"])
+    assert told["arms"][0]["hd95"] is None
+    assert (told["confirms"], told["reference"], told["seeds"]) == ("made-up", "IN", 3)
+    assert 0 < told["power"]["at_seed_spread"] < 0.8 < 1
+    assert told["spread"]["seed"] == pytest.approx(0.01, rel=0.8)
+    assert told["friedman"]["p"] < 0.001
+
+
+def test_a_failed_training_is_told_and_its_arm_judged_by_the_others(made_up: MadeUp) -> None:
+    def one_fails(trial: TrialConfig) -> dict[str, float] | str:
+        lost = trial.arm == "mixed" and trial.network.seed == 1
+        return "the loss is not finite" if lost else training(trial)
+
+    record = made_up(arms_study(), one_fails)
+    found = confirmation(record)
+    row = found.table.set_index("arm").loc["mixed"]
+    assert (row["seeds"], row["failed"], row["verdict"]) == (2, 1, "better")
+    cases = record.cases()
+    pd.testing.assert_frame_equal(
+        found.comparison.table, compare(cases[~((cases.arm == "mixed") & (cases.seed == 1))], "IN")
+    )
+    (said,) = [text for text in sentences(found) if "failed" in text]
+    assert said.startswith("1 training of mixed failed (nan: the loss is not finite); it is compa")
+    assert "by its other 2 seeds" in said
+
+
+def test_an_arm_that_never_trained_stands_in_the_table(made_up: MadeUp) -> None:
+    def never(trial: TrialConfig) -> dict[str, float] | str:
+        return "no" if trial.arm == "BN" else training(trial)
+
+    found = confirmation(made_up(arms_study(), never))
+    last = found.table.iloc[-1]
+    assert (last["arm"], last["verdict"], last["seeds"], last["failed"]) == (
+        "BN", "not trained", 0, 3,
+    )  # fmt: skip
+    assert any("3 trainings of BN failed (nan: no); it has no score" in t for t in sentences(found))
+    json.dumps(plain(found), allow_nan=False)
+
+
+def test_where_the_reference_never_trained_the_next_single_norm_stands_in(made_up: MadeUp) -> None:
+    def never(trial: TrialConfig) -> dict[str, float] | str:
+        return "no" if trial.arm == "IN" else training(trial)
+
+    found = confirmation(made_up(arms_study(), never))
+    assert found.reference == "BN"
+    assert any(text.startswith("BN stands in for IN") for text in sentences(found))
+
+
+def test_nothing_trained_and_a_search_are_refused(made_up: MadeUp) -> None:
+    with pytest.raises(StudyError, match="must have a finished training of an arm"):
+        confirmation(made_up(arms_study(), lambda trial: "no"))
+    with pytest.raises(StudyError, match="must be a study of fixed trainings, and is a search"):
+        confirmation(made_up(SEARCH, lambda trial: {"a": 0.5}))
+
+
+def test_an_unfinished_one_says_so_and_takes_whole_seeds_alone(made_up: MadeUp) -> None:
+    record = made_up(arms_study(folds=["1", "2"]), by_fold(training), trials=8)
+    found = confirmation(record)
+    assert not found.finished
+    assert sentences(found)[0].startswith("Not finished")
+    assert found.table.set_index("arm")["seeds"].to_dict() == {"mixed": 2, "IN": 3, "BN": 3}
+    assert found.cases == 6
+
+
+def by_fold(scores: Callable[[TrialConfig], dict[str, float]]) -> Scores:
+    """Half of the cases lie in fold 1, half in fold 2."""
+    half = {"1": CASES[:6], "2": CASES[6:]}
+
+    def own(trial: TrialConfig) -> dict[str, float]:
+        return {case: scores(trial)[case] for case in half[trial.task.test_folds[0]]}
+
+    return own
+
+
+def test_folds_together_hold_every_case_once(made_up: MadeUp) -> None:
+    whole = confirmation(made_up(arms_study(), training))
+    space = arms_study(folds=["1", "2"])
+    space["name"] = "by-fold"
+    space["space"]["origin"]["seen_folds"] = ["1"]
+    parts = confirmation(made_up(space, by_fold(training)))
+    pd.testing.assert_frame_equal(parts.table, whole.table)
+    assert parts.cases == 12
+    assert any("trained or validated on fold 1" in text for text in sentences(parts))
+    assert not any("optimistic" in text for text in sentences(whole))
+
+
+def test_cases_without_foreground_are_left_out_and_counted(made_up: MadeUp) -> None:
+    def empty(trial: TrialConfig) -> dict[str, float]:
+        found = training(trial)
+        if trial.arm == "BN":
+            found["c3"] = math.nan
+        return found
+
+    found = confirmation(made_up(arms_study(), empty))
+    assert (found.cases, found.cases_left_out) == (11, 1)
+    assert any(text.startswith("1 case without any foreground") for text in sentences(found))
+
+
+def test_a_missed_case_makes_hd95_worse_and_is_counted(made_up: MadeUp) -> None:
+    record = made_up(arms_study(), training)
+    header = "case,class,hd95,surface_dice,missed\n"
+    for row in record.trials().to_dict("records"):
+        missed = row["arm"] == "BN" and row["seed"] == 0
+        text = f"c0,1,{'100.0,0.0,1' if missed else '4.0,0.9,0'}\nc1,1,2.0,0.7,0\nc2,1,,,0\n"
+        path = record.folder / "trials" / f"{row['number']:04d}" / "surfaces.csv"
+        path.write_text(header + text)
+    found = confirmation(record)
+    table = found.table.set_index("arm")
+    # c0 over three seeds: (100 + 4 + 4) / 3 = 36; with c1's 2: 19 ± 24.04
+    assert table.loc["BN", "hd95"] == pytest.approx(19)
+    assert table.loc["BN", "hd95_sd"] == pytest.approx(34 / math.sqrt(2))
+    assert table.loc["BN", "surface_dice"] == pytest.approx((0.6 + 0.7) / 2)
+    assert table.loc["IN", "hd95"] == pytest.approx(3)
+    assert table["missed"].to_dict() == {"mixed": 0, "IN": 0, "BN": 1}
+    assert any(text.startswith("1 of 27 segmentations are missed") for text in sentences(found))
+
+
+@pytest.mark.usefixtures("without_intervals")
+def test_of_500_null_studies_at_most_five_percent_are_called_different(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a confirmation judges them: seven arms, the reference one of them, every verdict."""
+    monkeypatch.setattr("normsearch.evidence.confirmation.detectable", lambda *_, **__: 0.0)
+    monkeypatch.setattr("normsearch.evidence.confirmation.power", lambda *_, **__: 0.0)
+    random = np.random.default_rng(11)
+    arms = dict.fromkeys(("BN", "IN", "LN", "GN-8", "trial 3", "trial 5", "trial 9"), 0.0)
+    wrong = 0
+    for _ in range(500):
+        scores = study(arms, seeds=3, random=random)
+        table = compared(scores, "BN").table
+        wrong += bool(table["verdict"].isin(["better", "worse"]).any())
+    assert wrong / 500 <= 0.05
+
+
+@pytest.mark.usefixtures("without_intervals")
+def test_differences_as_large_as_the_seeds_spread_are_found_as_often_as_a_report_states() -> None:
+    random = np.random.default_rng(12)
+    stated, found = [], 0
+    for _ in range(25):
+        comparison = compared(study({"a": 0.0, "b": 0.0}, random=random), "a")
+        assert comparison.power is not None
+        stated.append(comparison.power.at_seed_spread)
+    for _ in range(400):
+        table = compare(study({"a": 0.0, "b": SPREAD.seed}, random=random), "a")
+        found += bool((table["verdict"] == "better").any())
+    assert found / 400 == pytest.approx(float(np.mean(stated)), abs=0.08)
+
+
+@pytest.mark.usefixtures("without_intervals")
+def test_the_detectable_difference_is_found_in_its_share_of_studies() -> None:
+    shift = detectable(SPREAD, cases=15, seeds=5, share=0.8)
+    random = np.random.default_rng(13)
+    found = sum(
+        compare(study({"a": 0.0, "b": shift}, random=random), "a")["verdict"].eq("better").any()
+        for _ in range(400)
+    )
+    assert found / 400 == pytest.approx(0.8, abs=0.06)  # three standard errors of 400
+
+
+def test_more_cases_seeds_and_fewer_comparisons_detect_smaller_differences() -> None:
+    few = {"cases": 15, "seeds": 3, "comparisons": 5, "studies": 200}
+    base = detectable(SPREAD, **few)
+    assert detectable(SPREAD, **{**few, "seeds": 10}) < base
+    assert detectable(SPREAD, **{**few, "cases": 60}) < base
+    assert detectable(SPREAD, **{**few, "comparisons": 1}) < base
+
+
+@pytest.mark.parametrize(("comparisons", "cases"), [(1, 6), (2, 7), (5, 8), (10, 9)])
+def test_with_fewer_cases_no_difference_can_be_found(comparisons: int, cases: int) -> None:
+    assert needed_cases(comparisons) == cases
+    spread = Components(seed=1e-6, interaction=1e-6, case=0.1)
+    size = {"seeds": 5, "comparisons": comparisons, "studies": 50}
+    assert power(spread, 1.0, cases=cases, **size) == 1
+    assert power(spread, 1.0, cases=cases - 1, **size) == 0
+    assert math.isinf(detectable(spread, cases=cases - 1, **size))
+    assert few_cases(cases, comparisons) is None
+    assert f"takes {cases} cases" in str(few_cases(cases - 1, comparisons))
