@@ -89,7 +89,7 @@ def study(
 ) -> FakeStudy:
     folder = tmp_path_factory.mktemp("run")
     if request.param == "search":
-        return fake_study(folder=folder)
+        return fake_study(24, folder=folder)
     if request.param == "confirmed":
         return confirmed_study(folder, patch)
     slots = [f"encoder.stages.{n}.0.convs.{m}.all_modules.1" for n in range(8) for m in range(3)]
