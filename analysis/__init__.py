@@ -22,7 +22,7 @@ from normsearch.errors import NormsearchError, StudyError, did_you_mean
 #: Kind of figure -> "module:function"; the function takes a study and returns a matplotlib figure.
 FIGURES: dict[str, str] = {
     "layer_preference": "analysis.layer_preference:figure",
-    "sn_weights": "analysis.layer_preference:figure_weights",
+    "sn_weights": "analysis.sn_weights:figure",
     "search_history": "analysis.search_history:figure",
     "importance": "analysis.importance:figure",
     "cooccurrence": "analysis.cooccurrence:figure",

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from analysis import StudyLike, command, sn_by_depth
 from analysis.arms import bars, interval, seeds_note
-from analysis.layer_preference import BARELY_MOVED, BRANCHES
 from analysis.palette import caption_below, line_colour, norm_marker
 from analysis.papers import SN_SHARES
+from analysis.sn_weights import BARELY_MOVED, BRANCHES
 from normsearch.errors import StudyError
 
 COLUMNS = [
@@ -96,8 +96,9 @@ def describe(df: pd.DataFrame) -> str:
     """Return the caption of the figure."""
     counted = df[df["statistic"] == "both"].groupby("batch_size")["slots"].first()
     told = ", ".join(f"{count:.0f} at {size}" for size, count in counted.items())
+    n = seeds_note(df["trainings"], "training")
     return (
-        f"{seeds_note(df['trainings'], "training")} Slots that moved less than {BARELY_MOVED} from equal shares "
+        f"{n} Slots that moved less than {BARELY_MOVED} from equal shares "
         f"(dashed) are left out: of {df['slots_all'].iloc[0]} there count {told}. BN is "
         "out at batch size 1. Hollow, dotted: ResNet-50 on ImageNet, by images a GPU (Luo et al. "
         "2018, read off a figure)."

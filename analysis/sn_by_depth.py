@@ -14,8 +14,8 @@ from matplotlib.patches import Patch
 
 from analysis import StudyLike, command
 from analysis.arms import arm_trials
-from analysis.layer_preference import BARELY_MOVED, BRANCHES, distance_moved
 from analysis.palette import caption_below, norm_colour, norm_kind, slot_label
+from analysis.sn_weights import BARELY_MOVED, BRANCHES, distance_moved
 from normsearch.errors import StudyError
 
 COLUMNS = [

@@ -89,7 +89,7 @@ ARROWS: dict[str, set[str]] = {
         *("lazy normsearch.search.bridge", "lazy normsearch.search.trainable"),
     },
     "normsearch.evidence": {
-        *("numpy", "pandas", "scipy", "torch", "lazy monai"),
+        *("numpy", "pandas", "pydantic", "scipy", "torch", "lazy monai"),
         *("normsearch.config", "normsearch.config_file"),
         *("normsearch.data", "normsearch.errors", "normsearch.files", "normsearch.norms"),
         *("normsearch.networks", "normsearch.search", "normsearch.training", "normsearch.trial"),

@@ -21,7 +21,8 @@ Factors = Mapping[str, Mapping[str, Any]]
 class Measured:
     """The trainings of a part. Every table has the columns arm, seed, fold and the factors.
 
-    `groups` is one more factor: the G of GN-G, infinite for IN (one channel a group), NaN for other norms.
+    `groups` is one more factor: the G of GN-G, infinite for IN (one channel a group), NaN for
+    other norms.
 
     Attributes:
         trials: a row a training: state, score, loss (the last), seconds, parameters.

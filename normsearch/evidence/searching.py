@@ -64,7 +64,7 @@ def replay_searches(
 
 
 def switchable_on_table(*, seeds: int, gate_factor: float, data: Path | None) -> pd.DataFrame:
-    """Return SN's weights by stage beside the table's mean scores: seed, stage, branch, weight, mean."""
+    """Return seed, stage, branch, SN's weight and the mean score of that norm in the table."""
     from normsearch.evidence.table_setting import load_split, switchable_weights
 
     split = load_split(data)
@@ -106,23 +106,25 @@ def argmax_predicts(parts: Parts, *, part: str, barely: float = 0.05) -> Verdict
     """Judge whether SN's weights tell which of IN, LN and BN is best in each stage.
 
     Two contrasts over seeds: Spearman's correlation of weights with the table's mean scores, both
-    ranked within a stage and averaged over stages; and how far the argmax of each stage, as a network
-    of its own, is above the middle of all mixtures of the three. Stages whose weights stayed
-    within `barely` of equal are flagged; they count, for they are the prediction.
+    ranked within a stage and averaged over stages; and how far the argmax of all stages, as a
+    network of its own, is above the middle of the mixtures of the three. Stages whose weights
+    stayed within `barely` of equal are flagged, and not counted in the correlation.
     """
     frame = parts[part].replays
     weights = frame.pivot_table(index=["seed", "stage"], columns="branch", values="weight")
     means = frame.pivot_table(index="stage", columns="branch", values="mean")
     table = load_table()
+    mean = weights.groupby(level="stage").mean().loc[list(STAGES)]
+    still = [s for s in STAGES if (mean.loc[s] - 1 / len(BRANCHES)).abs().max() < barely]
+    moved = [s for s in STAGES if s not in still]
     rhos, places = [], []
     for _, own in weights.groupby(level="seed"):
         by_stage = own.droplevel("seed").loc[list(STAGES)]
-        rhos.append(float(np.mean([_spearman(by_stage.loc[s], means.loc[s]) for s in STAGES])))
+        found_rhos = [_spearman(by_stage.loc[stage], means.loc[stage]) for stage in moved]
+        rhos.append(float(np.mean(found_rhos)) if moved else float("nan"))
         places.append(standing(table, tuple(by_stage.idxmax(axis=1))) - 0.5)
-    mean = weights.groupby(level="stage").mean().loc[list(STAGES)]
-    still = [s for s in STAGES if (mean.loc[s] - 1 / 3).abs().max() < barely]
     shown = mean.join(means, rsuffix=" (mean Dice)").reset_index()
-    flags = [f"stages whose weights barely moved: {', '.join(still)}"] if still else []
+    flags = [f"stages whose weights barely moved, not counted: {', '.join(still)}"] if still else []
     found = [
         by_t("rank correlation of weights with mean Dice", rhos),
         by_t("place of the argmax among the 81 mixtures, above the middle", places),
@@ -132,7 +134,7 @@ def argmax_predicts(parts: Parts, *, part: str, barely: float = 0.05) -> Verdict
 
 
 def standing(table: Table, choice: tuple[str, ...]) -> float:
-    """Return the share of all mixtures of IN, LN and BN that a mixture is as good as or better than."""
+    """Return the share of the mixtures of IN, LN and BN that one beats; ties count half."""
     every = [
         table.final[table.row[some]] for some in itertools.product(BRANCHES, repeat=len(STAGES))
     ]

@@ -128,8 +128,8 @@ def gates_spread(
     """Judge whether gates end at different values in different layers, beyond the luck of seeds.
 
     Analysis of variance of the end values, layers against trainings (seeds on folds). The estimate
-    is the SD between layers with its interval by F; a statement of a spread below `least` everywhere
-    in the interval is a contradiction.
+    is the SD between layers with its interval by F; an interval that lies below `least` is a
+    contradiction.
     """
     learnt = select(parts[part].learnt, where)
     gates = learnt[learnt["branch"] == branch]

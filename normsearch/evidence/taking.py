@@ -41,7 +41,7 @@ def _argmax(measured: Measured, take: Mapping[str, str]) -> dict[str, Any]:
     learnt = select(measured.learnt, {"arm": take["arm"]} if "arm" in take else None)
     means = learnt.groupby(["slot", "branch"])["weight"].mean()
     chosen = means.groupby(level="slot").idxmax()
-    norm = {slot: branch for slot, branch in chosen}
+    norm = dict(chosen.tolist())
     first = learnt.iloc[0]
     return {
         "norm": norm,

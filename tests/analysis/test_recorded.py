@@ -48,18 +48,15 @@ def test_every_figure_is_tried() -> None:
 @pytest.mark.parametrize("kind", [kind for kind, name in ALLOWED.items() if name])
 def test_compute_keeps_its_promise(kind: str) -> None:
     module = importlib.import_module(FIGURES[kind].partition(":")[0])
-    weights = kind == "sn_weights"
-    compute = module.compute_weights if weights else module.compute
-    columns = module.WEIGHT_COLUMNS if weights else module.COLUMNS
-    df = compute(recorded(str(ALLOWED[kind])))
+    df = module.compute(recorded(str(ALLOWED[kind])))
     assert isinstance(df, pd.DataFrame)
-    assert list(df.columns) == columns
-    assert set(columns) <= promised(compute)
+    assert list(df.columns) == module.COLUMNS
+    assert set(module.COLUMNS) <= promised(module.compute)
     assert len(df)
-    for column in SHARES & set(columns):
+    for column in SHARES & set(module.COLUMNS):
         assert df[column].dropna().between(0, 1).all(), column
         assert df[column].notna().any(), column
-    for column in COUNTS & set(columns):
+    for column in COUNTS & set(module.COLUMNS):
         known = df[column].dropna()
         assert len(known), column
         assert (known >= 0).all(), column
@@ -73,9 +70,13 @@ def test_each_figure_stands_on_one_run_and_says_why_not_on_another(kind: str) ->
         if ALLOWED[kind] == name:
             figure = render(kind, study)
             assert all(ax.get_xlabel() or ax.get_ylabel() for ax in figure.axes[-1:])
-            told = " ".join(text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text")))
+            told = " ".join(
+                text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text"))
+            )
             if kind != "sn_weights":
-                assert re.search(r"\d+ (COMPLETE|trial|seed|search|pair|arm|training)|Best \d+", told), told
+                assert re.search(
+                    r"\d+ (COMPLETE|trial|seed|search|pair|arm|training)|Best \d+", told
+                ), told
         elif kind not in ("gates", "pareto"):  # these two stand on both
             with pytest.raises(StudyError, match=rf"{name}: {kind} needs .*\."):
                 render(kind, study)
