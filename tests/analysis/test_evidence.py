@@ -9,9 +9,11 @@ import pytest
 from analysis import evidence
 from analysis.evidence import compared, comparison_of, verdicts
 from normsearch.errors import StudyError
+from normsearch.evidence.confirmation import confirmation
 from normsearch.evidence.results import write_result
 from tests.analysis.fake_confirmation import FOUND, arms_study, confirmed_study
 from tests.analysis.fake_study import fake_study
+from tests.analysis.recorded_study import confirmed_runs
 from tests.analysis.test_report import text_of
 
 
@@ -133,3 +135,20 @@ def test_the_verdicts_of_a_registered_study(
         "S1. BN fails Not clear. Few. Published: 5 of 6 Here, at toy scale: Dice: -0.031 "
         "[-0.071, –] 1 <diverged>"
     ) in text
+
+
+def test_what_confirm_leaves_is_read(tmp_path: Path) -> None:
+    study = confirmed_runs(tmp_path / "search")
+    other = comparison_of(study)
+    assert other is not None
+    found = compared(other)
+    table = confirmation(other).table
+    assert [row["arm"] for row in found["arms"]] == table["arm"].tolist()
+    assert [row["verdict"] for row in found["arms"]] == table["verdict"].tolist()
+    best = table.iloc[0]
+    assert found["arms"][0]["mean"] == f"{best['mean']:.3f} ± {best['sd']:.3f}"
+    assert (found["seeds"], found["cases"]) == (2, best["cases"])
+    assert found["surfaces"] is False
+    text = text_of(study, tmp_path / "r.html")
+    assert found["lead"] in text
+    assert all(remark in text for remark in found["remarks"])
