@@ -22,8 +22,21 @@ from normsearch.errors import NormsearchError, StudyError, did_you_mean
 #: Kind of figure -> "module:function"; the function takes a study and returns a matplotlib figure.
 FIGURES: dict[str, str] = {
     "layer_preference": "analysis.layer_preference:figure",
-    "sn_weights": "analysis.layer_preference:figure_weights",
+    "sn_weights": "analysis.sn_weights:figure",
     "search_history": "analysis.search_history:figure",
+    "importance": "analysis.importance:figure",
+    "cooccurrence": "analysis.cooccurrence:figure",
+    "pareto": "analysis.pareto:figure",
+    "training_curves": "analysis.training_curves:figure",
+    "batch_size": "analysis.batch_size:figure",
+    "group_count": "analysis.group_count:figure",
+    "sn_by_depth": "analysis.sn_by_depth:figure",
+    "sn_by_batch": "analysis.sn_by_batch:figure",
+    "gates": "analysis.gates:figure",
+    "paper_spine": "analysis.paper_spine:figure",
+    "paper_iln": "analysis.paper_iln:figure",
+    "critical_difference": "analysis.critical_difference:figure",
+    "examples": "analysis.examples:figure",
 }
 
 #: What `save` can write.
@@ -68,6 +81,12 @@ class StudyLike(Protocol):
 
     def learnt(self, number: int) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
         """Slot -> statistic -> branch -> weight that an adaptive norm has learnt."""
+
+    def learnt_history(self, number: int) -> pd.DataFrame:
+        """What adaptive norms had learnt at each evaluation point of one trial."""
+
+    def cases(self) -> pd.DataFrame:
+        """One row for each case of each COMPLETE trial."""
 
 
 def render(kind: str, study: StudyLike) -> Figure:

@@ -1,34 +1,27 @@
-"""Which norm does each layer prefer? Its share among the best trials minus its share among all.
-
-A second figure shows what Switchable Norms have learnt in each slot.
-"""
+"""Which norm does each layer prefer? Its share among the best trials minus its share among all."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from math import ceil, comb, sqrt
-from typing import cast
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
 from analysis import StudyLike, command
-from analysis.palette import caption, norm_colour, norm_kind, norm_order, root, slot_label
+from analysis.arms import searched
+from analysis.palette import caption, norm_colour, norm_order, root, slot_label
 from normsearch.errors import StudyError
 
 COLUMNS = [
     "slot", "depth", "norm", "n_all", "n_top",
     "frequency_all", "frequency_top", "preference", "beyond_noise",
 ]  # fmt: skip
-WEIGHT_COLUMNS = ["slot", "depth", "statistic", "branch", "weight", "n_trials", "moved"]
 
 READING = {
     "layer_preference": (
@@ -38,22 +31,12 @@ READING = {
         "all trials, so a pale cell may still be a favourite. Read single cells with care: "
         "slots were not varied one at a time.",
     ),
-    "sn_weights": (
-        "What Switchable Norm learnt in each layer",
-        "Mean learnt weights of the instance (IN), layer (LN) and batch (BN) statistics, over the "
-        "COMPLETE trials with SN in the slot (their number in brackets). Hatched bars stayed near "
-        "equal shares and say nothing about a preference.",
-    ),
 }
 
 #: With fewer trials than this the figure says that it shows little.
 FEW = 8
 #: The best trials are never fewer than this, if there are as many.
 LEAST_TOP = 3
-#: A slot whose learnt weights moved less than this from equal shares has not chosen.
-BARELY_MOVED = 0.05
-
-BRANCHES = ("IN", "LN", "BN")
 
 
 def rank(study: StudyLike) -> pd.DataFrame:
@@ -67,7 +50,7 @@ def rank(study: StudyLike) -> pd.DataFrame:
     trials' order. Baselines are left out: they were not drawn by the search, and one such trial
     would add the same norm to every slot.
     """
-    table = study.trials()
+    table = searched(study)
     if table.empty or not study.slots:
         return table
     columns = [f"norm.{slot}" for slot in study.slots]
@@ -195,109 +178,9 @@ def figure(study: StudyLike) -> Figure:
     return fig
 
 
-def compute_weights(study: StudyLike) -> pd.DataFrame:
-    """Average what Switchable Norms have learnt in each slot, over COMPLETE trials with SN there.
-
-    PRUNED trials are left out: their weights had less time to move.
-
-    Returns:
-        One row for each slot with SN, statistic and branch, with columns slot, depth (0-based),
-        statistic ("mean", "variance"), branch ("IN", "LN", "BN"), weight (0 to 1; a branch that a
-        trial does not have, as BN at batch 1, counts as 0, so the three add up to 1), n_trials,
-        and moved: the mean over trials of the largest distance of a weight from equal shares of
-        the branches that the trial has (averaging weights first would hide opposite choices).
-    """
-    table = study.trials()
-    found: dict[tuple[str, str], list[dict[str, float]]] = {}
-    done = table[table["state"] == "COMPLETE"] if not table.empty else table
-    for trial in done.to_dict("records"):
-        slots = [s for s in study.slots if norm_kind(str(trial[f"norm.{s}"])) == "SN"]
-        learnt = study.learnt(int(trial["number"])) if slots else {}
-        for slot in slots:
-            for statistic in ("mean", "variance"):
-                weights = learnt.get(slot, {}).get(statistic)
-                if weights:
-                    found.setdefault((slot, statistic), []).append(dict(weights))
-    rows = []
-    for depth, slot in enumerate(study.slots):
-        for statistic in ("mean", "variance"):
-            several = found.get((slot, statistic), [])
-            if several:
-                rows += _weight_rows(slot, depth, statistic, several)
-    return pd.DataFrame(rows, columns=WEIGHT_COLUMNS)
-
-
-def _weight_rows(
-    slot: str, depth: int, statistic: str, several: list[dict[str, float]]
-) -> list[tuple[str, int, str, str, float, int, float]]:
-    """The rows of one slot and statistic: one a branch."""
-    n = len(several)
-    moved = sum(max(abs(w - 1 / len(one)) for w in one.values()) for one in several) / n
-    return [
-        (slot, depth, statistic, branch, sum(o.get(branch, 0.0) for o in several) / n, n, moved)
-        for branch in BRANCHES
-    ]
-
-
-def draw_weights(df: pd.DataFrame, axes: Sequence[Axes]) -> None:
-    """Draw what `compute_weights` returned on two axes: weights of the mean and of the variance."""
-    order = df.sort_values("depth").drop_duplicates("slot")
-    slots = order["slot"].tolist()
-    labels = [
-        f"{slot_label(slot)}  ({n})" for slot, n in zip(slots, order["n_trials"], strict=True)
-    ]
-    for ax, statistic in zip(axes, ("mean", "variance"), strict=True):
-        part = df[df["statistic"] == statistic]
-        table = part.pivot(index="slot", columns="branch", values="weight").reindex(slots)
-        still = part.groupby("slot")["moved"].first().reindex(slots) < BARELY_MOVED
-        left = np.zeros(len(slots))
-        for branch in BRANCHES:
-            bars = ax.barh(
-                range(len(slots)), table[branch], left=left, height=0.82,
-                color=norm_colour(branch), edgecolor="white", linewidth=0.4,
-            )  # fmt: skip
-            for bar, flat in zip(bars, still, strict=True):
-                if flat:
-                    bar.set(hatch="////", edgecolor="#FFFFFFB0")
-            left = left + table[branch].to_numpy()
-        for third in (1 / 3, 2 / 3):
-            ax.axvline(third, color="black", linewidth=0.9, linestyle=(0, (4, 2)))
-        ax.set(xlim=(0, 1), ylim=(len(slots) - 0.4, -0.6), xlabel=f"Weight of the {statistic}")
-        ax.set_xticks([0, 1 / 3, 2 / 3, 1], ["0", "1/3", "2/3", "1"])
-        ax.set_yticks(range(len(slots)), labels)
-        ax.tick_params(axis="y", length=0)
-    axes[0].set_ylabel("Slot, in order of depth (trials averaged)")
-    axes[1].tick_params(axis="y", labelleft=False)
-
-
-def figure_weights(study: StudyLike) -> Figure:
-    """Return the figure sn_weights; raises StudyError if no COMPLETE trial has SN in a slot."""
-    df = compute_weights(study)
-    if df.empty:
-        raise StudyError(
-            f"{study.name}: sn_weights needs a COMPLETE trial with SN in at least one slot."
-        )
-    fig = Figure(figsize=(6.4, max(4.2, 1.7 + 0.25 * df["slot"].nunique())), layout="constrained")
-    draw_weights(df, cast(Sequence[Axes], fig.subplots(1, 2, sharey=True)))
-    handles: list[Patch | Line2D] = [
-        Patch(facecolor=norm_colour(branch), label=branch) for branch in BRANCHES
-    ]
-    handles.append(
-        Line2D([], [], color="black", linewidth=0.9, linestyle="--", label="equal shares")
-    )
-    flat = f"moved < {BARELY_MOVED} from equal shares"
-    handles.append(Patch(facecolor="#999999", hatch="////", edgecolor="white", label=flat))
-    fig.legend(handles=handles, loc="outside upper center", ncols=5, frameon=False,
-               handlelength=1.6, columnspacing=1.2)  # fmt: skip
-    return fig
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    """Draw layer_preference, or sn_weights with --weights: ``STUDY [-o FILE] [--weights]``."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--weights", action="store_true")
-    options, rest = parser.parse_known_args(argv)
-    return command("sn_weights" if options.weights else "layer_preference", rest)
+    """Draw layer_preference from the command line: ``STUDY [-o FILE]``."""
+    return command("layer_preference", argv)
 
 
 if __name__ == "__main__":

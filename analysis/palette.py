@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 #: Colour of each kind of norm, in the order in which axes and legends list them.
@@ -91,6 +91,43 @@ def norm_order(specs: Iterable[str]) -> list[str]:
     return sorted(set(specs), key=key)
 
 
+def line_colour(spec: str, brightest: float = 0.45) -> str:
+    """Return the colour of a norm, darkened to this luminance at most so that it reads on white.
+
+    Args:
+        spec: a norm spec.
+        brightest: relative luminance (WCAG), 0 to 1: 0.45 for lines, 0.179 for letters.
+    """
+    colour = norm_colour(spec)
+    while _luminance(colour) > brightest:
+        red, green, blue = to_rgb(colour)
+        colour = str(to_hex((0.92 * red, 0.92 * green, 0.92 * blue))).upper()
+    return colour
+
+
+def norm_marker(spec: str) -> str:
+    """Return the marker of a norm, for those who cannot tell the colours apart.
+
+    >>> norm_marker("BN"), norm_marker("GN-8"), norm_marker("GN-9")
+    ('o', 'P', 'd')
+    """
+    kind, numbers, brackets = _parts(spec)
+    if kind == "GN":
+        return {2: "^", 4: "v", 8: "P", 16: "X", 32: "*"}.get(numbers[0] if numbers else 0, "d")
+    if brackets:
+        return "h"
+    return {"none": "8", "BN": "o", "IN": "D", "LN": "s", "BIN": "<", "ILN": ">", "SN": "p"}.get(
+        kind, "H"
+    )
+
+
+def number_colours(values: Iterable[float]) -> dict[float, tuple[float, ...]]:
+    """Return a colour for each number (a batch size, a depth), dark for the least."""
+    ordered = sorted(set(values))
+    shades = sns.color_palette("viridis", n_colors=max(len(ordered), 2) + 1)
+    return dict(zip(ordered, map(tuple, shades), strict=False))
+
+
 def slot_label(name: str) -> str:
     """Return a slot's name as axes show it.
 
@@ -102,11 +139,13 @@ def slot_label(name: str) -> str:
 
 def text_colour(background: str) -> str:
     """Return black or white, whichever reads better (WCAG contrast) on a background colour."""
-    light = [
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(background)
-    ]
-    luminance = 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2]
-    return "#000000" if luminance > 0.179 else "#FFFFFF"
+    return "#000000" if _luminance(background) > 0.179 else "#FFFFFF"
+
+
+def _luminance(colour: str) -> float:
+    """Return the relative luminance of a colour (WCAG), 0 to 1."""
+    light = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2]
 
 
 def style() -> None:
@@ -140,6 +179,19 @@ def caption(ax: Axes, text: str, indent: float = 0.0) -> None:
         xytext=(indent, -7),
         textcoords="offset points",
         va="top",
+        ha="left",
+        fontsize=8.5,
+        color="#333333",
+        linespacing=1.3,
+    )
+
+
+def caption_below(figure: Figure, text: str) -> None:
+    """Write a caption under all axes of a figure, as wide as the figure."""
+    width = int((72 * figure.get_figwidth() - 16) / 4.4)
+    figure.supxlabel(
+        textwrap.fill(text, width),
+        x=0.01,
         ha="left",
         fontsize=8.5,
         color="#333333",

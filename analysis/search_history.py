@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from analysis import StudyLike, command
-from analysis.palette import caption, norm_colour, root, text_colour
+from analysis.arms import searched
+from analysis.palette import caption, line_colour, norm_colour, root
 from normsearch.errors import StudyError
 
 COLUMNS = [
@@ -41,7 +41,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
         (full budget − samples for PRUNED, else 0) full_samples (a trial's full
         budget) and metric (what the score is, for people).
     """
-    table = study.trials()
+    table = searched(study)
     if table.empty:
         return pd.DataFrame(columns=COLUMNS)
     table = table[table["state"] != "WAITING"].sort_values("number").reset_index(drop=True)
@@ -127,7 +127,7 @@ def _name_baselines(df: pd.DataFrame, ax: Axes) -> None:
     for (spent, score, told, norm, state), own, moved in zip(
         df[columns].itertuples(index=False), at, places, strict=True
     ):
-        colour = _dark(norm)
+        colour = line_colour(norm, 0.179)
         ax.plot([spent / 1000, right], [score, score], color=colour, linewidth=0.8,
                 linestyle=(0, (1, 2)), alpha=0.8, zorder=1)  # fmt: skip
         text = f"{norm} {told:.3f}" + ("" if state == "COMPLETE" else " (pruned)")
@@ -160,19 +160,25 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def _dark(norm: str) -> str:
-    """Return the norm's colour, darkened until it reads on white."""
-    colour = norm_colour(norm)
-    while text_colour(colour) == "#000000":
-        red, green, blue = to_rgb(colour)
-        colour = str(to_hex((0.92 * red, 0.92 * green, 0.92 * blue)))
-    return colour
-
-
 def lowest_shown(df: pd.DataFrame) -> float:
     """Return the score at the lower edge of the figure: Tukey's fence, or the lowest there is."""
     lower, upper = df["score"].quantile(0.25), df["score"].quantile(0.75)
     return float(max(df["score"].min(), lower - 1.5 * (upper - lower)))
+
+
+def draw_savings(df: pd.DataFrame, ax: Axes) -> None:
+    """Draw what pruning saved: samples spent and left unspent, of all that were asked for."""
+    settled = df[df["state"].isin(["COMPLETE", "PRUNED"])]
+    spent, saved = settled["samples"].sum() / 1000, settled["saved_samples"].sum() / 1000
+    whole = spent + saved
+    ax.barh(0, spent, height=0.9, color="#333333")
+    ax.barh(0, saved, left=spent, height=0.9, color="white", edgecolor="#8A8A8A", hatch="////")
+    share = 100 * saved / whole if whole else 0.0
+    ax.annotate(f"saved by pruning: {share:.0f}\u00a0%", (whole, 0), (6, 0), va="center",
+                textcoords="offset points", fontsize=8.5, annotation_clip=False)  # fmt: skip
+    ax.set(yticks=[0], yticklabels=["spent"], xlim=(0, whole),
+           xlabel="Samples of complete and pruned trials (thousands)")  # fmt: skip
+    ax.tick_params(axis="y", length=0)
 
 
 def describe(df: pd.DataFrame) -> str:
@@ -198,8 +204,10 @@ def figure(study: StudyLike) -> Figure:
     df = compute(study)
     if not df["state"].isin(["COMPLETE", "PRUNED"]).any():
         raise StudyError(f"{study.name}: search_history needs at least one finished trial.")
-    fig = Figure(figsize=(7.0, 4.4), layout="constrained")
-    draw(df, fig.subplots())
+    fig = Figure(figsize=(7.0, 5.0), layout="constrained")
+    savings, history = fig.subplots(2, 1, height_ratios=[1, 15])
+    draw_savings(df, savings)
+    draw(df, history)
     return fig
 
 

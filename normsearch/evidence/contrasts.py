@@ -92,12 +92,14 @@ def _pair(scores: pd.DataFrame, better: str, worse: str) -> Contrast:
         raise StudyError(
             f"arms: must be among {', '.join(sorted(set(scores['arm'])))}, got {better}."
         )
-    names = ("difference", "total_low", "total_high", "p")
-    means = found["mean"].to_dict()
+    own, other = (dict(found.loc[arm]) for arm in (better, worse))
     return Contrast(
         f"{better} above {worse}",
-        *(float(found[name].to_dict()[better]) for name in names),
-        {"mean": float(means[better]), "mean_of_other": float(means[worse])},
+        float(own["difference"]),
+        float(own["total_low"]),
+        float(own["total_high"]),
+        float(own["p"]),
+        {"mean": float(own["mean"]), "mean_of_other": float(other["mean"])},
     )
 
 

@@ -120,9 +120,9 @@ def argmax_predicts(parts: Parts, *, part: str, barely: float = 0.05) -> Verdict
     rhos, places = [], []
     for _, own in weights.groupby(level="seed"):
         by_stage = own.droplevel("seed").loc[list(STAGES)]
-        found_rhos = [_spearman(by_stage.loc[stage], means.loc[stage]) for stage in moved]
+        found_rhos = [_spearman(by_stage.T[stage], means.T[stage]) for stage in moved]
         rhos.append(float(np.mean(found_rhos)) if moved else float("nan"))
-        places.append(standing(table, tuple(by_stage.idxmax(axis=1))) - 0.5)
+        places.append(standing(table, tuple(map(str, by_stage.idxmax(axis=1)))) - 0.5)
     shown = mean.join(means, rsuffix=" (mean Dice)").reset_index()
     flags = [f"stages whose weights barely moved, not counted: {', '.join(still)}"] if still else []
     found = [

@@ -32,6 +32,10 @@ class FakeStudy:
     name: str = "fake"
     points: pd.DataFrame = field(default_factory=pd.DataFrame)
     learnt_by_trial: dict[int, Learnt] = field(default_factory=dict)
+    learnt_points: dict[int, pd.DataFrame] = field(default_factory=dict)
+    scores: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=["number", "arm", "seed", "case", "score"])
+    )
     config: dict[str, Any] = field(default_factory=lambda: {"training": {"samples": BUDGET}})
     direction: str = "maximize"
     metric: str = "Dice"
@@ -61,6 +65,15 @@ class FakeStudy:
         """What adaptive norms have learnt."""
         return self.learnt_by_trial.get(number, {})
 
+    def learnt_history(self, number: int) -> pd.DataFrame:
+        """What adaptive norms had learnt at each evaluation point."""
+        columns = ["evaluation", "samples", "slot", "statistic", "branch", "weight"]
+        return self.learnt_points.get(number, pd.DataFrame(columns=columns))
+
+    def cases(self) -> pd.DataFrame:
+        """One row for each case of each COMPLETE trial."""
+        return self.scores.copy()
+
 
 def tiny(rows: list[dict[str, Any]], slots: list[str], **given: Any) -> FakeStudy:
     """A study made by hand: each row says only what matters, the rest is filled in."""
@@ -79,6 +92,26 @@ def tiny(rows: list[dict[str, Any]], slots: list[str], **given: Any) -> FakeStud
         filled.append(full)
     given.setdefault("config", {"training": {"samples": 100}})
     return FakeStudy(pd.DataFrame(filled), slots, **given)
+
+
+def arms_study(rows: list[dict[str, Any]], **given: Any) -> FakeStudy:
+    """A study of arms made by hand: each row needs arm and score; `norm` is its arm's norm.
+
+    The one slot is a.norm. Seeds are counted from 0 within an arm (and fold), if they are not said.
+    """
+    seen: dict[tuple[Any, ...], int] = {}
+    norms = {row["arm"]: row.pop("norm", row["arm"]) for row in [dict(row) for row in rows]}
+    filled = []
+    for row in rows:
+        key = (row["arm"], row.get("fold"))
+        seen[key] = seen.get(key, -1) + 1
+        full = {"fold": None, "seed": seen[key], "norm.a.norm": norms[row["arm"]], **row}
+        full.pop("norm", None)
+        filled.append(full)
+    arms = [{"name": arm, "norm": {"*": norm}} for arm, norm in norms.items()]
+    config = {"training": {"samples": 100}, "task": {}, "space": {"arms": arms}}
+    given["config"] = config | given.get("config", {})
+    return tiny(filled, ["a.norm"], **given)
 
 
 def _quality(norms: list[str], rate: float, rng: np.random.Generator) -> float:

@@ -1,0 +1,136 @@
+"""What figures of arms share: trials of fixed trainings, the norm of an arm, means over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from analysis import StudyLike
+from analysis.palette import norm_order
+from normsearch.errors import StudyError
+
+
+def arm_norms(study: StudyLike) -> dict[str, str]:
+    """Return arm -> its one norm spec, as the study says it; of several norms the arm's name.
+
+    What the study says, not what each slot made of it: in a slot of 8 channels GN-8 is IN.
+    """
+    space = study.config.get("space")
+    arms = space.get("arms") if isinstance(space, Mapping) else None
+    norms = {}
+    for arm in arms or []:
+        norm = arm.get("norm")
+        specs = set(norm.values()) if isinstance(norm, Mapping) else {norm}
+        norms[str(arm["name"])] = str(specs.pop()) if len(specs) == 1 else str(arm["name"])
+    return norms
+
+
+def arm_trials(study: StudyLike, kind: str) -> pd.DataFrame:
+    """Return the COMPLETE trials of arms (see `StudyLike.trials`) with a column norm.
+
+    Raises:
+        StudyError: the study has no COMPLETE trial of an arm; it names the figure, `kind`.
+    """
+    table = study.trials()
+    if not table.empty and "arm" in table:
+        table = table[(table["state"] == "COMPLETE") & table["arm"].notna()].copy()
+    if table.empty or "arm" not in table:
+        raise StudyError(
+            f"{study.name}: {kind} needs a COMPLETE trial of a study with `space: {{arms: ...}}`."
+        )
+    norms = arm_norms(study)
+    table["norm"] = [norms.get(arm, arm) for arm in table["arm"]]
+    table["score"] = table["score"].astype(float)
+    return table.reset_index(drop=True)
+
+
+def searched(study: StudyLike) -> pd.DataFrame:
+    """Return `study.trials()` without those of arms: what a search asked for."""
+    table = study.trials()
+    return table[table["arm"].isna()] if "arm" in table else table
+
+
+def one_arm_each(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Keep, of several arms with equal `by`, the one with the best mean score over its seeds.
+
+    Arms that differ in the learning rate alone become one: each norm at its own best rate.
+    """
+    means = table.groupby([*by, "arm"], as_index=False)[["score"]].mean()
+    best = means.sort_values("score", ascending=False).drop_duplicates(by)
+    return table[table["arm"].isin(best["arm"])].reset_index(drop=True)
+
+
+def interval(values: Iterable[float]) -> tuple[float, float, float, int]:
+    """Return mean, low and high of its 95 % t interval, and the number of values that are known.
+
+    One value alone has no interval: its ends are NaN.
+
+    >>> [round(x, 3) for x in interval([0.8, 0.9, 1.0])]
+    [0.9, 0.652, 1.148, 3]
+    """
+    known = np.asarray(list(values), float)
+    known = known[~np.isnan(known)]
+    n = len(known)
+    if n < 2:
+        return (float(known[0]) if n else float("nan")), float("nan"), float("nan"), n
+    half = float(stats.t.ppf(0.975, n - 1) * known.std(ddof=1) / np.sqrt(n))
+    mean = float(known.mean())
+    return mean, mean - half, mean + half, n
+
+
+def each_seed(table: pd.DataFrame, by: list[str], values: list[str]) -> pd.DataFrame:
+    """Return one row a group and seed: `by`, seed, and the means of `values` over folds."""
+    return table.groupby([*by, "seed"], as_index=False, sort=False)[values].mean()
+
+
+def over_seeds(table: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
+    """Return one row a group: the columns `by`, mean, low, high (see `interval`) and seeds."""
+    groups = each_seed(table, by, [value]).groupby(by, sort=False)
+    rows: list[tuple[Any, ...]] = [(*key, *interval(group[value])) for key, group in groups]
+    return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "seeds"])
+
+
+def by_norm(df: pd.DataFrame, *then: str) -> pd.DataFrame:
+    """Return the rows in the palette's order of norms, then by the columns `then`."""
+    place = {norm: position for position, norm in enumerate(norm_order(df["norm"]))}
+    order = df.assign(_place=df["norm"].map(place)).sort_values(["_place", *then], kind="stable")
+    return order.drop(columns="_place").reset_index(drop=True)
+
+
+def metric_name(study: StudyLike) -> str:
+    """Return what a score of this study is, for an axis: ``Validation Dice``, ``Test accuracy``."""
+    task = study.config.get("task")
+    tested = isinstance(task, Mapping) and task.get("validation") == "test"
+    return f"{'Test' if tested else 'Validation'} {study.metric}"
+
+
+def samples_unit(most: float) -> tuple[float, str]:
+    """Return what samples are divided by on an axis that ends at `most`, and the axis' words.
+
+    >>> samples_unit(20_000)
+    (1000.0, 'Samples seen (thousands)')
+    """
+    return (1000.0, "Samples seen (thousands)") if most >= 5000 else (1.0, "Samples seen")
+
+
+def bars(df: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Return the lengths of error bars below and above the mean, (2, rows), within 0 to 1.
+
+    A t interval of few seeds may end beyond what a score can be; no interval has no length.
+    """
+    low, high = df["low"].clip(lower=0), df["high"].clip(upper=1)
+    return np.stack([(df["mean"] - low).fillna(0), (high - df["mean"]).fillna(0)])
+
+
+def seeds_note(seeds: Iterable[int], word: str = "seed") -> str:
+    """Return how many seeds stand behind each mean, and what the bars are, for a caption."""
+    counts = sorted(set(seeds))
+    if counts[-1] == 1:
+        return f"One {word} each: no interval."
+    span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"Mean over {span} {word}s with its 95\u00a0% t interval."

@@ -1,0 +1,201 @@
+"""What do the masks look like? Truth, prediction and overlap of the best, median and worst case."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+
+from analysis import StudyLike, command
+from analysis.arms import metric_name
+from analysis.palette import caption_below
+from normsearch.errors import StudyError
+
+COLUMNS = ["number", "which", "case", "score", "overlap", "missed", "false", "height", "width"]
+
+READING = {
+    "examples": (
+        "What the masks look like",
+        "The best, the median and the worst case by score: image, truth, prediction and where "
+        "they agree.",
+    )
+}
+
+#: Colours of the overlap: in both, in the truth alone, in the prediction alone.
+COLOURS = {"overlap": "#009E73", "missed": "#E69F00", "false": "#0072B2"}
+
+
+def read(study: StudyLike) -> tuple[int, dict[str, npt.NDArray[np.generic]]]:
+    """Return the trial whose examples are shown (the best that has some) and the arrays.
+
+    ``examples.npz`` in a trial's folder holds image, truth, prediction (K, y, x), case (K,) text,
+    score (K,) and spacing (K, 2) in mm.
+
+    Raises:
+        StudyError: no COMPLETE trial has examples, or the file lacks an array.
+    """
+    table = study.trials()
+    done = table[table["state"] == "COMPLETE"] if not table.empty else table
+    if len(done):
+        done = done.sort_values("score", ascending=False)
+    for number in map(int, done.get("number", ())):
+        path = study.folder / "trials" / f"{number:04d}" / "examples.npz"
+        if path.is_file():
+            return number, _load(path)
+    raise StudyError(
+        f"{study.name}: examples needs a COMPLETE trial with an examples.npz in its folder; "
+        "`normsearch confirm` writes them."
+    )
+
+
+def _load(path: Path) -> dict[str, npt.NDArray[np.generic]]:
+    """The arrays of an examples.npz."""
+    names = ("image", "truth", "prediction", "case", "score", "spacing")
+    with np.load(path, allow_pickle=False) as arrays:
+        missing = [name for name in names if name not in arrays]
+        if missing:
+            raise StudyError(f"{path}: must hold {', '.join(names)}; no {missing[0]}.")
+        if not len(arrays["score"]):
+            raise StudyError(f"{path}: examples needs a case with a score, got none.")
+        found = {name: arrays[name] for name in names}
+    # Where no spacing is known, pixels are shown as if they were of 1 mm, and called pixels.
+    known = np.isfinite(found["spacing"]).all(axis=1, keepdims=True)
+    return {**found, "spacing": np.where(known, found["spacing"], 1.0), "known": known[:, 0]}
+
+
+def compute(study: StudyLike) -> pd.DataFrame:
+    """Count what truth and prediction share on the slice that is shown of each case.
+
+    Returns:
+        One row an example, the best score first, with columns number (trial), which ("best",
+        "median", "worst"), case, score (of the whole case, 0 to 1), overlap, missed, false (mm² of
+        the slice in both, in the truth alone, in the prediction alone), height, width (mm).
+
+    Raises:
+        StudyError: no COMPLETE trial has examples.
+    """
+    number, arrays = read(study)
+    rows: list[tuple[object, ...]] = []
+    for place in np.argsort(-arrays["score"].astype(float), kind="stable"):
+        truth = arrays["truth"][place].astype(bool)
+        prediction = arrays["prediction"][place].astype(bool)
+        high, wide = (float(mm) for mm in arrays["spacing"][place])
+        areas = (truth & prediction, truth & ~prediction, prediction & ~truth)
+        rows.append((
+            number, _which(len(rows), len(arrays["score"])), str(arrays["case"][place]),
+            float(arrays["score"][place]), *(float(a.sum()) * high * wide for a in areas),
+            truth.shape[0] * high, truth.shape[1] * wide,
+        ))  # fmt: skip
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _which(place: int, count: int) -> str:
+    """What the example at `place` of `count`, the best first, stands for."""
+    if place == 0:
+        return "best"
+    return "worst" if place == count - 1 else "median"
+
+
+def crop(shown: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the rows and columns around what is shown: 2.2 times its extent, a quarter at least.
+
+    The whole slice where nothing is shown.
+    """
+    spans = []
+    for axis in (1, 0):
+        places, size = np.flatnonzero(shown.any(axis=axis)), shown.shape[1 - axis]
+        if not len(places):
+            return slice(None), slice(None)
+        middle = (places[0] + places[-1] + 1) / 2
+        half = max(1.1 * (places[-1] + 1 - places[0]), size / 8)
+        spans.append((max(0, int(middle - half)), min(size, int(np.ceil(middle + half)))))
+    return slice(*spans[0]), slice(*spans[1])
+
+
+def draw(example: Mapping[str, npt.NDArray[np.generic]], axes: Sequence[Axes]) -> None:
+    """Draw one example on four axes: image, truth, prediction, overlap; in mm, without ticks.
+
+    Args:
+        example: image, truth, prediction (y, x), spacing (2,) in mm and known (whether it is).
+        axes: four of them.
+    """
+    truth, prediction = example["truth"].astype(bool), example["prediction"].astype(bool)
+    rows, columns = crop(truth | prediction)
+    image = example["image"].astype(float)[rows, columns]
+    truth, prediction = truth[rows, columns], prediction[rows, columns]
+    low, high = np.percentile(image, (1, 99))
+    size = np.array(image.shape) * example["spacing"].astype(float)
+    extent = (0.0, float(size[1]), float(size[0]), 0.0)
+    masks = {
+        "image": {},
+        "truth": {"#CC3311": truth},
+        "prediction": {"#CC3311": prediction},
+        "overlap": {COLOURS["overlap"]: truth & prediction, COLOURS["missed"]: truth & ~prediction,
+                    COLOURS["false"]: prediction & ~truth},
+    }  # fmt: skip
+    for ax, layers in zip(axes, masks.values(), strict=True):
+        ax.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), extent=extent)
+        for colour, mask in layers.items():
+            ax.imshow(np.where(mask, 1.0, np.nan), cmap=ListedColormap([colour]), alpha=0.55,
+                      extent=extent, interpolation="nearest")  # fmt: skip
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+    unit = "mm" if example["known"] else "pixels"
+    _scale_bar(axes[0], float(size[1]), float(size[0]), unit)
+
+
+def _scale_bar(ax: Axes, width: float, height: float, unit: str) -> None:
+    """Draw a bar of a round number of mm (or pixels), about a third of the width at most."""
+    length = max(mm for mm in (1, 2, 5, 10, 20, 50, 100, 200) if mm <= max(0.35 * width, 1))
+    outline = [withStroke(linewidth=2, foreground="black")]
+    x, y = 0.05 * width, 0.94 * height
+    ax.plot([x, x + length], [y, y], color="white", linewidth=2.5, solid_capstyle="butt",
+            path_effects=[withStroke(linewidth=4, foreground="black")])  # fmt: skip
+    ax.text(x + length / 2, y - 0.02 * height, f"{length} {unit}", color="white", fontsize=8,
+            ha="center", va="bottom", path_effects=outline)  # fmt: skip
+
+
+def describe(df: pd.DataFrame) -> str:
+    """Return the caption of the figure."""
+    return (
+        f"Trial {df['number'].iloc[0]}; one slice of each case, cropped around truth and "
+        "prediction. The score is of the whole case."
+    )
+
+
+def figure(study: StudyLike) -> Figure:
+    """Return the figure examples; raises StudyError without a trial that has examples."""
+    df, (_, arrays) = compute(study), read(study)
+    order = np.argsort(-arrays["score"].astype(float), kind="stable")
+    fig = Figure(figsize=(7.6, 0.9 + 1.9 * len(df)), layout="constrained")
+    axes = fig.subplots(len(df), 4, squeeze=False)
+    for row, place in enumerate(order):
+        draw({name: values[place] for name, values in arrays.items()}, axes[row])
+        told = df.iloc[row]
+        name = metric_name(study).split()[-1]
+        axes[row, 0].set_ylabel(f"{told['which']}: {told['case']}\n{name} {told['score']:.3f}")
+    for ax, title in zip(axes[0], ("image", "truth", "prediction", "overlap"), strict=True):
+        ax.set_title(title)
+    words = {"overlap": "in both", "missed": "truth alone", "false": "prediction alone"}
+    handles = [Patch(color=COLOURS[key], alpha=0.7, label=word) for key, word in words.items()]
+    fig.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False)
+    caption_below(fig, describe(df))
+    return fig
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draw examples from the command line: ``STUDY [-o FILE]``."""
+    return command("examples", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""Which choices mattered? Importance of each slot's norm and each parameter, against chance.
+
+PED-ANOVA (Watanabe et al. 2023) asks what the best trials have in common, fANOVA (Hutter et al.
+2014) what explains the variance of the scores; both by Optuna. Any of them is above 0 where nothing
+matters. So the scores are shuffled among the trials many times: an importance that shuffled scores
+reach as well is noise.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis import StudyLike, command
+from analysis.arms import searched
+from analysis.palette import caption_below, slot_label
+from normsearch.errors import StudyError
+
+if TYPE_CHECKING:
+    import optuna
+
+COLUMNS = ["method", "parameter", "depth", "importance", "noise", "p", "beyond_noise", "trials"]
+METHODS = ("PED-ANOVA", "fANOVA")
+AXES = {"PED-ANOVA": "Divergence of the best from all", "fANOVA": "Share of the scores' variance"}
+
+READING = {
+    "importance": (
+        "Which choices mattered",
+        "Importance of each slot's norm and of each parameter by two methods. Only what exceeds "
+        "the importance found with shuffled scores (red) can be told from noise.",
+    )
+}
+
+#: What a search may choose beside the norms; those with one value throughout are left out.
+VALUES = (
+    "learning_rate", "batch_size", "weight_decay", "gate_learning_rate_factor", "affine",
+    "activation",
+)  # fmt: skip
+#: Of these, those that are numbers on a logarithmic scale; the others are kinds.
+RATES = ("learning_rate", "weight_decay", "gate_learning_rate_factor")
+#: With fewer trials no importance can be told from noise.
+LEAST = 10
+#: Share of the trials that PED-ANOVA takes as the best.
+TOP = 0.25
+
+Array = npt.NDArray[np.float64]
+
+
+def compute(study: StudyLike, shuffles: int = 100, seed: int = 0) -> pd.DataFrame:
+    """Measure each choice's importance among the COMPLETE searched trials, and that of chance.
+
+    Baselines are left out: the search did not draw them, and one of them sets all slots at once.
+    PRUNED trials have no final score.
+
+    Args:
+        study: a study record.
+        shuffles: how often the scores are shuffled; fANOVA, which is slow, takes a quarter of them.
+        seed: of the shuffles and of fANOVA's forest.
+
+    Returns:
+        One row a method ("PED-ANOVA", "fANOVA") and parameter, slots in order of depth and then
+        the others, with columns method, parameter, depth (0-based, NaN for what is no slot),
+        importance (PED-ANOVA: a divergence, 0 and up; fANOVA: share of the scores' variance that
+        the parameter explains alone, 0 to 1), noise (95 % of shuffles lie below it), p
+        (share of shuffles at least as high, the true order counted as one), beyond_noise (p ≤
+        0.05), trials. Empty with fewer than `LEAST` trials or nothing that varies.
+    """
+    table = searched(study)
+    if not table.empty:
+        table = table[(table["state"] == "COMPLETE") & table["baseline"].isna()]
+        table = table[table["score"].notna()]
+    choices = _choices(table, study.slots) if len(table) >= LEAST else {}
+    if not choices:
+        return pd.DataFrame(columns=COLUMNS)
+    scores = table["score"].to_numpy(float)
+    made = _study(choices)
+    parts = [_one(method, made, scores, shuffles, seed) for method in METHODS]
+    depths = {slot: float(depth) for depth, slot in enumerate(study.slots)}
+    found = pd.concat(parts, ignore_index=True)
+    return found.assign(depth=found["parameter"].map(depths), trials=len(table))[COLUMNS]
+
+
+def _one(method: str, study: optuna.Study, scores: Array, shuffles: int, seed: int) -> pd.DataFrame:
+    """The rows of one method, without depth and trials."""
+    rounds = shuffles if method == "PED-ANOVA" else max(shuffles // 4, 20)
+    random = np.random.default_rng(seed)
+    true = _measure(method, study, scores, seed)
+    drawn = [_measure(method, study, random.permutation(scores), seed) for _ in range(rounds)]
+    chance = np.stack(drawn)
+    p = (1 + (chance >= true).sum(axis=0)) / (1 + rounds)
+    return pd.DataFrame({
+        "method": method,
+        "parameter": [name.removeprefix("norm.") for name in study.trials[0].params],
+        "importance": true, "noise": np.quantile(chance, 0.95, axis=0), "p": p,
+        "beyond_noise": p <= 0.05,
+    })  # fmt: skip
+
+
+def _choices(table: pd.DataFrame, slots: Sequence[str]) -> dict[str, list[Any]]:
+    """Name -> each trial's choice, of all that varies and was chosen in every trial."""
+    names = [name for name in (*(f"norm.{slot}" for slot in slots), *VALUES) if name in table]
+    known = [name for name in names if table[name].notna().all() and table[name].nunique() > 1]
+    return {name: table[name].tolist() for name in known}
+
+
+def _study(choices: Mapping[str, Sequence[Any]]) -> optuna.Study:
+    """An Optuna study of these trials, all with the score 0; Optuna says nothing of it."""
+    import optuna
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    def distribution(name: str, values: Sequence[Any]) -> optuna.distributions.BaseDistribution:
+        if name in RATES and min(values) > 0:
+            return FloatDistribution(min(values), max(values), log=True)
+        return CategoricalDistribution(sorted(set(values), key=str))
+
+    distributions = {name: distribution(name, values) for name, values in choices.items()}
+    rows = [dict(zip(choices, row, strict=True)) for row in zip(*choices.values(), strict=True)]
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study()
+    finally:
+        optuna.logging.set_verbosity(level)
+    study.add_trials(
+        [optuna.create_trial(value=0.0, params=row, distributions=distributions) for row in rows]
+    )
+    return study
+
+
+def _measure(method: str, study: optuna.Study, scores: Array, seed: int) -> Array:
+    """The importance of each parameter if these were the scores."""
+    from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
+
+    evaluator = (
+        PedAnovaImportanceEvaluator(target_quantile=TOP)
+        if method == "PED-ANOVA"
+        else FanovaImportanceEvaluator(n_trees=8, seed=seed)
+    )
+    names = list(study.trials[0].params)
+    with warnings.catch_warnings():  # PED-ANOVA warns that it takes low targets for good
+        warnings.simplefilter("ignore")
+        found = evaluator.evaluate(study, params=names, target=lambda t: -scores[t.number])
+    return np.array([found[name] for name in names])
+
+
+def draw(df: pd.DataFrame, ax: Axes) -> None:
+    """Draw one method: a bar a parameter, slots in order of depth, a mark where noise ends."""
+    places = range(len(df))
+    colours = np.where(df["beyond_noise"], "#0072B2", "#B5B5B5")
+    ax.barh(places, df["importance"], height=0.78, color=colours)
+    ax.scatter(df["noise"], places, marker="|", s=90, color="#CC3311", linewidths=1.6)
+    slots = int(df["depth"].notna().sum())
+    if 0 < slots < len(df):
+        ax.axhline(slots - 0.5, color="black", linewidth=0.8)
+    names = [slot_label(name).replace("_", " ") for name in df["parameter"]]
+    ax.set_yticks(places, names)
+    method = df["method"].iloc[0]
+    ax.set(ylim=(len(df) - 0.4, -0.6), xlim=(0, None), xlabel=AXES[method], title=method)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x", color="#E5E5E5", linewidth=0.7)
+    ax.set_axisbelow(True)
+
+
+def describe(df: pd.DataFrame) -> str:
+    """Return the caption of the figure."""
+    marked = ", ".join(
+        f"{int(part['beyond_noise'].sum())} of {len(part)} by {method}"
+        for method, part in df.groupby("method", sort=False)
+    )
+    count = df["parameter"].nunique()
+    return (
+        f"{df['trials'].iloc[0]} COMPLETE searched trials, baselines left out. Red: below it lie "
+        f"95\u00a0% of the importances found when the scores are shuffled among the trials. Beyond "
+        f"it (blue): {marked}; about {0.05 * count:.0f} would be by chance. PED-ANOVA: what the "
+        f"best {100 * TOP:.0f}\u00a0% have in common; fANOVA: what explains the scores."
+    )
+
+
+def figure(study: StudyLike) -> Figure:
+    """Return the figure importance; raises StudyError without enough searched trials."""
+    df = compute(study)
+    if df.empty:
+        raise StudyError(
+            f"{study.name}: importance needs at least {LEAST} COMPLETE trials that are no "
+            "baselines and differ in their choices."
+        )
+    height = 1.9 + 0.2 * df["parameter"].nunique()
+    fig = Figure(figsize=(7.6, max(3.2, height)), layout="constrained")
+    axes = cast(Sequence[Axes], fig.subplots(1, 2, sharey=True))
+    for ax, method in zip(axes, METHODS, strict=True):
+        draw(df[df["method"] == method].reset_index(drop=True), ax)
+    axes[0].set_ylabel("Slots in order of depth, then parameters")
+    handles = [
+        Line2D([], [], linewidth=6, color="#0072B2", label="beyond noise"),
+        Line2D([], [], linewidth=6, color="#B5B5B5", label="within noise"),
+        Line2D([], [], linestyle="", marker="|", markersize=9, markeredgewidth=1.6,
+               color="#CC3311", label="95\u00a0% of shuffled scores"),
+    ]  # fmt: skip
+    fig.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False)
+    caption_below(fig, describe(df))
+    return fig
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draw importance from the command line: ``STUDY [-o FILE]``."""
+    return command("importance", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""What does a better score cost? Score against seconds and peak memory, and who is on the front."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from analysis import StudyLike, command
+from analysis.arms import arm_norms, metric_name
+from analysis.palette import caption_below, norm_colour, norm_marker, norm_order
+from normsearch.errors import StudyError
+
+COLUMNS = [
+    "number", "norm", "batch_size", "score", "seconds", "memory", "front_seconds", "front_memory",
+    "metric",
+]  # fmt: skip
+COSTS = {"seconds": "Training time (s)", "memory": "Peak memory (GiB)"}
+
+READING = {
+    "pareto": (
+        "What a better score costs",
+        "Score against training time and peak memory. Trials on the black line are on the "
+        "Pareto front: none is better for as little.",
+    )
+}
+
+
+def compute(study: StudyLike) -> pd.DataFrame:
+    """List the COMPLETE trials with their score and cost, and who is on which Pareto front.
+
+    Returns:
+        One row a COMPLETE trial, by number, with columns number, norm (of a single-norm baseline
+        or arm; None for a mixture), batch_size, score (0 to 1), seconds (of training and
+        validation), memory (peak, GiB), front_seconds and front_memory (no other trial has a
+        higher score for as little, nor as high a score for less), metric.
+    """
+    table = study.trials()
+    if not table.empty:
+        table = table[(table["state"] == "COMPLETE") & table["score"].notna()]
+    if table.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    norms = arm_norms(study)
+    arms = table["arm"] if "arm" in table else pd.Series(None, index=table.index, dtype=object)
+    found = pd.DataFrame({
+        "number": table["number"].astype(int),
+        "norm": [
+            norms.get(str(arm)) or (baseline if isinstance(baseline, str) else None)
+            for arm, baseline in zip(arms, table["baseline"], strict=True)
+        ],
+        "batch_size": table["batch_size"].astype(float),
+        "score": table["score"].astype(float),
+        "seconds": table["seconds"].astype(float),
+        "memory": table["peak_memory_bytes"].astype(float) / 2**30,
+    })  # fmt: skip
+    for cost in COSTS:
+        found[f"front_{cost}"] = _front(found, cost)
+    return found.assign(metric=metric_name(study)).reset_index(drop=True)[COLUMNS]
+
+
+def _front(df: pd.DataFrame, cost: str) -> pd.Series:
+    """Whether no other trial costs no more and scores no less, one of the two strictly."""
+    known = df.dropna(subset=[cost]).sort_values([cost, "score"], ascending=[True, False])
+    before = known["score"].cummax().shift(fill_value=-1.0)
+    front = known["score"] > before
+    return front.reindex(df.index, fill_value=False)
+
+
+def draw(df: pd.DataFrame, ax: Axes, cost: str = "seconds") -> None:
+    """Draw one cost of what `compute` returned: mixtures grey, single norms coloured, the front."""
+    mixed = df[df["norm"].isna()]
+    if len(mixed):
+        ax.scatter(mixed[cost], mixed["score"], s=26, color="#A5A5A5", edgecolors="white",
+                   linewidths=0.4, label="mixture of norms")  # fmt: skip
+    front = df[df[f"front_{cost}"]].sort_values(cost)
+    ax.step(front[cost], front["score"], where="post", color="black", linewidth=1, zorder=1,
+            label="Pareto front")  # fmt: skip
+    ax.scatter(front[cost], front["score"], s=70, facecolors="none", edgecolors="black",
+               linewidths=1, zorder=4)  # fmt: skip
+    for norm in norm_order(df["norm"].dropna()):
+        own = df[df["norm"] == norm]
+        ax.scatter(own[cost], own["score"], s=38, marker=norm_marker(norm), zorder=3,
+                   color=norm_colour(norm), edgecolors="#333333", linewidths=0.6,
+                   label=norm)  # fmt: skip
+    ax.set(xlabel=COSTS[cost], ylim=(_lowest(df), None))
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.grid(color="#E5E5E5", linewidth=0.7)
+    ax.set_axisbelow(True)
+
+
+def _lowest(df: pd.DataFrame) -> float | None:
+    """The lower end of the score axis, if far outliers would press the rest together."""
+    low, high = np.quantile(df["score"], (0.25, 0.75))
+    fence = float(low) - 2 * max(float(high - low), 0.02)
+    return fence if df["score"].min() < fence else None
+
+
+def describe(df: pd.DataFrame) -> str:
+    """Return the caption of the figure."""
+    lowest = _lowest(df)
+    below = 0 if lowest is None else int((df["score"] < lowest).sum())
+    note = f" {below} below {lowest:.2f} are left out." if lowest is not None else ""
+    return (
+        f"{len(df)} COMPLETE trials, one training each, {int(df['norm'].notna().sum())} with a "
+        "single norm. Ringed: on the Pareto front. Times hold for the machine and the load they "
+        f"were measured under.{note}"
+    )
+
+
+def figure(study: StudyLike) -> Figure:
+    """Return the figure pareto; raises StudyError without two COMPLETE trials."""
+    df = compute(study)
+    if len(df) < 2:
+        raise StudyError(f"{study.name}: pareto needs at least two COMPLETE trials.")
+    fig = Figure(figsize=(8.2, 4.0), layout="constrained")
+    axes = cast(Sequence[Axes], fig.subplots(1, 2, sharey=True))
+    for ax, cost in zip(axes, COSTS, strict=True):
+        draw(df, ax, cost)
+    axes[0].set_ylabel(f"{df['metric'].iloc[0]} (0 to 1)")
+    handles, labels = axes[0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside right center", frameon=False)
+    caption_below(fig, describe(df))
+    return fig
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draw pareto from the command line: ``STUDY [-o FILE]``."""
+    return command("pareto", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

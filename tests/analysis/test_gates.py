@@ -1,0 +1,60 @@
+"""Gates over training, by hand."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from analysis.gates import COLUMNS, chosen, compute, describe, figure
+from normsearch.errors import StudyError
+from tests.analysis.fake_study import FakeStudy, arms_study, fake_study
+
+
+def study(
+    norm: str, branches: tuple[str, str], ends: list[float], state: str = "COMPLETE"
+) -> FakeStudy:
+    rows = [{"arm": norm, "score": 0.5, "state": state} for _ in ends]
+    points = {
+        number: pd.DataFrame(
+            [(e, 10 * e, "a.norm", "gate", branch, rho if branch == branches[0] else 1 - rho)
+             for e, rho in ((1, 0.5), (2, end)) for branch in branches],
+            columns=["evaluation", "samples", "slot", "statistic", "branch", "weight"],
+        )
+        for number, end in enumerate(ends)
+    }  # fmt: skip
+    return arms_study(rows, learnt_points=points)
+
+
+@pytest.mark.parametrize(
+    ("norm", "branches"), [("ILN(gate=clip)", ("IN", "LN")), ("BIN", ("BN", "IN"))]
+)
+def test_rho_is_the_share_of_the_first_branch(norm: str, branches: tuple[str, str]) -> None:
+    df = compute(study(norm, branches, [0.6, 0.8]))
+    assert list(df.columns) == COLUMNS
+    assert df["norm"].tolist() == [norm] * 2
+    assert df["samples"].tolist() == [10, 20]
+    assert df["rho"].tolist() == pytest.approx([0.5, 0.7])
+    assert df["low"].tolist() == pytest.approx([0.5, 0.6])
+    assert df["high"].tolist() == pytest.approx([0.5, 0.8])
+    assert df["trainings"].tolist() == [2, 2]
+    assert describe(df).startswith("Mean over 2 trainings; bands and grey lines: lowest to highest")
+
+
+def test_curves_begin_at_a_half_and_are_named_by_depth() -> None:
+    curves, ends = figure(study("ILN", ("IN", "LN"), [0.9])).axes
+    assert curves.lines[0].get_ydata()[0] == 0.5
+    assert [text.get_text() for text in curves.texts] == ["1"]
+    assert [tick.get_text() for tick in ends.get_yticklabels()] == ["a  1"]
+
+
+def test_first_and_last_slots_are_among_the_chosen() -> None:
+    assert chosen([3]) == [3]
+    assert chosen(list(range(5))) == [0, 1, 2, 3, 4]
+    many = chosen(list(range(44)))
+    assert (len(many), many[0], many[-1]) == (8, 0, 43)
+
+
+def test_without_gates_there_is_no_figure() -> None:
+    for other in (fake_study(3), study("ILN", ("IN", "LN"), [0.9], state="PRUNED")):
+        with pytest.raises(StudyError, match="gates needs a COMPLETE trial with ILN or BIN"):
+            figure(other)

@@ -1,0 +1,47 @@
+"""Who is on the front, by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.pareto import COLUMNS, compute, describe, figure
+from normsearch.errors import StudyError
+from tests.analysis.fake_study import arms_study, tiny
+
+GIB = 1 << 30
+ROWS = [
+    {"score": 0.70, "seconds": 10.0, "peak_memory_bytes": 3 * GIB, "baseline": "BN"},
+    {"score": 0.80, "seconds": 20.0, "peak_memory_bytes": 1 * GIB},
+    {"score": 0.75, "seconds": 20.0, "peak_memory_bytes": 1 * GIB},  # worse for the same
+    {"score": 0.80, "seconds": 30.0, "peak_memory_bytes": 2 * GIB},  # the same for more
+    {"score": 0.90, "seconds": 40.0, "peak_memory_bytes": 2 * GIB},
+    {"state": "PRUNED", "last_score": 0.99, "seconds": 1.0},
+]
+
+
+def test_by_hand() -> None:
+    df = compute(tiny(ROWS, ["a.norm"]))
+    assert list(df.columns) == COLUMNS
+    assert df["number"].tolist() == [0, 1, 2, 3, 4]
+    assert df["front_seconds"].tolist() == [True, True, False, False, True]
+    assert df["front_memory"].tolist() == [False, True, False, False, True]
+    assert df["memory"].tolist() == [3, 1, 1, 2, 2]
+    assert df["norm"].isna().tolist() == [False, True, True, True, True]
+    assert describe(df).startswith("5 COMPLETE trials, one training each, 1 with a single norm.")
+
+
+def test_an_arm_has_its_norm() -> None:
+    df = compute(arms_study([{"arm": "slow", "norm": "GN-8", "score": 0.5}]))
+    assert df["norm"].tolist() == ["GN-8"]
+
+
+def test_the_legend_names_single_norms() -> None:
+    made = figure(tiny(ROWS, ["a.norm"]))
+    assert [ax.get_xlabel() for ax in made.axes] == ["Training time (s)", "Peak memory (GiB)"]
+    told = [text.get_text() for text in made.legends[0].get_texts()]
+    assert told == ["mixture of norms", "Pareto front", "BN"]
+
+
+def test_one_trial_is_no_front() -> None:
+    with pytest.raises(StudyError, match="pareto needs at least two COMPLETE trials"):
+        figure(tiny(ROWS[:1], ["a.norm"]))
