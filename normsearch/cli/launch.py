@@ -79,7 +79,7 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
         update={
             "fingerprint": fingerprint,
             "sample_shape": sample_shape(config.task, split.train),
-            "versions": config.versions or _versions(),
+            "versions": config.versions or versions(),
         }
     )
     return Door(config, split, space, data, tuple(cases))
@@ -249,7 +249,8 @@ def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:
     return slots
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of what a run depends on, and which kernels it uses."""
     names = ("normsearch", "torch", "optuna", "ray", "numpy", "pynrrd")
     found = {"python": platform.python_version(), **{name: version(name) for name in names}}
     return {**found, "kernels": kernels_in_use()}  # compiled now, before the workers ask for them

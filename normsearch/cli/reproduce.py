@@ -40,7 +40,7 @@ def reproduce(
     What is trained is registered in studies/findings. The runs are ordinary ones, shared by the
     findings of one experiment; called again after any end, it goes on where it was.
     """
-    from normsearch.cli.launch import How
+    from normsearch.cli.launch import How, versions
     from normsearch.evidence.findings import all_statements, find_experiment
     from normsearch.evidence.results import default_folder, judge, provenance, write_result
 
@@ -53,7 +53,7 @@ def reproduce(
         command = f"normsearch reproduce {finding} --scale {scale}"
         lab = _Lab(experiment, scale, data, runs_dir, how, command)
         measured = lab.run(experiment.parts_of(name))
-        result = {**judge(experiment, name, scale, measured), **provenance(lab.records)}
+        result = {**judge(experiment, name, scale, measured), **provenance(lab.records, versions())}
         path = write_result(folder, result)
         results.append(json.loads(path.read_text(encoding="utf-8")))
         if not as_json:

@@ -58,13 +58,16 @@ def judge(
     }
 
 
-def provenance(runs: Sequence[Any]) -> dict[str, Any]:
-    """Return what `runs` (StudyRecords) were trained on and with, how long it took, and today."""
+def provenance(runs: Sequence[Any], versions: Mapping[str, str]) -> dict[str, Any]:
+    """Return what `runs` (StudyRecords) were trained on and with, how long it took, and today.
+
+    `versions` are those of now, for what is judged without a run.
+    """
     seconds = sum(float(run.trials()["seconds"].fillna(0).sum()) for run in runs)
     return {
         "runs": [run.name for run in runs],
         "data": {run.config["task"]["data"]: run.config.get("fingerprint") for run in runs},
-        "versions": {k: v for run in runs for k, v in run.config.get("versions", {}).items()},
+        "versions": dict(runs[0].config["versions"] if runs else versions),
         "training_seconds": round(seconds, 1),
         "processor": platform.machine(),
         "date": datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat(),
@@ -116,8 +119,8 @@ def table_of_results(results: Iterable[Mapping[str, Any]]) -> str:
     for result in results:
         verdict = result["verdict"] + (", direction only" if _direction_only(result) else "")
         flagged = "; see flags" if result["flags"] else ""
-        counted = f"; {result['trainings']} trainings" if result["trainings"] else "; replayed"
-        ours = f"{result['quantity']}: {estimate_of(result)}{counted}{flagged}"
+        counted = "; {trainings} trainings" if result["trainings"] else "; {seeds} seeds"
+        ours = f"{result['quantity']}: {estimate_of(result)}{counted.format(**result)}{flagged}"
         cells = [result["finding"], result["text"], result["paper"], ours, verdict]
         lines.append("| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
@@ -163,13 +166,13 @@ def _numbers(verdict: Verdict) -> dict[str, Any]:
 
 
 def _counts(measured: Sequence[Measured]) -> dict[str, Any]:
-    def distinct(column: str, table: str) -> int:
-        tables = [getattr(part, table) for part in measured]
-        return max((t[column].nunique() for t in tables if column in t), default=0)
+    def distinct(column: str, *names: str) -> int:
+        tables = [getattr(part, name) for part in measured for name in names]
+        return max((int(t[column].nunique()) for t in tables if column in t), default=0)
 
     return {
         "trainings": sum(len(part.trials) for part in measured),
-        "seeds": distinct("seed", "trials"),
+        "seeds": distinct("seed", "trials", "replays"),
         "cases": distinct("case", "cases"),
         "diverged": sum(part.diverged for part in measured),
     }

