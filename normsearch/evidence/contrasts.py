@@ -92,15 +92,14 @@ def _pair(scores: pd.DataFrame, better: str, worse: str) -> Contrast:
         raise StudyError(
             f"arms: must be among {', '.join(sorted(set(scores['arm'])))}, got {better}."
         )
-    row: Any = found.loc[better]
-    other: Any = found.loc[worse]
+    own, other = (dict(found.loc[arm]) for arm in (better, worse))
     return Contrast(
         f"{better} above {worse}",
-        float(row["difference"]),
-        float(row["total_low"]),
-        float(row["total_high"]),
-        float(row["p"]),
-        {"mean": float(row["mean"]), "mean_of_other": float(other["mean"])},
+        float(own["difference"]),
+        float(own["total_low"]),
+        float(own["total_high"]),
+        float(own["p"]),
+        {"mean": float(own["mean"]), "mean_of_other": float(other["mean"])},
     )
 
 
@@ -161,14 +160,14 @@ def gap_grows(
     `rises`: whether the gap is said to rise with the factor. The gap is taken within each seed.
     """
     trials = select(parts[part].trials, where).fillna({"score": 0.0})
-    table: Any = per_seed(trials, "score", [by, factor])  # a table of curves for each norm
     sign = 1 if rises else -1
-    gap, own = table[over] - table[of], table[of]
+    own, other = (per_seed(select(trials, {by: norm}), "score", [factor]) for norm in (of, over))
+    gap = other - own
     contrasts = [
         Contrast(f"gap of {of} to {over} against {factor}", *correlation(gap, sign=sign)),
         Contrast(f"score of {of} against {factor}", *correlation(own, sign=-sign)),
     ]
-    means = pd.concat({over: table[over].mean(), of: own.mean(), "gap": gap.mean()}, axis=1)
+    means = pd.DataFrame({over: other.mean(), of: own.mean(), "gap": gap.mean()})
     return all_above(
         contrasts,
         quantity="rank correlation in the direction stated",
@@ -248,12 +247,12 @@ def verdict_of_trend(
     outcome: Outcome = "not distinguishable"
     if p < ALPHA:
         outcome = "reproduced" if estimate > 0 else "contradicted"
-    low, high = sorted((sign * low, sign * high))
+    lower, upper = sorted((sign * low, sign * high))
     told = {"reproduced": "holds", "contradicted": "the opposite holds"}.get(outcome, "not clear")
     means = curves.mean().rename("mean").reset_index()
     return Verdict(
-        outcome, "Spearman's rank correlation, mean over seeds", sign * estimate, low,
-        high, _SEEDS, f"{told[:1].upper()}{told[1:]}: {name}.", rows_of(means), tuple(flags),
+        outcome, "Spearman's rank correlation, mean over seeds", sign * estimate, lower, upper,
+        _SEEDS, f"{told[:1].upper()}{told[1:]}: {name}.", rows_of(means), tuple(flags),
     )  # fmt: skip
 
 
