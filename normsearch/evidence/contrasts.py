@@ -92,14 +92,15 @@ def _pair(scores: pd.DataFrame, better: str, worse: str) -> Contrast:
         raise StudyError(
             f"arms: must be among {', '.join(sorted(set(scores['arm'])))}, got {better}."
         )
-    row = found.loc[better]
+    row: Any = found.loc[better]
+    other: Any = found.loc[worse]
     return Contrast(
         f"{better} above {worse}",
         float(row["difference"]),
         float(row["total_low"]),
         float(row["total_high"]),
         float(row["p"]),
-        {"mean": float(row["mean"]), "mean_of_other": float(found.loc[worse, "mean"])},
+        {"mean": float(row["mean"]), "mean_of_other": float(other["mean"])},
     )
 
 
@@ -160,7 +161,7 @@ def gap_grows(
     `rises`: whether the gap is said to rise with the factor. The gap is taken within each seed.
     """
     trials = select(parts[part].trials, where).fillna({"score": 0.0})
-    table = per_seed(trials, "score", [by, factor])
+    table: Any = per_seed(trials, "score", [by, factor])  # a table of curves for each norm
     sign = 1 if rises else -1
     gap, own = table[over] - table[of], table[of]
     contrasts = [
@@ -247,12 +248,12 @@ def verdict_of_trend(
     outcome: Outcome = "not distinguishable"
     if p < ALPHA:
         outcome = "reproduced" if estimate > 0 else "contradicted"
-    ends = sorted((sign * low, sign * high))
+    low, high = sorted((sign * low, sign * high))
     told = {"reproduced": "holds", "contradicted": "the opposite holds"}.get(outcome, "not clear")
     means = curves.mean().rename("mean").reset_index()
     return Verdict(
-        outcome, "Spearman's rank correlation, mean over seeds", sign * estimate, *ends,
-        _SEEDS, f"{told[:1].upper()}{told[1:]}: {name}.", rows_of(means), tuple(flags),
+        outcome, "Spearman's rank correlation, mean over seeds", sign * estimate, low,
+        high, _SEEDS, f"{told[:1].upper()}{told[1:]}: {name}.", rows_of(means), tuple(flags),
     )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ def cost_below(
     labels = [name for name in ("seed", "fold", "arm") if curves[name].notna().any()]
     spent = curves.assign(took=curves.groupby("number")["seconds"].diff().fillna(curves["seconds"]))
     table = spent.pivot_table(index=[*labels[:-1], "evaluation"], columns=by, values="took")
-    logs = np.log(table[of] / table[over])
+    logs: Any = np.log(table[of] / table[over])
     found = by_t("", logs.groupby(level=labels[:-1]).median().to_numpy(float))
     ratio, low, high = np.exp([found.estimate, found.low, found.high]).tolist()
     more = _more_parameters(select(parts[part].trials, where), by, of, over)

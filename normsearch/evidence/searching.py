@@ -113,14 +113,15 @@ def argmax_predicts(parts: Parts, *, part: str, barely: float = 0.05) -> Verdict
     frame = parts[part].replays
     weights = frame.pivot_table(index=["seed", "stage"], columns="branch", values="weight")
     means = frame.pivot_table(index="stage", columns="branch", values="mean")
+    wanted: Any = means
     table = load_table()
     mean = weights.groupby(level="stage").mean().loc[list(STAGES)]
     still = [s for s in STAGES if (mean.loc[s] - 1 / len(BRANCHES)).abs().max() < barely]
     moved = [s for s in STAGES if s not in still]
     rhos, places = [], []
     for _, own in weights.groupby(level="seed"):
-        by_stage = own.droplevel("seed").loc[list(STAGES)]
-        found_rhos = [_spearman(by_stage.loc[stage], means.loc[stage]) for stage in moved]
+        by_stage: Any = own.droplevel("seed").loc[list(STAGES)]
+        found_rhos = [_spearman(by_stage.loc[stage], wanted.loc[stage]) for stage in moved]
         rhos.append(float(np.mean(found_rhos)) if moved else float("nan"))
         places.append(standing(table, tuple(by_stage.idxmax(axis=1))) - 0.5)
     shown = mean.join(means, rsuffix=" (mean Dice)").reset_index()

@@ -108,7 +108,7 @@ def leads(
     shares, flags = _by_third(parts[part], where, statistic)
     found = []
     for place, branch in leaders.items():
-        table = shares.xs(place, level="third")
+        table: Any = shares.xs(place, level="third")
         away = table[branch] - table.drop(columns=branch).max(axis=1)
         found.append(by_t(f"{branch} leads the {place} third", away.to_numpy(float)))
     means = shares.groupby(level="third").mean().reindex(THIRDS).reset_index()

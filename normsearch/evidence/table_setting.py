@@ -57,7 +57,10 @@ def switchable_weights(
         gates = gate_parameters(network)
         known = {id(gate) for gate in gates}
         rest = [p for p in network.parameters() if id(p) not in known]
-        groups = [{"params": rest}, {"params": gates, "lr": gate_factor * PLAN.learning_rate}]
+        groups: list[dict[str, Any]] = [
+            {"params": rest},
+            {"params": gates, "lr": gate_factor * PLAN.learning_rate},
+        ]
         validation = {case.id: thinned(case) for case in split.validation[:1]}
         loader = SampleLoader(split.train, BATCH_SIZE, seed)
         plan = dataclasses.replace(PLAN, evaluations=1)
