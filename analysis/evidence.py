@@ -1,4 +1,8 @@
-"""What a report adds where fixed trainings were compared: what `normsearch confirm` leaves."""
+"""What a report adds where there is more than a search: fixed trainings compared, and verdicts.
+
+The comparison is what `normsearch confirm` leaves, the verdicts are those of registered findings,
+from `normsearch reproduce`.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +49,30 @@ def compared(study: StudyLike) -> dict[str, Any]:
         "arms": [_arm(row) for row in found["arms"]],
         "surfaces": any(row["hd95"] is not None for row in found["arms"]),
     }
+
+
+def verdicts(study: StudyLike) -> list[dict[str, Any]]:
+    """Return the verdicts on published statements that this run was trained for.
+
+    Returns:
+        One row a statement: finding, text (the statement), paper (what was published), ours (what
+        was measured, with its 95% interval), told (the verdict in words), scale, flags (what a
+        reader must know).
+
+    Raises:
+        StudyError: a file among the results is none.
+    """
+    from normsearch.evidence.results import estimate_of, read_results
+
+    taken = ("finding", "text", "paper", "told", "scale", "flags")
+    return [
+        {
+            **{key: result[key] for key in taken},
+            "ours": f"{result['quantity']}: {estimate_of(result)}",
+        }
+        for result in read_results().values()
+        if study.name in result["runs"]
+    ]
 
 
 def _arm(row: Mapping[str, Any]) -> dict[str, str]:

@@ -68,6 +68,7 @@ def contents(study: StudyLike) -> dict[str, Any]:
         **shown,
         "compared": found,
         "unfinished": comparison.name if searched and comparison and not found else None,
+        "verdicts": evidence.verdicts(study),
         "figures": _figures(study),
         "compared_figures": _figures(comparison, "confirm-") if searched and comparison else [],
         "files": _files(study, plain, shown["best"]),

@@ -56,11 +56,12 @@ class Arm(Model):
 class Origin(Model):
     """The search that arms were chosen from, and what it had seen when they were.
 
-    `trials` and `scores` are the search's trial and its validation score, by arm; `left_out` says
+    `top` is how many of its best were asked for beside the single norms; `trials` and `scores` are the search's trial and its validation score, by arm; `left_out` says
     why a single norm is no arm; `seen_folds` are test folds that the search did not hold out.
     """
 
     study: str
+    top: int | None = None
     trials: dict[str, int]
     scores: dict[str, float]
     left_out: dict[str, str] = Field(default_factory=dict)

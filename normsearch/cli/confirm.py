@@ -23,7 +23,8 @@ from normsearch.cli.options import (
 from normsearch.errors import StudyError
 
 if TYPE_CHECKING:
-    from normsearch.config import ArmsConfig, StudyConfig
+    from normsearch.cli.launch import Door
+    from normsearch.config import StudyConfig
     from normsearch.search.records import StudyRecord
 
 
@@ -64,27 +65,29 @@ def confirm(
     from normsearch.search.run_folder import create_run, find_run, read_local, write_local
 
     origin = find_run(name, runs_dir)
-    facts = read_local(origin)
-    storage = storage or facts.get("storage")
     folder = origin.parent / f"{origin.name}-confirm"
     begun = (folder / "study.yaml").is_file()
+    facts = read_local(folder if begun else origin)
+    storage = storage or facts.get("storage")
     data = data or (Path(facts["data"]) if facts.get("data") else None)
     if begun:
         config = read_recorded_study(folder)
         _check_the_same(config, top, seeds, folds)
-        if _finished(StudyRecord(folder, storage, skim=True), config):
+        if _finished(folder, storage):
             tell_arms(StudyRecord(folder, storage), as_json)
             return
     else:
-        config = _new(StudyRecord(origin, storage), top, seeds, folds, data)
+        config = _new(
+            StudyRecord(origin, read_local(origin).get("storage")), top, seeds, folds, data
+        )
+    door = check(config, f"{folder / 'study.yaml'}: space.", data, name)
+    _warn_of_few_cases(door)
+    local_facts = {"data": str(door.data) if door.data else None, "storage": storage}
+    if begun:
+        write_local(folder, local_facts)
+    else:
+        create_run(folder, door.config, local_facts)
     with resumable(config.name):
-        door = check(config, f"{folder / 'study.yaml'}: space.", data, name)
-        _warn_of_few_cases(door.config, len(door.cases), len(door.split.validation))
-        local_facts = {"data": str(door.data) if door.data else None, "storage": storage}
-        if begun:
-            write_local(folder, local_facts)
-        else:
-            create_run(folder, door.config, local_facts)
         search(folder, door, How(address, workers, local, as_json, storage))
 
 
@@ -99,6 +102,7 @@ def _new(
     config = confirm_study(
         record, top=TOP if top is None else top, seeds=seeds or SEEDS, folds=every
     )
+    _warn_of_unfinished(record)
     arms: Any = config.space
     print(
         f"{config.name}: {len(arms.arms)} arms ({', '.join(arm.name for arm in arms.arms)}) x "
@@ -115,7 +119,7 @@ def _check_the_same(
     """Refuse options that would change a confirmation once its scores may have been seen."""
     space: Any = config.space
     begun = {
-        "top": sum(set(arm.norm) != {"*"} for arm in space.arms),
+        "top": space.origin.top,
         "seeds": len(space.seeds),
         "folds": Folds.ALL if space.folds else Folds.TEST,
     }
@@ -128,15 +132,36 @@ def _check_the_same(
             )
 
 
-def _finished(record: StudyRecord, config: StudyConfig) -> bool:
+def _finished(folder: Path, storage: str | None) -> bool:
+    from normsearch.search.records import StudyRecord
+
+    try:
+        record = StudyRecord(folder, storage, skim=True)
+    except StudyError:  # killed before its first trial
+        return False
     states = record.trials()["state"]
-    return int(states.isin(["COMPLETE", "FAIL"]).sum()) >= config.search.trials
+    asked: int = record.config["search"]["trials"]
+    return int(states.isin(["COMPLETE", "FAIL"]).sum()) >= asked
 
 
-def _warn_of_few_cases(config: StudyConfig, every: int, tested: int) -> None:
+def _warn_of_unfinished(record: StudyRecord) -> None:
+    states = record.trials()["state"]
+    finished = int(states.isin(["COMPLETE", "PRUNED", "FAIL"]).sum())
+    asked = record.config["search"]["trials"]
+    if states.isin(["RUNNING", "WAITING"]).any():
+        print(
+            f"normsearch: warning: {record.name} has finished {finished} of {asked} trials; this "
+            "confirms the best of them.",
+            file=sys.stderr,
+        )
+
+
+def _warn_of_few_cases(door: Door) -> None:
     from normsearch.evidence.words import few_cases
 
-    space: ArmsConfig | Any = config.space
-    if few := few_cases(every if space.folds else tested, len(space.arms) - 1):
+    space: Any = door.config.space
+    in_turn = [case for case in door.cases if case.fold in space.folds]
+    tested = len(in_turn or door.split.validation)
+    if few := few_cases(tested, len(space.arms) - 1):
         cure = "" if space.folds else " --folds all tests on every subject."
         print(f"normsearch: warning: {few}{cure}", file=sys.stderr)

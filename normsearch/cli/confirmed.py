@@ -22,9 +22,8 @@ def show(found: Confirmation) -> None:
     if not console.is_terminal:
         console = Console(width=max(console.width, _WIDTH))
     folds = f", fold {', '.join(found.folds)}" if found.folds else ""
-    console.print(
-        f"{found.study}: {found.cases} test cases{folds}, {found.seeds} seeds", soft_wrap=True
-    )
+    cases = "1 test case" if found.cases == 1 else f"{found.cases} test cases"
+    console.print(f"{found.study}: {cases}{folds}, {found.seeds} seeds", soft_wrap=True)
     rows = found.table.to_dict("records")
     console.print(_verdicts(found, rows))
     console.print(_spreads(rows))

@@ -22,13 +22,14 @@ class Kind(StrEnum):
     SAMPLERS = "samplers"
     PRUNERS = "pruners"
     LAYOUTS = "layouts"
+    FINDINGS = "findings"
 
 
 def listing(
     kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
     as_json: Json = False,
 ) -> None:
-    """List norms, spaces, studies, networks, samplers, pruners or layouts of data."""
+    """List norms, spaces, studies, networks, samplers, pruners, layouts of data or findings."""
     from normsearch.config_search import PRUNERS, SAMPLERS
     from normsearch.files import shipped
 
@@ -40,6 +41,8 @@ def listing(
         found = SAMPLERS if kind is Kind.SAMPLERS else PRUNERS
     elif kind is Kind.LAYOUTS:
         found = _layouts()
+    elif kind is Kind.FINDINGS:
+        found = _findings()
     else:
         folder = shipped("studies" if kind is Kind.STUDIES else "search_spaces")
         found = {path.stem: _first_comment(path) for path in sorted(folder.glob("*.yaml"))}
@@ -67,6 +70,19 @@ def _layouts() -> dict[str, str]:
     from normsearch.data import LAYOUTS
 
     return {name: layout.summary for name, layout in LAYOUTS.items()}
+
+
+def _findings() -> dict[str, str]:
+    """Each published statement with its verdict at the largest scale there is one for."""
+    from normsearch.evidence.findings import all_statements
+    from normsearch.evidence.results import largest_scale, read_results
+
+    results, found = read_results(), {}
+    for name, (_, statement) in all_statements().items():
+        scale = largest_scale(results, name)
+        verdict = f"{results[name, scale]['verdict']} ({scale})" if scale else "no result yet"
+        found[name] = f"{verdict}: {statement.text}"
+    return found
 
 
 def _first_comment(path: Path) -> str:

@@ -24,4 +24,8 @@ def report(
     from normsearch.search.run_folder import find_run
 
     record = StudyRecord(find_run(name, runs_dir), storage)
+    if "arms" in record.config["space"] and record.ranked():
+        from normsearch.evidence.confirmation_files import write_confirmation
+
+        write_confirmation(record)  # the page shows it as it stands, also of a run under way
     print(analysis_module("report").write_report(record, output))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,9 +20,7 @@ if TYPE_CHECKING:
 
 
 def reproduce(
-    finding: Annotated[
-        str, typer.Argument(help="S1, I3, ... (normsearch list findings), or all.")
-    ],
+    finding: Annotated[str, typer.Argument(help="S1, I3, ... (normsearch list findings), or all.")],
     scale: Annotated[
         str, typer.Option(help="toy (two cores, minutes), small (hours) or paper (a GPU).")
     ] = "toy",
@@ -47,20 +44,22 @@ def reproduce(
     from normsearch.evidence.findings import all_statements, find_experiment
     from normsearch.evidence.results import default_folder, judge, provenance, write_result
 
-    names = list(all_statements()) if finding.lower() == "all" else [finding.upper()]
+    every = finding.lower() == "all"
+    names = list(all_statements()) if every else [finding.upper()]
     how, folder = How(address, workers, local, as_json, None), output or default_folder()
     results = []
     for name in names:
         experiment, _ = find_experiment(name, scale)
-        lab = _Lab(experiment, scale, data, runs_dir, how, f"normsearch reproduce {name}")
+        command = f"normsearch reproduce {finding} --scale {scale}"
+        lab = _Lab(experiment, scale, data, runs_dir, how, command)
         measured = lab.run(experiment.parts_of(name))
         result = {**judge(experiment, name, scale, measured), **provenance(lab.records)}
         path = write_result(folder, result)
-        results.append(result)
+        results.append(json.loads(path.read_text(encoding="utf-8")))
         if not as_json:
-            _show(json.loads(path.read_text(encoding="utf-8")), path)
+            _show(results[-1], path)
     if as_json:
-        print(json.dumps(results if finding.lower() == "all" else results[0], default=str))
+        print(json.dumps(results if every else results[0]))
 
 
 def _show(result: Mapping[str, Any], path: Path) -> None:
@@ -128,10 +127,16 @@ class _Lab:
         folder = self._runs / plan.study["name"]
         if not _is_finished(folder):
             with resumable(folder.name, self._command):
-                self._train(folder, plan)
+                stopped = self._train(folder, plan)
+            if stopped:
+                raise StudyError(
+                    f"{folder.name}: must be finished to be judged, and was stopped; nothing is "
+                    f"lost, go on with `{self._command}`."
+                )
         return StudyRecord(folder)
 
-    def _train(self, folder: Path, plan: Planned) -> None:
+    def _train(self, folder: Path, plan: Planned) -> bool:
+        """Begin a run or go on with it; return whether it was stopped before its end."""
         from normsearch.cli.launch import check, train_all
         from normsearch.config import StudyConfig
         from normsearch.config_file import read_recorded_study, read_space, validate
@@ -154,7 +159,8 @@ class _Lab:
             except StudyError:
                 if not (folder / "study.yaml").is_file():
                     raise  # else another driver made it just now; go on beside it
-        train_all(folder, door, replace(self._how, storage=None))
+        coordinator = train_all(folder, door, self._how)
+        return coordinator.stopping and not coordinator.done
 
 
 def _is_finished(folder: Path) -> bool:

@@ -61,6 +61,7 @@ def confirm_study(
         reference=next(iter(single)),
         origin=Origin(
             study=record.name,
+            top=top,
             trials={name: int(row["number"]) for name, row in chosen.items()},
             scores={name: float(row["score"]) for name, row in chosen.items()},
             left_out=_left_out(list(rows.values()), single),

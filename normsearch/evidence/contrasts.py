@@ -89,7 +89,9 @@ def scores_by(measured: Measured, by: str, where: Mapping[str, Any] | None) -> p
 def _pair(scores: pd.DataFrame, better: str, worse: str) -> Contrast:
     found = compare(scores[scores["arm"].isin([better, worse])], worse).set_index("arm")
     if better not in found.index:
-        raise StudyError(f"arms: must be among {', '.join(sorted(set(scores['arm'])))}, got {better}.")
+        raise StudyError(
+            f"arms: must be among {', '.join(sorted(set(scores['arm'])))}, got {better}."
+        )
     row = found.loc[better]
     return Contrast(
         f"{better} above {worse}",
@@ -183,7 +185,9 @@ def rises_alone(
     """
     trials = select(parts[part].trials, where).fillna({"score": 0.0})
     curves, fits = (
-        per_seed(trials.assign(fit=-trials["loss"]), value, [factor], mean_over=["batch_size", "seed"])
+        per_seed(
+            trials.assign(fit=-trials["loss"]), value, [factor], mean_over=["batch_size", "seed"]
+        )
         for value in ("score", "fit")
     )
     score, fit = rank_correlations(curves), rank_correlations(fits)

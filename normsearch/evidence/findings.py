@@ -22,6 +22,7 @@ from normsearch.files import shipped
 
 SCALES = ("toy", "small", "paper")
 Scale = Literal["toy", "small", "paper"]
+_ORDER = "SIGPZB"  # first letters of findings, one a source
 
 
 def _one_or_more(value: object) -> object:
@@ -131,10 +132,9 @@ class Experiment(Model):
         known = list(judges)
         for judge in statement.judges:
             if judge not in known:
-                raise ItemError(
-                    f"{place}.judge",
-                    f"must be one of {', '.join(known)}, got {judge!r}.{did_you_mean(judge, known)}",
-                )
+                hint = did_you_mean(judge, known)
+                told = f"must be one of {', '.join(known)}, got {judge!r}.{hint}"
+                raise ItemError(f"{place}.judge", told)
         for part in statement.parts:
             if part not in self.studies:
                 raise ItemError(f"{place}.arguments.part", f"must be a part, got {part!r}")
@@ -178,11 +178,9 @@ def read_experiment(path: Path, scale: str) -> Experiment:
     not say otherwise.
 
     Raises:
-        ConfigError: no such file or scale, or something in it that must not be.
+        ConfigError: no such file, or something in it that must not be.
     """
     raw = read_mapping(path)
-    if scale not in SCALES:
-        raise ConfigError(f"scale: must be one of {', '.join(SCALES)}, got {scale!r}.")
     changes = dict((raw.get("scales") or {}).get(scale) or {})
     changed = json.loads(json.dumps(raw))  # a copy in which no two places share a value
     for place, value in changes.items():
@@ -204,6 +202,8 @@ def find_experiment(finding: str, scale: str) -> tuple[Experiment, Path]:
         ConfigError: there is no such finding.
     """
     known: list[str] = []
+    if scale not in SCALES:
+        raise ConfigError(f"--scale: must be one of {', '.join(SCALES)}, got {scale!r}.")
     for path in experiment_files():
         names = list(read_mapping(path).get("statements") or {})
         if finding.upper() in names:
@@ -221,7 +221,12 @@ def all_statements() -> Mapping[str, tuple[Path, Statement]]:
     for path in experiment_files():
         statements = read_experiment(path, "toy").statements
         found |= {name: (path, statement) for name, statement in statements.items()}
-    return found
+    return dict(sorted(found.items(), key=lambda item: _place(item[0])))
+
+
+def _place(finding: str) -> tuple[int, str]:
+    """Where a finding stands in a list: by source, then by number."""
+    return (_ORDER + finding[0]).index(finding[0]), finding
 
 
 def _put(raw: dict[str, Any], place: str, value: Any, origin: str) -> None:

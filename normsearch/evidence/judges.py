@@ -8,6 +8,7 @@ from typing import Any
 
 from normsearch.evidence.contrasts import beats, gap_grows, in_order, rises_alone, trend
 from normsearch.evidence.cost import cost_below
+from normsearch.evidence.measured import Measured
 from normsearch.evidence.searching import argmax_predicts, less_regret
 from normsearch.evidence.shares import (
     explained,
@@ -17,7 +18,6 @@ from normsearch.evidence.shares import (
     share_trend,
     weight_below,
 )
-from normsearch.evidence.measured import Measured
 from normsearch.evidence.verdicts import Outcome, Verdict
 
 

@@ -9,13 +9,17 @@ from typing import Any
 
 import pandas as pd
 
-from normsearch.config_arms import Arm
+from normsearch.config import Arm
 from normsearch.errors import ConfigError
 from normsearch.evidence.findings import Experiment, Part, digest
 from normsearch.evidence.measured import Measured
 
 _ARM = tuple(name for name in Arm.model_fields if name != "training")
 _LABELS = {"batch_size": "batch {}", "learning_rate": "rate {:g}", "norm": "{}"}
+
+
+NamedArm = tuple[dict[str, Any], dict[str, Any]]
+"""An arm as in a study's space, and what it is made of."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def plan_part(
     return [_named(experiment, name, scale, plan) for plan in plans]
 
 
-def grid_arms(grid: Mapping[str, Any], where: str = "grid") -> list[tuple[dict[str, Any], dict]]:
+def grid_arms(grid: Mapping[str, Any], where: str = "grid") -> list[NamedArm]:
     """Return every combination of a grid as (arm, factors), named after what varies.
 
     Keys are those of an arm, ``training.KEY``, or any other name for bundles: a list of mappings of
@@ -124,7 +128,7 @@ def _put(
     return str(value["name"])
 
 
-def _split(arm: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split(arm: Mapping[str, Any]) -> NamedArm:
     """An arm that was written out, and what it is made of."""
     training = arm.get("training", {})
     factors = {key: value for key, value in arm.items() if key in _ARM and key != "name"}
@@ -134,11 +138,11 @@ def _split(arm: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _with_rates(
-    arms: Sequence[tuple[dict[str, Any], dict[str, Any]]],
+    arms: Sequence[NamedArm],
     rates: Mapping[tuple[str, str], float],
     fold: str,
     where: str,
-) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+) -> list[NamedArm]:
     filled = []
     for arm, factors in arms:
         if (factors["norm"], fold) not in rates:
@@ -150,7 +154,7 @@ def _with_rates(
 
 def _of_arms(
     part: Part,
-    arms: Sequence[tuple[dict[str, Any], dict[str, Any]]],
+    arms: Sequence[NamedArm],
     folds: Sequence[str],
     where: str,
 ) -> Planned:

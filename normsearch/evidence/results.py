@@ -6,18 +6,20 @@ import datetime
 import json
 import math
 import platform
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from normsearch.errors import StudyError, sentence
-from normsearch.evidence.findings import SCALES, Experiment
+from normsearch.evidence.findings import SCALES, Experiment, all_statements
 from normsearch.evidence.judges import JUDGES
 from normsearch.evidence.measured import Measured
 from normsearch.evidence.verdicts import Verdict
 from normsearch.files import shipped, write_text
 
+MARKS = ("<!-- findings: python -m normsearch.evidence.results README.md -->", "<!-- end -->")
 _AT_THIS_SCALE = {
     "reproduced": "direction reproduced at this scale",
     "contradicted": "contradicted at this scale",
@@ -109,18 +111,39 @@ def largest_scale(results: Mapping[tuple[str, str], dict[str, Any]], finding: st
 
 
 def table_of_results(results: Iterable[Mapping[str, Any]]) -> str:
-    """Return results as a Markdown table: statement, paper's number, ours, verdict."""
-    lines = ["| | statement | published | ours | verdict |", "|---|---|---|---|---|"]
+    """Return results as a Markdown table: statement, published numbers, ours, verdict."""
+    lines = ["| | statement | published | ours (95% interval) | verdict |", "|---|---|---|---|---|"]
     for result in results:
-        cells = [result["finding"], result["text"], result["paper"], _ours(result)]
-        told = f"**{result['verdict']}**" if result["verdict"] != "not distinguishable" else "not distinguishable"
-        lines.append("| " + " | ".join(str(cell).replace("|", "/") for cell in [*cells, told]) + " |")
+        verdict = result["verdict"] + (", direction only" if _direction_only(result) else "")
+        flagged = "; see flags" if result["flags"] else ""
+        counted = f"; {result['trainings']} trainings" if result["trainings"] else "; replayed"
+        ours = f"{result['quantity']}: {estimate_of(result)}{counted}{flagged}"
+        cells = [result["finding"], result["text"], result["paper"], ours, verdict]
+        lines.append("| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _ours(result: Mapping[str, Any]) -> str:
-    counted = f"{result['trainings']} trainings" if result["trainings"] else "recorded trainings"
-    return f"{result['quantity']}: {estimate_of(result)}; {counted}"
+def _direction_only(result: Mapping[str, Any]) -> bool:
+    return bool(result["verdict"] == "reproduced" and result["scale"] != "paper")
+
+
+def write_table(readme: Path, results: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
+    """Replace the table between README's two marks by that of the toy results.
+
+    Raises:
+        StudyError: the marks are not there.
+    """
+    before, mark, rest = readme.read_text(encoding="utf-8").partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not (mark and end):
+        raise StudyError(f"{readme}: must hold {MARKS[0]} and {MARKS[1]} around the table.")
+    table = table_of_results(toy_results(results))
+    write_text(readme, f"{before}{mark}\n{table}{end}{after}")
+
+
+def toy_results(results: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the toy-scale results in the order in which findings are listed."""
+    return [results[name, "toy"] for name in all_statements() if (name, "toy") in results]
 
 
 def estimate_of(result: Mapping[str, Any]) -> str:
@@ -129,8 +152,9 @@ def estimate_of(result: Mapping[str, Any]) -> str:
     >>> estimate_of({"estimate": 0.031, "low": 0.0123, "high": None})
     '0.031 [0.012, –]'
     """
-    low, high = (f"{result[k]:.3f}" if result[k] is not None else "–" for k in ("low", "high"))
-    return f"{result['estimate']:.3f} [{low}, {high}]"
+    names = ("estimate", "low", "high")
+    told = [f"{result[name]:.3f}" if result[name] is not None else "–" for name in names]
+    return f"{told[0]} [{told[1]}, {told[2]}]"
 
 
 def _numbers(verdict: Verdict) -> dict[str, Any]:
@@ -162,3 +186,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     return value
+
+
+if __name__ == "__main__":
+    write_table(Path(sys.argv[1]), read_results())

@@ -64,7 +64,7 @@ def replay_searches(
 
 
 def switchable_on_table(*, seeds: int, gate_factor: float, data: Path | None) -> pd.DataFrame:
-    """Return SN's weights by stage beside the table's mean scores: seed, stage, branch, weight, mean."""
+    """Return seed, stage, branch, SN's weight and the mean score of that norm in the table."""
     from normsearch.evidence.table_setting import load_split, switchable_weights
 
     split = load_split(data)
@@ -82,7 +82,9 @@ def marginal_means(table: Table) -> dict[tuple[str, str], float]:
     """Return the mean final score of all trainings of the table with a norm in a stage."""
     return {
         (stage, norm): float(
-            np.mean([table.final[row] for choice, row in table.row.items() if choice[place] == norm])
+            np.mean(
+                [table.final[row] for choice, row in table.row.items() if choice[place] == norm]
+            )
         )
         for place, stage in enumerate(STAGES)
         for norm in NORMS
@@ -92,7 +94,9 @@ def marginal_means(table: Table) -> dict[tuple[str, str], float]:
 def less_regret(parts: Parts, *, part: str, of: str, than: Sequence[str]) -> Verdict:
     """Judge whether one search method is left with less regret than each of others, by seed."""
     regret = parts[part].replays.pivot(index="seed", columns="method", values="regret")
-    found = [by_t(f"{of} over {other}", (regret[other] - regret[of]).to_numpy(float)) for other in than]
+    found = [
+        by_t(f"{of} over {other}", (regret[other] - regret[of]).to_numpy(float)) for other in than
+    ]
     table = regret.agg(["mean", "median"]).T.rename_axis("method").reset_index()
     return all_above(found, quantity="Dice gained over the other method",
                      interval="95%, t over seeds", table=table)  # fmt: skip
@@ -102,23 +106,25 @@ def argmax_predicts(parts: Parts, *, part: str, barely: float = 0.05) -> Verdict
     """Judge whether SN's weights tell which of IN, LN and BN is best in each stage.
 
     Two contrasts over seeds: Spearman's correlation of weights with the table's mean scores, both
-    ranked within a stage and averaged over stages; and how far the argmax of each stage, as a network
-    of its own, is above the middle of all mixtures of the three. Stages whose weights stayed
-    within `barely` of equal are flagged; they count, for they are the prediction.
+    ranked within a stage and averaged over stages; and how far the argmax of all stages, as a
+    network of its own, is above the middle of the mixtures of the three. Stages whose weights
+    stayed within `barely` of equal are flagged, and not counted in the correlation.
     """
     frame = parts[part].replays
     weights = frame.pivot_table(index=["seed", "stage"], columns="branch", values="weight")
     means = frame.pivot_table(index="stage", columns="branch", values="mean")
     table = load_table()
+    mean = weights.groupby(level="stage").mean().loc[list(STAGES)]
+    still = [s for s in STAGES if (mean.loc[s] - 1 / len(BRANCHES)).abs().max() < barely]
+    moved = [s for s in STAGES if s not in still]
     rhos, places = [], []
     for _, own in weights.groupby(level="seed"):
         by_stage = own.droplevel("seed").loc[list(STAGES)]
-        rhos.append(float(np.mean([_spearman(by_stage.loc[s], means.loc[s]) for s in STAGES])))
+        found_rhos = [_spearman(by_stage.loc[stage], means.loc[stage]) for stage in moved]
+        rhos.append(float(np.mean(found_rhos)) if moved else float("nan"))
         places.append(standing(table, tuple(by_stage.idxmax(axis=1))) - 0.5)
-    mean = weights.groupby(level="stage").mean().loc[list(STAGES)]
-    still = [s for s in STAGES if (mean.loc[s] - 1 / 3).abs().max() < barely]
     shown = mean.join(means, rsuffix=" (mean Dice)").reset_index()
-    flags = [f"stages whose weights barely moved: {', '.join(still)}"] if still else []
+    flags = [f"stages whose weights barely moved, not counted: {', '.join(still)}"] if still else []
     found = [
         by_t("rank correlation of weights with mean Dice", rhos),
         by_t("place of the argmax among the 81 mixtures, above the middle", places),
@@ -128,8 +134,10 @@ def argmax_predicts(parts: Parts, *, part: str, barely: float = 0.05) -> Verdict
 
 
 def standing(table: Table, choice: tuple[str, ...]) -> float:
-    """Return the share of all mixtures of IN, LN and BN that a mixture is as good as or better than."""
-    every = [table.final[table.row[some]] for some in itertools.product(BRANCHES, repeat=len(STAGES))]
+    """Return the share of the mixtures of IN, LN and BN that one beats; ties count half."""
+    every = [
+        table.final[table.row[some]] for some in itertools.product(BRANCHES, repeat=len(STAGES))
+    ]
     own = table.final[table.row[choice]]
     return float(np.mean([(own > other) + 0.5 * (own == other) for other in every]))
 
@@ -138,4 +146,3 @@ def _spearman(first: pd.Series[float], second: pd.Series[float]) -> float:
     order = second.reindex(first.index).sort_values().index
     found: Array = rank_correlations(pd.DataFrame([first[order].to_numpy()]))
     return float(found[0])
-

@@ -128,8 +128,8 @@ def gates_spread(
     """Judge whether gates end at different values in different layers, beyond the luck of seeds.
 
     Analysis of variance of the end values, layers against trainings (seeds on folds). The estimate
-    is the SD between layers with its interval by F; a statement of a spread below `least` everywhere
-    in the interval is a contradiction.
+    is the SD between layers with its interval by F; an interval that lies below `least` is a
+    contradiction.
     """
     learnt = select(parts[part].learnt, where)
     gates = learnt[learnt["branch"] == branch]
@@ -138,7 +138,9 @@ def gates_spread(
     )
     means = gates.groupby(["depth", "slot"])["weight"].mean().rename("share").reset_index()
     still = means.loc[(means["share"] - start).abs() < BARELY, "slot"].tolist()
-    flags = [f"gates that ended within {BARELY} of their start: {', '.join(still)}"] if still else []
+    flags = (
+        [f"gates that ended within {BARELY} of their start: {', '.join(still)}"] if still else []
+    )
     estimate, low, high, p = between_columns(table.to_numpy(float))
     outcome: Outcome = "not distinguishable"
     if high < least:
@@ -299,4 +301,3 @@ def _by_third(
 
 def _with_table(verdict: Verdict, table: pd.DataFrame) -> Verdict:
     return replace(verdict, table=(*verdict.table, *rows_of(table)))
-

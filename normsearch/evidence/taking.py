@@ -31,7 +31,9 @@ def taken_arms(
 def _best(record: Any) -> dict[str, Any]:
     if record.best is None:
         raise StudyError(f"{record.name}: must have a COMPLETE trial to take, and has none.")
-    values = {k: v for k, v in record.values(record.best).items() if k not in ("seed", "fold", "arm")}
+    values = {
+        k: v for k, v in record.values(record.best).items() if k not in ("seed", "fold", "arm")
+    }
     return {"norm": record.norm_map(record.best), **values}
 
 
@@ -39,7 +41,7 @@ def _argmax(measured: Measured, take: Mapping[str, str]) -> dict[str, Any]:
     learnt = select(measured.learnt, {"arm": take["arm"]} if "arm" in take else None)
     means = learnt.groupby(["slot", "branch"])["weight"].mean()
     chosen = means.groupby(level="slot").idxmax()
-    norm = {slot: branch for slot, branch in chosen}
+    norm = dict(chosen.tolist())
     first = learnt.iloc[0]
     return {
         "norm": norm,

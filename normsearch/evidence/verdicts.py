@@ -89,10 +89,16 @@ def all_above(
         outcome = "reproduced"
     weakest = min(contrasts, key=lambda contrast: contrast.estimate)
     rows = [
-        {"contrast": c.name, "estimate": c.estimate, "low": c.low, "high": c.high, "p_holm": float(p),
-         **c.more}
+        {
+            "contrast": c.name,
+            "estimate": c.estimate,
+            "low": c.low,
+            "high": c.high,
+            "p_holm": float(p),
+            **c.more,
+        }
         for c, p in zip(contrasts, adjusted, strict=True)
-    ]  # fmt: skip
+    ]
     return Verdict(
         outcome,
         quantity if len(contrasts) == 1 else f"{quantity}, the smallest: {weakest.name}",

@@ -83,8 +83,8 @@ def _friedman(found: Confirmation) -> Iterator[str]:
     if found.comparison.friedman:
         statistic, p = found.comparison.friedman
         yield (
-            f"Friedman's test of all arms: chi-square {statistic:.1f}, p {p:.2g}; it knows of the "
-            "cases alone, so the luck of trainings counts as a difference there."
+            f"Friedman's test of all arms over the cases: chi-square {statistic:.1f}, p {p:.2g}; "
+            "it takes the luck of trainings for a difference."
         )
 
 

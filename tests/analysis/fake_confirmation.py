@@ -46,7 +46,8 @@ FOUND: dict[str, Any] = {
 def arms_study(folder: Path) -> FakeStudy:
     """A study of fixed trainings, two of them complete."""
     rows = [{"score": 0.9, "norm.a.norm": "IN"}, {"score": 0.8, "norm.a.norm": "BN"}]
-    config = {"space": {"arms": [{"name": "trial 17"}, {"name": "BN"}], "seeds": [0]}}
+    space = {"arms": [{"name": "trial 17"}, {"name": "BN"}], "seeds": [0]}
+    config = {"space": space, "training": {"samples": 100}}
     return tiny(rows, ["a.norm"], folder=folder, name="fake-confirm", config=config)
 
 

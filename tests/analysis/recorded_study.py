@@ -6,11 +6,22 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import normsearch
+from normsearch.evidence.confirmation_files import write_confirmation
 
 
 def recorded(name: str) -> normsearch.StudyRecord:
     """Open the recorded run `name`."""
     return normsearch.load_study(Path(__file__).with_name("recorded") / name)
+
+
+def confirmed_runs(folder: Path) -> normsearch.StudyRecord:
+    """Copy the recorded search to `folder`, and the arms beside it as what confirms it."""
+    beside = folder.with_name(f"{folder.name}-confirm")
+    for name, place in (("search", folder), ("arms", beside)):
+        shutil.copytree(Path(__file__).with_name("recorded") / name, place)
+    write_confirmation(normsearch.load_study(beside))
+    return normsearch.load_study(folder)

@@ -1,4 +1,4 @@
-"""What a confirmation adds to a report."""
+"""What a confirmation and verdicts add to a report."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from analysis import evidence
-from analysis.evidence import compared, comparison_of
-from analysis.report import write_report
+from analysis.evidence import compared, comparison_of, verdicts
 from normsearch.errors import StudyError
+from normsearch.evidence.confirmation import confirmation
+from normsearch.evidence.results import write_result
 from tests.analysis.fake_confirmation import FOUND, arms_study, confirmed_study
 from tests.analysis.fake_study import fake_study
+from tests.analysis.recorded_study import confirmed_runs
 from tests.analysis.test_report import text_of
 
 
@@ -101,5 +103,52 @@ def test_the_report_of_a_study_of_arms(tmp_path: Path, monkeypatch: pytest.Monke
     for word in ("search", "best mixture", "best norm map", "best trials"):
         assert word not in text.replace("of the search", "").replace("normsearch", "")
     (tmp_path / "fake-confirm" / "confirmation.json").unlink()
-    text = write_report(arms_study(tmp_path / "fake-confirm")).read_text(encoding="utf-8")
+    text = text_of(arms_study(tmp_path / "fake-confirm"), tmp_path / "r.html")
     assert "Not all trainings have ended, so there is no result to show." in text
+
+
+def test_the_verdicts_of_a_registered_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where results are looked for, beside those shipped
+    assert verdicts(fake_study()) == []
+    result = {
+        "finding": "S1",
+        "scale": "toy",
+        "runs": ["other", "fake"],
+        "date": "2026-11-21",
+        "text": "BN fails",
+        "paper": "5 of 6",
+        "told": "Not clear. Few.",
+        "flags": ["1 <diverged>"],
+        "quantity": "Dice",
+        "estimate": -0.031,
+        "low": -0.0712,
+        "high": None,
+    }
+    write_result(tmp_path / "results", result)
+    write_result(tmp_path / "results", {**result, "finding": "S2", "runs": ["other"]})
+    (row,) = verdicts(fake_study())
+    assert row["ours"] == "Dice: -0.031 [-0.071, –]"
+    text = text_of(fake_study(folder=tmp_path / "fake"), tmp_path / "r.html")
+    assert (
+        "S1. BN fails Not clear. Few. Published: 5 of 6 Here, at toy scale: Dice: -0.031 "
+        "[-0.071, –] 1 <diverged>"
+    ) in text
+
+
+def test_what_confirm_leaves_is_read(tmp_path: Path) -> None:
+    study = confirmed_runs(tmp_path / "search")
+    other = comparison_of(study)
+    assert other is not None
+    found = compared(other)
+    table = confirmation(other).table
+    assert [row["arm"] for row in found["arms"]] == table["arm"].tolist()
+    assert [row["verdict"] for row in found["arms"]] == table["verdict"].tolist()
+    best = table.iloc[0]
+    assert found["arms"][0]["mean"] == f"{best['mean']:.3f} ± {best['sd']:.3f}"
+    assert (found["seeds"], found["cases"]) == (2, best["cases"])
+    assert found["surfaces"] is False
+    text = text_of(study, tmp_path / "r.html")
+    assert found["lead"] in text
+    assert all(remark in text for remark in found["remarks"])

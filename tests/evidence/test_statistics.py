@@ -121,6 +121,7 @@ def test_components_find_the_spreads_that_were_put_in() -> None:
     assert found.case == pytest.approx(SPREAD.case, rel=0.1)
 
 
+@pytest.mark.usefixtures("without_intervals")
 def test_no_true_difference_is_called_one_in_at_most_five_percent_of_500_studies() -> None:
     random = np.random.default_rng(7)
     arms = {"BN": 0.0, "IN": 0.0, "mix": 0.0}
@@ -131,6 +132,7 @@ def test_no_true_difference_is_called_one_in_at_most_five_percent_of_500_studies
     assert wrong / 500 <= 0.05
 
 
+@pytest.mark.usefixtures("without_intervals")
 def test_cases_alone_would_call_seeds_a_difference() -> None:
     """Why there is more than the test over cases: alone it fails its level on null studies."""
     random = np.random.default_rng(7)
@@ -141,6 +143,7 @@ def test_cases_alone_would_call_seeds_a_difference() -> None:
     assert wrong / 200 > 0.10
 
 
+@pytest.mark.usefixtures("without_intervals")
 @pytest.mark.parametrize(("shift", "seeds"), [(0.02, 5), (0.05, 5), (0.05, 3)])
 def test_a_true_difference_is_found_as_often_as_power_says(shift: float, seeds: int) -> None:
     stated = power(SPREAD, shift, cases=15, seeds=seeds)
