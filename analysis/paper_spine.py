@@ -93,8 +93,9 @@ def describe(df: pd.DataFrame) -> str:
     note = f" * Controls ({controls}): what Keras packages call GN and IN." if controls else ""
     return (
         f"Ours: {seeds_note(ours['n']).lower()} Paper: spine CT, batch size 1, 30 epochs, one "
-        "training; the order of its times is inferred. The scale of ours is smaller: compare the "
-        f"order of norms, not the numbers.{note}"
+        "training; the order of its times is inferred. Our times are wall clock; long intervals "
+        "are cut. The scale of ours is smaller: compare the order of norms, not the numbers."
+        f"{note}"
     )
 
 
