@@ -21,7 +21,6 @@ from analysis.palette import caption_below
 from normsearch.errors import StudyError
 
 COLUMNS = ["number", "which", "case", "score", "overlap", "missed", "false", "height", "width"]
-WHICH = ("best", "median", "worst")
 
 READING = {
     "examples": (
@@ -65,7 +64,12 @@ def _load(path: Path) -> dict[str, npt.NDArray[np.generic]]:
         missing = [name for name in names if name not in arrays]
         if missing:
             raise StudyError(f"{path}: must hold {', '.join(names)}; no {missing[0]}.")
-        return {name: arrays[name] for name in names}
+        if not len(arrays["score"]):
+            raise StudyError(f"{path}: examples needs a case with a score, got none.")
+        found = {name: arrays[name] for name in names}
+    # Where no spacing is known, pixels are shown as if they were of 1 mm, and called pixels.
+    known = np.isfinite(found["spacing"]).all(axis=1, keepdims=True)
+    return {**found, "spacing": np.where(known, found["spacing"], 1.0), "known": known[:, 0]}
 
 
 def compute(study: StudyLike) -> pd.DataFrame:
@@ -87,11 +91,18 @@ def compute(study: StudyLike) -> pd.DataFrame:
         high, wide = (float(mm) for mm in arrays["spacing"][place])
         areas = (truth & prediction, truth & ~prediction, prediction & ~truth)
         rows.append((
-            number, WHICH[min(len(rows), 2)], str(arrays["case"][place]),
+            number, _which(len(rows), len(arrays["score"])), str(arrays["case"][place]),
             float(arrays["score"][place]), *(float(a.sum()) * high * wide for a in areas),
             truth.shape[0] * high, truth.shape[1] * wide,
         ))  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _which(place: int, count: int) -> str:
+    """What the example at `place` of `count`, the best first, stands for."""
+    if place == 0:
+        return "best"
+    return "worst" if place == count - 1 else "median"
 
 
 def crop(shown: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
@@ -114,7 +125,7 @@ def draw(example: Mapping[str, npt.NDArray[np.generic]], axes: Sequence[Axes]) -
     """Draw one example on four axes: image, truth, prediction, overlap; in mm, without ticks.
 
     Args:
-        example: image, truth, prediction (y, x) and spacing (2,) in mm.
+        example: image, truth, prediction (y, x), spacing (2,) in mm and known (whether it is).
         axes: four of them.
     """
     truth, prediction = example["truth"].astype(bool), example["prediction"].astype(bool)
@@ -138,17 +149,18 @@ def draw(example: Mapping[str, npt.NDArray[np.generic]], axes: Sequence[Axes]) -
                       extent=extent, interpolation="nearest")  # fmt: skip
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
-    _scale_bar(axes[0], float(size[1]), float(size[0]))
+    unit = "mm" if example["known"] else "pixels"
+    _scale_bar(axes[0], float(size[1]), float(size[0]), unit)
 
 
-def _scale_bar(ax: Axes, width: float, height: float) -> None:
-    """Draw a bar of a round number of mm, about a quarter of the width, at the lower left."""
+def _scale_bar(ax: Axes, width: float, height: float, unit: str) -> None:
+    """Draw a bar of a round number of mm (or pixels), about a third of the width at most."""
     length = max(mm for mm in (1, 2, 5, 10, 20, 50, 100, 200) if mm <= max(0.35 * width, 1))
     outline = [withStroke(linewidth=2, foreground="black")]
     x, y = 0.05 * width, 0.94 * height
     ax.plot([x, x + length], [y, y], color="white", linewidth=2.5, solid_capstyle="butt",
             path_effects=[withStroke(linewidth=4, foreground="black")])  # fmt: skip
-    ax.text(x + length / 2, y - 0.02 * height, f"{length} mm", color="white", fontsize=8,
+    ax.text(x + length / 2, y - 0.02 * height, f"{length} {unit}", color="white", fontsize=8,
             ha="center", va="bottom", path_effects=outline)  # fmt: skip
 
 

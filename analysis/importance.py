@@ -143,7 +143,7 @@ def _measure(method: str, study: optuna.Study, scores: Array, seed: int) -> Arra
     evaluator = (
         PedAnovaImportanceEvaluator(target_quantile=TOP)
         if method == "PED-ANOVA"
-        else FanovaImportanceEvaluator(n_trees=16, seed=seed)
+        else FanovaImportanceEvaluator(n_trees=8, seed=seed)
     )
     names = list(study.trials[0].params)
     with warnings.catch_warnings():  # PED-ANOVA warns that it takes low targets for good

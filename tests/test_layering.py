@@ -72,7 +72,7 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.config", "normsearch.config_file", "normsearch.data", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
         *("lazy grpc", "lazy fsspec", "pyarrow", "lazy optuna_dashboard", "lazy *"),
-        "threadpoolctl",
+        *("scipy", "threadpoolctl"),
     },
     "normsearch.search.imports": {  # what a study names
         *("normsearch.errors", "normsearch.networks.importing"),

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from normsearch.errors import StudyError
-from normsearch.evidence.verdicts import Array
 
 Factors = Mapping[str, Mapping[str, Any]]
 """What an arm is made of: {arm: {norm: ..., batch_size: ..., learning_rate: ...}}."""
@@ -60,8 +59,8 @@ def measure(runs: Iterable[tuple[Any, Factors, str | None]]) -> Measured:
 
 def replayed(replays: pd.DataFrame) -> Measured:
     """Return the outcome of replays, with nothing trained."""
-    empty = pd.DataFrame({"state": []})
-    return Measured(empty, *(pd.DataFrame() for _ in range(3)), replays)
+    none = pd.DataFrame()
+    return Measured(pd.DataFrame({"state": []}), none, none, none, replays)
 
 
 def select(table: pd.DataFrame, where: Mapping[str, Any] | None) -> pd.DataFrame:
@@ -87,11 +86,6 @@ def per_seed(
     What else there are (folds, layers) is averaged.
     """
     return trials.pivot_table(index=list(mean_over), columns=list(by), values=value, aggfunc="mean")
-
-
-def values_of(table: pd.DataFrame, column: str) -> Array:
-    """Return a column as float64."""
-    return table[column].to_numpy(float)
 
 
 def _of_run(record: Any, factors: Factors, fold: str | None) -> list[pd.DataFrame]:

@@ -125,9 +125,10 @@ def summary(result: pd.DataFrame) -> str:
     same = result.loc[result["verdict"] == "no difference found", "arm"]
     if len(same):
         parts.append(f"no difference found between {reference} and {', '.join(same)}")
-    untested = result.loc[result["verdict"] == "not tested", "arm"]
+    untested = result[result["verdict"] == "not tested"]
     if len(untested):
-        parts.append(f"not tested for want of a second seed: {', '.join(untested)}")
+        want = "case" if (untested["cases"] < 2).any() else "seed"
+        parts.append(f"not tested for want of a second {want}: {', '.join(untested['arm'])}")
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}."
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from optuna.distributions import BaseDistribution, CategoricalDistribution
+from scipy.linalg import solve_triangular
 
 Array = npt.NDArray[np.float64]
 
@@ -56,9 +57,23 @@ class Coding:
         share = np.maximum(1.5 / len(self.sizes), 0.3 * rng.random((len(rows), 1)))
         drawn = np.where(rng.random(rows.shape) < share, self.uniform(rng, len(rows)), rows)
         numbers = np.array(self.sizes) == 0
-        moved = rows[:, numbers] + rng.normal(0, 0.1, (len(rows), int(numbers.sum())))
-        drawn[:, numbers] = np.clip(moved, 0, 1)
+        drawn[:, numbers] = _moved(rng, rows[:, numbers])
         return drawn
+
+    def changed(self, rng: np.random.Generator, row: Array) -> Array:
+        """Return copies of one row (p,), each with another choice, or a number a little moved."""
+        others = [
+            np.delete(np.arange(size), int(value)) if size else _moved(rng, np.full(4, value))
+            for value, size in zip(row, self.sizes, strict=True)
+        ]
+        drawn = np.repeat(row[None], sum(map(len, others)), axis=0)
+        columns = np.repeat(np.arange(len(row)), [len(values) for values in others])
+        drawn[np.arange(len(drawn)), columns] = np.concatenate(others)
+        return drawn
+
+
+def _moved(rng: np.random.Generator, places: Array) -> Array:
+    return np.clip(places + rng.normal(0, 0.1, places.shape), 0, 1)
 
 
 def _is_choice(distribution: BaseDistribution) -> bool:
@@ -134,8 +149,12 @@ class Process:
         kernel = _kernel(self._known, self._known)
         kernel[np.diag_indices_from(kernel)] = 1 + _JITTER + math.exp(beliefs.noise) + noise
         self._cholesky = np.linalg.cholesky(kernel)
-        self._solved = np.linalg.solve(self._cholesky, targets)
+        self._solved = self._solve(targets)
         self._square = float(self._solved @ self._solved) + 2  # of InvGamma(1, 1), see below
+
+    def _solve(self, right: Array) -> Array:
+        solved: Array = solve_triangular(self._cholesky, right, lower=True, check_finite=False)
+        return solved
 
     def log_evidence(self) -> float:
         """Log of p(targets | beliefs) p(beliefs), up to a constant.
@@ -149,7 +168,7 @@ class Process:
 
     def at(self, features: Array) -> tuple[Array, Array]:
         """Return the mean and the deviation of what lies below the noise, each (m,)."""
-        across = np.linalg.solve(self._cholesky, _kernel(self._known, features * self._root))
+        across = self._solve(_kernel(self._known, features * self._root))
         rest = np.maximum(1 - (across**2).sum(axis=0), 1e-9)
         return across.T @ self._solved, np.sqrt(self._square / (len(self._solved) + 2) * rest)
 

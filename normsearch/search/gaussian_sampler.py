@@ -21,6 +21,8 @@ from normsearch.search.uniform import UniformByDefault
 _MOST = 400  # trials the process looks at: half of them the best, half the newest
 _CANDIDATES = 400
 _BEST = 10  # trials whose neighbours are candidates
+_CLIMBS = 10  # changes of one parameter that the best candidate may go through
+_COURAGE = 2.0  # mean of the random factor on what is not known
 _STEPS = 3  # of the beliefs' random walk at each suggestion
 
 
@@ -43,6 +45,10 @@ class _Finished:
 
 class GaussianProcessSampler(UniformByDefault):
     """Suggests what may well be best, by an upper confidence bound with a random factor.
+
+    The best of many candidates, most of them near the best trials, is changed in one parameter
+    after another as long as that raises the bound, so that a suggestion in a large space goes as
+    far from what was tried as the bound says.
 
     The expected final value of a pruned trial is read off the complete trials by a line through
     (value at the step where it was pruned, final value), with the scatter about that line as its
@@ -107,10 +113,23 @@ class GaussianProcessSampler(UniformByDefault):
         """Return the coded parameters of a new trial."""
         rows, targets, noise = _targets(known)
         process = self._fitted(rows, targets, noise)
-        candidates = self._candidates(rows[np.argsort(-targets)[:_BEST]], taken)
-        mean, deviation = process.at(self._coding.features(candidates))
-        best = int(np.argmax(mean + self._rng.exponential() * deviation))
-        return tuple(candidates[best].tolist())
+        courage = _COURAGE * self._rng.exponential()
+
+        def best_of(rows: Array) -> tuple[float, Array]:
+            mean, deviation = process.at(self._coding.features(rows))
+            bounds = mean + courage * deviation
+            return float(bounds.max()), rows[np.argmax(bounds)]
+
+        candidates = self._candidates(rows[np.argsort(-targets)[:_BEST]])
+        new = _untried(candidates, taken)
+        bound, row = best_of(new if len(new) else candidates)
+        for _ in range(_CLIMBS):
+            around = _untried(self._coding.changed(self._rng, row), taken)
+            higher, there = best_of(around) if len(around) else (bound, row)
+            if higher <= bound:
+                break
+            bound, row = higher, there
+        return tuple(row.tolist())
 
     def _read(self, trials: Sequence[FrozenTrial], sign: int) -> list[_Finished]:
         """Return the finished trials; each is read once."""
@@ -162,15 +181,18 @@ class GaussianProcessSampler(UniformByDefault):
         self._beliefs = process.beliefs
         return process
 
-    def _candidates(self, best: Array, taken: set[tuple[float, ...]]) -> Array:
-        """Return points near the best ones and points from anywhere that were not tried yet."""
+    def _candidates(self, best: Array) -> Array:
+        """Return points near the best ones and points from anywhere."""
         near = 3 * _CANDIDATES // 4
         bases = best[self._rng.integers(len(best), size=near)]
         anywhere = self._coding.uniform(self._rng, _CANDIDATES - near)
-        drawn = np.concatenate((self._coding.neighbours(self._rng, bases), anywhere))
-        drawn = np.unique(drawn, axis=0)
-        new = [row not in taken for row in map(tuple, drawn.tolist())]
-        return drawn[new] if any(new) else drawn
+        return np.concatenate((self._coding.neighbours(self._rng, bases), anywhere))
+
+
+def _untried(rows: Array, taken: set[tuple[float, ...]]) -> Array:
+    """Return the rows that were not tried yet."""
+    new = [row not in taken for row in map(tuple, rows.tolist())]
+    return rows[new]
 
 
 @cache

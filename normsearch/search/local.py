@@ -16,6 +16,8 @@ from normsearch.search.study import Coordinator
 def run_local(coordinator: Coordinator, data: Any, trainer: Any) -> None:
     """Train until as many trials as asked for are finished.
 
+    A study's `time_limit` is looked at after each evaluation, so a trial that hangs is not ended.
+
     Args:
         coordinator: gives the trials and takes their results.
         data: handed to `trainer`.

@@ -25,11 +25,12 @@ from normsearch.search.mirror import Mirror
 from normsearch.search.objectives import directions, final_values, note, score, should_prune
 from normsearch.search.outcomes import forbid, outcome
 from normsearch.search.pruners import build_pruner
-from normsearch.search.repeats import Freshness, answer, find_twin, is_repeat, waits
+from normsearch.search.repeats import Freshness, answer, find_twin, is_repeat
 from normsearch.search.run_folder import trial_folder
 from normsearch.search.samplers import build_sampler
 from normsearch.search.space import AnySpace
 from normsearch.search.storage import lock_for_driver, open_storage, retrying
+from normsearch.search.taking import Taking
 
 MAX_FAULTS = 5
 MAX_CRASHES = 3  # workers a trial may lose before it counts as failed
@@ -70,6 +71,7 @@ class Coordinator:
         self._lock = lock_for_driver(storage_url)
         self._study = retrying(self._open, storage_url)
         self._fresh = Freshness(space, self._study.sampler)
+        self._taking = Taking(self._study, self.leases, self._fresh)
         self.enqueue(known_points(config.search, space))
 
     def _open(self, url: str | None) -> optuna.Study:
@@ -91,7 +93,7 @@ class Coordinator:
         retrying(self._enqueue, known)
 
     def _enqueue(self, known: Sequence[Known]) -> None:
-        if not known or not self._take(_ENQUEUEING):
+        if not known or not self._taking.take(_ENQUEUEING):
             return  # another driver is at it
         present = [trial.user_attrs for trial in self._trials()]
         for params, origin in known:
@@ -166,50 +168,13 @@ class Coordinator:
         return retrying(self._next_job)
 
     def _next_job(self) -> Job | None:
-        while (trial_id := self._next_trial()) is not None:
+        while True:
+            trials = self._trials()
+            trial_id = self._taking.next_trial(trials, self._asked(trials), self._live)
+            if trial_id is None:
+                return None
             if job := self._start(trial_id):
                 return job  # else it was a repetition, and is answered
-        return None
-
-    def _next_trial(self) -> int | None:
-        trials = self._trials()
-        for trial in trials:
-            interrupted = trial.state == TrialState.RUNNING and trial.number not in self._live
-            if not interrupted or waits(trial, trials):
-                continue
-            if self._take(trial.number) and self._still_running(trial):
-                return int(trial._trial_id)
-        waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
-        begun = sum(not is_repeat(t) for t in trials) - sum(map(self._unclaimed, waiting))
-        if begun >= self._asked(trials):
-            return None
-        for trial in waiting:
-            if self._take(trial.number):
-                storage = self._study._storage
-                if storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
-                    return int(trial._trial_id)
-                self.leases.release(trial.number)
-        # The number is claimed before the trial exists, so that a crash leaves no trial without
-        # an owner and two drivers never create more trials than were asked for.
-        if self._take(len(trials)):
-            self._study.sampler = self._fresh.sampler(trials)
-            asked = self._study.ask()
-            if asked.number == len(trials):
-                return int(asked._trial_id)
-        return None
-
-    def _take(self, number: int) -> bool:
-        # Held by us but not live: a storage fault broke off the last attempt to start it.
-        return self._ours(number) or self.leases.claim(number)
-
-    def _ours(self, number: int) -> bool:
-        return self.leases.holder(number) == self.leases.owner
-
-    def _unclaimed(self, trial: FrozenTrial) -> bool:
-        return self.leases.holder(trial.number) in (None, self.leases.owner)
-
-    def _still_running(self, trial: FrozenTrial) -> bool:
-        return self._study._storage.get_trial(trial._trial_id).state == TrialState.RUNNING
 
     def _start(self, trial_id: int) -> Job | None:
         # Trial(...) on a running trial keeps its parameters, values and pruning rungs, so that
@@ -220,7 +185,7 @@ class Coordinator:
         if "norm_map" not in attributes:
             trial.set_user_attr("norm_map", choice.norm_map)
             trial.set_user_attr("values", choice.values)
-        twin = find_twin(self._trials(), trial.number)
+        twin = find_twin(self._taking.known_before(trial.number), trial.number)
         self._fresh.note(repeated=twin is not None)
         if twin is not None:
             self._repeat(trial, twin)
@@ -259,7 +224,7 @@ class Coordinator:
 
     def _report(self, number: int, record: dict[str, Any]) -> bool:
         trial, step = self._live[number], record["evaluation"]
-        if not self._ours(number):
+        if not self._taking.ours(number):
             return True  # the next owner reports it; `finish` then says TAKEN
         known = self._study._storage.get_trial(trial._trial_id)
         if step not in known.intermediate_values:
@@ -296,7 +261,7 @@ class Coordinator:
     def _finish(
         self, trial: optuna.trial.Trial, state: TrialState, reason: str | None
     ) -> dict[str, Any]:
-        if not self._ours(trial.number):
+        if not self._taking.ours(trial.number):
             return {"state": "TAKEN"}  # another driver went on with it, and will tell its end
         known = self._study._storage.get_trial(trial._trial_id)
         values, last_step = known.intermediate_values, self.config.training.evaluations

@@ -33,7 +33,9 @@ class FakeStudy:
     points: pd.DataFrame = field(default_factory=pd.DataFrame)
     learnt_by_trial: dict[int, Learnt] = field(default_factory=dict)
     learnt_points: dict[int, pd.DataFrame] = field(default_factory=dict)
-    scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+    scores: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=["number", "arm", "seed", "case", "score"])
+    )
     config: dict[str, Any] = field(default_factory=lambda: {"training": {"samples": BUDGET}})
     direction: str = "maximize"
     metric: str = "Dice"

@@ -50,6 +50,15 @@ def test_four_pictures_a_case_with_a_scale_in_mm(tmp_path: Path) -> None:
     assert made.axes[0].images[0].get_extent() == [0, 10, 20, 0]  # 10 rows of 2 mm
 
 
+def test_two_cases_are_the_best_and_the_worst(tmp_path: Path) -> None:
+    two = {name: np.zeros((2, 8, 8)) for name in ("image", "truth", "prediction")}
+    rest = {"case": np.array(["a", "b"]), "score": np.array([0.1, 0.2])}
+    df = compute(study(tmp_path, **two, **rest, spacing=np.full((2, 2), np.nan)))
+    assert df["which"].tolist() == ["best", "worst"]
+    made = figure(tiny([{"score": 0.9}, {"score": 0.8}], ["a.norm"], folder=tmp_path))
+    assert made.axes[0].texts[0].get_text() == "2 pixels"
+
+
 def test_crop_keeps_what_is_shown_and_the_whole_where_nothing_is() -> None:
     shown = np.zeros((100, 100), bool)
     assert crop(shown) == (slice(None), slice(None))

@@ -73,7 +73,7 @@ def test_names_of_near_baselines_do_not_overlap() -> None:
     rows = [{"score": 0.9 + n / 10000, "baseline": f"GN-{2**n}"} for n in range(1, 6)]
     figure = render("search_history", tiny(rows, ["a.norm"]))
     figure.draw_without_rendering()
-    names = [text for text in figure.axes[0].texts if text.get_text().startswith("GN-")]
+    names = [text for text in figure.axes[1].texts if text.get_text().startswith("GN-")]
     boxes = sorted((name.get_bbox_patch() or name).get_window_extent().y0 for name in names)
     assert len(boxes) == 5
     assert min(np.diff(boxes)) > 8.5 * figure.dpi / 72
@@ -88,7 +88,7 @@ def test_spread_moves_as_little_as_can_be() -> None:
 def test_only_pruned_trials_still_make_a_figure() -> None:
     pruned = [{"state": "PRUNED", "last_score": 0.4, "baseline": "IN"}]
     figure = render("search_history", tiny(pruned, ["a.norm"]))
-    named = [text for text in figure.axes[0].texts if text.get_text() == "IN 0.400 (pruned)"]
+    named = [text for text in figure.axes[1].texts if text.get_text() == "IN 0.400 (pruned)"]
     assert len(named) == 1
     assert norm_colour("IN") != "#000000"
 

@@ -11,6 +11,7 @@ from tests.benchmarks import (
     norm_speed,
     search_quality,
     search_scale,
+    search_width,
     suggest_speed,
     unet_speed,
     worker_memory,
@@ -19,7 +20,7 @@ from tests.benchmarks import (
 OUTPUT = Path("build/benchmarks")
 BENCHMARKS = (
     *(norm_speed, unet_speed, loading, framework, driver, worker_memory),
-    *(suggest_speed, search_quality, search_scale),
+    *(suggest_speed, search_quality, search_scale, search_width),
 )
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ def searched(normsearch: Call, study_file: Path, data_set: Path) -> Call:
     """Return the command line, after a search called tiny of two single norms and one other."""
     study = yaml.safe_load(study_file.read_text())
     study["space"]["norm"]["choices"] = ["BN", "IN"]
+    study["training"] = {"samples": 24, "evaluations": 2, "statistics_samples": 4}
     study["search"] = {"trials": 3, "pruner": "none"}
     study_file.write_text(yaml.safe_dump(study))
     found = normsearch("run", study_file, "--data", data_set, "--local")
@@ -49,6 +51,7 @@ def test_confirm_tests_on_the_fold_that_was_held_out(searched: Call) -> None:
     assert "--folds all tests on every subject" in found.err
     assert "tiny-confirm: 1 test case, fold 3, 2 seeds" in found.out
     assert "HD95 (mm)" in found.out
+    assert "Not tested for want of a second case" in found.out
     record = package.load_study("tiny-confirm")
     cases = record.cases()
     assert set(cases["case"]) == {"s3"}
@@ -111,9 +114,8 @@ def test_a_poisoned_test_fold_changes_nothing_before_confirm(
     label = data_set / "squares" / "labels" / "s3.nrrd"
     volume = read_volume(label)
     shuffled = np.random.default_rng(0).permutation(volume.array.ravel())
-    volume.array[:] = shuffled.reshape(volume.array.shape)
     label.unlink()
-    write_volume(label, volume)
+    write_volume(label, replace(volume, array=shuffled.reshape(volume.array.shape)))
     refused = searched("resume", "tiny", "--trials", 4, "--local")
     assert "must be trained on the data it began with" in refused.err
 

@@ -61,7 +61,8 @@ class Server:
         )
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -79,7 +80,7 @@ def server() -> Iterator[Server]:
     if os.getuid() == 0:
         owner = pwd.getpwnam("nobody")
         os.chown(folder, owner.pw_uid, owner.pw_gid)
-    made = Server(binaries, folder, _free_port())
+    made = Server(binaries, folder, free_port())
     made._call("initdb", "-U", "normsearch", "-A", "trust", "-N", "-E", "UTF8", "--locale=C")
     made.start()
     try:

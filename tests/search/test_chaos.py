@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ import pytest
 from normsearch.search.repeats import is_repeat
 
 from .chaos import EVALUATIONS
-from .postgres import Server, server
+from .postgres import Server, free_port, server
 from .test_executor import ROOT, begun
 
 LIMIT_S = 600.0
@@ -66,6 +65,7 @@ class Field:
                 "PYTHONPATH": str(ROOT),
                 "RAY_AUTH_MODE": "disabled",  # a token of the user's would be the head's alone
                 "RAY_USAGE_STATS_ENABLED": "0",
+                "RAY_health_check_period_ms": "500",  # a node's death is known in seconds
             }
             return subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
@@ -79,8 +79,26 @@ class Field:
             where = [f"--address={self.address}"]
         else:
             where = ["--head", f"--port={self.port}", "--include-dashboard=false"]
+            # Else 10001, and a head ends where another one on the machine has it.
+            where.append(f"--ray-client-server-port={free_port()}")
             where.append(f"--temp-dir=/tmp/nsr{self.port}")  # short: it holds sockets
         self.nodes.append(self._start(*ray, *where, store))
+
+    def start_head(self) -> None:
+        """Start the head and wait for it; Ray gives up on a machine so busy that it takes 30 s."""
+        for _ in range(3):
+            self.start_node()
+            while self.nodes[0].poll() is None:
+                if "Ray runtime started" in self.log():
+                    return
+                time.sleep(0.2)
+            _end(self.nodes.pop())
+        assert "timed out during startup" in self.log(), self.log()
+        pytest.skip("the machine is too busy to start Ray within 30 s")
+
+    def log(self) -> str:
+        """Return the end of what nodes and drivers wrote."""
+        return (self.folder.parent / "output.txt").read_text()[-3000:]
 
     def start_driver(self) -> None:
         """Start a driver of the study, or one that goes on with it."""
@@ -122,7 +140,13 @@ class Field:
             self.database.start()
 
     def tend(self) -> None:
-        """Start a driver again that ended too early: its node or the database was gone."""
+        """Start again what ended too early: a node too slow, a driver without node or database."""
+        assert self.nodes[0].poll() is None, self.log()
+        for node in self.nodes[1:]:
+            if node.poll() is not None:
+                _end(node)
+                self.nodes.remove(node)
+                self.start_node()
         for driver in list(self.drivers):
             if driver.poll() not in (None, 0):
                 self.drivers.remove(driver)
@@ -139,24 +163,20 @@ class Field:
             self.tend()
             if all(driver.poll() == 0 for driver in self.drivers):
                 return
-            log = self.folder.parent / "output.txt"
-            assert time.monotonic() < deadline, log.read_text()[-3000:]
+            assert time.monotonic() < deadline, self.log()
             time.sleep(0.05)
 
 
 @contextlib.contextmanager
 def battlefield(folder: Path, trials: int) -> Iterator[Field]:
     """Two nodes, two drivers and a database of the test's own; none is left after the block."""
-    with server() as database, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        probe.close()
+    with server() as database:
+        port = free_port()
         made = Field(folder, database, trials, port)
         optuna.create_study(storage=database.url, study_name="other")  # makes the tables
         _sql(database, WATCH)
         try:
-            made.start_node()
-            _answers(port)
+            made.start_head()
             made.start_node()
             for _ in range(2):
                 made.start_driver()
@@ -165,13 +185,6 @@ def battlefield(folder: Path, trials: int) -> Iterator[Field]:
             for process in (*made.drivers, *reversed(made.nodes)):
                 _end(process)
             shutil.rmtree(f"/tmp/nsr{port}", ignore_errors=True)
-
-
-def _answers(port: int) -> None:
-    for _ in range(600):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.1)
 
 
 def _sql(database: Server, text: str) -> list[tuple[int, ...]]:
@@ -208,9 +221,8 @@ def fight(folder: Path, trials: int, kills: list[str], seed: int) -> None:
     assert sum(lost.values()) <= len(kills) - kills.count("database"), lost
 
 
-@pytest.mark.slow
 def test_each_part_killed_once(tmp_path: Path) -> None:
-    fight(tmp_path / "run", 10, ["worker", "driver", "database", "node"], seed=0)
+    fight(tmp_path / "run", 7, ["worker", "driver", "database", "node"], seed=0)
 
 
 @pytest.mark.slow

@@ -1,10 +1,12 @@
 """The coordinator: each trial told once, interrupted ones gone on with, never one too many."""
 
 import math
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -16,7 +18,9 @@ from normsearch.config_file import read_trial
 from normsearch.errors import StudyError
 from normsearch.search import storage
 from normsearch.search import study as module
-from normsearch.search.jobs import Event
+from normsearch.search.choice import Choice
+from normsearch.search.grid import Fixed
+from normsearch.search.jobs import Event, Job
 from normsearch.search.leases import Leases
 from normsearch.search.local import run_local
 from normsearch.search.study import Coordinator
@@ -139,6 +143,34 @@ def test_two_drivers_share_without_overlap_and_stop_at_the_total(
     trials = stored(tmp_path / "run").trials
     assert len(trials) == 9
     assert all(trial.state.is_finished() for trial in trials)
+
+
+def test_two_drivers_that_choose_alike_at_one_moment_train_it_once(
+    study: Maker, tmp_path: Path
+) -> None:
+    """The second asks after the first made its trial, and before it wrote down what it chose."""
+    norm = {"choices": ["BN", "IN"], "per": "network"}
+    space = {"norm": norm, "learning_rate": 0.1, "batch_size": [2, 4]}
+    drivers = [study(space=space, search={"baselines": False}) for _ in range(2)]
+    for driver in drivers:
+        driver._fresh._sampler = Fixed({"norm.network": "BN", "batch_size": 4})
+    jobs: list[Job | None] = []
+    later = threading.Thread(target=lambda: jobs.append(drivers[1].next_job()))
+    suggest = drivers[0]._space.suggest
+
+    def slow(trial: optuna.Trial) -> Choice:
+        later.start()
+        later.join(timeout=0.5)  # not at an end: it waits for us
+        return suggest(trial)
+
+    drivers[0]._space = SimpleNamespace(suggest=slow, size=None)  # type: ignore[assignment]
+    first = drivers[0].next_job()
+    later.join()
+    assert first is not None
+    assert first.config.number == 0
+    assert stored(tmp_path / "run").trials[1].user_attrs["duplicate_of"] == 0
+    assert jobs[0] is not None
+    assert (jobs[0].config.norm_map, jobs[0].config.batch_size) != (first.config.norm_map, 4)
 
 
 def test_a_number_claimed_by_a_dead_driver_before_its_trial_exists(
@@ -298,10 +330,8 @@ def test_more_trials_later_draw_new_configurations(study: Maker, tmp_path: Path)
     run_local(study(trials=14), None, trainer)
     trials = stored(tmp_path / "run").trials
     assert len(trials) == 14
-    rates = [
-        trial.params["learning_rate"] for trial in trials if "baseline" not in trial.user_attrs
-    ]
-    assert len(set(rates)) == len(rates) == 10
+    drawn = {tuple(trial.params.values()) for trial in trials if "baseline" not in trial.user_attrs}
+    assert len(drawn) == 10
 
 
 @pytest.mark.parametrize("url", [None, "sqlite"])

@@ -1,0 +1,100 @@
+"""Which trial a driver takes next: never one that another trains, never one too many."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Container, Sequence
+
+from optuna import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from normsearch.search.leases import Leases
+from normsearch.search.repeats import Freshness, is_repeat, waits
+
+_CHOOSING_S = 10.0  # what another driver may take to write down a choice; it takes well below 1 s
+_LOOK_S = 0.1
+
+
+class Taking:
+    """Takes the trials of a study for one driver.
+
+    Args:
+        study: what is searched.
+        leases: this driver's.
+        fresh: names the sampler to ask for a new trial.
+    """
+
+    def __init__(self, study: Study, leases: Leases, fresh: Freshness) -> None:
+        self._study, self._leases, self._fresh = study, leases, fresh
+
+    def take(self, number: int) -> bool:
+        """Try to become the holder of a trial, or of the right to make it."""
+        # Held by us but not live: a storage fault broke off the last attempt to start it.
+        return self.ours(number) or self._leases.claim(number)
+
+    def ours(self, number: int) -> bool:
+        """Whether this driver holds a trial."""
+        return self._leases.holder(number) == self._leases.owner
+
+    def next_trial(
+        self, trials: Sequence[FrozenTrial], wanted: int, live: Container[int]
+    ) -> int | None:
+        """Take an interrupted trial, else one that waits, else a new one; return its storage id.
+
+        None if there is none to take now, or `wanted` are begun. `live` are trained here already.
+        """
+        for trial in trials:
+            interrupted = trial.state == TrialState.RUNNING and trial.number not in live
+            if not interrupted or waits(trial, trials):
+                continue
+            if self.take(trial.number) and self._still_running(trial):
+                return int(trial._trial_id)
+        waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
+        begun = sum(not is_repeat(t) for t in trials) - sum(map(self._unclaimed, waiting))
+        if begun >= wanted:
+            return None
+        found = self._waiting(waiting)
+        return self._new(trials) if found is None else found
+
+    def _waiting(self, waiting: Sequence[FrozenTrial]) -> int | None:
+        for trial in waiting:
+            if self.take(trial.number):
+                storage = self._study._storage
+                if storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                    return int(trial._trial_id)
+                self._leases.release(trial.number)
+        return None
+
+    def _new(self, trials: Sequence[FrozenTrial]) -> int | None:
+        # The number is claimed before the trial exists, so that a crash leaves no trial without
+        # an owner and two drivers never create more trials than were asked for.
+        if self.take(len(trials)):
+            self._study.sampler = self._fresh.sampler(trials)
+            asked = self._study.ask()
+            if asked.number == len(trials):
+                return int(asked._trial_id)
+        return None
+
+    def known_before(self, number: int) -> list[FrozenTrial]:
+        """Return all trials as soon as other drivers have written down what those before chose.
+
+        So of two drivers that choose alike at the same moment the later one sees it.
+        """
+        until = time.monotonic() + _CHOOSING_S
+        while True:
+            trials = self._study.get_trials(deepcopy=False)
+            choosing = any(map(self._choosing, trials[:number]))
+            if not choosing or time.monotonic() > until:
+                return trials
+            time.sleep(_LOOK_S)
+
+    def _choosing(self, trial: FrozenTrial) -> bool:
+        if trial.state != TrialState.RUNNING or "values" in trial.user_attrs:
+            return False
+        return self._leases.holder(trial.number) not in (None, self._leases.owner)
+
+    def _unclaimed(self, trial: FrozenTrial) -> bool:
+        return self._leases.holder(trial.number) in (None, self._leases.owner)
+
+    def _still_running(self, trial: FrozenTrial) -> bool:
+        return self._study._storage.get_trial(trial._trial_id).state == TrialState.RUNNING
