@@ -33,9 +33,7 @@ def draw_beside(df: pd.DataFrame, ax: Axes, digits: int = 3) -> None:
         ax.hlines(place + 0.17, row["ours_low"], row["ours_high"], color=colour, linewidth=1.6)
         ax.scatter(row["ours"], place + 0.17, s=34, marker=shape, color=colour, zorder=3)
         known = [row[key] for key in ("paper", "ours")]
-        told = "   ".join(
-            "–".center(2 + digits) if pd.isna(v) else f"{v:.{digits}f}" for v in known
-        )
+        told = "   ".join("  –  " if pd.isna(v) else f"{v:5.{digits}f}" for v in known)
         ax.text(1.02, place, told, transform=ax.get_yaxis_transform(), va="center", fontsize=8,
                 family="monospace")  # fmt: skip
     ax.text(1.02, -0.75, "paper   ours", transform=ax.get_yaxis_transform(), va="bottom",

@@ -32,10 +32,11 @@ def compared(study: StudyLike) -> dict[str, Any]:
     """Return what a study of fixed trainings shows, written out for people.
 
     Returns:
-        study, metric, seeds, cases, lead (what was found, in plain words), remarks (what qualifies
-        it, a sentence each), arms (a row each, the best mean first: arm, mean, interval, seed_sd,
-        difference, reach, p, hd95, surface_dice, verdict) and surfaces (whether any arm has
-        surface distances); empty as long as the run has not ended.
+        study, metric, seeds, cases, seen (whether the search had seen some of the cases), lead
+        (what was found, in plain words), remarks (what qualifies it, a sentence each), arms (a row
+        each, the best mean first: arm, mean, interval, seed_sd, difference, reach, p, hd95,
+        surface_dice, verdict) and surfaces (whether any arm has surface distances); empty as long
+        as the run has not ended.
     """
     path = study.folder / "confirmation.json"  # what `normsearch confirm` leaves
     if not path.is_file():
@@ -44,6 +45,7 @@ def compared(study: StudyLike) -> dict[str, Any]:
     leading = 1 if found["finished"] else 2  # one with failures or gaps says so first
     return {
         **{key: found[key] for key in ("study", "metric", "seeds", "cases")},
+        "seen": bool(found["seen_folds"]),
         "lead": " ".join(found["sentences"][:leading]),
         "remarks": found["sentences"][leading:],
         "arms": [_arm(row) for row in found["arms"]],

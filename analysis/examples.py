@@ -106,19 +106,20 @@ def _which(place: int, count: int) -> str:
 
 
 def crop(shown: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Return the rows and columns around what is shown: 2.2 times its extent, a quarter at least.
+    """Return the square of rows and columns around what is shown, cut at the slice's border.
 
-    The whole slice where nothing is shown.
+    Its side is 2.2 times the larger extent, a quarter of the slice's at least. The whole slice
+    where nothing is shown.
     """
-    spans = []
-    for axis in (1, 0):
-        places, size = np.flatnonzero(shown.any(axis=axis)), shown.shape[1 - axis]
-        if not len(places):
-            return slice(None), slice(None)
-        middle = (places[0] + places[-1] + 1) / 2
-        half = max(1.1 * (places[-1] + 1 - places[0]), size / 8)
-        spans.append((max(0, int(middle - half)), min(size, int(np.ceil(middle + half)))))
-    return slice(*spans[0]), slice(*spans[1])
+    if not shown.any():
+        return slice(None), slice(None)
+    ends = [np.flatnonzero(shown.any(axis=axis))[[0, -1]] for axis in (1, 0)]
+    half = max(1.1 * max(last + 1 - first for first, last in ends), max(shown.shape) / 8)
+    spans = [
+        slice(max(0, int(middle - half)), min(size, int(np.ceil(middle + half))))
+        for middle, size in zip(((f + e + 1) / 2 for f, e in ends), shown.shape, strict=True)
+    ]
+    return spans[0], spans[1]
 
 
 def draw(example: Mapping[str, npt.NDArray[np.generic]], axes: Sequence[Axes]) -> None:
@@ -160,8 +161,8 @@ def _scale_bar(ax: Axes, width: float, height: float, unit: str) -> None:
     x, y = 0.05 * width, 0.94 * height
     ax.plot([x, x + length], [y, y], color="white", linewidth=2.5, solid_capstyle="butt",
             path_effects=[withStroke(linewidth=4, foreground="black")])  # fmt: skip
-    ax.text(x + length / 2, y - 0.02 * height, f"{length} {unit}", color="white", fontsize=8,
-            ha="center", va="bottom", path_effects=outline)  # fmt: skip
+    ax.text(x, y - 0.02 * height, f"{length} {unit}", color="white", fontsize=8,
+            ha="left", va="bottom", path_effects=outline)  # fmt: skip
 
 
 def describe(df: pd.DataFrame) -> str:

@@ -55,7 +55,7 @@ TOP = 0.25
 Array = npt.NDArray[np.float64]
 
 
-def compute(study: StudyLike, shuffles: int = 100, seed: int = 0) -> pd.DataFrame:
+def compute(study: StudyLike, shuffles: int = 60, seed: int = 0) -> pd.DataFrame:
     """Measure each choice's importance among the COMPLETE searched trials, and that of chance.
 
     Baselines are left out: the search did not draw them, and one of them sets all slots at once.
@@ -63,7 +63,8 @@ def compute(study: StudyLike, shuffles: int = 100, seed: int = 0) -> pd.DataFram
 
     Args:
         study: a study record.
-        shuffles: how often the scores are shuffled; fANOVA, which is slow, takes a quarter of them.
+        shuffles: how often the scores are shuffled; fANOVA, which is slow, takes a quarter of them
+            (20 at least).
         seed: of the shuffles and of fANOVA's forest.
 
     Returns:

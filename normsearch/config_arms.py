@@ -56,8 +56,9 @@ class Arm(Model):
 class Origin(Model):
     """The search that arms were chosen from, and what it had seen when they were.
 
-    `top` is how many of its best were asked for beside the single norms; `trials` and `scores` are the search's trial and its validation score, by arm; `left_out` says
-    why a single norm is no arm; `seen_folds` are test folds that the search did not hold out.
+    `top` is how many of its best were asked for beside the single norms; `trials` and `scores` are
+    the search's trial and its validation score, by arm; `left_out` says why a single norm is no
+    arm; `seen_folds` are test folds that the search did not hold out.
     """
 
     study: str

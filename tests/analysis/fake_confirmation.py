@@ -22,6 +22,7 @@ FOUND: dict[str, Any] = {
     "finished": True,
     "seeds": 5,
     "cases": 14,
+    "seen_folds": [],
     "sentences": [
         "Better than GN-8: trial 17 (+0.021, p 0.013); no difference found between GN-8 and BN.",
         "GN-8 is the single norm with the best validation Dice of the search (0.871), chosen "

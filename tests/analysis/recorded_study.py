@@ -1,7 +1,7 @@
 """Two tiny real runs on the phantom, as `normsearch run` left them, less checkpoints.
 
-``recorded/search`` is a random search over 7 slots, with pruning; ``recorded/arms`` are
-10 arms with 2 seeds each. Their study.yaml says how to record them again.
+``recorded/search`` is a random search of 30 trials over 7 slots, with pruning; ``recorded/arms``
+are 10 arms with 2 seeds each. Their study.yaml says how to record them again.
 """
 
 from __future__ import annotations

@@ -74,16 +74,24 @@ def test_an_unfinished_comparison_says_so_first(
     assert compared(other)["remarks"] == ["More."]
 
 
+def test_cases_that_the_search_had_seen_are_not_called_unseen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = confirmed_study(tmp_path, monkeypatch, {**FOUND, "seen_folds": ["1"]})
+    text = text_of(study, tmp_path / "r.html")
+    assert "with 5 seeds and scored on 14 cases (run fake-confirm)." in text
+
+
 def test_the_report_of_a_confirmed_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = text_of(confirmed_study(tmp_path, monkeypatch), tmp_path / "r.html")
     lead, search = text.index("Better than GN-8: trial 17"), text.index("In the search itself: The")
-    assert lead < search < text.index("Confirmation Arm Dice, mean ± SD")
+    assert lead < search < text.index("Confirmation Arm Verdict Dice, mean ± SD")
     assert (
         "with 5 seeds and scored on 14 cases that the search never saw (run fake-confirm)" in text
     )
     assert "It may be luck" not in text
     assert "not confirmed" not in text
-    assert "trial 17 0.901 ± 0.041 0.880 to 0.920" in text
+    assert "trial 17 better 0.901 ± 0.041 0.880 to 0.920" in text
     assert "HD95 (mm)" in text
 
 
@@ -99,7 +107,7 @@ def test_the_report_of_a_study_of_arms(tmp_path: Path, monkeypatch: pytest.Monke
     confirmed_study(tmp_path, monkeypatch)
     text = text_of(arms_study(tmp_path / "fake-confirm"), tmp_path / "r.html")
     assert "Better than GN-8: trial 17" in text
-    assert "The arms compared Arm Dice" in text
+    assert "The arms compared Arm Verdict Dice" in text
     for word in ("search", "best mixture", "best norm map", "best trials"):
         assert word not in text.replace("of the search", "").replace("normsearch", "")
     (tmp_path / "fake-confirm" / "confirmation.json").unlink()

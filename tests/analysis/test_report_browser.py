@@ -19,6 +19,9 @@ from tests.analysis.recorded_study import confirmed_runs
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
+#: Milliseconds: a busy machine must not fail a test.
+PATIENCE = 600_000
+
 #: Contrast (WCAG 2.2) of every text with the opaque background behind it; the least comes first.
 CONTRAST = """() => {
   const parse = text => {
@@ -70,7 +73,7 @@ def browser() -> Iterator[Browser]:
     if path is None:
         pytest.skip(f"no browser: NORMSEARCH_CHROMIUM is not set and none of {BROWSERS} is found")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path)
+        browser = playwright.chromium.launch(executable_path=path, timeout=PATIENCE)
         yield browser
         browser.close()
 
@@ -111,6 +114,7 @@ class Visit:
     def __init__(self, browser: Browser, path: Path, width: int, scheme: str) -> None:
         self.page = browser.new_page(viewport={"width": width, "height": 844})
         self.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        self.page.set_default_timeout(PATIENCE)
         self.errors: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", lambda message: self.errors.append(message.text))

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,9 @@ import pytest
 import yaml
 
 import normsearch as package
+from normsearch.config import TrialConfig
 from normsearch.data import read_volume, write_volume
+from normsearch.evidence import finals
 
 from .conftest import Outcome
 from .test_interrupt import wait_for
@@ -131,20 +134,44 @@ def test_a_poisoned_test_fold_changes_nothing_before_confirm(
     assert max(tested.values()) > 0.1
 
 
+def test_a_crash_between_checkpoint_and_surfaces_is_gone_on_with(
+    searched: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = finals.measure
+
+    def crash(trial: TrialConfig, *rest: Any) -> None:
+        if trial.number == 1:
+            raise RuntimeError("power cut")
+        measured(trial, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finals, "measure", crash)
+        with pytest.raises(RuntimeError, match="power cut"):
+            searched("confirm", "tiny", *FEW)
+    assert list(package.load_study("tiny-confirm").trials()["state"]) == ["COMPLETE", "RUNNING"]
+    found = searched("confirm", "tiny", "--local")
+    assert found.code == 0, found.err
+    _all_six_are_there()
+    resumed = searched("resume", "tiny-confirm", "--local")
+    assert resumed.code == 0
+    assert resumed.out == found.out
+
+
+@pytest.mark.slow
 def test_killed_and_gone_on_with(searched: Call, tmp_path: Path) -> None:
     log = tmp_path / "stderr.txt"
-    command = ["confirm", "tiny", "--seeds", 3, "--top", 1, "--local"]
-    with driver(log, *command) as process:
+    with driver(log, "confirm", "tiny", *FEW) as process:
         wait_for(lambda: "trial 1" in log.read_text(), process, log)
         process.kill()
         process.wait()
     found = searched("confirm", "tiny", "--local")
     assert found.code == 0, found.err
+    _all_six_are_there()
+
+
+def _all_six_are_there() -> None:
     table = package.load_study("tiny-confirm").trials()
-    assert list(table["state"]) == ["COMPLETE"] * 9
-    assert table.groupby(["arm", "seed"]).size().tolist() == [1] * 9
-    for number in range(9):
+    assert list(table["state"]) == ["COMPLETE"] * 6
+    assert table.groupby(["arm", "seed"]).size().tolist() == [1] * 6
+    for number in range(6):
         assert Path(f"runs/tiny-confirm/trials/{number:04d}/surfaces.csv").is_file()
-    resumed = searched("resume", "tiny-confirm", "--local")
-    assert resumed.code == 0
-    assert resumed.out == found.out
