@@ -117,10 +117,14 @@ def table_of_results(results: Iterable[Mapping[str, Any]]) -> str:
     """Return results as a Markdown table: statement, published numbers, ours, verdict."""
     lines = ["| | statement | published | ours (95% interval) | verdict |", "|---|---|---|---|---|"]
     for result in results:
-        verdict = result["verdict"] + (", direction only" if _direction_only(result) else "")
-        flagged = "; see flags" if result["flags"] else ""
-        counted = "; {trainings} trainings" if result["trainings"] else "; {seeds} seeds"
-        ours = f"{result['quantity']}: {estimate_of(result)}{counted.format(**result)}{flagged}"
+        if "verdict" not in result:
+            ours, verdict = "–", "not run yet"
+        else:
+            verdict = result["verdict"] + (", direction only" if _direction_only(result) else "")
+            flagged = "; see flags" if result["flags"] else ""
+            counted = "; {trainings} trainings" if result["trainings"] else "; {seeds} seeds"
+            counted = counted.format(**result)
+            ours = f"{result['quantity']}: {estimate_of(result)}{counted}{flagged}"
         cells = [result["finding"], result["text"], result["paper"], ours, verdict]
         lines.append("| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
@@ -144,9 +148,15 @@ def write_table(readme: Path, results: Mapping[tuple[str, str], Mapping[str, Any
     write_text(readme, f"{before}{mark}\n{table}{end}{after}")
 
 
-def toy_results(results: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the toy-scale results in the order in which findings are listed."""
-    return [results[name, "toy"] for name in all_statements() if (name, "toy") in results]
+def toy_results(
+    results: Mapping[tuple[str, str], Mapping[str, Any]],
+) -> list[Mapping[str, Any]]:
+    """Return the toy-scale results in the order of findings, the bare statement where is none."""
+    return [
+        results.get((name, "toy"))
+        or {"finding": name, "text": statement.text, "paper": statement.paper}
+        for name, (_, statement) in all_statements().items()
+    ]
 
 
 def estimate_of(result: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ from .fake_measured import scored
 
 ROOT = Path(__file__).resolve().parents[2]
 SPINE = ["none", "BN", "GN-2", "GN-4", "GN-8", "IN"]
-PENDING: set[str] = {f"I{n}" for n in range(1, 6)}  # whose toy run is still to be done
+PENDING = {*(f"I{n}" for n in range(1, 6)), *(f"G{n}" for n in range(1, 5)), "Z1"}  # not run yet
 OUTCOMES = ("reproduced", "contradicted", "not distinguishable")
 
 
@@ -76,10 +76,12 @@ def test_a_table_needs_its_marks(tmp_path: Path) -> None:
     readme.write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
     results = {("S1", "toy"): s1()}
     write_table(readme, results)
-    table = table_of_results([s1()])
+    table = table_of_results(toy_results(results))
     assert readme.read_text() == f"before\n{MARKS[0]}\n{table}{MARKS[1]}\nafter\n"
     assert "| S1 | Every norm beats none at batch size 1. | none .598;" in table
     assert "| reproduced, direction only |" in table
+    statement = {"finding": "S2", "text": "t", "paper": "p"}
+    assert table_of_results([statement]).endswith("| S2 | t | p | – | not run yet |\n")
     readme.write_text("nothing")
     with pytest.raises(StudyError, match="must hold <!-- findings"):
         write_table(readme, results)
