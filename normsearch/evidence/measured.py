@@ -23,6 +23,8 @@ class Measured:
     `groups` is one more factor: the G of GN-G, infinite for IN (one channel a group), NaN for
     other norms.
 
+    `number` counts trainings through all runs of the part.
+
     Attributes:
         trials: a row a training: state, score, loss (the last), seconds, parameters.
         cases: a row a case of a training: case, score. A training that diverged has score 0 on
@@ -51,7 +53,10 @@ def measure(runs: Iterable[tuple[Any, Factors, str | None]]) -> Measured:
     Args:
         runs: (StudyRecord, factors of its arms, the fold if it is one for the whole run).
     """
-    parts = [_of_run(*run) for run in runs]
+    parts, before = [], 0
+    for run in runs:
+        parts.append([_counted_on(table, before) for table in _of_run(*run)])
+        before += len(parts[-1][0])
     tables = [_joined([part[place] for part in parts]) for place in range(4)]
     trials, cases, curves, learnt = tables
     return Measured(trials, _with_failures(trials, cases), curves, learnt, pd.DataFrame())
@@ -112,6 +117,11 @@ def _of_run(record: Any, factors: Factors, fold: str | None) -> list[pd.DataFram
         weights["depth"] = weights["slot"].map(depth)
     tables = [measured, cases[["number", "case", "score"]], history, weights]
     return [labels.merge(table, on="number") for table in tables]
+
+
+def _counted_on(table: pd.DataFrame, before: int) -> pd.DataFrame:
+    """Number trainings through all runs, for each run begins at 0."""
+    return table.assign(number=table["number"] + before)
 
 
 def _groups(norm: object) -> float:

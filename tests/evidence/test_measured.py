@@ -68,6 +68,8 @@ def test_runs_of_several_folds_become_one_table() -> None:
     assert len(found.trials) == 8
     assert set(found.cases["fold"]) == {"1", "2"}
     assert len(found.cases) == 16
+    assert found.trials["number"].tolist() == list(range(8))
+    assert found.curves["number"].nunique() == 6
 
 
 def test_select_and_per_seed() -> None:
