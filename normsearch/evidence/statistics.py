@@ -4,7 +4,8 @@ Cases are a sample of all patients, seeds a sample of all trainings. Wilcoxon's 
 the field's habit, takes one lucky training for a better network (a test here shows how often). An
 arm is therefore called different only where it holds against both kinds of luck too: the
 difference over its standard error from cases and seeds together, a t statistic with Welch and
-Satterthwaite's degrees of freedom. The p-value of a pair is the larger of the two.
+Satterthwaite's degrees of freedom, of which more than one and a half times those of the seeds are
+not believed. The p-value of a pair is the larger of the two.
 """
 
 from __future__ import annotations
@@ -226,6 +227,10 @@ def _difference(first: Array, second: Array) -> tuple[Array, Array, Array]:
     variance = np.sum([part for part, _ in parts], axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         free = variance**2 / np.sum([part**2 / degrees for part, degrees in parts], axis=0)
+    # Where few seeds look equal by chance the estimate of the degrees of freedom soars: with 7 arms
+    # of 3 seeds 5.3% of 3,000 null studies were called different without a limit, 2.3% with it.
+    limit = 1.5 * (first.shape[-2] + second.shape[-2] - 2)
+    free = np.minimum(free, limit)
     return np.asarray(away.mean(axis=-1)), np.asarray(np.sqrt(variance)), np.asarray(free)
 
 

@@ -124,7 +124,7 @@ def test_the_verdicts_of_a_registered_study(
         "finding": "S1",
         "scale": "toy",
         "runs": ["other", "fake"],
-        "date": "2026-11-21",
+        "date": "2999-01-01",
         "text": "BN fails",
         "paper": "5 of 6",
         "told": "Not clear. Few.",
