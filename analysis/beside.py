@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -22,15 +23,19 @@ def plain_spec(text: str) -> str:
     return f"{head}({','.join(sorted(options.split(',')))})" if options else head
 
 
-def draw_beside(df: pd.DataFrame, ax: Axes, digits: int = 3) -> None:
-    """Draw rows with `COLUMNS`, first at the top: the paper hollow, ours filled, numbers beside."""
+def draw_beside(df: pd.DataFrame, ax: Axes, digits: int = 3, most: float = np.inf) -> None:
+    """Draw rows with `COLUMNS`, first at the top: the paper hollow, ours filled, numbers beside.
+
+    Intervals are cut where no value can lie: below 0 and above `most`.
+    """
     for place, row in enumerate(df.to_dict("records")):
         colour, shape = line_colour(row["norm"]), norm_marker(row["norm"])
         if place % 2:
             ax.axhspan(place - 0.5, place + 0.5, color="#F4F4F4", zorder=0, linewidth=0)
         ax.scatter(row["paper"], place - 0.17, s=34, marker=shape, facecolors="white",
                    edgecolors=colour, linewidths=1.2, zorder=3)  # fmt: skip
-        ax.hlines(place + 0.17, row["ours_low"], row["ours_high"], color=colour, linewidth=1.6)
+        low, high = np.clip([row["ours_low"], row["ours_high"]], 0, most)
+        ax.hlines(place + 0.17, low, high, color=colour, linewidth=1.6)
         ax.scatter(row["ours"], place + 0.17, s=34, marker=shape, color=colour, zorder=3)
         known = [row[key] for key in ("paper", "ours")]
         told = "   ".join("  –  " if pd.isna(v) else f"{v:5.{digits}f}" for v in known)

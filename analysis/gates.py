@@ -42,7 +42,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
 
     Returns:
         One row for each norm spec with a gate, slot and evaluation point, with columns norm, slot,
-        depth (0-based), samples (seen), evaluation, rho (mean, 0 to 1; 0.5 before training), low
+        depth (0-based), samples (seen), evaluation, rho (mean, 0 to 1), low
         and high (lowest and highest training), trainings (how many). Empty if there are none.
     """
     table = study.trials()
@@ -73,6 +73,17 @@ def compute(study: StudyLike) -> pd.DataFrame:
     return found.sort_values(["norm", "depth", "evaluation"], ignore_index=True)[COLUMNS]
 
 
+def start(norm: str) -> float:
+    """Return ρ before training: BN alone in BIN, sigmoid(0.5) or a half in ILN.
+
+    >>> [round(start(norm), 3) for norm in ("BIN", "ILN", "ILN(gate=clip)")]
+    [1.0, 0.622, 0.5]
+    """
+    if norm_kind(norm) == "BIN":
+        return 1.0
+    return 0.5 if "clip" in norm or "softmax" in norm else float(1 / (1 + np.exp(-0.5)))
+
+
 def chosen(depths: Sequence[int]) -> list[int]:
     """Return at most `MOST` of these depths: the first, the last and others evenly between.
 
@@ -88,15 +99,15 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
 
     Each curve ends in its slot's place in order of depth, as `draw_ends` lists them.
     """
-    colours = number_colours(df["depth"])
+    colours, first = number_colours(df["depth"]), start(str(df["norm"].iloc[0]))
     curves = {d: df[df["depth"] == d] for d in chosen(sorted(df["depth"].unique()))}
     unit, name = samples_unit(df["samples"].max())
     for depth, own in curves.items():
-        x = [0.0, *(own["samples"] / unit)]  # every gate starts at a half
-        ax.fill_between(x, [0.5, *own["low"]], [0.5, *own["high"]], color=colours[depth],
+        x = [0.0, *(own["samples"] / unit)]
+        ax.fill_between(x, [first, *own["low"]], [first, *own["high"]], color=colours[depth],
                         alpha=0.15, linewidth=0)  # fmt: skip
-        ax.plot(x, [0.5, *own["rho"]], color=colours[depth], linewidth=1.5)
-    ax.axhline(0.5, color="black", linewidth=0.8, linestyle=(0, (4, 2)))
+        ax.plot(x, [first, *own["rho"]], color=colours[depth], linewidth=1.5)
+    ax.axhline(first, color="black", linewidth=0.8, linestyle=(0, (4, 2)))
     end = df["samples"].max() / unit
     ax.set(xlabel=name, xlim=(0, end))
     ax.margins(y=0.06)
@@ -121,7 +132,7 @@ def draw_ends(df: pd.DataFrame, ax: Axes) -> None:
     ax.hlines(places, last["low"], last["high"], color="#999999", linewidth=1.2)
     ax.scatter(last["rho"], places, s=24, c=[colours[d] for d in last["depth"]], zorder=3,
                edgecolors="white", linewidths=0.5)  # fmt: skip
-    ax.axvline(0.5, color="black", linewidth=0.8, linestyle=(0, (4, 2)))
+    ax.axvline(start(str(df["norm"].iloc[0])), color="black", linewidth=0.8, linestyle=(0, (4, 2)))
     names = zip(last["slot"], last["depth"], strict=True)
     ax.set_yticks(places, [f"{slot_label(slot)}  {depth + 1}" for slot, depth in names])
     ax.set(ylim=(len(last) - 0.4, -0.6), xlabel="ρ at the end of training")
@@ -138,7 +149,7 @@ def describe(df: pd.DataFrame) -> str:
     return (
         f"Mean over {span} training{'s' if counts[-1] > 1 else ''}{spread}. Numbers: "
         "the slot's place in order of depth. ρ = 1 is IN alone in ILN, BN alone in BIN (the mean "
-        "over channels); ρ = 0 is LN alone and IN alone. Each begins at 0.5."
+        "over channels); ρ = 0 is LN alone and IN alone. Dashed: where it began."
     )
 
 
@@ -157,7 +168,7 @@ def figure(study: StudyLike) -> Figure:
         draw(df[df["norm"] == norm], axes[row, 0])
         draw_ends(df[df["norm"] == norm], axes[row, 1])
         branch = BRANCH[norm_kind(norm)]
-        axes[row, 0].set_ylabel(f"{norm}: ρ, the share of {branch}")
+        axes[row, 0].set(title=norm, ylabel=f"ρ, the share of {branch}")
     caption_below(fig, describe(df))
     return fig
 

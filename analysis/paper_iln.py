@@ -61,7 +61,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
 
 def draw(df: pd.DataFrame, ax: Axes) -> None:
     """Draw one table on one fold: the paper's number hollow, ours filled with its interval."""
-    beside.draw_beside(df, ax)
+    beside.draw_beside(df, ax, most=1)
 
 
 def describe(df: pd.DataFrame) -> str:

@@ -76,7 +76,7 @@ def draw(df: pd.DataFrame, ax: Axes, quantity: str = "score") -> None:
     """Draw one quantity of what `compute` returned: the paper's number hollow, ours filled."""
     part = df[df["quantity"] == quantity]
     if quantity == "score":
-        beside.draw_beside(part, ax)
+        beside.draw_beside(part, ax, most=1)
         ax.set_xlabel(f"{df['metric'].iloc[0]} (0 to 1)")
     else:
         beside.draw_beside(part, ax, digits=2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import pytest
 
@@ -40,9 +42,16 @@ def test_rho_is_the_share_of_the_first_branch(norm: str, branches: tuple[str, st
     assert describe(df).startswith("Mean over 2 trainings; bands and grey lines: lowest to highest")
 
 
-def test_curves_begin_at_a_half_and_are_named_by_depth() -> None:
-    curves, ends = figure(study("ILN", ("IN", "LN"), [0.9])).axes
-    assert curves.lines[0].get_ydata()[0] == 0.5
+@pytest.mark.parametrize(
+    ("norm", "branches", "first"),
+    [("ILN", ("IN", "LN"), 1 / (1 + math.exp(-0.5))), ("ILN(gate=softmax)", ("IN", "LN"), 0.5),
+     ("BIN", ("BN", "IN"), 1.0)],
+)  # fmt: skip
+def test_curves_begin_where_the_gate_does_and_are_named_by_depth(
+    norm: str, branches: tuple[str, str], first: float
+) -> None:
+    curves, ends = figure(study(norm, branches, [0.9])).axes
+    assert curves.lines[0].get_ydata()[0] == pytest.approx(first)
     assert [text.get_text() for text in curves.texts] == ["1"]
     assert [tick.get_text() for tick in ends.get_yticklabels()] == ["a  1"]
 
