@@ -50,7 +50,7 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
         ax.plot(group["trainings"], shown["median"], color=colour, marker="o", markersize=3.5,
                 linewidth=2.2 if method == "default" else 1.3, label=str(method))  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel="Samples spent, in full trainings",
-           ylabel="Regret of the best trial (Dice below the best there is)")  # fmt: skip
+           ylabel="Regret (Dice below the best there is)")  # fmt: skip
     ax.set_xticks(sorted(df["trainings"].unique()))
     ax.xaxis.set_major_formatter(ScalarFormatter())
     ax.xaxis.set_minor_formatter("")

@@ -9,6 +9,7 @@
 #SBATCH --time=24:00:00
 #SBATCH --signal=B:TERM@120
 #SBATCH --requeue
+#SBATCH --open-mode=append # a requeued job keeps what it had printed
 set -euo pipefail
 study=$1 name=$2
 

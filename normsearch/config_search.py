@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -158,6 +159,16 @@ class SearchConfig(Model):
                 f"optuna.samplers:QMCSampler, got {sampler!r}.{did_you_mean(sampler, SAMPLERS)}"
             )
         return sampler
+
+    @field_validator("checkpoints")
+    @classmethod
+    def _no_password(cls, url: str | None) -> str | None:
+        if url and urlsplit(url).password is not None:
+            raise ValueError(
+                "must hold no password, for study.yaml records it, got one; give keys in "
+                "the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, say)"
+            )
+        return url
 
     @field_validator("objectives")
     @classmethod

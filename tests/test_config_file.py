@@ -133,6 +133,7 @@ def test_a_missing_key(path: str, tmp_path: Path) -> None:
         ("space.norm.choices", "BN", "must be a list, got 'BN'."),
         ("network.depth", 9, "must be less than or equal to 8, got 9."),
         ("training.weight_decay", float("inf"), "must be a finite number, got inf."),
+        ("search.checkpoints", "s3://key:secret@bucket", "must hold no password, for study.yaml"),
     ],
 )
 def test_a_wrong_type_or_number(path: str, value: object, expected: str, tmp_path: Path) -> None:
@@ -199,6 +200,10 @@ def test_values_that_do_not_go_together(tmp_path: Path) -> None:
     assert message(changed("space.batch_size", {"choices": [2], "default": 3}), tmp_path) == (
         "FILE: space.batch_size: default must be one of [2], got 3."
     )
+
+
+def test_a_password_is_not_repeated(tmp_path: Path) -> None:
+    assert "secret" not in message(changed("search.checkpoints", "s3://key:secret@b"), tmp_path)
 
 
 @pytest.mark.parametrize(

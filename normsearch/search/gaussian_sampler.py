@@ -70,6 +70,7 @@ class GaussianProcessSampler(UniformByDefault):
         self._counted: set[int] = set()
         self._coding = Coding({})
         self._beliefs = Beliefs.prior(1)
+        self._rows: dict[int, tuple[float, ...]] = {}
         self._finished: dict[int, _Finished | None] = {}
 
     def reseed_rng(self) -> None:
@@ -96,7 +97,7 @@ class GaussianProcessSampler(UniformByDefault):
         if not search_space:
             return {}
         if search_space != self._coding.space:
-            self._coding, self._finished = Coding(search_space), {}
+            self._coding, self._rows, self._finished = Coding(search_space), {}, {}
             self._beliefs = Beliefs.prior(len(search_space))
         trials = study.get_trials(deepcopy=False)
         known = self._read(trials, 1 if study.direction == StudyDirection.MAXIMIZE else -1)
@@ -139,9 +140,9 @@ class GaussianProcessSampler(UniformByDefault):
         return [one for one in self._finished.values() if one]
 
     def _finish(self, trial: FrozenTrial, sign: int) -> _Finished | None:
-        if not self._coding.space.keys() <= trial.params.keys():
+        row = self._row(trial)
+        if row is None:
             return None
-        row = self._coding.row(trial.params)
         # One that did not fit into memory is told as pruned, with a violated constraint.
         if trial.state == TrialState.FAIL or any(v > 0 for v in trial.constraints.values()):
             return _Finished(row, {}, None)
@@ -152,12 +153,15 @@ class GaussianProcessSampler(UniformByDefault):
         return _Finished(row, curve, value) if curve or value is not None else None
 
     def _running(self, trials: Sequence[FrozenTrial]) -> set[tuple[float, ...]]:
-        names = self._coding.space.keys()
-        return {
-            self._coding.row(trial.params)
-            for trial in trials
-            if not trial.state.is_finished() and names <= trial.params.keys()
-        }
+        rows = {self._row(trial) for trial in trials if not trial.state.is_finished()}
+        return {row for row in rows if row is not None}
+
+    def _row(self, trial: FrozenTrial) -> tuple[float, ...] | None:
+        """Return a trial's coded parameters, None while it lacks one; each is coded once."""
+        row = self._rows.get(trial.number)
+        if row is None and self._coding.space.keys() <= trial.params.keys():
+            row = self._rows[trial.number] = self._coding.row(trial.params)
+        return row
 
     def _fitted(self, rows: Array, targets: Array, noise: Array) -> Process:
         """Return a process on the trials that tell most, its beliefs one walk further."""

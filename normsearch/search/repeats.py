@@ -34,14 +34,13 @@ def find_twin(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | None:
     A failure that the configuration does not explain (a dead worker, say) will not.
     """
     own = trials[number].user_attrs
+    values, norm_map = own["values"], own["norm_map"]
     for trial in trials[:number]:
-        same = all(trial.user_attrs.get(name) == own[name] for name in ("values", "norm_map"))
-        failure = trial.user_attrs.get("failure", "")
-        if (
-            same
-            and not is_repeat(trial)
-            and (trial.state != TrialState.FAIL or failure.startswith(("nan", "norm")))
-        ):
+        known = trial.user_attrs
+        if known.get("values") != values or known.get("norm_map") != norm_map:
+            continue
+        explained = known.get("failure", "").startswith(("nan", "norm"))
+        if not is_repeat(trial) and (trial.state != TrialState.FAIL or explained):
             return trial
     return None
 

@@ -25,7 +25,7 @@ def pack(job: Job) -> dict[str, str]:
     """Return `job` as the configuration of a Tune trial: one text, so that Tune unrolls nothing."""
     return {
         "trial": job.config.model_dump_json(),
-        "folder": str(job.folder),
+        "folder": str(job.folder.absolute()),  # a worker runs where its node was started
         "token": job.token,
         "seconds": "inf" if job.seconds is None else str(job.seconds),
     }

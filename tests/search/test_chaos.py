@@ -58,7 +58,7 @@ class Field:
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def _start(self, *command: str) -> subprocess.Popen[bytes]:
+    def _start(self, *command: str, cwd: Path = ROOT) -> subprocess.Popen[bytes]:
         with (self.folder.parent / "output.txt").open("ab") as log:
             environment = {
                 **os.environ,
@@ -68,7 +68,7 @@ class Field:
                 "RAY_health_check_period_ms": "500",  # a node's death is known in seconds
             }
             return subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+                command, cwd=cwd, env=environment, stdout=log, stderr=log, start_new_session=True
             )
 
     def start_node(self) -> None:
@@ -102,8 +102,10 @@ class Field:
 
     def start_driver(self) -> None:
         """Start a driver of the study, or one that goes on with it."""
-        words = [str(self.folder), str(self.trials), self.database.url, self.address]
-        self.drivers.append(self._start(sys.executable, "-m", "tests.search.chaos", *words))
+        # By a relative path, from elsewhere than the nodes were started from.
+        words = [self.folder.name, str(self.trials), self.database.url, self.address]
+        command = [sys.executable, "-m", "tests.search.chaos", *words]
+        self.drivers.append(self._start(*command, cwd=self.folder.parent))
 
     def workers(self) -> list[psutil.Process]:
         """Return the processes that train now."""
