@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from normsearch.errors import StudyError
+
+_ANSWER_S = 5.0
+
+
+def _answering(address: str | None) -> str | None:
+    """Refuse a machine and port where nothing listens; Ray itself asks for two minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
+        except (OSError, OverflowError) as error:
+            raise StudyError(
+                f"--address {address}: must be a running Ray cluster, and nothing answers there "
+                f"({error}); start one with `ray start --head`."
+            ) from error
+    return address
+
 
 RunsDir = Annotated[
     Path, typer.Option("--runs-dir", envvar="NORMSEARCH_RUNS", help="Where runs are kept.")
@@ -23,7 +43,10 @@ Checkpoints = Annotated[
     typer.Option("--checkpoints", help="URL for checkpoints where workers share no run folder."),
 ]
 Address = Annotated[
-    str | None, typer.Option("--address", help="A running Ray cluster to join, such as auto.")
+    str | None,
+    typer.Option(
+        "--address", help="A running Ray cluster to join, such as auto.", callback=_answering
+    ),
 ]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Trials at once (default: as many as fit).")

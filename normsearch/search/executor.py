@@ -99,7 +99,8 @@ def _connect(address: str | None, resources: Resources, workers: int | None) -> 
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise StudyError(
                 f"--address {address}: must be a running Ray cluster, and it does not answer "
-                f"({error}); start one with `ray start --head`."
+                f"({error}); start one with `ray start --head`, and set RAY_AUTH_MODE=token where "
+                "it has a token."
             ) from error
     else:
         cores = workers * resources.cpu if workers else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -247,6 +248,17 @@ def test_mistakes_in_a_study_are_one_sentence_and_leave_nothing(
     refused = normsearch("run", study_file, "--data", data_set, "--local", "--set", override)
     assert refused.code == 1
     assert said in refused.err
+    assert len(refused.err.splitlines()) == 1
+    assert not Path("runs").exists()
+
+
+def test_an_address_where_no_cluster_is(normsearch: Call, study_file: Path, data_set: Path) -> None:
+    with socket.socket() as taken:  # bound, but nothing listens
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        refused = normsearch("run", study_file, "--data", data_set, "--address", address)
+    assert refused.code == 1
+    assert f"--address {address}: must be a running Ray cluster" in refused.err
     assert len(refused.err.splitlines()) == 1
     assert not Path("runs").exists()
 
