@@ -17,7 +17,7 @@ from normsearch.data.faults import refuse
 from normsearch.data.samples import inputs
 from normsearch.data.transforms import normalized_image, resize
 from normsearch.errors import DataError
-from normsearch.trial import sampling_of
+from normsearch.task import sampling_of
 
 _PIXELS_AT_ONCE = 2**21  # in one forward pass: 32 slices of 256 x 256, or two slabs of 16 of them
 _OVERLAP = 0.5  # of neighbouring windows along each axis

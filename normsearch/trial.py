@@ -1,4 +1,4 @@
-"""From a trial's configuration to its network, its data and its training; no Ray, no Optuna."""
+"""From a trial's configuration to its network and its training; no Ray, no Optuna."""
 
 from __future__ import annotations
 
@@ -13,28 +13,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from normsearch.config import NetworkConfig, TaskConfig, TrialConfig
-from normsearch.data import (
-    LAYOUTS,
-    SAMPLINGS,
-    Augmentation,
-    Case,
-    Preparation,
-    SampleLoader,
-    Sampling,
-    Split,
-    case_tensors,
-    detect_layout,
-    fingerprint,
-    generate_phantom,
-    load_cases,
-    overfit_split,
-    split_cases,
-    survey,
-    test_split,
-)
-from normsearch.errors import ConfigError, DataError, StudyError
-from normsearch.files import cache_folder, write_text
+from normsearch.config import NetworkConfig, TrialConfig
+from normsearch.data import Augmentation, Case, SampleLoader, Split, case_tensors
+from normsearch.errors import StudyError
+from normsearch.files import write_text
 from normsearch.networks import apply_norm_map, build_network, mix_norms, use_checkpointing
 from normsearch.norms import (
     PlainNorm,
@@ -44,6 +26,7 @@ from normsearch.norms import (
     initialize_weight_norms,
     set_progress,
 )
+from normsearch.task import sample_shape, sampling_of, split_task
 from normsearch.training import (
     SCORES,
     Evaluation,
@@ -55,87 +38,6 @@ from normsearch.training import (
     save_newest,
     train,
 )
-
-
-def data_folder(task: TaskConfig, data: Path | None) -> Path:
-    """Return the folder (or the manifest) of a task's cases; the phantom is generated once.
-
-    A relative `task.data` lies below `data`, else below the working folder; `data` may also be
-    the data set itself.
-
-    Raises:
-        DataError: there is no such data set.
-    """
-    if task.data == "phantom":
-        return generate_phantom(cache_folder(), **task.phantom.model_dump())
-    named = Path(task.data).expanduser()
-    bases = [data / named, data] if data else [named]
-    found = [base for base in bases if base.exists() and detect_layout(base)]
-    if not found:
-        raise DataError(
-            f"{bases[0]}: must be a data set in one of the layouts {', '.join(LAYOUTS)} (see "
-            "normsearch list layouts), and is not; "
-            "give the folder that holds it with --data (or NORMSEARCH_DATA)."
-        )
-    return found[0]
-
-
-def resolve_task(task: TaskConfig, data: Path | None) -> TaskConfig:
-    """Return the task with what only its data can tell: the layout, and an image's classes.
-
-    Raises:
-        DataError: there is no such data set, or it cannot be told apart into cases.
-    """
-    found = survey(data_folder(task, data), task.layout)
-    if found.kind == "segmentation":
-        return task.model_copy(update={"layout": found.layout})
-    classes = tuple(found.labels)
-    if task.sample != "slice" or task.foreground or task.classes not in (None, classes):
-        raise ConfigError(
-            f"task: images of {found.root} have a class each, so sample must be slice and "
-            "foreground and classes left out; delete those keys"
-        )
-    return task.model_copy(update={"layout": found.layout, "classes": classes})
-
-
-def load_task(task: TaskConfig, data: Path | None) -> list[Case]:
-    """Read every case of a task and prepare it, or take it from the cache.
-
-    Raises:
-        DataError: the folder is missing or cases in it cannot be used (all are named).
-    """
-    classified = task.kind == "classification"
-    preparation = Preparation(
-        size=task.size,
-        fit=task.fit,
-        intensity=task.intensity,
-        foreground=task.foreground,
-        classes=None if classified else task.classes,
-        segments=task.segments,
-    )
-    folder, cache = data_folder(task, data), cache_folder() / "cases"
-    return load_cases(folder, preparation, layout=task.layout, cache=cache)
-
-
-def task_folds(task: TaskConfig, data: Path | None) -> tuple[str, ...]:
-    """Return the folds that a task's data set names.
-
-    Raises:
-        DataError: it names fewer than two.
-    """
-    found = survey(data_folder(task, data), task.layout)
-    folds = tuple(sorted({case.fold for case in found.cases if case.fold}))
-    if len(folds) < 2:
-        raise DataError(
-            f"{found.root}: must name two folds at least to test on each in turn, got "
-            f"{', '.join(folds) or 'none'}; add a folds.csv"
-        )
-    return folds
-
-
-def sampling_of(task: TaskConfig) -> Sampling:
-    """Return what one sample of a task is."""
-    return SAMPLINGS[task.sample](task.slices, task.shared)
 
 
 def training_loader(config: TrialConfig, cases: Sequence[Case]) -> SampleLoader:
@@ -150,26 +52,6 @@ def training_loader(config: TrialConfig, cases: Sequence[Case]) -> SampleLoader:
         sampling=sampling_of(config.task),
         outputs=config.task.outputs,
         augment=augmentation if augmentation.varies else None,
-    )
-
-
-def sample_shape(task: TaskConfig, cases: Sequence[Case]) -> tuple[int, ...]:
-    """Return the (channels, *spatial) of a task's samples."""
-    return tuple(sampling_of(task).sample(cases[0], 0)[0].shape)
-
-
-def split_task(task: TaskConfig, cases: list[Case]) -> Split:
-    """Return the training, validation and test cases of a task, split by subject."""
-    if task.validation == "training":
-        return overfit_split(cases, test_folds=task.test_folds)
-    if task.validation == "test":
-        return test_split(cases, test_folds=task.test_folds)
-    return split_cases(
-        cases,
-        test_folds=task.test_folds,
-        validation_folds=task.validation_folds,
-        validation_fraction=task.validation_fraction,
-        seed=task.split_seed,
     )
 
 
@@ -281,21 +163,6 @@ def _place_norms(network: nn.Module, config: TrialConfig) -> None:
         apply_norm_map(network, config.norm_map)
     if not config.affine:
         freeze_affine(network)
-
-
-def check_fingerprint(cases: list[Case], expected: str | None, where: str) -> str:
-    """Return the SHA-256 of `cases`.
-
-    Raises:
-        DataError: it is not the `expected` one.
-    """
-    found = fingerprint(cases)
-    if expected is not None and found != expected:
-        raise DataError(
-            f"{where}: must be trained on the data it began with (SHA-256 {expected[:12]}…), got "
-            f"{found[:12]}…; restore the data, or start a new study."
-        )
-    return found
 
 
 def _plan(config: TrialConfig) -> Plan:

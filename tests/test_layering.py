@@ -54,13 +54,17 @@ ARROWS: dict[str, set[str]] = {
         *("pydantic", "yaml", "normsearch.config", "normsearch.config_space"),
         *("normsearch.errors", "normsearch.files"),
     },
+    "normsearch.task": {
+        *("normsearch.config", "normsearch.data", "normsearch.errors", "normsearch.files"),
+    },
     "normsearch.trial": {
         *("torch", "normsearch.config", "normsearch.data", "normsearch.errors"),
-        *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
+        *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.task"),
+        "normsearch.training",
     },
     "normsearch.prediction": {
         *("numpy", "torch", "lazy monai", "normsearch.config", "normsearch.data"),
-        *("normsearch.errors", "normsearch.trial"),
+        *("normsearch.errors", "normsearch.task"),
     },
     "normsearch.model": {
         *("torch", "normsearch.config", "normsearch.config_file", "normsearch.errors"),
@@ -93,12 +97,12 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.config", "normsearch.config_file"),
         *("normsearch.data", "normsearch.errors", "normsearch.files", "normsearch.norms"),
         *("normsearch.networks", "normsearch.search", "normsearch.training", "normsearch.trial"),
-        "normsearch.model",
+        *("normsearch.model", "normsearch.task"),
     },
     "normsearch.cli": {
         *("pandas", "rich", "typer", "normsearch", "normsearch.config", "normsearch.data"),
         *("normsearch.errors", "normsearch.networks", "normsearch.search", "normsearch.trial"),
-        *("normsearch.norms", "normsearch.training"),
+        *("normsearch.norms", "normsearch.task", "normsearch.training"),
         *("lazy normsearch.config_file", "lazy normsearch.files"),
         *("lazy normsearch.evidence", "lazy normsearch.search.executor"),
         "lazy normsearch.config_search",

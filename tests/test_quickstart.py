@@ -12,7 +12,8 @@ import pytest
 from normsearch.config import TrialConfig
 from normsearch.config_file import read_study
 from normsearch.networks import list_norms
-from normsearch.trial import build_trial_network, load_task, split_task, train_trial
+from normsearch.task import load_task, split_task
+from normsearch.trial import build_trial_network, train_trial
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from normsearch.config import NetworkConfig, TaskConfig, TrainingConfig, TrialCo
 from normsearch.data import Case, Split
 from normsearch.errors import ConfigError, NetworkError
 from normsearch.networks import list_norms
+from normsearch.task import split_task
 from normsearch.training import load_checkpoint
-from normsearch.trial import build_trial_network, split_task, train_trial
+from normsearch.trial import build_trial_network, train_trial
 
 
 @pytest.fixture(autouse=True)

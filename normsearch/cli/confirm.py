@@ -96,7 +96,7 @@ def _new(
 ) -> StudyConfig:
     from normsearch.config_file import read_recorded_study
     from normsearch.evidence.confirm import SEEDS, TOP, confirm_study
-    from normsearch.trial import task_folds
+    from normsearch.task import task_folds
 
     every = task_folds(read_recorded_study(record.folder).task, data) if folds is Folds.ALL else ()
     config = confirm_study(

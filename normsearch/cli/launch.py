@@ -22,18 +22,16 @@ from normsearch.networks import NormSlot, check_network, list_norms, use_checkpo
 from normsearch.norms import kernels_in_use
 from normsearch.search.door import build_space, check_search
 from normsearch.search.space import AnySpace
-from normsearch.training import choose_loss
-from normsearch.trial import (
-    build_trial_network,
+from normsearch.task import (
     check_fingerprint,
     load_task,
     resolve_task,
     sample_shape,
     sampling_of,
     split_task,
-    train_on_own_split,
-    train_trial,
 )
+from normsearch.training import choose_loss
+from normsearch.trial import build_trial_network, train_on_own_split, train_trial
 
 if TYPE_CHECKING:
     from normsearch.search.records import StudyRecord

@@ -25,7 +25,8 @@ def train(
 ) -> None:
     """Train one trial again; interrupted, it goes on from its checkpoint."""
     from normsearch.config_file import read_trial
-    from normsearch.trial import check_fingerprint, load_task, resolve_task, split_task, train_trial
+    from normsearch.task import check_fingerprint, load_task, resolve_task, split_task
+    from normsearch.trial import train_trial
 
     config = read_trial(trial)
     if device:

@@ -25,9 +25,9 @@ from normsearch.data import Case, Split, case_tensors
 from normsearch.evidence.surface import SurfaceScores, surface_scores
 from normsearch.files import write_atomically, write_text
 from normsearch.model import rebuild
+from normsearch.task import sampling_of, split_task
 from normsearch.training import load_newest, score_cases
 from normsearch.training.precision import autocast
-from normsearch.trial import sampling_of, split_task
 
 SURFACES, EXAMPLES = "surfaces.csv", "examples.npz"
 

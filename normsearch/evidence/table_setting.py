@@ -15,8 +15,9 @@ from normsearch.data import Case, SampleLoader, Split, case_tensors
 from normsearch.networks import apply_norm_map, list_norms
 from normsearch.norms import PlainNorm, gate_parameters
 from normsearch.search.tabular import DEPTH, FIRST_CHANNELS
+from normsearch.task import load_task, split_task
 from normsearch.training import Plan, train
-from normsearch.trial import build_trial_network, load_task, split_task
+from normsearch.trial import build_trial_network
 
 TASK = TaskConfig(data="sunnybrook", size=(64, 64), test_folds=("3",), validation_folds=("2",))
 NETWORK = NetworkConfig(first_channels=FIRST_CHANNELS, depth=DEPTH)

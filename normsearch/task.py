@@ -1,0 +1,142 @@
+"""What a study's task says, as cases: where they lie, how they are prepared, sampled and split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from normsearch.config import TaskConfig
+from normsearch.data import (
+    LAYOUTS,
+    SAMPLINGS,
+    Case,
+    Preparation,
+    Sampling,
+    Split,
+    detect_layout,
+    fingerprint,
+    generate_phantom,
+    load_cases,
+    overfit_split,
+    split_cases,
+    survey,
+    test_split,
+)
+from normsearch.errors import ConfigError, DataError
+from normsearch.files import cache_folder
+
+
+def data_folder(task: TaskConfig, data: Path | None) -> Path:
+    """Return the folder (or the manifest) of a task's cases; the phantom is generated once.
+
+    A relative `task.data` lies below `data`, else below the working folder; `data` may also be
+    the data set itself.
+
+    Raises:
+        DataError: there is no such data set.
+    """
+    if task.data == "phantom":
+        return generate_phantom(cache_folder(), **task.phantom.model_dump())
+    named = Path(task.data).expanduser()
+    bases = [data / named, data] if data else [named]
+    found = [base for base in bases if base.exists() and detect_layout(base)]
+    if not found:
+        raise DataError(
+            f"{bases[0]}: must be a data set in one of the layouts {', '.join(LAYOUTS)} (see "
+            "normsearch list layouts), and is not; "
+            "give the folder that holds it with --data (or NORMSEARCH_DATA)."
+        )
+    return found[0]
+
+
+def resolve_task(task: TaskConfig, data: Path | None) -> TaskConfig:
+    """Return the task with what only its data can tell: the layout, and an image's classes.
+
+    Raises:
+        DataError: there is no such data set, or it cannot be told apart into cases.
+    """
+    found = survey(data_folder(task, data), task.layout)
+    if found.kind == "segmentation":
+        return task.model_copy(update={"layout": found.layout})
+    classes = tuple(found.labels)
+    if task.sample != "slice" or task.foreground or task.classes not in (None, classes):
+        raise ConfigError(
+            f"task: images of {found.root} have a class each, so sample must be slice and "
+            "foreground and classes left out; delete those keys"
+        )
+    return task.model_copy(update={"layout": found.layout, "classes": classes})
+
+
+def load_task(task: TaskConfig, data: Path | None) -> list[Case]:
+    """Read every case of a task and prepare it, or take it from the cache.
+
+    Raises:
+        DataError: the folder is missing or cases in it cannot be used (all are named).
+    """
+    classified = task.kind == "classification"
+    preparation = Preparation(
+        size=task.size,
+        fit=task.fit,
+        intensity=task.intensity,
+        foreground=task.foreground,
+        classes=None if classified else task.classes,
+        segments=task.segments,
+    )
+    folder, cache = data_folder(task, data), cache_folder() / "cases"
+    return load_cases(folder, preparation, layout=task.layout, cache=cache)
+
+
+def task_folds(task: TaskConfig, data: Path | None) -> tuple[str, ...]:
+    """Return the folds that a task's data set names.
+
+    Raises:
+        DataError: it names fewer than two.
+    """
+    found = survey(data_folder(task, data), task.layout)
+    folds = tuple(sorted({case.fold for case in found.cases if case.fold}))
+    if len(folds) < 2:
+        raise DataError(
+            f"{found.root}: must name two folds at least to test on each in turn, got "
+            f"{', '.join(folds) or 'none'}; add a folds.csv"
+        )
+    return folds
+
+
+def sampling_of(task: TaskConfig) -> Sampling:
+    """Return what one sample of a task is."""
+    return SAMPLINGS[task.sample](task.slices, task.shared)
+
+
+def sample_shape(task: TaskConfig, cases: Sequence[Case]) -> tuple[int, ...]:
+    """Return the (channels, *spatial) of a task's samples."""
+    return tuple(sampling_of(task).sample(cases[0], 0)[0].shape)
+
+
+def split_task(task: TaskConfig, cases: list[Case]) -> Split:
+    """Return the training, validation and test cases of a task, split by subject."""
+    if task.validation == "training":
+        return overfit_split(cases, test_folds=task.test_folds)
+    if task.validation == "test":
+        return test_split(cases, test_folds=task.test_folds)
+    return split_cases(
+        cases,
+        test_folds=task.test_folds,
+        validation_folds=task.validation_folds,
+        validation_fraction=task.validation_fraction,
+        seed=task.split_seed,
+    )
+
+
+def check_fingerprint(cases: list[Case], expected: str | None, where: str) -> str:
+    """Return the SHA-256 of `cases`.
+
+    Raises:
+        DataError: it is not the `expected` one.
+    """
+    found = fingerprint(cases)
+    if expected is not None and found != expected:
+        raise DataError(
+            f"{where}: must be trained on the data it began with (SHA-256 {expected[:12]}…), got "
+            f"{found[:12]}…; restore the data, or start a new study."
+        )
+    return found
