@@ -60,6 +60,7 @@ def _threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+    torch.set_flush_denormal(False)
 
 
 def untimed(record: dict[str, Any]) -> str:
@@ -104,6 +105,15 @@ def test_what_adaptive_norms_learnt_is_recorded_by_slot(tmp_path: Path) -> None:
 def test_plain_norms_have_learnt_nothing(tmp_path: Path) -> None:
     trial = TRIAL.model_copy(update={"norm_map": dict.fromkeys(SLOTS, "BN")})
     assert next(train_trial(trial, DATA, tmp_path))["learnt"] == {}
+
+
+def test_subnormal_numbers_cost_no_time_for_they_are_zero(tmp_path: Path) -> None:
+    smallest = torch.full((4,), 1e-40)
+    if not torch.set_flush_denormal(False):
+        pytest.skip("this processor cannot flush subnormal numbers")
+    assert (2 * smallest).all()
+    list(train_trial(TRIAL, DATA, tmp_path))
+    assert not (2 * smallest).any()
 
 
 def test_the_folder_holds_the_checkpoint_and_the_cases(tmp_path: Path) -> None:
