@@ -60,7 +60,6 @@ def _threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-    torch.set_flush_denormal(False)
 
 
 def untimed(record: dict[str, Any]) -> str:
@@ -107,13 +106,24 @@ def test_plain_norms_have_learnt_nothing(tmp_path: Path) -> None:
     assert next(train_trial(trial, DATA, tmp_path))["learnt"] == {}
 
 
-def test_subnormal_numbers_cost_no_time_for_they_are_zero(tmp_path: Path) -> None:
-    smallest = torch.full((4,), 1e-40)
+def test_subnormal_numbers_are_zero_while_it_trains_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not torch.set_flush_denormal(False):
         pytest.skip("this processor cannot flush subnormal numbers")
-    assert (2 * smallest).all()
-    list(train_trial(TRIAL, DATA, tmp_path))
-    assert not (2 * smallest).any()
+    smallest, seen = torch.full((4,), 1e-40), []
+    monkeypatch.setattr(
+        trial_module, "clamp_gates", lambda network: seen.append(bool((2 * smallest).any()))
+    )
+    for _ in train_trial(TRIAL, DATA, tmp_path):
+        assert (2 * smallest).all()
+    assert seen == [False] * 6  # after each step
+    torch.set_flush_denormal(True)
+    try:
+        next(train_trial(TRIAL, DATA, tmp_path))
+        assert not (2 * smallest).any()  # the caller's own setting is left
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def test_the_folder_holds_the_checkpoint_and_the_cases(tmp_path: Path) -> None:
