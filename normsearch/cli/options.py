@@ -18,7 +18,7 @@ def _answering(address: str | None) -> str | None:
     host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
         try:
-            socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
         except (OSError, OverflowError) as error:
             raise StudyError(
                 f"--address {address}: must be a running Ray cluster, and nothing answers there "

@@ -263,6 +263,17 @@ def test_an_address_where_no_cluster_is(normsearch: Call, study_file: Path, data
     assert not Path("runs").exists()
 
 
+def test_an_ipv6_address_is_looked_for_without_its_brackets(
+    normsearch: Call, study_file: Path, data_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(where: tuple[str, int], timeout: float) -> None:
+        raise OSError(f"looked for {where}")
+
+    monkeypatch.setattr("normsearch.cli.options.socket.create_connection", refuse)
+    refused = normsearch("run", study_file, "--data", data_set, "--address", "[fe80::1]:6379")
+    assert "looked for ('fe80::1', 6379)" in refused.err
+
+
 def test_a_group_count_that_divides_nothing(
     normsearch: Call, study_file: Path, data_set: Path
 ) -> None:
