@@ -137,7 +137,6 @@ def _train_trial(
     if config.training.checkpointing:
         use_checkpointing(network)
     torch.manual_seed(config.network.seed)  # of dropout, say: not of what was drawn so far
-    parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     state, refused = load_newest(folder)
     for reason in refused:
         warnings.warn(reason, stacklevel=3)
@@ -165,7 +164,9 @@ def _train_trial(
         loss=loss,
         score=SCORES[task.kind],
         recompose=sampling.recompose,
-        parameter_groups=_parameter_groups(network, config),
+        parameter_groups=parameter_groups(
+            network, config.learning_rate * config.training.gate_learning_rate_factor
+        ),
         after_step=lambda: clamp_gates(network),
         on_progress=lambda share: set_progress(network, share),
         state=state,
@@ -174,9 +175,14 @@ def _train_trial(
     ):
         check_owner()
         _write_cases(folder / "cases.csv", evaluation)
-        record = {**asdict(evaluation), "parameters": parameters, "learnt": _learnt(network)}
-        del record["details"]  # they are in cases.csv, and too many for a study's storage
-        yield {**record, "refused": refused} if refused else record
+        yield {**_record(evaluation, network), **({"refused": refused} if refused else {})}
+
+
+def _record(evaluation: Evaluation, network: nn.Module) -> dict[str, Any]:
+    parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    record = {**asdict(evaluation), "parameters": parameters, "learnt": _learnt(network)}
+    del record["details"]  # they are in cases.csv, and too many for a study's storage
+    return record
 
 
 def _place_norms(network: nn.Module, config: TrialConfig) -> None:
@@ -207,15 +213,15 @@ def _plan(config: TrialConfig) -> Plan:
     )
 
 
-def _parameter_groups(network: nn.Module, config: TrialConfig) -> list[dict[str, Any]]:
+def parameter_groups(network: nn.Module, gate_rate: float) -> list[dict[str, Any]]:
+    """Return the optimizer's groups: gates learn at `gate_rate` and without weight decay."""
     gates = gate_parameters(network)
     known = {id(gate) for gate in gates}
     groups: list[dict[str, Any]] = [
         {"params": [p for p in network.parameters() if p.requires_grad and id(p) not in known]}
     ]
     if gates:
-        rate = config.learning_rate * config.training.gate_learning_rate_factor
-        groups.append({"params": gates, "lr": rate, "weight_decay": 0.0})
+        groups.append({"params": gates, "lr": gate_rate, "weight_decay": 0.0})
     return groups
 
 

@@ -13,11 +13,11 @@ import torch
 from normsearch.config import NetworkConfig, TaskConfig
 from normsearch.data import Case, SampleLoader, Split, case_tensors
 from normsearch.networks import apply_norm_map, list_norms
-from normsearch.norms import PlainNorm, gate_parameters
+from normsearch.norms import PlainNorm
 from normsearch.search.tabular import DEPTH, FIRST_CHANNELS
 from normsearch.task import load_task, split_task
 from normsearch.training import Plan, train
-from normsearch.trial import build_trial_network
+from normsearch.trial import build_trial_network, parameter_groups
 
 TASK = TaskConfig(data="sunnybrook", size=(64, 64), test_folds=("3",), validation_folds=("2",))
 NETWORK = NetworkConfig(first_channels=FIRST_CHANNELS, depth=DEPTH)
@@ -55,13 +55,7 @@ def switchable_weights(
         network = build_trial_network(NETWORK.model_copy(update={"seed": seed}), 1)
         slots = list_norms(network)
         apply_norm_map(network, {"*": "SN"})
-        gates = gate_parameters(network)
-        known = {id(gate) for gate in gates}
-        rest = [p for p in network.parameters() if id(p) not in known]
-        groups: list[dict[str, Any]] = [
-            {"params": rest},
-            {"params": gates, "lr": gate_factor * PLAN.learning_rate},
-        ]
+        groups = parameter_groups(network, gate_factor * PLAN.learning_rate)
         validation = {case.id: thinned(case) for case in split.validation[:1]}
         loader = SampleLoader(split.train, BATCH_SIZE, seed)
         plan = dataclasses.replace(PLAN, evaluations=1)

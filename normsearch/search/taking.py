@@ -89,9 +89,8 @@ class Taking:
             time.sleep(_LOOK_S)
 
     def _choosing(self, trial: FrozenTrial) -> bool:
-        if trial.state != TrialState.RUNNING or "values" in trial.user_attrs:
-            return False
-        return self._leases.holder(trial.number) not in (None, self._leases.owner)
+        begun = trial.state == TrialState.RUNNING and "values" not in trial.user_attrs
+        return begun and not self._unclaimed(trial)
 
     def _unclaimed(self, trial: FrozenTrial) -> bool:
         return self._leases.holder(trial.number) in (None, self._leases.owner)

@@ -27,20 +27,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from normsearch.config import NetworkConfig, TaskConfig
-from normsearch.data import Case, SampleLoader, Split, case_tensors
+from normsearch.data import SampleLoader, Split
 from normsearch.errors import TrainingError
+from normsearch.evidence.table_setting import BATCH_SIZE, NETWORK, PLAN, load_split, thinned
 from normsearch.networks import apply_norm_map, list_norms
-from normsearch.search.tabular import DEPTH, FIRST_CHANNELS, NORMS, STAGES, Table, save_table
-from normsearch.task import load_task, split_task
-from normsearch.training import Plan, train
+from normsearch.search.tabular import NORMS, STAGES, Table, save_table
+from normsearch.training import train
 from normsearch.trial import build_trial_network
 
-TASK = TaskConfig(data="sunnybrook", size=(64, 64), test_folds=("3",), validation_folds=("2",))
-NETWORK = NetworkConfig(first_channels=FIRST_CHANNELS, depth=DEPTH)
-CROP = slice(20, 44)  # the left ventricle of every case lies inside
-BATCH_SIZE = 8
-PLAN = Plan(samples=1200, evaluations=9, learning_rate=0.3, statistics_samples=32)
 SETTINGS = {
     "data": "sunnybrook, fold 1 to train, every second subject of fold 2 to validate",
     "image": "64 x 64, of which the central 24 x 24; every third slice is validated",
@@ -59,24 +53,13 @@ def combinations() -> list[tuple[str, ...]]:
     return found
 
 
-def load_split(data: Path) -> Split:
-    """Return the training and validation cases, cropped."""
-    split = split_task(TASK, load_task(TASK, data))
-    return Split(tuple(map(_cropped, split.train)), tuple(map(_cropped, split.validation[::2])), ())
-
-
-def _cropped(case: Case) -> Case:
-    image = np.ascontiguousarray(case.image[:, :, CROP, CROP])
-    return dataclasses.replace(case, image=image, label=case.label[:, CROP, CROP])
-
-
 def train_one(norms: Sequence[str], split: Split, seed: int) -> dict[str, Any]:
     """Return score (Dice) and CPU seconds at each evaluation point of one training."""
     started = time.process_time()
     network = build_trial_network(NETWORK.model_copy(update={"seed": seed}), 1)
     chosen = dict(zip(STAGES, norms, strict=True))
     apply_norm_map(network, {slot.name: chosen[slot.stage] for slot in list_norms(network)})
-    validation = {case.id: _thinned(case) for case in split.validation}
+    validation = {case.id: thinned(case) for case in split.validation}
     loader = SampleLoader(split.train, BATCH_SIZE, seed)
     score, seconds, failure = [], [], None
     try:
@@ -86,11 +69,6 @@ def train_one(norms: Sequence[str], split: Split, seed: int) -> dict[str, Any]:
     except TrainingError as error:
         failure = error.kind
     return {"norms": list(norms), "seed": seed, "score": score, "seconds": seconds, "fail": failure}
-
-
-def _thinned(case: Case) -> tuple[torch.Tensor, torch.Tensor]:
-    image, label = case_tensors(case)
-    return image[::3], label[::3]
 
 
 def record(path: Path, data: Path, first: int, last: int, seed: int) -> None:
