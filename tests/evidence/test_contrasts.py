@@ -20,7 +20,7 @@ from normsearch.evidence.contrasts import (
     trend,
 )
 
-from .fake_measured import scored
+from .fake_measured import Factors, scored
 
 NORMS = [{"norm": norm, "batch_size": 1} for norm in ("none", "BN", "IN")]
 BATCHES = [
@@ -117,8 +117,10 @@ def test_a_gap_that_grows() -> None:
 
 
 def test_a_score_that_rises_alone() -> None:
+    def rising(arm: Factors) -> float:
+        return 0.6 + 0.1 * float(np.log(arm["groups"]))
+
     given = {"part": "main", "factor": "groups"}
-    rising = lambda arm: 0.6 + 0.1 * np.log(arm["groups"])  # noqa: E731
     alone = {"main": scored(GROUPS, rising)}
     assert rises_alone(alone, **given).outcome == "reproduced"
     fitted = {"main": scored(GROUPS, rising, loss=lambda arm: 0.9 - rising(arm))}
