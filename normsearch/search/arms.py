@@ -62,6 +62,11 @@ class ArmsSpace:
         """Return nothing: every arm is trained anyway."""
         return {}
 
+    def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
+        """Return the norm of a map that has the same one in every slot."""
+        norms = set(norm_map.values())
+        return norms.pop() if len(norms) == 1 else None
+
     def parameters(self, point: Point) -> dict[str, Any]:
         """Raise ConfigError: what is trained is the list of arms alone."""
         raise ConfigError(f"{point.source}: a space of arms takes no further points; add an arm.")

@@ -64,6 +64,11 @@ class PythonSpace:
         """Return nothing: only the function knows its parameters."""
         return {}
 
+    def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
+        """Return the norm of a map that has the same one in every slot."""
+        norms = set(norm_map.values())
+        return norms.pop() if len(norms) == 1 else None
+
     def parameters(self, point: Point) -> dict[str, Any]:
         """Raise ConfigError: only the function knows its parameters."""
         raise ConfigError(

@@ -69,6 +69,15 @@ class StudyRecord:
         complete = [trial for trial in self._frozen() if outcome(trial) == "COMPLETE"]
         return [trial.number for trial in sorted(complete, key=score, reverse=True)]
 
+    def best_single_norms(self) -> dict[str, int]:
+        """Return the best COMPLETE trial of each single norm over all its settings, best first."""
+        found: dict[str, int] = {}
+        trials = self._frozen()
+        for number in self.ranked():
+            if name := single_norm(trials[number]):
+                found.setdefault(name, number)
+        return found
+
     def pareto_front(self) -> list[int]:
         """Return the COMPLETE trials that none is better than in every objective of the search.
 
@@ -95,8 +104,9 @@ class StudyRecord:
     def trials(self) -> pd.DataFrame:
         """Return one row a trial.
 
-        Columns: number, state, score (the final one of COMPLETE trials), last_score, baseline,
-        arm, seed and fold (of fixed trainings, None in a search),
+        Columns: number, state, score (the final one of COMPLETE trials), last_score, baseline
+        (the single norm that is trained at the space's default setting), single_norm (that of every
+        trial with one norm in all slots, whatever its setting), arm, seed and fold (of fixed trainings, None in a search),
         learning_rate, batch_size and what else was chosen (None where it was not), samples, steps,
         seconds, peak_memory_bytes, parameters, resumes (how often an interrupted trial was gone on
         with), failure, ``norm.SLOT`` for every slot. State DUPLICATE: a repetition, answered from
@@ -149,7 +159,7 @@ class StudyRecord:
         return pd.DataFrame(rows, columns=columns)
 
     def _columns(self) -> list[str]:
-        fixed = ["number", "state", "score", "last_score", "baseline", *LABELS, *VALUES]
+        fixed = ["number", "state", "score", "last_score", "baseline", "single_norm", *LABELS, *VALUES]
         measured = ["samples", "steps", "seconds", "peak_memory_bytes", "parameters"]
         norms = [f"norm.{slot}" for slot in self.slots]
         return [*fixed, *measured, "resumes", "failure", *norms]
@@ -164,6 +174,7 @@ class StudyRecord:
             "score": score(trial) if outcome(trial) == "COMPLETE" else None,
             "last_score": last.get("score"),
             "baseline": trial.user_attrs.get("baseline"),
+            "single_norm": single_norm(trial),
             **dict.fromkeys((*LABELS, *VALUES)),
             **trial.user_attrs.get("values", {}),
             **measured,
@@ -192,6 +203,13 @@ def load_study(path_or_name: str | Path, runs: Path | None = None) -> StudyRecor
     return StudyRecord(
         find_run(str(path_or_name), runs or Path(os.environ.get("NORMSEARCH_RUNS", "runs")))
     )
+
+
+def single_norm(trial: FrozenTrial) -> str | None:
+    """Return the norm of a trial that has the same one in all slots, None of a mixture."""
+    attributes = trial.user_attrs
+    name: str | None = attributes.get("single_norm", attributes.get("baseline"))
+    return name
 
 
 def _records(trial: FrozenTrial) -> list[dict[str, Any]]:

@@ -44,6 +44,9 @@ class AnySpace(Protocol):
     def baselines(self) -> dict[str, dict[str, Any]]:
         """Return the parameters of each single-norm network, by its spec."""
 
+    def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
+        """Return the spec of the single-norm network that an effective norm map is, if any."""
+
     def parameters(self, point: Point) -> dict[str, Any]:
         """Return the parameters of a known configuration, or raise ConfigError."""
 
@@ -147,6 +150,12 @@ class Space:
             if None not in picks.values() and {**picks, **fixed} not in found.values():
                 found[text] = {**picks, **fixed}
         return found
+
+    def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
+        """Return the spec of the single-norm network that an effective norm map is, if any."""
+        picks = {f"norm.{unit.name}": unit.choice_in(norm_map) for unit in self.units}
+        singles = self.baselines().items()
+        return next((text for text, params in singles if picks.items() <= params.items()), None)
 
     def parameters(self, point: Point) -> dict[str, Any]:
         """Return the parameters of a known configuration; what it leaves out takes its default.

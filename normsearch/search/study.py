@@ -185,6 +185,8 @@ class Coordinator:
         if "norm_map" not in attributes:
             trial.set_user_attr("norm_map", choice.norm_map)
             trial.set_user_attr("values", choice.values)
+            if single := self._space.single_norm(choice.norm_map):
+                trial.set_user_attr("single_norm", single)
         twin = find_twin(self._taking.known_before(trial.number), trial.number)
         self._fresh.note(repeated=twin is not None)
         if twin is not None:
