@@ -111,9 +111,13 @@ class SearchConfig(Model):
     `sampler` is a name, or the import path of any Optuna sampler (``optuna.samplers:QMCSampler``,
     ``optunahub:samplers/PACKAGE:CLASS``); `sampler_arguments` go to its constructor. If it is not
     given it is gp, and tpe with several objectives.
-    `baselines` runs every norm of the space as a single-norm network first, never pruned; then
-    come `points`, to which `papers` adds the published settings and `warm_start` the
-    `warm_start_top` best configurations of another run. `method: supernet` trains one network with
+    `baselines` runs every norm of the space as a single-norm network first, at the space's default
+    setting and never pruned; then come `points`, to which `papers` adds the published settings and
+    `warm_start` the `warm_start_top` best configurations of another run. Of the trials that are
+    left the share `single_norms` tunes the better single norms: it tries them at further learning
+    rates and batch sizes (and whatever else the space holds), and at those of the best mixtures.
+    Without `baselines`, with sampler grid, or where every choice is a single norm, the sampler has
+    all trials. `method: supernet` trains one network with
     all candidates in every slot first, and adds what it prefers.
     `workers` trials run at once; if it is not given, as many as the resources hold. `time_limit`
     is what a trial may train, in seconds; after SIGTERM a driver waits `grace_seconds` at most.
@@ -129,6 +133,7 @@ class SearchConfig(Model):
     seed: int = 0
     pruner: Annotated[PrunerConfig, BeforeValidator(_named)] = PrunerConfig()
     baselines: bool = True
+    single_norms: Annotated[float, Field(ge=0, le=1)] = 0.5
     papers: bool = False
     warm_start: str | None = None
     warm_start_top: Positive = 5

@@ -22,12 +22,13 @@ def mix_norms(
 
     Args:
         net: any network.
-        mixtures: slots that share one vector of logits -> the candidates' specs.
+        mixtures: slots that share one vector of logits -> the candidates' specs; where a number of
+            groups does not divide a slot's channels, the nearest one that does is taken.
         sparse: SparsestMax in place of the softmax.
 
     Raises:
         NetworkError: there is no such slot.
-        NormError: a candidate is infeasible for a slot, or a weight norm.
+        NormError: a candidate is a weight norm.
     """
     slots = {slot.name: slot for slot in list_norms(net)}
     for names, specs in mixtures.items():
@@ -36,6 +37,5 @@ def mix_norms(
             if name not in slots:
                 raise NetworkError(f"no norm slot is called {name!r}.{did_you_mean(name, slots)}")
             slot = slots[name]
-            for text in specs:
-                NormSpec.parse(text).check(slot.channels)
-            replace_norm(net, name, MixedNorm(slot.channels, slot.dims, specs, logits, sparse))
+            own = [str(NormSpec.parse(text).nearest(slot.channels)) for text in specs]
+            replace_norm(net, name, MixedNorm(slot.channels, slot.dims, own, logits, sparse))

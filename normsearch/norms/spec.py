@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -156,6 +157,24 @@ class NormSpec:
         if self.weights is not None:
             return NormSpec(self.kind, follower=self.activation.canonical(channels))
         return NormSpec.parse(NORMS[self.kind].twin(self, channels))
+
+    def nearest(self, channels: int) -> NormSpec:
+        """The same norm with the number of groups nearest to this one's that divides `channels`.
+
+        Nearest by ratio, the smaller of two; itself where it is feasible: GN-16 on 8 channels is
+        GN-8, GN-4 on 6 channels GN-3, ILN (which regroups to 16) on 8 channels ILN(regroup=8).
+        """
+        if self.feasible(channels):
+            return self
+        if self.weights is not None:
+            return replace(self, follower=self.activation.nearest(channels))
+        wanted = NORMS[self.kind].divisor(self)
+        fitting = (number for number in range(1, channels + 1) if channels % number == 0)
+        groups = min(fitting, key=lambda number: (abs(math.log(number / wanted)), number))
+        if NORMS[self.kind].grouped:
+            return replace(self, groups=groups)
+        options = dict(self.options) | {"regroup": str(groups)}
+        return replace(self, options=tuple(options.items()))
 
     def check(self, channels: int) -> None:
         """Raise NormError, with the cure, where this norm does not fit `channels` channels."""

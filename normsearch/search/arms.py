@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from normsearch.config import ArmsConfig, Point
@@ -25,6 +26,8 @@ class ArmsSpace:
     """
 
     endless = None
+    single_norms: Mapping[str, dict[str, str]] = MappingProxyType({})
+    defaults: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, config: ArmsConfig, slots: Sequence[NormSlot], origin: str) -> None:
         self.config, self.slots, self.size = config, tuple(slots), config.size
@@ -57,10 +60,6 @@ class ArmsSpace:
             **answers,
             overrides=arm.training,
         )
-
-    def baselines(self) -> dict[str, dict[str, Any]]:
-        """Return nothing: every arm is trained anyway."""
-        return {}
 
     def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
         """Return the norm of a map that has the same one in every slot."""

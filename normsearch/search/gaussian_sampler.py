@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -82,8 +82,11 @@ class GaussianProcessSampler(UniformByDefault):
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Return the parameters that all finished trials have and that leave a choice."""
+        return self._choices(study.get_trials(deepcopy=False))
+
+    def _choices(self, trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
         # Optuna's own intersection starts anew at the oldest running trial, each time.
-        for past in study.get_trials(deepcopy=False):
+        for past in trials:
             if past.state.is_finished() and past.distributions and past.number not in self._counted:
                 self._counted.add(past.number)
                 known = past.distributions if self._common is None else self._common
@@ -94,34 +97,70 @@ class GaussianProcessSampler(UniformByDefault):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return the parameters of a new trial; none while too few trials are finished."""
-        if not search_space:
-            return {}
-        if search_space != self._coding.space:
-            self._coding, self._rows, self._finished = Coding(search_space), {}, {}
-            self._beliefs = Beliefs.prior(len(search_space))
         trials = study.get_trials(deepcopy=False)
-        known = self._read(trials, 1 if study.direction == StudyDirection.MAXIMIZE else -1)
-        if len(known) < self._startup or not any(one.scored for one in known):
+        sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
+        known = self._known(trials, search_space, sign)
+        if not known:
             return {}
         taken = {one.row for one in known} | self._running(trials)
         # Threads that wait for a core which a training holds cost ten times the work itself.
         with _threads().limit(limits=1, user_api="blas"):
             return self._coding.params(self._chosen(known, taken))
 
-    def _chosen(
-        self, known: Sequence[_Finished], taken: set[tuple[float, ...]]
-    ) -> tuple[float, ...]:
-        """Return the coded parameters of a new trial."""
+    def choose(
+        self, trials: Sequence[FrozenTrial], candidates: Sequence[dict[str, Any]]
+    ) -> int | None:
+        """Return the index of the candidate that may well be best, for a study that maximizes.
+
+        Args:
+            trials: of the study.
+            candidates: whole parameters, one at least.
+
+        Returns:
+            None while too few trials are finished.
+        """
+        known = self._known(trials, self._choices(trials), sign=1)
+        if not known:
+            return None
+        rows = np.array([self._coding.row(params) for params in candidates])
+        with _threads().limit(limits=1, user_api="blas"):
+            return int(np.argmax(self._bound(known)[0](rows)))
+
+    def _known(
+        self, trials: Sequence[FrozenTrial], search_space: dict[str, BaseDistribution], sign: int
+    ) -> list[_Finished]:
+        """Return the finished trials, none while they are too few."""
+        if not search_space:
+            return []
+        if search_space != self._coding.space:
+            self._coding, self._rows, self._finished = Coding(search_space), {}, {}
+            self._beliefs = Beliefs.prior(len(search_space))
+        known = self._read(trials, sign)
+        return known if len(known) >= self._startup and any(o.scored for o in known) else []
+
+    def _bound(self, known: Sequence[_Finished]) -> tuple[Callable[[Array], Array], Array]:
+        """Return the upper bound as a function of coded rows, and the best trials' rows."""
         rows, targets, noise = _targets(known)
         process = self._fitted(rows, targets, noise)
         courage = _COURAGE * self._rng.exponential()
 
-        def best_of(rows: Array) -> tuple[float, Array]:
+        def bound(rows: Array) -> Array:
             mean, deviation = process.at(self._coding.features(rows))
-            bounds = mean + courage * deviation
+            return mean + courage * deviation
+
+        return bound, rows[np.argsort(-targets)[:_BEST]]
+
+    def _chosen(
+        self, known: Sequence[_Finished], taken: set[tuple[float, ...]]
+    ) -> tuple[float, ...]:
+        """Return the coded parameters of a new trial."""
+        bound_of, best = self._bound(known)
+
+        def best_of(rows: Array) -> tuple[float, Array]:
+            bounds = bound_of(rows)
             return float(bounds.max()), rows[np.argmax(bounds)]
 
-        candidates = self._candidates(rows[np.argsort(-targets)[:_BEST]])
+        candidates = self._candidates(best)
         new = _untried(candidates, taken)
         bound, row = best_of(new if len(new) else candidates)
         for _ in range(_CLIMBS):

@@ -42,7 +42,10 @@ def known_points(search: SearchConfig, space: AnySpace) -> list[Known]:
     """
     found: list[Known] = []
     if search.baselines:
-        found = [(params, {"baseline": text}) for text, params in space.baselines().items()]
+        found = [
+            ({**norms, **space.defaults}, {"baseline": text})
+            for text, norms in space.single_norms.items()
+        ]
     for point in search.points:
         params = space.parameters(point)
         if all(params != known for known, _ in found):

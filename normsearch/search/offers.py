@@ -69,6 +69,21 @@ def _expand(
     return tuple(texts)
 
 
+def effective(text: str, slot: NormSlot) -> str | None:
+    """Return the canonical spec that a slot gets where `text` is chosen, None if it has none.
+
+    Where the asked number of groups does not divide the channels, the nearest one that does takes
+    its place (`NormSpec.nearest`). Without a convolution directly before the slot, WN and WS leave
+    the norm that follows them; alone they are not offered there.
+    """
+    spec = NormSpec.parse(text)
+    if spec.weights not in (None, *slot.weight_norms):
+        spec = spec.activation
+        if spec.kind == "none":
+            return None
+    return str(spec.nearest(slot.channels).canonical(slot.channels))
+
+
 def fits(spec: NormSpec, slot: NormSlot) -> bool:
     """Whether a slot can take a norm: by its channels, and by the convolution before for WN, WS."""
     weights = spec.weights is None or spec.weights in slot.weight_norms

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+DUPLICATE_OF = "duplicate_of"
+"""The attribute of a repetition: the number of the trial whose record answered it."""
+
+
+def is_repeat(trial: FrozenTrial) -> bool:
+    """Whether a trial only repeats an earlier one; such trials do not count as asked for."""
+    return DUPLICATE_OF in trial.user_attrs
+
 
 def outcome(trial: FrozenTrial) -> str:
     """Return the name of a trial's state; FAIL where memory did not suffice, see `forbid`.
 
     DUPLICATE for one that was answered from an earlier trial's record.
     """
-    if "duplicate_of" in trial.user_attrs:
+    if is_repeat(trial):
         return "DUPLICATE"
     if trial.state == TrialState.PRUNED and "failure" in trial.user_attrs:
         return TrialState.FAIL.name
     return trial.state.name
+
+
+def single_norm(trial: FrozenTrial) -> str | None:
+    """Return the norm of a trial that has the same one in all slots, None of a mixture."""
+    attributes = trial.user_attrs
+    name: str | None = attributes.get("single_norm", attributes.get("baseline"))
+    return name
 
 
 def forbid(trial: Trial) -> TrialState:

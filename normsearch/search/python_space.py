@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -29,6 +30,8 @@ class PythonSpace:
 
     endless = "a space in Python"
     size = None
+    single_norms: Mapping[str, dict[str, str]] = MappingProxyType({})
+    defaults: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, config: PythonSpaceConfig, slots: Sequence[NormSlot], origin: str) -> None:
         self.slots, self._where = tuple(slots), f"{origin}function"
@@ -59,10 +62,6 @@ class PythonSpace:
                 f"{self._where}: must return a whole choice, and {missing[0]} is missing."
             )
         return Choice(norm_map, **{name: getattr(point, name) for name in VALUES})
-
-    def baselines(self) -> dict[str, dict[str, Any]]:
-        """Return nothing: only the function knows its parameters."""
-        return {}
 
     def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
         """Return the norm of a map that has the same one in every slot."""

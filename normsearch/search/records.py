@@ -15,7 +15,7 @@ from normsearch.config_file import read_recorded_study
 from normsearch.errors import StudyError
 from normsearch.search.choice import LABELS, VALUES
 from normsearch.search.objectives import score
-from normsearch.search.outcomes import outcome
+from normsearch.search.outcomes import outcome, single_norm
 from normsearch.search.run_folder import find_run, read_local, trial_folder
 from normsearch.search.storage import open_storage
 
@@ -104,13 +104,13 @@ class StudyRecord:
     def trials(self) -> pd.DataFrame:
         """Return one row a trial.
 
-        Columns: number, state, score (the final one of COMPLETE trials), last_score, baseline
-        (the single norm that is trained at the space's default setting), single_norm (that of every
-        trial with one norm in all slots, whatever its setting), arm, seed and fold (of fixed trainings, None in a search),
-        learning_rate, batch_size and what else was chosen (None where it was not), samples, steps,
-        seconds, peak_memory_bytes, parameters, resumes (how often an interrupted trial was gone on
-        with), failure, ``norm.SLOT`` for every slot. State DUPLICATE: a repetition, answered from
-        the record of an earlier trial.
+        Columns: number, state, score (the final one of COMPLETE trials), last_score, baseline (the
+        single norm of a trial at the space's default setting), single_norm (that of every trial
+        with one norm in all slots, whatever its setting), arm, seed and fold (of fixed trainings,
+        None in a search), learning_rate, batch_size and what else was chosen (None where it was
+        not), samples, steps, seconds, peak_memory_bytes, parameters, resumes (how often the trial
+        was resumed), failure, ``norm.SLOT`` for every slot. State DUPLICATE: a repetition,
+        answered from the record of an earlier trial.
         """
         return pd.DataFrame([self._row(trial) for trial in self._frozen()], columns=self._columns())
 
@@ -159,7 +159,8 @@ class StudyRecord:
         return pd.DataFrame(rows, columns=columns)
 
     def _columns(self) -> list[str]:
-        fixed = ["number", "state", "score", "last_score", "baseline", "single_norm", *LABELS, *VALUES]
+        outcome = ["number", "state", "score", "last_score"]
+        fixed = [*outcome, "baseline", "single_norm", *LABELS, *VALUES]
         measured = ["samples", "steps", "seconds", "peak_memory_bytes", "parameters"]
         norms = [f"norm.{slot}" for slot in self.slots]
         return [*fixed, *measured, "resumes", "failure", *norms]
@@ -203,13 +204,6 @@ def load_study(path_or_name: str | Path, runs: Path | None = None) -> StudyRecor
     return StudyRecord(
         find_run(str(path_or_name), runs or Path(os.environ.get("NORMSEARCH_RUNS", "runs")))
     )
-
-
-def single_norm(trial: FrozenTrial) -> str | None:
-    """Return the norm of a trial that has the same one in all slots, None of a mixture."""
-    attributes = trial.user_attrs
-    name: str | None = attributes.get("single_norm", attributes.get("baseline"))
-    return name
 
 
 def _records(trial: FrozenTrial) -> list[dict[str, Any]]:

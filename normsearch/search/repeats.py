@@ -10,22 +10,17 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.search.grid import Fixed
-from normsearch.search.outcomes import forbid
+from normsearch.search.outcomes import DUPLICATE_OF, forbid, is_repeat
+from normsearch.search.single_norms import SingleNormTuning
 from normsearch.search.space import AnySpace
 
 _PATIENCE = 10  # repetitions in a row after which the sampler is passed over
 _DRAWS = 100  # uniform draws that find nothing new before a space counts as exhausted
-_TWIN = "duplicate_of"
-
-
-def is_repeat(trial: FrozenTrial) -> bool:
-    """Whether a trial only repeats an earlier one; such trials do not count as asked for."""
-    return _TWIN in trial.user_attrs
 
 
 def waits(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
     """Whether a repetition waits for a trial that is still being trained."""
-    return is_repeat(trial) and not trials[trial.user_attrs[_TWIN]].state.is_finished()
+    return is_repeat(trial) and not trials[trial.user_attrs[DUPLICATE_OF]].state.is_finished()
 
 
 def find_twin(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | None:
@@ -47,8 +42,8 @@ def find_twin(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | None:
 
 def answer(study: Study, trial: Trial, twin: FrozenTrial) -> bool:
     """Tell `trial` what `twin` was told, its curve included; False while `twin` is not finished."""
-    if _TWIN not in trial.user_attrs:
-        trial.set_user_attr(_TWIN, twin.number)
+    if DUPLICATE_OF not in trial.user_attrs:
+        trial.set_user_attr(DUPLICATE_OF, twin.number)
     if not twin.state.is_finished():
         return False
     for step, value in twin.intermediate_values.items():
@@ -69,10 +64,11 @@ class Freshness:
     Args:
         space: the study's space.
         sampler: the study's sampler.
+        tuning: names the trials that train a single norm.
     """
 
-    def __init__(self, space: AnySpace, sampler: BaseSampler) -> None:
-        self._space, self._sampler = space, sampler
+    def __init__(self, space: AnySpace, sampler: BaseSampler, tuning: SingleNormTuning) -> None:
+        self._space, self._sampler, self._tuning = space, sampler, tuning
         self._in_a_row = 0
 
     def note(self, repeated: bool) -> None:
@@ -85,7 +81,12 @@ class Freshness:
         return self._in_a_row >= _PATIENCE + _DRAWS
 
     def sampler(self, trials: Sequence[FrozenTrial]) -> BaseSampler:
-        """Return the sampler to ask next: the study's, or one that gives what no trial has."""
+        """Return the sampler to ask next: the study's, or one that gives what no trial has.
+
+        A trial that tunes a single norm has all its parameters given.
+        """
+        if (params := self._tuning.next(trials)) is not None:
+            return Fixed(params, len(trials))
         if self._in_a_row < _PATIENCE:
             return self._sampler
         seed = len(trials)

@@ -21,6 +21,7 @@ from normsearch.search.known_points import known_points
 from normsearch.search.pruners import build_pruner
 from normsearch.search.repeats import Freshness, answer, find_twin
 from normsearch.search.samplers import build_sampler
+from normsearch.search.single_norms import SingleNormTuning
 from normsearch.search.space import Space
 from normsearch.search.tabular import Table
 
@@ -66,7 +67,8 @@ class OptunaMethod:
             pruner=build_pruner(search.pruner, evaluations),
         )
         self._space = space
-        self._fresh = Freshness(space, self.study.sampler)
+        sampler = self.study.sampler
+        self._fresh = Freshness(space, sampler, SingleNormTuning(space, search, sampler))
         self._live: dict[int, optuna.trial.Trial] = {}
         self._waiting: list[tuple[optuna.trial.Trial, int]] = []
         for params, origin in known_points(search, space):
@@ -86,6 +88,8 @@ class OptunaMethod:
             choice = self._space.suggest(trial)
             trial.set_user_attr("norm_map", choice.norm_map)
             trial.set_user_attr("values", choice.values)
+            if single := self._space.single_norm(choice.norm_map):
+                trial.set_user_attr("single_norm", single)
             twin = find_twin(self.study.get_trials(deepcopy=False), trial.number)
             self._fresh.note(repeated=twin is not None)
             if twin is None:

@@ -14,7 +14,7 @@ from normsearch.errors import ConfigError, NormError, sentence
 from normsearch.networks import NormSlot
 from normsearch.norms import NormSpec
 from normsearch.search.choice import VALUES, Choice, effective_map
-from normsearch.search.offers import fits, offers_by_slot
+from normsearch.search.offers import effective, fits, offers_by_slot
 
 
 class Asker(Protocol):
@@ -41,8 +41,13 @@ class AnySpace(Protocol):
     def suggest(self, trial: Any) -> Choice:
         """Ask `trial` for one value of each parameter."""
 
-    def baselines(self) -> dict[str, dict[str, Any]]:
-        """Return the parameters of each single-norm network, by its spec."""
+    @property
+    def single_norms(self) -> Mapping[str, dict[str, str]]:
+        """The norm parameters of each single-norm network, by its spec."""
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """The default of each parameter beside the norms."""
 
     def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
         """Return the spec of the single-norm network that an effective norm map is, if any."""
@@ -67,6 +72,20 @@ class Unit:
         wanted = _effective(text, self.slots)
         return self._same_as(wanted) if wanted else None
 
+    def substitute(self, text: str) -> str | None:
+        """Return `choice_of`, or else the offered norm of its family with the nearest groups."""
+        if (same := self.choice_of(text)) is not None:
+            return same
+        if _effective(text, self.slots) is None:
+            return None
+        related = [choice for choice in self.choices if _related(text, choice)]
+        wanted = _groups(text, self.slots[0].channels)
+        return min(
+            related,
+            key=lambda c: abs(math.log(_groups(c, self.slots[0].channels) / wanted)),
+            default=None,
+        )
+
     def choice_in(self, norm_map: Mapping[str, str]) -> str | None:
         """Return the offered choice that is what an effective norm map says, if any."""
         return self._same_as(tuple(norm_map.get(slot.name, "") for slot in self.slots))
@@ -80,7 +99,8 @@ class Space:
 
     Every unit (a layer, block, stage or the network) offers only what its channels (and, for WN and
     WS, the convolutions before) allow, and of equivalent choices (GN-C is IN) only the one named
-    first.
+    first. A number of groups that does not divide a slot's channels stands for the nearest one
+    that does; see `normsearch.search.offers.effective`.
 
     Args:
         config: the space as the study states it.
@@ -105,6 +125,10 @@ class Space:
         self.distributions: dict[str, BaseDistribution] = {
             **{f"norm.{unit.name}": CategoricalDistribution(unit.choices) for unit in self.units},
             **{name: _distribution(values) for name, values in self.values.items()},
+        }
+        self.single_norms: Mapping[str, dict[str, str]] = self._single_norms()
+        self._single_maps = {
+            tuple(self._norm_map(picks).values()): text for text, picks in self.single_norms.items()
         }
 
     @property
@@ -133,29 +157,59 @@ class Space:
                 answers[name] = trial.suggest_float(name, kind.low, kind.high, log=kind.log)
             elif isinstance(kind, CategoricalDistribution):
                 answers[name] = trial.suggest_categorical(name, list(kind.choices))
-        norm_map = {
-            slot.name: str(NormSpec.parse(answers[f"norm.{unit.name}"]).canonical(slot.channels))
+        values = {name: answers[name] for name in self.values}
+        return Choice(self._norm_map(answers), **values)
+
+    def _norm_map(self, params: Mapping[str, Any]) -> dict[str, str]:
+        """Return the effective spec of every slot, in order of depth."""
+        found = {
+            slot.name: effective(params[f"norm.{unit.name}"], slot) or ""
             for unit in self.units
             for slot in unit.slots
         }
-        values = {name: answers[name] for name in self.values}
-        return Choice({slot.name: norm_map[slot.name] for slot in self.slots}, **values)
+        return {slot.name: found[slot.name] for slot in self.slots}
 
-    def baselines(self) -> dict[str, dict[str, Any]]:
-        """Return the parameters of each single-norm network that every unit offers, by its spec."""
-        found: dict[str, dict[str, Any]] = {}
-        fixed = {name: values.middle for name, values in self.values.items()}
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The default of each parameter beside the norms."""
+        return {name: values.middle for name, values in self.values.items()}
+
+    def _single_norms(self) -> dict[str, dict[str, str]]:
+        """The norm parameters of each network with one norm, which every unit must offer."""
+        found: dict[str, dict[str, str]] = {}
         for text in self.texts:
-            picks = {f"norm.{unit.name}": unit.choice_of(text) for unit in self.units}
-            if None not in picks.values() and {**picks, **fixed} not in found.values():
-                found[text] = {**picks, **fixed}
+            picks = {f"norm.{unit.name}": unit.substitute(text) for unit in self.units}
+            offered = {name: choice for name, choice in picks.items() if choice is not None}
+            if len(offered) == len(picks) and offered not in found.values():
+                found[text] = offered
         return found
+
+    def missing_single_norms(self) -> dict[str, str]:
+        """Return why a norm of the space is no single norm, by its spec; equivalent ones are."""
+        found = {}
+        for text in self.texts:
+            units = [unit.name for unit in self.units if unit.substitute(text) is None]
+            if units:
+                more = f" and {len(units) - 1} more" if len(units) > 1 else ""
+                found[text] = f"{units[0]}{more} of {len(self.units)} do not offer it"
+        return found
+
+    def substitutes(self) -> dict[str, dict[str, str]]:
+        """Return {single norm: {slot: effective spec}} of the slots that it does not fit itself.
+
+        There it is the offered norm of its family with the nearest number of groups: GN-8 on 3
+        channels is IN (GN-3).
+        """
+        found = {}
+        for text, picks in self.single_norms.items():
+            placed = self._norm_map(picks)
+            own = {slot.name: _own(text, slot) for slot in self.slots}
+            found[text] = {name: spec for name, spec in placed.items() if spec != own[name]}
+        return {text: slots for text, slots in found.items() if slots}
 
     def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
         """Return the spec of the single-norm network that an effective norm map is, if any."""
-        picks = {f"norm.{unit.name}": unit.choice_in(norm_map) for unit in self.units}
-        singles = self.baselines().items()
-        return next((text for text, params in singles if picks.items() <= params.items()), None)
+        return self._single_maps.get(tuple(norm_map[slot.name] for slot in self.slots))
 
     def parameters(self, point: Point) -> dict[str, Any]:
         """Return the parameters of a known configuration; what it leaves out takes its default.
@@ -215,10 +269,13 @@ def _distribution(values: Any) -> BaseDistribution:
 
 
 def _effective(text: str, slots: Sequence[NormSlot]) -> tuple[str, ...] | None:
+    found = [effective(text, slot) for slot in slots]
+    return None if None in found else tuple(filter(None, found))
+
+
+def _own(text: str, slot: NormSlot) -> str | None:
     spec = NormSpec.parse(text)
-    if not all(fits(spec, slot) for slot in slots):
-        return None
-    return tuple(str(spec.canonical(slot.channels)) for slot in slots)
+    return str(spec.canonical(slot.channels)) if fits(spec, slot) else None
 
 
 def _grouped(slots: Sequence[NormSlot], per: str) -> dict[str, list[NormSlot]]:
@@ -234,10 +291,17 @@ def _unit(
 ) -> Unit:
     lists = [offers[slot.name] for slot in slots]
     texts = [text for text in lists[0] if all(text in others for others in lists)]
+    fitting = [t for t in texts if any(fits(NormSpec.parse(t), slot) for slot in slots)]
     distinct: dict[tuple[str, ...], str] = {}
+    for text in fitting:
+        if (wanted := _effective(text, slots)) is not None:
+            distinct.setdefault(wanted, text)
+    # A norm that fits none of these slots is offered as the nearest one that does, lest it be left
+    # out of the comparison of single norms, unless a norm of its family is there already.
     for text in texts:
-        if (effective := _effective(text, slots)) is not None:
-            distinct.setdefault(effective, text)
+        wanted = _effective(text, slots)
+        if wanted and not any(_related(text, other) for other in distinct.values()):
+            distinct.setdefault(wanted, wanted[0] if len(set(wanted)) == 1 else text)
     if not distinct:
         channels = ", ".join(str(count) for count in sorted({slot.channels for slot in slots}))
         given = ", ".join(texts) or "choices by slot that have none in common"
@@ -246,3 +310,19 @@ def _unit(
             f"({channels} channels), got {given}; add none, BN, IN or LN."
         )
     return Unit(name, tuple(slots), tuple(distinct.values()))
+
+
+def _related(text: str, other: str) -> bool:
+    """Whether two specs are one norm but for the number of groups."""
+    return _family(NormSpec.parse(text)) == _family(NormSpec.parse(other))
+
+
+def _family(spec: NormSpec) -> tuple[str | None, str]:
+    kind = spec.activation.kind
+    return spec.weights, "GN" if kind in ("IN", "LN") else kind  # GN-C and GN-1
+
+
+def _groups(text: str, channels: int) -> int:
+    """The number of groups that a norm of GN's family makes of so many channels."""
+    part = NormSpec.parse(text).activation
+    return {"IN": channels, "LN": 1}.get(part.kind, part.groups or channels)

@@ -23,11 +23,12 @@ from normsearch.search.known_points import Known, known_points
 from normsearch.search.leases import Leases
 from normsearch.search.mirror import Mirror
 from normsearch.search.objectives import directions, final_values, note, score, should_prune
-from normsearch.search.outcomes import forbid, outcome
+from normsearch.search.outcomes import forbid, is_repeat, outcome
 from normsearch.search.pruners import build_pruner
-from normsearch.search.repeats import Freshness, answer, find_twin, is_repeat
+from normsearch.search.repeats import Freshness, answer, find_twin
 from normsearch.search.run_folder import trial_folder
 from normsearch.search.samplers import build_sampler
+from normsearch.search.single_norms import SingleNormTuning
 from normsearch.search.space import AnySpace
 from normsearch.search.storage import lock_for_driver, open_storage, retrying
 from normsearch.search.taking import Taking
@@ -70,7 +71,9 @@ class Coordinator:
         self._mirror = Mirror(far, config.name) if far else None
         self._lock = lock_for_driver(storage_url)
         self._study = retrying(self._open, storage_url)
-        self._fresh = Freshness(space, self._study.sampler)
+        sampler = self._study.sampler
+        tuning = SingleNormTuning(space, config.search, sampler)
+        self._fresh = Freshness(space, sampler, tuning)
         self._taking = Taking(self._study, self.leases, self._fresh)
         self.enqueue(known_points(config.search, space))
 

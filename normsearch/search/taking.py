@@ -9,7 +9,8 @@ from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.search.leases import Leases
-from normsearch.search.repeats import Freshness, is_repeat, waits
+from normsearch.search.outcomes import is_repeat
+from normsearch.search.repeats import Freshness, waits
 
 _CHOOSING_S = 10.0  # what another driver may take to write down a choice; it takes well below 1 s
 _LOOK_S = 0.1

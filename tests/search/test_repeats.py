@@ -10,11 +10,12 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from normsearch.config import TrialConfig
+from normsearch.config import SearchConfig, TrialConfig
 from normsearch.search.jobs import Event
 from normsearch.search.local import run_local
 from normsearch.search.outcomes import outcome
 from normsearch.search.repeats import Freshness
+from normsearch.search.single_norms import SingleNormTuning
 from normsearch.search.study import Coordinator
 
 from .conftest import EVALUATIONS, record, trainer
@@ -143,7 +144,8 @@ def test_what_failed_by_no_fault_of_its_own_is_trained_again(study: Maker, tmp_p
 
 
 def test_an_endless_space_that_always_answers_alike_is_given_up() -> None:
-    fresh = Freshness(space("BN"), optuna.samplers.RandomSampler())
+    one, sampler = space("BN"), optuna.samplers.RandomSampler()
+    fresh = Freshness(one, sampler, SingleNormTuning(one, SearchConfig(), sampler))
     for _ in range(109):
         fresh.note(repeated=True)
     assert not fresh.exhausted

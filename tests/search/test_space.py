@@ -14,6 +14,7 @@ from normsearch.errors import ConfigError
 from normsearch.networks import NormSlot, UNet2d, apply_norm_map, list_norms, verify_norm_map
 from normsearch.norms import NormSpec
 from normsearch.search.choice import VALUES
+from normsearch.search.offers import effective
 from normsearch.search.space import Space
 
 ORIGIN = "studies/mine.yaml: space."
@@ -84,7 +85,7 @@ def test_one_unit_for_the_network() -> None:
 def test_only_what_the_channels_allow_is_offered(per: str) -> None:
     found = offered(space("BN", "GN-16", "GN-32", "ILN", "ILN(regroup=none)", per=per))
     assert found == {
-        "level1": {("BN", "ILN(regroup=none)")},
+        "level1": {("BN", "ILN(regroup=none)", "IN")},  # GN-8, the nearest to GN-16 there
         "level2": {("BN", "GN-16", "ILN(regroup=none)")},  # ILN is GN-16 there: both are IN
         "level3": {("BN", "GN-16", "GN-32", "ILN", "ILN(regroup=none)")},
     }
@@ -96,18 +97,48 @@ def test_every_offer_can_be_built_and_no_two_of_a_unit_are_the_same_norm() -> No
         for unit in found.units:
             for choice in unit.choices:
                 apply_norm_map(UNet2d(first_channels=8, depth=2), {
-                    slot.name: choice for slot in unit.slots
+                    slot.name: effective(choice, slot) or "" for slot in unit.slots
                 })  # fmt: skip
             built = [
-                tuple(str(NormSpec.parse(choice).canonical(slot.channels)) for slot in unit.slots)
-                for choice in unit.choices
+                tuple(effective(choice, slot) for slot in unit.slots) for choice in unit.choices
             ]
             assert len(set(built)) == len(built)
 
 
-def test_a_network_wide_choice_must_fit_every_slot() -> None:
-    (unit,) = space("GN-16", "ILN", "GN-8", "BN", per="network").units
-    assert unit.choices == ("GN-8", "BN")
+def test_a_network_wide_choice_is_the_nearest_feasible_one_where_it_does_not_fit() -> None:
+    found = space("GN-16", "GN-8", "BN", per="network")
+    (unit,) = found.units
+    assert unit.choices == ("GN-16", "GN-8", "BN")
+    fixed = {"norm.network": "GN-16", "learning_rate": 0.1, "batch_size": 4}
+    norm_map = found.suggest(optuna.trial.FixedTrial(fixed)).norm_map
+    by_width = {slot.channels: norm_map[slot.name] for slot in SLOTS}
+    assert by_width == {8: "IN", 16: "IN", 32: "GN-16"}  # GN-8 on 8 channels is IN
+    assert found.substitutes() == {
+        "GN-16": {slot.name: "IN" for slot in SLOTS if slot.channels == 8}
+    }
+    assert found.single_norm(norm_map) == "GN-16"
+
+
+def test_a_slot_of_three_channels_takes_the_nearest_group_count() -> None:
+    slots = [*SLOTS[:2], replace(SLOTS[2], name="head.norm", channels=3)]
+    for per in ("layer", "network"):
+        found = space("BN", "GN-8", slots=slots, per=per)
+        assert found.single_norms.keys() == {"BN", "GN-8"}
+        assert found.substitutes() == {"GN-8": {"head.norm": "IN"}}
+        assert found.missing_single_norms() == {}
+
+
+def test_a_slot_takes_the_offered_norm_of_the_family_with_the_nearest_groups() -> None:
+    found = space("BN", "GN", groups=[4, 16], per="layer")
+    level1 = {slot.name: "GN-4" for slot in SLOTS if slot.channels == 8}
+    assert found.substitutes() == {"GN-16": level1}
+
+
+def test_a_norm_that_a_slot_does_not_offer_is_missing_among_the_single_norms() -> None:
+    found = space("BN", "IN", by_slot={"dec*": ["BN"]}, per="layer")
+    assert found.single_norms.keys() == {"BN"}
+    (reason,) = found.missing_single_norms().values()
+    assert re.fullmatch(rf"dec.* of {len(SLOTS)} do not offer it", reason)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +149,7 @@ def test_a_network_wide_choice_must_fit_every_slot() -> None:
         (("ILN", "IN"), ("IN",), ("ILN",)),
         (("LN", "GN-1"), ("LN",), ("LN",)),
         (("BN", "BN"), ("BN",), ("BN",)),
-        (("ILN(gate=clip)", "ILN", "BN"), ("BN",), ("ILN(gate=clip)", "BN")),
+        (("ILN(gate=clip)", "ILN", "BN"), ("BN", "IN"), ("ILN(gate=clip)", "BN")),
     ],
 )
 def test_of_twins_the_one_named_first_is_offered(
@@ -163,20 +194,16 @@ def test_groups_without_gn_are_not_looked_at() -> None:
 
 
 @pytest.mark.parametrize(
-    ("per", "name", "channels"),
-    [
-        ("layer", "enc1.conv1.norm", "8"),
-        ("stage", "level1", "8"),
-        ("network", "network", "8, 16, 32"),
-    ],
+    ("per", "name"), [("layer", "enc1.conv1.norm"), ("block", "enc1"), ("stage", "level1")]
 )
-def test_a_unit_left_without_a_choice(per: str, name: str, channels: str) -> None:
+def test_a_unit_left_without_a_choice(per: str, name: str) -> None:
+    bare = [replace(slot, weight_norms=()) if slot.stage == "level1" else slot for slot in SLOTS]
     expected = (
-        f"{ORIGIN}norm.choices: must hold at least one norm for {name} ({channels} channels), "
-        "got GN-16, GN-32; add none, BN, IN or LN."
+        f"{ORIGIN}norm.choices: must hold at least one norm for {name} (8 channels), "
+        "got WN; add none, BN, IN or LN."
     )
     with pytest.raises(ConfigError, match=f"^{re.escape(expected)}$"):
-        space("GN-16", "GN-32", per=per)
+        space("WN", per=per, slots=bare)
 
 
 def storage_study() -> optuna.Study:
@@ -194,8 +221,8 @@ def test_the_answer_is_the_effective_spec_of_every_slot_in_order(per: str) -> No
         assert list(choice.norm_map) == [slot.name for slot in SLOTS]
         for unit in found.units:
             for slot in unit.slots:
-                asked = NormSpec.parse(trial.params[f"norm.{unit.name}"])
-                assert choice.norm_map[slot.name] == str(asked.canonical(slot.channels))
+                asked = trial.params[f"norm.{unit.name}"]
+                assert choice.norm_map[slot.name] == effective(asked, slot)
         assert set(trial.params) == {
             *(f"norm.{unit.name}" for unit in found.units),
             "learning_rate",
@@ -247,46 +274,38 @@ def test_learning_rates_are_drawn_as_the_space_says(log: bool) -> None:
     )
 
 
-def test_baselines_are_the_norms_that_all_units_offer() -> None:
+def test_every_norm_of_the_space_is_a_single_norm() -> None:
     found = space("none", "BN", "IN", "GN", "ILN", "SN", "GN-1", "LN", groups=[4, 8, 16])
-    names = [f"norm.{slot.name}" for slot in SLOTS]
-    baselines = found.baselines()
-    assert list(baselines) == ["none", "BN", "IN", "GN-4", "GN-8", "SN", "GN-1"]
-    for text, params in baselines.items():
-        assert list(params) == [*names, "learning_rate", "batch_size"]
-        assert (params["learning_rate"], params["batch_size"]) == (0.1, 4)
+    assert list(found.single_norms) == ["none", "BN", "IN", "GN-4", "GN-8", "GN-16", "ILN", "SN",
+                                        "GN-1"]  # fmt: skip
+    assert found.defaults == {"learning_rate": 0.1, "batch_size": 4}
+    for text, params in found.single_norms.items():
+        assert list(params) == [f"norm.{slot.name}" for slot in SLOTS]
         for slot in SLOTS:
-            asked = NormSpec.parse(params[f"norm.{slot.name}"]).canonical(slot.channels)
-            assert asked == NormSpec.parse(text).canonical(slot.channels)
+            assert effective(params[f"norm.{slot.name}"], slot) == effective(text, slot)
 
 
 @pytest.mark.parametrize("per", ["layer", "block", "stage", "network"])
-def test_a_baseline_of_each_unit_is_one_of_its_choices(per: str) -> None:
+def test_a_single_norm_is_in_each_unit_one_of_its_choices(per: str) -> None:
     found = space("BN", "IN", "GN-8", "ILN(regroup=none)", per=per)
-    assert list(found.baselines()) == ["BN", "IN", "GN-8", "ILN(regroup=none)"]
-    for params in found.baselines().values():
+    assert list(found.single_norms) == ["BN", "IN", "GN-8", "ILN(regroup=none)"]
+    for params in found.single_norms.values():
         for unit in found.units:
             assert params[f"norm.{unit.name}"] in unit.choices
 
 
-def test_twins_everywhere_are_one_baseline() -> None:
+def test_twins_everywhere_are_one_single_norm() -> None:
     slots = [slot for slot in SLOTS if slot.stage == "level2"]
-    assert list(space("GN-16", "BN", "IN", "ILN", slots=slots).baselines()) == ["GN-16", "BN"]
-
-
-def test_no_norm_for_all_is_no_baseline() -> None:
-    slots = [slot for slot in SLOTS if slot.stage != "level2"]
-    found = space("GN-32", "ILN(regroup=8)", slots=slots, per="stage")
-    assert found.baselines().keys() == {"ILN(regroup=8)"}
-    assert found.baselines()["ILN(regroup=8)"]["norm.level3"] == "ILN(regroup=8)"
+    assert list(space("GN-16", "BN", "IN", "ILN", slots=slots).single_norms) == ["GN-16", "BN"]
 
 
 @pytest.mark.parametrize("per", ["layer", "network"])
 def test_enqueued_baselines_become_networks_with_that_norm_everywhere(per: str) -> None:
     found = space("none", "BN", "IN", "LN", "GN-8", "BIN", "ILN(regroup=none)", "SN", per=per)
     study = storage_study()
-    baselines = found.baselines()
-    for label, params in baselines.items():
+    baselines = found.single_norms
+    for label, norms in baselines.items():
+        params = {**norms, **found.defaults}
         study.enqueue_trial(params, user_attrs={"baseline": label})
     assert len(baselines) == 8
     for label in baselines:
@@ -320,9 +339,10 @@ def test_whatever_is_listed_is_asked_and_comes_back() -> None:
     assert 0 <= (asked.weight_decay or 0) <= 0.1
     assert asked.gate_learning_rate_factor in (1, 10, 100)
     assert asked.values.keys() == found.values.keys() == set(VALUES)
-    (bn, _) = found.baselines().values()
-    assert bn["weight_decay"] == 0.05
-    assert (bn["gate_learning_rate_factor"], bn["affine"], bn["activation"]) == (10, True, "relu")
+    defaults = found.defaults
+    assert defaults["weight_decay"] == 0.05
+    assert defaults["gate_learning_rate_factor"] == 10
+    assert (defaults["affine"], defaults["activation"]) == (True, "relu")
 
 
 @pytest.mark.parametrize("given", [True, [True, False]])
@@ -393,7 +413,8 @@ def test_weight_norms_are_offered_only_behind_a_convolution() -> None:
     for unit in found.units:
         free = unit.name.startswith("enc1")
         assert unit.choices == (("BN",) if free else ("BN", "WS+BN", "WN"))
-    assert list(found.baselines()) == ["BN"]
+    assert list(found.single_norms) == ["BN", "WS+BN"]  # WS+BN is BN where no weight is
+    assert found.missing_single_norms().keys() == {"WN"}
     nowhere = [replace(slot, weight_norms=()) for slot in SLOTS]
     with pytest.raises(ConfigError, match=r"choices\[1\]: must have a convolution .* use BN\.$"):
         space("BN", "WS+BN", slots=nowhere)

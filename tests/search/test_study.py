@@ -163,7 +163,9 @@ def test_two_drivers_that_choose_alike_at_one_moment_train_it_once(
         later.join(timeout=0.5)  # not at an end: it waits for us
         return suggest(trial)
 
-    drivers[0]._space = SimpleNamespace(suggest=slow, size=None)  # type: ignore[assignment]
+    drivers[0]._space = SimpleNamespace(  # type: ignore[assignment]
+        suggest=slow, size=None, single_norm=drivers[0]._space.single_norm
+    )
     first = drivers[0].next_job()
     later.join()
     assert first is not None

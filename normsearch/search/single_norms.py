@@ -1,0 +1,143 @@
+"""Tuning of single norms: which trials of a search train one norm everywhere, and at what setting.
+
+A mixture is compared with the best single norm. Were single norms trained at the space's default
+learning rate and batch size alone, a mixture at tuned ones would win by its setting.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from normsearch.config import SearchConfig
+from normsearch.search.gaussian import Coding
+from normsearch.search.gaussian_sampler import GaussianProcessSampler
+from normsearch.search.objectives import score
+from normsearch.search.outcomes import is_repeat, single_norm
+from normsearch.search.space import AnySpace
+
+_CANDIDATES = 64  # settings drawn from the whole space, and as many near the best ones
+_MOST = 4096  # settings of a finite space that are all candidates
+
+
+def share_of_single_norms(trials: Sequence[FrozenTrial]) -> tuple[int, int]:
+    """Return how many trials tune single norms, and how many are mixtures of the sampler's.
+
+    Defaults, known points and repetitions are neither.
+    """
+    open_to_choice = [
+        trial
+        for trial in trials
+        if not {"baseline", "source"} & trial.user_attrs.keys() and not is_repeat(trial)
+    ]
+    tuning = sum("single_norm" in trial.user_attrs for trial in open_to_choice)
+    return tuning, len(open_to_choice) - tuning
+
+
+class SingleNormTuning:
+    """Gives a share of a search's trials to single norms, the better ones more.
+
+    The next norm is the one with the lowest sum of its rank by best score and its tuning trials
+    so far: of 4 norms and 10 trials the best gets 4, then 3, 2, 1. It is tried at the setting
+    (learning rate, batch size and whatever else the space holds) of the best mixture, and in turn
+    at one that the Gaussian process of the sampler gp, fitted to all trials, thinks promising;
+    with several objectives, or before it knows enough, at one drawn uniformly.
+
+    Args:
+        space: the study's; one in which every choice is a single norm needs no tuning.
+        search: `single_norms`, the share, and the seed.
+        sampler: the study's; its own process is used if it is gp.
+    """
+
+    def __init__(self, space: AnySpace, search: SearchConfig, sampler: BaseSampler) -> None:
+        gp = sampler if isinstance(sampler, GaussianProcessSampler) else None
+        self._space, self._process = space, gp or GaussianProcessSampler(search.seed)
+        self._seed, self._several = search.seed, len(search.objectives) > 1
+        per_network = all(len(norms) == 1 for norms in space.single_norms.values())
+        idle = per_network or not search.baselines or search.sampler == "grid"
+        self._share = 0.0 if idle else search.single_norms
+        self._settings: dict[str, BaseDistribution] = {
+            name: kind
+            for name, kind in getattr(space, "distributions", {}).items()
+            if name in space.defaults
+        }
+
+    def next(self, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
+        """Return the parameters of a single-norm trial, None if a mixture is due."""
+        tuning, mixtures = share_of_single_norms(trials)
+        if tuning >= self._share * (tuning + mixtures + 1):
+            return None
+        random = np.random.default_rng((self._seed, len(trials)))
+        for norm in self._in_turn(trials):
+            tried = [self._setting(trial) for trial in trials if single_norm(trial) == norm]
+            setting = self._next_setting(norm, tried, trials, random)
+            if setting is not None:
+                return {**self._space.single_norms[norm], **setting}
+        return None
+
+    def _in_turn(self, trials: Sequence[FrozenTrial]) -> list[str]:
+        """All single norms, the one whose turn it is first."""
+        best = dict.fromkeys(self._space.single_norms, -math.inf)
+        begun = Counter[str]()
+        for trial in trials:
+            norm = single_norm(trial)
+            if norm is None or norm not in best:
+                continue
+            begun[norm] += "baseline" not in trial.user_attrs
+            reached = score(trial)
+            best[norm] = max(best[norm], -math.inf if math.isnan(reached) else reached)
+        ranked = sorted(best, key=lambda norm: -best[norm])
+        return sorted(ranked, key=lambda norm: ranked.index(norm) + begun[norm])
+
+    def _next_setting(
+        self,
+        norm: str,
+        tried: Sequence[Mapping[str, Any]],
+        trials: Sequence[FrozenTrial],
+        random: np.random.Generator,
+    ) -> dict[str, Any] | None:
+        mixture = self._best(trial for trial in trials if single_norm(trial) is None)
+        if mixture is not None and len(tried) % 2 and mixture not in tried:
+            return mixture
+        best = self._best(trial for trial in trials if single_norm(trial) == norm)
+        known = [setting for setting in (best, mixture) if setting]
+        settings = [s for s in self._candidates(known, random) if s not in tried]
+        if not settings:
+            return None
+        candidates = [{**self._space.single_norms[norm], **setting} for setting in settings]
+        chosen = None if self._several else self._process.choose(trials, candidates)
+        return settings[random.integers(len(settings)) if chosen is None else chosen]
+
+    def _best(self, trials: Any) -> dict[str, Any] | None:
+        """The setting of the best COMPLETE one of `trials`."""
+        complete = [t for t in trials if t.state == TrialState.COMPLETE and not is_repeat(t)]
+        return self._setting(max(complete, key=score)) if complete else None
+
+    def _setting(self, trial: FrozenTrial) -> dict[str, Any]:
+        if "baseline" in trial.user_attrs:  # it may not have been asked yet
+            return dict(self._space.defaults)
+        return {name: trial.params[name] for name in self._settings if name in trial.params}
+
+    def _candidates(
+        self, known: Sequence[Mapping[str, Any]], random: np.random.Generator
+    ) -> list[dict[str, Any]]:
+        """Settings to choose from: all of a finite space, else some anywhere and some near."""
+        kinds = self._settings.values()
+        choices = [kind.choices for kind in kinds if isinstance(kind, CategoricalDistribution)]
+        if len(choices) == len(self._settings) and math.prod(map(len, choices)) <= _MOST:
+            every = itertools.product(*choices)
+            return [dict(zip(self._settings, values, strict=True)) for values in every]
+        coding = Coding(self._settings)
+        rows = [coding.uniform(random, _CANDIDATES)]
+        if known:
+            near = np.array([coding.row(dict(setting)) for setting in known])
+            rows.append(coding.neighbours(random, near[np.arange(_CANDIDATES) % len(near)]))
+        return [coding.params(row.tolist()) for row in np.concatenate(rows)]
