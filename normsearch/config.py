@@ -79,9 +79,10 @@ class NetworkConfig(Model):
 
 
 class TrainingConfig(Model):
-    """How a trial trains. The budget is counted in `samples`, whatever the batch size.
+    """How a trial trains. The `budget` is `samples`, whatever the batch size, or optimizer `steps`.
 
-    `evaluations` validation points lie at equal fractions of the budget. `loss` auto is bce_dice
+    Equal samples mean fewer steps for larger batches, equal steps more samples. `evaluations`
+    validation points lie at equal fractions of the budget. `loss` auto is bce_dice
     for one foreground, dice_cross_entropy for several classes, cross_entropy for whole images.
     `step_points` (shares of the budget) and `step_factor` belong to schedule step; `amp` is
     automatic mixed precision; a step takes `accumulate` batches; `checkpointing` trades time for
@@ -90,7 +91,9 @@ class TrainingConfig(Model):
     augmentation and (in network) first weights are independent of each other.
     """
 
+    budget: Literal["samples", "steps"] = "samples"
     samples: Positive = 10_000
+    steps: Positive | None = None
     evaluations: Positive = 9
     loss: Literal["auto", "bce_dice", "cross_entropy", "dice_cross_entropy"] = "auto"
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
@@ -118,12 +121,22 @@ class TrainingConfig(Model):
         return TrainingConfig.model_validate({**self.model_dump(), **values})
 
     @model_validator(mode="after")
-    def _one_sample_an_evaluation(self) -> Self:
-        if self.samples < self.evaluations:
+    def _one_step_an_evaluation(self) -> Self:
+        if (self.steps is not None) != (self.budget == "steps"):
             raise ValueError(
-                f"samples must be at least evaluations ({self.evaluations}), got {self.samples}"
+                f"steps must be given with budget: steps, and only then, got budget {self.budget} "
+                f"and steps {self.steps}"
+            )
+        counted = self.steps or self.samples
+        if counted < self.evaluations:
+            raise ValueError(
+                f"{self.budget} must be at least evaluations ({self.evaluations}), got {counted}"
             )
         return self
+
+    def samples_of(self, batch_size: int) -> int:
+        """Return the samples of a whole training with batches of `batch_size` samples."""
+        return self.samples if self.steps is None else self.steps * batch_size * self.accumulate
 
 
 class StudyConfig(Model):

@@ -180,12 +180,13 @@ def _card(config: ModelConfig, no_program: str) -> str:
     size = "as read" if task.size is None else f"{task.fit} to {' x '.join(map(str, task.size))}"
     program = f"none: {no_program}" if no_program else f"{PROGRAM}, for torch.export.load"
     versions = ", ".join(f"{key} {value}" for key, value in trial.versions.items())
+    samples = trial.training.samples_of(trial.batch_size)
     return f'''"""{name}, trial {trial.number} of the study {trial.study}: a norm for each layer.
 
 Data: {task.data}, a sample is a {task.sample}; {size}; intensities: {task.intensity}.
 Input: float32 (N, {sides}). Output: logits (N, {task.outputs}, ...): {meaning}.
 {_worth(config)} Not a medical device.
-Trained by {trial.training.optimizer} on {trial.training.samples} samples, batch size
+Trained by {trial.training.optimizer} on {samples} samples, batch size
 {trial.batch_size}, learning rate {trial.learning_rate:.3g}.
 Exported program: {program}.
 Versions:

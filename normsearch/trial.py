@@ -198,7 +198,7 @@ def _place_norms(network: nn.Module, config: TrialConfig) -> None:
 def _plan(config: TrialConfig) -> Plan:
     training = config.training
     return Plan(
-        samples=training.samples,
+        samples=training.samples_of(config.batch_size),
         evaluations=training.evaluations,
         learning_rate=config.learning_rate,
         optimizer=training.optimizer,

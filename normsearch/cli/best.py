@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -40,35 +41,75 @@ def best(
 
 
 def best_of(record: StudyRecord) -> dict[str, Any] | None:
-    """Return the best COMPLETE trial and the best single-norm baseline as plain values."""
+    """Return the best COMPLETE trial and the best trial of each single norm as plain values.
+
+    Keys: study, metric, number, score, what the trial chose (learning_rate, batch_size, ...),
+    steps, baseline and single_norm (None of a mixture), norm_map, single_norms (a row a norm, the
+    best first: norm, number, score, its setting, steps, and trials, how many settings were tried),
+    best_single_norm (the first of them), best_mixture (the same of the best mixture), edges
+    (sentences on numbers chosen at the end of their range), pareto_front, supernet, trial_file.
+    """
     from normsearch.search.run_folder import trial_folder
+    from normsearch.search.supernet import agreement
 
     number = record.best
     if number is None:
         return None
-    from normsearch.search.supernet import agreement
-
     rows: list[dict[Any, Any]] = record.trials().to_dict(orient="records")
-    row = rows[number]
-    single = [r for r in rows if isinstance(r["baseline"], str) and r["state"] == "COMPLETE"]
-    best_single = None
-    if single:
-        top = max(single, key=lambda r: float(r["score"]))
-        best_single = {"norm": top["baseline"], "score": float(top["score"])}
+    single = single_norms(record, rows)
+    mixture = next(
+        (n for n in record.ranked() if not isinstance(rows[n]["single_norm"], str)), None
+    )
     return {
         "study": record.name,
-        "number": number,
         "metric": record.metric.lower(),
-        "score": float(row["score"]),
-        "learning_rate": float(row["learning_rate"]),
-        "batch_size": int(row["batch_size"]),
-        "baseline": row["baseline"] if isinstance(row["baseline"], str) else None,
+        **_result(record, rows[number]),
+        "baseline": _text(rows[number]["baseline"]),
+        "single_norm": _text(rows[number]["single_norm"]),
         "norm_map": record.norm_map(number),
-        "best_single_norm": best_single,
+        "best_single_norm": single[0] if single else None,
+        "best_mixture": None if mixture is None else _result(record, rows[mixture]),
+        "single_norms": single,
+        "edges": _edges(record, number, single),
         "pareto_front": _front(record, rows),
         "supernet": agreement(record),
         "trial_file": str(trial_folder(record.folder, number) / "trial.json"),
     }
+
+
+def single_norms(record: StudyRecord, rows: list[dict[Any, Any]]) -> list[dict[str, Any]]:
+    """Return the best trial of each single norm, the best norm first; see `best_of`."""
+    tried = Counter(row["single_norm"] for row in rows if row["state"] != "DUPLICATE")
+    return [
+        {"norm": norm, **_result(record, rows[number]), "trials": tried[norm]}
+        for norm, number in record.best_single_norms().items()
+    ]
+
+
+def _result(record: StudyRecord, row: dict[Any, Any]) -> dict[str, Any]:
+    number = int(row["number"])
+    return {
+        "number": number,
+        "score": float(row["score"]),
+        **record.values(number),
+        "steps": int(row["steps"]),
+    }
+
+
+def _edges(record: StudyRecord, number: int, single: list[dict[str, Any]]) -> list[str]:
+    """What was chosen at the end of its range, in the best trial and the best single norm."""
+    from normsearch.search.edges import at_edges
+
+    space = record.config["space"]
+    found = [f"Trial {number}: {told}" for told in at_edges(space, record.values(number))]
+    if single and single[0]["number"] != number:
+        at = f"{single[0]['norm']}, the best single norm (trial {single[0]['number']})"
+        found += [f"{at}: {told}" for told in at_edges(space, single[0])]
+    return found
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _front(record: StudyRecord, rows: list[dict[Any, Any]]) -> list[dict[str, Any]]:
@@ -87,19 +128,21 @@ def _front(record: StudyRecord, rows: list[dict[Any, Any]]) -> list[dict[str, An
 
 def _show(found: dict[str, Any], metric: str) -> None:
     console = Console()
+    what = f" ({found['single_norm']} everywhere)" if found["single_norm"] else ""
     console.print(
-        f"Trial {found['number']} of {found['study']}: {metric} {found['score']:.3f}, "
-        f"learning rate {found['learning_rate']:.3g}, batch size {found['batch_size']}",
+        f"Trial {found['number']} of {found['study']}{what}: {metric} {found['score']:.3f}, "
+        f"learning rate {found['learning_rate']:.3g}, batch size {found['batch_size']}, "
+        f"{found['steps']} steps",
         soft_wrap=True,
     )
     table = Table("slot", "norm", box=None, header_style="bold", pad_edge=False)
     for slot, spec in found["norm_map"].items():
         table.add_row(slot, spec)
     console.print(table)
-    if single := found["best_single_norm"]:
-        console.print(
-            f"Best single norm: {single['norm']}, {metric.split()[-1]} {single['score']:.3f}"
-        )
+    if found["single_norms"]:
+        console.print(_comparison(found, metric.split()[-1]))
+    for sentence in found["edges"]:
+        console.print(sentence, soft_wrap=True, highlight=False)
     if front := found["pareto_front"]:
         _show_front(console, front)
     if supernet := found["supernet"]:
@@ -109,6 +152,21 @@ def _show(found: dict[str, Any], metric: str) -> None:
             soft_wrap=True,
         )
     console.print(f"Train it again: normsearch train {found['trial_file']}", soft_wrap=True)
+
+
+def _comparison(found: dict[str, Any], metric: str) -> Table:
+    """Each single norm at its own best setting, and the best mixture."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    columns = ("single norm, at its best", metric, "lr", "batch", "steps", "settings tried")
+    for column in (columns[0], "trial", *columns[1:]):
+        table.add_column(column, justify="left" if column == columns[0] else "right")
+    mixture = found["best_mixture"]
+    rows = [*found["single_norms"], *([{"norm": "(best mixture)", **mixture}] if mixture else [])]
+    for row in rows:
+        cells = (f"{row['score']:.3f}", f"{row['learning_rate']:.3g}", str(row["batch_size"]))
+        tried = str(row.get("trials", ""))
+        table.add_row(row["norm"], str(row["number"]), *cells, str(row["steps"]), tried)
+    return table
 
 
 def _show_front(console: Console, front: list[dict[str, Any]]) -> None:

@@ -21,7 +21,7 @@ from normsearch.data import Case, SampleLoader, Split
 from normsearch.networks import NormSlot, check_network, list_norms, use_checkpointing
 from normsearch.norms import kernels_in_use
 from normsearch.search.door import build_space, check_search
-from normsearch.search.space import AnySpace
+from normsearch.search.space import AnySpace, Space
 from normsearch.task import (
     check_fingerprint,
     load_task,
@@ -73,6 +73,7 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
     split = _first_split(config, cases)
     space = build_space(config.space, _slots(config, split), space_origin)
     check_search(config, space)
+    _tell_of_single_norms(space)
     config = config.model_copy(
         update={
             "fingerprint": fingerprint,
@@ -81,6 +82,20 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
         }
     )
     return Door(config, split, space, data, tuple(cases))
+
+
+def _tell_of_single_norms(space: AnySpace) -> None:
+    """Warn of norms of the space that are no single norm, or not the same one in every slot."""
+    if not isinstance(space, Space):
+        return
+    for norm, slots in space.substitutes().items():
+        placed = ", ".join(f"{spec} in {slot}" for slot, spec in list(slots.items())[:3])
+        more = f" and {len(slots) - 3} more slots" if len(slots) > 3 else ""
+        told = f"{norm} as a single norm does not fit every slot; the nearest takes its place there"
+        print(f"normsearch: warning: {told}: {placed}{more}.", file=sys.stderr)
+    for norm, reason in space.missing_single_norms().items():
+        told = f"{norm} is not compared as a single norm: {reason}."
+        print(f"normsearch: warning: {told}", file=sys.stderr)
 
 
 @contextmanager
@@ -203,11 +218,18 @@ def _outcome(folder: Path, how: How, config: StudyConfig) -> None:
     elif found is None:
         print(f"No trial of {folder.name} was completed; see normsearch status {folder.name}")
     else:
-        print(
-            f"Best validation {record.metric} {found['score']:.3f} (trial {found['number']}, "
-            f"learning rate {found['learning_rate']:.3g}, batch size {found['batch_size']}).\n"
-            f"See: normsearch best {folder.name}; normsearch report {folder.name}"
-        )
+        single = found["best_single_norm"]
+        print(f"Best validation {record.metric} {_setting(found)}.")
+        if single and single["number"] != found["number"]:
+            print(f"Best single norm: {single['norm']}, {_setting(single)}.")
+        print(f"See: normsearch best {folder.name}; normsearch report {folder.name}")
+
+
+def _setting(found: dict[str, Any]) -> str:
+    return (
+        f"{found['score']:.3f} (trial {found['number']}, learning rate "
+        f"{found['learning_rate']:.3g}, batch size {found['batch_size']})"
+    )
 
 
 def tell_arms(record: StudyRecord, as_json: bool) -> None:

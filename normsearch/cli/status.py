@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from normsearch.search.records import StudyRecord
 
 _COLUMNS = (
-    *("number", "state", "score", "last_score", "baseline", "arm", "seed", "learning_rate"),
-    "batch_size",
+    *("number", "state", "score", "last_score", "baseline", "single_norm", "arm", "seed"),
+    *("learning_rate", "batch_size"),
 )
 
 
@@ -76,6 +76,10 @@ def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:
 def status_of(record: StudyRecord) -> dict[str, Any]:
     """Return a run's name, metric, asked, states (counts), best, and its trials, as plain values.
 
+    `shares` says how a search shares its trials: default (single norms at the space's default
+    setting), tuning (of single norms), mixtures, and single_norms, the share that tuning is given
+    of what is left after the defaults; None for fixed trainings.
+
     A trial that is RUNNING in the storage while nobody alive holds it counts as INTERRUPTED.
     """
     trials = record.trials()
@@ -83,16 +87,23 @@ def status_of(record: StudyRecord) -> dict[str, Any]:
     order = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "INTERRUPTED", "WAITING", "DUPLICATE")
     counts = trials["state"].value_counts()
     best = record.best
-    rows = trials[[*_COLUMNS, "samples", "seconds", "resumes", "failure"]]
+    rows = trials[[*_COLUMNS, "samples", "steps", "seconds", "resumes", "failure"]]
     plain = json.loads(rows.to_json(orient="records", double_precision=15))
     return {
         "name": record.name,
         "metric": record.metric.lower(),
         "asked": record.config["search"]["trials"],
         "states": {state: int(counts.get(state, 0)) for state in order},
+        "shares": _shares(record),
         "best": next((row for row in plain if row["number"] == best), None),
         "trials": plain,
     }
+
+
+def _shares(record: StudyRecord) -> dict[str, float] | None:
+    if "arms" in record.config["space"]:
+        return None
+    return {**record.shares(), "single_norms": record.config["search"]["single_norms"]}
 
 
 def _with_interrupted(trials: pd.DataFrame, folder: Path) -> list[str]:
@@ -110,8 +121,9 @@ def _with_interrupted(trials: pd.DataFrame, folder: Path) -> list[str]:
 def _picture(found: dict[str, Any], metric: str, newest: int | None) -> list[Table | str]:
     table = Table(box=None, header_style="bold", pad_edge=False)
     arms = any(row["arm"] for row in found["trials"])
-    kind = "arm, seed" if arms else "baseline"
-    for column in ("trial", "state", metric, kind, "lr", "batch", "samples", "time (s)"):
+    kind = "arm, seed" if arms else "single norm"
+    measured = ("samples", "steps", "time (s)")
+    for column in ("trial", "state", metric, kind, "lr", "batch", *measured):
         table.add_column(column, justify="left" if column in ("state", kind) else "right")
     for row in found["trials"][-(newest or 0) :]:
         score = row["score"] if row["score"] is not None else row["last_score"]
@@ -120,16 +132,23 @@ def _picture(found: dict[str, Any], metric: str, newest: int | None) -> list[Tab
             str(row["number"]),
             row["failure"] or row["state"],
             _number(score, ".3f"),
-            f"{row['arm']}, {row['seed']:.0f}" if row["arm"] else row["baseline"] or "",
+            f"{row['arm']}, {row['seed']:.0f}" if row["arm"] else row["single_norm"] or "",
             _number(row["learning_rate"], ".3g"),
             _number(row["batch_size"], ".0f"),
             _number(row["samples"], ".0f"),
+            _number(row["steps"], ".0f"),
             _number(row["seconds"], ".0f"),
             style="bold" if best else None,
         )
     parts: list[Table | str] = [table, _counts(found)]
     if newest and (hidden := len(found["trials"]) - newest) > 0:
         parts.insert(0, f"{hidden} earlier trials are not shown; --all shows them")
+    if shares := found["shares"]:
+        parts.append(
+            f"Single norms: {shares['default']} trials at the default setting, {shares['tuning']} "
+            f"tuning them; mixtures: {shares['mixtures']} (search.single_norms "
+            f"{shares['single_norms']:g})"
+        )
     if found["best"]:
         best_row = found["best"]
         parts.append(f"Best {metric} {best_row['score']:.3f}, trial {best_row['number']} (bold)")

@@ -17,6 +17,7 @@ from normsearch.search.choice import LABELS, VALUES
 from normsearch.search.objectives import score
 from normsearch.search.outcomes import outcome, single_norm
 from normsearch.search.run_folder import find_run, read_local, trial_folder
+from normsearch.search.single_norms import share_of_single_norms
 from normsearch.search.storage import open_storage
 
 _LAST = ("samples", "steps", "seconds", "peak_memory", "parameters")
@@ -77,6 +78,13 @@ class StudyRecord:
             if name := single_norm(trials[number]):
                 found.setdefault(name, number)
         return found
+
+    def shares(self) -> dict[str, int]:
+        """Return how many trials are single norms at the default setting, tune them, and mix."""
+        trials = self._frozen()
+        tuning, mixtures = share_of_single_norms(trials)
+        default = sum("baseline" in trial.user_attrs for trial in trials)
+        return {"default": default, "tuning": tuning, "mixtures": mixtures}
 
     def pareto_front(self) -> list[int]:
         """Return the COMPLETE trials that none is better than in every objective of the search.

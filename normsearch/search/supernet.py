@@ -61,7 +61,8 @@ def supernet_config(config: StudyConfig, space: Space) -> TrialConfig:
     choice = Choice({}, **values)
     training = choice.training(config.training)
     if own.samples is not None:
-        training = training.model_copy(update={"samples": own.samples})
+        update = {"budget": "samples", "samples": own.samples, "steps": None}
+        training = training.model_copy(update=update)
     return TrialConfig(
         study=config.name,
         number=0,
