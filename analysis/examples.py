@@ -139,7 +139,7 @@ def crop(shown: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
 
 
 def draw(example: Mapping[str, npt.NDArray[np.generic]], axes: Sequence[Axes]) -> None:
-    """Draw one example on four axes: image, truth, prediction, overlap, without ticks, with a scale bar.
+    """Draw one example, with a scale bar, on four axes: image, truth, prediction, overlap.
 
     Args:
         example: image, truth, prediction (y, x), spacing (2,) in mm and known (whether it is).

@@ -75,10 +75,10 @@ class TaskConfig(Model):
     `data` is ``phantom``, a folder or a manifest (absolute, or below the data folder), in a
     `layout` of ``normsearch list layouts``. A `sample` is a slice, a stack of `depth` slices whose
     middle one is predicted, a slab of `depth` slices that shares `overlap` with the next, or a
-    volume. `size` is (y, x) in pixels, for volumes (z, y, x), reached by `fit`; `plane` is how slices
-    are cut, of images that give an orientation (others are cut as they are stored); `fit` resize
-    keeps the field of view and changes the spacing; `intensity` is a rule
-    or a window [low, high] (HU). `foreground` are the label values merged to one class, `classes`
+    volume. `size` is (y, x) in pixels, for volumes (z, y, x), reached by `fit`; resize keeps the
+    field of view and changes the spacing. `plane` is how slices are cut, of images that give an
+    orientation; others are cut as they are stored. `intensity` is a rule or a window [low, high]
+    (HU). `foreground` are the label values merged to one class, `classes`
     those kept apart as classes 1 to K; all non-zero ones are merged if neither is given. `segments`
     names the segments of .seg.nrrd labels that are taken as label values 1, 2, ... `validation` on
     the training cases is a check that they can be learnt at all, and no evidence; on the test cases

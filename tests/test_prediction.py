@@ -127,7 +127,7 @@ def test_channels_in_files_of_their_own(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"must have the 2 channels .* got 1; give one file for"):
         predict_files(Bright(), paths[:1], task(), (2, 16, 16))
     write_volume(paths[1], Volume(arrays[1][1:], (1.0, 1.0, 1.0)))
-    with pytest.raises(DataError, match="must have one shape"):
+    with pytest.raises(DataError, match=r"must have the shape of c0\.nrrd"):
         predict_files(Bright(), paths, task(), (2, 16, 16))
 
 

@@ -238,7 +238,7 @@ def _image_of(path: Path, volume: Volume) -> nibabel.Nifti1Image:
     second = source is not None and source.fields["sizeof_hdr"] == 540
     if max(array.shape) > _MAX_AXIS and not second:
         raise DataError(
-            f"{path}: NIfTI-1 holds up to {_MAX_AXIS} voxels an axis, got {array.shape}; "
+            f"{path}: NIfTI holds up to {_MAX_AXIS} voxels an axis, got {array.shape}; "
             "write it as .nrrd"
         )
     order = (*range(array.ndim - 1, leading - 1, -1), *range(leading))

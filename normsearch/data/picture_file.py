@@ -1,8 +1,8 @@
 """PNG and TIFF pictures through Pillow: the file's own values, palette indices for a palette.
 
-A TIFF of several pages is a stack, (slice, y, x). Spacing is read from the descriptions of ImageJ and
-OME-TIFF alone (`tiff_spacing`). Plain resolution tags and PNG's pHYs chunk are not: programs fill them
-with the dots per inch of a screen or a printer. Geometry is left out on writing.
+A TIFF of several pages is a stack, (slice, y, x). Spacing is read from the descriptions of ImageJ
+and OME-TIFF alone (`tiff_spacing`). Plain resolution tags and PNG's pHYs chunk are not read: many
+programs fill them with the dots per inch of a screen or a printer. Geometry is not written.
 """
 
 from __future__ import annotations

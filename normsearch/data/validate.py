@@ -161,15 +161,14 @@ def _unlike(data_set: DataSet, looks: list[Look]) -> list[Fault]:
 def _spread(values: Iterable[tuple[float, ...]], *, pairs: bool = False) -> dict[str, Any] | None:
     """Return the least, the middle and the greatest of each place; None of nothing.
 
-    A spacing that is not known (nan) is left out, and None where none is known. `pairs` are (lowest, highest): of the lowest the
-    least, of the highest the greatest.
+    A spacing that is not known (nan) is left out, and None where none is known. `pairs` are
+    (lowest, highest): of the lowest the least, of the highest the greatest.
     """
-    rows = list(values)
-    table = np.array(rows, np.float64)
-    if not rows:
+    table = np.array(list(values), np.float64)
+    if not len(table):
         return None
-    table = np.where(np.isnan(table).all(0), 0, table)  # no place of which nothing is known
-    none = np.isnan(np.array(rows, np.float64)).all(0)
+    none = np.isnan(table).all(0)
+    table = np.where(none, 0, table)  # NumPy warns of places where nothing is known
     low, middle, high = (
         np.where(none, np.nan, of(table, axis=0)) for of in (np.nanmin, np.nanmedian, np.nanmax)
     )

@@ -1,11 +1,11 @@
 """What a confirmed trial leaves beside its scores: surface distances, and pictures of three cases.
 
-trials/NNNN/surfaces.csv has a row a test case and class: case, class (1 to K), hd95,
-surface_dice, missed (1: prediction or truth alone is empty) and unit ("mm", or "pixels" where the
-spacing is not known) of hd95 and of the tolerance of 2. Both numbers are empty where truth and
-prediction are. trials/NNNN/examples.npz has ``image``, ``truth`` and
-``prediction`` (K, y, x) of one slice through the middle of the foreground of the best, the median
-and the worst case by score, with ``case`` (K,), ``score`` (K,) and ``spacing`` (K, 2), mm (y, x), nan where unknown.
+trials/NNNN/surfaces.csv has a row a test case and class: case, class (1 to K), hd95, surface_dice,
+missed (1: prediction or truth alone is empty) and unit: "mm", or "pixels" where the spacing is not
+known, of hd95 and of the tolerance, 2. Both numbers are empty where truth and prediction are.
+trials/NNNN/examples.npz has ``image``, ``truth`` and ``prediction`` (K, y, x) of one slice through
+the middle of the foreground of the best, the median and the worst case by score, with ``case``
+(K,), ``score`` (K,) and ``spacing`` (K, 2), mm (y, x), nan where unknown.
 """
 
 from __future__ import annotations

@@ -16,7 +16,10 @@ Mask = npt.NDArray[np.bool_]
 
 
 class SurfaceScores(NamedTuple):
-    """`hd95` in the unit of the spacing (0 is best), `surface_dice` from 0 to 1; `missed`: one mask alone is empty."""
+    """`hd95` in the unit of the spacing (0 is best); `surface_dice` from 0 to 1.
+
+    `missed`: one mask alone is empty.
+    """
 
     hd95: float
     surface_dice: float
