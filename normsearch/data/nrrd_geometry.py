@@ -36,7 +36,7 @@ _OF_AXES = {
     "thicknesses": ("thicknesses",),
     "units": ("units",),
     "labels": ("labels",),
-    "centers": ("centerings", "centers"),
+    "centerings": ("centerings", "centers"),
     "kinds": ("kinds",),
 }
 _BY_AXIS = (*_OF_AXES, "space directions")
@@ -52,7 +52,7 @@ def volume_of(path: Path, header: Header, array: Array) -> Volume:
         kinds = tuple(header.get("kinds", ()))[::-1]
         directions, origin = _directions(header), _origin(header)
         spacing = _spacing(header, directions, array.ndim)
-        volume = Volume(array, spacing, origin, directions, kinds, _source(header))
+        volume = Volume(array, spacing, origin, directions, kinds, _source(header, array.ndim))
         volume = _channels_first(volume)
         if not volume.has_spacing:
             warnings.warn(f"{path}: gives no spacing", SpacingWarning, stacklevel=4)
@@ -89,7 +89,7 @@ def without_channels(volume: Volume) -> Volume:
     )
 
 
-def _source(header: Header) -> SourceHeader:
+def _source(header: Header, axes: int) -> SourceHeader:
     """Return the fields that say where the voxels lie, those of axes slowest axis first."""
     fields: Header = {key: header[key] for key in _OF_IMAGE if key in header}
     if "space directions" in fields:
@@ -97,7 +97,9 @@ def _source(header: Header) -> SourceHeader:
     for key, names in _OF_AXES.items():
         for name in names:
             if name in header:
-                fields[key] = list(header[name])[::-1]
+                own = header[name].split() if isinstance(header[name], str) else header[name]
+                if len(own) == axes:
+                    fields[key] = list(own)[::-1]
     return SourceHeader("nrrd", fields)
 
 
