@@ -85,7 +85,7 @@ class Volume:
         if self.kinds:
             return tuple(kind.lower() in (*IN_SPACE, *UNKNOWN) for kind in self.kinds)
         if self.directions is not None:
-            return tuple(bool(known) for known in np.isfinite(self.directions).all(axis=1))
+            return tuple(bool(np.isfinite(row).all()) for row in self.directions)
         return (True,) * self.array.ndim
 
     @property

@@ -84,7 +84,7 @@ def turned_back(mask: Array, image: Volume, plane: Plane | None = "axial") -> Ar
     if plane is None or not is_oriented(image):
         return mask
     turn = _turn(image, plane)
-    flipped = np.flip(mask, [axis for axis, flip in enumerate(turn.flips) if flip])
+    flipped = np.flip(mask, tuple(axis for axis, flip in enumerate(turn.flips) if flip))
     return np.ascontiguousarray(flipped.transpose(np.argsort(turn.order)))
 
 

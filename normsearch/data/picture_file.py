@@ -83,7 +83,7 @@ def read_tiff(path: Path, *, root: Path, max_bytes: int, as_label: bool = False)
                 break
             bits, kind = _tiff_kind(path, image)
             if page == 0:
-                steps = spacing_of_tags(image.tag_v2)
+                steps = spacing_of_tags(_tags(image))
             left = max_bytes - sum(array.nbytes for array in pages)
             pages.append(_decoded(path, image, bits, kind, left, as_label))
             first = pages[0]
@@ -144,6 +144,10 @@ def _png_kind(file: IO[bytes]) -> tuple[int, int]:
     bits, colour = file.read(2)
     file.seek(0)
     return bits, colour
+
+
+def _tags(image: Any) -> Any:
+    return image.tag_v2
 
 
 def _tiff_kind(path: Path, image: Any) -> tuple[int, str]:
