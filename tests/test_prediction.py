@@ -166,7 +166,7 @@ def test_the_left_half_is_found_in_all_48_orders(suffix: str, tmp_path: Path) ->
     for order in itertools.permutations(range(3)):
         for flips in itertools.product((1, -1), repeat=3):
             rows = (np.eye(3)[::-1] * steps[:, None] * np.array(flips)[:, None])[list(order)]
-            turned = np.array(shape)[list(order)]
+            turned = [shape[axis] for axis in order]
             spacing = tuple(steps[list(order)])
             path = tmp_path / f"i{suffix}"
             write_volume(path, Volume(image(*turned), spacing, (0, 0, 0), rows))

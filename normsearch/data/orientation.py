@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 Plane = Literal["axial", "coronal", "sagittal"]
 
 #: Plane of the slices -> world axes (0 left, 1 posterior, 2 superior) of slices, rows, columns.
-PLANES: dict[str, tuple[int, int, int]] = {
+PLANES: dict[Plane, tuple[int, int, int]] = {
     "axial": (2, 1, 0),
     "coronal": (1, 2, 0),
     "sagittal": (0, 2, 1),

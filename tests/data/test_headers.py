@@ -16,6 +16,7 @@ import SimpleITK
 from normsearch.data import Volume, read_volume, write_volume
 from normsearch.data.nrrd_geometry import without_channels
 
+itk: Any = SimpleITK
 FIELDS = [
     *("sform_code", "qform_code", "quatern_b", "quatern_c", "quatern_d", "xyzt_units"),
     *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
@@ -45,7 +46,7 @@ def test_a_nifti_mask_has_its_images_forms(
     image.header.set_xyzt_units("mm", "sec")
     check_mask(image, tmp_path, suffix)
     if qform and suffix == ".nii" and version is nibabel.Nifti1Image:
-        one, other = (SimpleITK.ReadImage(str(tmp_path / f"{name}.nii")) for name in "im")
+        one, other = (itk.ReadImage(str(tmp_path / f"{name}.nii")) for name in "im")
         assert one.GetOrigin() == other.GetOrigin()
         assert one.GetDirection() == other.GetDirection()
         assert one.GetSpacing() == other.GetSpacing()
@@ -136,7 +137,7 @@ def test_an_nrrd_mask_has_its_images_fields(number: int, tmp_path: Path) -> None
     for key in given:
         np.testing.assert_array_equal(one[key], other[key])
     assert one.keys() - other.keys() == {"endian"}  # one byte has none
-    images = [SimpleITK.ReadImage(path) for path in paths]
+    images = [itk.ReadImage(path) for path in paths]
     assert images[0].GetOrigin() == images[1].GetOrigin()
     assert images[0].GetSpacing() == images[1].GetSpacing()
     assert images[0].GetDirection() == images[1].GetDirection()

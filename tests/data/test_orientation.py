@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -20,10 +21,11 @@ from normsearch.data import (
     read_volume,
     write_volume,
 )
-from normsearch.data.orientation import PLANES, canonical, is_oriented, turned_back
+from normsearch.data.orientation import PLANES, Plane, canonical, is_oriented, turned_back
 from normsearch.data.reading import read_case
 from normsearch.errors import DataError
 
+itk: Any = SimpleITK
 SHAPE, SPACING, ORIGIN = (5, 6, 8), (3.0, 2.0, 1.0), (-40.0, 25.0, 8.0)
 C, S = math.cos(0.3), math.sin(0.3)
 OBLIQUE = np.array([[0, 0, 1], [0, 1, 0], [1, 0, 0]]) @ np.array(
@@ -59,7 +61,7 @@ def stored(volume: Volume, order: tuple[int, ...], flips: tuple[bool, ...]) -> V
         if flip:
             origin += directions[axis] * (volume.array.shape[axis] - 1)
             directions[axis] = -directions[axis]
-    array = np.flip(volume.array, [axis for axis in range(3) if flips[axis]]).transpose(order)
+    array = np.flip(volume.array, tuple(axis for axis in range(3) if flips[axis])).transpose(order)
     spacing = tuple(volume.spacing[axis] for axis in order)
     return Volume(np.ascontiguousarray(array), spacing, tuple(origin), directions[list(order)])
 
@@ -84,29 +86,29 @@ def test_the_prepared_case_is_the_same_for_all_48(suffix: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("directions", [None, OBLIQUE, "45"])
 @pytest.mark.parametrize("plane", PLANES)
-def test_canonical_and_back(directions: np.ndarray | str | None, plane: str) -> None:
+def test_canonical_and_back(directions: np.ndarray | str | None, plane: Plane) -> None:
     if isinstance(directions, str):
         half = math.sqrt(0.5)
         directions = np.array([[0, 0, 1.0], [half, half, 0], [half, -half, 0]])
     given = image(directions)
-    first = canonical(given, plane)  # type: ignore[arg-type]  # a name from PLANES
+    first = canonical(given, plane)
     for turn in STORED:
         volume = stored(given, *turn)
-        found = canonical(volume, plane)  # type: ignore[arg-type]  # as above
+        found = canonical(volume, plane)
         np.testing.assert_array_equal(found.array, first.array)
         assert found.spacing == first.spacing
-        assert found.directions is not None
+        assert found.directions is not None and first.directions is not None
         np.testing.assert_allclose(found.directions, first.directions)
         np.testing.assert_allclose(found.origin, first.origin, atol=1e-9)  # type: ignore[arg-type]  # not None
-        back = turned_back(found.array, volume, plane)  # type: ignore[arg-type]  # as above
+        back = turned_back(found.array, volume, plane)
         np.testing.assert_array_equal(back, volume.array)
 
 
 @pytest.mark.parametrize(
     ("plane", "axes"), [("axial", "SPL"), ("coronal", "PSL"), ("sagittal", "LSP")]
 )
-def test_slices_are_cut_along_the_plane(plane: str, axes: str) -> None:
-    found = canonical(image(), plane)  # type: ignore[arg-type]  # a name from PLANES
+def test_slices_are_cut_along_the_plane(plane: Plane, axes: str) -> None:
+    found = canonical(image(), plane)
     assert found.directions is not None
     steps = {"S": (3.0, [0, 0, 3]), "P": (2.0, [0, 2, 0]), "L": (1.0, [1, 0, 0])}
     assert found.spacing == tuple(steps[axis][0] for axis in axes)
@@ -119,7 +121,7 @@ def test_simple_itk_and_nibabel_agree_on_canonical(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.nii"
         write_volume(path, stored(image(OBLIQUE), *turn))
         found = canonical(read_volume(path))
-        by_itk = SimpleITK.DICOMOrient(SimpleITK.ReadImage(str(path)), "LPS")
+        by_itk = itk.DICOMOrient(SimpleITK.ReadImage(str(path)), "LPS")
         np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(by_itk), found.array)
         np.testing.assert_allclose(by_itk.GetOrigin(), found.origin, atol=1e-4)  # type: ignore[arg-type]  # not None
         by_nibabel = nibabel.as_closest_canonical(nibabel.load(path))
@@ -143,9 +145,9 @@ def test_channels_are_turned_and_pictures_keep_their_two_axes() -> None:
         np.arange(6).reshape(2, 3), (1, 2), (0, 0, 0), np.array([[-1.0, 0, 0], [0, 2, 0]])
     )
     for plane in PLANES:
-        turned = canonical(flat, plane)  # type: ignore[arg-type]  # a name from PLANES
+        turned = canonical(flat, plane)
         np.testing.assert_array_equal(turned.array, flat.array[::-1].T)
-        np.testing.assert_array_equal(turned_back(turned.array, flat, plane), flat.array)  # type: ignore[arg-type]  # as above
+        np.testing.assert_array_equal(turned_back(turned.array, flat, plane), flat.array)
 
 
 def test_what_gives_no_orientation_stays_as_stored() -> None:
