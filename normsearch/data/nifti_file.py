@@ -268,7 +268,9 @@ def _agreeing(volume: Volume, leading: int) -> SourceHeader | None:
     for mine, theirs in zip((volume.spacing[leading:], volume.origin, rows), read, strict=True):
         if (mine is None) != (theirs is None):
             return None
-        if mine is not None and not np.allclose(mine, np.asarray(theirs), rtol=1e-6, equal_nan=True):
+        if mine is not None and not np.allclose(
+            mine, np.asarray(theirs), rtol=1e-6, equal_nan=True
+        ):
             return None
     return source
 
