@@ -20,7 +20,18 @@ from analysis.arms import metric_name
 from analysis.palette import caption_below
 from normsearch.errors import StudyError
 
-COLUMNS = ["number", "which", "case", "score", "overlap", "missed", "false", "height", "width"]
+COLUMNS = [
+    "number",
+    "which",
+    "case",
+    "score",
+    "overlap",
+    "missed",
+    "false",
+    "height",
+    "width",
+    "unit",
+]
 
 READING = {
     "examples": (
@@ -38,7 +49,7 @@ def read(study: StudyLike) -> tuple[int, dict[str, npt.NDArray[np.generic]]]:
     """Return the trial whose examples are shown (the best that has some) and the arrays.
 
     ``examples.npz`` in a trial's folder holds image, truth, prediction (K, y, x), case (K,) text,
-    score (K,) and spacing (K, 2) in mm.
+    score (K,) and spacing (K, 2) in mm, nan where unknown.
 
     Raises:
         StudyError: no COMPLETE trial has examples, or the file lacks an array.
@@ -67,7 +78,7 @@ def _load(path: Path) -> dict[str, npt.NDArray[np.generic]]:
         if not len(arrays["score"]):
             raise StudyError(f"{path}: examples needs a case with a score, got none.")
         found = {name: arrays[name] for name in names}
-    # Where no spacing is known, pixels are shown as if they were of 1 mm, and called pixels.
+    # Where the spacing is not known, lengths are in pixels.
     known = np.isfinite(found["spacing"]).all(axis=1, keepdims=True)
     return {**found, "spacing": np.where(known, found["spacing"], 1.0), "known": known[:, 0]}
 
@@ -77,8 +88,9 @@ def compute(study: StudyLike) -> pd.DataFrame:
 
     Returns:
         One row an example, the best score first, with columns number (trial), which ("best",
-        "median", "worst"), case, score (of the whole case, 0 to 1), overlap, missed, false (mm² of
-        the slice in both, in the truth alone, in the prediction alone), height, width (mm).
+        "median", "worst"), case, score (of the whole case, 0 to 1), overlap, missed, false (area
+        of the slice in both, in the truth alone, in the prediction alone), height, width, and unit
+        of these ("mm", or "pixels" where the spacing is not known).
 
     Raises:
         StudyError: no COMPLETE trial has examples.
@@ -88,14 +100,18 @@ def compute(study: StudyLike) -> pd.DataFrame:
     for place in np.argsort(-arrays["score"].astype(float), kind="stable"):
         truth = arrays["truth"][place].astype(bool)
         prediction = arrays["prediction"][place].astype(bool)
-        high, wide = (float(mm) for mm in arrays["spacing"][place])
+        high, wide = (float(step) for step in arrays["spacing"][place])
         areas = (truth & prediction, truth & ~prediction, prediction & ~truth)
         rows.append((
             number, _which(len(rows), len(arrays["score"])), str(arrays["case"][place]),
             float(arrays["score"][place]), *(float(a.sum()) * high * wide for a in areas),
-            truth.shape[0] * high, truth.shape[1] * wide,
+            truth.shape[0] * high, truth.shape[1] * wide, _unit(arrays["known"][place]),
         ))  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _unit(known: object) -> str:
+    return "mm" if known else "pixels"
 
 
 def _which(place: int, count: int) -> str:
@@ -123,7 +139,7 @@ def crop(shown: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
 
 
 def draw(example: Mapping[str, npt.NDArray[np.generic]], axes: Sequence[Axes]) -> None:
-    """Draw one example on four axes: image, truth, prediction, overlap; in mm, without ticks.
+    """Draw one example, with a scale bar, on four axes: image, truth, prediction, overlap.
 
     Args:
         example: image, truth, prediction (y, x), spacing (2,) in mm and known (whether it is).
@@ -150,13 +166,13 @@ def draw(example: Mapping[str, npt.NDArray[np.generic]], axes: Sequence[Axes]) -
                       extent=extent, interpolation="nearest")  # fmt: skip
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
-    unit = "mm" if example["known"] else "pixels"
+    unit = _unit(example["known"])
     _scale_bar(axes[0], float(size[1]), float(size[0]), unit)
 
 
 def _scale_bar(ax: Axes, width: float, height: float, unit: str) -> None:
     """Draw a bar of a round number of mm (or pixels), about a third of the width at most."""
-    length = max(mm for mm in (1, 2, 5, 10, 20, 50, 100, 200) if mm <= max(0.35 * width, 1))
+    length = max(step for step in (1, 2, 5, 10, 20, 50, 100, 200) if step <= max(0.35 * width, 1))
     outline = [withStroke(linewidth=2, foreground="black")]
     x, y = 0.05 * width, 0.94 * height
     ax.plot([x, x + length], [y, y], color="white", linewidth=2.5, solid_capstyle="butt",

@@ -19,7 +19,7 @@ from normsearch.config_space import (
     PythonSpaceConfig,
     SpaceConfig,
 )
-from normsearch.config_task import AugmentationConfig, PhantomConfig, TaskConfig
+from normsearch.config_task import AugmentationConfig, GeometryConfig, PhantomConfig, TaskConfig
 
 __all__ = [
     "AnySpaceConfig",
@@ -27,6 +27,7 @@ __all__ = [
     "ArmsConfig",
     "AugmentationConfig",
     "BatchSizeSpace",
+    "GeometryConfig",
     "ImportPath",
     "ItemError",
     "LearningRateSpace",
@@ -142,8 +143,8 @@ class TrainingConfig(Model):
 class StudyConfig(Model):
     """One study: task + network + training + space + search.
 
-    A run records the SHA-256 of its cases (`fingerprint`), the `sample_shape` (channels, *spatial)
-    and the `versions` it began with.
+    A run records the SHA-256 of its cases (`fingerprint`), the `sample_shape` (channels, *spatial),
+    the orientation and spacing of its training cases (`geometry`) and the `versions` it began with.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
@@ -154,6 +155,7 @@ class StudyConfig(Model):
     search: SearchConfig = SearchConfig()
     fingerprint: str | None = None
     sample_shape: tuple[Positive, ...] | None = None
+    geometry: GeometryConfig | None = None
     versions: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -202,7 +204,8 @@ class TrialConfig(Model):
     """One resolved choice, complete: the trial can be trained again from this alone.
 
     `norm_map` gives the effective spec of every slot; `fingerprint` is the SHA-256 of the cases,
-    `sample_shape` the (channels, *spatial) of what the network is given. On a GPU it takes no more
+    `sample_shape` the (channels, *spatial) of what the network is given, `geometry` the orientation
+    and spacing of the training cases. On a GPU it takes no more
     than `gpu_share` of the memory. `affine`: whether norms learn γ and β. A supernet has
     `mixtures`, and no norm map. `arm`: which of the study's arms it is, if it has arms.
     """
@@ -224,6 +227,7 @@ class TrialConfig(Model):
     threads: Positive = 1
     fingerprint: str | None = None
     sample_shape: tuple[Positive, ...] | None = None
+    geometry: GeometryConfig | None = None
     versions: dict[str, str] = Field(default_factory=dict)
 
     def write(self, path: Path) -> None:

@@ -36,7 +36,10 @@ class AugmentationConfig(Model):
     """How training samples are varied at random; nothing is varied if nothing is given.
 
     `rotation` is [lowest, highest, step] in degrees, in plane; `flip` names axes (z, y, x); `scale`
-    is [lowest, highest] factor of the intensities.
+    is [lowest, highest] factor of the intensities. Flips are off unless named here. Of axial and
+    coronal slices, x is the left-right axis of the patient (of sagittal slices it is z): leave it
+    out where classes mirror each other, such as left and right organs, for a flip makes one look
+    like the other and keeps its label.
     """
 
     rotation: tuple[float, float, Annotated[float, Field(gt=0)]] | None = None
@@ -51,14 +54,31 @@ class AugmentationConfig(Model):
         return value
 
 
+class GeometryConfig(Model):
+    """The orientation and spacing of a study's prepared training cases.
+
+    `oriented`: whether they gave an orientation, and so were brought to the canonical one. The
+    others are in mm along slices, rows and columns, None where unknown; `unknown` counts the cases
+    whose spacing is not known.
+    """
+
+    oriented: bool
+    least: tuple[float | None, ...]
+    median: tuple[float | None, ...]
+    greatest: tuple[float | None, ...]
+    unknown: tuple[int, ...]
+
+
 class TaskConfig(Model):
     """What is segmented, and which subjects train, validate and test.
 
     `data` is ``phantom``, a folder or a manifest (absolute, or below the data folder), in a
     `layout` of ``normsearch list layouts``. A `sample` is a slice, a stack of `depth` slices whose
     middle one is predicted, a slab of `depth` slices that shares `overlap` with the next, or a
-    volume. `size` is (y, x) in pixels, for volumes (z, y, x), reached by `fit`; `intensity` a rule
-    or a window [low, high] (HU). `foreground` are the label values merged to one class, `classes`
+    volume. `size` is (y, x) in pixels, for volumes (z, y, x), reached by `fit`; resize keeps the
+    field of view and changes the spacing. `plane` is how slices are cut, of images that give an
+    orientation; others are cut as they are stored. `intensity` is a rule or a window [low, high]
+    (HU). `foreground` are the label values merged to one class, `classes`
     those kept apart as classes 1 to K; all non-zero ones are merged if neither is given. `segments`
     names the segments of .seg.nrrd labels that are taken as label values 1, 2, ... `validation` on
     the training cases is a check that they can be learnt at all, and no evidence; on the test cases
@@ -72,6 +92,7 @@ class TaskConfig(Model):
     depth: Positive | None = None
     overlap: Annotated[int, Field(ge=0)] | None = None
     size: tuple[Positive, ...] | None = None
+    plane: Literal["axial", "coronal", "sagittal"] = "axial"
     fit: Literal["resize", "pad"] = "resize"
     intensity: Literal["minmax", "percentile", "zscore"] | tuple[float, float] = "percentile"
     foreground: tuple[LabelValue, ...] | None = None

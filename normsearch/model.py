@@ -172,6 +172,29 @@ def _worth(config: ModelConfig) -> str:
     )
 
 
+def _geometry(trial: TrialConfig) -> str:
+    """The orientation and spacing of training, for the card."""
+    geometry = trial.geometry
+    if geometry is None:
+        return "Orientation and spacing: not recorded"
+    axes = {
+        "axial": "superior, posterior, left",
+        "coronal": "posterior, superior, left",
+        "sagittal": "left, superior, posterior",
+    }
+    plane = trial.task.plane
+    oriented = f"{plane} slices; axes grow to {axes[plane]}"
+    rows = [
+        " x ".join("unknown" if step is None else f"{step:.4g}" for step in steps)
+        for steps in (geometry.least, geometry.median, geometry.greatest)
+    ]
+    return (
+        f"Orientation: {oriented if geometry.oriented else 'as stored, the files give none'}.\n"
+        f"Spacing after preparation, slices x rows x columns: {rows[0]} to {rows[2]} mm, "
+        f"median {rows[1]}"
+    )
+
+
 def _card(config: ModelConfig, no_program: str) -> str:
     trial, task = config.trial, config.trial.task
     name, shape = trial.network.name, _sample_shape(trial)
@@ -184,6 +207,7 @@ def _card(config: ModelConfig, no_program: str) -> str:
     return f'''"""{name}, trial {trial.number} of the study {trial.study}: a norm for each layer.
 
 Data: {task.data}, a sample is a {task.sample}; {size}; intensities: {task.intensity}.
+{_geometry(trial)}.
 Input: float32 (N, {sides}). Output: logits (N, {task.outputs}, ...): {meaning}.
 {_worth(config)} Not a medical device.
 Trained by {trial.training.optimizer} on {samples} samples, batch size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from normsearch.config import TaskConfig
-from normsearch.data import Case, Volume, read_volume
-from normsearch.data.checks import channels_of, check_image
-from normsearch.data.faults import refuse
+from normsearch.config import GeometryConfig, TaskConfig
+from normsearch.data import Case, Volume
+from normsearch.data.faults import refuse, warn_once
+from normsearch.data.nrrd_geometry import without_channels
+from normsearch.data.orientation import turned_back
+from normsearch.data.reading import Image, read_image
 from normsearch.data.samples import inputs
+from normsearch.data.spacing import TOLERANCE, resized_spacing, within
 from normsearch.data.transforms import normalized_image, resize
 from normsearch.errors import DataError
 from normsearch.task import sampling_of
@@ -44,8 +48,11 @@ def predict_files(
     task: TaskConfig,
     sample_shape: tuple[int, ...],
     device: str = "cpu",
+    *,
+    geometry: GeometryConfig | None = None,
+    any_spacing: bool = False,
 ) -> Prediction:
-    """Read one case's image, one file or one for each channel, and predict it.
+    """Read one case's image, one file or one for each channel, and predict it on its own grid.
 
     Args:
         network: in eval mode, trained on `task`.
@@ -53,34 +60,80 @@ def predict_files(
         task: how images are prepared, and what the classes mean.
         sample_shape: (channels, *spatial) of the samples that it was trained on.
         device: where it lies.
+        geometry: of the training cases; the image is brought to their orientation. If None it is
+            taken as it is stored, and its spacing is not compared.
+        any_spacing: predict an image whose spacing is unlike that of the training cases.
 
     Raises:
-        DataError: a file cannot be read, or the channels are not those of the training.
+        DataError: a file cannot be read, or its image is not one that the network was trained for.
     """
-    volumes = [read_volume(path) for path in paths]
-    channels = [channels_of(volume) for volume in volumes]
-    faults = []
-    for path, volume, array in zip(paths, volumes, channels, strict=True):
-        faults += list(check_image(path.name, path, volume, array))
+    plane = task.plane if geometry else None
+    image, faults = read_image(paths[0].name, paths, plane=plane)
     refuse(paths[0].parent, faults)
-    if any(array.shape[1:] != channels[0].shape[1:] for array in channels):
-        raise DataError(
-            f"{paths[0]}: the files of one image must have one shape, got "
-            f"{', '.join(str(array.shape[1:]) for array in channels)}; put them on one grid"
-        )
-    image = np.concatenate(channels)
+    if image is None:
+        raise DataError(f"{paths[0]}: must be an image that can be read")
+    warn_once(paths[0].parent, [fault for fault in faults if fault.rule != "plane"])
+    array = image.array
     expected = sample_shape[0] // (task.slices if task.sample == "stack" else 1)
-    if len(image) != expected:
+    if len(array) != expected:
         raise DataError(
             f"{paths[0]}: must have the {expected} channels that the network was trained on, got "
-            f"{len(image)}; give one file for each, separated by commas"
+            f"{len(array)}; give one file for each, separated by commas"
         )
-    prepared = normalized_image(image, task.intensity)
+    if geometry:
+        _check_orientation(paths[0], image, geometry)
+    if geometry and not any_spacing:
+        _check_spacing(paths[0], image, task, geometry)
+    prepared = normalized_image(array, task.intensity)
     if task.kind == "classification":
         return _classify(network, prepared, task, sample_shape, device)
     found = segment(network, prepared, task, sample_shape, device)
     values = np.array([0, *(task.classes or (1,))], np.uint8)
-    return Prediction(mask=_like(volumes[0], values[found]))
+    return Prediction(
+        mask=_like(image.stored[0], turned_back(values[found], image.stored[0], plane))
+    )
+
+
+def _check_orientation(path: Path, image: Image, geometry: GeometryConfig) -> None:
+    if image.oriented != geometry.oriented:
+        given, wanted = (
+            "an orientation" if oriented else "no orientation"
+            for oriented in (image.oriented, geometry.oriented)
+        )
+        raise DataError(
+            f"{path}: must give {wanted}, as the images of the training, got {given}; export it "
+            "from its source in the format of the training images"
+        )
+
+
+def _check_spacing(path: Path, image: Image, task: TaskConfig, geometry: GeometryConfig) -> None:
+    spacing, shape = image.spacing, image.array.shape[1:]
+    if task.fit == "resize" and task.size is not None:
+        spacing = resized_spacing(spacing, shape, (shape[0], *task.size)[-3:])
+    axes = range(1, 3) if task.sample == "slice" else range(3)  # a slice has no distance to others
+    limits = zip(spacing, geometry.least, geometry.greatest, geometry.unknown, strict=True)
+    fits = [within(*limit) for limit in limits]
+    if all(fits[axis] for axis in axes):
+        return
+    names = "rows, columns" if len(axes) == 2 else "slices, rows, columns"
+    found = _told([spacing[axis] for axis in axes])
+    least, greatest = (
+        _told([ends[axis] for axis in axes]) for ends in (geometry.least, geometry.greatest)
+    )
+    trained = least if least == greatest else f"{least} to {greatest}"
+    raise DataError(
+        f"{path}: the prepared spacing ({names}) must lie within {TOLERANCE:.0%} of that of the "
+        f"training cases, {trained}, got {found}; resample the image, or predict it all the same "
+        "with --any-spacing"
+    )
+
+
+def _told(steps: Sequence[float | None]) -> str:
+    known = [step is not None and np.isfinite(step) for step in steps]
+    if not any(known):
+        return "unknown"
+    told = (f"{step:.3g}" if know else "?" for step, know in zip(steps, known, strict=True))
+    return f"{' x '.join(told)} mm"
 
 
 @torch.inference_mode()
@@ -162,9 +215,5 @@ def _classify(
 def _like(image: Volume, mask: npt.NDArray[np.uint8]) -> Volume:
     """The mask, (z, y, x), on the grid of an image, whose channel axis it has not."""
     if image.kinds and image.kinds[0] == "vector":
-        directions = None if image.directions is None else image.directions[1:]
-        image = replace(
-            image, array=image.array[0], spacing=image.spacing[1:], directions=directions,
-            kinds=image.kinds[1:],
-        )  # fmt: skip
+        image = without_channels(image)
     return replace(image, array=mask.reshape(image.array.shape))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import statistics
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from normsearch.config import TaskConfig
+from normsearch.config import GeometryConfig, TaskConfig
 from normsearch.data import (
     LAYOUTS,
     SAMPLINGS,
@@ -81,6 +83,7 @@ def load_task(task: TaskConfig, data: Path | None) -> list[Case]:
         foreground=task.foreground,
         classes=None if classified else task.classes,
         segments=task.segments,
+        plane=task.plane,
     )
     folder, cache = data_folder(task, data), cache_folder() / "cases"
     return load_cases(folder, preparation, layout=task.layout, cache=cache)
@@ -110,6 +113,23 @@ def sampling_of(task: TaskConfig) -> Sampling:
 def sample_shape(task: TaskConfig, cases: Sequence[Case]) -> tuple[int, ...]:
     """Return the (channels, *spatial) of a task's samples."""
     return tuple(sampling_of(task).sample(cases[0], 0)[0].shape)
+
+
+def training_geometry(cases: Sequence[Case]) -> GeometryConfig:
+    """Return the orientation of prepared cases, and their spacing along slices, rows, columns."""
+    axes = list(zip(*(case.spacing for case in cases), strict=True))
+    known = [sorted(step for step in steps if math.isfinite(step)) for steps in axes]
+
+    def each(of: Callable[[list[float]], float]) -> tuple[float | None, ...]:
+        return tuple(float(of(steps)) if steps else None for steps in known)
+
+    return GeometryConfig(
+        oriented=cases[0].oriented,
+        least=each(min),
+        median=each(statistics.median),
+        greatest=each(max),
+        unknown=tuple(len(cases) - len(steps) for steps in known),
+    )
 
 
 def split_task(task: TaskConfig, cases: list[Case]) -> Split:

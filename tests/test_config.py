@@ -37,6 +37,7 @@ FULL: dict[str, Any] = {
         "depth": 8,
         "overlap": 2,
         "size": [64, 48],
+        "plane": "coronal",
         "fit": "pad",
         "intensity": [-300, 700.5],
         "foreground": [1, 3],
@@ -126,6 +127,13 @@ FULL: dict[str, Any] = {
     },
     "fingerprint": "ab" * 32,
     "sample_shape": [1, 64, 48],
+    "geometry": {
+        "oriented": True,
+        "least": [2.0, 1.0, None],
+        "median": [2.5, 1.0, None],
+        "greatest": [3.0, 1.0, None],
+        "unknown": [0, 0, 4],
+    },
     "versions": {"torch": "2.5.0"},
 }
 

@@ -64,7 +64,7 @@ UNKNOWN = [
     (
         "serach",
         "serach: unknown key, must be one of name, task, network, training, space, search, "
-        "fingerprint, sample_shape, versions. Did you mean 'search'?",
+        "fingerprint, sample_shape, geometry, versions. Did you mean 'search'?",
     ),
     (
         "space.learning-rate",
@@ -95,7 +95,7 @@ UNKNOWN = [
     (
         "x-y",
         "x-y: unknown key, must be one of name, task, network, training, space, search, "
-        "fingerprint, sample_shape, versions.",
+        "fingerprint, sample_shape, geometry, versions.",
     ),
 ]
 

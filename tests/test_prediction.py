@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from normsearch.config import TaskConfig
+from normsearch.config import GeometryConfig, TaskConfig
 from normsearch.data import Volume, read_volume, write_volume
 from normsearch.errors import DataError
 from normsearch.prediction import predict_files, segment
@@ -127,7 +128,7 @@ def test_channels_in_files_of_their_own(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"must have the 2 channels .* got 1; give one file for"):
         predict_files(Bright(), paths[:1], task(), (2, 16, 16))
     write_volume(paths[1], Volume(arrays[1][1:], (1.0, 1.0, 1.0)))
-    with pytest.raises(DataError, match="must have one shape"):
+    with pytest.raises(DataError, match=r"must have the shape of c0\.nrrd"):
         predict_files(Bright(), paths, task(), (2, 16, 16))
 
 
@@ -143,3 +144,102 @@ def test_an_image_with_a_class(tmp_path: Path) -> None:
     assert made.probability == pytest.approx(0.7)
     with pytest.raises(DataError, match="must have the shape"):
         predict_files(Fixed(), (tmp_path / "a.nrrd",), labelled, (1, 28, 28))
+
+
+TRAINED = GeometryConfig(
+    oriented=True, least=(3.0, 0.5, 0.7), median=(3.0, 0.5, 0.7), greatest=(3.0, 0.5, 0.7),
+    unknown=(0, 0, 0),
+)  # fmt: skip
+
+
+class LeftHalf(nn.Module):
+    """Foreground where the index along x, which grows to the left, is at least half."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        ramp = torch.arange(x.shape[-1]) - x.shape[-1] / 2 + 0.5
+        return ramp.expand_as(x[:, :1])
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".nii"])
+def test_the_left_half_is_found_in_all_48_orders(suffix: str, tmp_path: Path) -> None:
+    steps, shape = np.array((3.0, 0.5, 0.7)), (4, 16, 16)
+    for order in itertools.permutations(range(3)):
+        for flips in itertools.product((1, -1), repeat=3):
+            rows = (np.eye(3)[::-1] * steps[:, None] * np.array(flips)[:, None])[list(order)]
+            turned = [shape[axis] for axis in order]
+            spacing = tuple(steps[list(order)])
+            path = tmp_path / f"i{suffix}"
+            write_volume(path, Volume(image(*turned), spacing, (0, 0, 0), rows))
+            made = predict_files(LeftHalf(), (path,), task(), (1, 16, 16), geometry=TRAINED).mask
+            assert made is not None
+            write_volume(tmp_path / f"m{suffix}", made)
+            mask = read_volume(tmp_path / f"m{suffix}", as_label=True)
+            assert mask.directions is not None
+            np.testing.assert_allclose(mask.directions, rows, atol=1e-6)
+            left = (np.indices(turned).reshape(3, -1).T @ rows)[:, 0]
+            assert mask.array.shape == tuple(turned)
+            np.testing.assert_array_equal(
+                mask.array.ravel() > 0, left > (left.min() + left.max()) / 2
+            )
+
+
+def written(path: Path, spacing: tuple[float, ...], *, oriented: bool = True) -> Path:
+    rows = np.eye(3)[::-1] * np.array(spacing)[:, None] if oriented else None
+    write_volume(path, Volume(image(4, 16, 16), spacing, (0, 0, 0) if oriented else None, rows))
+    return path
+
+
+def test_an_image_of_another_spacing_is_refused(tmp_path: Path) -> None:
+    def predicted(spacing: tuple[float, ...], **settings: Any) -> Any:
+        flag = settings.pop("any_spacing", False)
+        path = written(tmp_path / "i.nrrd", spacing)
+        shape = (3 if "sample" in settings else 1, 16, 16)
+        return predict_files(
+            Bright(), (path,), task(**settings), shape, geometry=TRAINED, any_spacing=flag
+        )
+
+    assert predicted((3.0, 0.6, 0.56)).mask is not None  # within a quarter
+    assert predicted((9.0, 0.5, 0.7)).mask is not None  # of a slice alone
+    message = (
+        r"i\.nrrd: the prepared spacing \(rows, columns\) .* 0\.5 x 0\.7 mm, got 0\.5 x 2 mm; res"
+    )
+    with pytest.raises(DataError, match=message):
+        predicted((3.0, 0.5, 2.0))
+    assert predicted((3.0, 0.5, 2.0), any_spacing=True).mask is not None
+    with pytest.raises(DataError, match=r"got 9 x 0\.5 x 0\.7 mm"):
+        predicted((9.0, 0.5, 0.7), sample="stack")
+    with pytest.raises(DataError, match=r"got 1 x 1\.4 mm"):  # 16 pixels of 0.5 mm become 8 of 1
+        predicted((3.0, 0.5, 0.7), size=(8, 8))
+
+
+@pytest.mark.filterwarnings("ignore::normsearch.data.SpacingWarning")
+def test_an_image_must_say_as_much_of_its_geometry_as_those_of_the_training(tmp_path: Path) -> None:
+    plain = written(tmp_path / "plain.nrrd", (3.0, 0.5, 0.7), oriented=False)
+    with pytest.raises(DataError, match=r"plain\.nrrd: must give an orientation, .*got no orient"):
+        predict_files(Bright(), (plain,), task(), (1, 16, 16), geometry=TRAINED)
+    none = TRAINED.model_copy(update={"oriented": False})
+    there = written(tmp_path / "there.nrrd", (3.0, 0.5, 0.7))
+    with pytest.raises(DataError, match=r"there\.nrrd: must give no orientation, .*got an orient"):
+        predict_files(Bright(), (there,), task(), (1, 16, 16), geometry=none)
+    write_volume(plain, Volume(image(4, 16, 16), (float("nan"),) * 3))
+    with pytest.raises(DataError, match=r"0\.5 x 0\.7 mm, got unknown; resample"):
+        predict_files(Bright(), (plain,), task(), (1, 16, 16), geometry=none)
+    nothing = (None, None, None)
+    unknown = GeometryConfig(
+        oriented=False, least=nothing, median=nothing, greatest=nothing, unknown=(2, 2, 2)
+    )
+    assert predict_files(Bright(), (plain,), task(), (1, 16, 16), geometry=unknown).mask is not None
+    written(plain, (3.0, 0.5, 0.7), oriented=False)
+    with pytest.raises(DataError, match=r"cases, unknown, got 0\.5 x 0\.7 mm"):
+        predict_files(Bright(), (plain,), task(), (1, 16, 16), geometry=unknown)
+
+
+def test_every_check_of_a_cases_image_is_made(tmp_path: Path) -> None:
+    spoilt = image(4, 16, 16)
+    spoilt[0, 0, 0] = np.nan
+    write_volume(tmp_path / "nan.nrrd", Volume(spoilt, (1.0, 1.0, 1.0)))
+    with pytest.raises(DataError, match=r"nan\.nrrd: must have finite voxels alone"):
+        predict_files(Bright(), (tmp_path / "nan.nrrd",), task(), (1, 16, 16))
+    paths = (written(tmp_path / "a.nrrd", (3, 1, 1)), written(tmp_path / "b.nrrd", (3, 1, 2)))
+    with pytest.raises(DataError, match=r"b\.nrrd: must have the spacing of a\.nrrd"):
+        predict_files(Bright(), paths, task(), (2, 16, 16))

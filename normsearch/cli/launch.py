@@ -29,6 +29,7 @@ from normsearch.task import (
     sample_shape,
     sampling_of,
     split_task,
+    training_geometry,
 )
 from normsearch.training import choose_loss
 from normsearch.trial import build_trial_network, train_on_own_split, train_trial
@@ -78,6 +79,7 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
         update={
             "fingerprint": fingerprint,
             "sample_shape": sample_shape(config.task, split.train),
+            "geometry": training_geometry(split.train),
             "versions": config.versions or versions(),
         }
     )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,6 +26,10 @@ def predict(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace masks there are.")
     ] = False,
+    any_spacing: Annotated[
+        bool,
+        typer.Option("--any-spacing", help="Predict images of another spacing than in training."),
+    ] = False,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to run.")] = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -35,11 +42,20 @@ def predict(
     cases = [tuple(Path(part) for part in text.split(",")) for text in images]
     targets = [_target(paths[0], output) for paths in cases]
     _refuse_clashes(targets, overwrite)
-    found = []
-    for paths, target in zip(cases, targets, strict=True):
-        made = predict_files(
-            loaded.network, paths, loaded.config.trial.task, loaded.sample_shape, device
+    geometry = loaded.config.trial.geometry
+    if geometry is None:
+        warnings.warn(
+            f"{model}: does not record the orientation and spacing of its training, so images are "
+            "taken as they are stored; train and export the model again",
+            stacklevel=2,
         )
+    found, once = [], _SpacingOnce()
+    for paths, target in zip(cases, targets, strict=True):
+        with once.collected():
+            made = predict_files(
+                loaded.network, paths, loaded.config.trial.task, loaded.sample_shape, device,
+                geometry=geometry, any_spacing=any_spacing,
+            )  # fmt: skip
         if made.mask is None:
             found.append({"image": str(paths[0]), "class": made.label, "share": made.probability})
             told = f"class {made.label} (probability {made.probability:.2f})"
@@ -50,8 +66,38 @@ def predict(
             told = f"{target} ({voxels} voxels of foreground)"
         if not as_json:
             print(f"{paths[0]}: {told}", flush=True)
+    once.warn()
     if as_json:
         print(json.dumps(found))
+
+
+class _SpacingOnce:
+    """Collects the warnings of files that give no spacing, and gives one for all of them."""
+
+    def __init__(self) -> None:
+        self._found: list[str] = []
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        from normsearch.data import SpacingWarning
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+        for warning in caught:
+            if issubclass(warning.category, SpacingWarning):
+                self._found.append(str(warning.message))
+            else:
+                warnings.warn_explicit(
+                    warning.message, warning.category, warning.filename, warning.lineno
+                )
+
+    def warn(self) -> None:
+        from normsearch.data import SpacingWarning
+
+        if self._found:
+            more = f" (and {len(self._found) - 1} like it)" if len(self._found) > 1 else ""
+            warnings.warn(self._found[0] + more, SpacingWarning, stacklevel=2)
 
 
 def _target(image: Path, folder: Path) -> Path:

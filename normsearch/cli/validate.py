@@ -68,6 +68,9 @@ def _summary(report: Report) -> list[str]:
     ]
     for name, unit in (("shapes", "voxels"), ("spacings", "mm")):
         if spread := facts[name]:
+            if all(value is None for value in spread["median"]):
+                lines.append(f"{name:<12} not known")
+                continue
             middle, ends = _row(spread["median"]), (_row(spread["least"]), _row(spread["greatest"]))
             span = "all" if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}, median"
             lines.append(f"{name:<12} {span} {middle} {unit} (slices, rows, columns)")

@@ -21,7 +21,7 @@ from normsearch.data.faults import Fault
 from normsearch.errors import DataError
 from normsearch.files import write_atomically, write_text
 
-_VERSION = 1  # counts up whenever the same files and settings are prepared in another way
+_VERSION = 2  # counts up whenever the same files and settings are prepared in another way
 _DETACHED = re.compile(rb"^data ?file: *([^\r\n]+)", re.MULTILINE)
 _HEADER_BYTES = 2**16
 
@@ -36,6 +36,7 @@ class Prepared:
         spacing: mm along slices, y, x.
         values: the label values that its file holds.
         warnings: what was found and may be lived with.
+        oriented: whether the image gives an orientation.
     """
 
     image: npt.NDArray[np.float32]
@@ -43,6 +44,7 @@ class Prepared:
     spacing: tuple[float, float, float]
     values: tuple[int, ...]
     warnings: tuple[Fault, ...] = ()
+    oriented: bool = False
 
 
 def cached(
@@ -107,6 +109,7 @@ def _keep(entry: Path, prepared: Prepared) -> Prepared:
     facts = {
         "spacing": prepared.spacing,
         "values": prepared.values,
+        "oriented": prepared.oriented,
         "warnings": [vars(fault) for fault in prepared.warnings],
         "sha256": _digest(prepared.image, prepared.label),
     }
@@ -132,7 +135,7 @@ def _read(entry: Path, *, told: bool = False) -> Prepared | None:
             raise ValueError("its checksum does not match")
         noted = tuple(Fault(**fault) for fault in facts["warnings"])
         z, y, x = (float(step) for step in facts["spacing"])
-        return Prepared(image, label, (z, y, x), tuple(facts["values"]), noted)
+        return Prepared(image, label, (z, y, x), tuple(facts["values"]), noted, facts["oriented"])
     except (OSError, ValueError, LookupError, TypeError, EOFError) as error:
         if told:
             warnings.warn(f"{entry}: is damaged and built anew ({error})", stacklevel=3)

@@ -41,6 +41,7 @@ class Case:
         image: float32, (slices, channels, y, x), intensities normalized.
         label: uint8 class indices, 0 = background: (slices, y, x); or (1,), the image's class.
         spacing: mm from slice to slice, row to row, column to column; nan where unknown.
+        oriented: whether its files give an orientation, and so its axes are the canonical ones.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Case:
     image: npt.NDArray[np.float32]
     label: npt.NDArray[np.uint8]
     spacing: tuple[float, float, float]
+    oriented: bool = False
 
 
 def fingerprint(cases: Iterable[Case]) -> str:

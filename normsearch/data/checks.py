@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from normsearch.data.faults import Fault
+from normsearch.data.orientation import PLANES, Plane, is_oriented
 from normsearch.data.volume import Volume
 
 Array = npt.NDArray[Any]
@@ -18,13 +19,14 @@ Grid = tuple[Path, Volume]
 
 SPACING_MM = 1e-3  # by how much the spacings of an image and its label may differ
 ORIGIN_MM = 1e-2  # and their origins
+COARSE = 2.0  # by how much voxels may be further apart in plane than between slices
 DIRECTION = 1e-3  # and the cosines of their directions
 
 
 def check_image(case: str, path: Path, volume: Volume, channels: Array) -> Iterator[Fault]:
     """Yield what is wrong with an image; `channels` is its array as (channels, z, y, x)."""
-    if channels.ndim != 4 or not np.isfinite(spacing_of(volume)[1:]).all():
-        found = f"shape {volume.array.shape} and spacing {volume.spacing}"
+    if channels.ndim != 4 or not all(volume.in_space[-2:]):
+        found = f"shape {volume.array.shape} and kinds {volume.kinds or None}"
         expected = "have three axes (slice, y, x), the last two in space"
         cure = "export it as one volume, its channels as one file each"
         yield Fault("axes", case, str(path), expected, found, cure)
@@ -94,7 +96,8 @@ def check_pair(case: str, first: Grid, other: Grid) -> list[Fault]:
 def _differ(one: Any, two: Any, by: float) -> bool:
     if one is None or two is None or np.shape(one) != np.shape(two):
         return False  # what a file does not say cannot differ
-    return not np.allclose(one, two, rtol=0, atol=by, equal_nan=True)
+    apart = np.abs(np.subtract(one, two))
+    return bool((apart > by).any())  # neither can what is nan
 
 
 def _short(numbers: Any) -> str:
@@ -120,8 +123,49 @@ def _has_channels(volume: Volume) -> bool:
 
 def no_spacing(case: str, path: Path) -> Fault:
     """Return the warning of a file that gives no spacing."""
-    cure = "1 mm is assumed; give it one when volumes in ml or distances in mm matter"
+    cure = "distances are in pixels; give it one when volumes in ml or distances in mm matter"
     return Fault("no spacing", case, str(path), "give its spacing", "none", cure, "warning")
+
+
+def coarse_in_plane(case: str, path: Path, volume: Volume, plane: Plane) -> Iterator[Fault]:
+    """Yield the warning of an image whose slices are cut across its finest plane.
+
+    The volume is in canonical orientation. Slices are best cut where the voxels are finest.
+    """
+    steps = spacing_of(volume)
+    if not is_oriented(volume) or channels_of(volume).shape[1] == 1:
+        return
+    coarsest = max((1, 2), key=lambda axis: -math.inf if math.isnan(steps[axis]) else steps[axis])
+    if steps[coarsest] > COARSE * steps[0]:
+        across = PLANES[plane][coarsest]
+        better = next(name for name, axes in PLANES.items() if axes[0] == across)
+        yield Fault(
+            "plane",
+            case,
+            str(path),
+            f"have {plane} slices with voxels at most {COARSE:g} times as far apart in plane as "
+            "between them",
+            f"{_short(steps)} mm (slices, rows, columns)",
+            f"set task.plane: {better} where samples are slices",
+            "warning",
+        )
+
+
+def mixed_orientation(root: Path, images: Mapping[Path, bool]) -> list[Fault]:
+    """Return the error of a data set in which some images are oriented and others are not.
+
+    Args:
+        root: the data set's.
+        images: an image of each case, and whether it is oriented.
+    """
+    known = [path for path, given in images.items() if given]
+    unknown = [path for path, given in images.items() if not given]
+    if not known or not unknown:
+        return []
+    found = f"{len(known)} with ({known[0].name}) and {len(unknown)} without ({unknown[0].name})"
+    expected = "hold images that all give an orientation, or none of which does"
+    cure = "export those without again with their space directions (NRRD) or sform (NIfTI)"
+    return [Fault("orientation", "", str(root), expected, found, cure)]
 
 
 def occurring(mask: Array) -> Array:

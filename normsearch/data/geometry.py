@@ -16,7 +16,24 @@ RAS = np.array([-1.0, -1.0, 1.0])
 
 
 class SpacingWarning(UserWarning):
-    """A file does not say how far apart its voxels are, so 1 mm is assumed."""
+    """A file does not say how far apart its voxels are."""
+
+
+@dataclass(frozen=True, eq=False)
+class SourceHeader:
+    """Header fields that say where voxels lie.
+
+    Attributes:
+        format: "nifti" or "nrrd".
+        fields: by name; of NRRD those of each axis are lists in the array's order.
+    """
+
+    format: str
+    fields: dict[str, Any]
+
+
+#: NRRD's kinds of an axis in space, and those of an axis of which the header says nothing.
+IN_SPACE, UNKNOWN = ("domain", "space"), ("???", "none")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,10 +43,13 @@ class Volume:
     Attributes:
         array: (z, y, x), (y, x), (slice, y, x) for a stack, or (channel, z, y, x) and
             (channel, y, x) where kinds[0] is "vector"; native byte order.
-        spacing: mm from voxel to voxel per axis; nan for an axis that is not in space (a list).
+        spacing: mm from voxel to voxel per axis; nan for an axis that is not in space (a list),
+            or whose spacing is not known.
         origin: the first voxel's centre in mm, (left, posterior, superior), or None.
         directions: (axes, 3) in mm per voxel, LPS; nan rows for axes not in space; or None.
         kinds: NRRD's kind of each axis, such as ("list", "domain", "domain"); () if not given.
+        header: the fields of the file's header that say where the voxels lie, as they stand; a
+            file of the same format is written with them where they agree with the fields above.
 
     Raises:
         DataError: the fields do not have one entry per axis, a spacing is not above 0, or the
@@ -41,6 +61,7 @@ class Volume:
     origin: tuple[float, ...] | None = None
     directions: npt.NDArray[np.float64] | None = None
     kinds: tuple[str, ...] = ()
+    header: SourceHeader | None = None
 
     def __post_init__(self) -> None:
         axes = self.array.ndim
@@ -57,6 +78,21 @@ class Volume:
             raise DataError(f"a volume's origin must be three finite numbers, got {self.origin}")
         if self.directions is not None:
             self._check_directions(self.directions)
+
+    @property
+    def in_space(self) -> tuple[bool, ...]:
+        """Which axes lie in space: not those of channels, a list or time."""
+        if self.kinds:
+            return tuple(kind.lower() in (*IN_SPACE, *UNKNOWN) for kind in self.kinds)
+        if self.directions is not None:
+            return tuple(bool(np.isfinite(row).all()) for row in self.directions)
+        return (True,) * self.array.ndim
+
+    @property
+    def has_spacing(self) -> bool:
+        """Whether the spacing of every axis in space is known."""
+        pairs = zip(self.spacing, self.in_space, strict=True)
+        return not any(inside and math.isnan(step) for step, inside in pairs)
 
     def _check_directions(self, directions: npt.NDArray[np.float64]) -> None:
         rows = directions[~np.isnan(directions).all(axis=1)]

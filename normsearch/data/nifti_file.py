@@ -1,7 +1,7 @@
 """NIfTI-1 and NIfTI-2 files: nibabel knows the header; the bytes are read here, and bounded.
 
 NIfTI's array is (x, y, z, ...) with x fastest and its world RAS; a Volume is (z, y, x) and LPS.
-The geometry is the sform's, else the qform's, else the spacing alone.
+The geometry is the sform's, else the qform's, else the spacing alone, where it is above 0.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import logging
 import math
+import warnings
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -19,7 +20,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import apply_read_scaling
 
 from normsearch.data.bounded import one_line, opened, read_packed
-from normsearch.data.geometry import RAS, Volume
+from normsearch.data.geometry import RAS, SourceHeader, SpacingWarning, Volume
 from normsearch.errors import DataError
 from normsearch.files import write_atomically
 
@@ -32,6 +33,11 @@ _FORMS = ("sform_code", "qform_code")
 _EXTENSION_BYTES = 2**26  # the most bytes between the header and the voxels
 _MAX_AXIS = 2**15 - 1
 _SILENT = logging.Logger("silent", level=logging.CRITICAL)  # what nibabel would print
+# The header's fields that say where the voxels lie.
+_PLACES = (
+    *("pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
+    *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
+)
 _CURE = "export the image again, for example with nibabel or 3D Slicer"
 
 
@@ -39,23 +45,29 @@ def read(path: Path, *, root: Path, max_bytes: int, as_label: bool = False) -> V
     """Read one .nii or .nii.gz file; see `normsearch.data.read_volume`."""
     packing = "gzip" if path.name.lower().endswith(".gz") else "raw"
     with opened(path) as file:
-        header = _read_header(path, bytes(read_packed(path, file, packing, 540)))
+        header, source = _read_header(path, bytes(read_packed(path, file, packing, 540)))
         shape, dtype, offset = _declared(path, header, max_bytes)
         expected = offset + math.prod(shape) * dtype.itemsize
         payload = _payload(path, file, packing, expected)
     array = np.frombuffer(payload, dtype, offset=offset).reshape(shape[::-1])
     array = _scaled(path, header, _channels(array), as_label)
     try:
-        return _with_geometry(header, array)
+        volume = _with_geometry(header, array, source)
     except (DataError, HeaderDataError, ValueError) as error:
         raise DataError(
             f"{path}: the header's geometry must be that of voxels in space, got "
             f"'{one_line(error)}'; {_CURE}"
         ) from error
+    if not volume.has_spacing:
+        warnings.warn(f"{path}: gives no spacing", SpacingWarning, stacklevel=3)
+    return volume
 
 
 def write(path: Path, volume: Volume) -> None:
-    """Write a NIfTI-1 file at once, with the geometry as its sform and, without shear, its qform.
+    """Write a NIfTI file at once, with the geometry as its sform and, without shear, its qform.
+
+    A volume read from NIfTI is written as that version, with the forms, units and spacings of its
+    header. A spacing that is not known is written as 0.
 
     Raises:
         DataError: NIfTI has no such type, or an axis is neither in space nor of channels.
@@ -72,15 +84,17 @@ def write(path: Path, volume: Volume) -> None:
     write_atomically(path, save)
 
 
-def _read_header(path: Path, block: bytes) -> nibabel.Nifti1Header:
+def _read_header(path: Path, block: bytes) -> tuple[nibabel.Nifti1Header, SourceHeader]:
+    """Return the header as nibabel corrects it, and its fields of geometry as they stand."""
     for order in ("<", ">"):
         size = int(np.frombuffer(block[:4], f"{order}i4")[0]) if len(block) >= 348 else 0
         if size in _HEADERS and len(block) >= size:
             try:
                 header = _HEADERS[size](block[:size], order, check=False)
                 _check_header(header)
+                fields = {name: header[name].copy() for name in _PLACES}
                 header.check_fix(_SILENT, error_level=40)
-                return header
+                return header, SourceHeader("nifti", {"sizeof_hdr": size, **fields})
             except (HeaderDataError, ValueError) as error:
                 raise DataError(
                     f"{path}: the NIfTI header must be valid, got '{one_line(error)}'; {_CURE}"
@@ -99,7 +113,8 @@ def _check_header(header: nibabel.Nifti1Header) -> None:
         if int(header[name]) not in _FORM_CODES:
             raise ValueError(f"{name} {int(header[name])}, not one from 0 to 5")
     steps = header["pixdim"][1 : 1 + min(3, max(int(header["dim"][0]), 0))]
-    if int(header["sform_code"]) == 0 and not (steps > 0).all():
+    sform, qform = (int(header[name]) for name in _FORMS)
+    if sform == 0 and not ((steps > 0) if qform else (steps >= 0)).all():
         raise ValueError(f"spacing {steps.tolist()}, not above 0")
 
 
@@ -179,23 +194,29 @@ def _scaled(path: Path, header: nibabel.Nifti1Header, array: Array, as_label: bo
     return np.asarray(apply_read_scaling(array, slope, inter))
 
 
-def _with_geometry(header: nibabel.Nifti1Header, array: Array) -> Volume:
+def _with_geometry(header: nibabel.Nifti1Header, array: Array, source: SourceHeader) -> Volume:
     leading = array.ndim == 4 or bool(header.get_data_dtype().names)
-    axes = array.ndim - leading
-    mm = _MM.get(int(header["xyzt_units"]) & 7, 1.0)
-    origin, directions = None, None
-    spacing = tuple(float(step) * mm for step in header["pixdim"][axes:0:-1])
-    if any(int(header[name]) for name in _FORMS):
-        affine = np.asarray(header.get_best_affine(), np.float64)
-        directions = (affine[:3, :axes] * mm).T[::-1] * RAS
-        origin = tuple(float(place) for place in affine[:3, 3] * mm * RAS)
-        spacing = tuple(float(step) for step in np.linalg.norm(directions, axis=1))
+    spacing, origin, directions = _geometry(header, source, array.ndim - leading)
     kinds: tuple[str, ...] = ()
     if leading:
-        kinds, spacing = ("vector", *("domain",) * axes), (math.nan, *spacing)
+        kinds, spacing = ("vector", *("domain",) * len(spacing)), (math.nan, *spacing)
         if directions is not None:
             directions = np.vstack([np.full(3, np.nan), directions])
-    return Volume(array, spacing, origin, directions, kinds)
+    return Volume(array, spacing, origin, directions, kinds, source)
+
+
+def _geometry(
+    header: nibabel.Nifti1Header, source: SourceHeader, axes: int
+) -> tuple[tuple[float, ...], tuple[float, ...] | None, Array | None]:
+    """Return spacing, origin and directions; without a form the spacing is the one above 0."""
+    mm = _MM.get(int(header["xyzt_units"]) & 7, 1.0)
+    if not any(int(header[name]) for name in _FORMS):
+        steps = (float(step) * mm for step in source.fields["pixdim"][axes:0:-1])
+        return tuple(step if step > 0 else math.nan for step in steps), None, None
+    affine = np.asarray(header.get_best_affine(), np.float64)
+    directions = (affine[:3, :axes] * mm).T[::-1] * RAS
+    origin = tuple(float(place) for place in affine[:3, 3] * mm * RAS)
+    return tuple(float(step) for step in np.linalg.norm(directions, axis=1)), origin, directions
 
 
 def _image_of(path: Path, volume: Volume) -> nibabel.Nifti1Image:
@@ -208,23 +229,58 @@ def _image_of(path: Path, volume: Volume) -> nibabel.Nifti1Image:
     leading = int(volume.kinds[:1] == ("vector",))
     spacing = np.asarray(volume.spacing[leading:])
     axes = len(spacing)
-    if not (axes == 3 or (axes == 2 and not leading)) or np.isnan(spacing).any():
+    if not (axes == 3 or (axes == 2 and not leading)) or not all(volume.in_space[leading:]):
         raise DataError(
             f"{path}: NIfTI holds two or three axes in space, or channels and three, got shape "
             f"{array.shape}, spacing {volume.spacing} and kinds {volume.kinds}; write it as .nrrd"
         )
-    if max(array.shape) > _MAX_AXIS:
+    source = _agreeing(volume, leading)
+    second = source is not None and source.fields["sizeof_hdr"] == 540
+    if max(array.shape) > _MAX_AXIS and not second:
         raise DataError(
             f"{path}: NIfTI holds up to {_MAX_AXIS} voxels an axis, got {array.shape}; "
             "write it as .nrrd"
         )
     order = (*range(array.ndim - 1, leading - 1, -1), *range(leading))
-    image = nibabel.Nifti1Image(array.transpose(order), None, dtype=array.dtype)
-    image.header["pixdim"][1 : axes + 1] = spacing[::-1]
-    image.header.set_xyzt_units("mm")
+    kind = nibabel.Nifti2Image if second else nibabel.Nifti1Image
+    image = kind(array.transpose(order), None, dtype=array.dtype)
+    if source is not None:
+        _set_fields(image.header, source)
+        return image
+    image.header["pixdim"][1 : axes + 1] = np.nan_to_num(spacing[::-1])  # 0 where not known
+    if np.isfinite(spacing).any():
+        image.header.set_xyzt_units("mm")
     if volume.directions is not None:
         _set_forms(image, volume.directions[leading:], volume.origin or (0.0, 0.0, 0.0))
     return image
+
+
+def _agreeing(volume: Volume, leading: int) -> SourceHeader | None:
+    """Return the header that a volume was read with, if the volume's geometry is still its."""
+    source = volume.header
+    if source is None or source.format != "nifti":
+        return None
+    header = _HEADERS[source.fields["sizeof_hdr"]]()
+    _set_fields(header, source)
+    header.check_fix(_SILENT, error_level=40)
+    read = _geometry(header, source, volume.array.ndim - leading)
+    rows = None if volume.directions is None else volume.directions[leading:]
+    for mine, theirs in zip((volume.spacing[leading:], volume.origin, rows), read, strict=True):
+        if (mine is None) != (theirs is None):
+            return None
+        if mine is not None and not np.allclose(
+            mine, np.asarray(theirs), rtol=1e-6, equal_nan=True
+        ):
+            return None
+    return source
+
+
+def _set_fields(header: nibabel.Nifti1Header, source: SourceHeader) -> None:
+    for name in _PLACES:
+        if name == "pixdim":
+            header[name][:4] = source.fields[name][:4]
+        else:
+            header[name] = source.fields[name]
 
 
 def _set_forms(image: nibabel.Nifti1Image, directions: Array, origin: tuple[float, ...]) -> None:

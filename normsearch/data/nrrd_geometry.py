@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from normsearch.data.bounded import one_line
-from normsearch.data.geometry import RAS, SpacingWarning, Volume
+from normsearch.data.geometry import IN_SPACE, RAS, UNKNOWN, SourceHeader, SpacingWarning, Volume
 from normsearch.errors import DataError
 
 Header = dict[str, Any]
@@ -23,8 +23,23 @@ _TO_LPS = {
     **dict.fromkeys(("left-anterior-superior", "las"), np.array([1.0, -1.0, 1.0])),
 }
 _MM = {"m": 1000.0, "cm": 10.0, "mm": 1.0, "um": 0.001, "µm": 0.001}
-_IN_SPACE = ("domain", "space")
-_UNKNOWN = ("???", "none")
+
+# Where the voxels lie: fields of the whole image, and those with an entry an axis.
+_OF_IMAGE = (
+    *("space", "space dimension", "space directions", "space origin", "space units"),
+    "measurement frame",
+)
+_OF_AXES = {
+    "axis mins": ("axis mins", "axismins"),
+    "axis maxs": ("axis maxs", "axismaxs"),
+    "spacings": ("spacings",),
+    "thicknesses": ("thicknesses",),
+    "units": ("units",),
+    "labels": ("labels",),
+    "centerings": ("centerings", "centers"),
+    "kinds": ("kinds",),
+}
+_BY_AXIS = (*_OF_AXES, "space directions")
 
 
 def volume_of(path: Path, header: Header, array: Array) -> Volume:
@@ -36,8 +51,12 @@ def volume_of(path: Path, header: Header, array: Array) -> Volume:
     try:
         kinds = tuple(header.get("kinds", ()))[::-1]
         directions, origin = _directions(header), _origin(header)
-        spacing = _spacing(path, header, directions, kinds, array.ndim)
-        return _channels_first(Volume(array, spacing, origin, directions, kinds))
+        spacing = _spacing(header, directions, array.ndim)
+        volume = Volume(array, spacing, origin, directions, kinds, _source(header, array.ndim))
+        volume = _channels_first(volume)
+        if not volume.has_spacing:
+            warnings.warn(f"{path}: gives no spacing", SpacingWarning, stacklevel=4)
+        return volume
     except (DataError, ValueError, TypeError) as error:
         raise DataError(
             f"{path}: the header's geometry must fit its {array.ndim} axes in a space of three, "
@@ -50,17 +69,89 @@ def header_of(volume: Volume) -> tuple[Array, Header]:
     order = list(range(volume.array.ndim))
     if volume.kinds[:1] == ("vector",):
         order = [*order[1:], 0]
-    header: Header = {}
+    header = _as_read(volume, order) or _made(volume, order)
+    return np.ascontiguousarray(np.transpose(volume.array, order)), header
+
+
+def without_channels(volume: Volume) -> Volume:
+    """Return the first channel of a volume whose first axis is that of channels."""
+    header = volume.header
+    if header is not None and header.format == "nrrd":
+        own = {key: header.fields[key][1:] for key in _BY_AXIS if key in header.fields}
+        header = SourceHeader("nrrd", {**header.fields, **own})
+    return Volume(
+        volume.array[0],
+        volume.spacing[1:],
+        volume.origin,
+        None if volume.directions is None else volume.directions[1:],
+        volume.kinds[1:],
+        header,
+    )
+
+
+def _source(header: Header, axes: int) -> SourceHeader:
+    """Return the fields that say where the voxels lie, those of axes slowest axis first."""
+    fields: Header = {key: header[key] for key in _OF_IMAGE if key in header}
+    if "space directions" in fields:
+        fields["space directions"] = np.asarray(fields["space directions"], np.float64)[::-1]
+    for key, names in _OF_AXES.items():
+        for name in names:
+            if name in header:
+                own = header[name].split() if isinstance(header[name], str) else header[name]
+                if len(own) == axes:
+                    fields[key] = list(own)[::-1]
+    return SourceHeader("nrrd", fields)
+
+
+def _as_read(volume: Volume, order: list[int]) -> Header | None:
+    """Return the header that an image was read with, or None where it is of another geometry."""
+    if volume.header is None or volume.header.format != "nrrd":
+        return None
+    fields, axes = volume.header.fields, volume.array.ndim
+    if any(len(fields[key]) != axes for key in _BY_AXIS if key in fields):
+        return None
+    turned = [volume.directions, volume.origin, volume.spacing]
+    forward = {key: value[::-1] if key in _BY_AXIS else value for key, value in fields.items()}
+    directions = _directions(forward)
+    read = [directions, _origin(forward), _spacing(forward, directions, axes)]
+    if not all(_same(one, other) for one, other in zip(turned, read, strict=True)):
+        return None
+    header = dict(fields)
+    for key in _BY_AXIS:
+        if key in header:
+            header[key] = [fields[key][axis] for axis in reversed(order)]
+    if "space directions" in header:
+        header["space directions"] = np.asarray(header["space directions"])
+    if "space" in header:
+        header.pop("space dimension", None)  # the space has its own
     if volume.kinds:
         header["kinds"] = [volume.kinds[axis] for axis in reversed(order)]
+    return header
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is None or other is None:
+        return one is None and other is None
+    return np.shape(one) == np.shape(other) and np.allclose(one, other, rtol=1e-6, equal_nan=True)
+
+
+def _made(volume: Volume, order: list[int]) -> Header:
+    """Return a header of a volume's own geometry; a spacing that is not known is left out."""
+    header: Header = {}
+    unknown = [math.isnan(step) for step in volume.spacing]
+    kinds = volume.kinds
+    if not kinds and volume.directions is None and any(unknown):
+        kinds = ("domain",) * len(unknown)  # else an axis without spacing is read as a list
+    if kinds:
+        header["kinds"] = [kinds[axis] for axis in reversed(order)]
     if volume.directions is not None:
         header["space"] = "left-posterior-superior"
         header["space directions"] = volume.directions[order[::-1]]
         if volume.origin is not None:
             header["space origin"] = np.asarray(volume.origin)
-    elif not all(math.isnan(step) for step in volume.spacing):
+    elif not all(unknown):
         header["spacings"] = np.asarray([volume.spacing[axis] for axis in reversed(order)])
-    return np.ascontiguousarray(np.transpose(volume.array, order)), header
+    return header
 
 
 def _to_lps(header: Header, vectors: Any) -> npt.NDArray[np.float64]:
@@ -84,16 +175,12 @@ def _origin(header: Header) -> tuple[float, ...] | None:
     return None if place is None else tuple(float(value) for value in _to_lps(header, place))
 
 
-def _spacing(
-    path: Path, header: Header, directions: Array | None, kinds: tuple[str, ...], axes: int
-) -> tuple[float, ...]:
+def _spacing(header: Header, directions: Array | None, axes: int) -> tuple[float, ...]:
     if directions is not None:
         return tuple(float(step) for step in np.linalg.norm(directions, axis=1))
     if "spacings" in header:
         return tuple(float(step) for step in header["spacings"][::-1])
-    warnings.warn(f"{path}: gives no spacing; 1 mm is assumed", SpacingWarning, stacklevel=5)
-    steps = tuple(1.0 if kind in (*_IN_SPACE, *_UNKNOWN) else math.nan for kind in kinds)
-    return steps or (1.0,) * axes
+    return (math.nan,) * axes
 
 
 def _channels_first(volume: Volume) -> Volume:
@@ -103,21 +190,35 @@ def _channels_first(volume: Volume) -> Volume:
     slices; a colour or a vector is channels.
     """
     kinds = volume.kinds or ("???",) * volume.array.ndim
+    some_known = not all(math.isnan(step) for step in volume.spacing)
     beside = [
         axis
         for axis, (kind, step) in enumerate(zip(kinds, volume.spacing, strict=True))
-        if math.isnan(step) or kind.lower() not in (*_IN_SPACE, *_UNKNOWN)
+        if (some_known and math.isnan(step) and (kind in UNKNOWN or volume.directions is not None))
+        or kind.lower() not in (*IN_SPACE, *UNKNOWN)
     ]
     if len(beside) != 1 or volume.array.ndim not in (3, 4):
         return volume
     (axis,) = beside
     order = [axis, *(other for other in range(volume.array.ndim) if other != axis)]
-    stack = volume.array.ndim == 3 and kinds[axis].lower() in ("list", "time", *_UNKNOWN)
-    kind = "vector" if not stack else "list" if kinds[axis] in _UNKNOWN else kinds[axis]
+    stack = volume.array.ndim == 3 and kinds[axis].lower() in ("list", "time", *UNKNOWN)
+    kind = "vector" if not stack else "list" if kinds[axis] in UNKNOWN else kinds[axis]
     return Volume(
         np.ascontiguousarray(np.transpose(volume.array, order)),
         (math.nan, *(volume.spacing[other] for other in order[1:])),
         volume.origin,
         None if volume.directions is None else volume.directions[order],
         (kind, *(volume.kinds[other] if volume.kinds else "domain" for other in order[1:])),
+        _reordered(volume.header, order),
     )
+
+
+def _reordered(header: SourceHeader | None, order: list[int]) -> SourceHeader | None:
+    if header is None:
+        return None
+    per_axis = {
+        key: [header.fields[key][axis] for axis in order]
+        for key in _BY_AXIS
+        if key in header.fields
+    }
+    return SourceHeader(header.format, {**header.fields, **per_axis})

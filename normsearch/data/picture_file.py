@@ -1,7 +1,8 @@
 """PNG and TIFF pictures through Pillow: the file's own values, palette indices for a palette.
 
-A picture says nothing of millimetres: 1 mm is assumed on reading and geometry left out on writing.
-A TIFF of several pages is a stack, (slice, y, x).
+A TIFF of several pages is a stack, (slice, y, x). Spacing is read from the descriptions of ImageJ
+and OME-TIFF alone (`tiff_spacing`). Plain resolution tags and PNG's pHYs chunk are not read: many
+programs fill them with the dots per inch of a screen or a printer. Geometry is not written.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from normsearch.data.bounded import one_line, opened
 from normsearch.data.geometry import SpacingWarning, Volume
+from normsearch.data.tiff_spacing import spacing_of_tags
 from normsearch.errors import DataError
 from normsearch.files import write_atomically
 
@@ -68,6 +70,7 @@ def read_png(path: Path, *, root: Path, max_bytes: int, as_label: bool = False) 
 def read_tiff(path: Path, *, root: Path, max_bytes: int, as_label: bool = False) -> Volume:
     """Read one .tif or .tiff file; see `normsearch.data.read_volume`."""
     pages: list[Array] = []
+    steps = (math.nan, math.nan)
     with (
         opened(path) as file,
         _faults_of(path, "TIFF"),
@@ -79,6 +82,8 @@ def read_tiff(path: Path, *, root: Path, max_bytes: int, as_label: bool = False)
             except EOFError:
                 break
             bits, kind = _tiff_kind(path, image)
+            if page == 0:
+                steps = spacing_of_tags(_tags(image))
             left = max_bytes - sum(array.nbytes for array in pages)
             pages.append(_decoded(path, image, bits, kind, left, as_label))
             first = pages[0]
@@ -86,7 +91,7 @@ def read_tiff(path: Path, *, root: Path, max_bytes: int, as_label: bool = False)
                 raise _unread(path, f"more than {_PAGES} pages or pages that differ")
     stack = len(pages) > 1
     array = np.stack(pages, axis=-3) if stack else pages[0]
-    return _volume(path, array, pages[0].ndim - 2, int(stack))
+    return _volume(path, array, pages[0].ndim - 2, int(stack), steps)
 
 
 def write_png(path: Path, volume: Volume) -> None:
@@ -141,6 +146,10 @@ def _png_kind(file: IO[bytes]) -> tuple[int, int]:
     return bits, colour
 
 
+def _tags(image: Any) -> Any:
+    return image.tag_v2
+
+
 def _tiff_kind(path: Path, image: Any) -> tuple[int, str]:
     """Return the bits per sample and the type of the file's own values."""
     bits = set(image.tag_v2.get(_BITS_PER_SAMPLE, (1,)))
@@ -183,11 +192,19 @@ def _decoded(
     return np.ascontiguousarray(array, np.dtype(kind))
 
 
-def _volume(path: Path, array: Array, channels: int, slices: int) -> Volume:
-    warnings.warn(f"{path}: gives no spacing; 1 mm is assumed", SpacingWarning, stacklevel=4)
+def _volume(
+    path: Path,
+    array: Array,
+    channels: int,
+    slices: int,
+    steps: tuple[float, float] = (math.nan, math.nan),
+) -> Volume:
     beside = ("vector",) * channels + ("list",) * slices
     kinds = (*beside, "domain", "domain") if beside else ()
-    return Volume(array, (math.nan,) * len(beside) + (1.0, 1.0), kinds=kinds)
+    volume = Volume(array, (math.nan,) * len(beside) + steps, kinds=kinds)
+    if not volume.has_spacing:
+        warnings.warn(f"{path}: gives no spacing", SpacingWarning, stacklevel=4)
+    return volume
 
 
 def _write(path: Path, volume: Volume, name: str) -> None:

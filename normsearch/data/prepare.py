@@ -13,9 +13,12 @@ import torch
 
 from normsearch.data.cache import Prepared, cached
 from normsearch.data.cases import Case, CaseFiles
+from normsearch.data.checks import mixed_orientation
 from normsearch.data.faults import Fault, refuse, warn_once
 from normsearch.data.layouts import survey
+from normsearch.data.orientation import PLANES, Plane
 from normsearch.data.reading import RawCase, read_case
+from normsearch.data.spacing import resized_spacing
 from normsearch.data.transforms import FITS, INTENSITIES, Fit, Intensity, normalized_image
 from normsearch.errors import DataError, did_you_mean
 
@@ -27,7 +30,8 @@ class Preparation:
     Attributes:
         size: (y, x) or (slices, y, x) in pixels; None keeps each image's own.
         fit: ``resize`` (image: linear with antialiasing, label: nearest) or ``pad`` (the centre,
-            cropped or padded with the smallest value).
+            cropped or padded with the smallest value). Resizing keeps an image's field of view and
+            changes its spacing: what one size shows differs where the fields of view do.
         intensity: how each channel of each volume is mapped: ``minmax`` to 0..1; ``percentile``:
             the 0.5th to the 99.5th to 0..1, clipped; ``zscore`` to mean 0 and deviation 1; or a
             window (low, high), in HU for CT, to 0..1, clipped.
@@ -36,6 +40,7 @@ class Preparation:
             `foreground`.
         segments: names of the segments that are label values 1, 2, ... of .seg.nrrd labels; their
             own label values are taken if empty.
+        plane: of the slices, of images that give an orientation; others are cut as they are stored.
 
     Raises:
         DataError: a value that cannot be.
@@ -47,6 +52,7 @@ class Preparation:
     foreground: tuple[int, ...] | None = None
     classes: tuple[int, ...] | None = None
     segments: tuple[str, ...] = ()
+    plane: Plane = "axial"
 
     def __post_init__(self) -> None:
         size, intensity = self.size, self.intensity
@@ -54,6 +60,8 @@ class Preparation:
             raise DataError(f"size must be (y, x) or (slices, y, x) pixels from 1 on, got {size}")
         if self.fit not in FITS:
             raise DataError(f"fit must be {' or '.join(FITS)}, got '{self.fit}'")
+        if self.plane not in PLANES:
+            raise DataError(f"plane must be one of {', '.join(PLANES)}, got '{self.plane}'")
         if isinstance(intensity, str):
             if intensity not in INTENSITIES:
                 raise DataError(
@@ -105,7 +113,9 @@ def prepare_case(
     Raises:
         CaseError: the case cannot be used; it holds every fault.
     """
-    raw, faults = read_case(files, root=root, labels=labels, segments=preparation.segments)
+    raw, faults = read_case(
+        files, root=root, labels=labels, segments=preparation.segments, plane=preparation.plane
+    )
     if raw is None:
         raise CaseError(faults)
     return _prepared(raw, preparation, tuple(faults), classified=files.index is not None)
@@ -135,6 +145,7 @@ def load_cases(
     """
     data_set = survey(root, layout)
     faults, cases, values = list(data_set.faults), [], set[int]()
+    oriented: dict[Path, bool] = {}
     settings = {**asdict(preparation), "labels": sorted(data_set.labels)}
     for files in data_set.cases:
 
@@ -151,6 +162,8 @@ def load_cases(
         faults += prepared.warnings
         values |= set(prepared.values)
         cases.append(_case(files, prepared))
+        oriented[files.images[0]] = prepared.oriented
+    faults += mixed_orientation(data_set.root, oriented)
     refuse(data_set.root, faults)
     _check_values(data_set.root, preparation.chosen, values)
     warn_once(data_set.root, faults)
@@ -159,7 +172,7 @@ def load_cases(
 
 def _case(files: CaseFiles, prepared: Prepared) -> Case:
     places = files.id, files.subject, files.fold
-    return Case(*places, prepared.image, prepared.label, prepared.spacing)
+    return Case(*places, prepared.image, prepared.label, prepared.spacing, prepared.oriented)
 
 
 def _check_values(root: Path, chosen: Sequence[int], found: set[int]) -> None:
@@ -181,7 +194,6 @@ def _prepared(
     if preparation.size is not None:
         image, target = FITS[preparation.fit](image, target, preparation.size)
         if preparation.fit == "resize":
-            z, y, x = (old / new for old, new in zip(mask.shape, target.shape, strict=True))
-            spacing = (spacing[0] * z, spacing[1] * y, spacing[2] * x)
+            spacing = resized_spacing(spacing, mask.shape, target.shape)
     label = raw.label.astype(np.uint8) if classified else target.numpy()
-    return Prepared(image.numpy(), label, spacing, raw.values, noted)
+    return Prepared(image.numpy(), label, spacing, raw.values, noted, raw.oriented)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,11 +18,14 @@ from normsearch.data.checks import (
     check_image,
     check_label,
     check_pair,
+    coarse_in_plane,
+    mixed_orientation,
     no_spacing,
     spacing_of,
 )
 from normsearch.data.faults import Fault, unreadable
 from normsearch.data.idx import read_idx
+from normsearch.data.orientation import Plane, canonical, is_oriented
 from normsearch.data.segments import label_of_segments
 from normsearch.data.volume import SpacingWarning, Volume, read_volume, suffix_of
 from normsearch.errors import DataError
@@ -45,12 +48,72 @@ class RawCase:
         label: (z, y, x), the files' own values; or (1,), the class of an image.
         spacing: mm along z, y, x; nan where there is none.
         values: the label values that occur, ascending.
+        oriented: whether the image gives an orientation, and so is in the canonical one.
     """
 
     image: Array
     label: Array
     spacing: tuple[float, float, float]
     values: tuple[int, ...]
+    oriented: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """The image of one case: a volume for each file, as it is stored and in canonical axes."""
+
+    stored: tuple[Volume, ...]
+    volumes: tuple[Volume, ...]
+
+    @property
+    def oriented(self) -> bool:
+        """Whether it gives an orientation."""
+        return is_oriented(self.stored[0])
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Spacing in mm along z, y, x of the canonical axes; nan where unknown."""
+        return spacing_of(self.volumes[0])
+
+    @property
+    def array(self) -> Array:
+        """All channels, (channels, z, y, x)."""
+        return np.concatenate([channels_of(volume) for volume in self.volumes])
+
+
+def read_image(
+    case: str,
+    paths: Sequence[Path],
+    *,
+    root: Path | None = None,
+    plane: Plane | None = "axial",
+) -> tuple[Image | None, list[Fault]]:
+    """Return the image of a case and its faults; None in its place where a file is unreadable.
+
+    Args:
+        case: the case's id.
+        paths: one file, or one for each channel.
+        root: the folder that detached data files must lie in; each header's own if None.
+        plane: of the slices; None leaves the axes as they are stored.
+    """
+    faults: list[Fault] = []
+    read = [_read(read_volume, path, case, root, faults) for path in paths]
+    stored = tuple(volume for volume in read if volume is not None)
+    if len(stored) < len(read):
+        return None, faults
+    image = Image(stored, tuple(canonical(volume, plane) for volume in stored))
+    for path, volume in zip(paths, image.volumes, strict=True):
+        faults += check_image(case, path, volume, channels_of(volume))
+    first, *others = zip(paths, image.volumes, strict=True)
+    for path, volume in others:
+        faults += check_pair(case, first, (path, volume))
+    faults += mixed_orientation(
+        paths[0].parent,
+        {path: is_oriented(volume) for path, volume in zip(paths, stored, strict=True)},
+    )
+    if plane is not None:
+        faults += coarse_in_plane(case, paths[0], image.volumes[0], plane)
+    return image, faults
 
 
 def read_case(
@@ -59,8 +122,12 @@ def read_case(
     root: Path | None = None,
     labels: Collection[int] = (),
     segments: Sequence[str] = (),
+    plane: Plane = "axial",
 ) -> tuple[RawCase | None, list[Fault]]:
     """Return a case and its faults; None in its place where one of them is an error.
+
+    An image that gives an orientation is brought to the canonical one (`orientation.canonical`),
+    and its label with it; a label that gives none is taken on the grid of its image's file.
 
     Args:
         files: of the case.
@@ -68,33 +135,45 @@ def read_case(
         labels: the values that a label may have, beside 0; any if empty.
         segments: names of the segments that become label values 1, 2, ... of a .seg.nrrd label;
             its own label values are taken if empty.
+        plane: of the slices.
     """
     if files.index is not None:
         return _read_idx_case(files, files.index)
-    faults: list[Fault] = []
-    read = [_read(read_volume, path, files.id, root, faults) for path in files.images]
-    images = [volume for volume in read if volume is not None]
+    image, faults = read_image(files.id, files.images, root=root, plane=plane)
 
     def read_label(path: Path, *, root: Path | None) -> Volume:
-        if segments and images and suffix_of(path) == ".seg.nrrd":
-            return label_of_segments(path, segments, images[0])
+        if segments and image and suffix_of(path) == ".seg.nrrd":
+            return label_of_segments(path, segments, image.stored[0])
         return read_volume(path, root=root, as_label=True)
 
     label = _read(read_label, files.label, files.id, root, faults)
-    if label is None or len(images) < len(read):
+    if label is None or image is None:
         return None, faults
-    channels = [channels_of(image) for image in images]
-    for path, image, array in zip(files.images, images, channels, strict=True):
-        faults += check_image(files.id, path, image, array)
+    label = canonical(_on_grid_of(image.stored[0], label), plane)
     mask = channels_of(label)
     values, more = check_label(files.id, files.label, mask, labels)
     faults += more
-    first, *others = [*zip(files.images, images, strict=True), (files.label, label)]
-    for other in others:
-        faults += check_pair(files.id, first, other)
+    faults += check_pair(files.id, (files.images[0], image.volumes[0]), (files.label, label))
     if any(fault.severity == "error" for fault in faults):
         return None, faults
-    return RawCase(np.concatenate(channels), mask[0], spacing_of(images[0]), values), faults
+    return RawCase(image.array, mask[0], image.spacing, values, image.oriented), faults
+
+
+def _on_grid_of(image: Volume, label: Volume) -> Volume:
+    """Return a label that gives no orientation, or whose image gives none, with its image's.
+
+    Where the stored shapes differ the label is returned as it is, to be refused.
+    """
+    if is_oriented(image) == is_oriented(label):
+        return label
+    if channels_of(image).shape[1:] != channels_of(label).shape[1:]:
+        return replace(label, origin=None, directions=None)
+    first = int(image.kinds[:1] == ("vector",))
+    directions = None if image.directions is None else image.directions[first:]
+    if not is_oriented(image) or label.array.ndim != image.array.ndim - first:
+        directions = None
+    origin = None if directions is None else image.origin
+    return replace(label, origin=origin, directions=directions, header=None)
 
 
 def _read(

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from normsearch.data import nrrd_file, nrrd_geometry
 from normsearch.data.geometry import Volume
+from normsearch.data.orientation import canonical, turned_back
 from normsearch.errors import DataError, did_you_mean
 
 Mask = npt.NDArray[np.bool_]
@@ -95,14 +96,14 @@ def label_of_segments(path: Path, names: Sequence[str], like: Volume) -> Volume:
         DataError: a name is not among the segments, chosen segments overlap, or the grids differ
             by more than a shift of whole voxels.
     """
-    if like.array.ndim != 3 or np.isnan(like.spacing).any():
+    if like.array.ndim != 3 or not all(like.in_space):
         raise DataError(
             f"{path}: segments must be laid on an image of three axes in space, got shape "
             f"{like.array.shape} and spacing {like.spacing}; take one channel of it"
         )
-    found = read_segments(path)
-    label = np.zeros(like.array.shape, np.uint8)
-    there, here = _overlap(path, found, like)
+    found, grid = _turned(read_segments(path)), canonical(like)
+    label = np.zeros(grid.array.shape, np.uint8)
+    there, here = _overlap(path, found, grid)
     for number, name in enumerate(names, start=1):
         if name not in found.masks:
             raise DataError(
@@ -118,7 +119,17 @@ def label_of_segments(path: Path, names: Sequence[str], like: Volume) -> Volume:
                 "choose one of them or merge them"
             )
         part[mask] = number
+    label = turned_back(label, like)
     return Volume(label, like.spacing, like.origin, like.directions, like.kinds)
+
+
+def _turned(found: Segmentation) -> Segmentation:
+    """Return segments in canonical orientation, which may be stored in another than the image."""
+    masks, grid = {}, None
+    for name, mask in found.masks.items():
+        grid = canonical(Volume(mask, found.spacing, found.origin, found.directions))
+        masks[name] = grid.array
+    return Segmentation(masks, grid.spacing, grid.origin, grid.directions) if grid else found
 
 
 def refuse_writing(path: Path, volume: Volume) -> None:

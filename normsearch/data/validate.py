@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from normsearch.data.cases import CaseFiles
+from normsearch.data.checks import mixed_orientation
 from normsearch.data.faults import Fault
 from normsearch.data.layouts import DataSet, survey
 from normsearch.data.reading import RawCase, read_case
@@ -104,12 +105,26 @@ def inspect(root: Path, layout: str = "auto") -> Report:
     """
     data_set = survey(root, layout)
     faults, looks = list(data_set.faults), []
+    oriented: dict[Path, bool] = {}
     for files in data_set.cases:
         raw, found = read_case(files, root=data_set.root, labels=sorted(data_set.labels))
         faults += found
         if raw is not None:
             looks.append(_look(files, raw))
-    return Report(data_set, looks, faults + _unlike(data_set, looks))
+            oriented[files.images[0]] = raw.oriented
+    faults += mixed_orientation(data_set.root, oriented)
+    return Report(data_set, looks, _once(faults) + _unlike(data_set, looks))
+
+
+def _once(faults: list[Fault]) -> list[Fault]:
+    """Return faults with one warning of each kind that is rather the data set's than a case's."""
+    first = {}
+    for rule in ("no spacing", "plane"):
+        found = [fault for fault in faults if fault.rule == rule]
+        if found:
+            more = f" (and {len(found) - 1} more cases)" if len(found) > 1 else ""
+            first[rule] = replace(found[0], found=found[0].found + more)
+    return [fault for fault in faults if fault.rule not in first] + list(first.values())
 
 
 def _look(files: CaseFiles, raw: RawCase) -> Look:
@@ -146,13 +161,17 @@ def _unlike(data_set: DataSet, looks: list[Look]) -> list[Fault]:
 def _spread(values: Iterable[tuple[float, ...]], *, pairs: bool = False) -> dict[str, Any] | None:
     """Return the least, the middle and the greatest of each place; None of nothing.
 
-    A spacing that is not known (nan) is None. `pairs` are (lowest, highest): of the lowest the
-    least, of the highest the greatest.
+    A spacing that is not known (nan) is left out, and None where none is known. `pairs` are
+    (lowest, highest): of the lowest the least, of the highest the greatest.
     """
     table = np.array(list(values), np.float64)
     if not len(table):
         return None
-    low, middle, high = table.min(0), np.median(table, axis=0), table.max(0)
+    none = np.isnan(table).all(0)
+    table = np.where(none, 0, table)  # NumPy warns of places where nothing is known
+    low, middle, high = (
+        np.where(none, np.nan, of(table, axis=0)) for of in (np.nanmin, np.nanmedian, np.nanmax)
+    )
     if pairs:
         return {"lowest": float(low[0]), "highest": float(high[1]), "median": _plain(middle)}
     return {"least": _plain(low), "median": _plain(middle), "greatest": _plain(high)}

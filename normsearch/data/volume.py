@@ -54,8 +54,8 @@ def read_volume(
         max_bytes: the most bytes that the voxels may take in memory.
         as_label: the values are label values: what would change them is refused.
 
-    Where the file does not say how far apart its voxels are, a `SpacingWarning` is given and
-    1 mm assumed for the axes in space.
+    Where the file does not say how far apart its voxels are, a `SpacingWarning` is given and the
+    spacing is nan.
 
     Raises:
         DataError: the file is missing, damaged, too large, not what its header says, or of a
@@ -70,7 +70,8 @@ def write_volume(path: Path, volume: Volume) -> None:
     """Write an image in the format that the suffix tells: the whole new file or none.
 
     bool is written as uint8, and missing folders are made. PNG and TIFF hold no geometry: it is
-    left out.
+    left out. A spacing that is not known is not written. What was read from NIfTI or NRRD and is
+    written in the same format keeps the header's own fields that say where the voxels lie.
 
     Raises:
         DataError: the format cannot hold such a type, shape or geometry.

@@ -1,10 +1,11 @@
 """What a confirmed trial leaves beside its scores: surface distances, and pictures of three cases.
 
-trials/NNNN/surfaces.csv has a row a test case and class: case, class (1 to K), hd95 (mm),
-surface_dice, missed (1: prediction or truth alone is empty). Both numbers are empty where truth and
-prediction are, and where no spacing is known. trials/NNNN/examples.npz has ``image``, ``truth`` and
-``prediction`` (K, y, x) of one slice through the middle of the foreground of the best, the median
-and the worst case by score, with ``case`` (K,), ``score`` (K,) and ``spacing`` (K, 2), mm (y, x).
+trials/NNNN/surfaces.csv has a row a test case and class: case, class (1 to K), hd95, surface_dice,
+missed (1: prediction or truth alone is empty) and unit: "mm", or "pixels" where the spacing is not
+known, of hd95 and of the tolerance, 2. Both numbers are empty where truth and prediction are.
+trials/NNNN/examples.npz has ``image``, ``truth`` and ``prediction`` (K, y, x) of one slice through
+the middle of the foreground of the best, the median and the worst case by score, with ``case``
+(K,), ``score`` (K,) and ``spacing`` (K, 2), mm (y, x), nan where unknown.
 """
 
 from __future__ import annotations
@@ -98,30 +99,33 @@ def predicted(network: nn.Module, case: Case, config: TrialConfig) -> Labels:
 def case_surfaces(prediction: Labels, case: Case, classes: int) -> dict[int, SurfaceScores]:
     """Return the surface scores of a case by class; a case of one slice is measured in its plane.
 
-    Without a spacing there are no mm, and the scores are NaN.
+    Distances are in mm, or in pixels where the spacing along an axis is not known.
     """
-    flat = len(case.label) == 1
-    spacing = case.spacing[1:] if flat else case.spacing
+    flat, spacing = len(case.label) == 1, _measured(case)[0]
     truth, prediction = (array[0] if flat else array for array in (case.label, prediction))
     found = {}
     for number in range(1, classes + 1):
         masks = prediction == number, truth == number
-        if all(step > 0 and math.isfinite(step) for step in spacing):
-            found[number] = surface_scores(*masks, spacing)
-        else:
-            found[number] = SurfaceScores(math.nan, math.nan, masks[0].any() != masks[1].any())
+        found[number] = surface_scores(*masks, spacing)
     return found
+
+
+def _measured(case: Case) -> tuple[tuple[float, ...], str]:
+    """Return the spacing that a case's distances are measured by, and their unit."""
+    spacing = case.spacing[1:] if len(case.label) == 1 else case.spacing
+    known = all(math.isfinite(step) for step in spacing)
+    return (spacing, "mm") if known else ((1.0,) * len(spacing), "pixels")
 
 
 def _table(config: TrialConfig, cases: tuple[Case, ...], found: dict[str, Labels]) -> str:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["case", "class", "hd95", "surface_dice", "missed"])
+    rows.writerow(["case", "class", "hd95", "surface_dice", "missed", "unit"])
     for case in cases:
         scores = case_surfaces(found[case.id], case, max(config.task.outputs - 1, 1))
         for number, (hd95, dice, missed) in scores.items():
             told = ("" if math.isnan(value) else value for value in (hd95, dice))
-            rows.writerow([case.id, number, *told, int(missed)])
+            rows.writerow([case.id, number, *told, int(missed), _measured(case)[1]])
     return text.getvalue()
 
 

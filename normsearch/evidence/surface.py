@@ -1,4 +1,4 @@
-"""HD95 and surface Dice of one case, in mm, where a missed case makes the figure worse."""
+"""HD95 and surface Dice of one case, where a missed case makes the figure worse."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ Mask = npt.NDArray[np.bool_]
 
 
 class SurfaceScores(NamedTuple):
-    """`hd95` in mm (0 is best), `surface_dice` from 0 to 1; `missed`: one mask alone is empty."""
+    """`hd95` in the unit of the spacing (0 is best); `surface_dice` from 0 to 1.
+
+    `missed`: one mask alone is empty.
+    """
 
     hd95: float
     surface_dice: float
@@ -35,8 +38,8 @@ def surface_scores(
     Args:
         prediction: (z, y, x) or (y, x).
         truth: of the same shape.
-        spacing: mm per voxel, one per axis.
-        tolerance: mm within which two surfaces count as the same (Nikolov et al. 2021).
+        spacing: mm per voxel, one per axis; 1 per axis gives distances in pixels.
+        tolerance: distance within which two surfaces count as the same (Nikolov et al. 2021).
 
     Raises:
         DataError: shapes differ, or a spacing is not known.
@@ -47,7 +50,7 @@ def surface_scores(
             f"{prediction.shape}, {truth.shape} and {spacing}"
         )
     if not all(step > 0 and math.isfinite(step) for step in spacing):
-        raise DataError(f"distances in mm need a spacing above 0 per axis, got {spacing}")
+        raise DataError(f"distances need a spacing above 0 per axis, got {spacing}")
     if not prediction.any() and not truth.any():
         return SurfaceScores(math.nan, math.nan, False)
     if not prediction.any() or not truth.any():

@@ -52,6 +52,7 @@ def trial_config(
         threads=study.search.resources.cpu,
         fingerprint=study.fingerprint,
         sample_shape=study.sample_shape,
+        geometry=study.geometry,
         versions=study.versions,
     )
 

@@ -70,13 +70,20 @@ def test_round_trip_keeps_a_stack_and_spacings(tmp_path: Path) -> None:
     assert nrrd.read_header(str(tmp_path / "a.nrrd"))["kinds"] == ["domain", "domain", "list"]
 
 
-def test_a_stack_without_spacing_is_taken_as_1_mm_with_a_warning(tmp_path: Path) -> None:
+def test_a_spacing_that_is_not_given_is_unknown_with_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "a.nrrd"
     header = {"kinds": ["domain", "domain", "list"]}
     nrrd.write(str(path), np.zeros((4, 3, 2), np.uint8), header)
-    with pytest.warns(SpacingWarning, match=r"a\.nrrd: gives no spacing; 1 mm is assumed"):
+    with pytest.warns(SpacingWarning, match=r"a\.nrrd: gives no spacing"):
         found = read_volume(path)
-    np.testing.assert_array_equal(found.spacing, (math.nan, 1, 1))
+    assert np.isnan(found.spacing).all()
+    assert found.in_space == (False, True, True)
+    write_volume(path, found)
+    again = nrrd.read_header(str(path))
+    assert again["kinds"] == ["domain", "domain", "list"]
+    assert "spacings" not in again
+    write_volume(path, Volume(np.zeros((2, 3, 4), np.uint8), (math.nan,) * 3))
+    assert "spacings" not in nrrd.read_header(str(path))
 
 
 def test_right_anterior_superior_becomes_left_posterior_superior(tmp_path: Path) -> None:

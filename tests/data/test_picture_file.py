@@ -74,7 +74,7 @@ def test_colours_are_channels_and_no_label(suffix: str, mode: str, tmp_path: Pat
     found = read_volume(path)
     np.testing.assert_array_equal(found.array, np.moveaxis(values, -1, 0))
     assert found.kinds == ("vector", "domain", "domain")
-    np.testing.assert_array_equal(found.spacing, (math.nan, 1, 1))
+    assert np.isnan(found.spacing).all()
     assert found.array.flags.c_contiguous
     with pytest.raises(DataError, match=rf"a\{suffix}: a label must have one value a pixel, got c"):
         read_volume(path, as_label=True)
@@ -139,11 +139,11 @@ def test_strips_that_are_missing_are_no_black_rows(tmp_path: Path) -> None:
         read_volume(path)
 
 
-def test_no_spacing_is_taken_as_1_mm_with_a_warning(tmp_path: Path) -> None:
+def test_no_spacing_is_unknown_with_a_warning(tmp_path: Path) -> None:
     write_volume(tmp_path / "a.png", Volume(VALUES, (0.7, 0.7)))
-    with pytest.warns(SpacingWarning, match=r"a\.png: gives no spacing; 1 mm is assumed"):
+    with pytest.warns(SpacingWarning, match=r"a\.png: gives no spacing"):
         found = read_volume(tmp_path / "a.png")
-    assert found.spacing == (1, 1)
+    assert np.isnan(found.spacing).all()
     assert found.kinds == ()
 
 

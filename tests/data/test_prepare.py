@@ -1,4 +1,3 @@
-import math
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +206,7 @@ def test_load_cases_warns_once_of_missing_spacings(tmp_path: Path) -> None:
         f"{tmp_path}/images/a.nrrd: must give its spacing, got no"
     )
     assert f"(and 2 like it; normsearch validate {tmp_path} lists them)" in str(warning.message)
-    np.testing.assert_array_equal(cases[0].spacing, (math.nan, 1, 1))
+    assert np.isnan(cases[0].spacing).all()
 
 
 def test_a_shifted_label_is_a_warning(tmp_path: Path) -> None:

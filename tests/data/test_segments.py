@@ -142,7 +142,7 @@ def test_label_of_segments_says_what_does_not_fit(tmp_path: Path) -> None:
     finer = Volume(IMAGE.array, (3.0, 1.5, 0.4), ORIGIN, DIRECTIONS * [[1], [1], [0.8]])
     with pytest.raises(DataError, match="must lie on the grid of its image"):
         label_of_segments(path, ["Läsion"], finer)
-    stack = Volume(IMAGE.array, (math.nan, 1.5, 0.5))
+    stack = Volume(IMAGE.array, (math.nan, 1.5, 0.5), kinds=("list", "domain", "domain"))
     with pytest.raises(DataError, match="an image of three axes in space"):
         label_of_segments(path, ["Läsion"], stack)
     plain = Volume(IMAGE.array[:2], SPACING)

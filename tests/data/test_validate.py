@@ -27,7 +27,7 @@ def write_faulty_set(root: Path) -> dict[str, str]:
 
     holed = image.copy()
     holed[0, 0, :2] = np.nan
-    turned = directions @ np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1.0]])
+    turned = directions @ np.array([[0.8, 0.6, 0], [-0.6, 0.8, 0], [0, 0, 1.0]])
     write("good")
     write("nan", image=holed)
     write("half", label=label * np.float32(0.5))

@@ -12,7 +12,7 @@ import pytest
 
 from normsearch.config import NetworkConfig, TaskConfig, TrainingConfig, TrialConfig
 from normsearch.data import Case, Split
-from normsearch.evidence.finals import FinalTrainer, case_surfaces, predicted
+from normsearch.evidence.finals import FinalTrainer, _table, case_surfaces, predicted
 from normsearch.evidence.surface import surface_scores
 from normsearch.model import rebuild
 from normsearch.search.mirror import MirroredTrainer
@@ -69,7 +69,7 @@ def test_surfaces_are_of_the_masks_that_were_scored(tmp_path: Path, classes: int
     assert state is not None
     network = rebuild(trial, state["network"], tmp_path)
     table = pd.read_csv(tmp_path / "t" / "surfaces.csv", dtype={"case": str})
-    assert list(table.columns) == ["case", "class", "hd95", "surface_dice", "missed"]
+    assert list(table.columns) == ["case", "class", "hd95", "surface_dice", "missed", "unit"]
     assert list(table["class"]) == list(range(1, classes + 1)) * 3
     for one in test:
         mask = predicted(network, one, trial)
@@ -82,6 +82,7 @@ def test_surfaces_are_of_the_masks_that_were_scored(tmp_path: Path, classes: int
             expected = surface_scores(mask == number, one.label == number, SPACING)
             assert (row.hd95, row.surface_dice) == pytest.approx(expected[:2])
             assert row.missed == expected.missed
+            assert row.unit == "mm"
 
 
 def torch_mask(array: np.ndarray) -> Any:
@@ -150,10 +151,13 @@ def test_a_missed_case_is_the_worst_and_a_single_slice_lies_in_its_plane() -> No
     assert moved.hd95 == pytest.approx(2.0)  # one column of 2 mm; the slice's depth is not asked
 
 
-def test_without_a_spacing_there_are_no_mm(tmp_path: Path) -> None:
+def test_where_the_spacing_is_not_known_distances_are_in_pixels(tmp_path: Path) -> None:
     one = case("1", "t")
+    found = {}
+    for name, spacing in (("a", (1.0,) * 3), ("b", (math.nan,) * 3), ("c", (math.nan, 0.5, 0.5))):
+        moved = Case(name, name, "t", one.image, one.label, spacing)
+        found[name] = case_surfaces(np.roll(one.label, 1, 2), moved, 1)
+    assert found["a"] == found["b"] == found["c"]
     unknown = Case("1", "1", "t", one.image, one.label, (math.nan,) * 3)
-    (scores,) = case_surfaces(np.zeros_like(one.label), unknown, 1).values()
-    assert math.isnan(scores.hd95)
-    assert math.isnan(scores.surface_dice)
-    assert scores.missed
+    table = _table(config(), (unknown,), {"1": one.label}).splitlines()
+    assert table == ["case,class,hd95,surface_dice,missed,unit", "1,1,0.0,1.0,0,pixels"]

@@ -1,0 +1,113 @@
+"""The canonical orientation: every image that says where its axes point is read in this one.
+
+Axes are permuted and flipped, never resampled: an oblique image stays oblique, and its directions
+and origin say where its voxels lie as before.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from normsearch.data.geometry import Volume
+
+Array = npt.NDArray[Any]
+Plane = Literal["axial", "coronal", "sagittal"]
+
+#: Plane of the slices -> world axes (0 left, 1 posterior, 2 superior) of slices, rows, columns.
+PLANES: dict[Plane, tuple[int, int, int]] = {
+    "axial": (2, 1, 0),
+    "coronal": (1, 2, 0),
+    "sagittal": (0, 2, 1),
+}
+
+
+class _Turn(NamedTuple):
+    """Canonical axis k is the array's axis order[k], reversed where flips[k]."""
+
+    order: tuple[int, ...]
+    flips: tuple[bool, ...]
+
+
+def is_oriented(volume: Volume) -> bool:
+    """Return whether a volume says where each of its two or three axes points in the patient.
+
+    An axis of channels has no place; a stack, whose axis of slices is a list, is not oriented.
+    """
+    rows = _rows(volume)
+    return rows is not None and len(rows) in (2, 3) and bool(np.isfinite(rows).all())
+
+
+def canonical(volume: Volume, plane: Plane | None = "axial") -> Volume:
+    """Return a volume with its axes in canonical order and direction.
+
+    The axes are those nearest to superior, posterior and left, in the order that `plane` asks
+    for, (superior, posterior, left) for axial slices, each with indices that grow towards
+    superior, posterior or left. A picture of two axes keeps that order in any plane. A volume
+    that is not oriented is returned as it is, and so is any where `plane` is None.
+    """
+    if plane is None or not is_oriented(volume) or volume.directions is None:
+        return volume
+    turn, first = _turn(volume, plane), _first(volume)
+    order = (*range(first), *(axis + first for axis in turn.order))
+    array = volume.array.transpose(order)
+    directions = volume.directions[list(order)]
+    origin = np.zeros(3) if volume.origin is None else np.asarray(volume.origin, np.float64)
+    for axis, flipped in enumerate(turn.flips, first):
+        if flipped:
+            array = np.flip(array, axis)
+            origin = origin + (array.shape[axis] - 1) * directions[axis]
+            directions[axis] *= -1
+    return replace(
+        volume,
+        array=np.ascontiguousarray(array),
+        spacing=tuple(volume.spacing[axis] for axis in order),
+        origin=None if volume.origin is None else tuple(float(place) for place in origin),
+        directions=directions,
+        kinds=tuple(volume.kinds[axis] for axis in order) if volume.kinds else (),
+        header=None,
+    )
+
+
+def turned_back(mask: Array, image: Volume, plane: Plane | None = "axial") -> Array:
+    """Return a mask on the grid of `canonical(image, plane)` in the axes of the image as stored.
+
+    Args:
+        mask: the canonical image's axes without its channels.
+        image: as it was stored.
+        plane: as it was given to `canonical`.
+    """
+    if plane is None or not is_oriented(image):
+        return mask
+    turn = _turn(image, plane)
+    flipped = np.flip(mask, tuple(axis for axis, flip in enumerate(turn.flips) if flip))
+    return np.ascontiguousarray(flipped.transpose(np.argsort(turn.order)))
+
+
+def _first(volume: Volume) -> int:
+    return int(volume.kinds[:1] == ("vector",))
+
+
+def _rows(volume: Volume) -> npt.NDArray[np.float64] | None:
+    return None if volume.directions is None else volume.directions[_first(volume) :]
+
+
+def _turn(volume: Volume, plane: Plane) -> _Turn:
+    """Return the nearest axes; of several as near (45 degrees), the same for any stored order."""
+    rows = _rows(volume)
+    rows = np.zeros((0, 3)) if rows is None else rows
+    cosines = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    axes, rank = len(cosines), PLANES[plane if len(cosines) == 3 else "axial"]
+    best: tuple[tuple[float, ...], _Turn] | None = None
+    for order in itertools.permutations(range(axes)):
+        for world in itertools.combinations(rank, axes):
+            along = cosines[list(order), list(world)]
+            turned = cosines[list(order)] * np.where(along < 0, -1.0, 1.0)[:, None]
+            key = (round(float(np.abs(along).sum()), 5), *np.round(turned, 3).ravel().tolist())
+            if best is None or key > best[0]:
+                best = key, _Turn(order, tuple(bool(step < 0) for step in along))
+    return best[1] if best else _Turn((), ())
