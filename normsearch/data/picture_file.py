@@ -1,7 +1,7 @@
 """PNG and TIFF pictures through Pillow: the file's own values, palette indices for a palette.
 
 A picture says nothing of millimetres: 1 mm is assumed on reading and geometry left out on writing.
-A TIFF of several pages is a stack, (slice, y, x).
+A TIFF of several pages is a stack, (slice, y, x), or as many channels as its description says.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from normsearch.data.bounded import one_line, opened
 from normsearch.data.geometry import SpacingWarning, Volume
+from normsearch.data.tiff_pages import Pages, arranged, refuse_copies
 from normsearch.errors import DataError
 from normsearch.files import write_atomically
 
@@ -73,20 +74,38 @@ def read_tiff(path: Path, *, root: Path, max_bytes: int, as_label: bool = False)
         _faults_of(path, "TIFF"),
         Image.open(file, formats=("TIFF",)) as image,
     ):
-        for page in range(_PAGES + 1):
-            try:
-                image.seek(page)
-            except EOFError:
-                break
+        tags, count = dict(image.tag_v2), image.n_frames
+        for page in range(min(count, _PAGES + 1)):
+            image.seek(page)
+            refuse_copies(path, image.tag_v2)
             bits, kind = _tiff_kind(path, image)
             left = max_bytes - sum(array.nbytes for array in pages)
             pages.append(_decoded(path, image, bits, kind, left, as_label))
             first = pages[0]
             if page == _PAGES or (pages[-1].shape, pages[-1].dtype) != (first.shape, first.dtype):
                 raise _unread(path, f"more than {_PAGES} pages or pages that differ")
+    colours = pages[0].ndim - 2
+    told = arranged(path, tags, len(pages), len(pages[0]) if colours else 1)
+    if told.channels > 1:
+        return _volume(path, _channels(path, pages, told, as_label), 1, int(told.slices > 1))
     stack = len(pages) > 1
     array = np.stack(pages, axis=-3) if stack else pages[0]
-    return _volume(path, array, pages[0].ndim - 2, int(stack))
+    return _volume(path, array, colours, int(stack))
+
+
+def _channels(path: Path, pages: list[Array], told: Pages, as_label: bool) -> Array:
+    """Return pages that are channels as (channel, y, x) or (channel, slice, y, x)."""
+    if as_label:
+        raise DataError(
+            f"{path}: a label must have one value a pixel, got {told.channels} channels; save the "
+            "channel that is the mask"
+        )
+    if pages[0].ndim > 2:
+        raise _unread(path, f"{told.channels} channels of colours")
+    sides = (told.slices, told.channels) if told.channels_first else (told.channels, told.slices)
+    planes = np.stack(pages).reshape(*sides, *pages[0].shape)
+    planes = planes.swapaxes(0, 1) if told.channels_first else planes
+    return np.ascontiguousarray(planes if told.slices > 1 else planes[:, 0])
 
 
 def write_png(path: Path, volume: Volume) -> None:

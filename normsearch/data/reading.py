@@ -15,6 +15,7 @@ import numpy.typing as npt
 from normsearch.data.cases import CaseFiles
 from normsearch.data.checks import (
     channels_of,
+    check_channels,
     check_image,
     check_label,
     check_pair,
@@ -23,8 +24,9 @@ from normsearch.data.checks import (
 )
 from normsearch.data.faults import Fault, unreadable
 from normsearch.data.idx import read_idx
-from normsearch.data.segments import label_of_segments
-from normsearch.data.volume import SpacingWarning, Volume, read_volume, suffix_of
+from normsearch.data.segments import label_of_segments, segments_named
+from normsearch.data.smears import smear_fault
+from normsearch.data.volume import SpacingWarning, Volume, read_volume
 from normsearch.errors import DataError
 
 Array = npt.NDArray[Any]
@@ -59,6 +61,7 @@ def read_case(
     root: Path | None = None,
     labels: Collection[int] = (),
     segments: Sequence[str] = (),
+    channels: int | None = None,
 ) -> tuple[RawCase | None, list[Fault]]:
     """Return a case and its faults; None in its place where one of them is an error.
 
@@ -66,8 +69,9 @@ def read_case(
         files: of the case.
         root: the folder that detached data files must lie in; each header's own if None.
         labels: the values that a label may have, beside 0; any if empty.
-        segments: names of the segments that become label values 1, 2, ... of a .seg.nrrd label;
-            its own label values are taken if empty.
+        segments: names of the segments that become label values 1, 2, ... of a label whose header
+            names segments; its own label values are taken if empty.
+        channels: how many the image must have; any number if None.
     """
     if files.index is not None:
         return _read_idx_case(files, files.index)
@@ -76,15 +80,19 @@ def read_case(
     images = [volume for volume in read if volume is not None]
 
     def read_label(path: Path, *, root: Path | None) -> Volume:
-        if segments and images and suffix_of(path) == ".seg.nrrd":
-            return label_of_segments(path, segments, images[0])
+        if segments and images:
+            _check_named(path)
+            return label_of_segments(path, segments, images[0], optional=True)
         return read_volume(path, root=root, as_label=True)
 
     label = _read(read_label, files.label, files.id, root, faults)
     if label is None or len(images) < len(read):
         return None, faults
-    channels = [channels_of(image) for image in images]
-    for path, image, array in zip(files.images, images, channels, strict=True):
+    arrays = [channels_of(image) for image in images]
+    if channels is not None:
+        arrays = [_without_repeats(array, channels, len(arrays)) for array in arrays]
+        faults += check_channels(files, sum(map(len, arrays)), channels)
+    for path, image, array in zip(files.images, images, arrays, strict=True):
         faults += check_image(files.id, path, image, array)
     mask = channels_of(label)
     values, more = check_label(files.id, files.label, mask, labels)
@@ -94,7 +102,8 @@ def read_case(
         faults += check_pair(files.id, first, other)
     if any(fault.severity == "error" for fault in faults):
         return None, faults
-    return RawCase(np.concatenate(channels), mask[0], spacing_of(images[0]), values), faults
+    faults += smear_fault(files.id, files.label, mask[0])
+    return RawCase(np.concatenate(arrays), mask[0], spacing_of(images[0]), values), faults
 
 
 def _read(
@@ -113,6 +122,28 @@ def _read(
         elif case not in {fault.case for fault in faults if fault.rule == "no spacing"}:
             faults.append(no_spacing(case, path))  # once a case is enough
     return volume
+
+
+def _check_named(path: Path) -> None:
+    if segments_named(path) is None:
+        raise DataError(
+            f"{path}: must name its segments, as task.segments asks, got a label without names; "
+            "export it from 3D Slicer as .seg.nrrd, or leave task.segments out"
+        )
+
+
+def _without_repeats(array: Array, channels: int, files: int) -> Array:
+    """Return a picture's colours without those that say nothing, where it has too many.
+
+    That is an alpha channel that is opaque everywhere, and grey saved as three equal colours.
+    """
+    if files > 1 or array.dtype != np.uint8 or len(array) not in (2, 3, 4):
+        return array
+    if len(array) > channels and len(array) != 3 and (array[-1] == 255).all():
+        array = array[:-1]
+    if channels == 1 and len(array) == 3 and (array == array[:1]).all():
+        array = array[:1]
+    return array
 
 
 def _read_idx_case(files: CaseFiles, index: int) -> tuple[RawCase, list[Fault]]:

@@ -45,33 +45,38 @@ def split_cases(
             training or validation would be empty.
     """
     _check_folds(cases, test_folds, validation_folds or ())
-    part_of_fold = dict.fromkeys(test_folds, "test") | dict.fromkeys(
-        validation_folds or (), "validation"
+    chosen = validation_folds or ()
+    part = _part_of_subject(
+        {case.id: _part(case, test_folds, chosen) for case in cases},
+        {case.id: case.subject for case in cases},
     )
-    parts: dict[str, set[str]] = defaultdict(set)
-    for case in cases:
-        parts[case.subject].add(part_of_fold.get(case.fold, "train"))
-    torn = sorted(subject for subject, found in parts.items() if len(found) > 1)
-    if torn:
-        raise DataError(
-            f"all cases of a subject must be in one part, but folds put {', '.join(torn)} into "
-            "more than one; give each subject one fold in folds.csv"
-        )
-    part = {subject: found.pop() for subject, found in parts.items()}
     if validation_folds is None:
         rest = sorted(subject for subject in part if part[subject] == "train")
         part |= dict.fromkeys(_drawn(rest, validation_fraction, seed), "validation")
     train, validation, test = (
-        tuple(case for case in cases if part[case.subject] == name)
+        tuple(case for case in cases if part.get(case.subject) == name)
         for name in ("train", "validation", "test")
     )
     if not train or not validation:
         raise DataError(
             "training and validation must each have a subject at least, got "
             f"{len(train)} cases to train and {len(validation)} to validate on; "
-            "take fewer folds for test and validation or add subjects"
+            f"take fewer folds for test and validation or add subjects{_of_lists(cases, chosen)}"
         )
     return Split(train, validation, test)
+
+
+def _part(case: Case, test_folds: Sequence[str], validation_folds: Sequence[str]) -> str:
+    """Return the part of one case, '' for none: a split's lists need not name every case."""
+    if set(case.folds) & set(test_folds):
+        return "test"
+    if set(case.folds) & set(validation_folds):
+        return "validation"
+    if case.lists is None:
+        return "train"
+    named = case.lists.train
+    wanted = [*validation_folds] or [*case.folds[:1], *named[:1]][:1]  # a draw: any that names it
+    return "train" if wanted and all(fold in (*named, *_drawable(case, validation_folds)) for fold in wanted) else ""
 
 
 def overfit_split(cases: Sequence[Case], *, test_folds: Sequence[str]) -> Split:
