@@ -79,8 +79,10 @@ class TaskConfig(Model):
     field of view and changes the spacing. `plane` is how slices are cut, of images that give an
     orientation; others are cut as they are stored. `intensity` is a rule or a window [low, high]
     (HU). `foreground` are the label values merged to one class, `classes`
-    those kept apart as classes 1 to K; all non-zero ones are merged if neither is given. `segments`
-    names the segments of .seg.nrrd labels that are taken as label values 1, 2, ... `validation` on
+    those kept apart as classes 1 to K; all non-zero ones are merged if neither is given. `ignore`
+    are label values that nobody annotated, left out of loss and score (nnU-Net's ``ignore`` is one
+    without being named). `segments` names the segments of 3D Slicer's labels that are taken as
+    label values 1, 2, ... `validation` on
     the training cases is a check that they can be learnt at all, and no evidence; on the test cases
     it is what confirms fixed trainings, with all other subjects to train on.
     """
@@ -98,6 +100,7 @@ class TaskConfig(Model):
     foreground: tuple[LabelValue, ...] | None = None
     classes: tuple[LabelValue, ...] | None = None
     segments: tuple[str, ...] = ()
+    ignore: tuple[LabelValue, ...] = ()
     augmentation: AugmentationConfig = AugmentationConfig()
     test_folds: Folds = ()
     validation: Literal["held_out", "training", "test"] = "held_out"
@@ -154,6 +157,10 @@ class TaskConfig(Model):
         for name, values in (("foreground", self.foreground), ("classes", self.classes)):
             if values is not None and (not values or len(set(values)) < len(values)):
                 raise ValueError(f"{name} must be label values, each once, got {list(values)}")
+        if both := {*self.ignore} & {*(self.foreground or ()), *(self.classes or ())}:
+            raise ValueError(
+                f"ignore must not hold label values of foreground or classes, got {sorted(both)}"
+            )
         if self.foreground and self.classes:
             raise ValueError("foreground and classes must not both be given; leave one out")
         if self.kind == "segmentation" and 0 in (*(self.foreground or ()), *(self.classes or ())):

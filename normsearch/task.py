@@ -83,6 +83,7 @@ def load_task(task: TaskConfig, data: Path | None) -> list[Case]:
         foreground=task.foreground,
         classes=None if classified else task.classes,
         segments=task.segments,
+        ignore=task.ignore,
         plane=task.plane,
     )
     folder, cache = data_folder(task, data), cache_folder() / "cases"
@@ -96,7 +97,7 @@ def task_folds(task: TaskConfig, data: Path | None) -> tuple[str, ...]:
         DataError: it names fewer than two.
     """
     found = survey(data_folder(task, data), task.layout)
-    folds = tuple(sorted({case.fold for case in found.cases if case.fold}))
+    folds = tuple(sorted({fold for case in found.cases for fold in case.folds}))
     if len(folds) < 2:
         raise DataError(
             f"{found.root}: must name two folds at least to test on each in turn, got "

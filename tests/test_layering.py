@@ -21,16 +21,19 @@ ROOT = Path(__file__).resolve().parents[1]
 ARROWS: dict[str, set[str]] = {
     "normsearch.errors": set(),
     "normsearch.files": {"normsearch.errors"},
+    "normsearch.labels": set(),
     "normsearch.norms": {"torch", "normsearch.errors", "normsearch.files"},
     "normsearch.networks": {
         *("torch", "normsearch.errors", "normsearch.networks.importing", "normsearch.norms"),
     },
     "normsearch.networks.importing": {"normsearch.errors", "lazy *"},
     "normsearch.data": {
-        *("filelock", "numpy", "pandas", "torch", "nrrd", "nibabel", "PIL"),
-        *("normsearch.errors", "normsearch.files"),
+        *("filelock", "numpy", "torch", "nrrd", "nibabel", "PIL"),
+        *("normsearch.errors", "normsearch.files", "normsearch.labels"),
     },
-    "normsearch.training": {"torch", "normsearch.errors", "normsearch.files"},
+    "normsearch.training": {
+        *("torch", "normsearch.errors", "normsearch.files", "normsearch.labels"),
+    },
     "normsearch.config_model": {"pydantic"},
     "normsearch.config_task": {"pydantic", "normsearch.config_model"},
     "normsearch.config_arms": {

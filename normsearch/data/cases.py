@@ -13,16 +13,30 @@ import numpy.typing as npt
 
 
 @dataclass(frozen=True)
+class SplitLists:
+    """The splits of a data set that name one case in a list of theirs; a split is named as a fold.
+
+    Attributes:
+        train: those that train on it.
+        validation: those that validate on it.
+    """
+
+    train: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class CaseFiles:
     """Where one case lies.
 
     Attributes:
         id: unique in its data set.
         subject: whom it shows; a split never parts a subject.
-        fold: '' where the data set names none.
+        fold: '' where the data set names none; of split lists, the first that validates on it.
         images: one file, or one for each input channel.
         label: the file of the mask, or of the classes.
         index: its place in files that hold many cases (IDX), else None.
+        lists: which splits name it, where the data set has lists of training cases, else None.
     """
 
     id: str
@@ -31,6 +45,12 @@ class CaseFiles:
     images: tuple[Path, ...]
     label: Path
     index: int | None = None
+    lists: SplitLists | None = None
+
+    @property
+    def folds(self) -> tuple[str, ...]:
+        """The folds that it belongs to: one at most, but where split lists overlap."""
+        return _folds(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +59,11 @@ class Case:
 
     Attributes:
         image: float32, (slices, channels, y, x), intensities normalized.
-        label: uint8 class indices, 0 = background: (slices, y, x); or (1,), the image's class.
+        label: uint8 class indices, 0 = background, `IGNORED` = left out of loss and score:
+            (slices, y, x); or (1,), the image's class.
         spacing: mm from slice to slice, row to row, column to column; nan where unknown.
         oriented: whether its files give an orientation, and so its axes are the canonical ones.
+        lists: which splits name it, where the data set has lists of training cases, else None.
     """
 
     id: str
@@ -51,14 +73,29 @@ class Case:
     label: npt.NDArray[np.uint8]
     spacing: tuple[float, float, float]
     oriented: bool = False
+    lists: SplitLists | None = None
+
+    @property
+    def folds(self) -> tuple[str, ...]:
+        """The folds that it belongs to: one at most, but where split lists overlap."""
+        return _folds(self)
+
+
+def _folds(case: CaseFiles | Case) -> tuple[str, ...]:
+    if case.lists is not None:
+        return case.lists.validation
+    return (case.fold,) if case.fold else ()
 
 
 def fingerprint(cases: Iterable[Case]) -> str:
-    """Return the SHA-256, in hexadecimal, of the cases' names, folds and voxels, in any order."""
+    """Return the SHA-256, in hexadecimal, of the cases' names, folds, lists and voxels,
+    in any order."""
     digest = hashlib.sha256()
     for case in sorted(cases, key=lambda case: case.id):
         shapes = [case.image.shape, case.label.shape]
-        digest.update(json.dumps([case.id, case.subject, case.fold, *shapes]).encode())
+        lists = [case.lists.train, case.lists.validation] if case.lists else []
+        facts = [case.id, case.subject, case.fold, *shapes, *lists]
+        digest.update(json.dumps(facts).encode())
         digest.update(np.ascontiguousarray(case.image).data)
         digest.update(np.ascontiguousarray(case.label).data)
     return digest.hexdigest()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from normsearch.data.cases import CaseFiles
 from normsearch.data.faults import Fault
 from normsearch.data.orientation import PLANES, Plane, is_oriented
 from normsearch.data.volume import Volume
@@ -64,6 +65,15 @@ def check_label(
         cure = "correct the mask, or name the value in dataset.json"
         faults.append(Fault("values", case, str(path), expected, _some(unknown), cure))
     return tuple(int(value) for value in values), faults
+
+
+def check_channels(files: CaseFiles, found: int, expected: int) -> list[Fault]:
+    """Return a fault where an image has not as many channels as its data set's description says."""
+    if found == expected:
+        return []
+    must = f"have {expected} channel{'s' if expected > 1 else ''}, as dataset.json says"
+    cure = "save it with these channels alone (a picture without transparency), or correct the list"
+    return [Fault("channels", files.id, str(files.images[0]), must, str(found), cure)]
 
 
 def check_pair(case: str, first: Grid, other: Grid) -> list[Fault]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from normsearch.data.faults import Fault
-from normsearch.data.pairing import Found, Pair, files_by_id, with_folds
+from normsearch.data.pairing import Found, Pair, files_by_id, others_in, unlike, with_folds
+from normsearch.data.volume import FORMATS
 
 
 def fits(root: Path) -> bool:
@@ -17,7 +18,7 @@ def find(root: Path) -> Found:
     """Return what is in images/ and labels/; the suffixes of the two may differ.
 
     Raises:
-        DataError: a folder is missing or empty, or folds.csv is no such table.
+        DataError: a folder is missing or empty, or folds.csv or splits_final.json is none.
     """
     images, doubles = files_by_id(root / "images")
     labels, others = files_by_id(root / "labels")
@@ -29,7 +30,10 @@ def find(root: Path) -> Found:
         for cure in (f"add {other}/{name} or remove this file",)
     ]
     pairs = {name: Pair((images[name],), labels[name]) for name in images.keys() & labels}
-    cases, more = with_folds(root, pairs)
+    parts = with_folds(root, pairs, images.keys() | labels)
     told = {fault.case for fault in unpaired}  # and not again for their folds
-    more = [fault for fault in more if fault.case not in told]
-    return Found(cases, doubles + others + unpaired + more, {})
+    more = [fault for fault in parts.faults if fault.case not in told]
+    beside = others_in(root, ("images", "labels", "folds.csv", "splits_final.json"))
+    odd = (name for part in ("images", "labels") for name in unlike(root / part, FORMATS))
+    unused = tuple(dict.fromkeys((*parts.unused, *beside, *odd)))
+    return Found(parts.cases, doubles + others + unpaired + more, unused=unused)

@@ -55,7 +55,7 @@ def find(root: Path) -> Found:
             CaseFiles(name, name, fold, (images,), labels, index)
             for index, name in enumerate(names)
         ]
-    return Found(cases, faults, dict.fromkeys(range(classes), ""))
+    return Found(cases, faults, labels=dict.fromkeys(range(classes), ""))
 
 
 def _file(root: Path, name: str) -> Path | None:

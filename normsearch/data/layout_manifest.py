@@ -1,4 +1,4 @@
-"""A table of cases, manifest.csv or manifest.json: id, image, label, subject or group, fold."""
+"""A table of cases, manifest.csv, .tsv or .json: id, image, label, subject, fold."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from normsearch.data.pairing import (
     case_id,
     inside,
     missing,
-    read_json,
-    read_table,
+    others_in,
     twice,
 )
-from normsearch.errors import DataError, did_you_mean
+from normsearch.data.tables import WORDS, Table, columns, read_json, read_table
+from normsearch.errors import DataError
 
-_NAMES = ("manifest.csv", "manifest.json")
-_KEYS = ("id", "image", "label", "subject", "group", "fold")
+_NAMES = ("manifest.csv", "manifest.tsv", "manifest.json")
+_LISTS = (".csv", ".tsv", ".json", ".xlsx", ".pkl")
 
 
 def fits(root: Path) -> bool:
@@ -33,10 +33,11 @@ def find(root: Path) -> Found:
 
     A row has ``image`` and ``label``, paths relative to the manifest and below its folder; several
     images (a list, or separated by ;) are several input channels. ``id`` is the first image's name
-    if not given, ``subject`` (or ``group``) the id, ``fold`` ''. Other columns are left alone.
+    if not given, ``subject`` the id, ``fold`` ''. Columns may be called as `WORDS` lists; others
+    are not used.
 
     Raises:
-        DataError: it is no such table, or a path leads out of its folder.
+        DataError: it is no such table, a column is misspelt, or a path leads out of its folder.
     """
     path = _manifest(root)
     if path is None:
@@ -45,14 +46,17 @@ def find(root: Path) -> Found:
         )
     cases: list[CaseFiles] = []
     faults: list[Fault] = []
-    for number, row in enumerate(_rows(path), 1):
+    table = _table(path)
+    for number, row in enumerate(table.rows, 1):
         case = _case(path, number, row)
         absent = missing(case.id, (*case.images, case.label), path)
         faults += absent
         if not absent:
             cases.append(case)
     faults += twice(path, (case.id for case in cases))
-    return Found(sorted(cases, key=lambda case: case.id), faults, {})
+    told = tuple(f"{name} of {path.name}" for name in table.unused)
+    beside = tuple(name for name in others_in(path.parent, (path.name,)) if name.endswith(_LISTS))
+    return Found(sorted(cases, key=lambda case: case.id), faults, unused=told + beside)
 
 
 def folder_of(root: Path) -> Path:
@@ -61,39 +65,55 @@ def folder_of(root: Path) -> Path:
 
 
 def _manifest(root: Path) -> Path | None:
-    if root.is_file() and root.suffix in (".csv", ".json"):
+    if root.is_file() and root.suffix in (".csv", ".tsv", ".json"):
         return root
     return next((root / name for name in _NAMES if (root / name).is_file()), None)
 
 
-def _rows(path: Path) -> list[Mapping[str, Any]]:
-    if path.suffix == ".csv":
-        rows: Any = read_table(path).to_dict("records")
+def _table(path: Path) -> Table:
+    if path.suffix != ".json":
+        table = read_table(path, WORDS)
+        table = Table(table.rows, tuple(f"column '{name}'" for name in table.unused))
     else:
-        raw = read_json(path)
-        rows = raw.get("cases") if isinstance(raw, dict) else raw
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise DataError(
-            f"{path}: must be a list of cases, each with image and label, got none; "
-            "write one row per case"
-        )
-    return rows
+        table = _listed(path)
+    if not table.rows:
+        raise _no_cases(path)
+    return table
+
+
+def _listed(path: Path) -> Table:
+    """Return the rows of a JSON list of objects, or of the list under ``cases``."""
+    raw = read_json(path)
+    beside = [key for key in raw if key != "cases"] if isinstance(raw, dict) else []
+    rows = raw.get("cases") if isinstance(raw, dict) else raw
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise _no_cases(path)
+    names = list(dict.fromkeys(str(name) for row in rows for name in row))
+    keys = columns(path, names, WORDS)
+    unused = [f"key '{name}'" for name in (*(n for n in names if n not in keys), *beside)]
+    found = [{keys[key]: value for key, value in row.items() if key in keys} for row in rows]
+    return Table(found, tuple(unused))
+
+
+def _no_cases(path: Path) -> DataError:
+    return DataError(
+        f"{path}: must be a list of cases, each with image and label, got none; "
+        "write one row per case"
+    )
 
 
 def _case(path: Path, number: int, row: Mapping[str, Any]) -> CaseFiles:
     images, label = _several(row.get("image")), row.get("label")
     if not images or not label or not isinstance(label, str):
         lacking = "label" if images else "image"
-        others = (key for key in row if key not in _KEYS)
-        close = next(filter(None, (did_you_mean(str(key), _KEYS) for key in others)), "")
         raise DataError(
             f"{path}: every row must give image and label, got no {lacking} in row {number}; "
-            f"fill it in.{close}"
+            "fill it in"
         )
     root = path.parent
     files = tuple(inside(root, image, path) for image in images)
     name = _text(row, "id") or case_id(files[0])
-    subject = _text(row, "subject") or _text(row, "group") or name
+    subject = _text(row, "subject") or name
     return CaseFiles(name, subject, _text(row, "fold"), files, inside(root, label, path))
 
 
@@ -104,4 +124,4 @@ def _several(value: object) -> list[str]:
 
 def _text(row: Mapping[str, Any], key: str) -> str:
     value = row.get(key)
-    return "" if value is None else str(value)
+    return "" if value is None else str(value).strip()

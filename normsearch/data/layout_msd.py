@@ -6,29 +6,34 @@ A 4D image holds several channels. http://medicaldecathlon.com
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+from normsearch.data.description import background_fault, count_fault, read_labels, unused_keys
 from normsearch.data.pairing import (
     Found,
     Pair,
     case_id,
     inside,
     missing,
-    read_json,
+    others_in,
     twice,
     with_folds,
 )
+from normsearch.data.tables import read_json
 from normsearch.errors import DataError
+
+_USED = {"training", "labels", "modality", "numTraining"}
+_FILES = ("dataset.json", "imagesTr", "labelsTr", "folds.csv", "splits_final.json")
 
 
 def fits(root: Path) -> bool:
     """Tell whether `root` looks like this layout."""
     path = root / "dataset.json"
-    return path.is_file() and "training" in read_json(path)
+    raw = read_json(path) if path.is_file() else {}
+    return isinstance(raw, dict) and "training" in raw
 
 
 def find(root: Path) -> Found:
-    """Return the cases of ROOT/dataset.json; a folds.csv may give subjects and folds.
+    """Return the cases of ROOT/dataset.json; a folds.csv or splits_final.json may give folds.
 
     Raises:
         DataError: dataset.json is not as the decathlon has it, or names files outside `root`.
@@ -37,7 +42,8 @@ def find(root: Path) -> Found:
     raw = read_json(path)
     try:
         entries = [(str(entry["image"]), str(entry["label"])) for entry in raw["training"]]
-        labels = label_names(raw.get("labels", {}))
+        labels = read_labels(raw.get("labels", {}))
+        channels = len(raw["modality"]) if "modality" in raw else None
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             f"{path}: must give training as a list of {{image, label}} and labels as "
@@ -52,17 +58,27 @@ def find(root: Path) -> Found:
         faults += absent
         if not absent:
             pairs[name] = pair
-    cases, more = with_folds(root, pairs)
-    return Found(cases, faults + more, labels)
+    faults += count_fault(path, raw, len(entries)) + background_fault(path, labels)
+    parts = with_folds(root, pairs, {case_id(Path(image)) for image, _ in entries})
+    used = {*_FILES, *(Path(file).parts[0] for entry in entries for file in entry)}
+    return Found(
+        parts.cases,
+        faults + parts.faults,
+        labels.names,
+        labels.ignored,
+        labels.regions,
+        channels,
+        (*unused_keys(path, raw, _USED), *_not_listed(root, entries), *parts.unused,
+         *others_in(root, used)),
+    )  # fmt: skip
 
 
-def label_names(labels: dict[str, Any]) -> dict[int, str]:
-    """Return {value: name} of either direction: the decathlon's and nnU-Net's are opposite."""
-    names: dict[int, str] = {}
-    for key, value in labels.items():
-        if str(key).isdecimal():
-            names[int(key)] = str(value)
-        else:  # a region of nnU-Net has several values
-            regions = value if isinstance(value, list) else [value]
-            names |= {int(one): names.get(int(one), str(key)) for one in regions}
-    return names
+def _not_listed(root: Path, entries: list[tuple[str, str]]) -> list[str]:
+    """Return what lies among the training images and is in no entry, as one text a folder."""
+    listed = {inside(root, file, root) for entry in entries for file in entry}
+    told = []
+    for folder in sorted({path.parent for path in listed} - {root}):
+        there = [p for p in folder.glob("*") if not p.name.startswith(".") and p not in listed]
+        if there:
+            told.append(f"{folder.name}/ beside what training lists ({len(there)} files)")
+    return told

@@ -1,5 +1,7 @@
 """nnU-Net raw: imagesTr/CASE_0000.ext (a file per channel), labelsTr/CASE.ext, dataset.json.
 
+A picture of several colours may stand for all channels.
+
 https://github.com/MIC-DKFZ/nnUNet/blob/master/documentation/dataset_format.md
 """
 
@@ -7,22 +9,27 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from normsearch.data.description import background_fault, count_fault, read_labels, unused_keys
 from normsearch.data.faults import Fault
-from normsearch.data.layout_msd import label_names
 from normsearch.data.pairing import (
     Found,
     Pair,
     case_id,
     files_by_id,
-    read_json,
+    others_in,
+    unlike,
     with_folds,
 )
+from normsearch.data.tables import read_json
 from normsearch.errors import DataError
 
+_FILES = ("dataset.json", "imagesTr", "labelsTr", "folds.csv", "splits_final.json")
+_COLOURS = (".png", ".tif", ".tiff")
+_USED = {"channel_names", "modality", "labels", "file_ending", "numTraining", "training"}
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 
@@ -35,9 +42,9 @@ def fits(root: Path) -> bool:
 def find(root: Path) -> Found:
     """Return the cases of imagesTr/ and labelsTr/.
 
-    splits_final.json, if it lies beside dataset.json, gives the folds: fold "K" are the cases that
-    its K-th split (from 0) validates on, so ``validation_folds: [0]`` trains and validates as
-    nnU-Net's fold 0 does. A folds.csv does the same job and gives subjects too.
+    splits_final.json, if it lies beside dataset.json, gives the folds, so that
+    ``validation_folds: [0]`` trains and validates as nnU-Net's fold 0 does. A folds.csv does the
+    same job and gives subjects too.
 
     Raises:
         DataError: dataset.json, splits_final.json or the folders are not as nnU-Net has them.
@@ -47,27 +54,63 @@ def find(root: Path) -> Found:
     try:
         channels = len(raw.get("channel_names") or raw["modality"])
         ending = str(raw.get("file_ending", ".nii.gz"))
-        labels = label_names(raw.get("labels", {}))
+        labels = read_labels(raw.get("labels", {}))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             f"{path}: must give channel_names, labels and file_ending, got '{error!r}'; "
             "correct it as nnU-Net's dataset_format.md says"
         ) from error
+    if "dataset" in raw:
+        raise DataError(
+            f"{path}: must leave its files to imagesTr and labelsTr, got a list of them under "
+            "dataset, which is not read; write the list as a manifest.json"
+        )
     files, doubles = files_by_id(root / "imagesTr", (ending,))
     masks, faults = files_by_id(root / "labelsTr", (ending,))
     faults += doubles
     images, pairs = _channels(files), {}
     for name in sorted(images.keys() | masks):
-        fault = _incomplete(root, name, images.get(name, {}), masks.get(name), channels)
+        numbers = images.get(name, {})
+        whole = sorted(numbers) == [0] and ending.lower() in _COLOURS  # all channels in one file
+        fault = _incomplete(root, name, numbers, masks.get(name), 1 if whole else channels)
         if fault:
             faults.append(fault)
         else:
-            pairs[name] = Pair(tuple(images[name][i] for i in range(channels)), masks[name])
-    cases, more = with_folds(root, pairs)
-    if (root / "splits_final.json").is_file() and not (root / "folds.csv").is_file():
-        folds = _splits(root / "splits_final.json")
-        cases = [replace(case, fold=folds.get(case.id, "")) for case in cases]
-    return Found(cases, faults + more, labels)
+            pairs[name] = Pair(tuple(images[name][i] for i in sorted(images[name])), masks[name])
+    names = images.keys() | masks
+    faults += background_fault(path, labels)
+    faults += count_fault(path, raw, len(names)) + _listed_otherwise(path, raw, names)
+    parts = with_folds(root, pairs, names)
+    odd = (name for part in ("imagesTr", "labelsTr") for name in unlike(root / part, (ending,)))
+    return Found(
+        parts.cases,
+        faults + parts.faults,
+        labels.names,
+        labels.ignored,
+        labels.regions,
+        channels,
+        (*unused_keys(path, raw, _USED), *parts.unused, *others_in(root, _FILES), *odd),
+    )
+
+
+def _listed_otherwise(path: Path, raw: dict[str, Any], names: Collection[str]) -> list[Fault]:
+    """Return how nnU-Net 1's list ``training`` and the cases of the folders differ."""
+    entries = raw.get("training")
+    if not isinstance(entries, list) or not entries:
+        return []
+    listed = {case_id(Path(str(one["label"]))) for one in entries if "label" in one}
+    absent, more = sorted(listed - set(names)), sorted(set(names) - listed)
+    cure = "copy the case there, or take it out of training"
+    faults = [
+        Fault("unpaired", name, str(path), "list cases of labelsTr/ alone", name, cure)
+        for name in absent
+    ]
+    if more:
+        expected = "list every case of labelsTr/ under training"
+        cure = "they are used all the same; move them away if they should not be"
+        found = f"none for {', '.join(more[:10])}{' ...' if len(more) > 10 else ''}"
+        faults.append(Fault("count", "", str(path), expected, found, cure, "warning"))
+    return faults
 
 
 def _channels(files: dict[str, Path]) -> dict[str, dict[int, Path]]:
@@ -96,22 +139,3 @@ def _incomplete(
         where = str(images[0])
         return Fault("unpaired", name, where, expected, "none", "add it or remove the image")
     return None
-
-
-def _splits(path: Path) -> dict[str, str]:
-    raw: Any = read_json(path)
-    folds: dict[str, str] = {}
-    try:
-        for number, split in enumerate(raw):
-            for name in split["val"]:
-                if folds.setdefault(str(name), str(number)) != str(number):
-                    raise DataError(
-                        f"{path}: every case must be validated on in one split at most, got "
-                        f"{name} in {folds[name]} and {number}; take it out of one"
-                    )
-    except (LookupError, TypeError) as error:
-        raise DataError(
-            f"{path}: must be a list of {{train, val}}, each a list of cases, got '{error!r}'; "
-            "copy it again from nnUNet_preprocessed"
-        ) from error
-    return folds

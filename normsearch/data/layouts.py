@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -35,7 +35,7 @@ class Layout:
 #: In the order in which they are tried: nnU-Net's folder also has what the decathlon's has.
 LAYOUTS: dict[str, Layout] = {
     "manifest": Layout(
-        "manifest.csv or .json: id, image, label, subject, fold",
+        "manifest.csv, .tsv or .json: id, image, label, subject, fold",
         layout_manifest.fits,
         layout_manifest.find,
     ),
@@ -63,7 +63,7 @@ LAYOUTS: dict[str, Layout] = {
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set as found: `labels` names label values where the layout does, else it is empty."""
+    """A data set as found; what lies in it is described in `Found`."""
 
     root: Path
     layout: str
@@ -71,6 +71,15 @@ class DataSet:
     cases: list[CaseFiles]
     faults: list[Fault]
     labels: dict[int, str]
+    ignored: tuple[int, ...] = ()
+    regions: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    channels: int | None = None
+    unused: tuple[str, ...] = ()
+
+    @property
+    def values(self) -> list[int]:
+        """The values that a label may have beside 0; any if empty."""
+        return sorted({*self.labels, *self.ignored}) if self.labels else []
 
 
 def detect_layout(root: Path) -> str | None:
@@ -102,7 +111,7 @@ def survey(root: Path, layout: str = "auto") -> DataSet:
             "check the path, or write a manifest.csv"
         )
     found = LAYOUTS[name].find(root)
-    return DataSet(layout_manifest.folder_of(root), name, LAYOUTS[name].kind, *found)
+    return DataSet(layout_manifest.folder_of(root), name, LAYOUTS[name].kind, **vars(found))
 
 
 def find_cases(root: Path, layout: str = "auto") -> list[CaseFiles]:

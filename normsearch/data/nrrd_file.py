@@ -50,6 +50,16 @@ def read(path: Path, *, root: Path, max_bytes: int, as_label: bool = False) -> V
     return volume
 
 
+def read_header(path: Path) -> Header:
+    """Return a file's header as pynrrd gives it, without a look at the voxels.
+
+    Raises:
+        DataError: the file is missing or its header is damaged.
+    """
+    with opened(path) as file:
+        return _read_header(path, file)
+
+
 def read_array(path: Path, *, root: Path, max_bytes: int) -> tuple[Header, Array]:
     """Return the header as pynrrd gives it (fastest axis first) and the array (slowest first).
 

@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import pandas as pd
-
-from normsearch.data.cases import CaseFiles
+from normsearch.data.cases import CaseFiles, SplitLists
 from normsearch.data.faults import Fault
+from normsearch.data.split_lists import read_splits
+from normsearch.data.tables import read_table
 from normsearch.data.volume import FORMATS, suffix_of
 from normsearch.errors import DataError
 
+_PROSE = (".md", ".txt", ".rst", ".pdf", ".html", ".bib", ".py", ".ipynb", ".sh")
 
-class Found(NamedTuple):
-    """What a layout finds: its cases, what is wrong, and the names of label values it gives."""
+
+@dataclass(frozen=True)
+class Found:
+    """What a layout finds.
+
+    Attributes:
+        cases: the cases, in order of their ids.
+        faults: what is wrong with files' names and lists.
+        labels: the names of label values, where the layout gives them, without ignored ones.
+        ignored: label values that nobody annotated.
+        regions: names that stand for several label values each.
+        channels: how many channels each image must have, where the layout says it.
+        unused: what the data set says or holds that is not used.
+    """
 
     cases: list[CaseFiles]
     faults: list[Fault]
-    labels: dict[int, str]
+    labels: dict[int, str] = field(default_factory=dict)
+    ignored: tuple[int, ...] = ()
+    regions: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    channels: int | None = None
+    unused: tuple[str, ...] = ()
+
+
+class Parts(NamedTuple):
+    """Pairs with their subjects and folds, what is wrong, and what of their lists is not used."""
+
+    cases: list[CaseFiles]
+    faults: list[Fault]
+    unused: tuple[str, ...]
 
 
 class Pair(NamedTuple):
@@ -50,7 +75,7 @@ def files_by_id(
     Raises:
         DataError: there is no such folder, or it holds no image.
     """
-    endings = tuple(suffixes)
+    endings = tuple(suffix.lower() for suffix in suffixes)
     if not folder.is_dir():
         raise DataError(
             f"{folder}: must be a folder of images ({', '.join(endings)}), but there is none; "
@@ -59,7 +84,7 @@ def files_by_id(
     paths = sorted(
         path
         for path in folder.iterdir()
-        if path.name.lower().endswith(endings) and not path.name.startswith(".")
+        if path.name.lower().endswith(endings) and not path.name.startswith(".") and path.is_file()
     )
     if not paths:
         raise DataError(
@@ -104,40 +129,63 @@ def missing(name: str, files: Iterable[Path], where: Path) -> list[Fault]:
     ]
 
 
-def read_json(path: Path) -> Any:
-    """Return what a JSON file holds.
+def with_folds(root: Path, pairs: dict[str, Pair], known: Collection[str] = ()) -> Parts:
+    """Return the pairs as cases in order of their ids, with subjects and folds.
 
-    Raises:
-        DataError: it cannot be read or is no JSON.
+    ROOT/folds.csv has the column ``fold`` and ``id``, ``subject`` or both; with ``subject`` alone
+    it is the id as well. Without it ROOT/splits_final.json of nnU-Net gives the folds: fold "K" are
+    the cases that its K-th split (from 0) validates on, see `SplitLists`. Without either each case
+    is its own subject and its fold is ''.
+
+    Args:
+        root: the data set's folder.
+        pairs: the files of each case, by its id.
+        known: ids of cases that have faults of their own.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: must be valid JSON, got '{error}'; save it again") from error
+    table, splits = root / "folds.csv", root / "splits_final.json"
+    unused = tuple(path.name for path in root.glob("splits_final.pkl"))
+    if table.exists():
+        unused += (splits.name,) if splits.exists() else ()
+        return _from_table(table, pairs, unused)
+    lists, faults = dict[str, SplitLists](), list[Fault]()
+    if splits.exists():
+        lists, faults = read_splits(splits, {*pairs, *known})
+    cases = []
+    for name in sorted(pairs):
+        own = lists.get(name)
+        fold = own.validation[0] if own and own.validation else ""
+        cases.append(CaseFiles(name, name, fold, *pairs[name], lists=own))
+    return Parts(cases, faults, unused)
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Return a table separated by commas, every cell a text.
+def others_in(root: Path, used: Collection[str]) -> tuple[str, ...]:
+    """Return what lies in a data set's folder beside what is used: folders, tables, files.
 
-    Raises:
-        DataError: it cannot be read or is no such table.
+    Hidden files, licences and texts for people are left out.
     """
-    try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (ValueError, OSError) as error:
-        raise DataError(
-            f"{path}: must be a table in UTF-8 separated by commas, got '{error}'; save it again"
-        ) from error
+    return tuple(
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in sorted(root.iterdir())
+        if path.name not in used
+        and not path.name.startswith(".")
+        and path.suffix.lower() not in _PROSE
+        and path.stem.upper() not in ("README", "LICENSE", "LICENCE")
+    )
 
 
-def with_folds(root: Path, pairs: dict[str, Pair]) -> tuple[list[CaseFiles], list[Fault]]:
-    """Return the pairs as cases in order of their ids, with subjects and folds of ROOT/folds.csv.
+def unlike(folder: Path, suffixes: Collection[str]) -> tuple[str, ...]:
+    """Return the files of a folder whose names end otherwise, as one text for all of an ending."""
+    endings = tuple(suffix.lower() for suffix in suffixes)
+    counts = Counter(
+        path.suffix or path.name
+        for path in folder.iterdir()
+        if not path.name.startswith(".") and not path.name.lower().endswith(endings)
+    )
+    return tuple(f"{folder.name}/*{ending} ({n})" for ending, n in sorted(counts.items()))
 
-    The table has the column ``fold`` and ``id``, ``subject`` or both; with ``subject`` alone it is
-    the id as well. Without the file each case is its own subject and its fold is ''.
-    """
-    path = root / "folds.csv"
-    rows, faults = _folds(path) if path.exists() else ({name: (name, "") for name in pairs}, [])
+
+def _from_table(path: Path, pairs: dict[str, Pair], unused: tuple[str, ...]) -> Parts:
+    rows, faults, columns = _folds(path)
     faults += [
         Fault("folds", name, str(path), "have one row for every case", "none", f"add {name}")
         for name in sorted(pairs.keys() - rows)
@@ -146,28 +194,30 @@ def with_folds(root: Path, pairs: dict[str, Pair]) -> tuple[list[CaseFiles], lis
         Fault("folds", name, str(path), "have rows of cases alone", name, "remove the row")
         for name in sorted(rows.keys() - pairs)
     ]
-    cases = [
-        CaseFiles(name, *rows.get(name, (name, "")), pairs[name].images, pairs[name].label)
-        for name in sorted(pairs)
-    ]
-    return cases, faults
+    cases = [CaseFiles(name, *rows.get(name, (name, "")), *pairs[name]) for name in sorted(pairs)]
+    told = tuple(f"column '{name}' of {path.name}" for name in columns)
+    return Parts(cases, faults, unused + told)
 
 
-def _folds(path: Path) -> tuple[dict[str, tuple[str, str]], list[Fault]]:
-    table = read_table(path)
-    columns = list(table.columns)
-    if "fold" not in columns or not {"id", "subject"} & set(columns):
+def _folds(path: Path) -> tuple[dict[str, tuple[str, str]], list[Fault], tuple[str, ...]]:
+    table = read_table(path, ("id", "subject", "fold"))
+    given = set().union(*table.rows) if table.rows else set()
+    if "fold" not in given or not {"id", "subject"} & given:
         raise DataError(
-            f"{path}: must have the column fold and the column id or subject, got "
-            f"{', '.join(columns)}; rename or add the columns"
+            f"{path}: must have the column fold and the column id or subject, and a row for every "
+            f"case, got {', '.join([*sorted(given), *table.unused]) or 'none'}; rename or add the "
+            "columns"
         )
-    ids = table["id" if "id" in columns else "subject"]
-    subjects = table["subject" if "subject" in columns else "id"]
-    empty = [name for name, *row in zip(ids, subjects, table["fold"], strict=True) if "" in row]
+    name, person = (
+        ("id" if "id" in given else "subject"),
+        ("subject" if "subject" in given else "id"),
+    )
+    ids = [row[name] for row in table.rows]
+    empty = [row[name] for row in table.rows if "" in row.values()]
     if empty:
         raise DataError(
             f"{path}: every row must give a subject and a fold, got none for {', '.join(empty)}; "
             "fill them in"
         )
-    rows = dict(zip(ids, zip(subjects, table["fold"], strict=True), strict=True))
-    return rows, twice(path, ids)
+    rows = {row[name]: (row[person], row["fold"]) for row in table.rows}
+    return rows, twice(path, ids), table.unused

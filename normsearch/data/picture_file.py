@@ -1,8 +1,9 @@
 """PNG and TIFF pictures through Pillow: the file's own values, palette indices for a palette.
 
-A TIFF of several pages is a stack, (slice, y, x). Spacing is read from the descriptions of ImageJ
-and OME-TIFF alone (`tiff_spacing`). Plain resolution tags and PNG's pHYs chunk are not read: many
-programs fill them with the dots per inch of a screen or a printer. Geometry is not written.
+A TIFF of several pages is a stack, (slice, y, x), or as many channels as its description says.
+Spacing is read from the descriptions of ImageJ and OME-TIFF alone (`tiff_spacing`). Plain
+resolution tags and PNG's pHYs chunk are not read: many programs fill them with the dots per inch of
+a screen or a printer. Geometry is not written.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from PIL import Image, UnidentifiedImageError
 
 from normsearch.data.bounded import one_line, opened
 from normsearch.data.geometry import SpacingWarning, Volume
+from normsearch.data.tiff_pages import Pages, arranged, refuse_copies
 from normsearch.data.tiff_spacing import spacing_of_tags
 from normsearch.errors import DataError
 from normsearch.files import write_atomically
@@ -74,13 +76,13 @@ def read_tiff(path: Path, *, root: Path, max_bytes: int, as_label: bool = False)
     with (
         opened(path) as file,
         _faults_of(path, "TIFF"),
-        Image.open(file, formats=("TIFF",)) as image,
+        Image.open(file, formats=("TIFF",)) as opened_image,
     ):
-        for page in range(_PAGES + 1):
-            try:
-                image.seek(page)
-            except EOFError:
-                break
+        image: Any = opened_image
+        tags, count = dict(image.tag_v2), image.n_frames
+        for page in range(min(count, _PAGES + 1)):
+            image.seek(page)
+            refuse_copies(path, image.tag_v2)
             bits, kind = _tiff_kind(path, image)
             if page == 0:
                 steps = spacing_of_tags(_tags(image))
@@ -89,9 +91,29 @@ def read_tiff(path: Path, *, root: Path, max_bytes: int, as_label: bool = False)
             first = pages[0]
             if page == _PAGES or (pages[-1].shape, pages[-1].dtype) != (first.shape, first.dtype):
                 raise _unread(path, f"more than {_PAGES} pages or pages that differ")
+    colours = pages[0].ndim - 2
+    told = arranged(path, tags, len(pages), len(pages[0]) if colours else 1)
+    if told.channels > 1:
+        planes = _channels(path, pages, told, as_label)
+        return _volume(path, planes, 1, int(told.slices > 1), steps)
     stack = len(pages) > 1
     array = np.stack(pages, axis=-3) if stack else pages[0]
-    return _volume(path, array, pages[0].ndim - 2, int(stack), steps)
+    return _volume(path, array, colours, int(stack), steps)
+
+
+def _channels(path: Path, pages: list[Array], told: Pages, as_label: bool) -> Array:
+    """Return pages that are channels as (channel, y, x) or (channel, slice, y, x)."""
+    if as_label:
+        raise DataError(
+            f"{path}: a label must have one value a pixel, got {told.channels} channels; save the "
+            "channel that is the mask"
+        )
+    if pages[0].ndim > 2:
+        raise _unread(path, f"{told.channels} channels of colours")
+    sides = (told.slices, told.channels) if told.channels_first else (told.channels, told.slices)
+    planes = np.stack(pages).reshape(*sides, *pages[0].shape)
+    planes = planes.swapaxes(0, 1) if told.channels_first else planes
+    return np.ascontiguousarray(planes if told.slices > 1 else planes[:, 0])
 
 
 def write_png(path: Path, volume: Volume) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ from normsearch.data.cache import Prepared, cached
 from normsearch.data.cases import Case, CaseFiles
 from normsearch.data.checks import mixed_orientation
 from normsearch.data.faults import Fault, refuse, warn_once
-from normsearch.data.layouts import survey
+from normsearch.data.layouts import DataSet, survey
 from normsearch.data.orientation import PLANES, Plane
 from normsearch.data.reading import RawCase, read_case
+from normsearch.data.segment_names import absent_faults, clash_fault, named_segments
 from normsearch.data.spacing import resized_spacing
 from normsearch.data.transforms import FITS, INTENSITIES, Fit, Intensity, normalized_image
 from normsearch.errors import DataError, did_you_mean
+from normsearch.labels import IGNORED
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ class Preparation:
         foreground: label values that become 1; all but 0 if None.
         classes: label values that become 1 to K, in this order, all others 0; in place of
             `foreground`.
-        segments: names of the segments that are label values 1, 2, ... of .seg.nrrd labels; their
-            own label values are taken if empty.
+        segments: names of the segments that are label values 1, 2, ... of labels whose headers name
+            segments; their own label values are taken if empty.
+        ignore: label values that nobody annotated; they become `IGNORED`.
         plane: of the slices, of images that give an orientation; others are cut as they are stored.
 
     Raises:
@@ -52,6 +55,7 @@ class Preparation:
     foreground: tuple[int, ...] | None = None
     classes: tuple[int, ...] | None = None
     segments: tuple[str, ...] = ()
+    ignore: tuple[int, ...] = ()
     plane: Plane = "axial"
 
     def __post_init__(self) -> None:
@@ -75,6 +79,14 @@ class Preparation:
         for name, values in (("foreground", self.foreground), ("classes", self.classes)):
             if values is not None and (not values or min(values) < 1 or max(values) > 255):
                 raise DataError(f"{name} must be label values from 1 to 255, got {values}")
+        both = sorted(set(self.ignore) & set(self.chosen))
+        if both or not all(0 <= value <= 255 for value in self.ignore):
+            raise DataError(
+                "ignored label values must lie from 0 to 255 and be neither foreground nor "
+                f"classes, got {', '.join(map(str, both or self.ignore))}; take them out of one"
+            )
+        if len(self.chosen) >= IGNORED:
+            raise DataError(f"{IGNORED - 1} classes are the most, got {len(self.chosen)}")
         if self.foreground and self.classes:
             raise DataError(
                 f"classes and foreground must not both be given, got {self.classes} and "
@@ -92,6 +104,7 @@ class Preparation:
         index[list(self.chosen) or slice(1, None)] = 1
         for number, value in enumerate(self.classes or (), 1):
             index[value] = number
+        index[list(self.ignore)] = IGNORED
         return index[label.astype(np.uint8, copy=False)]
 
 
@@ -101,6 +114,7 @@ def prepare_case(
     *,
     root: Path | None = None,
     labels: Sequence[int] = (),
+    channels: int | None = None,
 ) -> Prepared:
     """Read one case, check it and make it comparable with the others.
 
@@ -109,12 +123,18 @@ def prepare_case(
         preparation: how.
         root: the folder that detached data files must lie in; each header's own if None.
         labels: the values that a label may have, beside 0; any if empty.
+        channels: how many the image must have; any number if None.
 
     Raises:
         CaseError: the case cannot be used; it holds every fault.
     """
     raw, faults = read_case(
-        files, root=root, labels=labels, segments=preparation.segments, plane=preparation.plane
+        files,
+        root=root,
+        labels=labels,
+        segments=preparation.segments,
+        plane=preparation.plane,
+        channels=channels,
     )
     if raw is None:
         raise CaseError(faults)
@@ -143,15 +163,18 @@ def load_cases(
     Raises:
         DataError: one or more cases cannot be used; the message names each fault.
     """
-    data_set = survey(root, layout)
-    faults, cases, values = list(data_set.faults), [], set[int]()
+    data_set, asked = survey(root, layout), (*preparation.chosen, *preparation.ignore)
+    preparation = heeding(data_set, preparation)
+    faults, cases, values = [*data_set.faults, *_segments(data_set, preparation)], [], set[int]()
     oriented: dict[Path, bool] = {}
-    settings = {**asdict(preparation), "labels": sorted(data_set.labels)}
+    labels, channels = _values(data_set, preparation), data_set.channels
+    settings = {**asdict(preparation), "labels": labels, "channels": channels}
     for files in data_set.cases:
 
         def build(files: CaseFiles = files) -> Prepared:
-            labels = sorted(data_set.labels)
-            return prepare_case(files, preparation, root=data_set.root, labels=labels)
+            return prepare_case(
+                files, preparation, root=data_set.root, labels=labels, channels=channels
+            )
 
         try:
             kept = cache is not None and files.index is None  # IDX files are their own cache
@@ -165,21 +188,59 @@ def load_cases(
         oriented[files.images[0]] = prepared.oriented
     faults += mixed_orientation(data_set.root, oriented)
     refuse(data_set.root, faults)
-    _check_values(data_set.root, preparation.chosen, values)
+    _check_values(data_set.root, asked, values)
     warn_once(data_set.root, faults)
     return cases
 
 
+def heeding(data_set: DataSet, preparation: Preparation) -> Preparation:
+    """Return the preparation with the label values that the data set itself calls ignored.
+
+    Raises:
+        DataError: they are asked for as foreground or classes; or the data set names regions of
+            several values, and nothing says which of them is meant.
+    """
+    if data_set.regions and not preparation.chosen:
+        raise DataError(f"{data_set.root}: {regions_sentence(data_set)}")
+    ignored = tuple(sorted({*preparation.ignore, *data_set.ignored}))
+    return replace(preparation, ignore=ignored)
+
+
+def regions_sentence(data_set: DataSet) -> str:
+    """Return what the regions of a data set are, and how a task asks for one."""
+    told = "; ".join(f"{name}: {list(values)}" for name, values in data_set.regions.items())
+    name, values = next(iter(data_set.regions.items()))
+    every = sorted(value for value in data_set.labels if value)
+    return (
+        f"must be asked for by label values, for its labels are regions that overlap ({told}) and "
+        f"are not trained side by side; task.foreground: {list(values)} trains '{name}', "
+        f"task.classes: {every} the labels one by one"
+    )
+
+
+def _segments(data_set: DataSet, preparation: Preparation) -> list[Fault]:
+    named = named_segments(data_set.cases)
+    if preparation.segments:
+        return absent_faults(data_set.cases, named, preparation.segments)
+    return clash_fault(data_set.root, named)
+
+
+def _values(data_set: DataSet, preparation: Preparation) -> list[int]:
+    return sorted({*data_set.values, *preparation.ignore}) if data_set.values else []
+
+
 def _case(files: CaseFiles, prepared: Prepared) -> Case:
     places = files.id, files.subject, files.fold
-    return Case(*places, prepared.image, prepared.label, prepared.spacing, prepared.oriented)
+    return Case(
+        *places, prepared.image, prepared.label, prepared.spacing, prepared.oriented, files.lists
+    )
 
 
-def _check_values(root: Path, chosen: Sequence[int], found: set[int]) -> None:
-    absent = [value for value in chosen if value not in found]
+def _check_values(root: Path, asked: Sequence[int], found: set[int]) -> None:
+    absent = [value for value in asked if value not in found]
     if absent and found:
         raise DataError(
-            f"{root}: foreground and classes must be label values of the data set "
+            f"{root}: foreground, classes and ignore must be label values of the data set "
             f"({', '.join(map(str, sorted(found - {0})))}), got {absent[0]}; correct the task"
         )
 

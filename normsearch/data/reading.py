@@ -15,6 +15,7 @@ import numpy.typing as npt
 from normsearch.data.cases import CaseFiles
 from normsearch.data.checks import (
     channels_of,
+    check_channels,
     check_image,
     check_label,
     check_pair,
@@ -26,8 +27,9 @@ from normsearch.data.checks import (
 from normsearch.data.faults import Fault, unreadable
 from normsearch.data.idx import read_idx
 from normsearch.data.orientation import Plane, canonical, is_oriented
-from normsearch.data.segments import label_of_segments
-from normsearch.data.volume import SpacingWarning, Volume, read_volume, suffix_of
+from normsearch.data.segments import label_of_segments, segments_named
+from normsearch.data.smears import smear_fault
+from normsearch.data.volume import SpacingWarning, Volume, read_volume
 from normsearch.errors import DataError
 
 Array = npt.NDArray[Any]
@@ -123,6 +125,7 @@ def read_case(
     labels: Collection[int] = (),
     segments: Sequence[str] = (),
     plane: Plane = "axial",
+    channels: int | None = None,
 ) -> tuple[RawCase | None, list[Fault]]:
     """Return a case and its faults; None in its place where one of them is an error.
 
@@ -133,30 +136,37 @@ def read_case(
         files: of the case.
         root: the folder that detached data files must lie in; each header's own if None.
         labels: the values that a label may have, beside 0; any if empty.
-        segments: names of the segments that become label values 1, 2, ... of a .seg.nrrd label;
-            its own label values are taken if empty.
+        segments: names of the segments that become label values 1, 2, ... of a label whose header
+            names segments; its own label values are taken if empty.
         plane: of the slices.
+        channels: how many the image must have; any number if None.
     """
     if files.index is not None:
         return _read_idx_case(files, files.index)
     image, faults = read_image(files.id, files.images, root=root, plane=plane)
 
     def read_label(path: Path, *, root: Path | None) -> Volume:
-        if segments and image and suffix_of(path) == ".seg.nrrd":
-            return label_of_segments(path, segments, image.stored[0])
+        if segments and image:
+            _check_named(path)
+            return label_of_segments(path, segments, image.stored[0], optional=True)
         return read_volume(path, root=root, as_label=True)
 
     label = _read(read_label, files.label, files.id, root, faults)
     if label is None or image is None:
         return None, faults
     label = canonical(_on_grid_of(image.stored[0], label), plane)
+    array = image.array
+    if channels is not None:
+        array = _without_repeats(array, channels, len(files.images))
+        faults += check_channels(files, len(array), channels)
     mask = channels_of(label)
     values, more = check_label(files.id, files.label, mask, labels)
     faults += more
     faults += check_pair(files.id, (files.images[0], image.volumes[0]), (files.label, label))
     if any(fault.severity == "error" for fault in faults):
         return None, faults
-    return RawCase(image.array, mask[0], image.spacing, values, image.oriented), faults
+    faults += smear_fault(files.id, files.label, mask[0])
+    return RawCase(array, mask[0], image.spacing, values, image.oriented), faults
 
 
 def _on_grid_of(image: Volume, label: Volume) -> Volume:
@@ -192,6 +202,28 @@ def _read(
         elif case not in {fault.case for fault in faults if fault.rule == "no spacing"}:
             faults.append(no_spacing(case, path))  # once a case is enough
     return volume
+
+
+def _check_named(path: Path) -> None:
+    if segments_named(path) is None:
+        raise DataError(
+            f"{path}: must name its segments, as task.segments asks, got a label without names; "
+            "export it from 3D Slicer as .seg.nrrd, or leave task.segments out"
+        )
+
+
+def _without_repeats(array: Array, channels: int, files: int) -> Array:
+    """Return a picture's colours without those that say nothing, where it has too many.
+
+    That is an alpha channel that is opaque everywhere, and grey saved as three equal colours.
+    """
+    if files > 1 or array.dtype != np.uint8 or len(array) not in (2, 3, 4):
+        return array
+    if len(array) > channels and len(array) != 3 and (array[-1] == 255).all():
+        array = array[:-1]
+    if channels == 1 and len(array) == 3 and (array == array[:1]).all():
+        array = array[:1]
+    return array
 
 
 def _read_idx_case(files: CaseFiles, index: int) -> tuple[RawCase, list[Fault]]:

@@ -1,14 +1,15 @@
 """Segmentations of 3D Slicer, .seg.nrrd: named segments that may overlap, on layers.
 
-A voxel belongs to a segment where the segment's layer holds the segment's label value. Values
-repeat from layer to layer, so that the name alone says what is what.
+A labelmap that Slicer exports as .nrrd may name its segments in the same way. A voxel belongs to a
+segment where the segment's layer holds the segment's label value. Values repeat from layer to
+layer, so that the name alone says what is what.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,11 +87,42 @@ def read_segments(path: Path, *, root: Path | None = None, max_bytes: int = 2**3
     )
 
 
-def label_of_segments(path: Path, names: Sequence[str], like: Volume) -> Volume:
+def segments_named(path: Path) -> dict[str, int] | None:
+    """Return the label value of each segment that a file's header names; None if it names none.
+
+    Raises:
+        DataError: it is no NRRD file, or what it says of a segment is no name and value.
+    """
+    if not path.name.lower().endswith((".nrrd", ".nhdr")):
+        return None
+    header = nrrd_file.read_header(path)
+    if not any(_KEY.fullmatch(key) for key in header):
+        return None
+    return {name: value for name, _, value in _segments(path, header, None)}
+
+
+def same_name(name: str, names: Iterable[str]) -> str | None:
+    """Return the one of `names` that is `name`, if need be in other letters, small or capital."""
+    known = list(names)
+    if name in known:
+        return name
+    alike = [one for one in known if one.casefold() == name.strip().casefold()]
+    return alike[0] if len(alike) == 1 else None
+
+
+def label_of_segments(
+    path: Path, names: Sequence[str], like: Volume, *, optional: bool = False
+) -> Volume:
     """Return the label of chosen segments on an image's grid: uint8, k + 1 where names[k] is.
 
     3D Slicer crops a segmentation to what is drawn; it is put back where it belongs. What lies
     outside the image is left out.
+
+    Args:
+        path: the segmentation.
+        names: of the segments.
+        like: the image.
+        optional: a segment that the file has not is empty, and no error.
 
     Raises:
         DataError: a name is not among the segments, chosen segments overlap, or the grids differ
@@ -105,12 +137,15 @@ def label_of_segments(path: Path, names: Sequence[str], like: Volume) -> Volume:
     label = np.zeros(grid.array.shape, np.uint8)
     there, here = _overlap(path, found, grid)
     for number, name in enumerate(names, start=1):
-        if name not in found.masks:
+        there_as = same_name(name, found.masks)
+        if there_as is None and optional:
+            continue
+        if there_as is None:
             raise DataError(
                 f"{path}: must have the segment '{name}', got {', '.join(found.names) or 'none'}."
                 + did_you_mean(name, found.names)
             )
-        mask, part = found.masks[name][there], label[here]
+        mask, part = found.masks[there_as][there], label[here]
         taken = part[mask]
         if taken.any():
             raise DataError(
@@ -141,24 +176,28 @@ def refuse_writing(path: Path, volume: Volume) -> None:
     raise DataError(f"{path}: segmentations are only read; write the label as .nrrd")
 
 
-def _segments(path: Path, header: dict[str, Any], layers: int) -> list[tuple[str, int, int]]:
-    """Return the name, the layer and the label value of each segment, in order."""
+def _segments(path: Path, header: dict[str, Any], layers: int | None) -> list[tuple[str, int, int]]:
+    """Return the name, the layer and the label value of each segment, in order.
+
+    `layers` is how many layers there are, None where nobody has looked.
+    """
     fields: dict[int, dict[str, str]] = {}
     for key, value in header.items():
         if match := _KEY.fullmatch(key):
             fields.setdefault(int(match[1]), {})[match[2]] = str(value)
     found = []
     for number, own in sorted(fields.items()):
-        name = own.get("Name") or own.get("ID", "")
+        name = (own.get("Name") or own.get("ID", "")).strip()
         # Before layers were shared, each segment had one of its own, and the value 1
         layer, value = (
-            own.get("Layer", str(number if layers > 1 else 0)),
+            own.get("Layer", str(number if layers != 1 else 0)),
             own.get("LabelValue", "1"),
         )
         numbers = all(len(text) < 10 and text.isdecimal() for text in (layer, value))
-        if not name or not numbers or int(layer) >= layers:
+        if not name or not numbers or int(layer) >= (layers or 2**20):
+            below = "" if layers is None else f" below {layers}"
             raise DataError(
-                f"{path}: each segment must have a name, a layer below {layers} and a label value, "
+                f"{path}: each segment must have a name, a layer{below} and a label value, "
                 f"got '{name[:40]}', '{layer[:20]}' and '{value[:20]}'; export it again"
             )
         found.append((name, int(layer), int(value)))

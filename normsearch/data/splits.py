@@ -35,7 +35,9 @@ def split_cases(
     Args:
         cases: all cases.
         test_folds: folds that only the final confirmation may see.
-        validation_folds: folds to validate on, or None to draw subjects from those left.
+        validation_folds: folds to validate on, or None to draw subjects from those left. Of splits
+            with lists of their own (nnU-Net's splits_final.json) the lists hold: a fold trains on
+            its training list alone, several folds on the cases that all their lists name.
         validation_fraction: the share of the subjects left to draw, above 0 and below 1; at least
             one subject is drawn. Without effect where folds are given.
         seed: of the draw, 0 or more.
@@ -45,24 +47,12 @@ def split_cases(
             training or validation would be empty.
     """
     _check_folds(cases, test_folds, validation_folds or ())
-    part_of_fold = dict.fromkeys(test_folds, "test") | dict.fromkeys(
-        validation_folds or (), "validation"
-    )
-    parts: dict[str, set[str]] = defaultdict(set)
-    for case in cases:
-        parts[case.subject].add(part_of_fold.get(case.fold, "train"))
-    torn = sorted(subject for subject, found in parts.items() if len(found) > 1)
-    if torn:
-        raise DataError(
-            f"all cases of a subject must be in one part, but folds put {', '.join(torn)} into "
-            "more than one; give each subject one fold in folds.csv"
-        )
-    part = {subject: found.pop() for subject, found in parts.items()}
+    part = _parts(cases, test_folds, validation_folds or ())
     if validation_folds is None:
         rest = sorted(subject for subject in part if part[subject] == "train")
         part |= dict.fromkeys(_drawn(rest, validation_fraction, seed), "validation")
     train, validation, test = (
-        tuple(case for case in cases if part[case.subject] == name)
+        tuple(case for case in cases if part.get(case.subject) == name)
         for name in ("train", "validation", "test")
     )
     if not train or not validation:
@@ -74,6 +64,45 @@ def split_cases(
     return Split(train, validation, test)
 
 
+def _parts(
+    cases: Sequence[Case], test_folds: Sequence[str], validation_folds: Sequence[str]
+) -> dict[str, str]:
+    """Return the part of each subject; one that no list of a split names has none."""
+    parts: dict[str, set[str]] = defaultdict(set)
+    for case in cases:
+        parts[case.subject].add(_part(case, test_folds, validation_folds))
+    torn = sorted(subject for subject, found in parts.items() if len(found) > 1)
+    if torn:
+        raise DataError(
+            f"all cases of a subject must be in one part, but folds put {', '.join(torn)} into "
+            "more than one; give each subject one fold in folds.csv"
+        )
+    part = {subject: found.pop() for subject, found in parts.items()}
+    return {subject: name for subject, name in part.items() if name}
+
+
+def _part(case: Case, test_folds: Sequence[str], validation_folds: Sequence[str]) -> str:
+    """Return the part of one case, '' for none.
+
+    Where a data set has lists of training cases, a case trains if the lists of every chosen
+    split name it; if none is chosen, if any does.
+    """
+    if set(case.folds) & set(test_folds):
+        return "test"
+    if set(case.folds) & set(validation_folds):
+        return "validation"
+    return "train" if _trains(case, validation_folds) else ""
+
+
+def _trains(case: Case, held_out: Sequence[str]) -> bool:
+    """Whether a case may be trained on where these folds are held out."""
+    if case.lists is None:
+        return True
+    if held_out:
+        return set(held_out) <= set(case.lists.train)
+    return bool(case.lists.train or case.lists.validation)
+
+
 def overfit_split(cases: Sequence[Case], *, test_folds: Sequence[str]) -> Split:
     """Return a split whose validation cases are the training cases: can they be learnt at all?
 
@@ -83,8 +112,8 @@ def overfit_split(cases: Sequence[Case], *, test_folds: Sequence[str]) -> Split:
         DataError: a fold is unknown, or no case is left.
     """
     _check_folds(cases, test_folds, ())
-    held_out = {case.subject for case in cases if case.fold in test_folds}
-    train = tuple(case for case in cases if case.subject not in held_out)
+    held_out = {case.subject for case in cases if set(case.folds) & set(test_folds)}
+    train = tuple(c for c in cases if c.subject not in held_out and _trains(c, ()))
     if not train:
         raise DataError("training must have a subject at least, and test_folds leave none")
     return Split(train, train, tuple(case for case in cases if case.subject in held_out))
@@ -99,8 +128,8 @@ def test_split(cases: Sequence[Case], *, test_folds: Sequence[str]) -> Split:
         DataError: a fold is unknown, none is given, or no case is left to train on.
     """
     _check_folds(cases, test_folds, ())
-    held_out = {case.subject for case in cases if case.fold in test_folds}
-    train = tuple(case for case in cases if case.subject not in held_out)
+    held_out = {case.subject for case in cases if set(case.folds) & set(test_folds)}
+    train = tuple(c for c in cases if c.subject not in held_out and _trains(c, test_folds))
     test = tuple(case for case in cases if case.subject in held_out)
     if not train or not test:
         raise DataError(
@@ -119,7 +148,7 @@ def _drawn(subjects: list[str], fraction: float, seed: int) -> list[str]:
 
 
 def _check_folds(cases: Sequence[Case], test: Sequence[str], validation: Sequence[str]) -> None:
-    known = sorted({case.fold for case in cases if case.fold})
+    known = sorted({fold for case in cases for fold in case.folds})
     for name, folds in (("test_folds", test), ("validation_folds", validation)):
         unknown = [fold for fold in folds if fold not in known]
         if unknown:

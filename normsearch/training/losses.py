@@ -1,4 +1,8 @@
-"""Losses of segmentation and classification, from logits."""
+"""Losses of segmentation and classification, from logits.
+
+Voxels whose truth is `IGNORED` (255) are left out of every sum and every mean: a loss is that of
+the other voxels alone, its gradient is 0 there, and a batch without any other voxel has the loss 0.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from normsearch.errors import ConfigError
+from normsearch.labels import IGNORED
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -22,16 +27,19 @@ def bce_dice_loss(logits: Tensor, truth: Tensor, smooth: float = 1.0) -> Tensor:
 
     Args:
         logits: (N, 1, *spatial) before the sigmoid.
-        truth: 0 or 1, float, of the same shape.
+        truth: 0, 1 or `IGNORED`, float, of the same shape.
         smooth: pixels added to numerator and denominator.
 
     Returns:
         A scalar, at least 0.
     """
+    known = _known(truth)
     probability = logits.sigmoid()
+    if known is not None:
+        probability, truth = probability * known, truth * known
     overlap = (probability * truth).sum()
     soft_dice = (2 * overlap + smooth) / (probability.sum() + truth.sum() + smooth)
-    return functional.binary_cross_entropy_with_logits(logits, truth) + 1 - soft_dice
+    return _binary_cross_entropy(logits, truth, known) + 1 - soft_dice
 
 
 def cross_entropy_loss(logits: Tensor, truth: Tensor) -> Tensor:
@@ -39,14 +47,16 @@ def cross_entropy_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
     Args:
         logits: (N, K, *spatial) of K classes, or (N, 1, *spatial) of foreground.
-        truth: class indices (N, *spatial), int64; or 0 and 1, float, (N, 1, *spatial).
+        truth: class indices (N, *spatial), int64; or 0 and 1, float, (N, 1, *spatial); voxels may
+            be `IGNORED`.
 
     Returns:
         A scalar, at least 0.
     """
+    known = _known(truth)
     if logits.shape[1] == 1:
-        return functional.binary_cross_entropy_with_logits(logits, truth)
-    return functional.cross_entropy(logits, truth)
+        return _binary_cross_entropy(logits, truth, known)
+    return _cross_entropy(logits, truth, known)
 
 
 def dice_cross_entropy_loss(logits: Tensor, truth: Tensor, smooth: float = 1.0) -> Tensor:
@@ -57,7 +67,7 @@ def dice_cross_entropy_loss(logits: Tensor, truth: Tensor, smooth: float = 1.0) 
 
     Args:
         logits: (N, K, *spatial), channel 0 the background, or (N, 1, *spatial).
-        truth: class indices (N, *spatial), int64; or 0 and 1, float, (N, 1, *spatial).
+        truth: as for `cross_entropy_loss`.
         smooth: voxels added to numerator and denominator.
 
     Returns:
@@ -65,12 +75,16 @@ def dice_cross_entropy_loss(logits: Tensor, truth: Tensor, smooth: float = 1.0) 
     """
     if logits.shape[1] == 1:
         return bce_dice_loss(logits, truth, smooth)
+    known = _known(truth)
     probability = logits.softmax(1)
-    wanted = torch.zeros_like(probability).scatter_(1, truth[:, None], 1.0)
+    classes = truth if known is None else truth.masked_fill(~known, 0)
+    wanted = torch.zeros_like(probability).scatter_(1, classes[:, None], 1.0)
+    if known is not None:
+        probability, wanted = probability * known[:, None], wanted * known[:, None]
     voxels = [axis for axis in range(logits.dim()) if axis != 1]
     overlap, total = (probability * wanted).sum(voxels), (probability + wanted).sum(voxels)
     soft_dice = (2 * overlap + smooth) / (total + smooth)
-    return functional.cross_entropy(logits, truth) + 1 - soft_dice[1:].mean()
+    return _cross_entropy(logits, truth, known) + 1 - soft_dice[1:].mean()
 
 
 LOSSES: dict[str, Loss] = {
@@ -101,3 +115,29 @@ def choose_loss(
             f"{outputs} output channel{'s' if outputs > 1 else ''}, got {name!r}."
         )
     return LOSSES[fitting[0] if name == "auto" else name]
+
+
+def _known(truth: Tensor) -> Tensor | None:
+    """Return where voxels are not ignored; None where none can be or a CPU finds that none is.
+
+    On a GPU the mask is always used: to look at its values is to wait for it.
+    """
+    if truth.dim() < 2:  # a whole image's class
+        return None
+    if truth.device.type == "cpu" and truth.max() < IGNORED:
+        return None
+    return truth != IGNORED
+
+
+def _binary_cross_entropy(logits: Tensor, truth: Tensor, known: Tensor | None) -> Tensor:
+    if known is None:
+        return functional.binary_cross_entropy_with_logits(logits, truth)
+    each = functional.binary_cross_entropy_with_logits(logits, truth * known, reduction="none")
+    return (each * known).sum() / known.sum().clamp(min=1)
+
+
+def _cross_entropy(logits: Tensor, truth: Tensor, known: Tensor | None) -> Tensor:
+    if known is None:
+        return functional.cross_entropy(logits, truth)
+    total = functional.cross_entropy(logits, truth, ignore_index=IGNORED, reduction="sum")
+    return total / known.sum().clamp(min=1)

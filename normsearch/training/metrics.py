@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from normsearch.labels import IGNORED
+
 Score = Callable[[Tensor, Tensor], dict[str, float]]
 """(logits, truth) of one case -> ``score`` (0 to 1, or NaN: it has none), and details by name."""
 
@@ -37,7 +39,8 @@ def segmentation_score(logits: Tensor, truth: Tensor) -> dict[str, float]:
 
     Args:
         logits: (Z, 1, *spatial) of foreground, or (Z, K + 1, *spatial), channel 0 the background.
-        truth: 0 and 1 in the shape of the logits, or class indices (Z, *spatial).
+        truth: 0 and 1 in the shape of the logits, or class indices (Z, *spatial). Where it is
+            `IGNORED`, truth and prediction both count as empty.
 
     Returns:
         ``score``, and for each class ``dice_1``, ``tp_1``, ``fp_1``, ``fn_1`` and so on (voxels);
@@ -48,6 +51,9 @@ def segmentation_score(logits: Tensor, truth: Tensor) -> dict[str, float]:
     else:
         predicted = logits.argmax(1)
         masks = [(predicted == one, truth == one) for one in range(1, logits.shape[1])]
+    known = truth != IGNORED
+    if not known.all():
+        masks = [(prediction & known, true & known) for prediction, true in masks]
     details, scores = {}, []
     for number, (prediction, true) in enumerate(masks, 1):
         counts = _counts(prediction, true)

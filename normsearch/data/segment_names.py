@@ -1,0 +1,135 @@
+"""The names of segments in the headers of a data set's labels, compared from case to case."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from normsearch.data.cases import CaseFiles
+from normsearch.data.faults import Fault
+from normsearch.data.segments import same_name, segments_named
+from normsearch.errors import DataError, did_you_mean
+
+_SHOWN = 5  # cases in one sentence
+_ALIKE = 0.8  # of two names, by difflib: from here on one is a misspelling of the other
+
+Named = dict[str, dict[str, int]]
+
+
+def named_segments(cases: Iterable[CaseFiles]) -> Named:
+    """Return the label value of each segment by case; cases whose label names none are left out."""
+    found = {}
+    for case in cases:
+        try:
+            names = segments_named(case.label) if case.index is None else None
+        except DataError:  # whoever reads the file says it
+            continue
+        if names is not None:
+            found[case.id] = names
+    return found
+
+
+def class_names(named: Named) -> dict[int, str]:
+    """Return the name of each label value, where the cases agree; else nothing."""
+    return {} if _clashes(named) else {v: n for own in named.values() for n, v in own.items()}
+
+
+def clash_fault(root: Path, named: Named) -> list[Fault]:
+    """Return a fault where label values do not mean the same segment in every case."""
+    clashes = _clashes(named)
+    if not clashes:
+        return []
+    names = sorted({name for own in named.values() for name in own}, key=str.casefold)
+    return [
+        Fault(
+            "segments",
+            "",
+            str(root),
+            "have one label value for each segment in all cases, or a task that names segments",
+            "; ".join(clashes[:_SHOWN]),
+            f"name the segments in the task, as in task.segments: [{', '.join(names)}], which "
+            "makes them label values 1, 2, ... in this order",
+        )
+    ]
+
+
+def absent_faults(cases: Sequence[CaseFiles], named: Named, wanted: Sequence[str]) -> list[Fault]:
+    """Return a fault for each segment of a task that no case has.
+
+    A segment that some cases lack is empty there: one warning lists them. It is an error where
+    such a case has a segment of nearly its name.
+    """
+    files = {case.id: case for case in cases}
+    faults: list[Fault] = []
+    known = {name for own in named.values() for name in own}
+    for name in wanted:
+        lacking = [case for case, own in named.items() if same_name(name, own) is None]
+        if named and len(lacking) == len(named):
+            found = f"{', '.join(sorted(known))}.{did_you_mean(name, known)}"
+            where, expected = str(next(iter(files.values())).label), f"have the segment '{name}'"
+            faults.append(Fault("segments", "", where, expected, found, "correct task.segments"))
+            continue
+        meant = [(case, near) for case in lacking if (near := _near(name, named[case], wanted))]
+        for case, near in meant:
+            cure = "rename it in 3D Slicer"
+            expected = f"have the segment '{name}' or none of nearly its name"
+            faults.append(
+                Fault("segments", case, str(files[case].label), expected, f"'{near}'", cure)
+            )
+        if lacking and not meant:
+            faults.append(_absent(name, lacking, str(files[lacking[0]].label)))
+    return faults
+
+
+def _absent(name: str, lacking: list[str], file: str) -> Fault:
+    more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
+    return Fault(
+        "absent segment",
+        lacking[0] if len(lacking) == 1 else "",
+        file,
+        f"have the segment '{name}' to be more than empty in it",
+        f"none in {', '.join(lacking[:_SHOWN])}{more}",
+        "it counts as empty there; add it if it is not",
+        "warning",
+    )
+
+
+def _near(name: str, own: Iterable[str], wanted: Sequence[str]) -> str | None:
+    """Return a segment of a case that nobody asks for and that differs from `name` by letters."""
+    others = [
+        other
+        for other in own
+        if same_name(other, wanted) is None
+        and re.findall(r"\d+", other) == re.findall(r"\d+", name)
+    ]
+    by_lower = {other.casefold(): other for other in others}
+    close = difflib.get_close_matches(name.casefold(), by_lower, n=1, cutoff=_ALIKE)
+    return by_lower[close[0]] if close else None
+
+
+def _clashes(named: Named) -> list[str]:
+    """Return what differs: a name at several values, a value with several names."""
+    values: dict[str, dict[int, str]] = defaultdict(dict)  # name -> value -> a case
+    names: dict[int, dict[str, str]] = defaultdict(dict)  # value -> name -> a case
+    spelt: dict[str, str] = {}
+    for case, own in named.items():
+        for name, value in own.items():
+            plain = name.casefold()
+            spelt.setdefault(plain, name)
+            values[plain].setdefault(value, case)
+            if list(own.values()).count(value) == 1:  # on layers, values repeat
+                names[value].setdefault(plain, case)
+    told = [
+        f"'{spelt[name]}' is " + " and ".join(f"{value} in {case}" for value, case in found.items())
+        for name, found in values.items()
+        if len(found) > 1
+    ]
+    return told or [
+        f"{value} is "
+        + " and ".join(f"'{spelt[name]}' in {case}" for name, case in list(found.items())[:2])
+        for value, found in names.items()
+        if len(found) > 1
+    ]

@@ -1,0 +1,84 @@
+"""Masks whose classes were smeared into each other: by JPEG, by anti-aliasing, by interpolation.
+
+A smeared mask has, beside the values of its classes, values that software made up where classes
+meet. Most voxels of such a value lie in no square of 2 x 2 voxels of one value, and either strictly
+between the smallest and the greatest value around them (3 x 3, in plane) or, as JPEG leaves them,
+within 16 of one of the mask's two most common values, which are 64 or more apart. A class, however
+small, fills squares: an atlas of a hundred structures has as many values and none that is made up.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from normsearch.data.faults import Fault
+
+_SLICES = 32  # that are looked at, evenly spread
+_FEWEST = 2  # made-up values
+_MOSTLY = 0.5  # of a value's voxels, and of the values beside the most common one
+_NEAR, _FAR = 16, 64  # grey values
+
+Array = npt.NDArray[Any]
+
+
+def smear_fault(case: str, path: Path, mask: Array) -> list[Fault]:
+    """Return a warning where a mask, (z, y, x) of whole numbers from 0 to 255, is smeared."""
+    made_up, others = made_up_values(mask)
+    if len(made_up) < _FEWEST or len(made_up) <= _MOSTLY * others:
+        return []
+    found = f"{others + 1} values, of which {len(made_up)} lie at edges alone"
+    cure = (
+        "JPEG, smoothing or interpolation made them up: threshold the mask, for example at half "
+        "its greatest value, and save it as PNG or NRRD without smoothing; foreground: [255] would "
+        "leave the edges out"
+    )
+    expected = "hold the values of its classes alone"
+    return [Fault("smeared", case, str(path), expected, found, cure, "warning")]
+
+
+def made_up_values(mask: Array) -> tuple[list[int], int]:
+    """Return the values that lie mostly between others, and how many there are beside the usual."""
+    planes = mask[np.linspace(0, len(mask) - 1, min(len(mask), _SLICES)).astype(int)]
+    planes = planes.astype(np.uint8, copy=False)
+    counts = np.bincount(planes.ravel(), minlength=256)
+    values = np.flatnonzero(counts)
+    if len(values) < _FEWEST + 2 or min(planes.shape[1:]) < 3:
+        return [], len(values) - 1
+    alone = ~_in_a_square(planes)
+    single = np.bincount(planes[alone], minlength=256)
+    between = np.bincount(planes[alone & _between(planes)], minlength=256)
+    first, second = sorted(int(v) for v in np.argsort(counts)[-2:])
+    far = second - first >= _FAR
+
+    def made_up(value: int) -> bool:
+        near = far and 0 < min(abs(value - first), abs(value - second)) <= _NEAR
+        return bool((single if near else between)[value] > _MOSTLY * counts[value])
+
+    return [int(value) for value in values if made_up(int(value))], len(values) - 1
+
+
+def _between(planes: Array) -> Array:
+    """Where a voxel lies strictly between the smallest and the greatest value around it."""
+    padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    rows = [padded[:, i : i + planes.shape[1]] for i in range(3)]
+    low, high = np.minimum.reduce(rows), np.maximum.reduce(rows)
+    width = planes.shape[2]
+    low = np.minimum.reduce([low[:, :, i : i + width] for i in range(3)])
+    high = np.maximum.reduce([high[:, :, i : i + width] for i in range(3)])
+    return np.asarray((low < planes) & (planes < high))
+
+
+def _in_a_square(planes: Array) -> Array:
+    """Where a voxel is part of a square of 2 x 2 voxels of one value."""
+    right = planes[:, :, 1:] == planes[:, :, :-1]
+    below = planes[:, 1:] == planes[:, :-1]
+    square = right[:, 1:] & right[:, :-1] & below[:, :, 1:]
+    found = np.zeros(planes.shape, bool)
+    for y in (slice(None, -1), slice(1, None)):
+        for x in (slice(None, -1), slice(1, None)):
+            found[:, y, x] |= square
+    return found

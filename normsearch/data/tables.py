@@ -1,0 +1,238 @@
+"""Tables and JSON files that people write: headers in any spelling, cells that are always texts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from normsearch.data.bounded import one_line
+from normsearch.errors import DataError
+
+_ID = ("id", "caseid", "imageid", "scanid")
+_CASE = "case"
+_PERSON = ("subject", "patient", "participant")
+_NUMBERED = ("", "id", "ids", "no", "nr", "num", "number", "name", "code", "key", "identifier")
+_SUBJECT = (
+    *(f"{person}{number}" for person in (*_PERSON, "group") for number in _NUMBERED),
+    *(f"{person}s" for person in (*_PERSON, "group")),
+    *("mrn", "pid"),
+)
+#: What a column says -> the words for it, in small letters without blanks, hyphens and so on.
+WORDS: dict[str, tuple[str, ...]] = {
+    "id": _ID,
+    "image": ("image", "images", "img", "imagefile", "imagepath", "imagefiles", "imagepaths"),
+    "label": (
+        *("label", "labels", "labelfile", "labelpath", "mask", "masks", "maskfile", "maskpath"),
+        *("seg", "segfile", "segpath", "segmentation", "segmentationfile", "segmentationpath"),
+    ),
+    "subject": _SUBJECT,
+    "fold": ("fold", "folds", "split"),
+}
+_OF_A_PERSON = {
+    *("age", "sex", "gender", "weight", "height", "size", "bmi", "birth", "date", "dob", "race"),
+    *("ethnicity", "position", "history", "consent", "notes", "comment", "comments", "status"),
+}
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's rows by what their columns say (keys of `WORDS`), and the columns not used."""
+
+    rows: list[dict[str, Any]]
+    unused: tuple[str, ...]
+
+
+def read_table(path: Path, wanted: Collection[str]) -> Table:
+    """Return a table separated by commas, semicolons or tabs, every cell a text without margins.
+
+    Args:
+        path: the file, UTF-8; a first line ``sep=;`` of Excel and empty lines are passed over.
+        wanted: the keys of `WORDS` that count.
+
+    Raises:
+        DataError: it cannot be read, has rows of other lengths than its header, or columns that
+            mean the same or are misspelt.
+    """
+    text = read_text(path)
+    first, _, rest = text.partition("\n")
+    excel = re.fullmatch(r"sep=(.)\s*", first, re.IGNORECASE)
+    separator = excel[1] if excel else _separator(first, wanted)
+    lines = _lines(path, rest if excel else text, separator, 2 if excel else 1)
+    if not lines:
+        raise DataError(f"{path}: must be a table with a header, got an empty file; write it again")
+    header, rows = [cell.strip() for cell in lines[0][1]], lines[1:]
+    width = max(n for n, name in enumerate(header, 1) if name)
+    ragged = [
+        f"{number} ({len(cells)})"
+        for number, cells in rows
+        if len(cells) < width or any(cell.strip() for cell in cells[width:])
+    ]
+    if ragged:
+        more = f" and {len(ragged) - _SHOWN} more" if len(ragged) > _SHOWN else ""
+        raise DataError(
+            f"{path}: every row must have the {width} cells of the header, separated by "
+            f"{_SEPARATORS.get(separator, separator)}, got another number in line "
+            f"{', '.join(ragged[:_SHOWN])}{more}; correct those lines, with quotes around cells "
+            "that hold a separator"
+        )
+    names = [name or f"column {n}" for n, name in enumerate(header[:width], 1)]
+    keys = columns(path, names, wanted)
+    cells_by_key = [
+        {keys[name]: cell.strip() for name, cell in zip(names, cells, strict=False) if name in keys}
+        for _, cells in rows
+    ]
+    return Table(cells_by_key, tuple(name for name in names if name not in keys))
+
+
+def columns(where: Path, names: Sequence[str], wanted: Collection[str]) -> dict[str, str]:
+    """Return which of `wanted` each column says, without those that say something else.
+
+    A column ``case`` is the id, or the subject where there is another id.
+
+    Raises:
+        DataError: a name comes twice, two mean the same, or one is all but a known word.
+    """
+    plain = {name: re.sub(r"[\W_]+", "", name.casefold()) for name in names}
+    if len(plain) < len(names):
+        raise DataError(
+            f"{where}: every column must have a name of its own, got {', '.join(names)}; "
+            "rename or remove columns"
+        )
+    word_of = {word: key for key in wanted for word in WORDS[key]}
+    found = {name: word_of[word] for name, word in plain.items() if word in word_of}
+    for name in (name for name, word in plain.items() if word == _CASE):
+        found[name] = "subject" if "id" in found.values() else "id"
+    for key in wanted:
+        same = [name for name, one in found.items() if one == key]
+        if len(same) > 1:
+            raise DataError(
+                f"{where}: one column must give the {key}, got {' and '.join(map(repr, same))}, "
+                "which mean the same; remove or rename one"
+            )
+    lacking = [key for key in wanted if key not in found.values()]
+    for name in names:
+        close = None if name in found else _close(name, plain[name], lacking)
+        if close:
+            raise DataError(
+                f"{where}: a column must not look like '{close}' and be another, got '{name}'; "
+                f"rename it. Did you mean '{close}'?"
+            )
+    return found
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        DataError: it cannot be read, is no JSON, or gives one key twice.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text, object_pairs_hook=_each_once)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{path}: must be valid JSON, got '{one_line(error)}'; save it again"
+        ) from error
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text without a byte order mark.
+
+    Raises:
+        DataError: it cannot be read or is not in UTF-8.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path}: must be a readable file, got '{one_line(error)}'; check its permissions"
+        ) from error
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw[:100]:
+        raise DataError(
+            f"{path}: must be in UTF-8, got UTF-16 or no text; save it as UTF-8 (in Excel as "
+            "'CSV UTF-8')"
+        )
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: must be in UTF-8, got another encoding at byte {error.start}; save it as "
+            "UTF-8 (in Excel as 'CSV UTF-8')"
+        ) from error
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key '{twice}' twice in one object")
+    return found
+
+
+def _separator(header: str, wanted: Collection[str]) -> str:
+    """Return the separator that gives the most columns with a known word, else the most columns."""
+    words = {_CASE, *(word for key in wanted for word in WORDS[key])}
+
+    def known(separator: str) -> tuple[int, int]:
+        names = [re.sub(r"[\W_]+", "", name.casefold()) for name in header.split(separator)]
+        return sum(name in words for name in names), len(names)
+
+    return max(_SEPARATORS, key=known)
+
+
+def _lines(path: Path, text: str, separator: str, first: int) -> list[tuple[int, list[str]]]:
+    """Return the cells of each line that has any, with the line's number, counted from `first`."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True,
+                        skipinitialspace=True)  # fmt: skip
+    try:
+        return [
+            (reader.line_num + first - 1, cells)
+            for cells in reader
+            if any(cell.strip() for cell in cells)
+        ]
+    except csv.Error as error:
+        raise DataError(
+            f"{path}: must be a table with each quote closed, got '{one_line(error)}' in line "
+            f"{reader.line_num + first - 1}; correct that line"
+        ) from error
+
+
+def _close(name: str, plain: str, lacking: Iterable[str]) -> str | None:
+    """Return the known word that a column's name is a misspelling of, or that it speaks of."""
+    tokens = set(re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold()))
+    for key in lacking:
+        words = WORDS[key]
+        for word in words:
+            if len(word) >= 4 and _distance(plain, word) <= (1 if len(word) < 9 else 2):
+                return word
+        if key in ("image", "label") and re.fullmatch(rf"({'|'.join(words)})\d+", plain):
+            return key
+        person = tokens & {*_PERSON, "subj", "pat"}
+        if key == "subject" and person and not tokens & _OF_A_PERSON:
+            return key
+    return None
+
+
+def _distance(one: str, two: str) -> int:
+    """Return how many letters must be added, left out, changed or swapped with the next."""
+    if abs(len(one) - len(two)) > 2:
+        return 3
+    before: Mapping[int, int] = {}
+    last = dict(enumerate(range(len(two) + 1)))
+    for i, a in enumerate(one, 1):
+        row = {0: i}
+        for j, b in enumerate(two, 1):
+            row[j] = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (a != b))
+            if i > 1 and j > 1 and (a, one[i - 2]) == (two[j - 2], b):
+                row[j] = min(row[j], before[j - 2] + 1)
+        before, last = last, row
+    return last[len(two)]
