@@ -1,0 +1,68 @@
+"""Whether a search chose a number at the end of what its space offers, and what else to offer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+NAMES = {
+    "learning_rate": "learning rate",
+    "batch_size": "batch size",
+    "weight_decay": "weight decay",
+    "gate_learning_rate_factor": "gate learning rate factor",
+}
+_NEAR = 0.05  # of a range, on its own scale, that counts as its end
+_FURTHER = {"learning_rate": 3.0, "batch_size": 2, "weight_decay": 10.0}  # factors
+
+
+def at_edges(space: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each number of `values` that lies at an end of what `space` offers.
+
+    Within 5% of a range's length (on its logarithmic scale, if it has one) counts as its end. The
+    smallest batch size is 1 and cannot be passed; neither can a number of 0.
+
+    Args:
+        space: the study's space as plain values, as study.yaml has it.
+        values: what was chosen, by name.
+    """
+    found = []
+    for name, told in NAMES.items():
+        offered, value = space.get(name), values.get(name)
+        if isinstance(offered, Mapping) and value is not None:
+            end = _end(offered, float(value))
+            if end and not (end == "lower" and (value == 0 or (name, value) == ("batch_size", 1))):
+                found.append(_sentence(name, told, offered, value, end))
+    return found
+
+
+def _end(offered: Mapping[str, Any], value: float) -> str | None:
+    """``lower`` or ``upper`` if `value` lies at that end."""
+    if choices := offered.get("choices"):
+        if len(set(choices)) < 2 or value not in (min(choices), max(choices)):
+            return None
+        return "lower" if value == min(choices) else "upper"
+    low, high = float(offered["low"]), float(offered["high"])
+    scale = math.log if offered.get("log", True) else float
+    place = (scale(value) - scale(low)) / (scale(high) - scale(low))
+    return "lower" if place <= _NEAR else "upper" if place >= 1 - _NEAR else None
+
+
+def _sentence(name: str, told: str, offered: Mapping[str, Any], value: Any, end: str) -> str:
+    factor = _FURTHER.get(name, 10.0)
+    if choices := offered.get("choices"):
+        limit = min(choices) if end == "lower" else max(choices)
+        which = "smallest" if end == "lower" else "largest"
+        further = limit / factor if end == "lower" else limit * factor
+        further = int(further) if name == "batch_size" else further
+        listed = ", ".join(f"{choice:g}" for choice in sorted(set(choices)))
+        return (
+            f"The {told} {value:g} is the {which} that the space offers ({listed}): offer "
+            f"{further:g} too."
+        )
+    key = "low" if end == "lower" else "high"
+    further = offered[key] / factor if end == "lower" else offered[key] * factor
+    return (
+        f"The {told} {value:.3g} lies at the {end} end of its range ({offered['low']:g} to "
+        f"{offered['high']:g}): search a wider one, for example {key}: {further:.3g}."
+    )
