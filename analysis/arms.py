@@ -123,8 +123,9 @@ def single_norm(row: Mapping[Any, Any], study: StudyLike) -> str:
     for column in ("single_norm", "baseline"):
         if isinstance(row.get(column), str):
             return str(row[column])
-    norms = {str(row.get(f"norm.{slot}")) for slot in study.slots}
-    return norms.pop() if len(norms) == 1 else ""
+    norms = {row.get(f"norm.{slot}") for slot in study.slots}
+    one = norms.pop() if len(norms) == 1 else None
+    return one if isinstance(one, str) else ""
 
 
 def samples_unit(most: float) -> tuple[float, str]:

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from normsearch.evidence.statistics import ALPHA, compare, holm
+from normsearch.evidence.pair_tests import ALPHA
+from normsearch.evidence.statistics import compare, holm
 
 NO_DIFFERENCE = "no difference found"
 BY_SETTING = "differs by setting"
@@ -106,10 +107,10 @@ def _second(
     tables = {
         other: compare(scores, other).set_index("arm")
         for other in dict.fromkeys(beside.values())
-        if other != reference and other in arms
+        if other is not None and other != reference and other in arms
     }
     return {
-        arm: tables[other].loc[arm]
+        arm: tables[other].loc[arm].squeeze()
         for arm, other in beside.items()
         if arm in arms and other in tables
     }

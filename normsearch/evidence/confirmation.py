@@ -110,10 +110,10 @@ def compared(
         return Comparison(table, {}, None, None)
     roles = roles or Roles((), {})
     table = judged(scores, table, reference, roles.beside)
-    better = table.loc[table["verdict"] == "better", "arm"]
-    better = [arm for arm in better if arm in roles.beside]
+    winners = table.loc[table["verdict"] == "better", "arm"]
+    better = [str(arm) for arm in winners if arm in roles.beside]
     singles = [arm for arm in roles.singles if arm != reference and arm in set(table["arm"])]
-    not_beaten = beats_all(scores, better, singles) if better else {}
+    not_beaten: dict[str, list[str]] = beats_all(scores, better, singles) if better else {}
     if min(table["seeds"].min(), table["cases"].min(), len(table)) < 2:
         return Comparison(table, not_beaten, None, None)
     return Comparison(

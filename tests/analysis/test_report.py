@@ -101,8 +101,8 @@ def test_the_summary_and_the_caution(html: str) -> None:
         f"On validation the best mixture of norms found scored {best['score']:.4f} "
         f"({setting(best)}) and the single norm with the best validation Dice, "
         f"{single['baseline']} at its own best setting ({setting(single)}), "
-        f"{single['score']:.4f}: a difference of {best['score'] - single['score']:+.4f}. This shows "
-        "no advantage of either"
+        f"{single['score']:.4f}: a difference of {best['score'] - single['score']:+.4f}. This "
+        "shows no advantage of either"
     ) in text
     assert "Only a confirmation can tell: normsearch confirm fake." in text
     assert "best single norm" not in text

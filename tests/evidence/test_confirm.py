@@ -122,12 +122,14 @@ def test_what_was_chosen_at_the_end_of_its_range_is_recorded(made_up: MadeUp) ->
     assert "learning rate" not in found.get("BN", "")
 
 
-def test_a_slot_in_which_a_single_norm_has_another_form_is_named(made_up: MadeUp) -> None:
+def test_a_slot_in_which_a_single_norm_has_another_form_is_named(
+    made_up: MadeUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     search = made_up(SEARCH, score)
     number = search.best_single_norms()["GN-2"]
     placed = dict.fromkeys(search.slots, "GN-2") | {"enc1.conv1.norm": "IN"}
     own = search.norm_map
-    search.norm_map = lambda n: placed if n == number else own(n)  # type: ignore[method-assign]
+    monkeypatch.setattr(search, "norm_map", lambda n: placed if n == number else own(n))
     arms = {arm.name: arm for arm in arms_of(confirm_study(search, top=0)).arms}
     assert arms["GN-2"].norm == {"*": "GN-2", "enc1.conv1.norm": "IN"}
 
