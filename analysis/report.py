@@ -134,13 +134,13 @@ def _single_norms(
 
 def _edges(study: StudyLike, rows: list[dict[Any, Any]]) -> list[str]:
     """What the best mixture and the best single norm chose at the end of its range."""
-    from normsearch.search.edges import at_edges
+    from normsearch.evidence.confirm import edges
 
     space = study.config.get("space", {})
     return [
         f"{single_norm(row, study) or 'Mixture'} (trial {row['number']}): {sentence}"
         for row in rows
-        for sentence in at_edges(space, {k: v for k, v in row.items() if pd.notna(v)})
+        for sentence in edges(space, {k: v for k, v in row.items() if pd.notna(v)})
     ]
 
 

@@ -116,7 +116,6 @@ ARROWS: dict[str, set[str]] = {
         *("jinja2", "matplotlib", "numpy", "pandas", "seaborn", "scipy", "yaml"),
         *("lazy optuna", "lazy scikit_posthocs"),
         *("normsearch.errors", "lazy normsearch", "lazy normsearch.evidence", "lazy *"),
-        "lazy normsearch.search",
     },
 }
 

@@ -110,7 +110,7 @@ def _second(
         if other is not None and other != reference and other in arms
     }
     return {
-        arm: tables[other].loc[arm].squeeze()
+        arm: pd.Series(tables[other].loc[arm])
         for arm, other in beside.items()
         if arm in arms and other in tables
     }

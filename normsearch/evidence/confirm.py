@@ -6,7 +6,7 @@ subjects that the search held out.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from normsearch.config import Arm, ArmsConfig, Origin, SearchConfig, StudyConfig
@@ -131,10 +131,19 @@ def _same_training(arm: Arm, other: Arm) -> bool:
     return arm.model_copy(update={"name": other.name}) == other
 
 
+def edges(space: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a sentence for each number that lies at an end of what a search offered.
+
+    Args:
+        space: the search's, as plain values.
+        values: what a trial chose, by name.
+    """
+    return tuple(at_edges(space, values))
+
+
 def _edges(record: StudyRecord, chosen: dict[str, int]) -> dict[str, tuple[str, ...]]:
-    """Which numbers lie at the end of the range that the search offered, by arm."""
     space = record.config["space"]
-    found = {n: tuple(at_edges(space, record.values(chosen[n]))) for n in chosen}
+    found = {name: edges(space, record.values(number)) for name, number in chosen.items()}
     return {name: sentences for name, sentences in found.items() if sentences}
 
 
