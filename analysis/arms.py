@@ -102,11 +102,30 @@ def by_norm(df: pd.DataFrame, *then: str) -> pd.DataFrame:
     return order.drop(columns="_place").reset_index(drop=True)
 
 
+def scored_on(study: StudyLike) -> str:
+    """Return which cases a study scores: ``test``, ``validation`` or ``training``."""
+    task = study.config.get("task")
+    validation = task.get("validation") if isinstance(task, Mapping) else None
+    return str(validation) if validation in ("test", "training") else "validation"
+
+
 def metric_name(study: StudyLike) -> str:
     """Return what a score of this study is, for an axis: ``Validation Dice``, ``Test accuracy``."""
-    task = study.config.get("task")
-    tested = isinstance(task, Mapping) and task.get("validation") == "test"
-    return f"{'Test' if tested else 'Validation'} {study.metric}"
+    return f"{scored_on(study).capitalize()} {study.metric}"
+
+
+def single_norm(row: Mapping[Any, Any], study: StudyLike) -> str:
+    """Return the one norm of all slots of a trial, a row of `StudyLike.trials`; "" for a mixture.
+
+    The name that the search gives it counts: GN-8 is IN where there are 8 channels, and still one
+    norm.
+    """
+    for column in ("single_norm", "baseline"):
+        if isinstance(row.get(column), str):
+            return str(row[column])
+    norms = {row.get(f"norm.{slot}") for slot in study.slots}
+    one = norms.pop() if len(norms) == 1 else None
+    return one if isinstance(one, str) else ""
 
 
 def samples_unit(most: float) -> tuple[float, str]:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from analysis import StudyLike, command
-from analysis.arms import arm_norms
+from analysis.arms import arm_norms, scored_on
 from analysis.palette import caption_below, line_colour
 from normsearch.errors import StudyError
 
@@ -135,7 +135,7 @@ def figure(study: StudyLike) -> Figure:
     df = compute(study)
     fig = Figure(figsize=(6.8, 1.7 + 0.27 * len(df)), layout="constrained")
     draw(df, fig.subplots())
-    caption_below(fig, describe(df))
+    caption_below(fig, f"{describe(df)} The cases are {scored_on(study)} cases.")
     return fig
 
 

@@ -32,23 +32,32 @@ def compared(study: StudyLike) -> dict[str, Any]:
     """Return what a study of fixed trainings shows, written out for people.
 
     Returns:
-        study, metric, seeds, cases, seen (whether the search had seen some of the cases), lead
-        (what was found, in plain words), remarks (what qualifies it, a sentence each), arms (a row
-        each, the best mean first: arm, mean, interval, seed_sd, difference, reach, p, hd95,
-        surface_dice, verdict) and surfaces (whether any arm has surface distances); empty as long
-        as the run has not ended.
+        study, metric, finished, seeds, cases, scored_on (``test``, ``validation`` or ``training``
+        cases), seen (whether the search had seen some of the cases), lead (what was found, in plain
+        words), remarks (what qualifies it, a sentence each), settings (names of what is shown of
+        each arm's setting), arms (a row each, the best mean first: arm, setting, mean, interval,
+        seed_sd, seeds, failed, collapsed, false_positives, difference, reach, p, beside, hd95,
+        surface_dice, verdict), empty (whether there are cases with an empty truth), beside (whether
+        mixtures have a second comparison), reference, hd95_unit and surfaces (whether any arm has
+        surface distances); empty as long as there is no comparison.
     """
     path = study.folder / "confirmation.json"  # what `normsearch confirm` leaves
     if not path.is_file():
         return {}
     found = json.loads(path.read_text(encoding="utf-8"))
-    leading = 1 if found["finished"] else 2  # one with failures or gaps says so first
+    settings = _settings(found["arms"])
     return {
-        **{key: found[key] for key in ("study", "metric", "seeds", "cases")},
+        **{key: found[key] for key in ("study", "metric", "finished", "seeds", "cases")},
+        "reference": found.get("reference", ""),
+        "scored_on": found.get("scored_on", "test"),
+        "hd95_unit": found.get("hd95_unit", "mm"),
         "seen": bool(found["seen_folds"]),
-        "lead": " ".join(found["sentences"][:leading]),
-        "remarks": found["sentences"][leading:],
-        "arms": [_arm(row) for row in found["arms"]],
+        "lead": found["sentences"][0],
+        "remarks": found["sentences"][1:],
+        "settings": [name.replace("_", " ") for name in settings],
+        "arms": [_arm(row, settings) for row in found["arms"]],
+        "empty": any(row.get("empty_cases") for row in found["arms"]),
+        "beside": any(row.get("beside") for row in found["arms"]),
         "surfaces": any(row["hd95"] is not None for row in found["arms"]),
     }
 
@@ -77,21 +86,54 @@ def verdicts(study: StudyLike) -> list[dict[str, Any]]:
     ]
 
 
-def _arm(row: Mapping[str, Any]) -> dict[str, str]:
+def _settings(rows: list[dict[str, Any]]) -> list[str]:
+    """The names of what is known of the arms' settings, from learning_rate to steps."""
+    names = list(rows[0])
+    if not {"learning_rate", "steps"} <= set(names):
+        return []  # a comparison from before settings were recorded
+    return names[names.index("learning_rate") : names.index("steps") + 1]
+
+
+def _arm(row: Mapping[str, Any], settings: list[str]) -> dict[str, Any]:
     """One row of the comparison, written out."""
     reference = row["verdict"] == "reference"
     return {
         "arm": str(row["arm"]),
+        "setting": [_setting(row[name]) for name in settings],
         "mean": _spread(row, "mean", "sd", 3),
         "interval": _range(row, "low", "high", ".3f"),
         "seed_sd": _number(row["seed_sd"], ".4f"),
+        "seeds": _number(row.get("seeds"), ".0f"),
+        "failed": _number(row.get("failed"), ".0f"),
+        "collapsed": _collapsed(row),
+        "false_positives": _number(row.get("false_positives"), ".0f"),
         "difference": "–" if reference else _number(row["difference"], "+.4f"),
         "reach": "–" if reference else _range(row, "total_low", "total_high", "+.4f"),
         "p": _number(row["p_holm"], ".2g"),
+        "beside": _beside(row),
         "hd95": _spread(row, "hd95", "hd95_sd", 1),
         "surface_dice": _spread(row, "surface_dice", "surface_dice_sd", 3),
         "verdict": str(row["verdict"]),
     }
+
+
+def _setting(value: Any) -> str:
+    return _number(value, ".4g") if isinstance(value, int | float) else str(value or "–")
+
+
+def _collapsed(row: Mapping[str, Any]) -> str:
+    """How many trainings collapsed, and the share of them that may."""
+    shown = _number(row.get("collapsed"), ".0f")
+    return shown if shown == "–" else f"{shown} (≤ {row['collapse_bound']:.0%})"
+
+
+def _beside(row: Mapping[str, Any]) -> str:
+    """The difference to the reference at the mixture's setting, with interval and p."""
+    if not row.get("beside"):
+        return "–"
+    reach = _range(row, "beside_low", "beside_high", "+.4f")
+    difference, p = _number(row["beside_difference"], "+.4f"), _number(row["beside_p"], ".2g")
+    return f"{difference} ({reach}; p {p})"
 
 
 def _number(value: Any, form: str) -> str:

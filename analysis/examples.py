@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from analysis import StudyLike, command
-from analysis.arms import metric_name
+from analysis.arms import metric_name, scored_on
 from analysis.palette import caption_below
 from normsearch.errors import StudyError
 
@@ -205,7 +205,7 @@ def figure(study: StudyLike) -> Figure:
     words = {"overlap": "in both", "missed": "truth alone", "false": "prediction alone"}
     handles = [Patch(color=COLOURS[key], alpha=0.7, label=word) for key, word in words.items()]
     fig.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False)
-    caption_below(fig, describe(df))
+    caption_below(fig, f"{describe(df)} The cases are {scored_on(study)} cases.")
     return fig
 
 

@@ -18,12 +18,15 @@ import yaml
 from matplotlib.figure import Figure
 
 from analysis import StudyLike, evidence, norm_map, reading, render_all
+from analysis.arms import single_norm
 from analysis.palette import norm_colour, norm_order, text_colour
 
 STATES = {
     "COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed",
     "RUNNING": "running or interrupted", "WAITING": "waiting", "DUPLICATE": "repeated",
 }  # fmt: skip
+
+_COLUMNS = ["number", "state", "score", "last_score", "baseline", "single_norm"]
 
 #: Above this size (bytes) a figure goes in as PNG rather than SVG.
 SVG_LIMIT = 150_000
@@ -52,7 +55,7 @@ def contents(study: StudyLike) -> dict[str, Any]:
     plain = json.loads(json.dumps(dict(study.config), default=str))
     table = study.trials()
     if table.empty:
-        table = pd.DataFrame(columns=["number", "state", "score", "last_score", "baseline"])
+        table = pd.DataFrame(columns=_COLUMNS)
     counts = table["state"].value_counts()
     comparison = evidence.comparison_of(study)
     searched = comparison is not study
@@ -79,19 +82,16 @@ def contents(study: StudyLike) -> dict[str, Any]:
 
 _NOTHING_SEARCHED: dict[str, Any] = {
     "best": None, "single": None, "mixture": None, "difference": None, "maps": [], "top": [],
-    "baselines": [],
+    "single_norms": [], "edges": [],
 }  # fmt: skip
 
 
 def _searched(study: StudyLike, table: pd.DataFrame) -> dict[str, Any]:
     """What a search found: the best single norm and mixture, their maps, tables of trials."""
     complete = table[table["state"] == "COMPLETE"].sort_values("score", ascending=False)
-    baselines = table[table["baseline"].notna()].sort_values(
-        ["score", "last_score"], ascending=False, na_position="last"
-    )
     rows: list[dict[Any, Any]] = complete.to_dict("records")
-    single = [row for row in rows if _single_norm(row, study)]
-    mixtures = [row for row in rows if not _single_norm(row, study)]
+    single = [row for row in rows if single_norm(row, study)]
+    mixtures = [row for row in rows if not single_norm(row, study)]
     leading = mixtures[:1] + single[:1]
     best = max(leading, key=lambda row: float(row["score"]), default=None)
     return {
@@ -102,8 +102,46 @@ def _searched(study: StudyLike, table: pd.DataFrame) -> dict[str, Any]:
         "tried": {"single": len(single), "mixture": len(mixtures)},
         "maps": [_map(row, study) for row in leading if row is best or row in mixtures],
         "top": [_trial(row, study) for row in rows[:10]],
-        "baselines": [_trial(row, study) for row in baselines.to_dict("records")],
+        "single_norms": _single_norms(study, table, mixtures[:3]),
+        "edges": _edges(study, leading),
     }
+
+
+def _single_norms(
+    study: StudyLike, table: pd.DataFrame, mixtures: list[dict[Any, Any]]
+) -> list[dict[str, Any]]:
+    """The best trial of each single norm over all its settings, and the best mixtures.
+
+    A norm without a COMPLETE trial is shown with the best of the others.
+    """
+    tried = table[~table["state"].isin(["DUPLICATE", "WAITING"])].sort_values(
+        ["score", "last_score"], ascending=False, na_position="last"
+    )
+    best: dict[str, dict[Any, Any]] = {}
+    trials: Counter[str] = Counter()
+    for row in tried.to_dict("records"):
+        if name := single_norm(row, study):
+            trials[name] += 1
+            best.setdefault(name, row)
+    found = [
+        {**_trial(row, study), "norm": name, "trials": trials[name]} for name, row in best.items()
+    ]
+    return found + [
+        {**_trial(row, study), "norm": f"mixture {place}", "trials": ""}
+        for place, row in enumerate(mixtures, 1)
+    ]
+
+
+def _edges(study: StudyLike, rows: list[dict[Any, Any]]) -> list[str]:
+    """What the best mixture and the best single norm chose at the end of its range."""
+    from normsearch.evidence.confirm import edges
+
+    space = study.config.get("space", {})
+    return [
+        f"{single_norm(row, study) or 'Mixture'} (trial {row['number']}): {sentence}"
+        for row in rows
+        for sentence in edges(space, {k: v for k, v in row.items() if pd.notna(v)})
+    ]
 
 
 def _about(config: dict[str, Any]) -> str:
@@ -124,8 +162,8 @@ def _trial(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
         "number": int(row["number"]),
         "state": STATES.get(str(row["state"]), str(row["state"])),
         "score": _score(row),
-        "baseline": row["baseline"] if isinstance(row["baseline"], str) else "",
-        "single": _single_norm(row, study),
+        "steps": _number(row["steps"], ",.0f"),
+        "single": single_norm(row, study),
         "learning_rate": _number(row["learning_rate"], ".3g"),
         "batch_size": _number(row["batch_size"], ".0f"),
         "samples": _number(row["samples"], ",.0f"),
@@ -133,17 +171,6 @@ def _trial(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
         "memory": _number(row["peak_memory_bytes"], ".1f", 2**30),
         "norms": [_chip(norm, norms[norm]) for norm in norm_order(norms)],
     }
-
-
-def _single_norm(row: dict[Any, Any], study: StudyLike) -> str:
-    """The one norm of all slots, "" for a mixture; a search may come upon one by itself.
-
-    A baseline's name counts: GN-8 is IN where there are 8 channels, and still one norm.
-    """
-    if isinstance(row["baseline"], str):
-        return row["baseline"]
-    norms = {str(row.get(f"norm.{slot}")) for slot in study.slots}
-    return norms.pop() if len(norms) == 1 else ""
 
 
 def _score(row: dict[Any, Any]) -> str:
@@ -170,7 +197,7 @@ def _map(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
     counts = Counter(study.norm_map(number).values())
     return {
         "number": number,
-        "mixture": not _single_norm(row, study),
+        "mixture": not single_norm(row, study),
         "shares": [_chip(norm, counts[norm]) for norm in norm_order(counts)],
         "svg": norm_map.draw(norm_map.compute(study, number)),
     }

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import StudyLike, command
-from analysis.arms import searched
+from analysis.arms import searched, single_norm
 from analysis.palette import caption, line_colour, norm_colour, root
 from normsearch.errors import StudyError
 
 COLUMNS = [
-    "number", "state", "baseline", "samples", "total_samples", "score", "best",
-    "saved_samples", "full_samples", "metric",
+    "number", "state", "single_norm", "best_single", "setting", "samples", "total_samples",
+    "score", "best", "saved_samples", "full_samples", "metric",
 ]  # fmt: skip
 
 READING = {
@@ -34,12 +35,14 @@ def compute(study: StudyLike) -> pd.DataFrame:
     Workers run trials side by side, so the order of finishing may differ a little.
 
     Returns:
-        One row for each trial that has begun, with columns number, state, baseline (norm spec or
-        None), samples (the trial's own), total_samples (the study's up to and with this trial,
-        whatever became of it), score (0 to 1; final for COMPLETE, last reported otherwise), best
-        (highest final score of the COMPLETE trials so far, NaN before the first), saved_samples
-        (full budget − samples for PRUNED, else 0) full_samples (a trial's full
-        budget) and metric (what the score is, for people).
+        One row for each trial that has begun, with columns number, state, single_norm (the norm of
+        a trial with one in all slots, or None), best_single (whether it is that norm's best trial
+        over all its settings), setting (its learning rate and batch size, for people), samples (the
+        trial's own), total_samples (the study's up to and with this trial, whatever became of it),
+        score (0 to 1; final for COMPLETE, last reported otherwise), best (highest final score of
+        the COMPLETE trials so far, NaN before the first), saved_samples (full budget − samples for
+        PRUNED, else 0), full_samples (a trial's full budget) and metric (what the score is, for
+        people).
     """
     table = searched(study)
     if table.empty:
@@ -49,18 +52,37 @@ def compute(study: StudyLike) -> pd.DataFrame:
     samples = table["samples"].astype(float).fillna(0).astype(int)
     complete, pruned = table["state"] == "COMPLETE", table["state"] == "PRUNED"
     final = table["score"].astype(float).where(complete)
+    shown = final.where(complete, table["last_score"].astype(float))
+    singles = pd.Series(
+        [single_norm(row, study) or None for row in table.to_dict("records")], dtype=object
+    )
     return pd.DataFrame({
         "number": table["number"].astype(int),
         "state": table["state"],
-        "baseline": table["baseline"].astype(object).where(table["baseline"].notna(), None),
+        "single_norm": singles,
+        "best_single": _best_singles(table.assign(single=singles, shown=shown)),
+        "setting": [_setting(row) for row in table.to_dict("records")],
         "samples": samples,
         "total_samples": samples.cumsum(),
-        "score": final.where(complete, table["last_score"].astype(float)),
+        "score": shown,
         "best": final.cummax().ffill(),
         "saved_samples": (full - samples).clip(lower=0).where(pruned, 0),
         "full_samples": full,
         "metric": study.metric,
     })  # fmt: skip
+
+
+def _best_singles(table: pd.DataFrame) -> pd.Series:
+    """Whether each trial is its single norm's best: of the COMPLETE ones, else of the pruned."""
+    done = table[table["state"].isin(["COMPLETE", "PRUNED"]) & table["single"].notna()]
+    done = done[done["shown"].notna()].sort_values(["state", "shown"], ascending=[True, False])
+    best = done.drop_duplicates("single")
+    return pd.Series(table.index.isin(best.index), table.index)
+
+
+def _setting(row: Mapping[Any, Any]) -> str:
+    known = [row.get("learning_rate"), row.get("batch_size")]
+    return "" if any(pd.isna(v) for v in known) else f"lr {known[0]:.2g}, batch {known[1]:.0f}"
 
 
 def draw(df: pd.DataFrame, ax: Axes) -> None:
@@ -72,7 +94,7 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
     text, metric = describe(df), df["metric"].iloc[0]
     df = df.assign(score=df["score"].clip(lower=lowest_shown(df)), told=df["score"])
     spent = df["total_samples"] / 1000
-    plain = df["baseline"].isna()
+    plain = df["single_norm"].isna()
     complete, pruned = df["state"] == "COMPLETE", df["state"] == "PRUNED"
     chosen = pruned & plain
     ax.scatter(spent[chosen], df["score"][chosen], marker="v", s=22, facecolors="none",
@@ -83,8 +105,9 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
     best = df["best"].notna()
     ax.step(spent[best], df["best"][best], where="post", color="#CC3311", linewidth=1.5,
             zorder=2, label="best so far")  # fmt: skip
-    baselines = df[~plain & (complete | pruned) & df["score"].notna()]
-    _draw_baselines(baselines, ax)
+    singles = df[~plain & (complete | pruned) & df["score"].notna()]
+    named = singles[singles["best_single"]]
+    _draw_singles(singles, ax)
     ax.set(xlabel="Samples spent by the whole study (thousands)",
            ylabel=f"Validation {metric} (mean per case, 0 to 1)")  # fmt: skip
     ax.grid(axis="y", color="#E5E5E5", linewidth=0.7)
@@ -94,14 +117,14 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False,
               handletextpad=0.4, columnspacing=1.4)  # fmt: skip
     caption(ax, text, indent=-34)
-    if not baselines.empty:
-        _name_baselines(baselines, ax)
+    if not named.empty:
+        _name_singles(named, ax)
 
 
-def _draw_baselines(df: pd.DataFrame, ax: Axes) -> None:
+def _draw_singles(df: pd.DataFrame, ax: Axes) -> None:
     """Draw single-norm trials as diamonds in their norm's colour, hollow if they were pruned."""
     for spent, score, norm, state in zip(
-        df["total_samples"] / 1000, df["score"], df["baseline"], df["state"], strict=True
+        df["total_samples"] / 1000, df["score"], df["single_norm"], df["state"], strict=True
     ):
         colour = norm_colour(norm)
         face, edge = (colour, "black") if state == "COMPLETE" else ("white", colour)
@@ -109,11 +132,11 @@ def _draw_baselines(df: pd.DataFrame, ax: Axes) -> None:
                    linewidths=0.8 if state == "COMPLETE" else 1.8, zorder=4)  # fmt: skip
     if not df.empty:
         ax.scatter([], [], marker="D", s=40, facecolor="white", edgecolor="black",
-                   linewidths=0.8, label="single-norm baseline")  # fmt: skip
+                   linewidths=0.8, label="single norm")  # fmt: skip
 
 
-def _name_baselines(df: pd.DataFrame, ax: Axes) -> None:
-    """Draw each baseline's level to the right edge and write its name and score there."""
+def _name_singles(df: pd.DataFrame, ax: Axes) -> None:
+    """Draw the best level of each single norm to the right edge, with name, score and setting."""
     df = df.sort_values("score")
     right = ax.get_xlim()[1]
     root(ax).draw_without_rendering()  # fixes the layout, so that points on paper are known
@@ -123,14 +146,15 @@ def _name_baselines(df: pd.DataFrame, ax: Axes) -> None:
     # From the highest down, so that no name climbs into the legend above the axes.
     limits = [top - gap * below for below in reversed(range(len(df)))]
     places = [min(place, limit) for place, limit in zip(spread(list(at), gap), limits, strict=True)]
-    columns = ["total_samples", "score", "told", "baseline", "state"]
-    for (spent, score, told, norm, state), own, moved in zip(
+    columns = ["total_samples", "score", "told", "single_norm", "setting", "state"]
+    for (spent, score, told, norm, setting, state), own, moved in zip(
         df[columns].itertuples(index=False), at, places, strict=True
     ):
         colour = line_colour(norm, 0.179)
         ax.plot([spent / 1000, right], [score, score], color=colour, linewidth=0.8,
                 linestyle=(0, (1, 2)), alpha=0.8, zorder=1)  # fmt: skip
-        text = f"{norm} {told:.3f}" + ("" if state == "COMPLETE" else " (pruned)")
+        note = ", ".join(filter(None, [setting, "" if state == "COMPLETE" else "pruned"]))
+        text = f"{norm} {told:.3f}" + (f" ({note})" if note else "")
         ax.annotate(
             text, (right, score), (13, moved - own), textcoords="offset points", va="center",
             fontsize=8.5, color=colour, fontweight="bold", annotation_clip=False,

@@ -58,7 +58,10 @@ class Origin(Model):
 
     `top` is how many of its best were asked for beside the single norms; `trials` and `scores` are
     the search's trial and its validation score, by arm; `left_out` says why a single norm is no
-    arm; `seen_folds` are test folds that the search did not hold out.
+    arm; `seen_folds` are test folds that the search did not hold out. `beside` gives each mixture
+    the arm that is the reference at the mixture's setting: the reference itself where their
+    settings are equal, else an arm added for it. `edges` says, by arm, which numbers the search
+    chose at the end of their range.
     """
 
     study: str
@@ -67,6 +70,8 @@ class Origin(Model):
     scores: dict[str, float]
     left_out: dict[str, str] = Field(default_factory=dict)
     seen_folds: tuple[str, ...] = ()
+    beside: dict[str, str] = Field(default_factory=dict)
+    edges: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class ArmsConfig(Model):

@@ -38,7 +38,7 @@ class Folds(StrEnum):
 def confirm(
     name: Name,
     top: Annotated[
-        int | None, typer.Option(min=0, help="Best configurations to confirm (default: 3).")
+        int | None, typer.Option(min=0, help="Best mixtures to confirm (default: 3).")
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Trainings of each (default: 5).")
@@ -55,9 +55,11 @@ def confirm(
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Train the best configurations and all single norms anew, and compare them on test subjects.
+    """Train the best mixtures and all single norms again, and compare them on test subjects.
 
-    The run is called NAME-confirm; the same command goes on with it, or tells its result again.
+    Every single norm is trained at its own best learning rate and batch size, and the reference
+    also at those of each mixture. The run is called NAME-confirm; the same command resumes it, or
+    prints its result again.
     """
     from normsearch.cli.launch import How, check, resumable, search, tell_arms
     from normsearch.config_file import read_recorded_study
@@ -126,9 +128,9 @@ def _check_the_same(
     for option, given in (("top", top), ("seeds", seeds), ("folds", folds)):
         if given is not None and given != begun[option]:
             raise StudyError(
-                f"{config.name}: must go on as it began, with --{option} {begun[option]}, for what "
-                "is changed after scores were seen is no confirmation; leave the option out, or "
-                "remove the run's folder to confirm anew."
+                f"{config.name}: must be resumed as it began, with --{option} {begun[option]}, "
+                "for what is changed after scores were seen is no confirmation; leave the option "
+                "out, or remove the run's folder to confirm anew."
             )
 
 

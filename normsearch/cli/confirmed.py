@@ -1,4 +1,4 @@
-"""A confirmation on the terminal: two tables and the plain words."""
+"""A confirmation on the terminal: its tables and the plain words."""
 
 from __future__ import annotations
 
@@ -22,46 +22,61 @@ def show(found: Confirmation) -> None:
     if not console.is_terminal:
         console = Console(width=max(console.width, _WIDTH))
     folds = f", fold {', '.join(found.folds)}" if found.folds else ""
-    cases = "1 test case" if found.cases == 1 else f"{found.cases} test cases"
+    cases = f"{found.cases} {found.scored_on} case{'' if found.cases == 1 else 's'}"
     console.print(f"{found.study}: {cases}{folds}, {found.seeds} seeds", soft_wrap=True)
     rows = found.table.to_dict("records")
+    console.print(_settings(found, rows))
     console.print(_verdicts(found, rows))
-    console.print(_spreads(rows))
+    console.print(_spreads(found, rows))
     for sentence in sentences(found):
         console.print(sentence, highlight=False)
 
 
-def _verdicts(found: Confirmation, rows: list[dict[Any, Any]]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    difference = f"difference to {found.reference} [95% CI]"
-    for column in ("arm", f"{found.metric} \\[95% CI]", difference.replace("[", "\\["), "p (Holm)"):
-        table.add_column(column, justify="left" if column == "arm" else "right")
-    table.add_column("verdict")
+def _settings(found: Confirmation, rows: list[dict[Any, Any]]) -> Table:
+    """What each arm was trained with, and for how many steps."""
+    names = list(found.table.columns)
+    chosen = names[names.index("learning_rate") : names.index("steps") + 1]
+    if found.confirms is not None:
+        chosen = ["role", *chosen]
+    table = _table("arm", *(name.replace("_", " ") for name in chosen))
     for row in rows:
-        own = row["arm"] == found.reference
-        table.add_row(
-            row["arm"],
-            f"{_number(row['mean'], '.3f')} {_interval(row['low'], row['high'], '.3f')}",
-            ""
-            if own
-            else f"{_number(row['difference'], '+.3f')} "
-            f"{_interval(row['total_low'], row['total_high'], '+.3f')}",
-            "" if own else _number(row["p_holm"], ".2g"),
-            row["verdict"],
-            style="bold" if own else None,
-        )
+        table.add_row(row["arm"], *(_setting(row[name]) for name in chosen))
     return table
 
 
-def _spreads(rows: list[dict[Any, Any]]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    columns = ["arm", "SD over cases", "SD over seeds", "seeds", "failed"]
+def _verdicts(found: Confirmation, rows: list[dict[Any, Any]]) -> Table:
+    interval = " \\[95% CI]" if found.finished else ""
+    columns = [f"{found.metric}{interval}", f"difference to {found.reference}{interval}"]
+    beside = any(isinstance(row.get("beside"), str) for row in rows)
+    columns += ["p (Holm)"] * found.finished
+    at = [f"to {found.reference} at its setting{interval}", "p (Holm)"]
+    columns += at if beside else []
+    table = _table("arm", *columns)
+    table.add_column("verdict")
+    for row in rows:
+        own = row["arm"] == found.reference
+        cells = [f"{_number(row['mean'], '.3f')} {_interval(row, 'low', 'high', '.3f')}"]
+        cells.append("" if own else _difference(row, "difference", "total_low", "total_high"))
+        cells += ["" if own else _number(row["p_holm"], ".2g")] * found.finished
+        if beside:
+            cells.append(_difference(row, "beside_difference", "beside_low", "beside_high"))
+            cells.append(_number(row["beside_p"], ".2g"))
+        table.add_row(row["arm"], *cells, row["verdict"], style="bold" if own else None)
+    return table
+
+
+def _spreads(found: Confirmation, rows: list[dict[Any, Any]]) -> Table:
+    columns = ["SD over cases", "SD over seeds", "seeds", "failed", "collapsed", "at most (95%)"]
     surfaces = any(pd.notna(row["hd95"]) for row in rows)
-    for column in [*columns, *(["HD95 (mm)", "surface Dice", "missed"] if surfaces else [])]:
-        table.add_column(column, justify="left" if column == "arm" else "right")
+    empty = any(row["empty_cases"] > 0 for row in rows)
+    columns += ["false positives"] * empty
+    columns += [f"HD95 ({found.hd95_unit})", "surface Dice", "missed"] * surfaces
+    table = _table("arm", *columns)
     for row in rows:
         cells = [_number(row["sd"], ".3f"), _number(row["seed_sd"], ".4f")]
         cells += [str(int(row["seeds"])), str(int(row["failed"]))]
+        cells += [_number(row["collapsed"], ".0f"), _number(row["collapse_bound"], ".0%")]
+        cells += [_number(row["false_positives"], ".0f")] * empty
         if surfaces:
             cells += [_with_spread(row, "hd95", ".1f"), _with_spread(row, "surface_dice", ".3f")]
             cells.append(_number(row["missed"], ".0f"))
@@ -69,12 +84,27 @@ def _spreads(rows: list[dict[Any, Any]]) -> Table:
     return table
 
 
+def _table(first: str, *columns: str) -> Table:
+    table = Table(first, box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="left" if column == "role" else "right")
+    return table
+
+
+def _setting(value: Any) -> str:
+    return _number(value, ".4g") if isinstance(value, int | float) else str(value or "")
+
+
+def _difference(row: dict[Any, Any], name: str, low: str, high: str) -> str:
+    return f"{_number(row[name], '+.3f')} {_interval(row, low, high, '+.3f')}"
+
+
 def _number(value: Any, form: str) -> str:
     return "" if pd.isna(value) else format(value, form)
 
 
-def _interval(low: Any, high: Any, form: str) -> str:
-    return "" if pd.isna(low) else f"\\[{low:{form}}, {high:{form}}]"
+def _interval(row: dict[Any, Any], low: str, high: str, form: str) -> str:
+    return "" if pd.isna(row[low]) else f"\\[{row[low]:{form}}, {row[high]:{form}}]"
 
 
 def _with_spread(row: dict[Any, Any], name: str, form: str) -> str:

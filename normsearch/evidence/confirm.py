@@ -1,4 +1,4 @@
-"""From a search to the study that confirms it: its best configurations and all its single norms.
+"""From a search to the study that confirms it: its best mixtures and all its single norms.
 
 Each is trained anew with several seeds on training and validation subjects, and tested on the
 subjects that the search held out.
@@ -6,13 +6,14 @@ subjects that the search held out.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from normsearch.config import Arm, ArmsConfig, Origin, SearchConfig, StudyConfig
 from normsearch.config_file import read_recorded_study, validate
 from normsearch.errors import StudyError
 from normsearch.search.choice import VALUES
+from normsearch.search.edges import at_edges
 from normsearch.search.records import StudyRecord
 
 TOP, SEEDS = 3, 5
@@ -24,13 +25,15 @@ def confirm_study(
 ) -> StudyConfig:
     """Return the study that confirms a search, called NAME-confirm.
 
-    Its arms are the search's COMPLETE single-norm baselines, by their specs, and the `top` best
-    other configurations, as ``trial 17``. The reference is the single norm with the best validation
-    score.
+    Its arms are all single norms of the search, by their specs, and the `top` best mixtures of
+    norms, as ``trial 17``, each at the learning rate, batch size and whatever else its best trial
+    chose. The reference is the single norm with the best validation score. Where a mixture was
+    trained at another setting than the reference, the reference is trained at the mixture's setting
+    too, as ``BN at trial 17's setting``.
 
     Args:
         record: of the search.
-        top: configurations beside the single norms, fewer if the search has fewer.
+        top: mixtures beside the single norms, fewer if the search has fewer.
         seeds: trainings of each arm.
         folds: test folds to take one after another; the search's own, all at once, if empty.
 
@@ -40,32 +43,32 @@ def confirm_study(
     config = read_recorded_study(record.folder)
     _check(record, config, folds)
     rows = {int(row["number"]): row for row in record.trials().to_dict("records")}
-    ranked = [rows[number] for number in record.ranked()]
-    single = _single_norms(record, ranked)
+    single = record.best_single_norms()
     if not single:
         raise StudyError(
             f"{record.name}: must have a COMPLETE single-norm network to compare with, and has "
             f"none; train them with `normsearch resume {record.name} --set search.baselines=true "
             f"--trials {len(rows) + 10}`."
         )
-    taken = {row["number"] for row in single.values()}
-    best = _distinct(record, [row for row in ranked if row["number"] not in taken])[:top]
-    chosen = {**single, **{f"trial {row['number']}": row for row in best}}
+    mixtures = {f"trial {number}": number for number in _mixtures(record)[:top]}
+    chosen = {**single, **mixtures}
+    reference = next(iter(single))
+    arms = {name: _arm(record, name, number, single) for name, number in chosen.items()}
+    beside = _beside(arms, reference, tuple(mixtures))
     space = ArmsConfig(
-        arms=tuple(
-            Arm(name=name, norm=_norm(record, name, row, single), **_values(record, row))
-            for name, row in chosen.items()
-        ),
+        arms=tuple(arms.values()),
         seeds=tuple(range(seeds)),
         folds=tuple(folds),
-        reference=next(iter(single)),
+        reference=reference,
         origin=Origin(
             study=record.name,
             top=top,
-            trials={name: int(row["number"]) for name, row in chosen.items()},
-            scores={name: float(row["score"]) for name, row in chosen.items()},
+            trials=chosen,
+            scores={name: float(rows[number]["score"]) for name, number in chosen.items()},
             left_out=_left_out(list(rows.values()), single),
             seen_folds=tuple(fold for fold in folds if fold not in config.task.test_folds),
+            beside=beside,
+            edges=_edges(record, chosen),
         ),
     )
     return _study(config, space)
@@ -85,47 +88,71 @@ def _check(record: StudyRecord, config: StudyConfig, folds: Sequence[str]) -> No
         )
 
 
-def _single_norms(record: StudyRecord, ranked: list[dict[Any, Any]]) -> dict[str, dict[Any, Any]]:
-    """The best trial of each single norm: the baselines, or in a search without, what it tried."""
-    named = [(row["baseline"], row) for row in ranked if isinstance(row["baseline"], str)]
-    if not named:
-        maps = [(set(record.norm_map(row["number"]).values()), row) for row in ranked]
-        named = [(norms.pop(), row) for norms, row in maps if len(norms) == 1]
-    found: dict[str, dict[Any, Any]] = {}
-    for name, row in named:
-        found.setdefault(name, row)
+def _mixtures(record: StudyRecord) -> list[int]:
+    """The COMPLETE trials with several norms, the best first, each configuration once."""
+    singles = dict(record.trials()[["number", "single_norm"]].itertuples(index=False, name=None))
+    found: dict[int, tuple[dict[str, Any], dict[str, str]]] = {}
+    for number in record.ranked():
+        choice = record.values(number), record.norm_map(number)
+        several = not isinstance(singles[number], str) and len(set(choice[1].values())) > 1
+        if several and choice not in found.values():
+            found[number] = choice
+    return list(found)
+
+
+def _arm(record: StudyRecord, name: str, number: int, single: Collection[str]) -> Arm:
+    """A trial's choice as an arm.
+
+    A slot in which a single norm has another form (GN-8 is IN where there are 8 channels, and the
+    nearest number of groups takes its place where 8 does not divide them) is named by itself.
+    """
+    norm = record.norm_map(number)
+    if name in single:
+        norm = {"*": name, **{slot: spec for slot, spec in norm.items() if spec != name}}
+    values = {key: value for key, value in record.values(number).items() if key in VALUES}
+    return Arm(name=name, norm=norm, **values)
+
+
+def _beside(arms: dict[str, Arm], reference: str, mixtures: Sequence[str]) -> dict[str, str]:
+    """Return each mixture's arm that is the reference at its setting; add to `arms` the missing."""
+    own = arms[reference]
+    found = {}
+    for mixture in mixtures:
+        wanted = own.model_copy(update={key: getattr(arms[mixture], key) for key in VALUES})
+        same = [arm.name for arm in arms.values() if _same_training(arm, wanted)]
+        if not same:
+            same = [f"{reference} at {mixture}'s setting"]
+            arms[same[0]] = wanted.model_copy(update={"name": same[0]})
+        found[mixture] = same[0]
     return found
 
 
-def _distinct(record: StudyRecord, rows: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
-    """`rows` without those that repeat the configuration of one before."""
-    found: list[dict[Any, Any]] = []
-    known: list[tuple[dict[str, Any], dict[str, str]]] = []
-    for row in rows:
-        choice = record.values(row["number"]), record.norm_map(row["number"])
-        if choice not in known:
-            known.append(choice)
-            found.append(row)
-    return found
+def _same_training(arm: Arm, other: Arm) -> bool:
+    return arm.model_copy(update={"name": other.name}) == other
 
 
-def _values(record: StudyRecord, row: dict[Any, Any]) -> dict[str, Any]:
-    """What a trial chose beside its norms."""
-    return {key: value for key, value in record.values(row["number"]).items() if key in VALUES}
+def edges(space: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a sentence for each number that lies at an end of what a search offered.
+
+    Args:
+        space: the search's, as plain values.
+        values: what a trial chose, by name.
+    """
+    return tuple(at_edges(space, values))
 
 
-def _norm(
-    record: StudyRecord, name: str, row: dict[Any, Any], single: Collection[str]
-) -> dict[str, str]:
-    return {"*": name} if name in single else record.norm_map(row["number"])
+def _edges(record: StudyRecord, chosen: dict[str, int]) -> dict[str, tuple[str, ...]]:
+    space = record.config["space"]
+    found = {name: edges(space, record.values(number)) for name, number in chosen.items()}
+    return {name: sentences for name, sentences in found.items() if sentences}
 
 
-def _left_out(rows: list[dict[Any, Any]], single: dict[str, Any]) -> dict[str, str]:
-    """Why single norms of the search are no arms."""
+def _left_out(rows: list[dict[Any, Any]], single: Collection[str]) -> dict[str, str]:
+    """Why single norms of the search are no arms: the failure of their last trial, if any."""
     return {
-        row["baseline"]: row["failure"] if isinstance(row["failure"], str) else "not finished"
+        row["single_norm"]: row["failure"] if isinstance(row["failure"], str) else "not finished"
         for row in rows
-        if isinstance(row["baseline"], str) and row["baseline"] not in single
+        if isinstance(row["single_norm"], str) and row["single_norm"] not in single
     }
 
 

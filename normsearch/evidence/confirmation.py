@@ -2,47 +2,53 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from normsearch.config import ArmsConfig
+from normsearch.config import ArmsConfig, StudyConfig
 from normsearch.config_file import read_recorded_study
 from normsearch.errors import StudyError
-from normsearch.evidence.finals import SURFACES
-from normsearch.evidence.power import Components, components, detectable, power
-from normsearch.evidence.statistics import compare, friedman
+from normsearch.evidence.arm_table import Roles, described, read_surfaces, roles_of, unit_of
+from normsearch.evidence.claims import beats_all, judged
+from normsearch.evidence.power import Components, Range, components, precision
+from normsearch.evidence.score_table import score_table, with_empty_truth
+from normsearch.evidence.statistics import compare
 from normsearch.search.records import StudyRecord
-from normsearch.search.run_folder import trial_folder
 
-SHARE = 0.8
-_MANY = 20_000  # scores of an arm from which on power is simulated with fewer studies
+SHARE, DIFFERENCE = 0.8, 0.02
+SCORED_ON = {"held_out": "validation", "training": "training", "test": "test"}
 
 
 @dataclass(frozen=True)
 class Power:
-    """What a comparison could have found.
+    """What a comparison like that of `arm` with the reference could find.
 
-    `detectable`: the true difference that is found in a `share` of such studies, infinite if none
-    is. `at_seed_spread`: how often one as large as the spread between seeds is found.
+    `found`: how often a true `difference` is found. `detectable`: the true difference that is found
+    in a `share` of such studies, infinite if none is. For a mixture, both of its comparisons must
+    find it.
     """
 
-    detectable: float
+    arm: str
+    difference: float
+    found: Range
     share: float
-    at_seed_spread: float
+    detectable: Range
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Arms compared by their scores of single cases.
 
-    `table` is what `compare` returns. `friedman` is (statistic, p), None below three arms;
-    `spread` and `power` are None where one seed or one case tells nothing of luck.
+    `table` is what `compare` and `judged` return. `not_beaten`: the single norms that a mixture
+    that is better than the reference is not shown to be better than. `spread` and `power` are None
+    where one seed or one case allows no estimate, and before all trainings have finished.
     """
 
     table: pd.DataFrame
-    friedman: tuple[float, float] | None
+    not_beaten: dict[str, list[str]]
     spread: Components | None
     power: Power | None
 
@@ -51,15 +57,19 @@ class Comparison:
 class Confirmation:
     """What a study of fixed trainings has shown so far.
 
-    `failures` are the reasons of failed trainings, by arm; `reference_score` is the reference's
-    validation score in the search; `cases_left_out` have no score in some training (no foreground
-    in truth and prediction).
+    `trainings` are those that have ended, and those asked for. `scored_on`: ``test``,
+    ``validation`` or ``training`` cases. `failures` are the reasons of failed trainings, by arm;
+    `reference_score` is the reference's validation score in the search; `cases_left_out` have an
+    empty truth. `edges` says, by arm, which numbers the search chose at the end of their range.
+    `misses`: segmentations missed, and all of them. `hd95_unit`: ``mm`` or ``pixels``.
     """
 
     study: str
     confirms: str | None
     metric: str
     finished: bool
+    trainings: tuple[int, int]
+    scored_on: str
     reference: str
     reference_score: float | None
     first_choice: str
@@ -72,39 +82,85 @@ class Confirmation:
     table: pd.DataFrame
     failures: dict[str, list[str]]
     left_out: dict[str, str]
+    edges: dict[str, tuple[str, ...]]
     misses: tuple[int, int]
+    hd95_unit: str
 
 
-def compared(scores: pd.DataFrame, reference: str) -> Comparison:
-    """Compare arms and say what the comparison could have found; see `compare`.
+def compared(
+    scores: pd.DataFrame,
+    reference: str,
+    *,
+    roles: Roles | None = None,
+    tested: bool = True,
+) -> Comparison:
+    """Compare arms and say what the comparison could have found; see `compare` and `judged`.
+
+    Args:
+        scores: as for `compare`.
+        reference: the arm that all are compared with.
+        roles: which arms are single norms, mixtures, and the reference at a mixture's setting.
+        tested: whether all trainings have ended; else there are means alone.
 
     Raises:
         DataError: as for `compare`.
     """
-    table = compare(scores, reference)
-    seeds, cases = int(table["seeds"].min()), int(table["cases"].min())
-    test = friedman(scores) if len(table) > 2 and cases > 1 else None
-    if seeds < 2 or cases < 2 or len(table) < 2:
-        return Comparison(table, test, None, None)
-    spread = components(scores)
-    if spread.seed == spread.interaction == 0:
-        return Comparison(table, test, spread, None)
-    size: dict[str, int] = {"cases": cases, "seeds": seeds, "comparisons": len(table) - 1}
-    size["studies"] = 1000 if cases * seeds < _MANY else 100
-    found = Power(
-        detectable=detectable(spread, share=SHARE, **size),
-        share=SHARE,
-        at_seed_spread=power(spread, spread.seed, **size),
+    table = compare(scores, reference, tested=tested)
+    if not tested:
+        return Comparison(table, {}, None, None)
+    roles = roles or Roles((), {})
+    table = judged(scores, table, reference, roles.beside)
+    winners = table.loc[table["verdict"] == "better", "arm"]
+    better = [str(arm) for arm in winners if arm in roles.beside]
+    singles = [arm for arm in roles.singles if arm != reference and arm in set(table["arm"])]
+    not_beaten: dict[str, list[str]] = beats_all(scores, better, singles) if better else {}
+    if min(table["seeds"].min(), table["cases"].min(), len(table)) < 2:
+        return Comparison(table, not_beaten, None, None)
+    return Comparison(
+        table, not_beaten, components(scores), _power(scores, table, reference, roles)
     )
-    return Comparison(table, test, spread, found)
+
+
+def _power(scores: pd.DataFrame, table: pd.DataFrame, reference: str, roles: Roles) -> Power | None:
+    """Of the mixture that the search scored best, else of the arm with the middling interval."""
+    values = score_table(scores)
+    width = table.set_index("arm")["total_high"] - table.set_index("arm")["total_low"]
+    width = width[width.index != reference].sort_values()
+    arm = next((name for name in roles.beside if name in width), width.index[len(width) // 2])
+    beside = roles.beside.get(arm)
+    others = dict.fromkeys([reference, beside if beside in values.arms else reference])
+    found = [
+        precision(values.values(other), values.values(arm), comparisons=len(width))
+        for other in others
+        if other is not None
+    ]
+    if all(one.needed.max() == one.needed.min() for one in found):  # no spread at all
+        return None
+    each = SHARE ** (1 / len(found))
+    powers = [one.power(DIFFERENCE) for one in found]
+    needed = [one.detectable(each) for one in found]
+    least = max(one.detectable(SHARE).low for one in found)
+    low = estimate = 1.0
+    for one in powers:  # two comparisons that share an arm are found together at least as often
+        low, estimate = low * one.low, estimate * one.estimate
+    return Power(
+        arm=str(arm),
+        difference=DIFFERENCE,
+        found=Range(estimate, low, min(one.high for one in powers)),
+        share=SHARE,
+        detectable=Range(
+            max(one.estimate for one in needed), least, max(one.high for one in needed)
+        ),
+    )
 
 
 def confirmation(record: StudyRecord) -> Confirmation:
-    """Return what the finished trainings of a study of arms show.
+    """Return what the trainings of a study of arms show.
 
-    An arm's seed counts where it is scored on every case that any training was scored on; an arm
-    without one such seed stands in the table as ``not trained``. If it is the reference, the next
-    single norm by validation score takes its place.
+    Before all have ended there are means, and no tests: whoever looks again until a difference is
+    significant is wrong more often than 5%. An arm's seed counts where it is scored on every case
+    that any training was scored on; an arm without one such seed stands in the table as ``not
+    trained``. If it is the reference, the next single norm by validation score takes its place.
 
     Raises:
         StudyError: the study is a search, or no arm is trained yet.
@@ -116,54 +172,58 @@ def confirmation(record: StudyRecord) -> Confirmation:
             f"{record.name}: must be a study of fixed trainings, and is a search; confirm what it "
             f"found with `normsearch confirm {record.name}`."
         )
-    trials, scores = record.trials(), record.cases()
-    whole = _whole_seeds(scores)
-    first, reference = _reference(space, set(whole["arm"]))
+    trials = record.trials()
+    whole = _whole_seeds(with_empty_truth(record.cases()))
+    roles = roles_of(space)
+    first, reference = _reference(space, roles, set(whole["arm"]))
     if reference is None:
         raise StudyError(
             f"{record.name}: must have a finished training of an arm to compare with, and has "
             f"none; see `normsearch status {record.name}`."
         )
-    found = compared(whole, reference)
+    ended = int(trials["state"].isin(["COMPLETE", "FAIL"]).sum())
+    found = compared(whole, reference, roles=roles, tested=ended >= space.size)
     surfaces = read_surfaces(record)
     failed = trials[trials["state"] == "FAIL"]
     failures = {str(arm): list(part["failure"]) for arm, part in failed.groupby("arm")}
-    origin = space.origin
     return Confirmation(
         study=record.name,
-        confirms=origin.study if origin else None,
         metric=record.metric,
-        finished=int(trials["state"].isin(["COMPLETE", "FAIL"]).sum()) >= space.size,
+        finished=ended >= space.size,
+        trainings=(ended, space.size),
+        scored_on=SCORED_ON[config.task.validation],
         reference=reference,
-        reference_score=origin.scores.get(reference) if origin else None,
         first_choice=first,
         seeds=len(space.seeds),
         cases=int(found.table["cases"].max()),
         cases_left_out=whole["case"].nunique() - int(found.table["cases"].max()),
-        folds=space.folds or config.task.test_folds,
-        seen_folds=origin.seen_folds if origin else (),
+        folds=_folds(config, space),
         comparison=found,
-        table=_described(found.table, space, failures, surfaces),
+        table=described(found.table, config, trials, surfaces),
         failures=failures,
-        left_out=dict(origin.left_out) if origin else {},
         misses=(int(surfaces["missed"].sum()), len(surfaces)),
+        hd95_unit=unit_of(surfaces),
+        **_origin(space, reference),
     )
 
 
-def read_surfaces(record: StudyRecord) -> pd.DataFrame:
-    """Return what COMPLETE trials wrote to their surfaces.csv, see `finals`.
+def _origin(space: ArmsConfig, reference: str) -> dict[str, Any]:
+    """What is known from the search that the arms were chosen from."""
+    origin = space.origin
+    return {
+        "confirms": origin.study if origin else None,
+        "reference_score": origin.scores.get(reference) if origin else None,
+        "seen_folds": origin.seen_folds if origin else (),
+        "left_out": dict(origin.left_out) if origin else {},
+        "edges": dict(origin.edges) if origin else {},
+    }
 
-    Columns: number, arm, seed, fold, case, class, hd95, surface_dice, missed.
-    """
-    columns = ["number", "arm", "seed", "fold", "case", "class", "hd95", "surface_dice", "missed"]
-    parts = []
-    trials = record.trials()
-    for row in trials[trials["state"] == "COMPLETE"].to_dict("records"):
-        path = trial_folder(record.folder, int(row["number"])) / SURFACES
-        if path.is_file():
-            labels = {name: row[name] for name in columns[:4]}
-            parts.append(pd.read_csv(path, dtype={"case": str}).assign(**labels)[columns])
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+def _folds(config: StudyConfig, space: ArmsConfig) -> tuple[str, ...]:
+    """The folds of the cases that are scored, where they are known by folds."""
+    if config.task.validation == "test":
+        return space.folds or config.task.test_folds
+    return (config.task.validation_folds or ()) if config.task.validation == "held_out" else ()
 
 
 def _whole_seeds(scores: pd.DataFrame) -> pd.DataFrame:
@@ -172,36 +232,9 @@ def _whole_seeds(scores: pd.DataFrame) -> pd.DataFrame:
     return scores[counts == scores["case"].nunique()]
 
 
-def _reference(space: ArmsConfig, trained: set[str]) -> tuple[str, str | None]:
+def _reference(space: ArmsConfig, roles: Roles, trained: set[str]) -> tuple[str, str | None]:
     """The arm that was to be compared with, and the one that can be."""
     first = space.reference or space.arms[0].name
-    scores = space.origin.scores if space.origin else {}
-    single = [arm.name for arm in space.arms if set(arm.norm) == {"*"} and arm.name != first]
-    order = [first, *sorted(single, key=lambda name: -scores.get(name, 0.0))]
+    scores: Mapping[str, float] = space.origin.scores if space.origin else {}
+    order = [first, *sorted(roles.singles, key=lambda name: -scores.get(name, 0.0))]
     return first, next((name for name in order if name in trained), None)
-
-
-def _described(
-    table: pd.DataFrame, space: ArmsConfig, failures: dict[str, list[str]], surfaces: pd.DataFrame
-) -> pd.DataFrame:
-    """The comparison with what else is known of each arm, those never trained at the end."""
-    absent = [arm.name for arm in space.arms if arm.name not in set(table["arm"])]
-    rows = pd.DataFrame({"arm": absent, "verdict": "not trained", "seeds": 0, "cases": 0})
-    table = pd.concat([table, rows], ignore_index=True) if absent else table.copy()
-    origin = space.origin
-    table.insert(1, "trial", table["arm"].map(origin.trials if origin else {}))
-    table.insert(2, "search_score", table["arm"].map(origin.scores if origin else {}))
-    table["failed"] = [len(failures.get(arm, [])) for arm in table["arm"]]
-    measured = [_surface_means(surfaces[surfaces["arm"] == arm]) for arm in table["arm"]]
-    return pd.concat([table, pd.DataFrame(measured)], axis=1)
-
-
-def _surface_means(part: pd.DataFrame) -> dict[str, float]:
-    by_case = part.groupby("case")[["hd95", "surface_dice"]].mean()
-    return {
-        "hd95": by_case["hd95"].mean(),
-        "hd95_sd": by_case["hd95"].std(),
-        "surface_dice": by_case["surface_dice"].mean(),
-        "surface_dice_sd": by_case["surface_dice"].std(),
-        "missed": part["missed"].sum() if len(part) else math.nan,
-    }

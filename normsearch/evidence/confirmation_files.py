@@ -1,12 +1,15 @@
 """A confirmation as files in its run's folder, for the report, for figures and for programs.
 
-confirmation.csv has a row an arm, the best first: what `compare` gives, and trial and search_score
-(in the search it is from), failed (trainings), hd95 and hd95_sd (mm), surface_dice and
-surface_dice_sd (over cases; seeds and classes averaged), missed (of all trainings, cases and
+confirmation.csv has a row an arm, the best first: role, trial and search_score (in the search it is
+from), learning_rate, batch_size and what else arms differ in, steps (of a training), what `compare`
+and `judged` give, failed (trainings), hd95 and hd95_sd (in hd95_unit, mm or pixels), surface_dice
+and surface_dice_sd (over cases; seeds and classes averaged), missed (of all trainings, cases and
 classes). confirmation.json has these rows as ``arms``, and study, confirms, metric, finished,
-reference, reference_score, seeds, cases, cases_left_out, folds, seen_folds, friedman {statistic,
-p}, spread {seed, interaction, case}, power {detectable, share, at_seed_spread}, failures {arm:
-reasons}, left_out {norm: reason} and sentences; null stands for what there is not.
+trainings [ended, asked for], scored_on (test, validation or training), reference, reference_score,
+seeds, cases, cases_left_out, folds, seen_folds, hd95_unit, spread {seed, interaction, case}, power
+{arm, difference, found, share, detectable; ranges {estimate, low, high}}, not_beaten {mixture:
+single norms}, failures {arm: reasons}, left_out {norm: reason}, edges {arm: sentences} and
+sentences; null stands for what there is not.
 """
 
 from __future__ import annotations
@@ -22,8 +25,9 @@ from normsearch.files import write_text
 from normsearch.search.records import StudyRecord
 
 _PLAIN = (
-    *("study", "confirms", "metric", "finished", "reference", "reference_score", "seeds"),
-    *("cases", "cases_left_out", "folds", "seen_folds", "failures", "left_out"),
+    *("study", "confirms", "metric", "finished", "trainings", "scored_on", "reference"),
+    *("reference_score", "seeds", "cases", "cases_left_out", "folds", "seen_folds", "hd95_unit"),
+    *("failures", "left_out", "edges"),
 )
 
 
@@ -42,14 +46,14 @@ def write_confirmation(record: StudyRecord) -> Confirmation:
 
 def plain(found: Confirmation) -> dict[str, Any]:
     """Return a confirmation as JSON has it."""
-    comparison, test = found.comparison, found.comparison.friedman
+    comparison = found.comparison
     values: dict[str, Any] = _known(
         {
             **{name: getattr(found, name) for name in _PLAIN},
             "arms": found.table.to_dict("records"),
-            "friedman": test and {"statistic": test[0], "p": test[1]},
             "spread": comparison.spread and asdict(comparison.spread),
             "power": comparison.power and asdict(comparison.power),
+            "not_beaten": comparison.not_beaten,
             "sentences": sentences(found),
         }
     )

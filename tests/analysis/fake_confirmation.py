@@ -14,26 +14,35 @@ from tests.analysis.fake_study import FakeStudy, fake_study, tiny
 #: What nothing is known of, in confirmation.json.
 UNKNOWN = dict.fromkeys(
     ("low", "high", "seed_sd", "difference", "total_low", "total_high", "p_holm", "hd95",
-     "hd95_sd", "surface_dice", "surface_dice_sd", "mean", "sd")
+     "hd95_sd", "surface_dice", "surface_dice_sd", "mean", "sd", "learning_rate", "batch_size",
+     "steps", "seeds", "failed", "collapsed", "collapse_bound", "false_positives", "empty_cases",
+     "beside", "beside_difference", "beside_low", "beside_high", "beside_p")
 )  # fmt: skip
 FOUND: dict[str, Any] = {
     "study": "fake-confirm",
     "metric": "Dice",
     "finished": True,
+    "scored_on": "test",
+    "reference": "GN-8",
+    "hd95_unit": "mm",
     "seeds": 5,
     "cases": 14,
     "seen_folds": [],
     "sentences": [
-        "Better than GN-8: trial 17 (+0.021, p 0.013); no difference found between GN-8 and BN.",
+        "Trial 17 is better than GN-8, the single norm with the best validation Dice: +0.021.",
         "GN-8 is the single norm with the best validation Dice of the search (0.871), chosen "
         "before any of these scores was seen.",
-        "A true difference of 0.015 would be found in 80% of such studies.",
+        "No difference shown between GN-8 and BN: not evidence of equality.",
     ],
     "arms": [
         {**UNKNOWN, "arm": "trial 17", "mean": 0.9012, "sd": 0.0412, "low": 0.8801, "high": 0.92,
          "seed_sd": 0.0061, "difference": 0.0213, "total_low": 0.0056, "total_high": 0.0371,
          "p_holm": 0.0132, "hd95": 3.21, "hd95_sd": 1.5, "surface_dice": 0.93,
-         "surface_dice_sd": 0.02, "verdict": "better"},
+         "surface_dice_sd": 0.02, "verdict": "better", "learning_rate": 0.1, "batch_size": 4,
+         "steps": 500.0, "seeds": 5, "failed": 0, "collapsed": 0, "collapse_bound": 0.451,
+         "false_positives": 3, "empty_cases": 1, "beside": "GN-8 at trial 17's setting",
+         "beside_difference": 0.0181, "beside_low": 0.002, "beside_high": 0.0342,
+         "beside_p": 0.021},
         {**UNKNOWN, "arm": "GN-8", "mean": 0.8799, "sd": 0.051, "low": 0.85, "high": 0.9,
          "seed_sd": 0.0123, "difference": 0.0, "verdict": "reference"},
         {**UNKNOWN, "arm": "BN", "mean": 0.8711, "sd": 0.06, "low": 0.84, "high": 0.9,

@@ -15,8 +15,10 @@ from analysis.arms import (
     metric_name,
     one_arm_each,
     over_seeds,
+    scored_on,
     searched,
     seeds_note,
+    single_norm,
 )
 from normsearch.errors import StudyError
 from tests.analysis.fake_study import arms_study, fake_study, tiny
@@ -76,9 +78,23 @@ def test_bars_end_where_scores_do() -> None:
     np.testing.assert_allclose(bars(df), [[0.5, 0.2, 0.0], [0.2, 0.1, 0.0]])
 
 
+def test_the_one_norm_of_all_slots() -> None:
+    study = tiny([], ["a.norm", "b.norm"])
+    both = {"norm.a.norm": "IN", "norm.b.norm": "IN"}
+    assert single_norm({**both, "single_norm": "GN-8", "baseline": None}, study) == "GN-8"
+    assert single_norm({**both, "baseline": None}, study) == "IN"
+    assert single_norm({**both, "norm.b.norm": "LN"}, study) == ""
+    assert single_norm({"norm.a.norm": None, "norm.b.norm": None}, study) == ""
+
+
 def test_words() -> None:
     study = arms_study(ROWS, config={"task": {"validation": "test"}})
     assert metric_name(study) == "Test Dice"
+    overfit = arms_study(ROWS, config={"task": {"validation": "training"}})
+    assert metric_name(overfit) == "Training Dice"
+    assert [scored_on(s) for s in (study, overfit, fake_study(10))] == [
+        *("test", "training", "validation"),
+    ]
     assert metric_name(fake_study(10, metric="accuracy")) == "Validation accuracy"
     assert seeds_note([1, 1]) == "One seed each: no interval."
     assert seeds_note([3]).startswith("Mean over 3 seeds with its 95")

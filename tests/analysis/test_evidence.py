@@ -51,7 +51,13 @@ def test_arms_are_written_out_for_people(tmp_path: Path, monkeypatch: pytest.Mon
         "arm": "trial 17",
         "mean": "0.901 ± 0.041",
         "interval": "0.880 to 0.920",
+        "setting": ["0.1", "4", "500"],
         "seed_sd": "0.0061",
+        "seeds": "5",
+        "failed": "0",
+        "collapsed": "0 (≤ 45%)",
+        "false_positives": "3",
+        "beside": "+0.0181 (+0.0020 to +0.0342; p 0.021)",
         "difference": "+0.0213",
         "reach": "+0.0056 to +0.0371",
         "p": "0.013",
@@ -61,16 +67,30 @@ def test_arms_are_written_out_for_people(tmp_path: Path, monkeypatch: pytest.Mon
     }
     assert (reference["difference"], reference["reach"], reference["p"]) == ("–", "–", "–")
     assert (worse["difference"], worse["reach"]) == ("−0.0088", "−0.0256 to +0.0080")
+    assert absent.pop("setting") == ["–", "–", "–"]
     assert set(absent.values()) == {"SN", "not trained", "–"}
+    assert (found["empty"], found["beside"]) == (True, True)
+
+
+def test_a_comparison_from_before_settings_were_recorded_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = {"learning_rate", "batch_size", "steps", "beside", "empty_cases", "collapsed"}
+    arms = [{k: v for k, v in row.items() if k not in later} for row in FOUND["arms"]]
+    old = {k: v for k, v in FOUND.items() if k not in ("scored_on", "reference", "hd95_unit")}
+    study = confirmed_study(tmp_path, monkeypatch, {**old, "arms": arms})
+    text = text_of(study, tmp_path / "r.html")
+    assert "Confirmation Arm Verdict Dice, mean ± SD" in text
+    assert "HD95 (mm)" in text
 
 
 def test_an_unfinished_comparison_says_so_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = {**FOUND, "finished": False, "sentences": ["Not finished.", "No difference.", "More."]}
+    found = {**FOUND, "finished": False, "sentences": ["Not finished: 1 of 9 trainings.", "More."]}
     other = comparison_of(confirmed_study(tmp_path, monkeypatch, found))
     assert other is not None
-    assert compared(other)["lead"] == "Not finished. No difference."
+    assert compared(other)["lead"] == "Not finished: 1 of 9 trainings."
     assert compared(other)["remarks"] == ["More."]
 
 
@@ -79,19 +99,24 @@ def test_cases_that_the_search_had_seen_are_not_called_unseen(
 ) -> None:
     study = confirmed_study(tmp_path, monkeypatch, {**FOUND, "seen_folds": ["1"]})
     text = text_of(study, tmp_path / "r.html")
-    assert "with 5 seeds and scored on 14 cases (run fake-confirm)." in text
+    assert "with 5 seeds and scored on 14 test cases (run fake-confirm)." in text
 
 
 def test_the_report_of_a_confirmed_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = text_of(confirmed_study(tmp_path, monkeypatch), tmp_path / "r.html")
-    lead, search = text.index("Better than GN-8: trial 17"), text.index("In the search itself: The")
+    lead, search = (
+        text.index("Trial 17 is better than GN-8"),
+        text.index("In the search itself: On"),
+    )
     assert lead < search < text.index("Confirmation Arm Verdict Dice, mean ± SD")
     assert (
-        "with 5 seeds and scored on 14 cases that the search never saw (run fake-confirm)" in text
+        "with 5 seeds and scored on 14 test cases that the search never saw (run fake-confirm)"
+        in text
     )
-    assert "It may be luck" not in text
+    assert "Only a confirmation can tell" not in text
     assert "not confirmed" not in text
-    assert "trial 17 better 0.901 ± 0.041 0.880 to 0.920" in text
+    assert "trial 17 better 0.901 ± 0.041 0.880 to 0.920 +0.0213" in text
+    assert "trial 17 0.1 4 500 5 0.0061 0 0 (≤ 45%) 3 3.2 ± 1.5" in text
     assert "HD95 (mm)" in text
 
 
@@ -99,20 +124,20 @@ def test_a_confirmation_that_has_not_ended_confirms_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = text_of(confirmed_study(tmp_path, monkeypatch, None), tmp_path / "r.html")
-    assert "this is not confirmed (run fake-confirm has begun and not ended)." in text
+    assert "Only a confirmation can tell (run fake-confirm has begun and has not ended)." in text
     assert "In the search itself" not in text
 
 
 def test_the_report_of_a_study_of_arms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     confirmed_study(tmp_path, monkeypatch)
     text = text_of(arms_study(tmp_path / "fake-confirm"), tmp_path / "r.html")
-    assert "Better than GN-8: trial 17" in text
+    assert "Trial 17 is better than GN-8" in text
     assert "The arms compared Arm Verdict Dice" in text
     for word in ("search", "best mixture", "best norm map", "best trials"):
         assert word not in text.replace("of the search", "").replace("normsearch", "")
     (tmp_path / "fake-confirm" / "confirmation.json").unlink()
     text = text_of(arms_study(tmp_path / "fake-confirm"), tmp_path / "r.html")
-    assert "Not all trainings have ended, so there is no result to show." in text
+    assert "Not finished; no verdict before the end." in text
 
 
 def test_the_verdicts_of_a_registered_study(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from analysis.examples import COLUMNS, compute, crop, figure
 from normsearch.errors import StudyError
@@ -46,6 +47,8 @@ def test_four_pictures_a_case_with_a_scale_in_mm(tmp_path: Path) -> None:
     assert len(made.axes) == 12
     assert [ax.get_title() for ax in made.axes[:4]] == ["image", "truth", "prediction", "overlap"]
     assert made.axes[0].get_ylabel() == "best: b\nDice 1.000"
+    told = " ".join(text.get_text() for text in made.findobj(Text))
+    assert "The cases are validation cases." in " ".join(told.split())
     assert made.axes[0].texts[0].get_text() in {"1 mm", "2 mm", "5 mm", "10 mm"}
     assert made.axes[0].images[0].get_extent() == [0, 10, 20, 0]  # 10 rows of 2 mm
 

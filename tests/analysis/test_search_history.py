@@ -44,7 +44,23 @@ def test_by_hand(study: FakeStudy) -> None:
     np.testing.assert_allclose(df["best"], [np.nan, 0.5, 0.5, 0.5, 0.5, 0.8, 0.8])
     assert df["saved_samples"].tolist() == [60, 0, 0, 80, 0, 0, 0]
     assert df["full_samples"].tolist() == [100] * 7
-    assert df["baseline"].tolist()[1] == "BN"
+    assert df["single_norm"].tolist()[1] == "BN"
+    assert df["best_single"].tolist()[1]
+
+
+def test_a_single_norm_is_named_at_its_best_setting() -> None:
+    rows = [
+        {"score": 0.5, "baseline": "BN", "learning_rate": 0.05},
+        {"score": 0.7, "single_norm": "BN", "learning_rate": 0.3, "batch_size": 4},
+        {"state": "PRUNED", "last_score": 0.9, "single_norm": "BN"},
+        {"score": 0.6, "norm.a.norm": "BN", "norm.b.norm": "IN"},
+    ]
+    study = tiny(rows, ["a.norm", "b.norm"])
+    df = compute(study)
+    assert df["best_single"].tolist() == [False, True, False, False]
+    assert df["single_norm"].tolist() == ["BN", "BN", "BN", None]
+    named = [text.get_text() for text in render("search_history", study).axes[1].texts]
+    assert [text for text in named if text.startswith("BN")] == ["BN 0.700 (lr 0.3, batch 4)"]
 
 
 def test_the_caption_says_what_pruning_saved(study: FakeStudy) -> None:
@@ -62,11 +78,11 @@ def test_draw_names_axes_with_units_and_baselines_with_their_score(
     draw(compute(study), ax)
     assert ax.get_xlabel() == "Samples spent by the whole study (thousands)"
     assert ax.get_ylabel() == f"Validation {metric} (mean per case, 0 to 1)"
-    assert any(text.get_text() == "BN 0.500" for text in ax.texts)
+    assert any(text.get_text() == "BN 0.500 (lr 0.001, batch 2)" for text in ax.texts)
     legend = ax.get_legend()
     assert legend is not None
     labels = {text.get_text() for text in legend.get_texts()}
-    assert labels == {f"pruned (last {metric})", "complete", "best so far", "single-norm baseline"}
+    assert labels == {f"pruned (last {metric})", "complete", "best so far", "single norm"}
 
 
 def test_names_of_near_baselines_do_not_overlap() -> None:
@@ -88,7 +104,11 @@ def test_spread_moves_as_little_as_can_be() -> None:
 def test_only_pruned_trials_still_make_a_figure() -> None:
     pruned = [{"state": "PRUNED", "last_score": 0.4, "baseline": "IN"}]
     figure = render("search_history", tiny(pruned, ["a.norm"]))
-    named = [text for text in figure.axes[1].texts if text.get_text() == "IN 0.400 (pruned)"]
+    named = [
+        text
+        for text in figure.axes[1].texts
+        if text.get_text() == "IN 0.400 (lr 0.001, batch 2, pruned)"
+    ]
     assert len(named) == 1
     assert norm_colour("IN") != "#000000"
 

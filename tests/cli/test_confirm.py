@@ -33,7 +33,8 @@ def searched(normsearch: Call, study_file: Path, data_set: Path) -> Call:
     study = yaml.safe_load(study_file.read_text())
     study["space"]["norm"]["choices"] = ["BN", "IN"]
     study["training"] = {"samples": 24, "evaluations": 2, "statistics_samples": 4}
-    study["search"] = {"trials": 3, "pruner": "none"}
+    mixture = {"norm": {"*": "BN", "enc1.*": "IN"}, "learning_rate": 0.05}
+    study["search"] = {"trials": 3, "pruner": "none", "points": [mixture]}
     study_file.write_text(yaml.safe_dump(study))
     found = normsearch("run", study_file, "--data", data_set, "--local")
     assert found.code == 0, found.err
@@ -48,9 +49,10 @@ def scores(name: str) -> dict[int, float]:
 def test_confirm_tests_on_the_fold_that_was_held_out(searched: Call) -> None:
     found = searched("confirm", "tiny", *FEW)
     assert found.code == 0, found.err
-    assert "3 arms (" in found.err
-    assert "6 trainings; compared with" in found.err
-    assert "With 1 test case and 2 comparisons no difference can be found" in found.err
+    assert "4 arms (" in found.err
+    assert "at trial 2's setting)" in found.err
+    assert "8 trainings; compared with" in found.err
+    assert "With 1 test case and 3 comparisons no difference can be found" in found.err
     assert "--folds all tests on every subject" in found.err
     assert "tiny-confirm: 1 test case, fold 3, 2 seeds" in found.out
     assert "HD95 (mm)" in found.out
@@ -58,14 +60,19 @@ def test_confirm_tests_on_the_fold_that_was_held_out(searched: Call) -> None:
     record = package.load_study("tiny-confirm")
     cases = record.cases()
     assert set(cases["case"]) == {"s3"}
-    assert sorted(cases["arm"].value_counts()) == [2, 2, 2]
+    assert sorted(cases["arm"].value_counts()) == [2, 2, 2, 2]
     table = pd.read_csv("runs/tiny-confirm/confirmation.csv")
     means = cases.groupby("arm")["score"].mean()
     assert table.set_index("arm")["mean"].to_dict() == pytest.approx(means.to_dict())
+    table = table.set_index("arm")
+    (beside,) = [arm for arm in table.index if " at trial 2's setting" in arm]
+    assert table.loc["trial 2", "learning_rate"] == table.loc[beside, "learning_rate"] == 0.05
+    assert table.loc[beside, "role"] == "single norm at a mixture's setting"
+    assert set(table["steps"]) == {12}
     trial = json.loads(Path("runs/tiny-confirm/trials/0000/trial.json").read_text())
     assert trial["task"]["validation"] == "test"
     status = searched("status", "tiny-confirm").out
-    assert "6 COMPLETE; 6 asked for" in status
+    assert "8 COMPLETE; 8 asked for" in status
 
     again = searched("confirm", "tiny", "--json")
     told = json.loads(again.out)
@@ -74,10 +81,10 @@ def test_confirm_tests_on_the_fold_that_was_held_out(searched: Call) -> None:
         told["sentences"]
         == json.loads(Path("runs/tiny-confirm/confirmation.json").read_text())["sentences"]
     )
-    assert len(package.load_study("tiny-confirm").trials()) == 6
+    assert len(package.load_study("tiny-confirm").trials()) == 8
     other = searched("confirm", "tiny", "--seeds", 3, "--local")
     assert other.code == 1
-    assert "tiny-confirm: must go on as it began, with --seeds 2" in other.err
+    assert "tiny-confirm: must be resumed as it began, with --seeds 2" in other.err
 
 
 def test_what_cannot_be_confirmed(searched: Call, study_file: Path, data_set: Path) -> None:
@@ -103,7 +110,7 @@ def test_all_folds_in_turn(searched: Call) -> None:
     assert cases.groupby("case")["fold"].unique().str[0].to_dict() == {
         f"s{fold}": str(fold) for fold in range(4)
     }
-    assert "trained or validated on fold 0, 1, 2" in found.out
+    assert "The search trained or validated on fold 0, 1, 2" in found.out
     assert "Not tested for want of a second seed" in found.out
 
 
@@ -151,10 +158,27 @@ def test_a_crash_between_checkpoint_and_surfaces_is_gone_on_with(
     assert list(package.load_study("tiny-confirm").trials()["state"]) == ["COMPLETE", "RUNNING"]
     found = searched("confirm", "tiny", "--local")
     assert found.code == 0, found.err
-    _all_six_are_there()
+    _all_eight_are_there()
     resumed = searched("resume", "tiny-confirm", "--local")
     assert resumed.code == 0
     assert resumed.out == found.out
+
+
+def test_a_study_of_arms_on_validation_subjects_speaks_of_no_test_cases(
+    normsearch: Call, study_file: Path, data_set: Path
+) -> None:
+    study = yaml.safe_load(study_file.read_text())
+    arms = [{"name": n, "norm": n, "learning_rate": 0.1, "batch_size": 2} for n in ("BN", "IN")]
+    study |= {"space": {"arms": arms, "seeds": 2}, "search": {}}
+    study["training"] = {"samples": 24, "evaluations": 2, "statistics_samples": 4}
+    study_file.write_text(yaml.safe_dump(study))
+    found = normsearch("run", study_file, "--data", data_set, "--local")
+    assert found.code == 0, found.err
+    assert "tiny: 1 validation case, fold 2, 2 seeds" in found.out
+    assert "The scores are of validation cases, not of test cases." in found.out
+    assert json.loads(Path("runs/tiny/confirmation.json").read_text())["scored_on"] == "validation"
+    told = f"{found.out} {found.err}".replace("not of test cases", "")
+    assert "test case" not in told
 
 
 @pytest.mark.slow
@@ -166,12 +190,12 @@ def test_killed_and_gone_on_with(searched: Call, tmp_path: Path) -> None:
         process.wait()
     found = searched("confirm", "tiny", "--local")
     assert found.code == 0, found.err
-    _all_six_are_there()
+    _all_eight_are_there()
 
 
-def _all_six_are_there() -> None:
+def _all_eight_are_there() -> None:
     table = package.load_study("tiny-confirm").trials()
-    assert list(table["state"]) == ["COMPLETE"] * 6
-    assert table.groupby(["arm", "seed"]).size().tolist() == [1] * 6
-    for number in range(6):
+    assert list(table["state"]) == ["COMPLETE"] * 8
+    assert table.groupby(["arm", "seed"]).size().tolist() == [1] * 8
+    for number in range(8):
         assert Path(f"runs/tiny-confirm/trials/{number:04d}/surfaces.csv").is_file()
