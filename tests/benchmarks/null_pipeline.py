@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import re
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,21 +27,20 @@ import pandas as pd
 from scipy import stats
 
 from analysis.evidence import compared
-from normsearch.config import Arm, ArmsConfig, StudyConfig
+from normsearch.config import StudyConfig
 from normsearch.config_file import validate
 from normsearch.evidence.confirm import confirm_study
-from normsearch.evidence.confirmation import Confirmation
 from normsearch.evidence.confirmation_files import write_confirmation
-from normsearch.evidence.power import power
 from normsearch.evidence.words import sentences
-from normsearch.networks import build_network, list_norms
+from normsearch.networks import NormSlot, build_network, list_norms
 from normsearch.search.door import build_space
 from normsearch.search.local import run_local
 from normsearch.search.records import StudyRecord
 from normsearch.search.run_folder import create_run
 from normsearch.search.study import Coordinator
 from normsearch.search.tabular import DEPTH, FIRST_CHANNELS, NORMS
-from tests.benchmarks.worlds import GAIN, KINDS, Trainer, World
+from tests.benchmarks.null_claims import said, stated_power
+from tests.benchmarks.worlds import KINDS, Trainer, World
 
 TITLE = "Studies in made-up worlds: share that says so, with exact 95% intervals"
 FOLDER = Path("build/benchmarks")
@@ -65,19 +63,22 @@ def run_study(
         norms: what each of the network's four stages may choose.
     """
     began = time.process_time()
-    made_up = World(KINDS[world], norms, seed)
+    made_up, slots = World(KINDS[world], norms, seed), _slots()
     trainer = Trainer(made_up, cases)
     with tempfile.TemporaryDirectory(dir=_MEMORY) as folder:
         search = _run(Path(folder), _config(seed, trials, norms), trainer)
         arms = confirm_study(search, seeds=SEEDS)
         record = _run(Path(folder), arms, trainer)
         found = write_confirmation(record)
+        texts = {"sentence": sentences(found)[0], "lead": str(compared(record)["lead"])}
         row = {
             **dict(zip(_KEY, (world, cases, seed, trials), strict=True)),
-            **_said(found, arms, str(compared(record)["lead"]), made_up),
+            **said(found, arms, texts, made_up),
+            **stated_power(record.cases(), found, arms, made_up, slots),
             **_searched(search),
         }
-    return {**row, "seconds": round(time.process_time() - began, 2)}
+    took = round(time.process_time() - began, 2)
+    return {**row, "seconds": took, "words": texts["sentence"]}
 
 
 def _config(seed: int, trials: int, norms: tuple[str, ...]) -> StudyConfig:
@@ -97,74 +98,14 @@ def _config(seed: int, trials: int, norms: tuple[str, ...]) -> StudyConfig:
 
 
 def _run(folder: Path, config: StudyConfig, trainer: Trainer) -> StudyRecord:
-    slots = list_norms(build_network("unet2d", first_channels=FIRST_CHANNELS, depth=DEPTH))
     create_run(folder / config.name, config, {})
-    space = build_space(config.space, slots, "null: ")
+    space = build_space(config.space, _slots(), "null: ")
     run_local(Coordinator(folder / config.name, config, space), None, trainer)
     return StudyRecord(folder / config.name)
 
 
-def _said(found: Confirmation, config: StudyConfig, lead: str, world: World) -> dict[str, Any]:
-    """What the table of verdicts, the first sentence and the report's lead say of which arms."""
-    arms = _arms(config)
-    norms = {name: tuple(dict.fromkeys(arm.norm.values())) for name, arm in arms.items()}
-    reference = norms[found.reference]
-    others = [name for name in arms if len(norms[name]) == 1 and norms[name] != reference]
-    mixtures = [name for name in arms if len(norms[name]) > 1]
-    true = [name for name in mixtures if world.better(arms[name].norm)]
-    false = [name for name in mixtures if name not in true]
-    verdicts = dict(zip(found.table["arm"], found.table["verdict"], strict=True))
-    row: dict[str, Any] = {
-        "arms": len(arms),
-        "true_arms": len(true),
-        "true_found": sum(verdicts[name] == "better" for name in true),
-        "mixture_better": sum(verdicts[name] == "better" for name in false),
-        "mixture_worse": sum(verdicts[name] == "worse" for name in mixtures),
-        "single_differs": sum(verdicts[name] in ("better", "worse") for name in others),
-        "stated_power": round(_stated_power(found, world.kind.gain or GAIN), 3),
-    }
-    for key, text in {"sentence": sentences(found)[0], "lead": lead}.items():
-        row[f"{key}_mixture"] = claims(text, arms, false, ("better",))
-        row[f"{key}_single"] = claims(text, arms, others, ("better", "worse"))
-    return {**row, "sentence": sentences(found)[0]}
-
-
-def _arms(config: StudyConfig) -> dict[str, Arm]:
-    if not isinstance(config.space, ArmsConfig):
-        raise TypeError("a confirmation must have arms")
-    return {arm.name: arm for arm in config.space.arms}
-
-
-def claims(text: str, arms: Iterable[str], of: Iterable[str], words: Sequence[str]) -> bool:
-    """Return whether a text says with one of the `words` of an arm in `of` that it differs.
-
-    That is: a clause has such a word and such an arm's name, and no negation.
-
-    >>> text = "Better than BN: trial 3 (+0.02, p 0.01); no difference found between BN and IN."
-    >>> claims(text, ["BN", "IN", "trial 3"], ["trial 3"], ["better"])
-    True
-    >>> claims(text, ["BN", "IN", "trial 3"], ["IN"], ["better", "worse"])
-    False
-    """
-    marks = {name: f"<{place}>" for place, name in enumerate(sorted(arms, key=len, reverse=True))}
-    for name, mark in marks.items():  # the longest first, for one name may be part of another
-        text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", mark, text)
-    clauses = [clause.lower() for clause in re.split(r"[.;](?:\s|$)", text)]
-    return any(
-        any(word in clause for word in words)
-        and any(marks[name] in clause for name in of)
-        and not re.search(r"\b(no|not|nor|neither|cannot)\b", clause)
-        for clause in clauses
-    )
-
-
-def _stated_power(found: Confirmation, difference: float) -> float:
-    """How often a true difference would be found, by the spreads that a study saw."""
-    comparison = found.comparison
-    if comparison.spread is None:
-        return float("nan")
-    size = {"cases": found.cases, "seeds": SEEDS, "comparisons": len(comparison.table) - 1}
-    return power(comparison.spread, difference, **size)
+def _slots() -> list[NormSlot]:
+    return list_norms(build_network("unet2d", first_channels=FIRST_CHANNELS, depth=DEPTH))
 
 
 def _searched(record: StudyRecord) -> dict[str, Any]:
@@ -187,14 +128,22 @@ def run_studies(
 ) -> pd.DataFrame:
     """Return one row a study, see `run_study`; those in FOLDER's file already are read from it."""
     path = folder / RUNS
-    known = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=list(_KEY))
-    done = set(known[list(_KEY)].itertuples(index=False, name=None))
-    wanted = list(itertools.product(worlds, cases, seeds, [trials]))
+    wanted = set(itertools.product(worlds, cases, seeds, [trials]))
     folder.mkdir(parents=True, exist_ok=True)
-    for row in _rows([key for key in wanted if key not in done], processes):
+    for row in _rows(sorted(wanted - set(_keys(_read(path)))), processes):
         pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)
-    rows = pd.read_csv(path)
-    return rows[[key in set(wanted) for key in rows[list(_KEY)].itertuples(index=False, name=None)]]
+    rows = _read(path)
+    return rows[[key in wanted for key in _keys(rows)]]
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        return pd.DataFrame(columns=list(_KEY))
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])  # a world is called null
+
+
+def _keys(rows: pd.DataFrame) -> list[tuple[Any, ...]]:
+    return list(rows[list(_KEY)].itertuples(index=False, name=None))
 
 
 def _rows(keys: Sequence[tuple[Any, ...]], processes: int) -> Iterator[dict[str, Any]]:
@@ -218,13 +167,13 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     mixture that is not is called better than the best single norm), single (one single norm is
     called better or worse than another), either, first sentence, report (they say either, by the
     words alone); found (of the studies with a truly better mixture among the arms, those that call
-    one better), stated (mean and range of the power that these studies state); CPU seconds.
+    the first such arm better), stated and stated own (the power that these studies state, see
+    `stated_power`: means, with those of their range); CPU seconds of a study.
     """
     found = []
     for (world, cases), part in rows.groupby(["world", "cases"], sort=False):
         mixture, single = part["mixture_better"] > 0, part["single_differs"] > 0
-        true = part[part["true_arms"] > 0]
-        stated = true["stated_power"]
+        true = part[part["stated"].notna()]
         found.append(
             {
                 "world": world,
@@ -235,14 +184,20 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
                 "either": share(mixture | single),
                 "first sentence": share(part["sentence_mixture"] | part["sentence_single"]),
                 "report": share(part["lead_mixture"] | part["lead_single"]),
-                "found": share(true["true_found"] > 0) if len(true) else "",
-                "stated": f"{stated.mean():.3f} ({stated.min():.3f} to {stated.max():.3f})"
-                if len(true)
-                else "",
+                "found": share(true["true_found"]) if len(true) else "",
+                "stated": _range(true),
+                "stated own": f"{true['stated_own'].mean():.3f}" if len(true) else "",
                 "seconds": round(float(part["seconds"].mean()), 2),
             }
         )
     return pd.DataFrame(found)
+
+
+def _range(true: pd.DataFrame) -> str:
+    if true.empty:
+        return ""
+    power, low, high = true[["stated", "stated_low", "stated_high"]].mean()
+    return f"{power:.3f} ({low:.3f} to {high:.3f})"
 
 
 def share(of: pd.Series[bool]) -> str:

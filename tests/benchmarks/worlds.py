@@ -111,7 +111,7 @@ class World:
         favoured = norms[0] == self._favoured and len(set(norms)) > 1
         return favoured and self.kind.gain > 0
 
-    def score(self, norm_map: Mapping[str, str], learning_rate: float, batch_size: int) -> float:
+    def score(self, norm_map: Mapping[str, str], learning_rate: float, batch_size: float) -> float:
         """Return the true mean score of a choice, before scores are cut at 0 and 1."""
         offsets = np.mean([self._offsets[norm] for norm in norm_map.values()], axis=0)
         batch = math.log2(batch_size) - self._batch - offsets[1]
