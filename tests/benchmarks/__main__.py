@@ -9,6 +9,7 @@ from tests.benchmarks import (
     framework,
     loading,
     norm_speed,
+    null_pipeline,
     search_quality,
     search_scale,
     search_width,
@@ -20,7 +21,7 @@ from tests.benchmarks import (
 OUTPUT = Path("build/benchmarks")
 BENCHMARKS = (
     *(norm_speed, unet_speed, loading, framework, driver, worker_memory),
-    *(suggest_speed, search_quality, search_scale, search_width),
+    *(suggest_speed, search_quality, search_scale, search_width, null_pipeline),
 )
 
 if __name__ == "__main__":
