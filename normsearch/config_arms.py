@@ -58,9 +58,11 @@ class Origin(Model):
 
     `top` is how many of its best were asked for beside the single norms; `trials` and `scores` are
     the search's trial and its validation score, by arm; `left_out` says why a single norm is no
-    arm; `seen_folds` are test folds that the search did not hold out. `beside` gives each mixture
-    the arm that is the reference at the mixture's setting: the reference itself where their
-    settings are equal, else an arm added for it. `edges` says, by arm, which numbers the search
+    arm; `seen_folds` are test folds that the search did not hold out. `mixtures` are the arms
+    with several norms. `beside` gives each arm the one that is the reference at that arm's setting:
+    the reference itself where their settings are equal, else an arm added for it. `untuned` are the
+    single norms that the search completed at too few settings to compare them, with their number.
+    `edges` says, by arm, which numbers the search
     chose at the end of their range.
     """
 
@@ -70,7 +72,9 @@ class Origin(Model):
     scores: dict[str, float]
     left_out: dict[str, str] = Field(default_factory=dict)
     seen_folds: tuple[str, ...] = ()
+    mixtures: tuple[str, ...] = ()
     beside: dict[str, str] = Field(default_factory=dict)
+    untuned: dict[str, int] = Field(default_factory=dict)
     edges: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -15,7 +15,7 @@ from normsearch.search.choice import VALUES
 from normsearch.search.records import StudyRecord
 from normsearch.search.run_folder import trial_folder
 
-SINGLE, MIXTURE, AT_SETTING = "single norm", "mixture", "single norm at a mixture's setting"
+SINGLE, MIXTURE, AT_SETTING = "single norm", "mixture", "reference at another setting"
 ALWAYS = ("learning_rate", "batch_size")
 """The columns of settings that are there also where all arms agree."""
 
@@ -24,12 +24,15 @@ ALWAYS = ("learning_rate", "batch_size")
 class Roles:
     """Which arms are what.
 
-    `singles`: single norms, each at its own best setting. `beside`: {mixture: the arm that is the
-    reference at its setting}, None where no arm is.
+    `singles`: single norms, each at its own best setting; `untuned`: those of them that the search
+    completed at too few settings. `mixtures`: arms of several norms. `beside`: {arm: the arm that
+    is the reference at its setting}, None where no arm is.
     """
 
-    singles: tuple[str, ...]
-    beside: Mapping[str, str | None]
+    singles: tuple[str, ...] = ()
+    mixtures: tuple[str, ...] = ()
+    beside: Mapping[str, str | None] = field(default_factory=dict)
+    untuned: tuple[str, ...] = ()
 
 
 def roles_of(space: ArmsConfig) -> Roles:
@@ -38,20 +41,18 @@ def roles_of(space: ArmsConfig) -> Roles:
     Where no plan is recorded, arms with one norm in every slot are single norms; the others are
     mixtures if the arms come from a search.
     """
-    planned = dict(space.origin.beside) if space.origin else {}
-    if planned:
-        others = {*planned, *planned.values()} - {space.reference}
-        return Roles(tuple(a.name for a in space.arms if a.name not in others), planned)
+    origin = space.origin
+    if origin and origin.beside:
+        single = tuple(name for name in origin.trials if name not in origin.mixtures)
+        return Roles(single, origin.mixtures, dict(origin.beside), tuple(origin.untuned))
     single = tuple(arm.name for arm in space.arms if set(arm.norm) == {"*"})
     reference = next((arm for arm in space.arms if arm.name == space.reference), space.arms[0])
-    mixtures = [arm for arm in space.arms if space.origin and arm.name not in single]
-    return Roles(
-        single,
-        {
-            arm.name: reference.name if _setting(arm) == _setting(reference) else None
-            for arm in mixtures
-        },
-    )
+    mixtures = [arm for arm in space.arms if origin and arm.name not in single]
+    beside = {
+        arm.name: reference.name if _setting(arm) == _setting(reference) else None
+        for arm in mixtures
+    }
+    return Roles(single, tuple(beside), beside)
 
 
 def described(
@@ -140,7 +141,7 @@ def _role_of_each(space: ArmsConfig) -> dict[str, str]:
     if space.origin is None:
         return {}
     roles = roles_of(space)
-    found = dict.fromkeys(roles.singles, SINGLE) | dict.fromkeys(roles.beside, MIXTURE)
+    found = dict.fromkeys(roles.singles, SINGLE) | dict.fromkeys(roles.mixtures, MIXTURE)
     return {arm.name: found.get(arm.name, AT_SETTING) for arm in space.arms}
 
 

@@ -1,15 +1,16 @@
-"""What may be claimed of mixtures of norms: better than a single norm wherever it is fair to ask.
+"""What may be claimed of the arms of a confirmed search: better wherever it is fair to ask.
 
-A mixture was trained at a learning rate and batch size of its own. It is called better only where
-it is better than the reference at the reference's own setting and than the reference at the
-mixture's setting: an intersection-union test, whose p-value is the larger of the two. Holm's
-correction is over all arms, with this p-value for a mixture; so the chance of any wrong claim is at
-most 5%.
+Each arm was trained at a learning rate and batch size of its own. It is called better (or worse)
+only where it is better than the reference at the reference's own setting and than the reference at
+the arm's setting: an intersection-union test, whose p-value is the larger of the two. Holm's
+correction is over all arms, with this p-value; so the chance of any wrong claim is at most 5%. A
+single norm that the search completed at too few settings is called neither, for it would be judged
+by its setting.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,9 +20,12 @@ from normsearch.evidence.statistics import compare, holm
 
 NO_DIFFERENCE = "no difference found"
 BY_SETTING = "differs by setting"
-"""The verdict where a mixture differs from the reference at one of the two settings alone."""
+"""The verdict where an arm differs from the reference at one of the two settings alone."""
 UNEQUAL = "not tested at equal settings"
-"""The verdict where a mixture differs from the reference, whose training at its setting lacks."""
+"""The verdict where an arm differs from the reference, which was not trained at its setting."""
+UNTUNED = "not tuned"
+"""The verdict of a single norm that differs, and was completed at too few settings."""
+
 
 COLUMNS = ("beside", "beside_difference", "beside_low", "beside_high", "beside_p", "beside_verdict")
 
@@ -31,18 +35,20 @@ def judged(
     table: pd.DataFrame,
     reference: str,
     beside: Mapping[str, str | None],
+    untuned: Collection[str] = (),
 ) -> pd.DataFrame:
-    """Return the comparison with the second comparison of mixtures, and verdicts of both.
+    """Return the comparison with the second comparison of each arm, and verdicts of both.
 
     Args:
         scores: as for `compare`.
         table: what `compare` gives for `reference`, tested.
         reference: the arm that all are compared with.
-        beside: {mixture: the arm that is the reference at its setting}, None where there is none.
+        beside: {arm: the arm that is the reference at its setting}, None where there is none.
+        untuned: single norms that the search completed at too few settings.
 
     Returns:
         `table` with p_holm and verdict corrected together, reference_verdict (of the comparison
-        with the reference alone) and, for mixtures with an arm of their own beside them, beside
+        with the reference alone) and, for arms with another one beside them, beside
         (that arm), beside_difference, beside_low, beside_high (95%, simultaneous), beside_p (Holm)
         and beside_verdict.
     """
@@ -71,6 +77,10 @@ def judged(
         if arm in found.index and other != reference and arm not in second
     }
     found["verdict"] = [_both(found.loc[arm], arm in lacking) for arm in found.index]
+    differs = ("better", "worse", BY_SETTING, UNEQUAL)
+    for arm in found.index.intersection([*untuned]):
+        if found.loc[arm, "verdict"] in differs:
+            found.loc[arm, "verdict"] = UNTUNED
     return found.reset_index()
 
 
@@ -103,11 +113,12 @@ def beats_all(
 def _second(
     scores: pd.DataFrame, arms: pd.Index, reference: str, beside: Mapping[str, str | None]
 ) -> dict[str, pd.Series]:
-    """The comparison of each mixture with the reference at its setting, where there are both."""
+    """The comparison of each arm with the reference at its setting, where there are both."""
+    names = set(scores["arm"])
     tables = {
-        other: compare(scores, other).set_index("arm")
+        other: compare(scores[scores["arm"].isin([*arms, other])], other).set_index("arm")
         for other in dict.fromkeys(beside.values())
-        if other is not None and other != reference and other in arms
+        if other is not None and other != reference and other in names
     }
     return {
         arm: pd.Series(tables[other].loc[arm])

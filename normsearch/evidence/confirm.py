@@ -6,10 +6,11 @@ subjects that the search held out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from normsearch.config import Arm, ArmsConfig, Origin, SearchConfig, StudyConfig
+from normsearch.config import Arm, ArmsConfig, Origin, SearchConfig, SpaceConfig, StudyConfig
 from normsearch.config_file import read_recorded_study, validate
 from normsearch.errors import StudyError
 from normsearch.search.choice import VALUES
@@ -17,6 +18,7 @@ from normsearch.search.edges import at_edges
 from normsearch.search.records import StudyRecord
 
 TOP, SEEDS = 3, 5
+SETTINGS = 3  # completed in the search before a single norm is called better or worse
 _KEPT = ("resources", "workers", "time_limit", "grace_seconds", "callbacks", "checkpoints")
 
 
@@ -27,9 +29,9 @@ def confirm_study(
 
     Its arms are all single norms of the search, by their specs, and the `top` best mixtures of
     norms, as ``trial 17``, each at the learning rate, batch size and whatever else its best trial
-    chose. The reference is the single norm with the best validation score. Where a mixture was
-    trained at another setting than the reference, the reference is trained at the mixture's setting
-    too, as ``BN at trial 17's setting``.
+    chose. The reference is the single norm with the best validation score. Where an arm was trained
+    at another setting than the reference, the reference is trained at the arm's setting too, as
+    ``BN at trial 17's setting``.
 
     Args:
         record: of the search.
@@ -54,7 +56,7 @@ def confirm_study(
     chosen = {**single, **mixtures}
     reference = next(iter(single))
     arms = {name: _arm(record, name, number, single) for name, number in chosen.items()}
-    beside = _beside(arms, reference, tuple(mixtures))
+    beside = _beside(arms, reference, [*mixtures, *single])
     space = ArmsConfig(
         arms=tuple(arms.values()),
         seeds=tuple(range(seeds)),
@@ -67,7 +69,9 @@ def confirm_study(
             scores={name: float(rows[number]["score"]) for name, number in chosen.items()},
             left_out=_left_out(list(rows.values()), single),
             seen_folds=tuple(fold for fold in folds if fold not in config.task.test_folds),
+            mixtures=tuple(mixtures),
             beside=beside,
+            untuned=_untuned(record, config, single),
             edges=_edges(record, chosen),
         ),
     )
@@ -113,18 +117,42 @@ def _arm(record: StudyRecord, name: str, number: int, single: Collection[str]) -
     return Arm(name=name, norm=norm, **values)
 
 
-def _beside(arms: dict[str, Arm], reference: str, mixtures: Sequence[str]) -> dict[str, str]:
-    """Return each mixture's arm that is the reference at its setting; add to `arms` the missing."""
+def _beside(arms: dict[str, Arm], reference: str, names: Sequence[str]) -> dict[str, str]:
+    """Return each arm's arm that is the reference at its setting; add to `arms` the missing."""
     own = arms[reference]
     found = {}
-    for mixture in mixtures:
-        wanted = own.model_copy(update={key: getattr(arms[mixture], key) for key in VALUES})
+    for name in names:
+        if name == reference:
+            continue
+        wanted = own.model_copy(update={key: getattr(arms[name], key) for key in VALUES})
         same = [arm.name for arm in arms.values() if _same_training(arm, wanted)]
         if not same:
-            same = [f"{reference} at {mixture}'s setting"]
+            same = [f"{reference} at {name}'s setting"]
             arms[same[0]] = wanted.model_copy(update={"name": same[0]})
-        found[mixture] = same[0]
+        found[name] = same[0]
     return found
+
+
+def _untuned(record: StudyRecord, config: StudyConfig, single: Collection[str]) -> dict[str, int]:
+    """The single norms that were completed at fewer settings than a comparison takes."""
+    rows = record.trials().to_dict("records")
+    tried: dict[str, list[dict[str, Any]]] = {name: [] for name in single}
+    for row in rows:
+        if row["state"] == "COMPLETE" and row["single_norm"] in tried:
+            setting = record.values(int(row["number"]))
+            if setting not in tried[row["single_norm"]]:
+                tried[row["single_norm"]].append(setting)
+    needed = min(SETTINGS, _settings(config) or SETTINGS)
+    return {name: len(found) for name, found in tried.items() if len(found) < needed}
+
+
+def _settings(config: StudyConfig) -> int | None:
+    """The number of settings that a space offers beside the norms, None with a range or code."""
+    if not isinstance(config.space, SpaceConfig):
+        return None
+    offered = [getattr(config.space, name) for name in VALUES]
+    choices = [values.choices for values in offered if values is not None]
+    return None if None in choices else math.prod(len(set(each)) for each in choices)
 
 
 def _same_training(arm: Arm, other: Arm) -> bool:

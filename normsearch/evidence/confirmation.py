@@ -105,20 +105,39 @@ def compared(
     Raises:
         DataError: as for `compare`.
     """
-    table = compare(scores, reference, tested=tested)
+    roles = roles or Roles()
+    added = {other for other in roles.beside.values() if other} - {*roles.singles, *roles.mixtures}
     if not tested:
-        return Comparison(table, {}, None, None)
-    roles = roles or Roles((), {})
-    table = judged(scores, table, reference, roles.beside)
+        return Comparison(compare(scores, reference, tested=False), {}, None, None)
+    own = scores[~scores["arm"].isin(added)]
+    table = compare(own, reference)
+    table = judged(scores, table, reference, roles.beside, roles.untuned)
     winners = table.loc[table["verdict"] == "better", "arm"]
-    better = [str(arm) for arm in winners if arm in roles.beside]
+    better = [str(arm) for arm in winners if arm in roles.mixtures]
     singles = [arm for arm in roles.singles if arm != reference and arm in set(table["arm"])]
-    not_beaten: dict[str, list[str]] = beats_all(scores, better, singles) if better else {}
-    if min(table["seeds"].min(), table["cases"].min(), len(table)) < 2:
-        return Comparison(table, not_beaten, None, None)
-    return Comparison(
-        table, not_beaten, components(scores), _power(scores, table, reference, roles)
-    )
+    not_beaten = _not_beaten(own, better, singles, roles.untuned)
+    spread = power = None
+    if min(table["seeds"].min(), table["cases"].min(), len(table)) > 1:
+        spread, power = components(scores), _power(scores, table, reference, roles)
+    return Comparison(_with_added(table, scores, reference), not_beaten, spread, power)
+
+
+def _not_beaten(
+    scores: pd.DataFrame, better: list[str], singles: list[str], untuned: tuple[str, ...]
+) -> dict[str, list[str]]:
+    """The single norms that mixtures are not shown to be better than, the untuned ones always."""
+    found = beats_all(scores, better, singles) if better else {}
+    return {arm: list(dict.fromkeys([*left, *untuned])) for arm, left in found.items()}
+
+
+def _with_added(table: pd.DataFrame, scores: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """`table` with the means of the arms that others are compared with at their settings."""
+    means = compare(scores, reference, tested=False)
+    rows = means[~means["arm"].isin(table["arm"])].assign(verdict="")
+    if rows.empty:
+        return table
+    found = pd.concat([table, rows], ignore_index=True)
+    return found.sort_values("mean", ascending=False, ignore_index=True)
 
 
 def _power(scores: pd.DataFrame, table: pd.DataFrame, reference: str, roles: Roles) -> Power | None:
@@ -126,7 +145,7 @@ def _power(scores: pd.DataFrame, table: pd.DataFrame, reference: str, roles: Rol
     values = score_table(scores)
     width = table.set_index("arm")["total_high"] - table.set_index("arm")["total_low"]
     width = width[width.index != reference].sort_values()
-    arm = next((name for name in roles.beside if name in width), width.index[len(width) // 2])
+    arm = next((name for name in roles.mixtures if name in width), width.index[len(width) // 2])
     beside = roles.beside.get(arm)
     others = dict.fromkeys([reference, beside if beside in values.arms else reference])
     found = [

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from normsearch.evidence.arm_table import AT_SETTING, MIXTURE
-from normsearch.evidence.claims import BY_SETTING, NO_DIFFERENCE, UNEQUAL
+from normsearch.evidence.claims import BY_SETTING, NO_DIFFERENCE, UNEQUAL, UNTUNED
 from normsearch.evidence.confirmation import Confirmation
 
 _PLACES = {"reference": ("difference", "total_low", "total_high", "p_holm"),
@@ -37,18 +37,29 @@ def others(found: Confirmation) -> Iterator[str]:
     rows = found.table[~found.table["role"].isin([MIXTURE, AT_SETTING])]
     parts = []
     for verdict in ("better", "worse"):
-        told = [_named(row) for row in rows[rows["verdict"] == verdict].to_dict("records")]
+        told = [_named(found, row) for row in rows[rows["verdict"] == verdict].to_dict("records")]
         if told:
             parts.append(f"{verdict} than {found.reference}: {', '.join(told)}")
-    own = found.confirms is not None
     if parts:
-        yield f"{_capital('; '.join(parts))}{', each at its own setting' if own else ''}."
+        yield f"{_capital('; '.join(parts))}."
     same = rows[rows["verdict"] == NO_DIFFERENCE].to_dict("records")
     if same:
         told = [f"{row['arm']} ({interval(row, 'reference')})" for row in same]
         yield (
             f"No difference shown between {found.reference} and {', '.join(told)}: not evidence of "
             "equality."
+        )
+    by_setting = rows.loc[rows["verdict"].isin([BY_SETTING, UNEQUAL]), "arm"]
+    if len(by_setting):
+        yield (
+            f"No verdict on {', '.join(by_setting)}: the difference to {found.reference} is not "
+            "the same at both settings, so the setting may make it."
+        )
+    untuned = rows.loc[rows["verdict"] == UNTUNED, "arm"]
+    if len(untuned):
+        yield (
+            f"No verdict on {', '.join(untuned)}: the search completed them at too few learning "
+            "rates and batch sizes, so the setting may make the difference."
         )
     untested = found.table[found.table["verdict"] == "not tested"]
     if len(untested):
@@ -84,7 +95,7 @@ def _both(found: Confirmation, row: dict[Any, Any]) -> str:
         return f"{against(row, 'reference')}, both at the same setting"
     return (
         f"{against(row, 'reference')}, with each at its own setting, and {against(row, 'beside')}, "
-        f"with {found.reference} at the mixture's setting"
+        f"with {found.reference} at {row['arm']}'s setting"
     )
 
 
@@ -122,8 +133,10 @@ def _one(other: str, row: dict[Any, Any], which: str) -> str:
     return f"no difference shown to {other} ({interval(row, which)}: not evidence of equality)"
 
 
-def _named(row: dict[Any, Any]) -> str:
-    return f"{row['arm']} ({against(row, 'reference')})"
+def _named(found: Confirmation, row: dict[Any, Any]) -> str:
+    if found.confirms is None:
+        return f"{row['arm']} ({against(row, 'reference')})"
+    return f"{row['arm']} ({_both(found, row)})"
 
 
 def _capital(text: str) -> str:

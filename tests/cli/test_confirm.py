@@ -67,7 +67,7 @@ def test_confirm_tests_on_the_fold_that_was_held_out(searched: Call) -> None:
     table = table.set_index("arm")
     (beside,) = [arm for arm in table.index if " at trial 2's setting" in arm]
     assert table.loc["trial 2", "learning_rate"] == table.loc[beside, "learning_rate"] == 0.05
-    assert table.loc[beside, "role"] == "single norm at a mixture's setting"
+    assert table.loc[beside, "role"] == "reference at another setting"
     assert set(table["steps"]) == {12}
     trial = json.loads(Path("runs/tiny-confirm/trials/0000/trial.json").read_text())
     assert trial["task"]["validation"] == "test"

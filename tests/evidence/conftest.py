@@ -33,7 +33,7 @@ SEARCH: dict[str, Any] = {
         "learning_rate": {"low": 0.01, "high": 0.1, "default": 0.05},
         "batch_size": [2, 4],
     },
-    "search": {"trials": 12, "sampler": "random", "pruner": "none"},
+    "search": {"trials": 12, "sampler": "random", "pruner": "none", "single_norms": 0.0},
 }
 
 

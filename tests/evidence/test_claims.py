@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from normsearch.evidence.arm_table import Roles
-from normsearch.evidence.claims import BY_SETTING, NO_DIFFERENCE, UNEQUAL, judged
+from normsearch.evidence.claims import BY_SETTING, NO_DIFFERENCE, UNEQUAL, UNTUNED, judged
 from normsearch.evidence.confirmation import compared
 from normsearch.evidence.statistics import compare, holm
 
@@ -80,7 +80,7 @@ def test_without_a_training_at_its_setting_no_mixture_is_better() -> None:
 def test_single_norms_that_a_better_mixture_does_not_beat_are_named() -> None:
     shifts = {"BN": 0.0, "IN": 0.2, "LN": -0.1, "trial 7": 0.2}
     scores = study(shifts, np.random.default_rng(3))
-    roles = Roles(("BN", "IN", "LN"), {"trial 7": "BN"})
+    roles = Roles(("BN", "IN", "LN"), ("trial 7",), {"trial 7": "BN"})
     found = compared(scores, "BN", roles=roles)
     assert found.not_beaten == {"trial 7": ["IN"]}
     assert compared(scores, "BN", roles=roles, tested=False).power is None
@@ -94,10 +94,32 @@ def test_of_300_studies_in_which_settings_alone_matter_at_most_five_percent_clai
     random = np.random.default_rng(11)
     shifts = {"BN": 0.0, "IN": 0.0, "LN": 0.0, "trial 7": 0.1, "trial 9": 0.0,
               "BN at trial 7's setting": 0.1}  # fmt: skip
-    roles = Roles(("BN", "IN", "LN"), {**BESIDE, "trial 9": "BN"})
+    roles = Roles(("BN", "IN", "LN"), ("trial 7", "trial 9"), {**BESIDE, "trial 9": "BN"})
     wrong = 0
     for _ in range(300):
         table = compared(study(shifts, random, seeds=3), "BN", roles=roles).table.set_index("arm")
         claims = table.loc[["IN", "LN", "trial 7", "trial 9"], "verdict"]
         wrong += bool(claims.isin(["better", "worse"]).any())
     assert wrong / 300 <= 0.05
+
+
+def test_a_single_norm_is_worse_only_where_the_reference_at_its_setting_is_better_too() -> None:
+    shifts = {"BN": 0.2, "IN": 0.0, "LN": 0.0, "BN at LN's setting": 0.0, "GN-2": -0.2}
+    scores = study(shifts, np.random.default_rng(5))
+    beside = dict.fromkeys(("IN", "LN", "GN-2"), "BN at LN's setting")
+    roles = Roles(("BN", "IN", "LN", "GN-2"), (), beside)
+    verdicts = compared(scores, "BN", roles=roles).table.set_index("arm")["verdict"]
+    assert verdicts.to_dict() == {
+        "BN": "reference", "IN": BY_SETTING, "LN": BY_SETTING, "GN-2": "worse",
+        "BN at LN's setting": "",
+    }  # fmt: skip
+
+
+def test_no_verdict_on_a_single_norm_that_was_completed_at_too_few_settings() -> None:
+    shifts = {"BN": 0.0, "IN": 0.2, "LN": -0.2, "GN-2": 0.0}
+    scores = study(shifts, np.random.default_rng(5))
+    roles = Roles(("BN", "IN", "LN", "GN-2"), untuned=("IN", "GN-2"))
+    verdicts = compared(scores, "BN", roles=roles).table.set_index("arm")["verdict"]
+    assert verdicts.to_dict() == {
+        "BN": "reference", "IN": UNTUNED, "LN": "worse", "GN-2": NO_DIFFERENCE,
+    }  # fmt: skip

@@ -37,6 +37,9 @@ def test_all_single_norms_and_the_best_others_are_the_arms(made_up: MadeUp) -> N
     names = [arm.name for arm in space.arms]
     assert names[:6] == ["IN", "GN-2", "BN", "none", "trial 11", "trial 10"]
     assert set(names[6:]) <= {"IN at trial 11's setting", "IN at trial 10's setting"}
+    assert space.origin is not None
+    assert space.origin.mixtures == ("trial 11", "trial 10")
+    assert space.origin.untuned == {"IN": 1, "GN-2": 1, "BN": 1, "none": 1}
     assert space.reference == "IN"
     assert (space.seeds, space.folds, space.size) == ((0, 1, 2), (), 3 * len(names))
     assert space.origin is not None
@@ -98,7 +101,7 @@ def test_each_single_norm_has_its_own_best_setting_and_the_reference_the_mixture
     arms = {arm.name: arm for arm in space.arms}
     assert list(arms) == [
         *("IN", "GN-2", "BN", "none", "trial 5", "trial 6", "trial 7", "trial 8"),
-        *("IN at trial 6's setting", "IN at trial 8's setting"),
+        *("IN at trial 6's setting", "IN at trial 8's setting", "IN at GN-2's setting"),
     ]
     assert (arms["IN"].learning_rate, arms["IN"].batch_size) == (0.02, 2)
     assert arms["BN"].learning_rate == 0.05
@@ -108,6 +111,7 @@ def test_each_single_norm_has_its_own_best_setting_and_the_reference_the_mixture
         "trial 6": "IN at trial 6's setting",
         "trial 7": "IN at trial 6's setting",  # one arm for both
         "trial 8": "IN at trial 8's setting",
+        **dict.fromkeys(("GN-2", "BN", "none"), "IN at GN-2's setting"),  # all at the default
     }
     added = arms["IN at trial 6's setting"]
     assert (added.norm, added.learning_rate, added.batch_size) == ({"*": "IN"}, 0.1, 4)
