@@ -11,38 +11,43 @@ from normsearch.config import ArmsConfig
 from normsearch.config_file import read_recorded_study
 from normsearch.errors import StudyError
 from normsearch.evidence.finals import SURFACES
-from normsearch.evidence.power import Components, components, detectable, power
-from normsearch.evidence.statistics import compare, friedman
+from normsearch.evidence.power import Components, Range, components, precision
+from normsearch.evidence.score_table import score_table, with_empty_truth
+from normsearch.evidence.statistics import compare
 from normsearch.search.records import StudyRecord
 from normsearch.search.run_folder import trial_folder
 
 SHARE = 0.8
-_MANY = 20_000  # scores of an arm from which on power is simulated with fewer studies
 
 
 @dataclass(frozen=True)
 class Power:
-    """What a comparison could have found.
+    """What a comparison could have found, by the spreads of each arm and the reference.
 
     `detectable`: the true difference that is found in a `share` of such studies, infinite if none
-    is. `at_seed_spread`: how often one as large as the spread between seeds is found.
+    is; of the arm in the middle. `detectable_low` to `detectable_high`: what the few trainings
+    leave open, over all arms. `at_seed_spread`: how often one as large as the spread between seeds
+    is found, with `at_seed_spread_low` to `at_seed_spread_high` likewise.
     """
 
     detectable: float
     share: float
     at_seed_spread: float
+    detectable_low: float
+    detectable_high: float
+    at_seed_spread_low: float
+    at_seed_spread_high: float
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Arms compared by their scores of single cases.
 
-    `table` is what `compare` returns. `friedman` is (statistic, p), None below three arms;
-    `spread` and `power` are None where one seed or one case tells nothing of luck.
+    `table` is what `compare` returns. `spread` and `power` are None where one seed or one case
+    tells nothing of how another would do.
     """
 
     table: pd.DataFrame
-    friedman: tuple[float, float] | None
     spread: Components | None
     power: Power | None
 
@@ -82,21 +87,37 @@ def compared(scores: pd.DataFrame, reference: str) -> Comparison:
         DataError: as for `compare`.
     """
     table = compare(scores, reference)
-    seeds, cases = int(table["seeds"].min()), int(table["cases"].min())
-    test = friedman(scores) if len(table) > 2 and cases > 1 else None
-    if seeds < 2 or cases < 2 or len(table) < 2:
-        return Comparison(table, test, None, None)
+    if table["seeds"].min() < 2 or table["cases"].min() < 2 or len(table) < 2:
+        return Comparison(table, None, None)
     spread = components(scores)
     if spread.seed == spread.interaction == 0:
-        return Comparison(table, test, spread, None)
-    size: dict[str, int] = {"cases": cases, "seeds": seeds, "comparisons": len(table) - 1}
-    size["studies"] = 1000 if cases * seeds < _MANY else 100
-    found = Power(
-        detectable=detectable(spread, share=SHARE, **size),
+        return Comparison(table, spread, None)
+    return Comparison(table, spread, _power(scores, reference, spread))
+
+
+def _power(scores: pd.DataFrame, reference: str, spread: Components) -> Power:
+    """The power of every comparison with the reference, as one range."""
+    table = score_table(scores, reference)
+    others = [arm for arm in table.arms if arm != reference]
+    found = [
+        precision(table.values(reference), table.values(arm), comparisons=len(others))
+        for arm in others
+    ]
+    differences = [one.detectable(SHARE) for one in found]
+    shares = [one.power(spread.seed) for one in found]
+    return Power(
+        detectable=_middle(differences),
         share=SHARE,
-        at_seed_spread=power(spread, spread.seed, **size),
+        at_seed_spread=_middle(shares),
+        detectable_low=min(one.low for one in differences),
+        detectable_high=max(one.high for one in differences),
+        at_seed_spread_low=min(one.low for one in shares),
+        at_seed_spread_high=max(one.high for one in shares),
     )
-    return Comparison(table, test, spread, found)
+
+
+def _middle(ranges: list[Range]) -> float:
+    return sorted(one.estimate for one in ranges)[len(ranges) // 2]
 
 
 def confirmation(record: StudyRecord) -> Confirmation:
@@ -116,7 +137,7 @@ def confirmation(record: StudyRecord) -> Confirmation:
             f"{record.name}: must be a study of fixed trainings, and is a search; confirm what it "
             f"found with `normsearch confirm {record.name}`."
         )
-    trials, scores = record.trials(), record.cases()
+    trials, scores = record.trials(), with_empty_truth(record.cases())
     whole = _whole_seeds(scores)
     first, reference = _reference(space, set(whole["arm"]))
     if reference is None:

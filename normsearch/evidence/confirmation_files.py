@@ -4,9 +4,9 @@ confirmation.csv has a row an arm, the best first: what `compare` gives, and tri
 (in the search it is from), failed (trainings), hd95 and hd95_sd (mm), surface_dice and
 surface_dice_sd (over cases; seeds and classes averaged), missed (of all trainings, cases and
 classes). confirmation.json has these rows as ``arms``, and study, confirms, metric, finished,
-reference, reference_score, seeds, cases, cases_left_out, folds, seen_folds, friedman {statistic,
-p}, spread {seed, interaction, case}, power {detectable, share, at_seed_spread}, failures {arm:
-reasons}, left_out {norm: reason} and sentences; null stands for what there is not.
+reference, reference_score, seeds, cases, cases_left_out, folds, seen_folds, spread {seed,
+interaction, case}, power {detectable, share, at_seed_spread, and the ends of both ranges}, failures
+{arm: reasons}, left_out {norm: reason} and sentences; null stands for what there is not.
 """
 
 from __future__ import annotations
@@ -42,12 +42,11 @@ def write_confirmation(record: StudyRecord) -> Confirmation:
 
 def plain(found: Confirmation) -> dict[str, Any]:
     """Return a confirmation as JSON has it."""
-    comparison, test = found.comparison, found.comparison.friedman
+    comparison = found.comparison
     values: dict[str, Any] = _known(
         {
             **{name: getattr(found, name) for name in _PLAIN},
             "arms": found.table.to_dict("records"),
-            "friedman": test and {"statistic": test[0], "p": test[1]},
             "spread": comparison.spread and asdict(comparison.spread),
             "power": comparison.power and asdict(comparison.power),
             "sentences": sentences(found),

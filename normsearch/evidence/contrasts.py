@@ -12,7 +12,8 @@ from scipy import stats
 
 from normsearch.errors import StudyError
 from normsearch.evidence.measured import Measured, per_seed, select
-from normsearch.evidence.statistics import ALPHA, Array, compare
+from normsearch.evidence.pair_tests import ALPHA, Array
+from normsearch.evidence.statistics import compare
 from normsearch.evidence.verdicts import Contrast, Outcome, Verdict, all_above, by_t, rows_of
 
 Parts = Mapping[str, Measured]

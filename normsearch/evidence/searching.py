@@ -14,7 +14,7 @@ from normsearch.config import SearchConfig
 from normsearch.config_file import validate
 from normsearch.errors import ConfigError
 from normsearch.evidence.contrasts import Parts, rank_correlations
-from normsearch.evidence.statistics import Array
+from normsearch.evidence.pair_tests import Array
 from normsearch.evidence.verdicts import Verdict, all_above, by_t
 from normsearch.search.simulator import OptunaMethod, replay
 from normsearch.search.tabular import NORMS, STAGES, Table, load_table, table_space

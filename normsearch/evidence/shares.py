@@ -16,7 +16,7 @@ from scipy import stats
 
 from normsearch.evidence.contrasts import correlation, verdict_of_trend
 from normsearch.evidence.measured import Measured, select
-from normsearch.evidence.statistics import ALPHA, Array
+from normsearch.evidence.pair_tests import ALPHA, Array
 from normsearch.evidence.verdicts import Outcome, Verdict, all_above, by_t, rows_of
 
 BARELY = 0.05

@@ -1,14 +1,16 @@
-"""Whether two ways of training differ: per case, and beyond the luck of a seed.
+"""Whether two ways of training differ: over cases, and over trainings too.
 
-Cases are a sample of all patients, seeds a sample of all trainings. Wilcoxon's test over cases,
-the field's habit, takes one lucky training for a better network (a test here shows how often). An
-arm is therefore called different only where it holds against both kinds of luck too: the
-difference over its standard error from cases and seeds together, a t statistic with Welch and
-Satterthwaite's degrees of freedom, of which more than one and a half times those of the seeds are
-not believed. The p-value of a pair is the larger of the two.
+Cases are a sample of all patients, seeds a sample of all trainings on this training set. Wilcoxon's
+test over cases alone takes one fortunate training for a better network (a test here shows how
+often). An arm is therefore called different only where a second test agrees: the difference over
+its standard error from cases and seeds together, a t statistic with Welch and Satterthwaite's
+degrees of freedom, limited by three times those of the arm with fewer seeds. The p-value of a pair
+is the larger of the two.
 """
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +18,19 @@ import pandas as pd
 from scipy import stats
 
 from normsearch.errors import DataError
+from normsearch.evidence.pair_tests import (
+    ALPHA,
+    Array,
+    difference_of,
+    mean_interval,
+    p_both,
+    p_cases,
+    p_total,
+)
+from normsearch.evidence.score_table import ScoreTable, score_table
 
-ALPHA = 0.05
-_RESAMPLES = 2000
-
-Array = npt.NDArray[np.float64]
+COLLAPSED = 0.5
+"""A training has collapsed if its mean score is below this share of the median training's."""
 
 
 def holm(p_values: npt.ArrayLike) -> Array:
@@ -38,74 +48,77 @@ def holm(p_values: npt.ArrayLike) -> Array:
     return adjusted
 
 
-def bootstrap_interval(
-    values: npt.ArrayLike, *, confidence: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """Return the BCa bootstrap interval of the mean (Efron 1987); NaN values are left out.
-
-    Fewer than two values, or equal ones, have no spread to resample: the ends are then the mean.
-    """
-    known = np.asarray(values, float)
-    known = known[~np.isnan(known)]
-    if len(known) < 2 or np.ptp(known) == 0:
-        mean = float(known.mean()) if len(known) else float("nan")
-        return mean, mean
-    random = np.random.default_rng(seed)
-    found = stats.bootstrap(
-        (known,), np.mean, confidence_level=confidence, n_resamples=_RESAMPLES, rng=random
-    )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
-
-
-def compare(scores: pd.DataFrame, reference: str, *, seed: int = 0) -> pd.DataFrame:
+def compare(
+    scores: pd.DataFrame, reference: str, *, tested: bool = True, paired: bool = False
+) -> pd.DataFrame:
     """Compare every arm with one that was chosen before these scores were looked at.
 
     Choosing the reference by the same scores would make the others look worse than they are.
 
     Args:
-        scores: one row a score, with columns arm, seed, case, score (higher is better); a NaN
-            score (a case without foreground) leaves its case out of every arm.
+        scores: one row a score, with columns arm, seed, case, score (higher is better) and, where
+            it is known, empty_truth (bool); see `score_table` for the cases that are left out.
         reference: the arm that the others are compared with.
-        seed: of the bootstrap.
+        tested: whether to test. Without, as is right while trainings are still to come, every
+            p-value and interval is NaN and the verdict ``not finished``.
+        paired: whether trainings of one seed share what chance decides (first weights, order of
+            samples), to be decided before the scores are looked at. The differences are then taken
+            seed by seed, over the seeds that both arms have. That finds more where such trainings
+            do better and worse together, and less where they do not, for half of the degrees of
+            freedom are given up.
 
     Returns:
         One row an arm, the best mean first: arm, mean and sd (over cases, seeds averaged), low and
-        high (bootstrap 95% of the mean), seed_sd (of the means over cases), seeds, cases, rank
-        (mean over cases, 1 is best), difference (to the reference, case by case), difference_low
-        and difference_high (bootstrap 95%, cases alone), total_low and total_high (t, 95%, cases
-        and seeds together), p_cases (Wilcoxon signed-rank, two-sided), p_total (t over cases and
-        seeds together), p (the larger), p_holm, verdict: ``reference``, ``better``, ``worse``,
-        ``no difference found`` or, with a single seed, ``not tested``.
+        high (95% of the mean, t over cases and seeds), seed_sd (of the means over cases), seeds,
+        cases, rank (mean over cases, 1 is best), difference (to the reference), total_low and
+        total_high (95% of the difference, simultaneous over all comparisons, see `_simultaneous`),
+        p_cases (Wilcoxon signed-rank, two-sided), p_total (t over cases and seeds together), p (the
+        larger), p_holm, verdict: ``reference``, ``better``, ``worse``, ``no difference found``,
+        ``not tested`` (a single seed or case) or ``not finished``; collapsed (trainings with a mean
+        below half of that of the median training of all arms), collapse_bound (upper 95% bound on
+        the share of trainings that collapse), false_positives (predictions that are not empty on
+        cases whose truth is, over all seeds), empty_cases (how many cases that are).
 
     Raises:
-        DataError: a column is missing, the reference is no arm, or an arm lacks a case of another.
+        DataError: as for `score_table`, or `paired` arms without a seed in common.
     """
-    table = by_arm(scores, reference)
-    rows = [_row(table, arm, reference, seed) for arm in table]
-    result = pd.DataFrame(rows)
-    result["rank"] = stats.rankdata([-a.mean(axis=0) for a in table.values()], axis=0).mean(axis=1)
+    table = score_table(scores, reference)
+    result = pd.DataFrame([_described(table, arm) for arm in table.arms])
+    result["rank"] = _ranks(table)
+    tests = [_tested(table, arm, reference, tested, paired) for arm in table.arms]
+    result = pd.concat([result, pd.DataFrame(tests)], axis=1)
+    if not tested:
+        result[["low", "high"]] = np.nan
     result["p_holm"] = holm(result["p"])
     result["verdict"] = [
-        _verdict(bool(row.arm == reference), float(str(row.p_holm)), float(str(row.difference)))
-        for row in result.itertuples()
+        _verdict(arm == reference, tested, p, difference)
+        for arm, p, difference in zip(
+            result["arm"], result["p_holm"], result["difference"], strict=True
+        )
     ]
+    result = _simultaneous(result)
+    result = pd.concat([result, _collapses(table)], axis=1)
     return result.sort_values("mean", ascending=False, ignore_index=True)
 
 
-def friedman(scores: pd.DataFrame) -> tuple[float, float]:
-    """Return Friedman's chi-square over cases (seeds averaged) and its p-value; 3 arms at least.
+def pairwise(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return for every two arms the p-value over cases and seeds, adjusted by Holm for all pairs.
 
-    It says whether any arm differs on these cases, not by how much nor whether the luck of the
-    trainings explains it.
+    Returns:
+        A symmetric table, arms by arms, 1 on the diagonal; NaN where one seed or case allows no
+        test.
 
     Raises:
-        DataError: fewer than three arms, or as for `compare`.
+        DataError: as for `score_table`.
     """
-    table = by_arm(scores)
-    if len(table) < 3:
-        raise DataError(f"Friedman's test needs three arms or more, got {', '.join(table)}")
-    found = stats.friedmanchisquare(*(part.mean(axis=0) for part in table.values()))
-    return float(found.statistic), float(found.pvalue)
+    table = score_table(scores)
+    arms = list(table.arms)
+    pairs = list(itertools.combinations(range(len(arms)), 2))
+    raw = [float(p_both(table.values(arms[i]), table.values(arms[j]))) for i, j in pairs]
+    found = np.ones((len(arms), len(arms)))
+    for (i, j), p in zip(pairs, holm(raw), strict=True):
+        found[i, j] = found[j, i] = p
+    return pd.DataFrame(found, index=arms, columns=arms)
 
 
 def summary(result: pd.DataFrame) -> str:
@@ -130,113 +143,111 @@ def summary(result: pd.DataFrame) -> str:
     if len(untested):
         want = "case" if (untested["cases"] < 2).any() else "seed"
         parts.append(f"not tested for want of a second {want}: {', '.join(untested['arm'])}")
+    waiting = result.loc[result["verdict"] == "not finished", "arm"]
+    if len(waiting):
+        parts.append(f"no test before all trainings are finished: {', '.join(waiting)}")
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def by_arm(scores: pd.DataFrame, reference: str | None = None) -> dict[str, Array]:
-    """Return {arm: (seeds, cases)}, the cases in one order, those with a NaN anywhere left out.
-
-    Raises:
-        DataError: as for `compare`.
-    """
-    missing = [name for name in ("arm", "seed", "case", "score") if name not in scores]
-    if missing:
-        raise DataError(f"scores must have the columns arm, seed, case, score; no {missing[0]}")
-    arms = list(dict.fromkeys(scores["arm"]))
-    if reference is not None and reference not in arms:
-        raise DataError(f"the reference must be one of {', '.join(arms)}, got '{reference}'")
-    known = scores.dropna(subset="score")
-    lost = set(scores.loc[scores["score"].isna(), "case"])
-    cases = [case for case in dict.fromkeys(known["case"]) if case not in lost]
-    table = {}
-    for arm in arms:
-        part = known[known["arm"] == arm].pivot(index="seed", columns="case", values="score")
-        absent = [case for case in cases if case not in part or part[case].isna().any()]
-        if absent:
-            raise DataError(f"{arm}: every seed must be scored on every case, no {absent[0]}")
-        table[arm] = part[cases].to_numpy(float)
-    if not cases:
-        raise DataError("scores must hold a case that every arm has a score of, got none")
-    return table
+def _ranks(table: ScoreTable) -> Array:
+    means = [-table.values(arm).mean(axis=0) for arm in table.arms]
+    ranks: Array = stats.rankdata(means, axis=0).mean(axis=1)
+    return ranks
 
 
-def _row(table: dict[str, Array], arm: str, reference: str, seed: int) -> dict[str, object]:
-    scores, others = table[arm], table[reference]
-    cases, away = scores.mean(axis=0), scores.mean(axis=0) - others.mean(axis=0)
-    low, high = bootstrap_interval(cases, seed=seed)
-    difference_low, difference_high = bootstrap_interval(away, seed=seed)
-    own = arm == reference
-    by_cases = float("nan") if own else float(p_cases(others, scores))
-    by_both = float("nan") if own else float(p_total(others, scores))
-    total_low, total_high = (0.0, 0.0) if own else _interval(others, scores)
+def _described(table: ScoreTable, arm: str) -> dict[str, object]:
+    scores = table.values(arm)
+    cases = scores.mean(axis=0)
+    low, high = mean_interval(scores)
     return {
         "arm": arm,
         "mean": cases.mean(),
         "sd": cases.std(ddof=1) if len(cases) > 1 else float("nan"),
-        "low": low,
-        "high": high,
+        "low": float(low),
+        "high": float(high),
         "seed_sd": scores.mean(axis=1).std(ddof=1) if len(scores) > 1 else float("nan"),
         "seeds": len(scores),
         "cases": len(cases),
-        "difference": away.mean(),
-        "difference_low": difference_low,
-        "difference_high": difference_high,
-        "total_low": total_low,
-        "total_high": total_high,
-        "p_cases": by_cases,
-        "p_total": by_both,
-        "p": float(np.maximum(by_cases, by_both)),  # NaN if one of them is
     }
 
 
-def p_cases(first: Array, second: Array) -> Array:
-    """Return Wilcoxon's signed-rank p-values of (..., seeds, cases), seeds averaged."""
-    away = second.mean(axis=-2) - first.mean(axis=-2)
-    if not away.any():
-        return np.ones(away.shape[:-1])
-    return np.asarray(stats.wilcoxon(away, axis=-1).pvalue)
+def _tested(
+    table: ScoreTable, arm: str, reference: str, tested: bool, paired: bool
+) -> dict[str, float]:
+    """The difference to the reference, p-values, and what the interval is made of."""
+    scores, others = table.arms[arm], table.arms[reference]
+    difference = scores.to_numpy().mean() - others.to_numpy().mean()
+    names = ("p_cases", "p_total", "p", "_error", "_free")
+    nothing = dict.fromkeys(names, float("nan"))
+    if arm == reference or not tested:
+        return {"difference": difference, **nothing}
+    if paired:
+        shared = scores.index.intersection(others.index)
+        if shared.empty:
+            raise DataError(f"{arm}: must have a seed in common with {reference} to be paired.")
+        scores, others = scores.loc[shared], others.loc[shared]
+    first, second = others.to_numpy(float), scores.to_numpy(float)
+    by_cases = float(p_cases(first, second))
+    by_both = float(p_total(first, second, paired=paired))
+    found = {"p_cases": by_cases, "p_total": by_both, "p": float(np.maximum(by_cases, by_both))}
+    if np.isnan(by_both):
+        return {"difference": difference, **nothing, **found}
+    away, error, free = difference_of(first, second, paired=paired)
+    return {"difference": float(away), **found, "_error": float(error), "_free": float(free)}
 
 
-def p_total(first: Array, second: Array) -> Array:
-    """Return the t test's p-values of (..., seeds, cases), NaN with under two seeds or cases."""
-    if min(first.shape[-2], second.shape[-2], first.shape[-1]) < 2:
-        return np.full(first.shape[:-2], np.nan)
-    difference, error, free = _difference(first, second)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * stats.t.sf(np.abs(difference) / error, free)
-    certain = np.where(difference == 0, 1.0, 0.0)
-    return np.asarray(np.where(error == 0, certain, p))
+def _simultaneous(result: pd.DataFrame) -> pd.DataFrame:
+    """Replace the errors by 95% intervals of all differences at once, which agree with the verdicts.
+
+    Bonferroni's intervals by the t of `p_total`. Holm's verdicts and Wilcoxon's test may decide
+    otherwise than such an interval; then its nearer end becomes 0, the difference that was
+    rejected, or was not: an arm called better or worse has an interval on one side of 0, any other
+    arm one that holds 0.
+    """
+    comparisons = int(result["p"].notna().sum())
+    level = ALPHA / max(comparisons, 1)
+    half = stats.t.isf(level / 2, result["_free"]) * result["_error"]
+    low, high = result["difference"] - half, result["difference"] + half
+    verdict = result["verdict"]
+    low = low.mask(verdict == "better", low.clip(lower=0))
+    high = high.mask(verdict == "worse", high.clip(upper=0))
+    same = verdict == "no difference found"
+    low, high = low.mask(same, low.clip(upper=0)), high.mask(same, high.clip(lower=0))
+    own = verdict == "reference"
+    bounds = {"total_low": low.mask(own, 0.0), "total_high": high.mask(own, 0.0)}
+    return result.drop(columns=["_error", "_free"]).assign(**bounds)
 
 
-def _interval(first: Array, second: Array) -> tuple[float, float]:
-    """95% of the difference, by the t of `p_total`."""
-    if min(len(first), len(second), first.shape[-1]) < 2:
-        return float("nan"), float("nan")
-    difference, error, free = _difference(first, second)
-    half = float(stats.t.isf(0.025, free) * error) if error else 0.0
-    return float(difference) - half, float(difference) + half
+def _collapses(table: ScoreTable) -> pd.DataFrame:
+    """Collapsed trainings of each arm with the bound on their share, and false positives."""
+    means = {arm: part.to_numpy(float).mean(axis=1) for arm, part in table.arms.items()}
+    limit = COLLAPSED * float(np.median(np.concatenate(list(means.values()))))
+    counts = {arm: int((own < limit).sum()) for arm, own in means.items()}
+    return pd.DataFrame({
+        "collapsed": list(counts.values()),
+        "collapse_bound": [share_bound(counts[arm], len(means[arm])) for arm in table.arms],
+        "false_positives": [table.false_positives[arm] for arm in table.arms],
+        "empty_cases": table.empty_cases,
+    })  # fmt: skip
 
 
-def _difference(first: Array, second: Array) -> tuple[Array, Array, Array]:
-    """Mean difference, its standard error, and the degrees of freedom that error has."""
-    away = second.mean(axis=-2) - first.mean(axis=-2)
-    means = [arm.mean(axis=-1) for arm in (first, second)]
-    # Variances of a mean, and the degrees of freedom each was estimated with.
-    parts = [(v.var(axis=-1, ddof=1) / v.shape[-1], v.shape[-1] - 1) for v in (away, *means)]
-    variance = np.sum([part for part, _ in parts], axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        free = variance**2 / np.sum([part**2 / degrees for part, degrees in parts], axis=0)
-    # Where few seeds look equal by chance the estimate of the degrees of freedom soars: with 7 arms
-    # of 3 seeds 5.3% of 3,000 null studies were called different without a limit, 2.3% with it.
-    limit = 1.5 * (first.shape[-2] + second.shape[-2] - 2)
-    free = np.minimum(free, limit)
-    return np.asarray(away.mean(axis=-1)), np.asarray(np.sqrt(variance)), np.asarray(free)
+def share_bound(events: int, trainings: int) -> float:
+    """Return the upper 95% bound on the share of trainings with an event (Clopper and Pearson).
+
+    >>> round(share_bound(0, 5), 3), round(1 - 0.05 ** (1 / 5), 3)
+    (0.451, 0.451)
+    """
+    if events >= trainings:
+        return 1.0
+    return float(stats.beta.ppf(1 - ALPHA, events + 1, trainings - events))
 
 
-def _verdict(is_reference: bool, p: float, difference: float) -> str:
+def _verdict(is_reference: bool, tested: bool, p: float, difference: float) -> str:
     if is_reference:
         return "reference"
+    if not tested:
+        return "not finished"
     if np.isnan(p):
         return "not tested"
     if p >= ALPHA:

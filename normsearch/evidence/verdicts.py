@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from normsearch.evidence.statistics import ALPHA, Array, holm
+from normsearch.evidence.pair_tests import ALPHA, Array
+from normsearch.evidence.statistics import holm
 
 Outcome = Literal["reproduced", "contradicted", "not distinguishable"]
 

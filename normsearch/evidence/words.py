@@ -17,7 +17,6 @@ def sentences(found: Confirmation) -> list[str]:
         summary(found.comparison.table),
         _reference(found),
         *_precision(found),
-        *_friedman(found),
         *_failures(found),
         *_qualified(found),
     ]
@@ -68,24 +67,21 @@ def _precision(found: Confirmation) -> Iterator[str]:
     if few or power is None:
         yield from [few] if few else []
         return
+    ends = [
+        "no difference" if math.isinf(end) else f"{end:.3f}"
+        for end in (power.detectable_low, power.detectable_high)
+    ]
     large = (
         "No true difference"
         if math.isinf(power.detectable)
         else f"A true difference of {power.detectable:.3f}"
     )
     yield (
-        f"{large} would be found in {power.share:.0%} of such studies, one as large as the spread "
-        f"between seeds in {power.at_seed_spread:.0%}."
+        f"{large} (by what these trainings leave open, {ends[0]} to {ends[1]}) would be found in "
+        f"{power.share:.0%} of such studies, one as large as the spread between seeds in "
+        f"{power.at_seed_spread:.0%} ({power.at_seed_spread_low:.0%} to "
+        f"{power.at_seed_spread_high:.0%})."
     )
-
-
-def _friedman(found: Confirmation) -> Iterator[str]:
-    if found.comparison.friedman:
-        statistic, p = found.comparison.friedman
-        yield (
-            f"Friedman's test of all arms over the cases: chi-square {statistic:.1f}, p {p:.2g}; "
-            "it takes the luck of trainings for a difference."
-        )
 
 
 def _failures(found: Confirmation) -> Iterator[str]:

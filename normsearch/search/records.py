@@ -102,7 +102,7 @@ class StudyRecord:
         return learnt
 
     def trials(self) -> pd.DataFrame:
-        """Return one row a trial.
+        """Return one row a trial; the column drawn says how it was chosen, see `how_drawn`.
 
         Columns: number, state, score (the final one of COMPLETE trials), last_score, baseline
         (the single norm that is trained at the space's default setting), single_norm (that of every
@@ -162,7 +162,7 @@ class StudyRecord:
         fixed = ["number", "state", "score", "last_score", "baseline", "single_norm", *LABELS, *VALUES]
         measured = ["samples", "steps", "seconds", "peak_memory_bytes", "parameters"]
         norms = [f"norm.{slot}" for slot in self.slots]
-        return [*fixed, *measured, "resumes", "failure", *norms]
+        return [*fixed, *measured, "resumes", "failure", "drawn", *norms]
 
     def _row(self, trial: FrozenTrial) -> dict[str, Any]:
         last = _last_record(trial)
@@ -180,6 +180,7 @@ class StudyRecord:
             **measured,
             "resumes": trial.user_attrs.get("resumes", 0),
             "failure": trial.user_attrs.get("failure"),
+            "drawn": trial.user_attrs.get("drawn"),
             **{f"norm.{slot}": spec for slot, spec in trial.user_attrs.get("norm_map", {}).items()},
         }
 

@@ -12,7 +12,6 @@ import yaml
 from normsearch.config import StudyConfig, TrialConfig
 from normsearch.config_file import validate
 from normsearch.errors import TrainingError
-from normsearch.evidence import statistics
 from normsearch.networks import build_network, list_norms
 from normsearch.search.door import build_space
 from normsearch.search.local import run_local
@@ -93,9 +92,3 @@ def changed(raw: dict[str, Any], **values: Any) -> dict[str, Any]:
             place = place[part]
         place[last] = value
     return copy
-
-
-@pytest.fixture
-def without_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the bootstrap, nine tenths of the time: no verdict hangs on it."""
-    monkeypatch.setattr(statistics, "bootstrap_interval", lambda *_, **__: (0.0, 0.0))

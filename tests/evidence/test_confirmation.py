@@ -16,7 +16,7 @@ from normsearch.config import TrialConfig
 from normsearch.errors import StudyError
 from normsearch.evidence.confirmation import compared, confirmation
 from normsearch.evidence.confirmation_files import plain, write_confirmation
-from normsearch.evidence.power import Components, detectable, needed_cases, power
+from normsearch.evidence.power import needed_cases
 from normsearch.evidence.statistics import compare
 from normsearch.evidence.words import few_cases, sentences
 from normsearch.search.records import StudyRecord
@@ -87,7 +87,6 @@ def test_files_hold_what_the_run_shows(made_up: MadeUp) -> None:
     assert (told["confirms"], told["reference"], told["seeds"]) == ("made-up", "IN", 3)
     assert 0 < told["power"]["at_seed_spread"] < 0.8 < 1
     assert told["spread"]["seed"] == pytest.approx(0.01, rel=0.8)
-    assert told["friedman"]["p"] < 0.001
 
 
 def test_a_failed_training_is_told_and_its_arm_judged_by_the_others(made_up: MadeUp) -> None:
@@ -199,13 +198,11 @@ def test_a_missed_case_makes_hd95_worse_and_is_counted(made_up: MadeUp) -> None:
     assert any(text.startswith("1 of 27 segmentations are missed") for text in sentences(found))
 
 
-@pytest.mark.usefixtures("without_intervals")
 def test_of_500_null_studies_at_most_five_percent_are_called_different(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As a confirmation judges them: seven arms, the reference one of them, every verdict."""
-    monkeypatch.setattr("normsearch.evidence.confirmation.detectable", lambda *_, **__: 0.0)
-    monkeypatch.setattr("normsearch.evidence.confirmation.power", lambda *_, **__: 0.0)
+    monkeypatch.setattr("normsearch.evidence.confirmation._power", lambda *_: None)
     random = np.random.default_rng(11)
     arms = dict.fromkeys(("BN", "IN", "LN", "GN-8", "trial 3", "trial 5", "trial 9"), 0.0)
     wrong = 0
@@ -216,48 +213,8 @@ def test_of_500_null_studies_at_most_five_percent_are_called_different(
     assert wrong / 500 <= 0.05
 
 
-@pytest.mark.usefixtures("without_intervals")
-def test_differences_as_large_as_the_seeds_spread_are_found_as_often_as_a_report_states() -> None:
-    random = np.random.default_rng(12)
-    stated, found = [], 0
-    for _ in range(25):
-        comparison = compared(study({"a": 0.0, "b": 0.0}, random=random), "a")
-        assert comparison.power is not None
-        stated.append(comparison.power.at_seed_spread)
-    for _ in range(400):
-        table = compare(study({"a": 0.0, "b": SPREAD.seed}, random=random), "a")
-        found += bool((table["verdict"] == "better").any())
-    assert found / 400 == pytest.approx(float(np.mean(stated)), abs=0.08)
-
-
-@pytest.mark.usefixtures("without_intervals")
-def test_the_detectable_difference_is_found_in_its_share_of_studies() -> None:
-    shift = detectable(SPREAD, cases=15, seeds=5, share=0.8)
-    random = np.random.default_rng(13)
-    found = sum(
-        compare(study({"a": 0.0, "b": shift}, random=random), "a")["verdict"].eq("better").any()
-        for _ in range(400)
-    )
-    assert found / 400 == pytest.approx(0.8, abs=0.06)  # three standard errors of 400
-
-
-def test_more_cases_seeds_and_fewer_comparisons_detect_smaller_differences() -> None:
-    few = {"cases": 15, "seeds": 3, "comparisons": 5, "studies": 200}
-    base = detectable(SPREAD, **few)
-    assert detectable(SPREAD, **{**few, "seeds": 10}) < base
-    # Not so with three seeds: where seeds alone are left to doubt, so are their degrees of freedom.
-    many = {**few, "seeds": 10}
-    assert detectable(SPREAD, **{**many, "cases": 60}) < detectable(SPREAD, **many)
-    assert detectable(SPREAD, **{**few, "comparisons": 1}) < base
-
-
 @pytest.mark.parametrize(("comparisons", "cases"), [(1, 6), (2, 7), (5, 8), (10, 9)])
 def test_with_fewer_cases_no_difference_can_be_found(comparisons: int, cases: int) -> None:
     assert needed_cases(comparisons) == cases
-    spread = Components(seed=1e-6, interaction=1e-6, case=0.1)
-    size = {"seeds": 5, "comparisons": comparisons, "studies": 50}
-    assert power(spread, 1.0, cases=cases, **size) == 1
-    assert power(spread, 1.0, cases=cases - 1, **size) == 0
-    assert math.isinf(detectable(spread, cases=cases - 1, **size))
     assert few_cases(cases, comparisons) is None
     assert f"takes {cases} cases" in str(few_cases(cases - 1, comparisons))

@@ -1,0 +1,94 @@
+"""Scores of single cases as tables of seeds and cases, and cases whose truth is empty.
+
+A case without any foreground in its truth has no Dice where the prediction is empty too, and 0
+where it is not. Which cases count must not depend on what was predicted, so these cases are left
+out of every arm by their truth alone, and false positives on them are counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from normsearch.errors import DataError
+
+_COLUMNS = ("arm", "seed", "case", "score")
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores of arms on the same cases.
+
+    `arms`: {arm: one row a seed, one column a case}. `false_positives`: {arm: predictions that are
+    not empty on cases with an empty truth, over all seeds}. `empty_cases`: how many such cases
+    there are.
+    """
+
+    arms: dict[str, pd.DataFrame]
+    false_positives: dict[str, int]
+    empty_cases: int
+
+    def values(self, arm: str) -> npt.NDArray[np.float64]:
+        """Return an arm's scores, (seeds, cases)."""
+        return self.arms[arm].to_numpy(float)
+
+
+def with_empty_truth(cases: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores of cases with a column empty_truth (bool).
+
+    Args:
+        cases: what `StudyRecord.cases` returns. Columns ``tp_1``, ``fn_1`` and so on count the
+            voxels of each class; a truth is empty where all of them are 0. Without such columns
+            (classification) no column is added.
+    """
+    counts = [name for name in cases if str(name).startswith(("tp_", "fn_"))]
+    if not counts:
+        return cases
+    return cases.assign(empty_truth=cases[counts].fillna(0).sum(axis=1) == 0)
+
+
+def score_table(scores: pd.DataFrame, reference: str | None = None) -> ScoreTable:
+    """Return the arms' scores on the cases that count, in one order of cases.
+
+    Left out of every arm are the cases whose truth is empty: those that the column empty_truth
+    marks in any row or, where there is none, those with a NaN score in any row (a Dice is NaN where
+    truth and prediction are both empty, and only there).
+
+    A score of several classes is the mean over the classes that truth or prediction holds. There a
+    false positive of a class that the truth lacks is a Dice of 0 in that mean, so it counts against
+    the arm that made it, and no case is left out for it.
+
+    Raises:
+        DataError: a column is missing, the reference is no arm, an arm lacks a case of another, or
+            no case is left.
+    """
+    missing = [name for name in _COLUMNS if name not in scores]
+    if missing:
+        raise DataError(f"scores must have the columns arm, seed, case, score; no {missing[0]}")
+    arms = list(dict.fromkeys(scores["arm"]))
+    if reference is not None and reference not in arms:
+        raise DataError(f"the reference must be one of {', '.join(arms)}, got '{reference}'")
+    marked = scores["empty_truth"].astype(bool) if "empty_truth" in scores else None
+    empty = set(scores.loc[scores["score"].isna() if marked is None else marked, "case"])
+    aside = scores["case"].isin(empty)
+    counted, blank = scores[~aside], scores[aside & scores["score"].notna()]
+    cases = list(dict.fromkeys(counted["case"]))
+    if not cases:
+        raise DataError("scores must hold a case that every arm has a score of, got none")
+    return ScoreTable(
+        {arm: _one(counted[counted["arm"] == arm], arm, cases) for arm in arms},
+        {arm: int((blank["arm"] == arm).sum()) for arm in arms},
+        len(empty),
+    )
+
+
+def _one(part: pd.DataFrame, arm: str, cases: list[str]) -> pd.DataFrame:
+    table = part.pivot(index="seed", columns="case", values="score").reindex(columns=cases)
+    absent = table.columns[table.isna().any()]
+    if len(absent) or table.empty:
+        name = absent[0] if len(absent) else cases[0]
+        raise DataError(f"{arm}: every seed must be scored on every case, no {name}")
+    return table
