@@ -15,19 +15,21 @@ from matplotlib.figure import Figure
 from analysis import StudyLike, command
 from analysis.layer_preference import LEAST_TOP, rank
 from analysis.palette import caption_below, norm_order
+from analysis.uniform import LEAST_UNIFORM, LEVEL, drawn_uniformly, family_p, said_of_draws
 from normsearch.errors import StudyError
 
 COLUMNS = [
-    "norm", "next_norm", "observed", "expected", "difference", "low", "high", "beyond_noise",
-    "pairs", "trials",
+    "norm", "next_norm", "observed", "expected", "difference", "beyond_noise", "pairs", "trials",
+    "uniform", "ranked",
 ]  # fmt: skip
-SHUFFLES = 400
+SHUFFLES = 1000
 
 READING = {
     "cooccurrence": (
         "Whether neighbouring layers choose together",
         "How often one norm is followed by another in the next slot among the best trials, "
-        "against what the slots' own preferences alone would give.",
+        "against what the slots' own preferences alone would give. Where several slots matter, "
+        "choosing the best trials couples them by itself. Only a dot is a test.",
     )
 }
 
@@ -45,10 +47,13 @@ def compute(study: StudyLike, top: float = 0.25, seed: int = 0) -> pd.DataFrame:
 
     Returns:
         One row for each ordered pair of norms that were chosen, with columns norm, next_norm,
-        observed (pairs), expected (mean of the shuffles), difference (observed − expected), low
-        and high (of the difference, 95 % of the shuffles), beyond_noise (outside of these), pairs
-        (all: trials × (slots − 1)), trials (the best). Empty with fewer than 3 ranked trials or 2
-        slots.
+        observed (pairs), expected (mean of the shuffles), difference (observed − expected),
+        beyond_noise, pairs (all: trials × (slots − 1)), trials (the best), uniform (how many of
+        the ranked trials were drawn uniformly, see `drawn_uniformly`), ranked (trials). With
+        `LEAST_UNIFORM` of these or more beyond_noise is True where the count of a pair among the
+        best of them lies further from its mean over shuffles than the furthest pair of 95 % of the
+        shuffles does; with fewer it is False everywhere. Empty with fewer than 3 ranked trials or
+        2 slots.
 
     Raises:
         StudyError: `top` is not in (0, 1].
@@ -59,30 +64,49 @@ def compute(study: StudyLike, top: float = 0.25, seed: int = 0) -> pd.DataFrame:
     if len(ranked) < LEAST_TOP or len(slots) < 2:
         return pd.DataFrame(columns=COLUMNS)
     best = ranked.head(max(LEAST_TOP, ceil(top * len(ranked))))
-    chosen = best[[f"norm.{slot}" for slot in slots]].to_numpy(str)
-    norms = norm_order(chosen.ravel().tolist())
-    coded = np.array([[norms.index(norm) for norm in row] for row in chosen])
-    observed = _pairs(coded, len(norms))
-    random = np.random.default_rng(seed)
-    drawn = np.stack([
-        _pairs(random.permuted(coded, axis=0), len(norms)) for _ in range(SHUFFLES)
-    ])  # fmt: skip
+    norms = norm_order(best[[f"norm.{slot}" for slot in slots]].to_numpy(str).ravel().tolist())
+    observed, drawn = _shuffled(best, slots, norms, seed)
     expected = drawn.mean(axis=0)
-    low, high = np.quantile(drawn - expected, (0.025, 0.975), axis=0)
-    away = observed - expected
-    rows = [
-        (norm, follower, observed[i, j], expected[i, j], away[i, j], low[i, j], high[i, j],
-         bool(away[i, j] < low[i, j] or away[i, j] > high[i, j]),
-         len(best) * (len(slots) - 1), len(best))
-        for i, norm in enumerate(norms) for j, follower in enumerate(norms)
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=COLUMNS)
+    uniform = ranked[drawn_uniformly(study, ranked)]
+    marked = np.zeros(observed.shape, bool)
+    if len(uniform) >= LEAST_UNIFORM:
+        own = uniform.head(max(LEAST_TOP, ceil(top * len(uniform))))
+        marked = family_p(*_shuffled(own, slots, norms, seed)) <= LEVEL
+    pairs = [(norm, follower) for norm in norms for follower in norms]
+    return pd.DataFrame({
+        "norm": [norm for norm, _ in pairs],
+        "next_norm": [follower for _, follower in pairs],
+        "observed": observed.astype(int),
+        "expected": expected,
+        "difference": observed - expected,
+        "beyond_noise": marked,
+        "pairs": len(best) * (len(slots) - 1),
+        "trials": len(best),
+        "uniform": len(uniform),
+        "ranked": len(ranked),
+    })[COLUMNS]  # fmt: skip
+
+
+def _shuffled(
+    trials: pd.DataFrame, slots: Sequence[str], norms: list[str], seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Counts of pairs, (norms²,), and of shuffled choices, (SHUFFLES, norms²); others are left out.
+
+    Each slot's choices are shuffled among the trials.
+    """
+    chosen = trials[[f"norm.{slot}" for slot in slots]].to_numpy(str)
+    places = {norm: place for place, norm in enumerate(norms)}
+    coded = np.array([[places.get(norm, len(norms)) for norm in row] for row in chosen])
+    random = np.random.default_rng(seed)
+    drawn = [_pairs(random.permuted(coded, axis=0), len(norms)) for _ in range(SHUFFLES)]
+    return _pairs(coded, len(norms)), np.stack(drawn)
 
 
 def _pairs(coded: np.ndarray, kinds: int) -> np.ndarray:
-    """How often kind i is followed by kind j along the rows: (kinds, kinds)."""
-    codes = coded[:, :-1] * kinds + coded[:, 1:]
-    return np.bincount(codes.ravel(), minlength=kinds * kinds).reshape(kinds, kinds)
+    """How often kind i is followed by kind j along the rows: (kinds²,), floats."""
+    codes = coded[:, :-1] * (kinds + 1) + coded[:, 1:]
+    counts = np.bincount(codes.ravel(), minlength=(kinds + 1) ** 2)
+    return counts.reshape(kinds + 1, kinds + 1)[:kinds, :kinds].ravel().astype(float)
 
 
 def draw(df: pd.DataFrame, ax: Axes) -> None:
@@ -107,12 +131,16 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
 
 def describe(df: pd.DataFrame) -> str:
     """Return the caption of `draw`."""
-    marked, cells = int(df["beyond_noise"].sum()), len(df)
+    row = df.iloc[0]
+    tested = said_of_draws(int(row["uniform"]), int(row["ranked"])) or (
+        f"Dots ({int(df['beyond_noise'].sum())} of {len(df)} cells): beyond what {SHUFFLES} "
+        f"shuffles explain among the best of the {row['uniform']} trials drawn uniformly; if no "
+        "choice mattered, 5\u00a0% of such figures would have any dot."
+    )
     return (
-        f"{df['pairs'].iloc[0]} pairs of neighbouring slots in the best {df['trials'].iloc[0]} "
-        "searched trials; numbers count the pairs. Expected: each slot keeps its own counts, its "
-        f"choices are shuffled among these trials. Dots: outside 95\u00a0% of {SHUFFLES} shuffles "
-        f"({marked} of {cells} cells; about {0.05 * cells:.0f} would be by chance)."
+        f"{row['pairs']} pairs of neighbouring slots in the best {row['trials']} searched trials "
+        "(single norms left out); numbers count the pairs. Expected: each slot keeps its own "
+        f"counts, its choices are shuffled among these trials. {tested}"
     )
 
 
@@ -121,8 +149,8 @@ def figure(study: StudyLike) -> Figure:
     df = compute(study)
     if df.empty or df["norm"].nunique() < 2:
         raise StudyError(
-            f"{study.name}: cooccurrence needs three COMPLETE or PRUNED trials that are no "
-            "baselines, two slots and two norms."
+            f"{study.name}: cooccurrence needs three COMPLETE or PRUNED trials that were not "
+            "given a single norm, two slots and two norms."
         )
     side = 3.2 + 0.4 * df["norm"].nunique()
     fig = Figure(figsize=(max(5.6, side + 0.6), max(4.6, side)), layout="constrained")

@@ -1,32 +1,35 @@
-"""Which arms can be told apart over the cases? Mean ranks with Nemenyi's critical difference.
+"""Which arms can be told apart? Mean ranks over cases, and the pairs that no test tells apart.
 
-Demšar, "Statistical comparisons of classifiers over multiple data sets" (2006): cases stand where
-data sets stand there. It says nothing of the luck of the trainings; `normsearch confirm` does.
+Drawn like the diagrams of Demšar, "Statistical comparisons of classifiers over multiple data sets"
+(2006), with another test: Nemenyi's counts cases alone, and takes the chance of a training for a
+difference. Here two arms are told apart by the tests of `normsearch confirm`, over cases and over
+seeds, with Holm's correction for all pairs.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy import stats
 
 from analysis import StudyLike, command
 from analysis.arms import arm_norms, scored_on
 from analysis.palette import caption_below, line_colour
 from normsearch.errors import StudyError
 
-COLUMNS = ["arm", "norm", "rank", "score", "alike", "difference", "friedman_p", "cases", "seeds"]
+COLUMNS = ["arm", "norm", "rank", "score", "alike", "tested", "finished", "cases", "seeds"]
 ALPHA = 0.05
 
 READING = {
     "critical_difference": (
         "Which arms can be told apart",
-        "Mean rank of each arm over the cases. Arms joined by a black bar are not told apart; "
-        "the luck of the trainings is not in this test.",
+        "Mean rank of each arm over the cases. Arms with a mark on the same black line are not "
+        "told apart over cases and seeds: that is no evidence that they are equal.",
     )
 }
 
@@ -34,67 +37,90 @@ READING = {
 def compute(study: StudyLike) -> pd.DataFrame:
     """Rank the arms on every case (scores averaged over seeds), and tell which are alike.
 
-    Cases that an arm has no score of are left out of all arms.
+    A seed of an arm counts where it is scored on every case; cases with an empty truth are left
+    out, see `normsearch.evidence.score_table`.
 
     Returns:
         One row an arm, the best mean rank first, with columns arm, norm (its spec), rank (mean,
-        1 is best), score (mean), alike (the arms from which Nemenyi's test does not tell it, p >
-        0.05, itself included; a tuple), difference (Nemenyi's critical difference of mean ranks at
-        0.05), friedman_p (Friedman's test of all arms), cases, seeds (the fewest of an arm).
+        1 is best), score (mean), alike (the arms from which it is not told, p ≥ 0.05 over cases
+        and seeds, adjusted by Holm for all pairs, see `normsearch.evidence.statistics.pairwise`,
+        itself included; a tuple), tested (whether there are two seeds of each arm, and the study
+        has finished; else all arms are alike), finished (whether it has), cases, seeds (the fewest
+        of an arm).
 
     Raises:
         StudyError: fewer than three arms or two cases.
     """
+    from normsearch.evidence.score_table import score_table, with_empty_truth
+
     table = study.cases()
     table = table[table["arm"].notna()] if len(table) else table
-    scores = table.pivot_table(index="case", columns="arm", values="score").dropna()
-    arms, cases = scores.shape[1], len(scores)
-    if arms < 3 or cases < 2:
+    counts = table.groupby(["arm", "seed"])["case"].transform("nunique")
+    scores = with_empty_truth(table[counts == table["case"].nunique()])
+    arms = scores["arm"].nunique()
+    known = score_table(scores) if scores["score"].notna().any() else None
+    cases = known.arms[next(iter(known.arms))].shape[1] if known else 0
+    if known is None or arms < 3 or cases < 2:
         raise StudyError(
             f"{study.name}: critical_difference needs three arms scored on the same two cases or "
             f"more, got {arms} on {cases}."
         )
-    import scikit_posthocs  # on demand: it takes seconds
-
-    p = scikit_posthocs.posthoc_nemenyi_friedman(scores)
+    means = pd.DataFrame({arm: part.mean() for arm, part in known.arms.items()})
+    seeds = min(map(len, known.arms.values()))
+    finished = _finished(study)
     norms = arm_norms(study)
     found = pd.DataFrame({
-        "rank": scores.rank(axis=1, ascending=False).mean(),
-        "score": scores.mean(),
-        "alike": {arm: tuple(other for other in scores if p.loc[arm, other] > ALPHA or other == arm)
-                  for arm in scores},
-        "difference": stats.studentized_range.ppf(1 - ALPHA, arms, float("inf"))
-        * (arms * (arms + 1) / (12 * cases)) ** 0.5,
-        "friedman_p": stats.friedmanchisquare(*(scores[arm] for arm in scores)).pvalue,
+        "rank": means.rank(axis=1, ascending=False).mean(),
+        "score": means.mean(),
+        "alike": _alike(scores, list(means)) if finished and seeds > 1 else [tuple(means)] * arms,
+        "tested": finished and seeds > 1,
+        "finished": finished,
         "cases": cases,
-        "seeds": table.groupby("arm")["seed"].nunique().min(),
+        "seeds": seeds,
     })  # fmt: skip
     found = found.rename_axis("arm").reset_index().sort_values("rank", ignore_index=True)
     return found.assign(norm=[norms.get(arm, arm) for arm in found["arm"]])[COLUMNS]
 
 
-def groups(df: pd.DataFrame) -> list[tuple[int, int]]:
-    """Return the longest runs of rows (first, last) in which every arm is alike every other.
+def _alike(scores: pd.DataFrame, arms: list[str]) -> list[tuple[str, ...]]:
+    from normsearch.evidence.statistics import pairwise
 
-    Runs within another and runs of one are left out.
+    p = pairwise(scores)
+    return [tuple(other for other in arms if p.loc[arm, other] >= ALPHA) for arm in arms]
+
+
+def _finished(study: StudyLike) -> bool:
+    """Whether every training of the study has ended; a study that lists no seeds has."""
+    space = study.config.get("space")
+    if not isinstance(space, Mapping) or "seeds" not in space:
+        return True
+    seeds = space["seeds"]
+    wanted = [len(space["arms"]), seeds if isinstance(seeds, int) else len(seeds)]
+    ended = study.trials()["state"].isin(["COMPLETE", "FAIL"]).sum()
+    return bool(ended >= math.prod(wanted) * max(len(space.get("folds") or ()), 1))
+
+
+def groups(df: pd.DataFrame) -> list[list[int]]:
+    """Return sets of rows of which every two are alike; two arms share one exactly if they are.
+
+    By inserting and absorbing (Piepho 2004): not being told apart is not transitive, so a set may
+    leave out an arm that lies between others.
     """
+    alike = [set(row) for row in df["alike"]]
     arms = df["arm"].tolist()
-    alike = dict(zip(arms, df["alike"], strict=True))
-    runs: list[tuple[int, int]] = []
-    for first in range(len(arms)):
-        last = first
-        while last + 1 < len(arms) and all(
-            arms[last + 1] in alike[arm] for arm in arms[first : last + 1]
-        ):
-            last += 1
-        if last > first and not any(last <= end for _, end in runs):
-            runs.append((first, last))
-    return runs
+    sets = [frozenset(range(len(arms)))]
+    for first, second in itertools.combinations(range(len(arms)), 2):
+        if arms[second] in alike[first]:
+            continue
+        split = [own - {gone} for own in sets for gone in (first, second) if {first, second} <= own]
+        kept = [own for own in sets if not {first, second} <= own]
+        every = dict.fromkeys([*kept, *split])
+        sets = [own for own in every if not any(own < other for other in every)]
+    return sorted(sorted(own) for own in sets if len(own) > 1)
 
 
 def draw(df: pd.DataFrame, ax: Axes) -> None:
-    """Draw what `compute` returned: mean ranks downwards, bars join arms that are alike."""
-    runs = groups(df)
+    """Draw what `compute` returned: mean ranks downwards, lines join arms that are alike."""
     for place, row in enumerate(df.to_dict("records")):
         colour = line_colour(row["norm"])
         ax.hlines(place, 1, row["rank"], color=colour, linewidth=0.9, alpha=0.6)
@@ -102,17 +128,12 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
                    zorder=3)  # fmt: skip
     right = float(df["rank"].max())
     step = 0.035 * (right - 1)
-    for column, (first, last) in enumerate(runs):
+    for column, rows in enumerate(groups(df) if df["tested"].all() else []):
         x = right + step * (column + 1.5)
-        ax.plot([x, x], [first - 0.25, last + 0.25], color="black", linewidth=3.2,
-                solid_capstyle="round")  # fmt: skip
-    width = df["difference"].iloc[0]
-    ax.plot([1, 1 + width], [-1, -1], color="#CC3311", linewidth=2, marker="|", markersize=8)
-    ax.text(1 + width, -1, f"  critical difference {width:.2f}", va="center", fontsize=8.5,
-            color="#CC3311")  # fmt: skip
+        ax.plot([x] * len(rows), rows, color="black", linewidth=1.2, marker="o", markersize=4.5)
     names = [f"{row.arm}   {row.score:.3f}" for row in df.itertuples()]
     ax.set_yticks(range(len(df)), names)
-    ax.set(ylim=(len(df) - 0.4, -1.7), xlabel="Mean rank over cases (1 is best)")
+    ax.set(ylim=(len(df) - 0.4, -0.6), xlabel="Mean rank over cases (1 is best)")
     ax.set_xlim(left=1 - step)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color="#E5E5E5", linewidth=0.7)
@@ -122,11 +143,16 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
 def describe(df: pd.DataFrame) -> str:
     """Return the caption of the figure."""
     row = df.iloc[0]
-    seeds = f"averaged over {row['seeds']} seeds" if row["seeds"] > 1 else "of one seed"
+    seeds = f"averaged over {row['seeds']} seeds or more" if row["seeds"] > 1 else "of one seed"
+    head = f"{len(df)} arms on {row['cases']} cases, scores {seeds}; numbers: mean score."
+    if not row["finished"]:
+        return f"{head} Not finished: nothing is tested before all trainings have ended."
+    if not row["tested"]:
+        return f"{head} Not tested: one seed of an arm tells nothing of another training."
     return (
-        f"{len(df)} arms on {row['cases']} cases, scores {seeds}; numbers: mean score. Black bars "
-        "join arms that Nemenyi's test does not tell apart (0.05). Friedman's test of all arms: p "
-        f"= {row['friedman_p']:.2g}. The luck of the trainings is not in these tests."
+        f"{head} Black lines join arms that are not told apart (p \u2265 0.05, the larger of a t "
+        "test over cases and seeds and Wilcoxon's test over cases, Holm's correction for "
+        f"{len(df) * (len(df) - 1) // 2} pairs); that is no evidence of equality."
     )
 
 

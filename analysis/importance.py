@@ -2,8 +2,9 @@
 
 PED-ANOVA (Watanabe et al. 2023) asks what the best trials have in common, fANOVA (Hutter et al.
 2014) what explains the variance of the scores; both by Optuna. Any of them is above 0 where nothing
-matters. So the scores are shuffled among the trials many times: an importance that shuffled scores
-reach as well is noise.
+matters. So the scores of trials that were drawn uniformly are shuffled among them many times: an
+importance that shuffled scores reach as well is noise. Of trials that were chosen adaptively it is
+a description, and no test.
 """
 
 from __future__ import annotations
@@ -22,21 +23,26 @@ from matplotlib.lines import Line2D
 
 from analysis import StudyLike, command
 from analysis.arms import searched
+from analysis.layer_preference import single_norms
 from analysis.palette import caption_below, slot_label
+from analysis.uniform import LEAST_UNIFORM, LEVEL, drawn_uniformly, family_p, said_of_draws
 from normsearch.errors import StudyError
 
 if TYPE_CHECKING:
     import optuna
 
-COLUMNS = ["method", "parameter", "depth", "importance", "noise", "p", "beyond_noise", "trials"]
+COLUMNS = [
+    "method", "parameter", "depth", "importance", "noise", "p", "beyond_noise", "trials", "uniform",
+]  # fmt: skip
 METHODS = ("PED-ANOVA", "fANOVA")
 AXES = {"PED-ANOVA": "Divergence of the best from all", "fANOVA": "Share of the scores' variance"}
 
 READING = {
     "importance": (
         "Which choices mattered",
-        "Importance of each slot's norm and of each parameter by two methods. Only what exceeds "
-        "the importance found with shuffled scores (red) can be told from noise.",
+        "Importance of each slot's norm and of each parameter by two methods. Importances are "
+        "above 0 where nothing matters: only what exceeds the red mark, where there is one, can "
+        "be told from noise.",
     )
 }
 
@@ -55,55 +61,67 @@ TOP = 0.25
 Array = npt.NDArray[np.float64]
 
 
-def compute(study: StudyLike, shuffles: int = 60, seed: int = 0) -> pd.DataFrame:
+def compute(study: StudyLike, shuffles: int = 39, seed: int = 0) -> pd.DataFrame:
     """Measure each choice's importance among the COMPLETE searched trials, and that of chance.
 
-    Baselines are left out: the search did not draw them, and one of them sets all slots at once.
-    PRUNED trials have no final score.
+    Single norms are left out: the sampler did not choose them, and one of them sets all slots at
+    once. PRUNED trials have no final score. With `LEAST_UNIFORM` COMPLETE trials drawn uniformly
+    (see `drawn_uniformly`) importances are those among these, and are tested; else they are those
+    among all, and are not.
 
     Args:
         study: a study record.
-        shuffles: how often the scores are shuffled; fANOVA, which is slow, takes a quarter of them
-            (20 at least).
+        shuffles: how often the scores are shuffled, the same way for both methods; 19 at least.
         seed: of the shuffles and of fANOVA's forest.
 
     Returns:
         One row a method ("PED-ANOVA", "fANOVA") and parameter, slots in order of depth and then
         the others, with columns method, parameter, depth (0-based, NaN for what is no slot),
         importance (PED-ANOVA: a divergence, 0 and up; fANOVA: share of the scores' variance that
-        the parameter explains alone, 0 to 1), noise (95 % of shuffles lie below it), p
-        (share of shuffles at least as high, the true order counted as one), beyond_noise (p ≤
-        0.05), trials. Empty with fewer than `LEAST` trials or nothing that varies.
+        the parameter explains alone, 0 to 1), noise (where p would be .05), p (adjusted for all
+        parameters and both methods, see `family_p`; NaN where nothing is tested, as noise is),
+        beyond_noise (p ≤ 0.05), trials (COMPLETE ones), uniform (how many of these were drawn
+        uniformly). Empty with fewer than `LEAST` trials or nothing that varies.
     """
     table = searched(study)
     if not table.empty:
-        table = table[(table["state"] == "COMPLETE") & table["baseline"].isna()]
+        table = table[(table["state"] == "COMPLETE") & ~single_norms(table)]
         table = table[table["score"].notna()]
+    uniform = drawn_uniformly(study, table) if len(table) else pd.Series(dtype=bool)
+    trials, drawn = len(table), int(uniform.sum())
+    tested = drawn >= LEAST_UNIFORM
+    table = table[uniform] if tested else table
     choices = _choices(table, study.slots) if len(table) >= LEAST else {}
     if not choices:
         return pd.DataFrame(columns=COLUMNS)
-    scores = table["score"].to_numpy(float)
-    made = _study(choices)
-    parts = [_one(method, made, scores, shuffles, seed) for method in METHODS]
-    depths = {slot: float(depth) for depth, slot in enumerate(study.slots)}
-    found = pd.concat(parts, ignore_index=True)
-    return found.assign(depth=found["parameter"].map(depths), trials=len(table))[COLUMNS]
-
-
-def _one(method: str, study: optuna.Study, scores: Array, shuffles: int, seed: int) -> pd.DataFrame:
-    """The rows of one method, without depth and trials."""
-    rounds = shuffles if method == "PED-ANOVA" else max(shuffles // 4, 20)
+    scores, made = table["score"].to_numpy(float), _study(choices)
     random = np.random.default_rng(seed)
-    true = _measure(method, study, scores, seed)
-    drawn = [_measure(method, study, random.permutation(scores), seed) for _ in range(rounds)]
-    chance = np.stack(drawn)
-    p = (1 + (chance >= true).sum(axis=0)) / (1 + rounds)
+    orders = [scores, *(random.permutation(scores) for _ in range(shuffles if tested else 0))]
+    found = np.stack([
+        np.concatenate([_measure(method, made, order, seed) for method in METHODS])
+        for order in orders
+    ])  # fmt: skip
+    depths = {slot: float(depth) for depth, slot in enumerate(study.slots)}
+    names = [name.removeprefix("norm.") for name in choices]
+    p = family_p(found[0], found[1:]) if tested else np.full(found.shape[1], np.nan)
     return pd.DataFrame({
-        "method": method,
-        "parameter": [name.removeprefix("norm.") for name in study.trials[0].params],
-        "importance": true, "noise": np.quantile(chance, 0.95, axis=0), "p": p,
-        "beyond_noise": p <= 0.05,
-    })  # fmt: skip
+        "method": np.repeat(METHODS, len(names)),
+        "parameter": names * len(METHODS),
+        "depth": [depths.get(name, np.nan) for name in names] * len(METHODS),
+        "importance": found[0],
+        "noise": _noise(found) if tested else np.nan,
+        "p": p,
+        "beyond_noise": p <= LEVEL,
+        "trials": trials,
+        "uniform": drawn,
+    })[COLUMNS]  # fmt: skip
+
+
+def _noise(found: Array) -> Array:
+    """The importance at which `family_p` is `LEVEL`, by parameter; the true one is in row 0."""
+    mean, spread = found.mean(axis=0), found.std(axis=0)
+    away = np.divide(np.abs(found - mean), spread, out=np.zeros_like(found), where=spread > 0)
+    return np.asarray(mean + spread * np.quantile(away.max(axis=1), 1 - LEVEL, method="higher"))
 
 
 def _choices(table: pd.DataFrame, slots: Sequence[str]) -> dict[str, list[Any]]:
@@ -157,7 +175,8 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
     """Draw one method: a bar a parameter, slots in order of depth, a mark where noise ends."""
     places = range(len(df))
     colours = np.where(df["beyond_noise"], "#0072B2", "#B5B5B5")
-    ax.barh(places, df["importance"], height=0.78, color=colours)
+    ax.barh(places, df["importance"], height=0.78,
+            color=np.where(df["p"].notna(), colours, "#7F7F7F"))  # fmt: skip
     ax.scatter(df["noise"], places, marker="|", s=90, color="#CC3311", linewidths=1.6)
     slots = int(df["depth"].notna().sum())
     if 0 < slots < len(df):
@@ -173,16 +192,25 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
 
 def describe(df: pd.DataFrame) -> str:
     """Return the caption of the figure."""
+    row = df.iloc[0]
+    means = (
+        f"PED-ANOVA: what the best {100 * TOP:.0f}\u00a0% have in common; fANOVA: what explains "
+        "the scores."
+    )
+    not_tested = said_of_draws(int(row["uniform"]), int(row["trials"]))
+    if not_tested:
+        return (
+            f"{row['trials']} COMPLETE searched trials, single norms left out. {not_tested} {means}"
+        )
     marked = ", ".join(
         f"{int(part['beyond_noise'].sum())} of {len(part)} by {method}"
         for method, part in df.groupby("method", sort=False)
     )
-    count = df["parameter"].nunique()
     return (
-        f"{df['trials'].iloc[0]} COMPLETE searched trials, baselines left out. Red: below it lie "
-        f"95\u00a0% of the importances found when the scores are shuffled among the trials. Beyond "
-        f"it (blue): {marked}; about {0.05 * count:.0f} would be by chance. PED-ANOVA: what the "
-        f"best {100 * TOP:.0f}\u00a0% have in common; fANOVA: what explains the scores."
+        f"The {row['uniform']} of {row['trials']} COMPLETE searched trials that were drawn "
+        "uniformly. Beyond the red mark (blue bars) lies what shuffling the scores among them "
+        f"does not explain: {marked}; if no choice mattered, 5\u00a0% of such figures would have "
+        f"any blue bar. {means}"
     )
 
 
@@ -191,8 +219,8 @@ def figure(study: StudyLike) -> Figure:
     df = compute(study)
     if df.empty:
         raise StudyError(
-            f"{study.name}: importance needs at least {LEAST} COMPLETE trials that are no "
-            "baselines and differ in their choices."
+            f"{study.name}: importance needs at least {LEAST} COMPLETE trials that were not "
+            "given a single norm and differ in their choices."
         )
     height = 1.9 + 0.2 * df["parameter"].nunique()
     fig = Figure(figsize=(7.6, max(3.2, height)), layout="constrained")
@@ -200,13 +228,14 @@ def figure(study: StudyLike) -> Figure:
     for ax, method in zip(axes, METHODS, strict=True):
         draw(df[df["method"] == method].reset_index(drop=True), ax)
     axes[0].set_ylabel("Slots in order of depth, then parameters")
-    handles = [
-        Line2D([], [], linewidth=6, color="#0072B2", label="beyond noise"),
-        Line2D([], [], linewidth=6, color="#B5B5B5", label="within noise"),
-        Line2D([], [], linestyle="", marker="|", markersize=9, markeredgewidth=1.6,
-               color="#CC3311", label="95\u00a0% of shuffled scores"),
-    ]  # fmt: skip
-    fig.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False)
+    if df["p"].notna().any():
+        handles = [
+            Line2D([], [], linewidth=6, color="#0072B2", label="beyond noise"),
+            Line2D([], [], linewidth=6, color="#B5B5B5", label="within noise"),
+            Line2D([], [], linestyle="", marker="|", markersize=9, markeredgewidth=1.6,
+                   color="#CC3311", label="end of noise (shuffled scores)"),
+        ]  # fmt: skip
+        fig.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False)
     caption_below(fig, describe(df))
     return fig
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from math import ceil, comb, sqrt
+from math import ceil
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,12 @@ from matplotlib.transforms import ScaledTranslation
 from analysis import StudyLike, command
 from analysis.arms import searched
 from analysis.palette import caption, norm_colour, norm_order, root, slot_label
+from analysis.uniform import LEAST_UNIFORM, LEVEL, drawn_uniformly, family_p, said_of_draws
 from normsearch.errors import StudyError
 
 COLUMNS = [
     "slot", "depth", "norm", "n_all", "n_top",
-    "frequency_all", "frequency_top", "preference", "beyond_noise",
+    "frequency_all", "frequency_top", "preference", "beyond_noise", "uniform",
 ]  # fmt: skip
 
 READING = {
@@ -28,8 +29,8 @@ READING = {
         "Which norm the best trials chose in each layer",
         "Each cell compares how often the best trials used a norm in a slot with how often all "
         "searched trials did. A sampler that learns also makes its favourites more common among "
-        "all trials, so a pale cell may still be a favourite. Read single cells with care: "
-        "slots were not varied one at a time.",
+        "all trials, so a pale cell may still be a favourite. A strong colour alone shows no "
+        "effect: a sampler that learns repeats what did well once. Only a dot is a test.",
     ),
 }
 
@@ -37,18 +38,19 @@ READING = {
 FEW = 8
 #: The best trials are never fewer than this, if there are as many.
 LEAST_TOP = 3
+SHUFFLES = 2000
 
 
 def rank(study: StudyLike) -> pd.DataFrame:
-    """Return the searched trials, best first: COMPLETE or PRUNED, with a norm map, no baselines.
+    """Return the searched trials, best first: COMPLETE or PRUNED, with a norm map.
 
     COMPLETE trials come first, by final score. PRUNED trials follow: those that reached a further
     evaluation first (they survived more comparisons, and scores of different evaluations must not
     be compared), among equals by the score there. A pruned trial was stopped because others did
     better at the same point; its final score is unknown, so it is never put above a finished one,
     even a weak one that ran to the end while the pruner was still warming up. Ties keep the
-    trials' order. Baselines are left out: they were not drawn by the search, and one such trial
-    would add the same norm to every slot.
+    trials' order. Single norms are left out, at the default setting and at tuned ones: the sampler
+    did not choose them, and one such trial would add the same norm to every slot.
     """
     table = searched(study)
     if table.empty or not study.slots:
@@ -56,7 +58,7 @@ def rank(study: StudyLike) -> pd.DataFrame:
     columns = [f"norm.{slot}" for slot in study.slots]
     complete = table["state"] == "COMPLETE"
     score = table["score"].astype(float).where(complete, table["last_score"].astype(float))
-    keep = table["state"].isin(["COMPLETE", "PRUNED"]) & table["baseline"].isna()
+    keep = table["state"].isin(["COMPLETE", "PRUNED"]) & ~single_norms(table)
     keep &= score.notna() & table[columns].notna().all(axis=1)
     history = study.history()
     reached = pd.Series(0.0, index=table.index)
@@ -69,19 +71,30 @@ def rank(study: StudyLike) -> pd.DataFrame:
     return order.drop(columns=["_reached", "_score"])
 
 
-def compute(study: StudyLike, top: float = 0.25) -> pd.DataFrame:
+def single_norms(table: pd.DataFrame) -> pd.Series:
+    """Return which trials were given one norm for all slots (a draw may come upon one as well)."""
+    single = table["baseline"].notna()
+    if "single_norm" in table and "drawn" in table:
+        single |= table["single_norm"].notna() & (table["drawn"] == "given")
+    return single
+
+
+def compute(study: StudyLike, top: float = 0.25, seed: int = 0) -> pd.DataFrame:
     """Count each norm in each slot, among all searched trials and among the best (see `rank`).
 
     Args:
         study: a study record.
         top: share of the ranked trials that counts as best, in (0, 1]; at least 3 trials.
+        seed: of the shuffles.
 
     Returns:
         One row for each slot and norm (also those never tried there), with columns slot, depth
         (0-based), norm, n_all and n_top (trials), frequency_all and frequency_top (0 to 1),
-        preference (frequency_top − frequency_all, −1 to 1), beyond_noise (True where a random
-        draw of the best trials would give a count this extreme on this side with p ≤ 0.025:
-        the hypergeometric distribution, two-sided 95 % as a whole). Empty without ranked trials.
+        preference (frequency_top − frequency_all, −1 to 1), beyond_noise and uniform. The last is
+        how many trials were drawn uniformly (see `drawn_uniformly`): with `LEAST_UNIFORM` of them
+        or more, beyond_noise is True where the norm's count among the best of these lies further
+        from what it is on average when their order is shuffled than the furthest cell of 95 % of
+        the shuffles does; with fewer it is False everywhere. Empty without ranked trials.
 
     Raises:
         StudyError: `top` is not in (0, 1].
@@ -93,22 +106,33 @@ def compute(study: StudyLike, top: float = 0.25) -> pd.DataFrame:
     best = min(total, max(LEAST_TOP, ceil(top * total)))
     names = [f"norm.{slot}" for slot in study.slots]
     norms = norm_order(ranked[names].to_numpy().ravel().tolist()) if total else []
+    uniform = drawn_uniformly(study, ranked)
+    marked = _marked(ranked[uniform], names, norms, top, seed)
     rows = []
     for depth, (slot, column) in enumerate(zip(study.slots, names, strict=True)):
-        for norm in norms:
+        for place, norm in enumerate(norms):
             used = (ranked[column] == norm).to_numpy()
             n_all, n_top = int(used.sum()), int(used[:best].sum())
             f_all, f_top = n_all / total, n_top / best
-            odd = _beyond_noise(n_top, n_all, best, total)
-            rows.append((slot, depth, norm, n_all, n_top, f_all, f_top, f_top - f_all, odd))
+            counts = (n_all, n_top, f_all, f_top, f_top - f_all)
+            rows.append((slot, depth, norm, *counts, marked[depth, place], int(uniform.sum())))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _beyond_noise(n_top: int, n_all: int, best: int, total: int) -> bool:
-    """Whether `n_top` is in a 2.5 % tail when `best` of `total` trials are drawn at random."""
-    ways = [comb(n_all, k) * comb(total - n_all, best - k) for k in range(best + 1)]
-    limit = 0.025 * comb(total, best)
-    return sum(ways[: n_top + 1]) <= limit or sum(ways[n_top:]) <= limit
+def _marked(
+    ranked: pd.DataFrame, columns: list[str], norms: list[str], top: float, seed: int
+) -> np.ndarray:
+    """Which norms, (slots, norms), are too common or too rare among the best of these trials."""
+    shape = (len(columns), len(norms))
+    if len(ranked) < LEAST_UNIFORM:
+        return np.zeros(shape, bool)
+    used = np.stack([ranked[columns].to_numpy() == norm for norm in norms], axis=-1)
+    used = used.reshape(len(ranked), -1).astype(float)
+    best = max(LEAST_TOP, ceil(top * len(ranked)))
+    random = np.random.default_rng(seed)
+    drawn = random.permuted(np.tile(np.arange(len(ranked)), (SHUFFLES, 1)), axis=1) < best
+    p = family_p(used[:best].sum(axis=0), drawn.astype(float) @ used)
+    return (p <= LEVEL).reshape(shape)
 
 
 def draw(df: pd.DataFrame, ax: Axes) -> None:
@@ -150,14 +174,15 @@ def describe(df: pd.DataFrame) -> str:
     first = df[df["depth"] == df["depth"].min()]
     total, best = int(first["n_all"].sum()), int(first["n_top"].sum())
     cells, marked = int((df["n_all"] > 0).sum()), int(df["beyond_noise"].sum())
-    share = float(df.loc[df["n_all"] > 0, "frequency_all"].mean())
-    noise = 100 * 1.96 * sqrt(share * (1 - share) / best)
+    uniform = int(df["uniform"].iloc[0])
+    tested = said_of_draws(uniform, total) or (
+        f"Dots ({marked} of {cells} cells): more or less often among the best of the {uniform} "
+        "trials drawn uniformly than shuffling their order explains; if no choice mattered, "
+        "5\u00a0% of such figures would have any dot."
+    )
     text = (
-        f"Best {best} of {total} searched trials (baselines left out); numbers count the best "
-        f"trials with this norm; grey: never tried there. With {best} best trials, differences "
-        f"within about ±{noise:.0f} points are noise (binomial 95\u00a0%). "
-        f"Dots: beyond what a random draw gives in 95\u00a0% of cases ({marked} of {cells} cells; "
-        f"up to {ceil(0.05 * cells)} would be by chance alone)."
+        f"Best {best} of {total} searched trials (single norms left out); numbers count the best "
+        f"trials with this norm; grey: never tried there. {tested}"
     )
     if total < FEW:
         text += f" Only {total} searched trials: too few to read a preference from."
@@ -170,7 +195,7 @@ def figure(study: StudyLike) -> Figure:
     if df.empty:
         raise StudyError(
             f"{study.name}: layer_preference needs at least one COMPLETE or PRUNED trial "
-            "that is not a baseline."
+            "that was not given a single norm."
         )
     size = max(6.2, 3.0 + 0.42 * df["norm"].nunique()), max(5.6, 2.4 + 0.27 * df["slot"].nunique())
     fig = Figure(figsize=size, layout="constrained")

@@ -117,7 +117,7 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.__main__": {"normsearch.cli"},
     "analysis": {
         *("jinja2", "matplotlib", "numpy", "pandas", "seaborn", "scipy", "yaml"),
-        *("lazy optuna", "lazy scikit_posthocs"),
+        "lazy optuna",
         *("normsearch.errors", "lazy normsearch", "lazy normsearch.evidence", "lazy *"),
     },
 }

@@ -1,7 +1,7 @@
 """How large a difference a comparison could have found: spreads, power, and what it needs.
 
 Power is stated as a range. It is simulated with the pair's own spreads, which a few trainings
-estimate poorly: the range holds what power is for nine in ten of the spreads that would have given
+estimate poorly: the range holds what power is for 95% of the spreads that would have given
 such trainings.
 """
 
@@ -18,7 +18,7 @@ from scipy import stats
 from normsearch.evidence.pair_tests import ALPHA, Array, degrees_of_freedom
 from normsearch.evidence.score_table import score_table
 
-_RANGE = (0.05, 0.95)
+_RANGE = (0.025, 0.975)
 _DRAWS = 100  # of the spreads
 _STUDIES = 200  # simulated for each
 _EXACT = 60  # cases up to which every pair of cases is looked at
@@ -41,7 +41,7 @@ class Components:
 
 @dataclass(frozen=True)
 class Range:
-    """An estimate with the range (90%) of what the few trainings leave open."""
+    """An estimate with the range (95%) of what the few trainings leave open."""
 
     estimate: float
     low: float

@@ -110,7 +110,7 @@ class StudyRecord:
         return learnt
 
     def trials(self) -> pd.DataFrame:
-        """Return one row a trial.
+        """Return one row a trial; the column drawn says how it was chosen, see `how_drawn`.
 
         Columns: number, state, score (the final one of COMPLETE trials), last_score, baseline (the
         single norm of a trial at the space's default setting), single_norm (that of every trial
@@ -171,7 +171,7 @@ class StudyRecord:
         fixed = [*outcome, "baseline", "single_norm", *LABELS, *VALUES]
         measured = ["samples", "steps", "seconds", "peak_memory_bytes", "parameters"]
         norms = [f"norm.{slot}" for slot in self.slots]
-        return [*fixed, *measured, "resumes", "failure", *norms]
+        return [*fixed, *measured, "resumes", "failure", "drawn", *norms]
 
     def _row(self, trial: FrozenTrial) -> dict[str, Any]:
         last = _last_record(trial)
@@ -189,6 +189,7 @@ class StudyRecord:
             **measured,
             "resumes": trial.user_attrs.get("resumes", 0),
             "failure": trial.user_attrs.get("failure"),
+            "drawn": trial.user_attrs.get("drawn"),
             **{f"norm.{slot}": spec for slot, spec in trial.user_attrs.get("norm_map", {}).items()},
         }
 

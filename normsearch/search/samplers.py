@@ -6,18 +6,20 @@ import inspect
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
+from optuna import Trial
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 
 from normsearch.config import SearchConfig
 from normsearch.errors import ConfigError, did_you_mean
 from normsearch.search.evolution import AgeingEvolution, OnePointGenetic
 from normsearch.search.gaussian_sampler import GaussianProcessSampler
-from normsearch.search.grid import GridSampler
+from normsearch.search.grid import Fixed, GridSampler
 from normsearch.search.imports import load, load_hub
 from normsearch.search.space import AnySpace
+from normsearch.search.uniform import UniformByDefault
 
 SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
     "gp": GaussianProcessSampler,
@@ -29,6 +31,9 @@ SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
     "evolution": AgeingEvolution,
 }
 _HUB = "optunahub:"
+
+Drawn = Literal["uniform", "grid", "given", "adaptive"]
+"""How the choices of a trial came about, see `how_drawn`."""
 
 
 def build_sampler(config: SearchConfig, space: AnySpace, seed: int) -> BaseSampler:
@@ -54,6 +59,25 @@ def build_sampler(config: SearchConfig, space: AnySpace, seed: int) -> BaseSampl
     if not (isinstance(kind, type) and issubclass(kind, BaseSampler)):
         raise ConfigError(f"{where}: must be a class of Optuna samplers, got {name} ({kind!r}).")
     return _make(kind, name, config.sampler_arguments, seed)
+
+
+def how_drawn(sampler: BaseSampler, trial: Trial) -> Drawn:
+    """Return how the choices of a trial came about, right after they were suggested.
+
+    ``uniform``: at random, without a look at any score, as the first trials of gp and of the
+    evolutionary samplers are; ``grid``: in order; ``given``: enqueued (a default, a known point),
+    or named by what tunes single norms; ``adaptive``: after the scores of other trials. Samplers
+    that do not tell, among them tpe and genetic, count as adaptive from their first trial on.
+    """
+    if trial._fixed_params:
+        return "given"
+    if isinstance(sampler, Fixed):
+        return "grid" if isinstance(sampler, GridSampler) else "given"
+    if isinstance(sampler, RandomSampler | QMCSampler):
+        return "uniform"
+    if isinstance(sampler, UniformByDefault) and not trial.relative_params:
+        return "uniform"
+    return "adaptive"
 
 
 def _make(

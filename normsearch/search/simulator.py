@@ -20,7 +20,7 @@ from normsearch.config import SearchConfig
 from normsearch.search.known_points import known_points
 from normsearch.search.pruners import build_pruner
 from normsearch.search.repeats import Freshness, answer, find_twin
-from normsearch.search.samplers import build_sampler
+from normsearch.search.samplers import build_sampler, how_drawn
 from normsearch.search.single_norms import SingleNormTuning
 from normsearch.search.space import Space
 from normsearch.search.tabular import Table
@@ -86,6 +86,7 @@ class OptunaMethod:
             self.study.sampler = self._fresh.sampler(trials)
             trial = self.study.ask()
             choice = self._space.suggest(trial)
+            trial.set_user_attr("drawn", how_drawn(self.study.sampler, trial))
             trial.set_user_attr("norm_map", choice.norm_map)
             trial.set_user_attr("values", choice.values)
             if single := self._space.single_norm(choice.norm_map):

@@ -27,7 +27,7 @@ from normsearch.search.outcomes import forbid, is_repeat, outcome
 from normsearch.search.pruners import build_pruner
 from normsearch.search.repeats import Freshness, answer, find_twin
 from normsearch.search.run_folder import trial_folder
-from normsearch.search.samplers import build_sampler
+from normsearch.search.samplers import build_sampler, how_drawn
 from normsearch.search.single_norms import SingleNormTuning
 from normsearch.search.space import AnySpace
 from normsearch.search.storage import lock_for_driver, open_storage, retrying
@@ -188,6 +188,7 @@ class Coordinator:
         if "norm_map" not in attributes:
             trial.set_user_attr("norm_map", choice.norm_map)
             trial.set_user_attr("values", choice.values)
+            trial.set_user_attr("drawn", how_drawn(self._study.sampler, trial))
             if single := self._space.single_norm(choice.norm_map):
                 trial.set_user_attr("single_norm", single)
         twin = find_twin(self._taking.known_before(trial.number), trial.number)
