@@ -78,17 +78,19 @@ def score_table(scores: pd.DataFrame, reference: str | None = None) -> ScoreTabl
     cases = list(dict.fromkeys(counted["case"]))
     if not cases:
         raise DataError("scores must hold a case that every arm has a score of, got none")
+    table = counted.pivot(index=["arm", "seed"], columns="case", values="score")[cases]
     return ScoreTable(
-        {arm: _one(counted[counted["arm"] == arm], arm, cases) for arm in arms},
+        {arm: _one(table, arm) for arm in arms},
         {arm: int((blank["arm"] == arm).sum()) for arm in arms},
         len(empty),
     )
 
 
-def _one(part: pd.DataFrame, arm: str, cases: list[str]) -> pd.DataFrame:
-    table = part.pivot(index="seed", columns="case", values="score").reindex(columns=cases)
-    absent = table.columns[table.isna().any()]
-    if len(absent) or table.empty:
-        name = absent[0] if len(absent) else cases[0]
-        raise DataError(f"{arm}: every seed must be scored on every case, no {name}")
-    return table
+def _one(table: pd.DataFrame, arm: str) -> pd.DataFrame:
+    if arm not in table.index:
+        raise DataError(f"{arm}: every seed must be scored on every case, no {table.columns[0]}")
+    part = table.loc[arm]
+    absent = part.columns[part.isna().any()]
+    if len(absent):
+        raise DataError(f"{arm}: every seed must be scored on every case, no {absent[0]}")
+    return part

@@ -12,8 +12,8 @@ from tests.analysis.fake_study import FakeStudy, tiny
 SLOTS = ["a.norm", "b.norm"]
 
 
-def study(pairs: list[tuple[str, str]]) -> FakeStudy:
-    rows = [{"norm.a.norm": a, "norm.b.norm": b, "score": 0.5} for a, b in pairs]
+def study(pairs: list[tuple[str, str]], drawn: str = "uniform") -> FakeStudy:
+    rows = [{"norm.a.norm": a, "norm.b.norm": b, "score": 0.5, "drawn": drawn} for a, b in pairs]
     return tiny(rows, SLOTS)
 
 
@@ -41,7 +41,12 @@ def test_company_is_told_from_preference() -> None:
     assert not compute(study(alone), top=1)["beyond_noise"].any()
     df = compute(study(same), top=1)
     assert df["beyond_noise"].all()
-    assert "60 pairs of neighbouring slots in the best 60" in describe(df)
+    text = describe(df)
+    assert "60 pairs of neighbouring slots in the best 60" in text
+    assert "Dots (4 of 4 cells)" in text
+    adaptive = compute(study(same, "adaptive"), top=1)
+    assert not adaptive["beyond_noise"].any()
+    assert "Descriptive: trials were chosen adaptively" in describe(adaptive)
 
 
 def test_what_it_needs() -> None:

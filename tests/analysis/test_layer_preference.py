@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -86,19 +87,42 @@ def test_fewer_than_three_trials_are_all_best() -> None:
     assert "Only 2 searched trials: too few" in describe(df)
 
 
-def test_noise_is_the_hypergeometric_tail() -> None:
-    """5 of 20 are best. All 5 of 5 users: 1 / C(20, 5) = 1/15504. 3 of 5: 0.0726, within noise."""
-    rows = [trial("IN" if n < 5 else "BN", "IN" if n < 3 or n > 17 else "BN", score=1 - n / 100)
-            for n in range(20)]  # fmt: skip
-    df = compute(tiny(rows, SLOTS))
+def planted(drawn: str) -> FakeStudy:
+    """Of 60 trials slot a's IN is in all of the best 15 and in no other; slot b is by chance."""
+    random = np.random.default_rng(0)
+    rows = [trial("IN" if n < 15 else "BN", str(random.choice(["IN", "BN"])), score=1 - n / 100,
+                  drawn=drawn)
+            for n in range(60)]  # fmt: skip
+    return tiny(rows, SLOTS)
+
+
+def test_a_planted_preference_has_a_dot_and_chance_has_none() -> None:
+    df = compute(planted("uniform"))
     assert row(df, "a.norm", "IN")["beyond_noise"]
-    assert row(df, "a.norm", "BN")["beyond_noise"]  # 0 of 15: as unlikely, on the other side
-    assert row(df, "b.norm", "IN")["n_top"] == 3
-    assert not row(df, "b.norm", "IN")["beyond_noise"]
+    assert row(df, "a.norm", "BN")["beyond_noise"]
+    assert not df.loc[df["slot"] == "b.norm", "beyond_noise"].any()
+    assert df["uniform"].unique().tolist() == [60]
     text = describe(df)
-    assert "Best 5 of 20 searched trials" in text
-    assert "(2 of 4 cells; up to 1 would be by chance alone)" in text
-    assert "Only" not in text
+    assert "Best 15 of 60 searched trials" in text
+    assert "Dots (2 of 4 cells)" in text
+    assert "Descriptive" not in text
+
+
+def test_trials_that_were_chosen_adaptively_are_described_and_not_tested() -> None:
+    df = compute(planted("adaptive"))
+    assert row(df, "a.norm", "IN")["preference"] == pytest.approx(1 - 15 / 60)
+    assert not df["beyond_noise"].any()
+    assert "Descriptive: trials were chosen adaptively (0 of 60 drawn uniformly" in describe(df)
+
+
+def test_tuned_single_norms_are_left_out_like_baselines() -> None:
+    rows = [
+        trial("IN", "IN", score=0.9, single_norm="IN", drawn="given"),
+        trial("BN", "BN", score=0.8, single_norm="BN", drawn="uniform"),
+        trial("IN", "BN", score=0.7, single_norm=None, drawn="given"),
+        trial("IN", "IN", score=0.95, baseline="IN", single_norm="IN", drawn="given"),
+    ]
+    assert rank(tiny(rows, SLOTS))["number"].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("top", [0.0, -1.0, 1.5])

@@ -25,6 +25,12 @@ def test_null_studies_are_called_different_in_at_most_five_percent(cell: Cell) -
     assert found <= stats.binom.ppf(0.99, STUDIES, 0.05) / STUDIES
 
 
+def test_cases_alone_would_call_seeds_a_difference() -> None:
+    """Why there is more than the test over cases: alone it fails its level on null studies."""
+    first, second = made_up("normal", STUDIES, (5, 5), 15, np.random.default_rng(7))
+    assert (p_cases(first, second) < 0.05).mean() > 0.10
+
+
 @pytest.mark.parametrize("cell", [c for c in CELLS if c.cases >= 15 and len(c.seeds) == 2], ids=str)
 def test_intervals_cover(cell: Cell) -> None:
     means, differences = covered(cell, STUDIES, np.random.default_rng(2))
