@@ -13,7 +13,7 @@ from normsearch.errors import StudyError
 from normsearch.evidence.finals import SURFACES
 from normsearch.evidence.power import Components, components, detectable, power
 from normsearch.evidence.statistics import compare, friedman
-from normsearch.search.records import StudyRecord
+from normsearch.search.records import StudyRecord, read_case_table
 from normsearch.search.run_folder import trial_folder
 
 SHARE = 0.8
@@ -162,7 +162,7 @@ def read_surfaces(record: StudyRecord) -> pd.DataFrame:
         path = trial_folder(record.folder, int(row["number"])) / SURFACES
         if path.is_file():
             labels = {name: row[name] for name in columns[:4]}
-            parts.append(pd.read_csv(path, dtype={"case": str}).assign(**labels)[columns])
+            parts.append(read_case_table(path).assign(**labels)[columns])
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
