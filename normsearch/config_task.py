@@ -165,6 +165,8 @@ class TaskConfig(Model):
             raise ValueError("foreground and classes must not both be given; leave one out")
         if self.kind == "segmentation" and 0 in (*(self.foreground or ()), *(self.classes or ())):
             raise ValueError("foreground and classes must not hold 0, which is background")
+        if self.kind == "segmentation" and len(self.classes or ()) > 254:
+            raise ValueError(f"classes must be 254 at most, got {len(self.classes or ())}")
         return self
 
     @property

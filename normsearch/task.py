@@ -61,10 +61,11 @@ def resolve_task(task: TaskConfig, data: Path | None) -> TaskConfig:
     if found.kind == "segmentation":
         return task.model_copy(update={"layout": found.layout})
     classes = tuple(found.labels)
-    if task.sample != "slice" or task.foreground or task.classes not in (None, classes):
+    given = task.foreground or task.ignore or task.classes not in (None, classes)
+    if task.sample != "slice" or given:
         raise ConfigError(
             f"task: images of {found.root} have a class each, so sample must be slice and "
-            "foreground and classes left out; delete those keys"
+            "foreground, classes and ignore left out; delete those keys"
         )
     return task.model_copy(update={"layout": found.layout, "classes": classes})
 
@@ -94,7 +95,7 @@ def task_folds(task: TaskConfig, data: Path | None) -> tuple[str, ...]:
     """Return the folds that a task's data set names.
 
     Raises:
-        DataError: it names fewer than two.
+        DataError: it names fewer than two, or a case in several.
     """
     found = survey(data_folder(task, data), task.layout)
     folds = tuple(sorted({fold for case in found.cases for fold in case.folds}))
@@ -102,6 +103,12 @@ def task_folds(task: TaskConfig, data: Path | None) -> tuple[str, ...]:
         raise DataError(
             f"{found.root}: must name two folds at least to test on each in turn, got "
             f"{', '.join(folds) or 'none'}; add a folds.csv"
+        )
+    several = [case.id for case in found.cases if len(case.folds) > 1]
+    if several:
+        raise DataError(
+            f"{found.root}: must have each case in one fold at most to test on each fold in turn, "
+            f"got {', '.join(several[:5])} in several; give each one fold in a folds.csv"
         )
     return folds
 

@@ -162,7 +162,7 @@ def _warn_of_few_cases(door: Door) -> None:
     from normsearch.evidence.words import few_cases
 
     space: Any = door.config.space
-    in_turn = [case for case in door.cases if case.fold in space.folds]
+    in_turn = [case for case in door.cases if set(case.folds) & set(space.folds)]
     tested = len(in_turn or door.split.validation)
     if few := few_cases(tested, len(space.arms) - 1):
         cure = "" if space.folds else " --folds all tests on every subject."

@@ -12,6 +12,7 @@ import typer
 from normsearch.cli.options import Data, Json
 
 _SHOWN = 3  # warnings of one kind
+_CLASSES = 40
 
 if TYPE_CHECKING:
     from normsearch.data import Fault, Report
@@ -76,8 +77,28 @@ def _summary(report: Report) -> list[str]:
             lines.append(f"{name:<12} {span} {middle} {unit} (slices, rows, columns)")
     if spread := facts["intensities"]:
         lines.append(f"intensities  {spread['lowest']:g} to {spread['highest']:g}")
-    lines += [_class(value, one) for value, one in facts["classes"].items()]
+    classes = list(facts["classes"].items())
+    lines += [_class(value, one) for value, one in classes[:_CLASSES]]
+    if len(classes) > _CLASSES:
+        lines.append(f"and {len(classes) - _CLASSES} more classes; --json lists all")
+    if (one := facts["foreground"]) and one["dice_everywhere"] is not None:
+        lines.append(
+            f"foreground   {_percent(one['share'])} of all voxels; calling every voxel foreground "
+            f"would score a Dice of {one['dice_everywhere']:.3f}"
+        )
+    if one := facts["ignored"]:
+        values = ", ".join(map(str, one["values"]))
+        lines.append(
+            f"ignored      value {values}: in {_count(one['cases'], 'case')}, "
+            f"{_count(one['voxels'], 'voxel')}, {_percent(one['share'])} of all; left out of loss "
+            "and score"
+        )
+    lines += [f"not used: {what}" for what in facts["unused"]]
     return lines
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g}%"
 
 
 def _count(number: int, what: str) -> str:
@@ -92,4 +113,4 @@ def _class(value: str, one: dict[str, Any]) -> str:
     mean = "" if one["mean_ml"] is None else f", {one['mean_ml']:.4g} ml a case on average"
     name = f" ({one['name']})" if one["name"] else ""
     cases, voxels = _count(one["cases"], "case"), _count(one["voxels"], "voxel")
-    return f"class {value}{name}: in {cases}, {voxels}{mean}"
+    return f"class {value}{name}: in {cases}, {voxels}, {_percent(one['share'])} of all{mean}"

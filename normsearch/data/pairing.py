@@ -143,10 +143,8 @@ def with_folds(root: Path, pairs: dict[str, Pair], known: Collection[str] = ()) 
         known: ids of cases that have faults of their own.
     """
     table, splits = root / "folds.csv", root / "splits_final.json"
-    unused = tuple(path.name for path in root.glob("splits_final.pkl"))
     if table.exists():
-        unused += (splits.name,) if splits.exists() else ()
-        return _from_table(table, pairs, unused)
+        return _from_table(table, pairs, (splits.name,) if splits.exists() else ())
     lists, faults = dict[str, SplitLists](), list[Fault]()
     if splits.exists():
         lists, faults = read_splits(splits, {*pairs, *known})
@@ -155,7 +153,7 @@ def with_folds(root: Path, pairs: dict[str, Pair], known: Collection[str] = ()) 
         own = lists.get(name)
         fold = own.validation[0] if own and own.validation else ""
         cases.append(CaseFiles(name, name, fold, *pairs[name], lists=own))
-    return Parts(cases, faults, unused)
+    return Parts(cases, faults, ())
 
 
 def others_in(root: Path, used: Collection[str]) -> tuple[str, ...]:

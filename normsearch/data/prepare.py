@@ -201,20 +201,24 @@ def heeding(data_set: DataSet, preparation: Preparation) -> Preparation:
             several values, and nothing says which of them is meant.
     """
     if data_set.regions and not preparation.chosen:
-        raise DataError(f"{data_set.root}: {regions_sentence(data_set)}")
+        raise DataError(str(regions_fault(data_set)))
     ignored = tuple(sorted({*preparation.ignore, *data_set.ignored}))
     return replace(preparation, ignore=ignored)
 
 
-def regions_sentence(data_set: DataSet) -> str:
-    """Return what the regions of a data set are, and how a task asks for one."""
+def regions_fault(data_set: DataSet) -> Fault:
+    """Return what is wrong with labels that are regions, and how a task asks for one of them."""
     told = "; ".join(f"{name}: {list(values)}" for name, values in data_set.regions.items())
     name, values = next(iter(data_set.regions.items()))
     every = sorted(value for value in data_set.labels if value)
-    return (
-        f"must be asked for by label values, for its labels are regions that overlap ({told}) and "
-        f"are not trained side by side; task.foreground: {list(values)} trains '{name}', "
-        f"task.classes: {every} the labels one by one"
+    return Fault(
+        "regions",
+        "",
+        str(data_set.root),
+        "have labels of one value each, or a task that names label values",
+        f"regions that overlap ({told}), which are not trained side by side",
+        f"task.foreground: {list(values)} trains '{name}', task.classes: {every} each label by "
+        "itself",
     )
 
 

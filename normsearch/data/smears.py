@@ -3,8 +3,8 @@
 A smeared mask has, beside the values of its classes, values that software made up where classes
 meet. Most voxels of such a value lie in no square of 2 x 2 voxels of one value, and either strictly
 between the smallest and the greatest value around them (3 x 3, in plane) or, as JPEG leaves them,
-within 16 of one of the mask's two most common values, which are 64 or more apart. A class, however
-small, fills squares: an atlas of a hundred structures has as many values and none that is made up.
+within 16 of a common value, where the common values are 64 or more apart. A class, however small,
+fills squares: an atlas of a hundred structures has as many values and none that is made up.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from normsearch.data.faults import Fault
 _SLICES = 32  # that are looked at, evenly spread
 _FEWEST = 2  # made-up values
 _MOSTLY = 0.5  # of a value's voxels, and of the values beside the most common one
+_COMMON = 0.005  # of all voxels
 _NEAR, _FAR = 16, 64  # grey values
 
 Array = npt.NDArray[Any]
@@ -51,11 +52,11 @@ def made_up_values(mask: Array) -> tuple[list[int], int]:
     alone = ~_in_a_square(planes)
     single = np.bincount(planes[alone], minlength=256)
     between = np.bincount(planes[alone & _between(planes)], minlength=256)
-    first, second = sorted(int(v) for v in np.argsort(counts)[-2:])
-    far = second - first >= _FAR
+    solid = np.flatnonzero((single <= _MOSTLY * counts) & (counts > _COMMON * planes.size))
+    far = len(solid) > 1 and int(np.diff(solid).min()) >= _FAR
 
     def made_up(value: int) -> bool:
-        near = far and 0 < min(abs(value - first), abs(value - second)) <= _NEAR
+        near = far and 0 < np.abs(solid - value).min() <= _NEAR
         return bool((single if near else between)[value] > _MOSTLY * counts[value])
 
     return [int(value) for value in values if made_up(int(value))], len(values) - 1

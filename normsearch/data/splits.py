@@ -60,8 +60,16 @@ def split_cases(
             "training and validation must each have a subject at least, got "
             f"{len(train)} cases to train and {len(validation)} to validate on; "
             "take fewer folds for test and validation or add subjects"
+            + _hint(cases, validation_folds or ())
         )
     return Split(train, validation, test)
+
+
+def _hint(cases: Sequence[Case], folds: Sequence[str]) -> str:
+    """Return a word on several splits with lists of their own, which may share no training case."""
+    if len(folds) < 2 or all(case.lists is None for case in cases):
+        return ""
+    return " (several splits together train on the cases that all their train lists name)"
 
 
 def _parts(

@@ -212,7 +212,8 @@ def _close(name: str, plain: str, lacking: Iterable[str]) -> str | None:
     for key in lacking:
         words = WORDS[key]
         for word in words:
-            if len(word) >= 4 and _distance(plain, word) <= (1 if len(word) < 9 else 2):
+            usual = key != "subject" or word.removesuffix("id") in (*_PERSON, "group")
+            if usual and len(word) >= 4 and _distance(plain, word) <= (1 if len(word) < 9 else 2):
                 return word
         if key in ("image", "label") and re.fullmatch(rf"({'|'.join(words)})\d+", plain):
             return key

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,11 @@ from normsearch.data.cases import CaseFiles
 from normsearch.data.checks import mixed_orientation
 from normsearch.data.faults import Fault
 from normsearch.data.layouts import DataSet, survey
+from normsearch.data.prepare import regions_fault
 from normsearch.data.reading import RawCase, read_case
+from normsearch.data.segment_names import clash_fault, class_names, named_segments
+
+_TRIVIAL = 0.5  # the Dice from which on foreground everywhere is no bad answer
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,12 @@ class Look:
 
 @dataclass(frozen=True)
 class Report:
-    """A data set, its readable cases and its faults."""
+    """A data set, its readable cases, its faults, and what its label values are called."""
 
     data_set: DataSet
     looks: list[Look]
     faults: list[Fault]
+    names: dict[int, str] = field(default_factory=dict)
 
     @property
     def errors(self) -> list[Fault]:
@@ -69,6 +74,10 @@ class Report:
             "spacings": _spread(look.spacing for look in self.looks),
             "intensities": _spread((look.intensity for look in self.looks), pairs=True),
             "classes": {str(value): self._class(value) for value in self._values()},
+            "foreground": self._foreground() if self.data_set.kind == "segmentation" else None,
+            "ignored": self._ignored(),
+            "regions": {name: list(values) for name, values in self.data_set.regions.items()},
+            "unused": list(self.data_set.unused),
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -79,18 +88,53 @@ class Report:
     def _values(self) -> list[int]:
         found = {value for look in self.looks for value in look.voxels}
         first = 0 if self.data_set.kind == "classification" else 1
-        return sorted(value for value in found | set(self.data_set.labels) if value >= first)
+        known = (found | set(self.data_set.labels)) - set(self.data_set.ignored)
+        return sorted(value for value in known if value >= first)
 
     def _class(self, value: int) -> dict[str, Any]:
         having = [look for look in self.looks if look.voxels.get(value)]
         volumes = [look.voxels[value] * look.voxel_ml for look in having]
         known = [volume for volume in volumes if math.isfinite(volume)]
         return {
-            "name": self.data_set.labels.get(value, ""),
+            "name": self.names.get(value, ""),
             "cases": len(having),
             "voxels": sum(look.voxels[value] for look in having),
+            "share": self._share(sum(look.voxels[value] for look in having)),
             "mean_ml": math.fsum(known) / len(known) if known else None,
         }
+
+    def _share(self, voxels: int) -> float:
+        """Return the share of all voxels, ignored ones among them."""
+        return voxels / max(sum(sum(look.voxels.values()) for look in self.looks), 1)
+
+    def _foreground(self) -> dict[str, float | None]:
+        """Return the share of what is foreground if a task says nothing, and what calling every
+        voxel foreground would score: the mean Dice over cases."""
+        ignored = self.data_set.ignored
+        counts = [
+            (sum(n for value, n in look.voxels.items() if value and value not in ignored),
+             sum(n for value, n in look.voxels.items() if value not in ignored))
+            for look in self.looks
+        ]  # fmt: skip
+        scores = [2 * there / (there + called) for there, called in counts if called]
+        return {
+            "share": self._share(sum(there for there, _ in counts)),
+            "dice_everywhere": math.fsum(scores) / len(scores) if scores else None,
+        }
+
+    def _ignored(self) -> dict[str, Any] | None:
+        values = self.data_set.ignored
+        voxels = [sum(look.voxels.get(value, 0) for value in values) for look in self.looks]
+        return (
+            {
+                "values": list(values),
+                "cases": sum(n > 0 for n in voxels),
+                "voxels": sum(voxels),
+                "share": self._share(sum(voxels)),
+            }
+            if values
+            else None
+        )
 
 
 def inspect(root: Path, layout: str = "auto") -> Report:
@@ -107,24 +151,52 @@ def inspect(root: Path, layout: str = "auto") -> Report:
     faults, looks = list(data_set.faults), []
     oriented: dict[Path, bool] = {}
     for files in data_set.cases:
-        raw, found = read_case(files, root=data_set.root, labels=sorted(data_set.labels))
+        raw, found = read_case(
+            files, root=data_set.root, labels=data_set.values, channels=data_set.channels
+        )
         faults += found
         if raw is not None:
             looks.append(_look(files, raw))
             oriented[files.images[0]] = raw.oriented
     faults += mixed_orientation(data_set.root, oriented)
-    return Report(data_set, looks, _once(faults) + _unlike(data_set, looks))
+    named = named_segments(data_set.cases)
+    faults += clash_fault(data_set.root, named)
+    if data_set.regions:
+        faults.append(replace(regions_fault(data_set), severity="warning"))
+    names = data_set.labels or class_names(named)
+    report = Report(data_set, looks, _once(faults) + _unlike(data_set, looks), names)
+    return replace(report, faults=report.faults + _trivial(report))
 
 
 def _once(faults: list[Fault]) -> list[Fault]:
     """Return faults with one warning of each kind that is rather the data set's than a case's."""
     first = {}
-    for rule in ("no spacing", "plane"):
+    for rule in ("no spacing", "plane", "smeared"):
         found = [fault for fault in faults if fault.rule == rule]
         if found:
             more = f" (and {len(found) - 1} more cases)" if len(found) > 1 else ""
             first[rule] = replace(found[0], found=found[0].found + more)
     return [fault for fault in faults if fault.rule not in first] + list(first.values())
+
+
+def _trivial(report: Report) -> list[Fault]:
+    """Return a warning where calling every voxel foreground is no bad answer."""
+    facts = report.summary()["foreground"]
+    score = facts["dice_everywhere"] if facts else None
+    if score is None or score <= _TRIVIAL:
+        return []
+    return [
+        Fault(
+            "trivial",
+            "",
+            str(report.data_set.root),
+            "have less foreground than background, for a score to say something",
+            f"a mean Dice of {score:.2f} for calling every voxel foreground",
+            "check whether the masks are inverted (task.foreground: [0] asks for value 0) and "
+            "which values are the object (task.foreground names them)",
+            "warning",
+        )
+    ]
 
 
 def _look(files: CaseFiles, raw: RawCase) -> Look:
@@ -144,6 +216,8 @@ def _unlike(data_set: DataSet, looks: list[Look]) -> list[Fault]:
     """Return a fault for each case that has not as many channels as most cases have."""
     usual = Counter(look.channels for look in looks).most_common(1)
     files = {case.id: case for case in data_set.cases}
+    if data_set.channels is not None:  # each case was compared with what the layout says
+        return []
     return [
         Fault(
             "channels",

@@ -25,6 +25,7 @@ from normsearch.config import TrialConfig
 from normsearch.data import Case, Split, case_tensors
 from normsearch.evidence.surface import SurfaceScores, surface_scores
 from normsearch.files import write_atomically, write_text
+from normsearch.labels import IGNORED
 from normsearch.model import rebuild
 from normsearch.task import sampling_of, split_task
 from normsearch.training import load_newest, score_cases
@@ -105,7 +106,7 @@ def case_surfaces(prediction: Labels, case: Case, classes: int) -> dict[int, Sur
     truth, prediction = (array[0] if flat else array for array in (case.label, prediction))
     found = {}
     for number in range(1, classes + 1):
-        masks = prediction == number, truth == number
+        masks = _annotated(prediction, truth) == number, truth == number
         found[number] = surface_scores(*masks, spacing)
     return found
 
@@ -136,16 +137,23 @@ def _examples(
     chosen = (
         [known[i] for i in dict.fromkeys((0, len(known) // 2, len(known) - 1))] if known else []
     )
-    slices = [_middle(case.label, found[case.id]) for case in chosen]
+    truths = {case.id: _annotated(case.label, case.label) for case in chosen}
+    found = {case.id: _annotated(found[case.id], case.label) for case in chosen}
+    slices = [_middle(truths[case.id], found[case.id]) for case in chosen]
     pairs = list(zip(chosen, slices, strict=True))
     return {
         "image": _stacked([case.image[z, 0] for case, z in pairs]),
-        "truth": _stacked([case.label[z] for case, z in pairs]),
+        "truth": _stacked([truths[case.id][z] for case, z in pairs]),
         "prediction": _stacked([found[case.id][z] for case, z in pairs]),
         "case": np.array([case.id for case in chosen], np.str_),
         "score": np.array([scores[case.id] for case in chosen], np.float64),
         "spacing": np.array([case.spacing[1:] for case in chosen], np.float64).reshape(-1, 2),
     }
+
+
+def _annotated(labels: Labels, truth: Labels) -> Labels:
+    """Return class indices without those where the truth is ignored: they are 0."""
+    return np.where(truth == IGNORED, np.uint8(0), labels)
 
 
 def _middle(truth: Labels, prediction: Labels) -> int:

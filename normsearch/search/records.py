@@ -143,7 +143,7 @@ class StudyRecord:
             path = trial_folder(self.folder, trial.number) / "cases.csv"
             if outcome(trial) == "COMPLETE" and path.is_file():
                 values = trial.user_attrs.get("values", {})
-                part = pd.read_csv(path, dtype={"case": str}).drop(columns="evaluation")
+                part = read_case_table(path).drop(columns="evaluation")
                 for place, name in enumerate(LABELS):
                     part.insert(place, name, values.get(name))
                 part.insert(0, "number", trial.number)
@@ -213,6 +213,13 @@ def load_study(path_or_name: str | Path, runs: Path | None = None) -> StudyRecor
     return StudyRecord(
         find_run(str(path_or_name), runs or Path(os.environ.get("NORMSEARCH_RUNS", "runs")))
     )
+
+
+def read_case_table(path: Path) -> pd.DataFrame:
+    """Return a CSV file with a row a case; a case may be called NA, null or 007."""
+    columns = pd.read_csv(path, nrows=0).columns.drop("case")
+    empty = {name: ["", "nan"] for name in columns}
+    return pd.read_csv(path, dtype={"case": str}, keep_default_na=False, na_values=empty)
 
 
 def _records(trial: FrozenTrial) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from normsearch.data import find_cases
+from normsearch.data import find_cases, survey
 from normsearch.errors import DataError
 from tests.data.made_up import write_case
 
@@ -60,8 +60,8 @@ def test_find_cases_lists_every_unpaired_file_at_once(tmp_path: Path) -> None:
     ("table", "message"),
     [
         ("id,fold\na,1\na,2\n", r"folds\.csv: must have one row per case, got a twice; remove"),
-        ("name,fold\na,1\n", r"folds\.csv: .* column id or subject, got name, fold; rename"),
-        ("id,group\na,1\n", r"must have the column fold .*got id, group"),
+        ("name,fold\na,1\n", r"folds\.csv: .* column id or subject, .* got fold, name; rename"),
+        ("id,group\na,1\n", r"must have the column fold .*got id, subject; rename"),
         ("id,fold\na,\n", r"must give a subject and a fold, got none for a; fill"),
         ("", r"folds\.csv: must be a table"),
         ('id,fold\na,"1\n', r"folds\.csv: must be a table"),
@@ -95,3 +95,15 @@ def test_formats_may_differ_and_an_id_comes_once(tmp_path: Path) -> None:
         DataError, match="images: must have one file per case, got a twice; remove o"
     ):
         find_cases(tmp_path)
+
+
+def test_what_is_not_used_is_listed(tmp_path: Path) -> None:
+    write_case(tmp_path, "a")
+    (tmp_path / "folds.csv").write_text("id,fold,age\na,1,40\n")
+    (tmp_path / "folds_old.csv").write_text("id,fold\na,1\n")
+    (tmp_path / "imagesTs").mkdir()
+    (tmp_path / "README.md").write_text("for people")
+    (tmp_path / "images" / "b.mha").touch()
+    assert survey(tmp_path).unused == (
+        "column 'age' of folds.csv", "folds_old.csv", "imagesTs/", "images/*.mha (1)"
+    )  # fmt: skip

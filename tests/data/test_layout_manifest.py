@@ -53,7 +53,14 @@ def test_image_and_label_are_enough(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("image,mask\nscans/a1.nrrd,masks/a.nrrd", "got no label in row 1; fill it in"),
+        ("image,file\nscans/a1.nrrd,masks/a.nrrd", "got no label in row 1; fill it in"),
+        (
+            "image,label,subject,Patient_ID\nscans/a1.nrrd,masks/a.nrrd,p,p",
+            "one column must give the subject, got 'subject' and 'Patient_ID', which mean the same",
+        ),
+        ("image,label,subejct\nscans/a1.nrrd,masks/a.nrrd,p", "Did you mean 'subject'?"),
+        ("image,label,pat no (anonymous)\nscans/a1.nrrd,masks/a.nrrd,p", "mean 'subject'?"),
+        ("image1,image2,label\nscans/a1.nrrd,scans/a2.nrrd,masks/a.nrrd", "Did you mean 'image'?"),
         ("image,lable\nscans/a1.nrrd,masks/a.nrrd", "Did you mean 'label'?"),
         ("image,label\n;,masks/a.nrrd", "got no image in row 1"),
         ("image,label\n../a.nrrd,masks/a.nrrd", r"every file must lie under .*got '\.\./a\.nrrd'"),
@@ -77,3 +84,51 @@ def test_bad_lists(raw: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(raw)
     with pytest.raises(DataError, match="must be a list of cases"):
         find_cases(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("Subject", "subject ", "SUBJECT_ID", "patient", "Patient-ID", "patientId", "Participant"),
+        *("group", "case", "MRN", "patient number", "\N{ZERO WIDTH NO-BREAK SPACE}subject"),
+    ],
+)
+@pytest.mark.parametrize("form", ["csv", "tsv", "json", "semicolons"])
+def test_a_patient_by_any_usual_word(word: str, form: str, tmp_path: Path) -> None:
+    header, row = ["ID", "Image", "mask", word], ["a", "scans/a1.nrrd", "masks/a.nrrd", "p"]
+    separator = {"csv": ",", "tsv": "\t", "semicolons": ";"}.get(form, "")
+    path = write_files(tmp_path) / f"manifest.{form.replace('semicolons', 'csv')}"
+    table = f"{separator.join(header)}\n{separator.join(row)}\n"
+    raw = json.dumps([dict(zip(header, row, strict=True))]) if form == "json" else table
+    path.write_text(raw, encoding="utf-8-sig")
+    found = survey(tmp_path)
+    assert [(case.id, case.subject) for case in found.cases] == [("a", "p")]
+    assert found.unused == ()
+
+
+def test_case_alone_is_the_id(tmp_path: Path) -> None:
+    (write_files(tmp_path) / "manifest.csv").write_text(
+        "case,image,seg\nx,scans/a1.nrrd,masks/a.nrrd\n"
+    )
+    (case,) = find_cases(tmp_path)
+    assert (case.id, case.subject) == ("x", "x")
+
+
+@pytest.mark.parametrize("word", ["NA", "null", "nan", "None", "N/A", "007"])
+def test_words_for_nothing_are_names(word: str, tmp_path: Path) -> None:
+    (write_files(tmp_path) / "manifest.csv").write_text(
+        f"id,image,label,subject,fold\n{word},scans/a1.nrrd,masks/a.nrrd,{word},{word}\n"
+    )
+    (case,) = find_cases(tmp_path)
+    assert (case.id, case.subject, case.fold) == (word, word, word)
+
+
+def test_what_is_not_used_is_listed(tmp_path: Path) -> None:
+    (write_files(tmp_path) / "manifest.csv").write_text(
+        ",image,label,age,sex\n0,scans/a1.nrrd,masks/a.nrrd,40,f\n"  # pandas writes such an index
+    )
+    (tmp_path / "folds.csv").write_text("id,fold\na1,1\n")
+    assert survey(tmp_path).unused == (
+        "column 'column 1' of manifest.csv", "column 'age' of manifest.csv",
+        "column 'sex' of manifest.csv", "folds.csv",
+    )  # fmt: skip

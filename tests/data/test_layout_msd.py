@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from normsearch.data import find_cases, survey
-from normsearch.data.layout_msd import label_names
+from normsearch.data.description import read_labels
 from normsearch.errors import DataError
 
 
@@ -90,7 +90,18 @@ def test_dataset_json_that_is_none(tmp_path: Path) -> None:
 
 def test_names_of_labels_in_both_directions() -> None:
     expected = {0: "background", 1: "edema", 2: "core"}
-    assert label_names({"0": "background", "1": "edema", "2": "core"}) == expected
-    assert label_names({"background": 0, "edema": 1, "core": 2}) == expected
-    regions = {"background": 0, "whole": [1, 2], "core": [2]}
-    assert label_names(regions) == {0: "background", 1: "whole", 2: "whole"}
+    assert read_labels({"0": "background", "1": "edema", "2": "core"}).names == expected
+    assert read_labels({"background": 0, "edema": 1, "core": 2}).names == expected
+
+
+def test_what_dataset_json_says_beside_the_list(tmp_path: Path) -> None:
+    labels = {"0": "background", "1": "atrium", "2": "Ignore"}
+    root = write_set(tmp_path, labels=labels, numTraining=3, numTest=1, relase="1.0")
+    (root / "imagesTs").mkdir()
+    (root / "imagesTr" / "extra.nii.gz").touch()
+    found = survey(root)
+    assert (found.channels, found.ignored) == (1, (2,))
+    assert [(fault.rule, fault.severity) for fault in found.faults] == [("count", "warning")]
+    assert found.unused == (
+        "numTest of dataset.json", "imagesTr/ beside what training lists (1 files)", "imagesTs/",
+    )  # fmt: skip

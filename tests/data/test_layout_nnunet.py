@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from normsearch.data import find_cases, survey
+from normsearch.data.cases import SplitLists
 from normsearch.errors import DataError
 
 
@@ -48,28 +49,110 @@ def test_version_1_has_modality_and_gzipped_nifti(tmp_path: Path) -> None:
     assert [path.name for path in found.cases[0].images] == ["a_0000.nii.gz"]
 
 
-def test_fold_k_is_what_split_k_validates_on(tmp_path: Path) -> None:
+def test_each_case_knows_the_lists_that_name_it(tmp_path: Path) -> None:
     write_set(tmp_path)
     splits = [
         {"train": ["p_1", "p_2"], "val": ["p_3"]},
-        {"train": ["p_2", "p_3"], "val": ["p_1"]},
+        {"train": ["p_2"], "val": ["p_1", "p_3"]},
     ]
     (tmp_path / "splits_final.json").write_text(json.dumps(splits))
-    folds = {case.id: case.fold for case in find_cases(tmp_path)}
-    assert folds == {"p_1": "1", "p_2": "", "p_3": "0"}
+    found = survey(tmp_path)
+    assert {case.id: case.lists for case in found.cases} == {
+        "p_1": SplitLists(("0",), ("1",)),
+        "p_2": SplitLists(("0", "1"), ()),
+        "p_3": SplitLists((), ("0", "1")),
+    }
+    assert {case.id: (case.fold, case.folds) for case in found.cases} == {
+        "p_1": ("1", ("1",)), "p_2": ("", ()), "p_3": ("0", ("0", "1")),
+    }  # fmt: skip
+    assert (found.faults, found.unused) == ([], ())
     (tmp_path / "folds.csv").write_text("id,fold\np_1,a\np_2,a\np_3,b\n")
-    assert [case.fold for case in find_cases(tmp_path)] == ["a", "a", "b"]
+    assert [(case.fold, case.lists) for case in find_cases(tmp_path)] == [
+        ("a", None), ("a", None), ("b", None),
+    ]  # fmt: skip
+    assert survey(tmp_path).unused == ("splits_final.json",)
+
+
+def test_a_pickle_of_splits_is_named_as_not_read(tmp_path: Path) -> None:
+    (write_set(tmp_path) / "splits_final.pkl").touch()
+    assert survey(tmp_path).unused == ("splits_final.pkl",)
+
+
+def test_numbers_tests_and_readers_that_are_not_used(tmp_path: Path) -> None:
+    write_set(tmp_path, overwrite_image_reader_writer="X", numTest=3, name="a name", test=[])
+    (tmp_path / "imagesTs").mkdir()
+    (tmp_path / "imagesTr" / "p_4_0000.nii.gz").touch()
+    found = survey(tmp_path)
+    assert (found.faults, found.unused) == (
+        [],
+        (
+            "overwrite_image_reader_writer of dataset.json", "numTest of dataset.json",
+            "test of dataset.json", "imagesTs/", "imagesTr/*.gz (1)",
+        ),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [2, "4"])
+def test_a_number_of_cases_that_are_not_there(number: object, tmp_path: Path) -> None:
+    (fault,) = survey(write_set(tmp_path, numTraining=number)).faults
+    assert fault.severity == "warning"
+    assert f"give numTraining as the 3 cases that are there, got {number}; copy" in str(fault)
+
+
+@pytest.mark.parametrize("word", ["ignore", "Ignore", " IGNORE "])
+def test_an_ignored_value_is_no_class(word: str, tmp_path: Path) -> None:
+    found = survey(write_set(tmp_path, labels={"background": 0, "tumour": 1, word: 2}))
+    assert (found.labels, found.ignored) == ({0: "background", 1: "tumour"}, (2,))
+    assert found.values == [0, 1, 2]
+
+
+def test_regions_name_their_values(tmp_path: Path) -> None:
+    labels = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "edge": 4, "ignore": 5}
+    found = survey(write_set(tmp_path, labels=labels, regions_class_order=[1, 2, 4]))
+    assert found.regions == {"whole": (1, 2, 3), "core": (2, 3)}
+    assert found.labels == {
+        0: "background", 1: "whole", 2: "whole, core", 3: "whole, core", 4: "edge",
+    }  # fmt: skip
+    assert found.ignored == (5,)
+    assert found.unused == ("regions_class_order of dataset.json",)
+
+
+def test_a_background_that_is_not_0(tmp_path: Path) -> None:
+    (fault,) = survey(write_set(tmp_path, labels={"tumour": 0, "background": 1})).faults
+    assert "give the value 0 to the background, got 1" in str(fault)
+
+
+def test_names_that_begin_another(tmp_path: Path) -> None:
+    names = ("case_1", "case_10", "a", "a_0000", "a_0000_0001")
+    found = survey(write_set(tmp_path, cases=names))
+    assert found.faults == []
+    for case in found.cases:
+        assert [path.name for path in (*case.images, case.label)] == [
+            f"{case.id}_0000.nrrd", f"{case.id}_0001.nrrd", f"{case.id}.nrrd",
+        ]  # fmt: skip
+    assert {case.id for case in found.cases} == set(names)
+
+
+def test_the_list_of_version_1_is_compared(tmp_path: Path) -> None:
+    entries = [{"image": f"./imagesTr/{n}.nrrd", "label": f"./labelsTr/{n}.nrrd"} for n in "xy"]
+    faults = survey(write_set(tmp_path, cases=("x", "z"), training=entries)).faults
+    assert [(fault.case, fault.severity) for fault in faults] == [("y", "error"), ("", "warning")]
+    assert "list every case of labelsTr/ under training, got none for z" in str(faults[1])
+
+
+def test_files_listed_under_dataset_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="under dataset, which is not read; write the list as a"):
+        find_cases(write_set(tmp_path, dataset={"p": {"images": [], "label": ""}}))
 
 
 @pytest.mark.parametrize(
     ("splits", "message"),
     [
-        (
-            [{"val": ["p_1"]}, {"val": ["p_1"]}],
-            "validated on in one split at most, got p_1 in 0 and",
-        ),
-        ([{"train": ["p_1"]}], r"list of \{train, val\}, .*KeyError"),
+        ([{"train": ["p_1"], "val": ["p_1"]}], "train and validate on the same case, got p_1 in b"),
+        ([{"train": ["p_1"]}], r"list of \{train, val\}, .*got \{'train': .* as split 0"),
+        ([{"train": "p_1", "val": ["p_2"]}], r"list of \{train, val\}, .* as split 0"),
         (3, r"splits_final.json: must be a list of \{train, val\}"),
+        ([], "got an empty list"),
     ],
 )
 def test_bad_splits(splits: object, message: str, tmp_path: Path) -> None:
@@ -77,6 +160,23 @@ def test_bad_splits(splits: object, message: str, tmp_path: Path) -> None:
     (tmp_path / "splits_final.json").write_text(json.dumps(splits))
     with pytest.raises(DataError, match=message):
         find_cases(tmp_path)
+
+
+def test_every_unknown_name_of_a_split_is_listed(tmp_path: Path) -> None:
+    write_set(tmp_path)
+    splits = [
+        {"train": ["p_1", "P_2"], "val": ["p_3.nrrd"]}, {"train": ["other"], "val": ["p_1"]},
+    ]  # fmt: skip
+    (tmp_path / "splits_final.json").write_text(json.dumps(splits))
+    error, warning = survey(tmp_path).faults
+    for told in (
+        "'P_2' (train of split 0), did you mean 'p_2'?",
+        "'p_3.nrrd' (val of split 0), did you mean 'p_3'?",
+        "'other' (train of split 1)",
+    ):
+        assert told in error.found
+    assert (error.severity, warning.severity) == ("error", "warning")
+    assert "p_2, p_3 in neither list of splits 0, 1" in str(warning)
 
 
 def test_missing_channels_and_labels_are_all_named(tmp_path: Path) -> None:

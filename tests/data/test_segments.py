@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from normsearch.data import Volume, label_of_segments, read_segments, read_volume, write_volume
+from normsearch.data.segments import segments_named
 from normsearch.errors import DataError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*utcnow:DeprecationWarning")
@@ -155,3 +156,28 @@ def test_label_of_segments_says_what_does_not_fit(tmp_path: Path) -> None:
 def test_segmentations_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.seg\.nrrd: segmentations are only read; write the la"):
         write_volume(tmp_path / "a.seg.nrrd", IMAGE)
+
+
+def labelmap(path: Path, values: dict[str, int]) -> Path:
+    """Write one layer whose segments are boxes of one slice each, as Slicer exports it."""
+    layer = np.zeros((1, *SHAPE), np.uint8)
+    for place, value in enumerate(values.values()):
+        layer[0][box(place, place + 1)] = value
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return save(path, layer, described(*((name, 0, value) for name, value in values.items())))
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".seg.nrrd"])
+def test_a_labelmap_may_name_its_segments(suffix: str, tmp_path: Path) -> None:
+    path = labelmap(tmp_path / f"a{suffix}", {" Tumor ": 2, "vessel": 1})
+    assert segments_named(path) == {"Tumor": 2, "vessel": 1}
+    label = label_of_segments(path, ["tumor", "vessel"], IMAGE)
+    np.testing.assert_array_equal(label.array, box(0, 1) + 2 * box(1, 2))
+    absent = label_of_segments(path, ["cyst", "vessel"], IMAGE, optional=True)
+    np.testing.assert_array_equal(absent.array, 2 * box(1, 2))
+
+
+def test_a_label_without_names(tmp_path: Path) -> None:
+    write_volume(tmp_path / "a.nrrd", IMAGE)
+    assert segments_named(tmp_path / "a.nrrd") is None
+    assert segments_named(tmp_path / "a.png") is None

@@ -5,6 +5,7 @@ import pytest
 
 from normsearch.data import Case, overfit_split, split_cases
 from normsearch.data import test_split as split_for_test
+from normsearch.data.cases import SplitLists
 from normsearch.errors import DataError
 
 
@@ -115,3 +116,58 @@ def test_a_test_split_trains_on_all_subjects_outside_the_folds():
 def test_a_test_split_needs_a_fold():
     with pytest.raises(DataError, match="name test_folds"):
         split_for_test(CASES, test_folds=[])
+
+
+def listed(name: str, train: str, validation: str) -> Case:
+    """A case that the splits of these numbers train on and validate on."""
+    image = np.zeros((1, 1, 2, 2), np.float32)
+    lists = SplitLists(tuple(train), tuple(validation))
+    label = np.zeros((1, 2, 2), np.uint8)
+    return Case(name, name, validation[:1], image, label, (1.0, 1.0, 1.0), lists=lists)
+
+
+LISTED = [
+    listed("a", "0", "1"),
+    listed("b", "01", ""),
+    listed("c", "1", "0"),
+    listed("d", "", "01"),
+    listed("e", "1", ""),
+    listed("f", "", ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("folds", "test_folds", "train", "validation", "test"),
+    [
+        (["0"], [], "ab", "cd", ""),
+        (["1"], [], "bce", "ad", ""),
+        (["0", "1"], [], "b", "acd", ""),
+        (["0"], ["1"], "b", "c", "ad"),
+    ],
+)
+def test_lists_of_splits_are_kept_to(
+    folds: list[str], test_folds: list[str], train: str, validation: str, test: str
+) -> None:
+    split = split_cases(LISTED, test_folds=test_folds, validation_folds=folds)
+    assert [ids(split.train), ids(split.validation), ids(split.test)] == [
+        list(train), list(validation), list(test),
+    ]  # fmt: skip
+
+
+def test_a_draw_is_of_cases_that_a_split_names() -> None:
+    split = split_cases(LISTED, test_folds=[], validation_folds=None, seed=1)
+    assert sorted(ids(split.train) + ids(split.validation)) == list("abcde")
+    split = split_cases(LISTED, test_folds=["0"], validation_folds=None, seed=1)
+    assert sorted(ids(split.train) + ids(split.validation)) == list("abe")
+
+
+def test_tests_and_overfit_checks_keep_to_the_lists() -> None:
+    split = split_for_test(LISTED, test_folds=["0"])
+    assert [ids(split.train), ids(split.test)] == [list("ab"), list("cd")]
+    assert ids(overfit_split(LISTED, test_folds=["0"]).train) == list("abe")
+
+
+def test_splits_without_a_common_training_case() -> None:
+    cases = [listed("a", "0", "1"), listed("b", "1", "0")]
+    with pytest.raises(DataError, match=r"got 0 cases to train and 2 to .*all their train lists"):
+        split_cases(cases, test_folds=[], validation_folds=["0", "1"])

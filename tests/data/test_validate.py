@@ -15,7 +15,7 @@ def write_faulty_set(root: Path) -> dict[str, str]:
     """Write a data set with one fault a case; return the fault's rule by case ('' for none)."""
     rng = np.random.default_rng(0)
     image = rng.normal(0, 100, (3, 8, 6)).astype(np.float32)
-    label = (image > 0).astype(np.uint8)
+    label = (image > 100).astype(np.uint8)
     directions = np.diag(SPACING)[:, ::-1]
 
     def write(name: str, image: Any = image, label: Any = label, **geometry: Any) -> None:
@@ -107,9 +107,27 @@ def test_the_summary_counts_what_is_there(tmp_path: Path) -> None:
     assert (facts["intensities"]["lowest"], facts["intensities"]["highest"]) == (-7, 47)
     voxel = 3 * 1 * 2 / 1000
     assert facts["classes"] == {
-        "2": {"name": "", "cases": 2, "voxels": 12, "mean_ml": pytest.approx(6 * voxel)},
-        "5": {"name": "", "cases": 1, "voxels": 24, "mean_ml": pytest.approx(24 * voxel)},
+        "2": {
+            "name": "",
+            "cases": 2,
+            "voxels": 12,
+            "share": 12 / 312,
+            "mean_ml": pytest.approx(6 * voxel),
+        },
+        "5": {
+            "name": "",
+            "cases": 1,
+            "voxels": 24,
+            "share": 24 / 312,
+            "mean_ml": pytest.approx(24 * voxel),
+        },
     }
+    scores = [2 * 6 / (6 + 48), 2 * 30 / (30 + 48), 0]
+    assert facts["foreground"] == {
+        "share": 36 / 312,
+        "dice_everywhere": pytest.approx(sum(scores) / 3),
+    }
+    assert (facts["ignored"], facts["regions"], facts["unused"]) == (None, {}, [])
 
 
 def test_channels_that_differ_and_pictures(tmp_path: Path) -> None:
@@ -138,3 +156,29 @@ def test_label_values_that_dataset_json_does_not_name(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text(json.dumps(raw))
     (fault,) = inspect(tmp_path).errors
     assert "a.nrrd: must hold the label values 0, 1 alone, got 9; correct the mask" in str(fault)
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_foreground_everywhere_that_scores_well(inverted: bool, tmp_path: Path) -> None:
+    label = np.zeros((2, 4, 6), np.uint8)
+    label[0, :2] = 1
+    label = 1 - label if inverted else label
+    write_case(tmp_path, "a", label=label)
+    write_case(tmp_path, "b", label=label)
+    warnings = [fault for fault in inspect(tmp_path).warnings if fault.rule == "trivial"]
+    if inverted:
+        (warning,) = warnings
+        assert f"a mean Dice of {2 * 36 / (36 + 48):.2f} for calling every voxel" in str(warning)
+        assert "task.foreground: [0] asks for value 0" in warning.cure
+    else:
+        assert warnings == []
+
+
+def test_a_smear_is_one_warning(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    ramp = np.clip(np.add.outer(np.arange(40), np.arange(40)) * 4 - 60, 0, 255)
+    for name in "abc":
+        label = (ramp + rng.integers(0, 2)).clip(0, 255).astype(np.uint8)[None]
+        write_case(tmp_path, name, np.zeros((1, 40, 40), np.int16), label)
+    (warning,) = (fault for fault in inspect(tmp_path).warnings if fault.rule == "smeared")
+    assert "(and 2 more cases)" in warning.found

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from normsearch.errors import ConfigError
+from normsearch.labels import IGNORED
 from normsearch.training import (
     LOSSES,
     bce_dice_loss,
@@ -129,3 +130,66 @@ def test_auto_is_the_usual_loss_of_the_task(outputs: int, kind: Any, usual: str)
 def test_a_loss_of_another_task_is_refused(name: str, outputs: int, kind: Any) -> None:
     with pytest.raises(ConfigError, match=rf"training\.loss: must be auto or .*got '{name}'\."):
         choose_loss(name, outputs, kind)
+
+
+def with_ignored(truth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The truth with a third of its voxels ignored, and where the others are."""
+    generator = torch.Generator().manual_seed(6)
+    ignored = torch.rand(truth.shape, generator=generator) < 0.3
+    return truth.masked_fill(ignored, IGNORED), ~ignored
+
+
+@pytest.mark.parametrize("name", ["bce_dice", "cross_entropy", "dice_cross_entropy"])
+def test_one_output_leaves_ignored_voxels_out(name: str) -> None:
+    generator = np.random.default_rng(1)
+    logits = torch.from_numpy(generator.normal(0, 3, (3, 1, 5, 7))).requires_grad_()
+    truth, known = with_ignored(torch.from_numpy((generator.random((3, 1, 5, 7)) < 0.4) * 1.0))
+    loss = LOSSES[name](logits, truth)
+    rest = logits.detach().numpy()[known.numpy()], truth.numpy()[known.numpy()]
+    both = numpy_loss(*rest, 1.0)
+    probability = 1 / (1 + np.exp(-rest[0]))
+    entropy = -np.log(np.where(rest[1] == 1, probability, 1 - probability)).mean()
+    expected = entropy if name == "cross_entropy" else both
+    assert loss.item() == pytest.approx(expected, abs=1e-12)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    assert (logits.grad[~known] == 0).all()
+    assert (logits.grad[known] != 0).all()
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "dice_cross_entropy"])
+@pytest.mark.parametrize("shape", [(5, 6), (2, 3, 4)])
+def test_several_classes_leave_ignored_voxels_out(name: str, shape: tuple[int, ...]) -> None:
+    generator = np.random.default_rng(4)
+    logits = torch.from_numpy(generator.normal(0, 2, (3, 4, *shape))).requires_grad_()
+    truth, known = with_ignored(torch.from_numpy(generator.integers(0, 3, (3, *shape))))
+    loss = LOSSES[name](logits, truth)
+    voxels = np.moveaxis(logits.detach().numpy(), 1, -1)[known.numpy()]  # (voxels, classes)
+    entropy, missed = numpy_classes(voxels.T[None], truth.numpy()[known.numpy()][None])
+    expected = entropy + missed if name == "dice_cross_entropy" else entropy
+    assert loss.item() == pytest.approx(expected, abs=1e-12)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    gradient = logits.grad.movedim(1, -1)
+    assert (gradient[~known] == 0).all()
+    assert (gradient[known] != 0).any(-1).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs"),
+    [("bce_dice", 1), ("cross_entropy", 1), ("cross_entropy", 3), ("dice_cross_entropy", 3)],
+)
+def test_a_batch_of_ignored_voxels_alone_has_the_loss_0(name: str, outputs: int) -> None:
+    logits = torch.randn(2, outputs, 4, 4, requires_grad=True)
+    truth = torch.full((2, 1, 4, 4) if outputs == 1 else (2, 4, 4), IGNORED)
+    loss = LOSSES[name](logits, truth.float() if outputs == 1 else truth)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert (logits.grad == 0).all()
+
+
+def test_class_255_of_whole_images_is_no_ignored_one() -> None:
+    logits = torch.zeros(1, 256)
+    found = cross_entropy_loss(logits, torch.tensor([255])).item()
+    assert found == pytest.approx(np.log(256), rel=1e-6)

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from normsearch.labels import IGNORED
 from normsearch.training import classification_score, dice, mean_score, segmentation_score
 
 
@@ -100,3 +101,20 @@ def test_the_global_dice_follows_from_the_counts_of_all_cases() -> None:
 def test_an_image_is_scored_by_its_class(true: int, score: float) -> None:
     found = classification_score(torch.tensor([[0.1, -3.0, 0.7]]), torch.tensor([true]))
     assert found == {"score": score, "predicted": 2, "true": true}
+
+
+def test_ignored_voxels_count_as_empty_on_both_sides() -> None:
+    logits = torch.tensor([1.0, 2.0, -1.0, 4.0, -3.0]).view(1, 1, 1, 5)
+    truth = torch.tensor([1.0, IGNORED, 1.0, IGNORED, IGNORED]).view(1, 1, 1, 5)
+    found = segmentation_score(logits, truth)
+    assert found == {"score": 2 / 3, "dice_1": 2 / 3, "tp_1": 1, "fp_1": 0, "fn_1": 1}
+    classes = torch.tensor([0, IGNORED, 1, IGNORED, 2]).view(1, 1, 5)
+    found = segmentation_score(of_classes([1, 1, 1, 3, 2]), classes)
+    assert [found[f"dice_{one}"] for one in (1, 2)] == [2 / 3, 1]
+    assert math.isnan(found["dice_3"])  # called, but only where nobody looked
+    assert (found["fp_1"], found["fp_3"]) == (1, 0)
+
+
+def test_a_case_of_ignored_voxels_alone_has_no_score() -> None:
+    truth = torch.full((1, 1, 2, 2), float(IGNORED))
+    assert math.isnan(segmentation_score(torch.ones(1, 1, 2, 2), truth)["score"])
