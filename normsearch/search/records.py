@@ -159,7 +159,16 @@ class StudyRecord:
         return pd.DataFrame(rows, columns=columns)
 
     def _columns(self) -> list[str]:
-        fixed = ["number", "state", "score", "last_score", "baseline", "single_norm", *LABELS, *VALUES]
+        fixed = [
+            "number",
+            "state",
+            "score",
+            "last_score",
+            "baseline",
+            "single_norm",
+            *LABELS,
+            *VALUES,
+        ]
         measured = ["samples", "steps", "seconds", "peak_memory_bytes", "parameters"]
         norms = [f"norm.{slot}" for slot in self.slots]
         return [*fixed, *measured, "resumes", "failure", "drawn", *norms]

@@ -15,7 +15,7 @@ from normsearch.search.outcomes import outcome
 from normsearch.search.simulator import OptunaMethod, replay
 from normsearch.search.tabular import Table, load_table, table_space
 
-WORKERS = 4
+WORKERS, PRUNER = 4, "successive_halving"
 
 
 @dataclass
@@ -88,7 +88,12 @@ def noise_table(seed: int) -> Table:
 
 
 def search(
-    sampler: str, trials: int, seed: int, *, startup: int | None = None, pruner: str = "successive_halving"
+    sampler: str,
+    trials: int,
+    seed: int,
+    *,
+    startup: int | None = None,
+    pruner: str = "successive_halving",
 ) -> Simulated:
     """Run a search on `noise_table`; `startup` is the sampler's own."""
     table, space = noise_table(seed), table_space()
@@ -102,7 +107,12 @@ def search(
 
 
 def marked(
-    sampler: str, trials: int, seed: int, *, startup: int | None = None, pruner: str = "successive_halving"
+    sampler: str,
+    trials: int,
+    seed: int,
+    *,
+    startup: int | None = None,
+    pruner: str = "successive_halving",
 ) -> dict[str, bool]:
     """Return for each figure of a search whether it marks any slot's choice."""
     study = search(sampler, trials, seed, startup=startup, pruner=pruner)

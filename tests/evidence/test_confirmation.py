@@ -22,7 +22,7 @@ from normsearch.evidence.words import few_cases, sentences
 from normsearch.search.records import StudyRecord
 
 from .conftest import SEARCH, Scores
-from .test_statistics import SPREAD, study
+from .test_statistics import study
 
 MadeUp = Callable[..., StudyRecord]
 CASES = [f"c{index}" for index in range(12)]
