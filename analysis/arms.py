@@ -152,4 +152,7 @@ def seeds_note(seeds: Iterable[int], word: str = "seed") -> str:
     if counts[-1] == 1:
         return f"One {word} each: no interval."
     span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return f"Mean over {span} {word}s with its 95\u00a0% t interval."
+    return (
+        f"Mean over {span} {word}s with its 95\u00a0% t interval: of other trainings on these "
+        "cases, not of other cases."
+    )

@@ -84,7 +84,7 @@ def describe(df: pd.DataFrame) -> str:
     """Return the caption of `draw`."""
     return (
         f"{seeds_note(df['seeds'])} Equal samples at every batch size; of several arms with the "
-        "same norm and batch size the one with the best mean."
+        "same norm and batch size the one with the best mean, a choice that no interval counts."
     )
 
 

@@ -112,7 +112,7 @@ def describe(df: pd.DataFrame) -> str:
     return (
         f"{seeds_note(df['seeds'])} LN is GN with one group, IN is GN with a group for each of C "
         "channels; the axis is not to scale. Of several arms with the same G and batch size the "
-        "one with the best mean score."
+        "one with the best mean score, a choice that no interval counts."
     )
 
 

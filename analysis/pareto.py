@@ -108,7 +108,8 @@ def describe(df: pd.DataFrame) -> str:
     note = f" {below} below {lowest:.2f} are left out." if lowest is not None else ""
     return (
         f"{len(df)} COMPLETE trials, one training each, {int(df['norm'].notna().sum())} with a "
-        "single norm. Ringed: on the Pareto front. Times hold for the machine and the load they "
+        "single norm. Ringed: on the Pareto front, as it is of these trainings: chosen as the best "
+        "of many, its scores are optimistic. Times hold for the machine and the load they "
         f"were measured under.{note}"
     )
 

@@ -18,7 +18,7 @@ from analysis.sn_weights import BARELY_MOVED, BRANCHES
 from normsearch.errors import StudyError
 
 COLUMNS = [
-    "batch_size", "statistic", "branch", "mean", "low", "high", "trainings", "slots", "slots_all",
+    "batch_size", "statistic", "branch", "mean", "low", "high", "seeds", "slots", "slots_all",
 ]  # fmt: skip
 TITLES = {
     "mean": "Weights of the mean",
@@ -37,14 +37,14 @@ READING = {
 
 
 def compute(study: StudyLike) -> pd.DataFrame:
-    """Average the learnt weights of SN arms over the slots that moved, then over seeds.
+    """Average the learnt weights of SN arms over the slots that moved, over arms, then over seeds.
 
     Slots that moved less than `BARELY_MOVED` from equal shares have not chosen and do not count.
 
     Returns:
         One row a batch size, statistic ("mean", "variance", "both": their mean) and branch ("IN",
         "LN", "BN"), with columns batch_size, statistic, branch, mean (share, 0 to 1), low and high
-        (its 95 % t interval over the trainings), trainings (how many), slots (how many counted,
+        (its 95 % t interval over seeds), seeds (how many), slots (how many counted,
         mean over these), slots_all (how many there are).
 
     Raises:
@@ -56,12 +56,15 @@ def compute(study: StudyLike) -> pd.DataFrame:
     seeds = known.groupby([*by, "arm", "seed"], as_index=False).agg(
         weight=("weight", "mean"), slots=("slot", "nunique")
     )
+    # Arms of one seed share their first weights: they are averaged, and count as one.
     both = seeds.groupby(["batch_size", "branch", "arm", "seed"], as_index=False).agg(
         weight=("weight", "mean"), slots=("slots", "mean")
     )
+    every = pd.concat([seeds, both.assign(statistic="both")])
+    every = every.groupby([*by, "seed"], as_index=False)[["weight", "slots"]].mean()
     rows = [
         (*key, *interval(group["weight"]), group["slots"].mean(), df["slot"].nunique())
-        for key, group in pd.concat([seeds, both.assign(statistic="both")]).groupby(by)
+        for key, group in every.groupby(by)
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -96,7 +99,7 @@ def describe(df: pd.DataFrame) -> str:
     """Return the caption of the figure."""
     counted = df[df["statistic"] == "both"].groupby("batch_size")["slots"].first()
     told = ", ".join(f"{count:.0f} at {size}" for size, count in counted.items())
-    n = seeds_note(df["trainings"], "training")
+    n = seeds_note(df["seeds"])
     return (
         f"{n} Slots that moved less than {BARELY_MOVED} from equal shares "
         f"(dashed) are left out: of {df['slots_all'].iloc[0]} there count {told}. BN is "

@@ -25,7 +25,8 @@ READING = {
         "What Switchable Norm learnt in each layer",
         "Mean learnt weights of the instance (IN), layer (LN) and batch (BN) statistics, over the "
         "COMPLETE trials with SN in the slot (their number in brackets). Hatched bars stayed near "
-        "equal shares and say nothing about a preference.",
+        "equal shares and say nothing about a preference. A description: the search chose which "
+        "trials there are.",
     ),
 }
 

@@ -77,5 +77,5 @@ def said_of_draws(uniform: int, trials: int) -> str:
         return f"Descriptive: {trials} trials are too few to test."
     return (
         f"Descriptive: trials were chosen adaptively ({uniform} of {trials} drawn uniformly; a "
-        f"test takes {LEAST_UNIFORM})."
+        f"test takes {LEAST_UNIFORM}), so nothing here is evidence of an effect."
     )

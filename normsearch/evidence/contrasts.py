@@ -182,7 +182,8 @@ def rises_alone(
 ) -> Verdict:
     """Judge whether the score rises with a factor, and more steadily than the training loss falls.
 
-    A curve for each seed at each batch size; Spearman's correlations as in `trend`.
+    A curve for each seed at each batch size; Spearman's correlations as in `trend`. Trainings of
+    one seed share their first weights, so its batch sizes are averaged and count as one.
     """
     trials = select(parts[part].trials, where).fillna({"score": 0.0})
     curves, fits = (
@@ -191,43 +192,52 @@ def rises_alone(
         )
         for value in ("score", "fit")
     )
-    score, fit = rank_correlations(curves), rank_correlations(fits)
+    fit = rank_correlations(fits)
+    away = pd.Series(rank_correlations(curves) - fit, curves.index).groupby(level="seed").mean()
     contrasts = [
         Contrast(f"score rises with {factor}", *correlation(curves, sign=1)),
-        by_t(f"more than the fit, {fit.mean():.2f}", score - fit),
+        by_t(f"more than the fit, {fit.mean():.2f}", away.to_numpy()),
     ]
     means = pd.concat({"score": curves.mean(), "training loss": -fits.mean()}, axis=1)
     return all_above(
         contrasts,
         quantity="rank correlation",
-        interval="95%, t over seeds and batch sizes",
+        interval=_SEEDS,
         table=means.reset_index(),
     )
 
 
 def correlation(curves: pd.DataFrame, *, sign: int) -> tuple[float, float, float, float]:
-    """Return mean Spearman over rows (times `sign`), its t interval and permutation p-value.
+    """Return mean Spearman over seeds (times `sign`), its t interval and permutation p-value.
 
-    p is the larger of the two ways to doubt it, NaN with one row: whether levels permuted within
-    rows give as much, and whether the interval over rows excludes 0.
+    Rows are seeds; of several rows a seed (a level of the index called seed) the mean is taken,
+    and their levels are permuted together. p is the larger of the two ways to doubt it, NaN with
+    one seed: whether levels permuted within seeds give as much, and whether the interval over
+    seeds excludes 0. Where the correlations of all seeds are equal there is no interval, and the
+    permutations alone decide.
     """
-    ranks = _ranks(curves)
-    levels = np.arange(ranks.shape[1], dtype=float)
-    rho = sign * rank_correlations(curves)
+    ranks = pd.DataFrame(_unit(_ranks(curves)), curves.index)
+    several = "seed" in curves.index.names and len(curves.index.names) > 1
+    by_seed = (ranks.groupby(level="seed").mean() if several else ranks).to_numpy()
+    levels = _unit(np.arange(by_seed.shape[1], dtype=float))
+    rho = sign * by_seed @ levels
     found = by_t("", rho)
     random = np.random.default_rng(0)
-    mixed = random.permuted(np.tile(ranks, (_PERMUTATIONS, 1, 1)), axis=2)
-    null = _rank_correlation(mixed, levels).mean(axis=-1)
+    mixed = random.permuted(np.tile(by_seed, (_PERMUTATIONS, 1, 1)), axis=2)
+    null = (mixed @ levels).mean(axis=-1)
     extreme = np.sum(np.abs(null) >= abs(rho.mean()) - 1e-12) + 1
-    p = float(np.maximum(extreme / (_PERMUTATIONS + 1), found.p))
+    p = float(extreme / (_PERMUTATIONS + 1))
+    if len(rho) < 2 or not np.isnan(found.low):
+        p = float(np.maximum(p, found.p))
     low, high = float(np.clip(found.low, -1, 1)), float(np.clip(found.high, -1, 1))
     return found.estimate, low, high, p
 
 
 def rank_correlations(curves: pd.DataFrame) -> Array:
     """Return Spearman's correlation of each row with the order of the columns."""
-    ranks = _ranks(curves)
-    return _rank_correlation(ranks, np.arange(ranks.shape[1], dtype=float))
+    ranks = _unit(_ranks(curves))
+    found: Array = ranks @ _unit(np.arange(ranks.shape[1], dtype=float))
+    return found
 
 
 def _ranks(curves: pd.DataFrame) -> Array:
@@ -257,11 +267,9 @@ def verdict_of_trend(
     )  # fmt: skip
 
 
-def _rank_correlation(ranks: Array, levels: Array) -> Array:
-    """Pearson's correlation of ranks with levels along the last axis; 0 where all are equal."""
-    away = ranks - ranks.mean(axis=-1, keepdims=True)
-    steps = levels - levels.mean()
-    norm = np.sqrt((away**2).sum(axis=-1) * (steps**2).sum())
-    product = (away * steps).sum(axis=-1)
-    found: Array = np.divide(product, norm, out=np.zeros_like(product), where=norm > 0)
+def _unit(values: Array) -> Array:
+    """Values less their mean along the last axis, at length 1; 0 where all are equal."""
+    away = values - values.mean(axis=-1, keepdims=True)
+    length = np.sqrt((away**2).sum(axis=-1, keepdims=True))
+    found: Array = np.divide(away, length, out=np.zeros_like(away), where=length > 0)
     return found

@@ -125,17 +125,16 @@ def gates_spread(
     where: Mapping[str, Any] | None = None,
     least: float = 0.01,
 ) -> Verdict:
-    """Judge whether gates end at different values in different layers, beyond the luck of seeds.
+    """Judge whether gates end at different values in different layers, beyond those of seeds.
 
-    Analysis of variance of the end values, layers against trainings (seeds on folds). The estimate
+    Analysis of variance of the end values, layers against seeds. Trainings of one seed share their
+    first weights, so the folds of a seed are averaged and count as one. The estimate
     is the SD between layers with its interval by F; an interval that lies below `least` is a
     contradiction.
     """
     learnt = select(parts[part].learnt, where)
     gates = learnt[learnt["branch"] == branch]
-    table = gates.assign(fold=gates["fold"].fillna("")).pivot_table(
-        index=["fold", "seed"], columns="depth", values="weight"
-    )
+    table = gates.pivot_table(index="seed", columns="depth", values="weight")
     means = gates.groupby(["depth", "slot"])["weight"].mean().rename("share").reset_index()
     still = means.loc[(means["share"] - start).abs() < BARELY, "slot"].tolist()
     flags = (
@@ -152,7 +151,7 @@ def gates_spread(
         f"(share of {branch}, mean over trainings; started at {start:.2f}); p {p:.2g}"
     )
     return Verdict(outcome, "SD of the end values between layers", estimate, low, high,
-                   "95%, by F over trainings", words, rows_of(means), tuple(flags))  # fmt: skip
+                   "95%, by F over seeds", words, rows_of(means), tuple(flags))  # fmt: skip
 
 
 def between_columns(values: Array) -> tuple[float, float, float, float]:

@@ -198,7 +198,7 @@ def _tested(
 
 
 def _simultaneous(result: pd.DataFrame) -> pd.DataFrame:
-    """Replace errors by 95% intervals of all differences at once, which agree with the verdicts.
+    """Replace the errors by 95% intervals of all differences at once that agree with the verdicts.
 
     Bonferroni's intervals by the t of `p_total`. Holm's verdicts and Wilcoxon's test may decide
     otherwise than such an interval; then its nearer end becomes 0, the difference that was

@@ -51,15 +51,17 @@ class Contrast:
 def by_t(name: str, values: Sequence[float] | Array, **more: Any) -> Contrast:
     """Return the mean of independent `values` with its interval and two-sided p by Student's t.
 
-    Fewer than two values have no interval: the ends and p are NaN.
+    Fewer than two values have no interval: the ends and p are NaN. Neither have equal ones, whose
+    spread is an estimate of nothing; their p is the sign test's.
     """
     known = np.asarray(values, float)
     mean, count = float(known.mean()), len(known)
+    nothing = float("nan")
     if count < 2:
-        return Contrast(name, mean, float("nan"), float("nan"), float("nan"), more)
+        return Contrast(name, mean, nothing, nothing, nothing, more)
     error = float(known.std(ddof=1) / np.sqrt(count))
-    if error == 0:
-        return Contrast(name, mean, mean, mean, 0.0 if mean else 1.0, more)
+    if np.isclose(error, 0, atol=1e-12):
+        return Contrast(name, mean, nothing, nothing, 2.0 ** (1 - count) if mean else 1.0, more)
     reach = error * float(stats.t.ppf(0.975, count - 1))
     p = float(2 * stats.t.sf(abs(mean) / error, count - 1))
     return Contrast(name, mean, mean - reach, mean + reach, p, more)
@@ -75,12 +77,14 @@ def all_above(
 ) -> Verdict:
     """Return the verdict on a statement that holds if every contrast is above 0.
 
-    Reproduced: each is, with a p-value below .05 adjusted by Holm for their number. Contradicted:
-    any is as clearly below 0. The estimate is that of the weakest contrast, whose interval is not
-    adjusted.
+    Reproduced: each is, with a p-value below .05. That all must be is strict enough (an
+    intersection-union test), so it is not adjusted. Contradicted: any is below 0, with a p-value
+    below .05 adjusted by Holm for their number, as it must be where any one will do. The estimate
+    is that of the weakest contrast, whose interval is not adjusted.
     """
     adjusted = holm([contrast.p for contrast in contrasts])
-    clear = [bool(p < ALPHA) for p in adjusted]  # a NaN is not
+    whole = all(c.p < ALPHA and c.estimate > 0 for c in contrasts)  # a NaN is not
+    clear = [bool(whole or p < ALPHA) for p in adjusted]
     above = [ok and c.estimate > 0 for ok, c in zip(clear, contrasts, strict=True)]
     below = [ok and c.estimate < 0 for ok, c in zip(clear, contrasts, strict=True)]
     outcome: Outcome = "not distinguishable"

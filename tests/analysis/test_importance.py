@@ -13,9 +13,7 @@ from tests.analysis.fake_study import FakeStudy, tiny
 SLOTS = ["a.norm", "b.norm", "c.norm"]
 
 
-def study(
-    planted: float, trials: int = 60, seed: int = 0, drawn: str = "uniform"
-) -> FakeStudy:
+def study(planted: float, trials: int = 60, seed: int = 0, drawn: str = "uniform") -> FakeStudy:
     """Random choices; slot b's IN is worth `planted`, the rest is noise of SD 0.01."""
     random = np.random.default_rng(seed)
     rows = []

@@ -23,7 +23,7 @@ def test_only_slots_that_moved_count() -> None:
     assert share(study(), 1, "both", "IN") == pytest.approx(0.7)
     assert share(study(), 4, "both", "BN") == pytest.approx(0.6)  # the variance's did not move
     assert set(df[df["batch_size"] == 4]["statistic"]) == {"mean", "both"}
-    assert df.groupby("batch_size")["trainings"].max().tolist() == [2, 1]
+    assert df.groupby("batch_size")["seeds"].max().tolist() == [2, 1]
     assert "of 1 there count 1 at 1, 1 at 4." in describe(df)
 
 

@@ -1,4 +1,4 @@
-"""Which trials are tested, and that no more than one figure in twenty marks what does not matter."""
+"""Which trials are tested, and that one figure in twenty at most marks what does not matter."""
 
 from __future__ import annotations
 
@@ -68,9 +68,7 @@ def test_what_is_not_tested_is_called_descriptive() -> None:
     assert said_of_draws(5, 80).startswith("Descriptive: trials were chosen adaptively (5 of 80")
 
 
-@pytest.mark.parametrize(
-    ("sampler", "startup", "trials"), [("random", None, 60), ("gp", 25, 40)]
-)
+@pytest.mark.parametrize(("sampler", "startup", "trials"), [("random", None, 60), ("gp", 25, 40)])
 def test_where_no_slot_matters_one_figure_in_twenty_has_a_dot(
     sampler: str, startup: int | None, trials: int
 ) -> None:

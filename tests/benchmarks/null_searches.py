@@ -15,7 +15,7 @@ from normsearch.search.outcomes import outcome
 from normsearch.search.simulator import OptunaMethod, replay
 from normsearch.search.tabular import Table, load_table, table_space
 
-WORKERS = 4
+WORKERS, PRUNER = 4, "successive_halving"
 
 
 @dataclass

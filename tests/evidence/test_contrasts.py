@@ -82,7 +82,7 @@ def test_trend_in_three_outcomes(slope: float, outcome: str) -> None:
     given = {"part": "main", "factor": "batch_size", "where": {"norm": "BN"}}
     found = trend(parts, rises=True, **given)
     assert found.outcome == outcome
-    assert found.low <= found.estimate <= found.high
+    assert np.isnan(found.low) or found.low <= found.estimate <= found.high
     opposite = {"reproduced": "contradicted", "contradicted": "reproduced"}
     turned = trend(parts, rises=False, **given)
     assert turned.outcome == opposite.get(outcome, outcome)
@@ -104,6 +104,27 @@ def test_p_of_a_correlation_is_that_of_all_permutations() -> None:
     p = correlation(curves, sign=1)[3]
     assert p >= exact - 0.03  # the larger of this and the t test's
     assert p == pytest.approx(max(exact, stats.ttest_1samp([1.0, 0.5], 0).pvalue), abs=0.03)
+
+
+def test_batch_sizes_of_one_seed_are_no_further_evidence() -> None:
+    """All batch sizes of a seed rise and fall together, as chance had it."""
+    random, wrong = np.random.default_rng(3), 0
+    index = pd.MultiIndex.from_product([(1, 4, 16), range(3)], names=["batch_size", "seed"])
+    for _ in range(200):
+        by_seed = random.normal(0, 1, (3, 4))
+        curves = pd.DataFrame(np.tile(by_seed, (3, 1)) + random.normal(0, 0.3, (9, 4)), index)
+        wrong += correlation(curves, sign=1)[3] < 0.05
+    assert wrong <= stats.binom.ppf(0.99, 200, 0.05)
+
+
+def test_equal_correlations_have_no_interval_and_permutations_decide() -> None:
+    rising = pd.DataFrame([[1.0, 2, 3, 4]] * 3)
+    estimate, low, high, p = correlation(rising, sign=1)
+    assert estimate == pytest.approx(1)
+    assert np.isnan([low, high]).all()
+    assert 0 < p < 0.002  # 2 of 24³ orders
+    assert correlation(rising.iloc[:2, :3], sign=1)[3] == pytest.approx(2 / 36, abs=0.02)
+    assert np.isnan(correlation(rising.iloc[:1], sign=1)[3])
 
 
 def test_a_gap_that_grows() -> None:

@@ -69,7 +69,7 @@ def weights(sign: float) -> dict[str, Measured]:
     """SN that weighs by how good a norm is in the table, or the other way round."""
     means = marginal_means(load_table())
     random, rows = np.random.default_rng(1), []
-    for seed, stage in itertools.product(range(6), STAGES):
+    for seed, stage in itertools.product(range(8), STAGES):
         good = np.array([means[stage, branch] for branch in BRANCHES])
         share = np.exp(sign * (good - good.mean()) / good.std()) + random.normal(0, 0.02, 3)
         for branch, weight, mean in zip(BRANCHES, share / share.sum(), good, strict=True):

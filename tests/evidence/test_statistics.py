@@ -103,9 +103,9 @@ def test_paired_trainings_are_compared_seed_by_seed() -> None:
     t = abs(away.to_numpy().mean()) / np.sqrt(sum(parts))
     assert row["p_total"] == pytest.approx(2 * stats.t.sf(t, free))
     assert row["p_total"] < compare(scores, "BN").set_index("arm").loc["mix", "p_total"]
-    other = scores["seed"].where(scores["arm"] == "BN", scores["seed"] + 10)
+    apart = scores.assign(seed=scores["seed"].where(scores["arm"] == "BN", scores["seed"] + 10))
     with pytest.raises(DataError, match="mix: must have a seed in common with BN"):
-        compare(scores.assign(seed=other), "BN", paired=True)
+        compare(apart, "BN", paired=True)
 
 
 def test_intervals_of_all_differences_agree_with_the_verdicts() -> None:
@@ -183,10 +183,8 @@ def test_cases_are_left_out_by_their_truth_and_false_positives_on_them_counted()
     seen.loc[blank, "score"] = np.where(quiet[blank], np.nan, 0.0)
     result = compare(seen, "a").set_index("arm")
     assert result["false_positives"].to_dict() == {"a": 4, "b": 0}
-    assert (result["cases"].unique().tolist(), result["empty_cases"].unique().tolist()) == (
-        [5],
-        [1],
-    )
+    assert result["cases"].unique().tolist() == [5]
+    assert result["empty_cases"].unique().tolist() == [1]
     seen.loc[blank, "score"] = 0.0  # by everybody: the case counts for nobody either
     again = compare(seen, "a").set_index("arm")
     assert again["mean"].to_dict() == result["mean"].to_dict()

@@ -31,17 +31,24 @@ def test_by_t_is_scipys_test_and_interval() -> None:
 def test_by_t_of_one_value_or_of_equal_ones() -> None:
     assert math.isnan(by_t("x", [0.3]).p)
     assert math.isnan(by_t("x", [0.3]).low)
-    same = by_t("x", [0.3, 0.3])
-    assert (same.low, same.high, same.p) == (0.3, 0.3, 0.0)
-    assert by_t("x", [0.0, 0.0]).p == 1.0
+    for values in ([0.3, 0.3], [0.1 + 0.2, 0.3], [0.3] * 6, [0.0, 0.0]):
+        same = by_t("x", values)
+        assert np.isnan([same.low, same.high]).all()
+        sign = stats.binomtest(len(values) if values[0] else 0, len(values)).pvalue
+        assert same.p == (pytest.approx(sign) if values[0] else 1.0)
 
 
-def test_every_contrast_must_hold_after_holm() -> None:
-    good = contrast("a", 0.2, 0.001), contrast("b", 0.1, 0.04)
+def test_contrasts_that_must_all_hold_need_no_adjustment() -> None:
+    good = contrast("a", 0.2, 0.03), contrast("b", 0.1, 0.04)
     assert verdict(*good) == ("reproduced", 0.1, "Holds: a, b.")
-    # .03 and .04 adjusted for two: .06 each
-    both_open = contrast("a", 0.2, 0.03), contrast("b", 0.1, 0.04)
-    assert verdict(*both_open)[0] == "not distinguishable"
+
+
+def test_one_that_contradicts_is_adjusted_for_all_of_them() -> None:
+    # .03 adjusted for two: .06
+    found = verdict(contrast("a", -0.2, 0.03), contrast("b", 0.1, 0.4))
+    assert found == ("not distinguishable", -0.2, "Not clear: a, b.")
+    part = verdict(contrast("a", 0.2, 0.03), contrast("b", 0.1, 0.4))
+    assert part == ("not distinguishable", 0.1, "Not clear: a, b.")
 
 
 def test_one_clear_opposite_contradicts() -> None:
