@@ -9,22 +9,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from normsearch.config import GeometryConfig, TaskConfig
-from normsearch.data import Case, Volume
+from normsearch.data import Volume, whole_image
 from normsearch.data.faults import refuse, warn_once
 from normsearch.data.nrrd_geometry import without_channels
 from normsearch.data.orientation import turned_back
 from normsearch.data.reading import Image, read_image
-from normsearch.data.samples import inputs
 from normsearch.data.spacing import TOLERANCE, resized_spacing, within
-from normsearch.data.transforms import normalized_image, resize
+from normsearch.data.transforms import normalized_image, resize_image
 from normsearch.errors import DataError
 from normsearch.task import sampling_of
-
-_PIXELS_AT_ONCE = 2**21  # in one forward pass: 32 slices of 256 x 256, or two slabs of 16 of them
-_OVERLAP = 0.5  # of neighbouring windows along each axis
+from normsearch.training import window_logits
 
 
 @dataclass(frozen=True)
@@ -146,9 +143,9 @@ def segment(
 ) -> npt.NDArray[np.uint8]:
     """Return the class indices, (slices, y, x), of an image whose intensities are prepared.
 
-    A task that resizes its images has this one resized, and the logits resized back. Else the
-    network slides over it in windows of the size it was trained on, half overlapping, blended by
-    MONAI with Gaussian weights; an image below that size is padded.
+    They come about as those that a validation case is scored by: a task that resizes its images has
+    this one resized, and the logits resized back; else the network slides over it in windows of the
+    size it was trained on, and an image below that size is padded.
 
     Args:
         network: in eval mode.
@@ -157,41 +154,15 @@ def segment(
         sample_shape: (channels, *spatial) of the samples that it was trained on.
         device: where it lies.
     """
-    work, own = torch.from_numpy(image), image.shape
-    nothing = torch.zeros(own[0], *own[2:], dtype=torch.uint8)
+    work, grid = torch.from_numpy(image), (len(image), *image.shape[2:])
     resized = task.fit == "resize" and task.size is not None
     if resized:
-        work, nothing = resize(work, nothing, task.size or ())
-    sampling = sampling_of(task)
-    case = Case("", "", "", work.numpy(), nothing.numpy(), (1.0, 1.0, 1.0))
-    samples = inputs(sampling, case)
-    logits = sampling.recompose(_in_windows(network, samples, sample_shape[1:], device), len(work))
-    if resized:
-        logits, _ = resize(
-            logits, nothing, (own[0], *own[2:]) if len(task.size or ()) == 3 else own[2:]
-        )
+        work = resize_image(work, task.size or ())
+    window = sample_shape[1:]
+    whole = whole_image(work, sampling_of(task), window, grid=grid, resized=resized)
+    logits = whole.restore(window_logits(network, whole.samples, window, device, "cpu"))
     found = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
-    return found.byte().numpy()
-
-
-def _in_windows(
-    network: nn.Module, samples: Tensor, window: tuple[int, ...], device: str
-) -> Tensor:
-    """Logits (samples, K, *spatial) in float32 on the CPU."""
-    from monai.inferers.utils import sliding_window_inference
-
-    at_once = max(1, _PIXELS_AT_ONCE // int(np.prod(window)))
-    parts = []
-    for batch in torch.split(samples, at_once):
-        if samples.shape[2:] == window:
-            out = network(batch.to(device))
-        else:
-            out = sliding_window_inference(
-                batch, window, at_once, network, _OVERLAP, mode="gaussian",
-                sw_device=device, device="cpu",
-            )  # fmt: skip
-        parts.append(out.float().cpu())
-    return torch.cat(parts)
+    return found.byte().cpu().numpy()
 
 
 @torch.inference_mode()

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from normsearch.config import NetworkConfig, TrialConfig
-from normsearch.data import Augmentation, Case, SampleLoader, Split, case_tensors
+from normsearch.config import NetworkConfig, TaskConfig, TrialConfig
+from normsearch.data import Augmentation, Case, SampleLoader, Split, whole_case
 from normsearch.errors import StudyError
 from normsearch.files import write_text
 from normsearch.networks import apply_norm_map, build_network, mix_norms, use_checkpointing
@@ -32,6 +32,7 @@ from normsearch.training import (
     SCORES,
     Evaluation,
     Plan,
+    ValidationCase,
     choose_loss,
     limit_memory,
     load_newest,
@@ -54,6 +55,23 @@ def training_loader(config: TrialConfig, cases: Sequence[Case]) -> SampleLoader:
         outputs=config.task.outputs,
         augment=augmentation if augmentation.varies else None,
     )
+
+
+def validation_cases(
+    task: TaskConfig, cases: Sequence[Case], window: Sequence[int]
+) -> dict[str, ValidationCase]:
+    """Return cases to be scored whole, on their own grids, by id.
+
+    Args:
+        task: what one sample is, and whether images are resized.
+        cases: prepared.
+        window: the spatial sides of the samples that the network is trained on.
+    """
+    resized = task.fit == "resize" and task.size is not None
+    whole = (
+        whole_case(case, sampling_of(task), task.outputs, window, resized=resized) for case in cases
+    )
+    return {case.id: ValidationCase(*one) for case, one in zip(cases, whole, strict=True)}
 
 
 def train_on_own_split(
@@ -130,9 +148,8 @@ def _train_trial(
     config: TrialConfig, data: Split, folder: Path, token: str | None
 ) -> Iterator[dict[str, Any]]:
     torch.set_num_threads(config.threads)
-    task, sampling = config.task, sampling_of(config.task)
-    channels = sample_shape(task, data.train)[0]
-    network = build_trial_network(config.network, channels, task.outputs)
+    task, shape = config.task, sample_shape(config.task, data.train)
+    network = build_trial_network(config.network, shape[0], task.outputs)
     _place_norms(network, config)
     if config.training.checkpointing:
         use_checkpointing(network)
@@ -159,11 +176,10 @@ def _train_trial(
     for evaluation in train(
         network,
         loader,
-        {case.id: case_tensors(case, sampling, task.outputs) for case in data.validation},
+        validation_cases(task, data.validation, shape[1:]),
         _plan(config),
         loss=loss,
         score=SCORES[task.kind],
-        recompose=sampling.recompose,
         parameter_groups=parameter_groups(
             network, config.learning_rate * config.training.gate_learning_rate_factor
         ),

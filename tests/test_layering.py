@@ -32,7 +32,7 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.errors", "normsearch.files", "normsearch.labels"),
     },
     "normsearch.training": {
-        *("torch", "normsearch.errors", "normsearch.files", "normsearch.labels"),
+        *("torch", "normsearch.errors", "normsearch.files", "normsearch.labels", "lazy monai"),
     },
     "normsearch.config_model": {"pydantic"},
     "normsearch.config_task": {"pydantic", "normsearch.config_model"},
@@ -66,8 +66,8 @@ ARROWS: dict[str, set[str]] = {
         "normsearch.training",
     },
     "normsearch.prediction": {
-        *("numpy", "torch", "lazy monai", "normsearch.config", "normsearch.data"),
-        *("normsearch.errors", "normsearch.task"),
+        *("numpy", "torch", "normsearch.config", "normsearch.data"),
+        *("normsearch.errors", "normsearch.task", "normsearch.training"),
     },
     "normsearch.model": {
         *("torch", "normsearch.config", "normsearch.config_file", "normsearch.errors"),

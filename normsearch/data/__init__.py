@@ -5,7 +5,7 @@ from normsearch.data.cases import Case, CaseFiles, fingerprint
 from normsearch.data.faults import Fault
 from normsearch.data.idx import read_idx
 from normsearch.data.layouts import LAYOUTS, DataSet, detect_layout, find_cases, survey
-from normsearch.data.loader import SampleLoader, case_tensors
+from normsearch.data.loader import SampleLoader
 from normsearch.data.phantom import generate_phantom
 from normsearch.data.prepare import Preparation, load_cases, prepare_case
 from normsearch.data.samples import SAMPLINGS, Sampling
@@ -13,6 +13,7 @@ from normsearch.data.segments import Segmentation, label_of_segments, read_segme
 from normsearch.data.splits import Split, overfit_split, split_cases, test_split
 from normsearch.data.validate import Report, inspect
 from normsearch.data.volume import SpacingWarning, Volume, read_volume, write_volume
+from normsearch.data.whole import WholeCase, WholeImage, whole_case, whole_image
 
 __all__ = [
     "LAYOUTS",
@@ -30,7 +31,8 @@ __all__ = [
     "SpacingWarning",
     "Split",
     "Volume",
-    "case_tensors",
+    "WholeCase",
+    "WholeImage",
     "detect_layout",
     "find_cases",
     "fingerprint",
@@ -46,5 +48,7 @@ __all__ = [
     "split_cases",
     "survey",
     "test_split",
+    "whole_case",
+    "whole_image",
     "write_volume",
 ]

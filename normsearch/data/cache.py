@@ -21,9 +21,10 @@ from normsearch.data.faults import Fault
 from normsearch.errors import DataError
 from normsearch.files import write_atomically, write_text
 
-_VERSION = 2  # counts up whenever the same files and settings are prepared in another way
+_VERSION = 3  # counts up whenever the same files and settings are prepared in another way
 _DETACHED = re.compile(rb"^data ?file: *([^\r\n]+)", re.MULTILINE)
 _HEADER_BYTES = 2**16
+_ARRAYS = ("image", "label", "uncropped", "own_label")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,7 @@ class Prepared:
         values: the label values that its file holds.
         warnings: what was found and may be lived with.
         oriented: whether the image gives an orientation.
+        uncropped, own_label, own_spacing: as of a `Case`.
     """
 
     image: npt.NDArray[np.float32]
@@ -45,6 +47,14 @@ class Prepared:
     values: tuple[int, ...]
     warnings: tuple[Fault, ...] = ()
     oriented: bool = False
+    uncropped: npt.NDArray[np.float32] | None = None
+    own_label: npt.NDArray[np.uint8] | None = None
+    own_spacing: tuple[float, float, float] | None = None
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The arrays there are, by name."""
+        found = {name: getattr(self, name) for name in _ARRAYS}
+        return {name: array for name, array in found.items() if array is not None}
 
 
 def cached(
@@ -104,14 +114,16 @@ def _detached(path: Path) -> list[Path]:
 
 
 def _keep(entry: Path, prepared: Prepared) -> Prepared:
-    for name, array in (("image", prepared.image), ("label", prepared.label)):
+    for name, array in prepared.arrays().items():
         write_atomically(entry / f"{name}.npy", functools.partial(_save, array))
     facts = {
         "spacing": prepared.spacing,
         "values": prepared.values,
         "oriented": prepared.oriented,
         "warnings": [vars(fault) for fault in prepared.warnings],
-        "sha256": _digest(prepared.image, prepared.label),
+        "own_spacing": prepared.own_spacing,
+        "arrays": list(prepared.arrays()),
+        "sha256": _digest(*prepared.arrays().values()),
     }
     write_text(entry / "case.json", json.dumps(facts))  # last: with it the entry is whole
     return prepared
@@ -127,19 +139,31 @@ def _read(entry: Path, *, told: bool = False) -> Prepared | None:
         return None
     try:
         facts = json.loads((entry / "case.json").read_bytes())
-        image, label = (
-            np.asarray(np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False))
-            for name in ("image", "label")
-        )
-        if facts["sha256"] != _digest(image, label):
+        if not {"image", "label"} <= set(facts["arrays"]) <= set(_ARRAYS):
+            raise ValueError("it has other arrays")
+        arrays = {
+            name: np.asarray(np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+            for name in facts["arrays"]
+        }
+        if facts["sha256"] != _digest(*arrays.values()):
             raise ValueError("its checksum does not match")
-        noted = tuple(Fault(**fault) for fault in facts["warnings"])
-        z, y, x = (float(step) for step in facts["spacing"])
-        return Prepared(image, label, (z, y, x), tuple(facts["values"]), noted, facts["oriented"])
+        return Prepared(
+            spacing=_steps(facts["spacing"]),
+            values=tuple(facts["values"]),
+            warnings=tuple(Fault(**fault) for fault in facts["warnings"]),
+            oriented=facts["oriented"],
+            own_spacing=_steps(facts["own_spacing"]) if facts["own_spacing"] else None,
+            **arrays,
+        )
     except (OSError, ValueError, LookupError, TypeError, EOFError) as error:
         if told:
             warnings.warn(f"{entry}: is damaged and built anew ({error})", stacklevel=3)
         return None
+
+
+def _steps(values: Any) -> tuple[float, float, float]:
+    z, y, x = (float(step) for step in values)
+    return z, y, x
 
 
 def _digest(*arrays: npt.NDArray[Any]) -> str:

@@ -64,6 +64,9 @@ class Case:
         spacing: mm from slice to slice, row to row, column to column; nan where unknown.
         oriented: whether its files give an orientation, and so its axes are the canonical ones.
         lists: which splits name it, where the data set has lists of training cases, else None.
+        uncropped: the image before it was cropped, None if it was not.
+        own_label: the label on the case's own grid, None if it is `label`.
+        own_spacing: of that grid, None if it is `spacing`.
     """
 
     id: str
@@ -74,11 +77,29 @@ class Case:
     spacing: tuple[float, float, float]
     oriented: bool = False
     lists: SplitLists | None = None
+    uncropped: npt.NDArray[np.float32] | None = None
+    own_label: npt.NDArray[np.uint8] | None = None
+    own_spacing: tuple[float, float, float] | None = None
 
     @property
     def folds(self) -> tuple[str, ...]:
         """The folds that it belongs to: one at most, but where split lists overlap."""
         return _folds(self)
+
+    @property
+    def whole_image(self) -> npt.NDArray[np.float32]:
+        """The image without what cropping took from it; it may be resized or padded."""
+        return self.image if self.uncropped is None else self.uncropped
+
+    @property
+    def whole_label(self) -> npt.NDArray[np.uint8]:
+        """The label on the case's own grid: what scores are of."""
+        return self.label if self.own_label is None else self.own_label
+
+    @property
+    def whole_spacing(self) -> tuple[float, float, float]:
+        """The spacing of the case's own grid."""
+        return self.spacing if self.own_spacing is None else self.own_spacing
 
 
 def _folds(case: CaseFiles | Case) -> tuple[str, ...]:
@@ -96,6 +117,7 @@ def fingerprint(cases: Iterable[Case]) -> str:
         lists = [case.lists.train, case.lists.validation] if case.lists else []
         facts = [case.id, case.subject, case.fold, *shapes, *lists]
         digest.update(json.dumps(facts).encode())
-        digest.update(np.ascontiguousarray(case.image).data)
-        digest.update(np.ascontiguousarray(case.label).data)
+        for array in (case.image, case.label, case.uncropped, case.own_label):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

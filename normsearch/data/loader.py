@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from normsearch.data.cases import Case
-from normsearch.data.samples import Sampling, Slices, inputs
+from normsearch.data.samples import Sampling, Slices
 from normsearch.errors import DataError
 
 SLICES = Slices()
@@ -95,16 +95,6 @@ def targets(labels: Tensor, outputs: int) -> Tensor:
     image as a whole has a class.
     """
     return labels[:, None].float() if outputs == 1 else labels.long()
-
-
-def case_tensors(
-    case: Case, sampling: Sampling = SLICES, outputs: int = 1
-) -> tuple[Tensor, Tensor]:
-    """Return all samples' images, (samples, C, *spatial), and the case's truth as `targets` do.
-
-    The truth is of the slices, (slices, 1, y, x) or (slices, y, x), however they are sampled.
-    """
-    return inputs(sampling, case), targets(torch.from_numpy(case.label.copy()), outputs)
 
 
 def _told(shapes: set[tuple[int, ...]]) -> str:

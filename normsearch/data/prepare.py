@@ -236,7 +236,15 @@ def _values(data_set: DataSet, preparation: Preparation) -> list[int]:
 def _case(files: CaseFiles, prepared: Prepared) -> Case:
     places = files.id, files.subject, files.fold
     return Case(
-        *places, prepared.image, prepared.label, prepared.spacing, prepared.oriented, files.lists
+        *places,
+        prepared.image,
+        prepared.label,
+        prepared.spacing,
+        prepared.oriented,
+        files.lists,
+        prepared.uncropped,
+        prepared.own_label,
+        prepared.own_spacing,
     )
 
 
@@ -255,10 +263,16 @@ def _prepared(
     channels = normalized_image(raw.image, preparation.intensity)
     # A class has no place in the image: a mask stands in for it while the image is resized.
     mask = np.zeros(raw.image.shape[1:], np.uint8) if classified else preparation.indices(raw.label)
-    image, target, spacing = torch.from_numpy(channels), torch.from_numpy(mask), raw.spacing
+    image, target = torch.from_numpy(channels), torch.from_numpy(mask)
+    own: dict[str, Any] = {}
+    spacing = raw.spacing
     if preparation.size is not None:
         image, target = FITS[preparation.fit](image, target, preparation.size)
         if preparation.fit == "resize":
             spacing = resized_spacing(spacing, mask.shape, target.shape)
+    if not classified and target.shape != mask.shape:
+        own = {"own_label": mask, "own_spacing": raw.spacing}
+        if preparation.fit == "pad" and any(np.less(target.shape, mask.shape)):
+            own["uncropped"] = channels
     label = raw.label.astype(np.uint8) if classified else target.numpy()
-    return Prepared(image.numpy(), label, spacing, raw.values, noted, raw.oriented)
+    return Prepared(image.numpy(), label, spacing, raw.values, noted, raw.oriented, **own)

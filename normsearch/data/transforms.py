@@ -55,6 +55,13 @@ def resize(image: Tensor, label: Tensor, size: Sequence[int]) -> tuple[Tensor, T
         label: uint8, (slices, y, x).
         size: (y, x), or (slices, y, x).
     """
+    depth, in_plane = _full(size, len(image))
+    target = functional.interpolate(label[None, None], (depth, *in_plane), mode="nearest-exact")
+    return resize_image(image, size), target[0, 0]
+
+
+def resize_image(image: Tensor, size: Sequence[int]) -> Tensor:
+    """Return an image, or logits, at another size: linear with antialiasing; see `resize`."""
     slices, channels = image.shape[:2]
     depth, in_plane = _full(size, slices)
     if in_plane != tuple(image.shape[2:]):
@@ -65,8 +72,7 @@ def resize(image: Tensor, label: Tensor, size: Sequence[int]) -> tuple[Tensor, T
             flat, (depth, flat.shape[-1]), mode="bilinear", antialias=True
         )
         image = flat.reshape(channels, depth, *in_plane).transpose(0, 1).contiguous()
-    target = functional.interpolate(label[None, None], (depth, *in_plane), mode="nearest-exact")
-    return image, target[0, 0]
+    return image
 
 
 def pad(image: Tensor, label: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -75,13 +81,22 @@ def pad(image: Tensor, label: Tensor, size: Sequence[int]) -> tuple[Tensor, Tens
     The image is padded with its smallest value of each channel, the label with background. Where
     an odd number of voxels is added or cut, the far end has one more. Arguments as for `resize`.
     """
-    depth, in_plane = _full(size, len(image))
-    wanted, given = (depth, *in_plane), label.shape
-    more = [new - old for new, old in zip(wanted, given, strict=True)]  # below 0 where cropped
-    flat = [side for by in reversed(more) for side in (int(by / 2), by - int(by / 2))]
+    return pad_image(image, size), functional.pad(label, _margins(label.shape, size))
+
+
+def pad_image(image: Tensor, size: Sequence[int]) -> Tensor:
+    """Return the centre of an image, cropped and padded to a size; see `pad`."""
     floor = image.amin((0, 2, 3))[:, None, None, None]
-    moved = functional.pad(image.transpose(0, 1) - floor, flat) + floor
-    return moved.transpose(0, 1).contiguous(), functional.pad(label, flat)
+    shape = (len(image), *image.shape[2:])
+    moved = functional.pad(image.transpose(0, 1) - floor, _margins(shape, size)) + floor
+    return moved.transpose(0, 1).contiguous()
+
+
+def _margins(shape: Sequence[int], size: Sequence[int]) -> list[int]:
+    """What is added at both ends of x, y and the slices; below 0 where cropped."""
+    depth, in_plane = _full(size, shape[0])
+    more = [new - old for new, old in zip((depth, *in_plane), shape, strict=True)]
+    return [side for by in reversed(more) for side in (int(by / 2), by - int(by / 2))]
 
 
 FITS: dict[str, Callable[[Tensor, Tensor, Sequence[int]], tuple[Tensor, Tensor]]] = {

@@ -19,17 +19,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from normsearch.config import TrialConfig
-from normsearch.data import Case, Split, case_tensors
+from normsearch.data import Case, Split
+from normsearch.data.transforms import resize_image
 from normsearch.evidence.surface import SurfaceScores, surface_scores
 from normsearch.files import write_atomically, write_text
 from normsearch.labels import IGNORED
 from normsearch.model import rebuild
-from normsearch.task import sampling_of, split_task
+from normsearch.task import sample_shape, split_task
 from normsearch.training import load_newest, score_cases
 from normsearch.training.precision import autocast
+from normsearch.trial import validation_cases
 
 SURFACES, EXAMPLES = "surfaces.csv", "examples.npz"
 
@@ -84,16 +87,17 @@ def measure(
 
 
 def predicted(network: nn.Module, case: Case, config: TrialConfig) -> Labels:
-    """Return the class indices (slices, y, x) that a trained network gives to a prepared case."""
-    sampling, found = sampling_of(config.task), list[Tensor]()
+    """Return the class indices (slices, y, x) that a network gives to a case, on its own grid."""
+    found = list[Tensor]()
 
     def keep(logits: Tensor, truth: Tensor) -> dict[str, float]:
         found.append(logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1))
         return {}
 
-    tensors = {case.id: case_tensors(case, sampling, config.task.outputs)}
+    shape = config.sample_shape or sample_shape(config.task, [case])
+    whole = validation_cases(config.task, [case], shape[1:])
     with autocast(config.training.amp, config.device):
-        score_cases(network, tensors, keep, recompose=sampling.recompose, device=config.device)
+        score_cases(network, whole, keep, device=config.device)
     return found[0].byte().cpu().numpy()
 
 
@@ -102,8 +106,8 @@ def case_surfaces(prediction: Labels, case: Case, classes: int) -> dict[int, Sur
 
     Distances are in mm, or in pixels where the spacing along an axis is not known.
     """
-    flat, spacing = len(case.label) == 1, _measured(case)[0]
-    truth, prediction = (array[0] if flat else array for array in (case.label, prediction))
+    flat, spacing = len(case.whole_label) == 1, _measured(case)[0]
+    truth, prediction = (array[0] if flat else array for array in (case.whole_label, prediction))
     found = {}
     for number in range(1, classes + 1):
         masks = _annotated(prediction, truth) == number, truth == number
@@ -113,7 +117,7 @@ def case_surfaces(prediction: Labels, case: Case, classes: int) -> dict[int, Sur
 
 def _measured(case: Case) -> tuple[tuple[float, ...], str]:
     """Return the spacing that a case's distances are measured by, and their unit."""
-    spacing = case.spacing[1:] if len(case.label) == 1 else case.spacing
+    spacing = case.whole_spacing[1:] if len(case.whole_label) == 1 else case.whole_spacing
     known = all(math.isfinite(step) for step in spacing)
     return (spacing, "mm") if known else ((1.0,) * len(spacing), "pixels")
 
@@ -137,18 +141,26 @@ def _examples(
     chosen = (
         [known[i] for i in dict.fromkeys((0, len(known) // 2, len(known) - 1))] if known else []
     )
-    truths = {case.id: _annotated(case.label, case.label) for case in chosen}
-    found = {case.id: _annotated(found[case.id], case.label) for case in chosen}
+    truths = {case.id: _annotated(case.whole_label, case.whole_label) for case in chosen}
+    found = {case.id: _annotated(found[case.id], case.whole_label) for case in chosen}
     slices = [_middle(truths[case.id], found[case.id]) for case in chosen]
     pairs = list(zip(chosen, slices, strict=True))
     return {
-        "image": _stacked([case.image[z, 0] for case, z in pairs]),
+        "image": _stacked([_picture(case)[z, 0] for case, z in pairs]),
         "truth": _stacked([truths[case.id][z] for case, z in pairs]),
         "prediction": _stacked([found[case.id][z] for case, z in pairs]),
         "case": np.array([case.id for case in chosen], np.str_),
         "score": np.array([scores[case.id] for case in chosen], np.float64),
-        "spacing": np.array([case.spacing[1:] for case in chosen], np.float64).reshape(-1, 2),
+        "spacing": np.array([case.whole_spacing[1:] for case in chosen], np.float64).reshape(-1, 2),
     }
+
+
+def _picture(case: Case) -> npt.NDArray[Any]:
+    """Return the image (slices, channels, y, x) on the grid of `whole_label`, resized if needed."""
+    shape, image = case.whole_label.shape, case.whole_image
+    if (len(image), *image.shape[2:]) == shape:
+        return image
+    return resize_image(torch.from_numpy(np.array(image)), shape).numpy()
 
 
 def _annotated(labels: Labels, truth: Labels) -> Labels:

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from normsearch.config import NetworkConfig, TaskConfig
-from normsearch.data import Case, SampleLoader, Split, case_tensors
+from normsearch.data import Case, SampleLoader, Split
 from normsearch.networks import apply_norm_map, list_norms
 from normsearch.norms import PlainNorm
 from normsearch.search.tabular import DEPTH, FIRST_CHANNELS
 from normsearch.task import load_task, split_task
-from normsearch.training import Plan, train
+from normsearch.training import Plan, ValidationCase, train
 from normsearch.trial import build_trial_network, parameter_groups
 
 TASK = TaskConfig(data="sunnybrook", size=(64, 64), test_folds=("3",), validation_folds=("2",))
@@ -36,10 +36,10 @@ def load_split(data: Path | None) -> Split:
     return Split(tuple(map(_cropped, split.train)), tuple(map(_cropped, split.validation[::2])), ())
 
 
-def thinned(case: Case) -> tuple[torch.Tensor, torch.Tensor]:
+def thinned(case: Case) -> ValidationCase:
     """Return every third slice of a case, as the table was validated."""
-    image, label = case_tensors(case)
-    return image[::3], label[::3]
+    truth = torch.from_numpy(case.label[::3].copy())
+    return ValidationCase(torch.from_numpy(case.image[::3].copy()), truth[:, None].float())
 
 
 def switchable_weights(
@@ -74,4 +74,5 @@ def switchable_weights(
 
 def _cropped(case: Case) -> Case:
     image = np.ascontiguousarray(case.image[:, :, CROP, CROP])
-    return dataclasses.replace(case, image=image, label=case.label[:, CROP, CROP])
+    label = case.label[:, CROP, CROP]
+    return dataclasses.replace(case, image=image, label=label, own_label=None, own_spacing=None)

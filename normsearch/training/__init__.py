@@ -28,7 +28,7 @@ from normsearch.training.precision import PRECISIONS
 from normsearch.training.schedule import SCHEDULES
 from normsearch.training.statistics import recompute_statistics
 from normsearch.training.stepper import OPTIMIZERS
-from normsearch.training.validation import score_cases
+from normsearch.training.validation import ValidationCase, score_cases, window_logits
 
 __all__ = [
     "LOSSES",
@@ -39,6 +39,7 @@ __all__ = [
     "Evaluation",
     "Loader",
     "Plan",
+    "ValidationCase",
     "bce_dice_loss",
     "choose_loss",
     "classification_score",
@@ -57,4 +58,5 @@ __all__ = [
     "score_cases",
     "segmentation_score",
     "train",
+    "window_logits",
 ]

@@ -20,7 +20,7 @@ from normsearch.training.plan import Evaluation, Plan, Progress
 from normsearch.training.precision import autocast
 from normsearch.training.statistics import has_running_statistics, recompute_statistics
 from normsearch.training.stepper import Batches, Stepper
-from normsearch.training.validation import Recompose, Validation, score_cases
+from normsearch.training.validation import Validation, score_cases
 
 _CHECK_EVERY = 10  # steps between looks at the loss: each look waits for the GPU
 
@@ -44,7 +44,6 @@ def train(
     *,
     loss: Loss = bce_dice_loss,
     score: Score = segmentation_score,
-    recompose: Recompose | None = None,
     parameter_groups: Iterable[dict[str, Any]] | None = None,
     after_step: Callable[[], None] | None = None,
     on_progress: Callable[[float], None] | None = None,
@@ -60,12 +59,10 @@ def train(
     Args:
         network: maps (B, C, *spatial) to logits (B, K, *spatial), or (B, K) of whole images.
         loader: the training batches; the last step may pass the budget by less than one step.
-        validation: all samples' images (S, C, *spatial) and the truth, by case.
+        validation: the cases to score, by id; see `ValidationCase`.
         plan: budget, evaluation points, optimizer and precision.
         loss: scalar from logits (float32) and labels.
         score: ``score`` and details from the logits and the truth of one case.
-        recompose: puts the logits of a case's samples together in the order of the truth, given
-            its length; not needed where each slice, or image, is a sample.
         parameter_groups: for the optimizer, in place of all parameters at one learning rate; a
             group's ``lr`` is its own first value.
         after_step: called after each optimizer step (to clamp gates, say).
@@ -98,7 +95,7 @@ def train(
             with autocast(plan.amp, device):
                 if plan.statistics_samples and has_running_statistics(network):
                     _refresh_statistics(network, loader, plan.statistics_samples, device)
-                found = score_cases(network, validation, score, recompose=recompose, device=device)
+                found = score_cases(network, validation, score, device=device)
         progress.seconds += time.perf_counter() - started
         progress.history.append(_evaluation(number, progress, mean_loss, found, device))
         if save:

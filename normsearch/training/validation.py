@@ -1,8 +1,9 @@
-"""Scores of validation cases, several small cases in one forward pass."""
+"""Scores of whole validation cases: small ones several in a pass, large ones by sliding window."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,54 +11,105 @@ from torch import Tensor, nn
 from normsearch.training.metrics import Score
 
 VOXELS_AT_ONCE = 2**20  # one slab of 16 x 256 x 256, or 16 such slices
+_OVERLAP = 0.5  # of neighbouring windows along each axis
 
-Recompose = Callable[[Tensor, int], Tensor]
-"""(logits of all samples of a case, len(truth)) -> logits in the order of the truth."""
 
-Validation = Mapping[str, tuple[Tensor, Tensor]]
-"""Samples' images (S, C, *spatial) and truth, by case."""
+class ValidationCase(NamedTuple):
+    """One case to be scored.
+
+    Attributes:
+        samples: images of all samples, (S, C, *spatial).
+        truth: as the score takes it.
+        restore: makes of the logits of all samples those in the order and on the grid of the truth;
+            None where each sample is a slice, or an image, of it.
+        window: the spatial sides that the network is given at once; those of the samples if None.
+    """
+
+    samples: Tensor
+    truth: Tensor
+    restore: Callable[[Tensor], Tensor] | None = None
+    window: tuple[int, ...] | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether a sample is one window."""
+        return self.window in (None, tuple(self.samples.shape[2:]))
+
+
+Validation = Mapping[str, ValidationCase]
+"""The cases by their ids."""
 
 
 @torch.no_grad()
 def score_cases(
-    network: nn.Module,
-    validation: Validation,
-    score: Score,
-    *,
-    recompose: Recompose | None = None,
-    device: str = "cpu",
+    network: nn.Module, validation: Validation, score: Score, *, device: str = "cpu"
 ) -> dict[str, dict[str, float]]:
     """Return what `score` says of each case's logits, by case; `network` is left in eval mode.
 
     Args:
         network: maps (S, C, *spatial) to logits (S, K, ...), each sample for itself.
         validation: the cases.
-        score: of one case's logits, float32 on `device`, and its truth.
-        recompose: puts the samples' logits together, where a sample is not a slice.
+        score: of one case's logits, float32, and its truth, on one device.
         device: where the network is.
     """
     network.eval()
     found = {}
     for names in _groups(validation):
-        inputs = [validation[name][0] for name in names]
+        inputs = [validation[name].samples for name in names]
         images = torch.cat(inputs) if len(inputs) > 1 else inputs[0]
-        parts = torch.split(images, _samples_at_once(images))
-        logits = torch.cat([network(part.to(device)).float() for part in parts])
+        logits = window_logits(network, images, validation[names[0]].window, device)
         for name, own in zip(names, torch.split(logits, [*map(len, inputs)]), strict=True):
-            truth = validation[name][1]
-            whole = recompose(own, len(truth)) if recompose else own
-            found[name] = score(whole, truth.to(device))
+            case = validation[name]
+            whole = case.restore(own) if case.restore else own
+            found[name] = score(whole, case.truth.to(whole.device))
     return found
+
+
+def window_logits(
+    network: nn.Module,
+    samples: Tensor,
+    window: tuple[int, ...] | None,
+    device: str,
+    gathered_on: str | None = None,
+) -> Tensor:
+    """Return the logits (S, K, *spatial) of samples, in float32.
+
+    Samples that are larger than the window the network slides over, windows half overlapping and
+    blended by MONAI with Gaussian weights; these logits are on the CPU.
+
+    Args:
+        network: in eval mode.
+        samples: (S, C, *spatial), the spatial sides at least those of the window.
+        window: the sides that the network is given at once; those of the samples if None.
+        device: where the network is.
+        gathered_on: where the logits shall be; on `device` if None.
+    """
+    if window is None or tuple(samples.shape[2:]) == tuple(window):
+        parts = torch.split(samples, _samples_at_once(samples.shape[2:]))
+        target = gathered_on or device
+        return torch.cat([network(part.to(device)).float().to(target) for part in parts])
+    from monai.inferers.utils import sliding_window_inference
+
+    at_once = _samples_at_once(torch.Size(window))
+    found: list[Tensor] = []
+    for part in torch.split(samples, at_once):
+        logits: Any = sliding_window_inference(
+            part, window, at_once, network, _OVERLAP, mode="gaussian",
+            sw_device=device, device="cpu",
+        )  # fmt: skip
+        found.append(logits.float())
+    return torch.cat(found)
 
 
 def _groups(validation: Validation) -> Iterator[list[str]]:
     """Neighbouring cases of one shape that fit through the network together, or a single one."""
     group: list[str] = []
-    for name, (images, _) in validation.items():
+    for name, case in validation.items():
         if group:
-            first = validation[group[0]][0]
-            together = sum(len(validation[one][0]) for one in group) + len(images)
-            if images.shape[1:] != first.shape[1:] or together > _samples_at_once(images):
+            first = validation[group[0]]
+            together = sum(len(validation[one].samples) for one in group) + len(case.samples)
+            alike = case.samples.shape[1:] == first.samples.shape[1:] and case.whole and first.whole
+            if not alike or together > _samples_at_once(case.samples.shape[2:]):
                 yield group
                 group = []
         group.append(name)
@@ -65,5 +117,5 @@ def _groups(validation: Validation) -> Iterator[list[str]]:
         yield group
 
 
-def _samples_at_once(images: Tensor) -> int:
-    return max(1, VOXELS_AT_ONCE // images.shape[2:].numel())
+def _samples_at_once(sides: torch.Size) -> int:
+    return max(1, VOXELS_AT_ONCE // sides.numel())

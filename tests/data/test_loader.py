@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from normsearch.data import SAMPLINGS, Augmentation, Case, SampleLoader, case_tensors
+from normsearch.data import SAMPLINGS, Augmentation, Case, SampleLoader
 from normsearch.errors import DataError
 
 
@@ -82,16 +82,6 @@ def test_impossible_loaders(cases: list[Case], batch_size: int, message: str) ->
         SampleLoader(cases, batch_size, 0)
 
 
-def test_case_tensors_of_read_only_arrays() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        images, labels = case_tensors(CASES[2])
-    assert torch.equal(images[:, 0, 0, 0], torch.arange(6.0, 13))
-    assert labels.shape == (7, 1, 3, 4)
-    assert labels.dtype == torch.float32
-    assert not CASES[2].image.flags.writeable
-
-
 @pytest.mark.parametrize(
     ("name", "shape"), [("slice", (2,)), ("stack", (6,)), ("slab", (2, 3)), ("volume", (2, 5))]
 )
@@ -104,8 +94,6 @@ def test_samples_of_every_kind(name: str, shape: tuple[int, ...]) -> None:
     assert (labels.shape, labels.dtype) == ((2, 1, *spatial), torch.float32)
     images, labels = next(SampleLoader(cases, 2, 0, sampling=sampling, outputs=3).batches(0))
     assert (labels.shape, labels.dtype) == ((2, *spatial), torch.int64)
-    _, truth = case_tensors(cases[0], sampling, outputs=3)
-    assert (truth.shape, truth.dtype) == ((5, 3, 4), torch.int64)
 
 
 def test_volumes_of_several_sizes_are_refused() -> None:

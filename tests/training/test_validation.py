@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from normsearch.training import score_cases, segmentation_score, validation
+from normsearch.training import ValidationCase, score_cases, segmentation_score, validation
 
 
 class Spy(nn.Module):
@@ -20,10 +20,11 @@ class Spy(nn.Module):
         return x if not self.training else -x
 
 
-def case(samples: int, side: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+def case(samples: int, side: int, seed: int = 0) -> ValidationCase:
     generator = torch.Generator().manual_seed(seed)
     image = torch.randn(samples, 1, side, side, generator=generator)
-    return image, (torch.rand(samples, 1, side, side, generator=generator) > 0.5).float()
+    truth = torch.rand(samples, 1, side, side, generator=generator) > 0.5
+    return ValidationCase(image, truth.float())
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +43,8 @@ def test_small_cases_of_one_shape_go_together_and_large_ones_in_parts() -> None:
     found = score_cases(network, given, segmentation_score)
     assert [size[0] for size in network.sizes] == [4, 1, 4, 4, 1, 1, 1]
     assert list(found) == list(given)
-    for name, (image, label) in given.items():
-        assert found[name] == segmentation_score(image, label)
+    for name, one in given.items():
+        assert found[name] == segmentation_score(one.samples, one.truth)
 
 
 def test_the_scores_do_not_depend_on_how_cases_are_put_together(
@@ -63,15 +64,15 @@ def test_samples_are_put_together_as_the_truth_is() -> None:
     samples = torch.stack([volume[:3].transpose(0, 1), volume[2:].transpose(0, 1)])
     seen: list[tuple[Tensor, Tensor]] = []
 
-    def recompose(logits: Tensor, slices: int) -> Tensor:
-        assert (logits.shape, slices) == ((2, 1, 3, 2, 2), 5)
+    def restore(logits: Tensor) -> Tensor:
+        assert logits.shape == (2, 1, 3, 2, 2)
         return torch.cat([logits[0].transpose(0, 1), logits[1].transpose(0, 1)[1:]])
 
     def score(logits: Tensor, truth: Tensor) -> dict[str, float]:
         seen.append((logits, truth))
         return {"score": 0.25, "more": 3}
 
-    found = score_cases(Spy(), {"a": (samples, volume)}, score, recompose=recompose)
+    found = score_cases(Spy(), {"a": ValidationCase(samples, volume, restore)}, score)
     assert found == {"a": {"score": 0.25, "more": 3}}
     assert torch.equal(*seen[0])
 
@@ -80,3 +81,17 @@ def test_the_network_is_left_in_eval_mode() -> None:
     network: Any = Spy().train()
     score_cases(network, {"a": case(1, 4)}, segmentation_score)
     assert not network.training
+
+
+def test_a_large_sample_is_slid_over_in_windows_of_the_trained_size() -> None:
+    image = torch.randn(1, 1, 10, 7)
+    network = Spy()
+    seen: list[Tensor] = []
+
+    def score(logits: Tensor, truth: Tensor) -> dict[str, float]:
+        seen.append(logits)
+        return {"score": 1.0}
+
+    score_cases(network, {"a": ValidationCase(image, image > 0, window=(4, 4))}, score)
+    assert {size[2:] for size in network.sizes} == {(4, 4)}
+    torch.testing.assert_close(seen[0], image)  # of a network that gives back what it gets
