@@ -155,14 +155,16 @@ def read_case(
     if label is None or image is None:
         return None, faults
     label = canonical(_on_grid_of(image.stored[0], label), plane)
-    array = image.array
-    if channels is not None:
-        array = _without_repeats(array, channels, len(files.images))
-        faults += check_channels(files, len(array), channels)
     mask = channels_of(label)
     values, more = check_label(files.id, files.label, mask, labels)
     faults += more
     faults += check_pair(files.id, (files.images[0], image.volumes[0]), (files.label, label))
+    if any(fault.severity == "error" for fault in faults):
+        return None, faults
+    array = image.array
+    if channels is not None:
+        array = _without_repeats(array, channels, len(files.images))
+        faults += check_channels(files, len(array), channels)
     if any(fault.severity == "error" for fault in faults):
         return None, faults
     faults += smear_fault(files.id, files.label, mask[0])

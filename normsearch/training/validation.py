@@ -36,8 +36,8 @@ class ValidationCase(NamedTuple):
         return self.window in (None, tuple(self.samples.shape[2:]))
 
 
-Validation = Mapping[str, ValidationCase]
-"""The cases by their ids."""
+Validation = Mapping[str, ValidationCase | tuple[Tensor, Tensor]]
+"""The cases by their ids; a pair is samples and truth."""
 
 
 @torch.no_grad()
@@ -54,12 +54,13 @@ def score_cases(
     """
     network.eval()
     found = {}
-    for names in _groups(validation):
-        inputs = [validation[name].samples for name in names]
+    cases = {name: ValidationCase(*case) for name, case in validation.items()}
+    for names in _groups(cases):
+        inputs = [cases[name].samples for name in names]
         images = torch.cat(inputs) if len(inputs) > 1 else inputs[0]
-        logits = window_logits(network, images, validation[names[0]].window, device)
+        logits = window_logits(network, images, cases[names[0]].window, device)
         for name, own in zip(names, torch.split(logits, [*map(len, inputs)]), strict=True):
-            case = validation[name]
+            case = cases[name]
             whole = case.restore(own) if case.restore else own
             found[name] = score(whole, case.truth.to(whole.device))
     return found
@@ -101,7 +102,7 @@ def window_logits(
     return torch.cat(found)
 
 
-def _groups(validation: Validation) -> Iterator[list[str]]:
+def _groups(validation: Mapping[str, ValidationCase]) -> Iterator[list[str]]:
     """Neighbouring cases of one shape that fit through the network together, or a single one."""
     group: list[str] = []
     for name, case in validation.items():
