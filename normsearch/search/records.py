@@ -104,13 +104,13 @@ class StudyRecord:
     def trials(self) -> pd.DataFrame:
         """Return one row a trial; the column drawn says how it was chosen, see `how_drawn`.
 
-        Columns: number, state, score (the final one of COMPLETE trials), last_score, baseline
-        (the single norm that is trained at the space's default setting), single_norm (that of every
-        trial with one norm in all slots, whatever its setting), arm, seed and fold (of fixed trainings, None in a search),
-        learning_rate, batch_size and what else was chosen (None where it was not), samples, steps,
-        seconds, peak_memory_bytes, parameters, resumes (how often an interrupted trial was gone on
-        with), failure, ``norm.SLOT`` for every slot. State DUPLICATE: a repetition, answered from
-        the record of an earlier trial.
+        Columns: number, state, score (the final one of COMPLETE trials), last_score, baseline (the
+        single norm of a trial at the space's default setting), single_norm (that of every trial
+        with one norm in all slots, whatever its setting), arm, seed and fold (of fixed trainings,
+        None in a search), learning_rate, batch_size and what else was chosen (None where it was
+        not), samples, steps, seconds, peak_memory_bytes, parameters, resumes (how often the trial
+        was resumed), failure, ``norm.SLOT`` for every slot. State DUPLICATE: a repetition,
+        answered from the record of an earlier trial.
         """
         return pd.DataFrame([self._row(trial) for trial in self._frozen()], columns=self._columns())
 
@@ -159,16 +159,8 @@ class StudyRecord:
         return pd.DataFrame(rows, columns=columns)
 
     def _columns(self) -> list[str]:
-        fixed = [
-            "number",
-            "state",
-            "score",
-            "last_score",
-            "baseline",
-            "single_norm",
-            *LABELS,
-            *VALUES,
-        ]
+        outcome = ["number", "state", "score", "last_score"]
+        fixed = [*outcome, "baseline", "single_norm", *LABELS, *VALUES]
         measured = ["samples", "steps", "seconds", "peak_memory_bytes", "parameters"]
         norms = [f"norm.{slot}" for slot in self.slots]
         return [*fixed, *measured, "resumes", "failure", "drawn", *norms]
