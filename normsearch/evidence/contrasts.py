@@ -196,7 +196,7 @@ def rises_alone(
     away = pd.Series(rank_correlations(curves) - fit, curves.index).groupby(level="seed").mean()
     contrasts = [
         Contrast(f"score rises with {factor}", *correlation(curves, sign=1)),
-        by_t(f"more than the fit, {fit.mean():.2f}", away.to_numpy(float)),
+        by_t(f"more than the fit, {fit.mean():.2f}", away.tolist()),
     ]
     means = pd.concat({"score": curves.mean(), "training loss": -fits.mean()}, axis=1)
     return all_above(
