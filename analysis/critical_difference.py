@@ -68,12 +68,13 @@ def compute(study: StudyLike) -> pd.DataFrame:
     means = pd.DataFrame({arm: part.mean() for arm, part in known.arms.items()})
     seeds = min(map(len, known.arms.values()))
     finished = _finished(study)
+    tested = finished and seeds > 1
     norms = arm_norms(study)
     found = pd.DataFrame({
         "rank": means.rank(axis=1, ascending=False).mean(),
         "score": means.mean(),
-        "alike": _alike(scores, list(means)) if finished and seeds > 1 else [tuple(means)] * arms,
-        "tested": finished and seeds > 1,
+        "alike": _alike(scores, list(known.arms)) if tested else [tuple(known.arms)] * arms,
+        "tested": tested,
         "finished": finished,
         "cases": cases,
         "seeds": seeds,
@@ -85,8 +86,8 @@ def compute(study: StudyLike) -> pd.DataFrame:
 def _alike(scores: pd.DataFrame, arms: list[str]) -> list[tuple[str, ...]]:
     from normsearch.evidence.statistics import pairwise
 
-    p = pairwise(scores)
-    return [tuple(other for other in arms if p.loc[arm, other] >= ALPHA) for arm in arms]
+    rows = pairwise(scores).loc[arms, arms].to_numpy(float)
+    return [tuple(arm for arm, p in zip(arms, row, strict=True) if p >= ALPHA) for row in rows]
 
 
 def _finished(study: StudyLike) -> bool:

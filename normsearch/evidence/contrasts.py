@@ -196,7 +196,7 @@ def rises_alone(
     away = pd.Series(rank_correlations(curves) - fit, curves.index).groupby(level="seed").mean()
     contrasts = [
         Contrast(f"score rises with {factor}", *correlation(curves, sign=1)),
-        by_t(f"more than the fit, {fit.mean():.2f}", away.to_numpy()),
+        by_t(f"more than the fit, {fit.mean():.2f}", away.tolist()),
     ]
     means = pd.concat({"score": curves.mean(), "training loss": -fits.mean()}, axis=1)
     return all_above(
@@ -220,7 +220,7 @@ def correlation(curves: pd.DataFrame, *, sign: int) -> tuple[float, float, float
     several = "seed" in curves.index.names and len(curves.index.names) > 1
     by_seed = (ranks.groupby(level="seed").mean() if several else ranks).to_numpy()
     levels = _unit(np.arange(by_seed.shape[1], dtype=float))
-    rho = sign * by_seed @ levels
+    rho: Array = sign * by_seed @ levels
     found = by_t("", rho)
     random = np.random.default_rng(0)
     mixed = random.permuted(np.tile(by_seed, (_PERMUTATIONS, 1, 1)), axis=2)

@@ -87,10 +87,9 @@ def score_table(scores: pd.DataFrame, reference: str | None = None) -> ScoreTabl
 
 
 def _one(table: pd.DataFrame, arm: str) -> pd.DataFrame:
-    if arm not in table.index:
-        raise DataError(f"{arm}: every seed must be scored on every case, no {table.columns[0]}")
-    part = table.loc[arm]
-    absent = part.columns[part.isna().any()]
-    if len(absent):
-        raise DataError(f"{arm}: every seed must be scored on every case, no {absent[0]}")
+    part = table[table.index.get_level_values("arm") == arm].droplevel("arm")
+    absent = part.isna().any().to_numpy() if len(part) else np.ones(len(table.columns), bool)
+    if absent.any():
+        first = list(table)[int(absent.argmax())]
+        raise DataError(f"{arm}: every seed must be scored on every case, no {first}")
     return part

@@ -179,9 +179,7 @@ def _figures(searches: int) -> Iterator[tuple[str, str, float, str]]:
     worlds: dict[str, Callable[[int], dict[str, bool]]] = {
         "random, 60 trials, no pruner": lambda seed: marked("random", 60, seed, pruner="none"),
         "random, 100 trials, pruned": lambda seed: marked("random", 100, seed),
-        "gp, 80 trials, the first 50 drawn, pruned": lambda seed: marked(
-            "gp", 80, seed, startup=50
-        ),
+        "gp, 80 trials, 50 of them drawn": lambda seed: marked("gp", 80, seed, startup=50),
         "gp, 80 trials, default": lambda seed: marked("gp", 80, seed),
     }
     for name, world in worlds.items():

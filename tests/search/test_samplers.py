@@ -12,8 +12,8 @@ from normsearch.config import SearchConfig
 from normsearch.config_search import SAMPLERS as NAMES
 from normsearch.errors import ConfigError
 from normsearch.search.evolution import AgeingEvolution, OnePointGenetic
-from normsearch.search.grid import GridSampler
-from normsearch.search.samplers import SAMPLERS, build_sampler
+from normsearch.search.grid import Fixed, GridSampler
+from normsearch.search.samplers import SAMPLERS, build_sampler, how_drawn
 
 from .test_space import space
 
@@ -130,3 +130,35 @@ def test_optunahub_by_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optunahub", None)
     with pytest.raises(ConfigError, match=r"pip install normsearch\[optunahub\]"):
         built("optunahub:samplers/own:RandomSampler")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "drawn"),
+    [
+        ("random", {}, ["uniform"] * 6),
+        ("optuna.samplers:QMCSampler", {}, ["uniform"] * 6),
+        ("grid", {}, ["grid"] * 4),
+        ("gp", {"startup": 4}, ["uniform"] * 4 + ["adaptive"] * 2),
+        ("evolution", {"population": 4, "tournament": 2}, ["uniform"] * 4 + ["adaptive"] * 2),
+        ("tpe", {}, ["adaptive"] * 6),
+    ],
+)
+def test_how_the_choices_of_a_trial_came_about(
+    name: str, arguments: dict[str, Any], drawn: list[str]
+) -> None:
+    found = space("BN", "IN", **FINITE)
+    sampler = build_sampler(SearchConfig(sampler=name, sampler_arguments=arguments), found, seed=3)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    told = []
+    for number in range(len(drawn)):
+        trial = study.ask()
+        found.suggest(trial)
+        told.append(how_drawn(sampler, trial))
+        trial.report(float(number), 1)
+        study.tell(trial, float(number))
+    assert told == drawn
+    study.enqueue_trial(study.trials[0].params)
+    given = study.ask()
+    found.suggest(given)
+    assert how_drawn(sampler, given) == "given"
+    assert how_drawn(Fixed(given.params), study.ask()) == "given"
