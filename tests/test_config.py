@@ -42,6 +42,7 @@ FULL: dict[str, Any] = {
         "intensity": [-300, 700.5],
         "foreground": [1, 3],
         "segments": ["bone", "disc"],
+        "ignore": [9],
         "augmentation": {"rotation": [-60, 60, 2], "flip": ["z", "x"], "scale": [0.9, 1.1]},
         "test_folds": [5, "b"],
         "validation": "held_out",

@@ -1,3 +1,5 @@
+import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +9,14 @@ import pytest
 from normsearch.config import PhantomConfig, TaskConfig
 from normsearch.data import Case, Volume, fingerprint, write_volume
 from normsearch.errors import ConfigError, DataError
-from normsearch.task import check_fingerprint, data_folder, load_task, resolve_task, split_task
+from normsearch.task import (
+    check_fingerprint,
+    data_folder,
+    load_task,
+    resolve_task,
+    split_task,
+    task_folds,
+)
 
 from .test_trial import CASES
 
@@ -172,3 +181,56 @@ def test_the_task_says_how_to_split() -> None:
         for seed in range(8)
     }
     assert len(others) > 1
+
+
+def write_masks(root: Path, masks: dict[str, np.ndarray]) -> Path:
+    for name, mask in masks.items():
+        image = np.arange(mask.size, dtype=np.int16).reshape(mask.shape)
+        write_volume(root / "images" / f"{name}.nrrd", Volume(image, (1.0, 1.0, 1.0)))
+        write_volume(root / "labels" / f"{name}.nrrd", Volume(mask, (1.0, 1.0, 1.0)))
+    return root
+
+
+def test_splits_with_lists_are_tested_in_turn(tmp_path: Path) -> None:
+    mask = np.zeros((1, 16, 16), np.uint8)
+    mask[:, 4:8, 4:8] = 1
+    root = write_masks(tmp_path / "d", dict.fromkeys("abcd", mask))
+    splits = [{"train": ["b", "c"], "val": ["a"]}, {"train": ["a"], "val": ["b"]}]
+    (root / "splits_final.json").write_text(json.dumps(splits))
+    task = TaskConfig(data=str(root), size=(16, 16))
+    assert task_folds(task, None) == ("0", "1")
+    with pytest.warns(UserWarning, match="d in neither list of splits? 0"):
+        cases = load_task(task, None)
+    parts = {}
+    for fold in ("0", "1"):
+        turn = task.model_copy(update={"validation": "test", "test_folds": (fold,)})
+        split = split_task(turn, cases)
+        parts[fold] = [[case.id for case in part] for part in (split.train, split.validation)]
+    assert parts == {"0": [["b", "c"], ["a"]], "1": [["a"], ["b"]]}
+    splits[1]["val"] = ["a", "b"]
+    splits[1]["train"] = ["c"]
+    (root / "splits_final.json").write_text(json.dumps(splits))
+    with pytest.raises(DataError, match=r"each case in one fold at most .* got a in several"):
+        task_folds(task, None)
+
+
+def test_a_task_may_ignore_values(tmp_path: Path) -> None:
+    mask = np.zeros((1, 16, 16), np.uint8)
+    mask[:, 4:8, 4:8], mask[:, 12:] = 1, 7
+    root = write_masks(tmp_path / "d", {"a": mask, "b": mask})
+    for case in load_task(TaskConfig(data=str(root), ignore=(7,)), None):
+        np.testing.assert_array_equal(case.label, np.where(mask == 7, 255, mask))
+    with pytest.raises(ValueError, match="ignore must not hold label values of foreground"):
+        TaskConfig(data=str(root), ignore=(7,), foreground=(1, 7))
+
+
+def test_smeared_masks_are_one_warning_of_a_study(tmp_path: Path) -> None:
+    ramp = np.clip(np.add.outer(np.arange(40), np.arange(40)) * 4 - 60, 0, 255)
+    root = write_masks(tmp_path / "d", dict.fromkeys("abc", ramp.astype(np.uint8)[None]))
+    for _ in range(2):  # the second time from the cache
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            load_task(TaskConfig(data=str(root)), None)
+        (told,) = [str(one.message) for one in caught if "classes alone" in str(one.message)]
+        assert "threshold the mask" in told
+        assert "and 2 like it" in told

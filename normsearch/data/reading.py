@@ -159,7 +159,12 @@ def read_case(
     values, more = check_label(files.id, files.label, mask, labels)
     faults += more
     faults += check_pair(files.id, (files.images[0], image.volumes[0]), (files.label, label))
-    if any(fault.severity == "error" for fault in faults):
+    same = len({channels_of(volume).shape[1:] for volume in image.volumes}) == 1
+    array = image.array if same else None  # of other shapes: `check_pair` has told it
+    if array is not None and channels is not None:
+        array = _without_repeats(array, channels, len(files.images))
+        faults += check_channels(files, len(array), channels)
+    if array is None or any(fault.severity == "error" for fault in faults):
         return None, faults
     array = image.array
     if channels is not None:

@@ -38,6 +38,7 @@ _OF_A_PERSON = {
     *("age", "sex", "gender", "weight", "height", "size", "bmi", "birth", "date", "dob", "race"),
     *("ethnicity", "position", "history", "consent", "notes", "comment", "comments", "status"),
 }
+_NAMING_A_PERSON = {"subj", "pat", *(word for word in _SUBJECT if not word.startswith("group"))}
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _SHOWN = 5
 
@@ -117,6 +118,7 @@ def columns(where: Path, names: Sequence[str], wanted: Collection[str]) -> dict[
                 f"{where}: one column must give the {key}, got {' and '.join(map(repr, same))}, "
                 "which mean the same; remove or rename one"
             )
+    _refuse_numbered(where, plain, wanted)
     lacking = [key for key in wanted if key not in found.values()]
     for name in names:
         close = None if name in found else _close(name, plain[name], lacking)
@@ -126,6 +128,19 @@ def columns(where: Path, names: Sequence[str], wanted: Collection[str]) -> dict[
                 f"rename it. Did you mean '{close}'?"
             )
     return found
+
+
+def _refuse_numbered(where: Path, plain: Mapping[str, str], wanted: Collection[str]) -> None:
+    """Refuse columns as ``image_2``, which would be a channel more, or a mask more."""
+    for key in (key for key in ("image", "label") if key in wanted):
+        for name, word in plain.items():
+            if re.fullmatch(rf"({'|'.join(WORDS[key])})\d+", word):
+                cure = (
+                    "write the files of all channels in the column image, separated by ;"
+                    if key == "image"
+                    else "merge the masks into one file of several label values, or rename it"
+                )
+                raise DataError(f"{where}: one column must give the {key}, got '{name}'; {cure}")
 
 
 def read_json(path: Path) -> Any:
@@ -215,9 +230,7 @@ def _close(name: str, plain: str, lacking: Iterable[str]) -> str | None:
             usual = key != "subject" or word.removesuffix("id") in (*_PERSON, "group")
             if usual and len(word) >= 4 and _distance(plain, word) <= (1 if len(word) < 9 else 2):
                 return word
-        if key in ("image", "label") and re.fullmatch(rf"({'|'.join(words)})\d+", plain):
-            return key
-        person = tokens & {*_PERSON, "subj", "pat"}
+        person = tokens & _NAMING_A_PERSON
         if key == "subject" and person and not tokens & _OF_A_PERSON:
             return key
     return None

@@ -192,7 +192,7 @@ def _trivial(report: Report) -> list[Fault]:
             str(report.data_set.root),
             "have less foreground than background, for a score to say something",
             f"a mean Dice of {score:.2f} for calling every voxel foreground",
-            "check whether the masks are inverted (task.foreground: [0] asks for value 0) and "
+            "check whether the masks are inverted and "
             "which values are the object (task.foreground names them)",
             "warning",
         )

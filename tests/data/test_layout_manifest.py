@@ -60,7 +60,10 @@ def test_image_and_label_are_enough(tmp_path: Path) -> None:
         ),
         ("image,label,subejct\nscans/a1.nrrd,masks/a.nrrd,p", "Did you mean 'subject'?"),
         ("image,label,pat no (anonymous)\nscans/a1.nrrd,masks/a.nrrd,p", "mean 'subject'?"),
-        ("image1,image2,label\nscans/a1.nrrd,scans/a2.nrrd,masks/a.nrrd", "Did you mean 'image'?"),
+        (
+            "image1,image2,label\nscans/a1.nrrd,scans/a2.nrrd,masks/a.nrrd",
+            "files of all channels in the column image, separated by ;",
+        ),
         ("image,lable\nscans/a1.nrrd,masks/a.nrrd", "Did you mean 'label'?"),
         ("image,label\n;,masks/a.nrrd", "got no image in row 1"),
         ("image,label\n../a.nrrd,masks/a.nrrd", r"every file must lie under .*got '\.\./a\.nrrd'"),

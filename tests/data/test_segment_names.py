@@ -31,9 +31,9 @@ def test_a_name_at_other_values_is_refused(
     cases = load_cases(root, Preparation(classes=(1, 2), segments=NAMES))
     for case in cases:
         np.testing.assert_array_equal(case.label, box(0, 1) + 2 * box(1, 2))
-    (warning,) = inspect(root).warnings
-    assert (warning.rule, warning.severity) == ("segments", "warning")
-    assert "task.segments: [tumor, vessel]" in warning.cure
+    (error,) = inspect(root).errors
+    assert error.rule == "segments"
+    assert "task.segments: [tumor, vessel]" in error.cure
 
 
 def test_a_value_of_several_names_is_refused(tmp_path: Path) -> None:

@@ -62,6 +62,20 @@ def test_columns_of_other_things_are_no_misspellings() -> None:
     assert columns(Path("t"), names, WORDS) == {"id": "id", "image": "image", "label": "label"}
 
 
+@pytest.mark.parametrize("name", ["image2", "Image_2", "img 1", "mask_2", "label01"])
+def test_a_second_image_or_mask_is_not_passed_over(name: str) -> None:
+    with pytest.raises(DataError, match=rf"one column must give the (image|label), got '{name}'"):
+        columns(Path("t"), ["image", "label", name], WORDS)
+
+
+@pytest.mark.parametrize(
+    "name", ["subj", "patientid_hash", "hospital_patient", "pateint", "SubjectKey2", "old mrn"]
+)
+def test_what_speaks_of_a_patient_is_not_passed_over(name: str) -> None:
+    with pytest.raises(DataError, match=rf"must not look like '\w+' and be another, got '{name}'"):
+        columns(Path("t"), ["image", "label", name], WORDS)
+
+
 def test_case_is_the_id_or_beside_one_the_subject() -> None:
     assert columns(Path("t"), ["Case", "fold"], WANTED) == {"Case": "id", "fold": "fold"}
     assert columns(Path("t"), ["case", "id"], WANTED) == {"case": "subject", "id": "id"}

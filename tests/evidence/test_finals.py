@@ -12,8 +12,15 @@ import pytest
 
 from normsearch.config import NetworkConfig, TaskConfig, TrainingConfig, TrialConfig
 from normsearch.data import Case, Split
-from normsearch.evidence.finals import FinalTrainer, _table, case_surfaces, predicted
+from normsearch.evidence.finals import (
+    FinalTrainer,
+    _examples,
+    _table,
+    case_surfaces,
+    predicted,
+)
 from normsearch.evidence.surface import surface_scores
+from normsearch.labels import IGNORED
 from normsearch.model import rebuild
 from normsearch.search.mirror import MirroredTrainer
 from normsearch.training import dice, load_checkpoint
@@ -161,3 +168,20 @@ def test_where_the_spacing_is_not_known_distances_are_in_pixels(tmp_path: Path) 
     unknown = Case("1", "1", "t", one.image, one.label, (math.nan,) * 3)
     table = _table(config(), (unknown,), {"1": one.label}).splitlines()
     assert table == ["case,class,hd95,surface_dice,missed,unit", "1,1,0.0,1.0,0,pixels"]
+
+
+def test_what_nobody_annotated_is_empty_in_surfaces_and_pictures() -> None:
+    whole = case("1", "t")
+    label = whole.label.copy()
+    label[:, :, 10:] = IGNORED  # the square ends at column 11
+    prediction = whole.label.copy()
+    prediction[:, :, 13:] = 1  # called where nobody looked
+    ignoring = Case("1", "1", "t", whole.image, label, SPACING)
+    (found,) = case_surfaces(prediction, ignoring, 1).values()
+    assert found == (0.0, 1.0, False)
+    rest = np.where(label == IGNORED, 0, label)
+    (missed,) = case_surfaces(np.zeros_like(label), ignoring, 1).values()
+    assert missed == surface_scores(np.zeros(label.shape, bool), rest == 1, SPACING)
+    examples = _examples((ignoring,), {"1": prediction}, {"1": 1.0})
+    assert np.array_equal(examples["truth"][0], rest[2])
+    assert np.array_equal(examples["prediction"][0], rest[2])
