@@ -79,7 +79,8 @@ class TaskConfig(Model):
     field of view and changes the spacing. `plane` is how slices are cut, of images that give an
     orientation; others are cut as they are stored. `intensity` is a rule or a window [low, high]
     (HU). `foreground` are the label values merged to one class, `classes`
-    those kept apart as classes 1 to K; all non-zero ones are merged if neither is given. `ignore`
+    those kept apart as classes 1 to K; all non-zero ones are merged if neither is given. The value
+    0 may be among them, where it is not the background. `ignore`
     are label values that nobody annotated, left out of loss and score (nnU-Net's ``ignore`` is one
     without being named). `segments` names the segments of 3D Slicer's labels that are taken as
     label values 1, 2, ... `validation` on
@@ -163,10 +164,6 @@ class TaskConfig(Model):
             )
         if self.foreground and self.classes:
             raise ValueError("foreground and classes must not both be given; leave one out")
-        if self.kind == "segmentation" and 0 in (*(self.foreground or ()), *(self.classes or ())):
-            raise ValueError("foreground and classes must not hold 0, which is background")
-        if self.kind == "segmentation" and len(self.classes or ()) > 254:
-            raise ValueError(f"classes must be 254 at most, got {len(self.classes or ())}")
         return self
 
     @property
@@ -180,6 +177,17 @@ class TaskConfig(Model):
         if self.kind == "classification":
             return len(self.classes or ())
         return 1 + len(self.classes) if self.classes else 1
+
+    @property
+    def mask_values(self) -> tuple[int, ...]:
+        """The label values of a predicted mask, by class index.
+
+        Background is 0, or, where 0 is one of `classes`, the smallest value that is none of them;
+        merged foreground is 1, whatever its label values are.
+        """
+        classes = self.classes or (1,)
+        background = next(value for value in range(256) if value not in classes)
+        return (background, *classes)
 
     @property
     def slices(self) -> int:

@@ -152,11 +152,13 @@ def _quoted(value: object) -> str:
 
 
 def _meaning(task: TaskConfig) -> str:
-    if not task.classes:
-        return "foreground where above 0"
     if task.kind == "classification":
-        return f"the classes {list(task.classes)}"
-    return f"0 background, then label values {list(task.classes)}"
+        return f"the classes {list(task.classes or ())}"
+    background, *classes = task.mask_values
+    if not task.classes:
+        of = f" (label values {list(task.foreground)})" if task.foreground else ""
+        return f"foreground{of} where above 0"
+    return f"background ({background} in masks), then label values {classes}"
 
 
 def _worth(config: ModelConfig) -> str:

@@ -85,7 +85,7 @@ def predict_files(
     if task.kind == "classification":
         return _classify(network, prepared, task, sample_shape, device)
     found = segment(network, prepared, task, sample_shape, device)
-    values = np.array([0, *(task.classes or (1,))], np.uint8)
+    values = np.array(task.mask_values, np.uint8)
     return Prediction(
         mask=_like(image.stored[0], turned_back(values[found], image.stored[0], plane))
     )

@@ -59,6 +59,8 @@ FULL: dict[str, Any] = {
         "arguments": {"norm": "IN"},
     },
     "training": {
+        "budget": "steps",
+        "steps": 500,
         "samples": 1000,
         "evaluations": 5,
         "loss": "bce_dice",
@@ -109,6 +111,7 @@ FULL: dict[str, Any] = {
             "wrapped": {"name": "median"},
         },
         "baselines": False,
+        "single_norms": 0.25,
         "papers": True,
         "warm_start": "other",
         "warm_start_top": 3,
@@ -296,6 +299,25 @@ def test_the_full_study_sets_every_key() -> None:
         *(f"space.{name}.choices" for name in ranges),
     ]
     assert plain(validate(StudyConfig, FULL, "s.yaml"))["task"]["size"] == [64, 48]
+
+
+def test_the_samples_of_a_budget_in_steps() -> None:
+    training = TrainingConfig(budget="steps", steps=10, evaluations=2, accumulate=3)
+    assert training.samples_of(4) == 120
+    assert TrainingConfig(samples=90).samples_of(4) == 90
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"budget": "steps"}, "steps must be given with budget: steps"),
+        ({"steps": 10}, "steps must be given with budget: steps, and only then"),
+        ({"budget": "steps", "steps": 4, "evaluations": 5}, r"steps must be at least .* got 4"),
+    ],
+)
+def test_budgets_that_cannot_be(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        validate(TrainingConfig, given, "s.yaml")
 
 
 @pytest.mark.parametrize("rate", [0.1, 1e-05, 3e-07, 1 / 3, 0.000123456789012345])

@@ -420,7 +420,6 @@ def test_samples_that_cannot_be(task: dict[str, Any], expected: str, tmp_path: P
         ),
         ({"classes": [2, 2]}, "classes must be label values, each once, got [2, 2]."),
         ({"foreground": []}, "foreground must be label values, each once, got []."),
-        ({"foreground": [0, 1]}, "foreground and classes must not hold 0, which is background."),
     ],
 )
 def test_classes_that_cannot_be(task: dict[str, Any], expected: str, tmp_path: Path) -> None:

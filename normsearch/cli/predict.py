@@ -42,7 +42,7 @@ def predict(
     cases = [tuple(Path(part) for part in text.split(",")) for text in images]
     targets = [_target(paths[0], output) for paths in cases]
     _refuse_clashes(targets, overwrite)
-    geometry = loaded.config.trial.geometry
+    task, geometry = loaded.config.trial.task, loaded.config.trial.geometry
     if geometry is None:
         warnings.warn(
             f"{model}: does not record the orientation and spacing of its training, so images are "
@@ -53,7 +53,7 @@ def predict(
     for paths, target in zip(cases, targets, strict=True):
         with once.collected():
             made = predict_files(
-                loaded.network, paths, loaded.config.trial.task, loaded.sample_shape, device,
+                loaded.network, paths, task, loaded.sample_shape, device,
                 geometry=geometry, any_spacing=any_spacing,
             )  # fmt: skip
         if made.mask is None:
@@ -61,7 +61,7 @@ def predict(
             told = f"class {made.label} (probability {made.probability:.2f})"
         else:
             write_volume(target, made.mask)
-            voxels = int((made.mask.array > 0).sum())
+            voxels = int((made.mask.array != task.mask_values[0]).sum())
             found.append({"image": str(paths[0]), "mask": str(target), "voxels": voxels})
             told = f"{target} ({voxels} voxels of foreground)"
         if not as_json:

@@ -77,8 +77,8 @@ class Preparation:
                 f"an intensity window must be (low, high) with low < high, got {intensity}"
             )
         for name, values in (("foreground", self.foreground), ("classes", self.classes)):
-            if values is not None and (not values or min(values) < 1 or max(values) > 255):
-                raise DataError(f"{name} must be label values from 1 to 255, got {values}")
+            if values is not None and (not values or min(values) < 0 or max(values) > 255):
+                raise DataError(f"{name} must be label values from 0 to 255, got {values}")
         both = sorted(set(self.ignore) & set(self.chosen))
         if both or not all(0 <= value <= 255 for value in self.ignore):
             raise DataError(
@@ -101,7 +101,7 @@ class Preparation:
     def indices(self, label: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Return the class indices of label values from 0 to 255."""
         index = np.zeros(256, np.uint8)
-        index[list(self.chosen) or slice(1, None)] = 1
+        index[[*self.chosen] or slice(1, None)] = 1
         for number, value in enumerate(self.classes or (), 1):
             index[value] = number
         index[list(self.ignore)] = IGNORED
@@ -253,7 +253,7 @@ def _check_values(root: Path, asked: Sequence[int], found: set[int]) -> None:
     if absent and found:
         raise DataError(
             f"{root}: foreground, classes and ignore must be label values of the data set "
-            f"({', '.join(map(str, sorted(found - {0})))}), got {absent[0]}; correct the task"
+            f"({', '.join(map(str, sorted(found)))}), got {absent[0]}; correct the task"
         )
 
 

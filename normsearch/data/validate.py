@@ -193,7 +193,7 @@ def _trivial(report: Report) -> list[Fault]:
             "have less foreground than background, for a score to say something",
             f"a mean Dice of {score:.2f} for calling every voxel foreground",
             "check whether the masks are inverted and "
-            "which values are the object (task.foreground names them)",
+            "which values are the object (task.foreground names them, 0 too)",
             "warning",
         )
     ]

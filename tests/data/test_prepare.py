@@ -124,9 +124,9 @@ def test_prepare_case_compares_spacings(tmp_path: Path) -> None:
         ({"size": (0, 4)}, r"size must be \(y, x\) or \(slices, y, x\)"),
         ({"size": (4,)}, r"size must be \(y, x\) or"),
         ({"fit": "crop"}, "fit must be resize or pad, got 'crop'"),
-        ({"foreground": (0, 1)}, "foreground must be label values from 1 to 255"),
-        ({"foreground": ()}, "foreground must be label values from 1 to 255"),
-        ({"classes": (1, 256)}, "classes must be label values from 1 to 255"),
+        ({"foreground": (-1, 1)}, "foreground must be label values from 0 to 255"),
+        ({"foreground": ()}, "foreground must be label values from 0 to 255"),
+        ({"classes": (1, 256)}, "classes must be label values from 0 to 255"),
         ({"classes": (1,), "foreground": (2,)}, "must not both be given"),
     ],
 )
@@ -251,3 +251,9 @@ def test_the_decathlons_hippocampus_as_it_comes(data_root: Path) -> None:
     assert {case.image.shape for case in cases} == {(32, 1, 48, 32)}
     assert all(set(np.unique(case.label)) == {0, 1, 2} for case in cases)
     assert all(case.image.min() >= 0 and case.image.max() == 1 for case in cases)
+
+
+def test_the_value_0_may_be_asked_for() -> None:
+    label = np.array([[[0, 1, 2, 0]]], np.uint8)
+    assert Preparation(foreground=(0,)).indices(label).ravel().tolist() == [1, 0, 0, 1]
+    assert Preparation(classes=(0, 2)).indices(label).ravel().tolist() == [1, 0, 2, 1]

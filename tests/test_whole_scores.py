@@ -1,0 +1,114 @@
+"""The score of a validation case is the Dice of the mask that predict writes for its files."""
+
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from normsearch.config import TrialConfig
+from normsearch.data import write_volume
+from normsearch.model import rebuild
+from normsearch.prediction import predict_files
+from normsearch.task import load_task, sample_shape, split_task
+from normsearch.training import load_checkpoint
+from normsearch.trial import train_trial
+
+NETWORKS = {
+    "slice": {"name": "unet2d", "first_channels": 4, "depth": 1},
+    "stack": {"name": "unet2d", "first_channels": 4, "depth": 1},
+    "slab": {"name": "res_unet3d", "first_channels": 4, "depth": 1},
+    "volume": {"name": "res_unet3d", "first_channels": 4, "depth": 1},
+}
+SIDES = [(8, 20, 24), (8, 14, 30), (10, 20, 12), (6, 24, 24)]  # larger and smaller than a sample
+
+
+def make_data(folder: Path) -> None:
+    """Four subjects whose label 2, at the edge, is cut off by a crop to 16 x 16."""
+    for number, sides in enumerate(SIDES):
+        random = np.random.default_rng(number)
+        label = np.zeros(sides, np.uint8)
+        label[2:6, 5:11, 5:9] = 1
+        label[:, :3, :] = 2
+        image = random.normal(0, 5, sides) + 100 * (label == 1) + 200 * (label == 2)
+        for kind, array in (("images", image.astype(np.float32)), ("labels", label)):
+            path = folder / kind / f"c{number}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            nibabel.save(nibabel.Nifti1Image(array.T, np.diag([-1.0, -1, 1, 1])), path)
+
+
+def trial(folder: Path, sample: str, **task: Any) -> TrialConfig:
+    whole = {"data": str(folder), "sample": sample, "intensity": "minmax",
+             "validation_fraction": 0.7, **({"depth": 4} if sample == "slab" else {})}  # fmt: skip
+    return TrialConfig.model_validate(
+        {
+            "study": "s", "number": 0, "task": {**whole, **task}, "network": NETWORKS[sample],
+            "training": {"samples": 16, "evaluations": 1, "schedule": "constant"},
+            "norm_map": {"*": "IN"}, "learning_rate": 0.05, "batch_size": 2,
+        }
+    )  # fmt: skip
+
+
+def dice(mask: npt.NDArray[Any], truth: npt.NDArray[Any], value: int) -> float:
+    overlap = 2 * ((mask == value) & (truth == value)).sum()
+    return float(overlap / ((mask == value).sum() + (truth == value).sum()))
+
+
+def scored_by_anybody(
+    config: TrialConfig, folder: Path, work: Path, truths: dict[int, list[int]]
+) -> None:
+    """Train, predict each validation file, and compare the Dice with the reported ones.
+
+    `truths` are the label values that stand for each value of a mask.
+    """
+    split = split_task(config.task, load_task(config.task, None))
+    (record,) = train_trial(config, split, work)
+    shape = sample_shape(config.task, split.train)
+    state = load_checkpoint(work / "checkpoint.pt")
+    assert state is not None
+    config = config.model_copy(update={"sample_shape": shape})
+    network = rebuild(config, state["network"], work)
+    assert len(split.validation) >= 2
+    for case in split.validation:
+        made = predict_files(
+            network, (folder / "images" / f"{case.id}.nii.gz",), config.task, shape
+        )
+        assert made.mask is not None
+        write_volume(work / "mask.nii.gz", made.mask)
+        mask = np.asarray(nibabel.load(work / "mask.nii.gz").dataobj)
+        label = np.asarray(nibabel.load(folder / "labels" / f"{case.id}.nii.gz").dataobj)
+        assert mask.shape == label.shape
+        merged = np.full(label.shape, 255)
+        for value, values in truths.items():
+            merged[np.isin(label, values)] = value
+        found = np.mean([dice(mask, merged, value) for value in truths])
+        assert record["cases"][case.id] == pytest.approx(found, abs=1e-6)
+
+
+@pytest.mark.parametrize("sample", ["slice", "stack", "slab", "volume"])
+@pytest.mark.parametrize("fit", ["pad", "resize"])
+def test_the_reported_score_is_that_of_the_files(sample: str, fit: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    make_data(tmp_path / "d")
+    size = [4, 16, 16] if sample == "volume" else [16, 16]
+    config = trial(tmp_path / "d", sample, size=size, fit=fit, classes=[1, 2])
+    scored_by_anybody(config, tmp_path / "d", tmp_path, {1: [1], 2: [2]})
+
+
+@pytest.mark.parametrize(
+    ("task", "truths"),
+    [
+        ({}, {1: [1, 2]}),
+        ({"foreground": [0]}, {1: [0]}),
+        ({"classes": [0, 2]}, {0: [0], 2: [2]}),  # background, the value 1 here, is 1 in masks
+    ],
+)
+def test_foreground_and_classes_of_any_value(
+    task: dict[str, Any], truths: dict[int, list[int]], tmp_path: Path
+) -> None:
+    make_data(tmp_path / "d")
+    config = trial(tmp_path / "d", "slice", size=[16, 16], fit="pad", **task)
+    scored_by_anybody(config, tmp_path / "d", tmp_path, truths)
