@@ -150,8 +150,11 @@ def _about(config: dict[str, Any]) -> str:
         config.get("network", {}).get("name", "a network"),
         config.get("task", {}).get("data", "its data"),
     ]
-    samples = config.get("training", {}).get("samples")
-    budget = f", {samples:,} training samples a trial at full budget" if samples else ""
+    training = config.get("training", {})
+    counted = training.get("budget", "samples")
+    amount = training.get(counted)
+    what = "training samples" if counted == "samples" else "optimizer steps"
+    budget = f", {amount:,} {what} a trial at full budget" if amount else ""
     return f"{said[0]} on {said[1]}{budget}"
 
 

@@ -48,7 +48,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
     if table.empty:
         return pd.DataFrame(columns=COLUMNS)
     table = table[table["state"] != "WAITING"].sort_values("number").reset_index(drop=True)
-    full = int(study.config["training"]["samples"])
+    full = _full_samples(study.config["training"], table["batch_size"])
     samples = table["samples"].astype(float).fillna(0).astype(int)
     complete, pruned = table["state"] == "COMPLETE", table["state"] == "PRUNED"
     final = table["score"].astype(float).where(complete)
@@ -70,6 +70,14 @@ def compute(study: StudyLike) -> pd.DataFrame:
         "full_samples": full,
         "metric": study.metric,
     })  # fmt: skip
+
+
+def _full_samples(training: Mapping[str, Any], batch_sizes: pd.Series) -> pd.Series:
+    """The samples of each trial's whole training: of a budget in steps, by its batch size."""
+    if training.get("budget", "samples") == "samples":
+        return pd.Series(int(training["samples"]), index=batch_sizes.index)
+    each = int(training["steps"]) * int(training.get("accumulate", 1))
+    return (batch_sizes.astype(float).fillna(0) * each).astype(int)
 
 
 def _best_singles(table: pd.DataFrame) -> pd.Series:
