@@ -164,6 +164,7 @@ def _warn_of_few_cases(door: Door) -> None:
     space: Any = door.config.space
     in_turn = [case for case in door.cases if set(case.folds) & set(space.folds)]
     tested = len(in_turn or door.split.validation)
-    if few := few_cases(tested, len(space.arms) - 1):
+    compared = len(space.origin.trials if space.origin else space.arms) - 1
+    if few := few_cases(tested, compared):
         cure = "" if space.folds else " --folds all tests on every subject."
         print(f"normsearch: warning: {few}{cure}", file=sys.stderr)

@@ -96,7 +96,7 @@ def compare(
             result["arm"], result["p_holm"], result["difference"], strict=True
         )
     ]
-    result = _simultaneous(result)
+    result = _simultaneous(result, _span(table))
     result = pd.concat([result, _collapses(table)], axis=1)
     return result.sort_values("mean", ascending=False, ignore_index=True)
 
@@ -197,18 +197,21 @@ def _tested(
     return {"difference": float(away), **found, "_error": float(error), "_free": float(free)}
 
 
-def _simultaneous(result: pd.DataFrame) -> pd.DataFrame:
+def _simultaneous(result: pd.DataFrame, most: float) -> pd.DataFrame:
     """Replace the errors by 95% intervals of all differences at once that agree with the verdicts.
 
     Bonferroni's intervals by the t of `p_total`. Holm's verdicts and Wilcoxon's test may decide
     otherwise than such an interval; then its nearer end becomes 0, the difference that was
     rejected, or was not: an arm called better or worse has an interval on one side of 0, any other
-    arm one that holds 0.
+    arm one that holds 0. No end is further from 0 than `most`, the largest difference there can be.
     """
     comparisons = int(result["p"].notna().sum())
     level = ALPHA / max(comparisons, 1)
     half = stats.t.isf(level / 2, result["_free"]) * result["_error"]
-    low, high = result["difference"] - half, result["difference"] + half
+    low, high = (
+        (result["difference"] - half).clip(-most),
+        (result["difference"] + half).clip(upper=most),
+    )
     verdict = result["verdict"]
     low = low.mask(verdict == "better", low.clip(lower=0))
     high = high.mask(verdict == "worse", high.clip(upper=0))
@@ -217,6 +220,12 @@ def _simultaneous(result: pd.DataFrame) -> pd.DataFrame:
     own = verdict == "reference"
     bounds = {"total_low": low.mask(own, 0.0), "total_high": high.mask(own, 0.0)}
     return result.drop(columns=["_error", "_free"]).assign(**bounds)
+
+
+def _span(table: ScoreTable) -> float:
+    """The largest difference of two scores: 1 for scores from 0 to 1."""
+    every = np.concatenate([part.to_numpy(float).ravel() for part in table.arms.values()])
+    return float(max(every.max(), 1.0) - min(every.min(), 0.0))
 
 
 def _collapses(table: ScoreTable) -> pd.DataFrame:

@@ -78,7 +78,8 @@ def _precision(found: Confirmation) -> Iterator[str]:
         f"from arm to arm by {means.std(ddof=1):.4f} (means from {means.min():.3f} to "
         f"{means.max():.3f})."
     )
-    few = few_cases(found.cases, len(means) - 1, found.scored_on)
+    compared = ~comparison.table["verdict"].isin(["", "reference", "not trained"])
+    few = few_cases(found.cases, int(compared.sum()), found.scored_on)
     if few or power is None:
         yield from [few] if few else []
         return

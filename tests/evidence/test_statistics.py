@@ -246,3 +246,14 @@ def test_summary_in_plain_words() -> None:
     text = summary(compare(scores, "BN"))
     assert text.startswith("Better than BN: mix (+0.")
     assert text.endswith("; no difference found between BN and IN.")
+
+
+def test_intervals_of_differences_end_where_scores_do() -> None:
+    rows = [
+        {"arm": arm, "seed": seed, "case": case, "score": value}
+        for arm in ("BN", "IN")
+        for seed, value in enumerate((0.1, 0.9))
+        for case in "ab"
+    ]
+    found = compare(pd.DataFrame(rows), "BN").set_index("arm").loc["IN"]
+    assert (found["total_low"], found["total_high"]) == (-1.0, 1.0)
