@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -79,9 +79,11 @@ def best_of(record: StudyRecord) -> dict[str, Any] | None:
 
 def single_norms(record: StudyRecord, rows: list[dict[Any, Any]]) -> list[dict[str, Any]]:
     """Return the best trial of each single norm, the best norm first; see `best_of`."""
-    tried = Counter(row["single_norm"] for row in rows if row["state"] != "DUPLICATE")
+    tried = defaultdict[Any, set[str]](set)
+    for row in rows:
+        tried[row["single_norm"]].add(str(record.values(int(row["number"]))))
     return [
-        {"norm": norm, **_result(record, rows[number]), "trials": tried[norm]}
+        {"norm": norm, **_result(record, rows[number]), "trials": len(tried[norm])}
         for norm, number in record.best_single_norms().items()
     ]
 

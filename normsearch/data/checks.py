@@ -67,6 +67,16 @@ def check_label(
     return tuple(int(value) for value in values), faults
 
 
+def check_forms(case: str, path: Path, unlike: tuple[str, str] | None) -> list[Fault]:
+    """Return a warning where a NIfTI file's two forms put its axes differently."""
+    if unlike is None:
+        return []
+    expected = "have an sform and a qform of one orientation"
+    found = f"axes towards {unlike[0]} and {unlike[1]}"
+    cure = "the sform is taken; check where left is, and set the qform to it"
+    return [Fault("forms", case, str(path), expected, found, cure, "warning")]
+
+
 def check_channels(files: CaseFiles, found: int, expected: int) -> list[Fault]:
     """Return a fault where an image has not as many channels as its data set's description says."""
     if found == expected:
@@ -76,8 +86,13 @@ def check_channels(files: CaseFiles, found: int, expected: int) -> list[Fault]:
     return [Fault("channels", files.id, str(files.images[0]), must, str(found), cure)]
 
 
-def check_pair(case: str, first: Grid, other: Grid) -> list[Fault]:
-    """Return how `other` (a label, or another channel) does not lie on the grid of `first`."""
+def check_pair(case: str, first: Grid, other: Grid, *, turned: bool = False) -> list[Fault]:
+    """Return how `other` (a label, or another channel) does not lie on the grid of `first`.
+
+    Another place or direction is a warning, for headers are often careless; it is an error where
+    the file was also `turned` otherwise on reading: then one of the two headers is wrong, and the
+    voxels of one are not those of the other.
+    """
     (image_path, image), (path, volume) = first, other
     mine, theirs = channels_of(image).shape[1:], channels_of(volume).shape[1:]
     compared: list[tuple[str, Any, Any, float]] = [
@@ -97,7 +112,7 @@ def check_pair(case: str, first: Grid, other: Grid) -> list[Fault]:
             f"have the {name} of {image_path.name}, {_short(one)}",
             _short(two),
             cure,
-            "warning" if name in ("origin", "direction") else "error",
+            "warning" if name in ("origin", "direction") and not turned else "error",
         )
         for name, one, two in differing
     ]

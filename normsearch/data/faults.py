@@ -48,6 +48,8 @@ def unreadable(case: str, file: Path, error: DataError) -> Fault:
     text = str(error).removeprefix(f"{file}: ").rstrip(".")
     told = _SENTENCE.fullmatch(text)
     expected = told["expected"].removeprefix("must ") if told else "be a file that can be read"
+    if told and not text.startswith("must "):
+        expected = f"be usable ({expected})"
     found, cure = (told["found"], told["cure"]) if told else (text, "export it again")
     return Fault("unreadable", case, str(file), expected, found, cure)
 

@@ -19,6 +19,10 @@ class SpacingWarning(UserWarning):
     """A file does not say how far apart its voxels are."""
 
 
+class OutsideWarning(UserWarning):
+    """Labelled voxels lie outside the image, and are left out."""
+
+
 @dataclass(frozen=True, eq=False)
 class SourceHeader:
     """Header fields that say where voxels lie.
@@ -48,6 +52,7 @@ class Volume:
         origin: the first voxel's centre in mm, (left, posterior, superior), or None.
         directions: (axes, 3) in mm per voxel, LPS; nan rows for axes not in space; or None.
         kinds: NRRD's kind of each axis, such as ("list", "domain", "domain"); () if not given.
+        anatomical: whether the world that directions and origin lie in is the patient's.
         header: the fields of the file's header that say where the voxels lie, as they stand; a
             file of the same format is written with them where they agree with the fields above.
 
@@ -62,6 +67,7 @@ class Volume:
     directions: npt.NDArray[np.float64] | None = None
     kinds: tuple[str, ...] = ()
     header: SourceHeader | None = None
+    anatomical: bool = True
 
     def __post_init__(self) -> None:
         axes = self.array.ndim

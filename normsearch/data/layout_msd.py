@@ -5,8 +5,11 @@ A 4D image holds several channels. http://medicaldecathlon.com
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from normsearch.data.cases import CaseFiles
 from normsearch.data.description import background_fault, count_fault, read_labels, unused_keys
 from normsearch.data.pairing import (
     Found,
@@ -18,7 +21,7 @@ from normsearch.data.pairing import (
     twice,
     with_folds,
 )
-from normsearch.data.tables import read_json
+from normsearch.data.tables import columns, read_json
 from normsearch.errors import DataError
 
 _USED = {"training", "labels", "modality", "numTraining"}
@@ -60,17 +63,46 @@ def find(root: Path) -> Found:
             pairs[name] = pair
     faults += count_fault(path, raw, len(entries)) + background_fault(path, labels)
     parts = with_folds(root, pairs, {case_id(Path(image)) for image, _ in entries})
+    facts, beside = _facts(path, raw["training"])
+    cases = parts.cases if (root / "folds.csv").exists() else _with_facts(parts.cases, facts)
     used = {*_FILES, *(Path(file).parts[0] for entry in entries for file in entry)}
     return Found(
-        parts.cases,
+        cases,
         faults + parts.faults,
         labels.names,
         labels.ignored,
         labels.regions,
         channels,
-        (*unused_keys(path, raw, _USED), *_not_listed(root, entries), *parts.unused,
+        (*unused_keys(path, raw, _USED), *beside, *_not_listed(root, entries), *parts.unused,
          *others_in(root, used)),
     )  # fmt: skip
+
+
+def _facts(
+    path: Path, entries: list[dict[str, Any]]
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return what entries say of subject and fold (MONAI's lists do), by case, and keys unused."""
+    names = list(dict.fromkeys(str(key) for entry in entries for key in entry))
+    names = [name for name in names if name not in ("image", "label")]
+    keys = columns(path, names, ("subject", "fold"))
+    facts = {
+        case_id(Path(str(entry["image"]))): {
+            keys[name]: str(entry[name]).strip() for name in keys if name in entry
+        }
+        for entry in entries
+    }
+    return facts, [f"'{name}' of the cases in {path.name}" for name in names if name not in keys]
+
+
+def _with_facts(cases: list[CaseFiles], facts: dict[str, dict[str, str]]) -> list[CaseFiles]:
+    return [
+        replace(
+            case,
+            subject=facts[case.id].get("subject") or case.subject,
+            fold=case.fold if case.lists else facts[case.id].get("fold", case.fold),
+        )
+        for case in cases
+    ]
 
 
 def _not_listed(root: Path, entries: list[tuple[str, str]]) -> list[str]:

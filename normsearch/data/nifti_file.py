@@ -194,6 +194,22 @@ def _scaled(path: Path, header: nibabel.Nifti1Header, array: Array, as_label: bo
     return np.asarray(apply_read_scaling(array, slope, inter))
 
 
+def forms_unlike(source: SourceHeader | None) -> tuple[str, str] | None:
+    """Return where the axes of a file's sform and qform point, as "LPS"; None where alike."""
+    if source is None or source.format != "nifti":
+        return None
+    if not all(int(source.fields[name]) for name in _FORMS):
+        return None
+    header = nibabel.Nifti1Header()
+    for name, value in source.fields.items():
+        header[name] = value
+    pointing = [
+        "".join(str(code) for code in nibabel.aff2axcodes(form))
+        for form in (header.get_sform(), header.get_qform())
+    ]
+    return None if pointing[0] == pointing[1] else (pointing[0], pointing[1])
+
+
 def _with_geometry(header: nibabel.Nifti1Header, array: Array, source: SourceHeader) -> Volume:
     leading = array.ndim == 4 or bool(header.get_data_dtype().names)
     spacing, origin, directions = _geometry(header, source, array.ndim - leading)

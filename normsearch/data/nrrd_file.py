@@ -45,7 +45,8 @@ def read(path: Path, *, root: Path, max_bytes: int, as_label: bool = False) -> V
     if as_label and volume.kinds[:1] == ("vector",):
         raise DataError(
             f"{path}: a label must have one value a voxel, got {len(volume.array)} layers or "
-            "channels; of a segmentation with overlaps, export the wanted segments as a labelmap"
+            "channels; name the wanted segments of a segmentation in task.segments, or export them "
+            "as a labelmap"
         )
     return volume
 

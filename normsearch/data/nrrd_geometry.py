@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,32 @@ from normsearch.errors import DataError
 Header = dict[str, Any]
 Array = npt.NDArray[Any]
 
+_ANATOMICAL = {
+    f"{name}{time}"
+    for name in (
+        *("right-anterior-superior", "left-anterior-superior", "left-posterior-superior"),
+        *("ras", "las", "lps"),
+    )
+    for time in ("", "-time", "t")
+}
 # Signs that turn a space's x, y, z into left, posterior, superior; any other space stays as it is.
 _TO_LPS = {
     **dict.fromkeys(("right-anterior-superior", "ras"), RAS),
     **dict.fromkeys(("left-anterior-superior", "las"), np.array([1.0, -1.0, 1.0])),
 }
-_MM = {"m": 1000.0, "cm": 10.0, "mm": 1.0, "um": 0.001, "µm": 0.001}
+
+# Names of a unit of length, in lower case and without a plural's s -> mm.
+_MM = {
+    name: size
+    for size, names in {
+        1000.0: "m meter metre",
+        10.0: "cm centimeter centimetre",
+        1.0: "mm millimeter millimetre",
+        1e-3: "um µm \u03bcm micrometer micrometre micron",
+        1e-6: "nm nanometer nanometre",
+    }.items()
+    for name in names.split()
+}
 
 # Where the voxels lie: fields of the whole image, and those with an entry an axis.
 _OF_IMAGE = (
@@ -52,7 +73,9 @@ def volume_of(path: Path, header: Header, array: Array) -> Volume:
         kinds = tuple(header.get("kinds", ()))[::-1]
         directions, origin = _directions(header), _origin(header)
         spacing = _spacing(header, directions, array.ndim)
-        volume = Volume(array, spacing, origin, directions, kinds, _source(header, array.ndim))
+        anatomical = str(header.get("space", "")).lower() in _ANATOMICAL
+        source = _source(header, array.ndim)
+        volume = Volume(array, spacing, origin, directions, kinds, source, anatomical)
         volume = _channels_first(volume)
         if not volume.has_spacing:
             warnings.warn(f"{path}: gives no spacing", SpacingWarning, stacklevel=4)
@@ -86,6 +109,7 @@ def without_channels(volume: Volume) -> Volume:
         None if volume.directions is None else volume.directions[1:],
         volume.kinds[1:],
         header,
+        volume.anatomical,
     )
 
 
@@ -145,7 +169,10 @@ def _made(volume: Volume, order: list[int]) -> Header:
     if kinds:
         header["kinds"] = [kinds[axis] for axis in reversed(order)]
     if volume.directions is not None:
-        header["space"] = "left-posterior-superior"
+        if volume.anatomical:
+            header["space"] = "left-posterior-superior"
+        else:
+            header["space dimension"] = 3
         header["space directions"] = volume.directions[order[::-1]]
         if volume.origin is not None:
             header["space origin"] = np.asarray(volume.origin)
@@ -161,7 +188,7 @@ def _to_lps(header: Header, vectors: Any) -> npt.NDArray[np.float64]:
         third = np.where(np.isnan(values[..., :1]), np.nan, 0.0)
         values = np.concatenate([values, third], axis=-1)
     signs = _TO_LPS.get(str(header.get("space", "")).lower(), np.ones(3))
-    units = [_MM.get(unit, 1.0) for unit in header.get("space units", ())] or [1.0] * 3
+    units = [_mm(unit) for unit in _words(header.get("space units", ()))] or [1.0] * 3
     return np.asarray(values * signs * (units if len(units) != 2 else [*units, 1.0]))
 
 
@@ -179,8 +206,30 @@ def _spacing(header: Header, directions: Array | None, axes: int) -> tuple[float
     if directions is not None:
         return tuple(float(step) for step in np.linalg.norm(directions, axis=1))
     if "spacings" in header:
-        return tuple(float(step) for step in header["spacings"][::-1])
+        steps = [float(step) for step in header["spacings"]]
+        units = _words(header.get("units", ()))
+        if len(units) == len(steps):  # that of an axis without a spacing is no matter
+            known = [not math.isnan(step) for step in steps]
+            sizes = [_mm(unit) if know else 1.0 for unit, know in zip(units, known, strict=True)]
+            steps = [step * size for step, size in zip(steps, sizes, strict=True)]
+        return tuple(steps[::-1])
     return (math.nan,) * axes
+
+
+def _words(entries: Any) -> list[str]:
+    """Return the entries of a field, which pynrrd gives as a list or, of some fields, as text."""
+    return shlex.split(entries) if isinstance(entries, str) else list(entries)
+
+
+def _mm(unit: str) -> float:
+    """Return the mm in a unit of length; one that is left empty is a millimetre."""
+    name = unit.strip().strip('"').strip().lower()
+    if not name:
+        return 1.0
+    size = _MM.get(name) or _MM.get(name.removesuffix("s"))
+    if size is None:
+        raise ValueError(f"the unit {unit.strip()!r}, which is none of m, cm, mm, um, nm")
+    return size
 
 
 def _channels_first(volume: Volume) -> Volume:
@@ -210,6 +259,7 @@ def _channels_first(volume: Volume) -> Volume:
         None if volume.directions is None else volume.directions[order],
         (kind, *(volume.kinds[other] if volume.kinds else "domain" for other in order[1:])),
         _reordered(volume.header, order),
+        volume.anatomical,
     )
 
 

@@ -39,7 +39,14 @@ def is_oriented(volume: Volume) -> bool:
     An axis of channels has no place; a stack, whose axis of slices is a list, is not oriented.
     """
     rows = _rows(volume)
-    return rows is not None and len(rows) in (2, 3) and bool(np.isfinite(rows).all())
+    if rows is None or not volume.anatomical or len(rows) not in (2, 3):
+        return False
+    return bool(np.isfinite(rows).all())
+
+
+def turned_otherwise(one: Volume, other: Volume, plane: Plane) -> bool:
+    """Return whether two oriented volumes are brought to the canonical orientation by two turns."""
+    return is_oriented(one) and is_oriented(other) and _turn(one, plane) != _turn(other, plane)
 
 
 def canonical(volume: Volume, plane: Plane | None = "axial") -> Volume:

@@ -24,7 +24,7 @@ from PIL import Image, UnidentifiedImageError
 
 from normsearch.data.bounded import one_line, opened
 from normsearch.data.geometry import SpacingWarning, Volume
-from normsearch.data.tiff_pages import Pages, arranged, refuse_copies
+from normsearch.data.tiff_pages import Pages, arranged, refuse_page
 from normsearch.data.tiff_spacing import spacing_of_tags
 from normsearch.errors import DataError
 from normsearch.files import write_atomically
@@ -82,7 +82,7 @@ def read_tiff(path: Path, *, root: Path, max_bytes: int, as_label: bool = False)
         tags, count = dict(image.tag_v2), image.n_frames
         for page in range(min(count, _PAGES + 1)):
             image.seek(page)
-            refuse_copies(path, image.tag_v2)
+            refuse_page(path, image.tag_v2)
             bits, kind = _tiff_kind(path, image)
             if page == 0:
                 steps = spacing_of_tags(_tags(image))
@@ -114,6 +114,29 @@ def _channels(path: Path, pages: list[Array], told: Pages, as_label: bool) -> Ar
     planes = np.stack(pages).reshape(*sides, *pages[0].shape)
     planes = planes.swapaxes(0, 1) if told.channels_first else planes
     return np.ascontiguousarray(planes if told.slices > 1 else planes[:, 0])
+
+
+def palette_of(path: Path) -> dict[str, int] | None:
+    """Return the palette index of each colour, as "#ff0000", that a picture shows.
+
+    None where it has no palette, or one of greys alone, or it is no PNG or TIFF. Index 0 and
+    colours at several indices are left out.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    if path.suffix.lower() not in (".png", ".tif", ".tiff"):
+        return None
+    with _faults_of(path, "picture"), Image.open(path) as image:
+        if image.mode != "P":
+            return None
+        indices = np.unique(np.array(image))
+        palette = np.array(image.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
+    used = [(int(n), tuple(palette[n].tolist())) for n in indices if 0 < n < len(palette)]
+    if all(len(set(colour)) == 1 for _, colour in used):
+        return None
+    shown = [colour for _, colour in used]
+    return {"#" + bytes(colour).hex(): n for n, colour in used if shown.count(colour) == 1}
 
 
 def write_png(path: Path, volume: Volume) -> None:
@@ -205,6 +228,8 @@ def _decoded(
             f"{path}: the pixels may take {max_bytes} bytes at most, but the file declares "
             f"{image.size[0]}×{image.size[1]} of {kind}; crop the picture"
         )
+    if image.mode == "P" and not as_label:
+        return _coloured(image)
     array = np.array(image)
     if image.mode == "L" and bits < 8:
         array //= 255 // (2**bits - 1)  # Pillow stretches them to 0..255
@@ -212,6 +237,12 @@ def _decoded(
         array = array.view(kind)  # the same bits, which Pillow takes for uint8 and int32
     array = np.moveaxis(array, -1, 0) if image.mode in _COLOURS else array
     return np.ascontiguousarray(array, np.dtype(kind))
+
+
+def _coloured(image: Image.Image) -> Array:
+    """Return what a picture with a palette shows: grey (y, x), or colours (channel, y, x)."""
+    colours = np.moveaxis(np.array(image.convert("RGB")), -1, 0)
+    return np.ascontiguousarray(colours[0] if (colours == colours[:1]).all() else colours)
 
 
 def _volume(

@@ -18,7 +18,13 @@ from normsearch.data.faults import Fault, refuse, warn_once
 from normsearch.data.layouts import DataSet, survey
 from normsearch.data.orientation import PLANES, Plane
 from normsearch.data.reading import RawCase, read_case
-from normsearch.data.segment_names import absent_faults, clash_fault, named_segments
+from normsearch.data.segment_names import (
+    absent_faults,
+    clash_fault,
+    colour_faults,
+    named_segments,
+    unnamed_fault,
+)
 from normsearch.data.spacing import resized_spacing
 from normsearch.data.transforms import FITS, INTENSITIES, Fit, Intensity, normalized_image
 from normsearch.errors import DataError, did_you_mean
@@ -165,7 +171,12 @@ def load_cases(
     """
     data_set, asked = survey(root, layout), (*preparation.chosen, *preparation.ignore)
     preparation = heeding(data_set, preparation)
-    faults, cases, values = [*data_set.faults, *_segments(data_set, preparation)], [], set[int]()
+    faults = [
+        *data_set.faults,
+        *_segments(data_set, preparation),
+        *colour_faults(data_set.root, data_set.cases),
+    ]
+    cases, values = [], set[int]()
     oriented: dict[Path, bool] = {}
     labels, channels = _values(data_set, preparation), data_set.channels
     settings = {**asdict(preparation), "labels": labels, "channels": channels}
@@ -226,7 +237,7 @@ def _segments(data_set: DataSet, preparation: Preparation) -> list[Fault]:
     named = named_segments(data_set.cases)
     if preparation.segments:
         return absent_faults(data_set.cases, named, preparation.segments)
-    return clash_fault(data_set.root, named)
+    return clash_fault(data_set.root, named) + unnamed_fault(data_set.cases, named)
 
 
 def _values(data_set: DataSet, preparation: Preparation) -> list[int]:

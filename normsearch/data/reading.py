@@ -16,6 +16,7 @@ from normsearch.data.cases import CaseFiles
 from normsearch.data.checks import (
     channels_of,
     check_channels,
+    check_forms,
     check_image,
     check_label,
     check_pair,
@@ -25,8 +26,10 @@ from normsearch.data.checks import (
     spacing_of,
 )
 from normsearch.data.faults import Fault, unreadable
+from normsearch.data.geometry import OutsideWarning
 from normsearch.data.idx import read_idx
-from normsearch.data.orientation import Plane, canonical, is_oriented
+from normsearch.data.nifti_file import forms_unlike
+from normsearch.data.orientation import Plane, canonical, is_oriented, turned_otherwise
 from normsearch.data.segments import label_of_segments, segments_named
 from normsearch.data.smears import smear_fault
 from normsearch.data.volume import SpacingWarning, Volume, read_volume
@@ -106,6 +109,8 @@ def read_image(
     image = Image(stored, tuple(canonical(volume, plane) for volume in stored))
     for path, volume in zip(paths, image.volumes, strict=True):
         faults += check_image(case, path, volume, channels_of(volume))
+    for path, volume in zip(paths, stored, strict=True):
+        faults += check_forms(case, path, forms_unlike(volume.header))
     first, *others = zip(paths, image.volumes, strict=True)
     for path, volume in others:
         faults += check_pair(case, first, (path, volume))
@@ -154,23 +159,20 @@ def read_case(
     label = _read(read_label, files.label, files.id, root, faults)
     if label is None or image is None:
         return None, faults
-    label = canonical(_on_grid_of(image.stored[0], label), plane)
+    placed = _on_grid_of(image.stored[0], label)
+    turned = turned_otherwise(image.stored[0], placed, plane)
+    label = canonical(placed, plane)
     mask = channels_of(label)
     values, more = check_label(files.id, files.label, mask, labels)
     faults += more
-    faults += check_pair(files.id, (files.images[0], image.volumes[0]), (files.label, label))
+    grid = (files.images[0], image.volumes[0])
+    faults += check_pair(files.id, grid, (files.label, label), turned=turned)
     same = len({channels_of(volume).shape[1:] for volume in image.volumes}) == 1
     array = image.array if same else None  # of other shapes: `check_pair` has told it
     if array is not None and channels is not None:
         array = _without_repeats(array, channels, len(files.images))
         faults += check_channels(files, len(array), channels)
     if array is None or any(fault.severity == "error" for fault in faults):
-        return None, faults
-    array = image.array
-    if channels is not None:
-        array = _without_repeats(array, channels, len(files.images))
-        faults += check_channels(files, len(array), channels)
-    if any(fault.severity == "error" for fault in faults):
         return None, faults
     faults += smear_fault(files.id, files.label, mask[0])
     return RawCase(array, mask[0], image.spacing, values, image.oriented), faults
@@ -182,7 +184,7 @@ def _on_grid_of(image: Volume, label: Volume) -> Volume:
     Where the stored shapes differ the label is returned as it is, to be refused.
     """
     if is_oriented(image) == is_oriented(label):
-        return label
+        return _as_near(image, label) if is_oriented(image) else label
     if channels_of(image).shape[1:] != channels_of(label).shape[1:]:
         return replace(label, origin=None, directions=None)
     first = int(image.kinds[:1] == ("vector",))
@@ -190,7 +192,23 @@ def _on_grid_of(image: Volume, label: Volume) -> Volume:
     if not is_oriented(image) or label.array.ndim != image.array.ndim - first:
         directions = None
     origin = None if directions is None else image.origin
-    return replace(label, origin=origin, directions=directions, header=None)
+    return replace(
+        label, origin=origin, directions=directions, header=None, anatomical=image.anatomical
+    )
+
+
+def _as_near(image: Volume, label: Volume) -> Volume:
+    """Return a label on its image's grid where theirs, as stored, are one but for rounding.
+
+    So both are turned alike, also where an axis lies as near to one of the world's as to another.
+    """
+    first = int(image.kinds[:1] == ("vector",))
+    alike = label.array.ndim == image.array.ndim - first and not check_pair(
+        "", (Path(), image), (Path(), label)
+    )
+    if not alike or image.directions is None:
+        return label
+    return replace(label, directions=image.directions[first:], origin=image.origin)
 
 
 def _read(
@@ -204,7 +222,11 @@ def _read(
             faults.append(unreadable(case, path, error))
             return None
     for warning in caught:
-        if not issubclass(warning.category, SpacingWarning):
+        if issubclass(warning.category, OutsideWarning):
+            expected, cure = "have its segments within the image", "they are left out; check both"
+            told = f"voxels outside: {warning.message}"
+            faults.append(Fault("outside", case, str(path), expected, told, cure, "warning"))
+        elif not issubclass(warning.category, SpacingWarning):
             warnings.warn(warning.message, warning.category, stacklevel=2)
         elif case not in {fault.case for fault in faults if fault.rule == "no spacing"}:
             faults.append(no_spacing(case, path))  # once a case is enough

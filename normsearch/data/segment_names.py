@@ -10,6 +10,7 @@ from pathlib import Path
 
 from normsearch.data.cases import CaseFiles
 from normsearch.data.faults import Fault
+from normsearch.data.picture_file import palette_of
 from normsearch.data.segments import same_name, segments_named
 from normsearch.errors import DataError, did_you_mean
 
@@ -54,6 +55,39 @@ def clash_fault(root: Path, named: Named) -> list[Fault]:
             "makes them label values 1, 2, ... in this order",
         )
     ]
+
+
+def unnamed_fault(cases: Sequence[CaseFiles], named: Named) -> list[Fault]:
+    """Return a warning where some labels name their segments and others do not."""
+    unnamed = [case for case in cases if case.id not in named]
+    if not named or not unnamed:
+        return []
+    shown = ", ".join(case.id for case in unnamed[:_SHOWN])
+    more = f" and {len(unnamed) - _SHOWN} more" if len(unnamed) > _SHOWN else ""
+    expected = "name the segments in all labels or in none"
+    cure = "values without a name are taken for those of the named cases; check that they are"
+    where = str(unnamed[0].label)
+    found = f"no names in {shown}{more}"
+    return [Fault("unnamed segments", "", where, expected, found, cure, "warning")]
+
+
+def colour_faults(root: Path, cases: Iterable[CaseFiles]) -> list[Fault]:
+    """Return a fault where the colours of palette masks do not stand for one value in all cases."""
+    shown: Named = {}
+    for case in cases:
+        try:
+            colours = palette_of(case.label) if case.index is None else None
+        except DataError:  # whoever reads the file says it
+            continue
+        if colours:
+            shown[case.id] = colours
+    clashes = _clashes(shown)
+    if not clashes:
+        return []
+    expected = "have one palette index for each colour of a mask in all cases"
+    cure = "save the masks in grey values, one for each class"
+    found = "; ".join(clashes[:_SHOWN])
+    return [Fault("palettes", "", str(root), expected, found, cure)]
 
 
 def absent_faults(cases: Sequence[CaseFiles], named: Named, wanted: Sequence[str]) -> list[Fault]:

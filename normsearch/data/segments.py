@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from normsearch.data import nrrd_file, nrrd_geometry
-from normsearch.data.geometry import Volume
+from normsearch.data.geometry import OutsideWarning, Volume
 from normsearch.data.orientation import canonical, turned_back
 from normsearch.errors import DataError, did_you_mean
 
@@ -136,6 +137,7 @@ def label_of_segments(
     found, grid = _turned(read_segments(path)), canonical(like)
     label = np.zeros(grid.array.shape, np.uint8)
     there, here = _overlap(path, found, grid)
+    lost = dict.fromkeys(names, 0)
     for number, name in enumerate(names, start=1):
         there_as = same_name(name, found.masks)
         if there_as is None and optional:
@@ -146,6 +148,7 @@ def label_of_segments(
                 + did_you_mean(name, found.names)
             )
         mask, part = found.masks[there_as][there], label[here]
+        lost[name] = int(found.masks[there_as].sum() - mask.sum())
         taken = part[mask]
         if taken.any():
             raise DataError(
@@ -154,6 +157,8 @@ def label_of_segments(
                 "choose one of them or merge them"
             )
         part[mask] = number
+    if outside := ", ".join(f"{count} of '{name}'" for name, count in lost.items() if count):
+        warnings.warn(outside, OutsideWarning, stacklevel=2)
     label = turned_back(label, like)
     return Volume(label, like.spacing, like.origin, like.directions, like.kinds)
 

@@ -32,10 +32,11 @@ def smear_fault(case: str, path: Path, mask: Array) -> list[Fault]:
     if len(made_up) < _FEWEST or len(made_up) <= _MOSTLY * others:
         return []
     found = f"{others + 1} values, of which {len(made_up)} lie at edges alone"
+    usual = int(np.bincount(mask[mask > 0].astype(np.uint8)).argmax())
     cure = (
         "JPEG, smoothing or interpolation made them up: threshold the mask, for example at half "
-        "its greatest value, and save it as PNG or NRRD without smoothing; foreground: [255] would "
-        "leave the edges out"
+        f"its greatest value, and save it as PNG or NRRD without smoothing; foreground: [{usual}] "
+        "would leave the edges out"
     )
     expected = "hold the values of its classes alone"
     return [Fault("smeared", case, str(path), expected, found, cure, "warning")]

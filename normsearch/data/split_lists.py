@@ -25,7 +25,7 @@ def read_splits(path: Path, known: Collection[str]) -> tuple[dict[str, SplitList
         DataError: it is no list of {train, val}, or a split trains and validates on one case.
     """
     splits = [_split(path, number, one) for number, one in enumerate(_whole(path))]
-    faults = _unknown(path, splits, known)
+    faults = [*_unknown(path, splits, known), *_other_lists(path)]
     train, validation = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
     out: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for number, (mine, held_out) in enumerate(splits):
@@ -66,6 +66,15 @@ def _no_splits(path: Path, found: str) -> DataError:
         f"{path}: must be a list of {{train, val}}, each a list of cases, got {found}; copy it "
         "again from nnUNet_preprocessed"
     )
+
+
+def _other_lists(path: Path) -> list[Fault]:
+    others = sorted({str(key) for one in _whole(path) for key in one} - {"train", "val"})
+    if not others:
+        return []
+    cure = "other lists are not used: name their cases in test_folds, or leave them out"
+    found = ", ".join(others)
+    return [Fault("lists", "", str(path), "give train and val alone", found, cure, "warning")]
 
 
 def _unknown(

@@ -16,7 +16,10 @@ from normsearch.errors import DataError
 
 _ID = ("id", "caseid", "imageid", "scanid")
 _CASE = "case"
-_PERSON = ("subject", "patient", "participant")
+_PERSON = (
+    *("subject", "patient", "participant", "person", "individual", "donor", "pseudonym"),
+    *("sub", "pt"),
+)
 _NUMBERED = ("", "id", "ids", "no", "nr", "num", "number", "name", "code", "key", "identifier")
 _SUBJECT = (
     *(f"{person}{number}" for person in (*_PERSON, "group") for number in _NUMBERED),
@@ -38,7 +41,10 @@ _OF_A_PERSON = {
     *("age", "sex", "gender", "weight", "height", "size", "bmi", "birth", "date", "dob", "race"),
     *("ethnicity", "position", "history", "consent", "notes", "comment", "comments", "status"),
 }
-_NAMING_A_PERSON = {"subj", "pat", *(word for word in _SUBJECT if not word.startswith("group"))}
+_NAMING_A_PERSON = {
+    *("subj", "pat"),
+    *(word for word in _SUBJECT if not word.startswith(("group", "pt")) and word != "sub"),
+}
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _SHOWN = 5
 
@@ -230,7 +236,8 @@ def _close(name: str, plain: str, lacking: Iterable[str]) -> str | None:
             usual = key != "subject" or word.removesuffix("id") in (*_PERSON, "group")
             if usual and len(word) >= 4 and _distance(plain, word) <= (1 if len(word) < 9 else 2):
                 return word
-        person = tokens & _NAMING_A_PERSON
+        german = any(token.startswith("patienten") for token in tokens)
+        person = german or tokens & _NAMING_A_PERSON
         if key == "subject" and person and not tokens & _OF_A_PERSON:
             return key
     return None

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from normsearch.errors import DataError
 
 _DESCRIPTION, _SUBFILE, _OLD_SUBFILE, _DEPTH = 270, 254, 255, 32997
+_ORIENTATION = 274
 _REDUCED = 0b101  # a copy of lower resolution, or the transparency of another page
 # Programs that keep many planes where TIFF has one page, by a tag of theirs
 _OWN_WAY = {33629: "a stack of MetaMorph", 34412: "a file of Zeiss LSM"}
@@ -64,12 +65,17 @@ def arranged(path: Path, tags: Any, pages: int, samples: int) -> Pages:
     return Pages(pages)
 
 
-def refuse_copies(path: Path, tags: Any) -> None:
-    """Refuse a page that is a smaller copy (a thumbnail, a pyramid's level) or a transparency.
+def refuse_page(path: Path, tags: Any) -> None:
+    """Refuse a page to be turned, a smaller copy (thumbnail, pyramid's level) or a transparency.
 
     Raises:
         DataError: it is one.
     """
+    if (turned := int(tags.get(_ORIENTATION, 1))) != 1:
+        raise DataError(
+            f"{path}: must be stored upright (its Orientation tag 1), for some readers turn the "
+            f"picture and some do not, got {turned}; save it again from a viewer that turns it"
+        )
     if int(tags.get(_SUBFILE, 0)) & _REDUCED or int(tags.get(_OLD_SUBFILE, 0)) == 2:
         raise DataError(
             f"{path}: every page must be a slice, got a page that is a smaller copy or a mask of "

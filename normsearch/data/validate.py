@@ -17,9 +17,16 @@ from normsearch.data.faults import Fault
 from normsearch.data.layouts import DataSet, survey
 from normsearch.data.prepare import regions_fault
 from normsearch.data.reading import RawCase, read_case
-from normsearch.data.segment_names import clash_fault, class_names, named_segments
+from normsearch.data.segment_names import (
+    clash_fault,
+    class_names,
+    colour_faults,
+    named_segments,
+    unnamed_fault,
+)
 
 _TRIVIAL = 0.5  # the Dice from which on foreground everywhere is no bad answer
+_OTHER_UNITS = 10  # of two cases' voxels: from here on the units are doubted
 
 
 @dataclass(frozen=True)
@@ -160,18 +167,19 @@ def inspect(root: Path, layout: str = "auto") -> Report:
             oriented[files.images[0]] = raw.oriented
     faults += mixed_orientation(data_set.root, oriented)
     named = named_segments(data_set.cases)
-    faults += clash_fault(data_set.root, named)
+    faults += clash_fault(data_set.root, named) + unnamed_fault(data_set.cases, named)
+    faults += colour_faults(data_set.root, data_set.cases)
     if data_set.regions:
         faults.append(replace(regions_fault(data_set), severity="warning"))
     names = data_set.labels or class_names(named)
     report = Report(data_set, looks, _once(faults) + _unlike(data_set, looks), names)
-    return replace(report, faults=report.faults + _trivial(report))
+    return replace(report, faults=report.faults + _trivial(report) + _other_units(report))
 
 
 def _once(faults: list[Fault]) -> list[Fault]:
     """Return faults with one warning of each kind that is rather the data set's than a case's."""
     first = {}
-    for rule in ("no spacing", "plane", "smeared"):
+    for rule in ("no spacing", "plane", "smeared", "forms", "outside"):
         found = [fault for fault in faults if fault.rule == rule]
         if found:
             more = f" (and {len(found) - 1} more cases)" if len(found) > 1 else ""
@@ -197,6 +205,22 @@ def _trivial(report: Report) -> list[Fault]:
             "warning",
         )
     ]
+
+
+def _other_units(report: Report) -> list[Fault]:
+    """Return a warning where one case's voxels are ten times as large as another's."""
+    largest = {
+        look.id: max(step for step in look.spacing[1:])
+        for look in report.looks
+        if not any(map(math.isnan, look.spacing[1:]))
+    }
+    if not largest or max(largest.values()) <= _OTHER_UNITS * min(largest.values()):
+        return []
+    least, most = min(largest, key=largest.__getitem__), max(largest, key=largest.__getitem__)
+    expected = "have voxels of one order of size in all cases"
+    found = f"{largest[least]:.3g} mm in {least} and {largest[most]:.3g} mm in {most}"
+    cure = "check the units in the files' headers"
+    return [Fault("units", "", str(report.data_set.root), expected, found, cure, "warning")]
 
 
 def _look(files: CaseFiles, raw: RawCase) -> Look:

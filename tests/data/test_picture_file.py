@@ -29,10 +29,25 @@ def test_a_palette_gives_its_indices(suffix: str, colours: list[int], tmp_path: 
     picture.putdata(VALUES.ravel().tolist())
     picture.putpalette(colours)
     picture.save(tmp_path / f"a{suffix}")
-    for as_label in (False, True):
-        found = read_volume(tmp_path / f"a{suffix}", as_label=as_label)
-        np.testing.assert_array_equal(found.array, VALUES)
-        assert found.array.dtype == np.uint8
+    found = read_volume(tmp_path / f"a{suffix}", as_label=True)
+    np.testing.assert_array_equal(found.array, VALUES)
+    assert found.array.dtype == np.uint8
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_an_image_with_a_palette_is_what_it_shows(suffix: str, tmp_path: Path) -> None:
+    shades, colours = [200, 100, 50, 0], [(9, 8, 7), (6, 5, 4), (3, 2, 1), (0, 255, 0)]
+    picture = Image.fromarray(VALUES % 4)
+    picture.putpalette([shade for shade in shades for _ in range(3)])
+    picture.save(tmp_path / f"grey{suffix}")
+    grey = read_volume(tmp_path / f"grey{suffix}")
+    np.testing.assert_array_equal(grey.array, np.array(shades, np.uint8)[VALUES % 4])
+    picture.putpalette(np.ravel(colours).tolist())
+    picture.save(tmp_path / f"colours{suffix}")
+    found = read_volume(tmp_path / f"colours{suffix}")
+    expected = np.moveaxis(np.array(colours, np.uint8)[VALUES % 4], -1, 0)
+    np.testing.assert_array_equal(found.array, expected)
+    assert found.kinds[0] == "vector"
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
@@ -50,7 +65,7 @@ def test_fewer_than_8_bits_are_not_stretched(bits: int, colour: int, tmp_path: P
     parts = [chunk(b"IHDR", head)] + [chunk(b"PLTE", bytes(range(90, 96)) * 8)] * (colour == 3)
     parts += [chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
-    found = read_volume(tmp_path / "a.png").array
+    found = read_volume(tmp_path / "a.png", as_label=True).array
     np.testing.assert_array_equal(found, values)
     assert found.dtype == np.uint8
 
