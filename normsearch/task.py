@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from normsearch.data import (
     Preparation,
     Sampling,
     Split,
+    classes_shown,
     detect_layout,
     fingerprint,
     generate_phantom,
@@ -153,6 +155,30 @@ def split_task(task: TaskConfig, cases: list[Case]) -> Split:
         validation_fraction=task.validation_fraction,
         seed=task.split_seed,
     )
+
+
+def check_foreground(task: TaskConfig, cases: Sequence[Case]) -> None:
+    """Warn of classes that no case to be scored shows.
+
+    Raises:
+        DataError: none of them shows any: there would be no score.
+    """
+    if task.kind == "classification":
+        return
+    present = classes_shown(cases)
+    if not present:
+        raise DataError(
+            f"{task.data}: a validation case must show foreground for a trial to have a score, "
+            f"got none in {', '.join(case.id for case in cases[:5])}; choose other cases by "
+            "task.validation_folds, or correct task.foreground"
+        )
+    if missing := sorted(set(range(1, max(task.outputs, 2))) - present):
+        values = ", ".join(str(task.mask_values[index]) for index in missing)
+        warnings.warn(
+            f"{task.data}: no validation case shows the label values {values}, so no score is of "
+            "them",
+            stacklevel=2,
+        )
 
 
 def check_fingerprint(cases: list[Case], expected: str | None, where: str) -> str:

@@ -6,10 +6,10 @@ import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from normsearch.cli.options import RUNS, Json, Name, RunsDir, Storage
+from normsearch.cli.terminal import Terminal
 from normsearch.errors import StudyError
 
 _COLUMNS = {"memory": "peak_memory_bytes"}  # objectives whose column is called otherwise
@@ -129,7 +129,7 @@ def _front(record: StudyRecord, rows: list[dict[Any, Any]]) -> list[dict[str, An
 
 
 def _show(found: dict[str, Any], metric: str) -> None:
-    console = Console()
+    console = Terminal()
     what = f" ({found['single_norm']} everywhere)" if found["single_norm"] else ""
     console.print(
         f"Trial {found['number']} of {found['study']}{what}: {metric} {found['score']:.3f}, "
@@ -171,7 +171,7 @@ def _comparison(found: dict[str, Any], metric: str) -> Table:
     return table
 
 
-def _show_front(console: Console, front: list[dict[str, Any]]) -> None:
+def _show_front(console: Terminal, front: list[dict[str, Any]]) -> None:
     """Show what is traded: each further trial is better in something."""
     console.print("Pareto front (none is better in every objective):")
     names = [name for name in front[0] if name != "number"]

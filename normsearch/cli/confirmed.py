@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
+
+from normsearch.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from normsearch.evidence.confirmation import Confirmation
@@ -18,9 +19,9 @@ def show(found: Confirmation) -> None:
     """Print each arm's scores and verdict, its spread and surfaces, and what they mean."""
     from normsearch.evidence.words import sentences
 
-    console = Console()
+    console = Terminal()
     if not console.is_terminal:
-        console = Console(width=max(console.width, _WIDTH))
+        console = Terminal(width=max(console.width, _WIDTH))
     folds = f", fold {', '.join(found.folds)}" if found.folds else ""
     cases = f"{found.cases} {found.scored_on} case{'' if found.cases == 1 else 's'}"
     console.print(f"{found.study}: {cases}{folds}, {found.seeds} seeds", soft_wrap=True)
@@ -45,7 +46,7 @@ def _settings(found: Confirmation, rows: list[dict[Any, Any]]) -> Table:
 
 
 def _verdicts(found: Confirmation, rows: list[dict[Any, Any]]) -> Table:
-    interval = " \\[95% CI]" if found.finished else ""
+    interval = " [95% CI]" if found.finished else ""
     columns = [f"{found.metric}{interval}", f"difference to {found.reference}{interval}"]
     beside = any(isinstance(row.get("beside"), str) for row in rows)
     columns += ["p (Holm)"] * found.finished
@@ -104,7 +105,7 @@ def _number(value: Any, form: str) -> str:
 
 
 def _interval(row: dict[Any, Any], low: str, high: str, form: str) -> str:
-    return "" if pd.isna(row[low]) else f"\\[{row[low]:{form}}, {row[high]:{form}}]"
+    return "" if pd.isna(row[low]) else f"[{row[low]:{form}}, {row[high]:{form}}]"
 
 
 def _with_spread(row: dict[Any, Any], name: str, form: str) -> str:

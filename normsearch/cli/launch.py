@@ -18,12 +18,14 @@ import typer
 from normsearch.cli.progress import Progress
 from normsearch.config import ArmsConfig, SpaceConfig, StudyConfig
 from normsearch.data import Case, SampleLoader, Split
+from normsearch.errors import StudyError
 from normsearch.networks import NormSlot, check_network, list_norms, use_checkpointing
 from normsearch.norms import kernels_in_use
 from normsearch.search.door import build_space, check_search
 from normsearch.search.space import AnySpace, Space
 from normsearch.task import (
     check_fingerprint,
+    check_foreground,
     load_task,
     resolve_task,
     sample_shape,
@@ -72,6 +74,7 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
     cases = load_task(config.task, data)
     fingerprint = check_fingerprint(cases, config.fingerprint, where)
     split = _first_split(config, cases)
+    check_foreground(config.task, split.validation)
     space = build_space(config.space, _slots(config, split), space_origin)
     check_search(config, space)
     _tell_of_single_norms(space)
@@ -118,8 +121,11 @@ def resumable(name: str, command: str | None = None) -> Iterator[None]:
 
 def search(folder: Path, door: Door, how: How) -> None:
     """Search until as many trials as asked for are finished, show progress, print the outcome."""
-    _tell_end(train_all(folder, door, how))
+    coordinator = train_all(folder, door, how)
+    _tell_end(coordinator)
     _outcome(folder, how, door.config)
+    if not coordinator.stopping:
+        _refuse_empty(folder, how)
 
 
 def train_all(folder: Path, door: Door, how: How) -> Coordinator:
@@ -225,6 +231,27 @@ def _outcome(folder: Path, how: How, config: StudyConfig) -> None:
         if single and single["number"] != found["number"]:
             print(f"Best single norm: {single['norm']}, {_setting(single)}.")
         print(f"See: normsearch best {folder.name}; normsearch report {folder.name}")
+
+
+def _refuse_empty(folder: Path, how: How) -> None:
+    """Raise StudyError, which says why, if no trial was completed."""
+    from normsearch.search.records import StudyRecord
+    from normsearch.search.run_folder import trial_folder
+
+    trials = StudyRecord(folder, how.storage).trials()
+    failed = trials[trials["state"] == "FAIL"]
+    if (trials["state"] == "COMPLETE").any():
+        return
+    reason = "every one was pruned"
+    if len(failed):
+        number, why = int(failed["number"].iloc[0]), failed["failure"].iloc[0]
+        trace = trial_folder(folder, number) / "error.txt"
+        told = f" (see {trace})" if trace.is_file() else ""
+        reason = f"{len(failed)} of {len(trials)} failed, trial {number} of '{why}'{told}"
+    raise StudyError(
+        f"{folder.name}: one trial at least must be completed, and none was: {reason}; mend the "
+        "cause, then begin a new run."
+    )
 
 
 def _setting(found: dict[str, Any]) -> str:

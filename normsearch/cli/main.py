@@ -26,6 +26,7 @@ from normsearch.cli import (
     train,
     validate,
 )
+from normsearch.cli.terminal import say
 from normsearch.errors import NormsearchError
 
 app = typer.Typer(
@@ -64,7 +65,7 @@ def _options(
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"normsearch: warning: {message}", file=sys.stderr)
+    say(f"normsearch: warning: {message}")
 
 
 def main() -> None:
@@ -73,7 +74,7 @@ def main() -> None:
     try:
         app()
     except NormsearchError as error:
-        print(f"normsearch: {error}", file=sys.stderr)
+        say(f"normsearch: {error}")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ def predict(
     from normsearch.prediction import predict_files
 
     loaded = load_model(model, device)
-    cases = [tuple(Path(part) for part in text.split(",")) for text in images]
+    cases = [_files(text) for text in images]
     targets = [_target(paths[0], output) for paths in cases]
     _refuse_clashes(targets, overwrite)
     task, geometry = loaded.config.trial.task, loaded.config.trial.geometry
@@ -98,6 +99,11 @@ class _SpacingOnce:
         if self._found:
             more = f" (and {len(self._found) - 1} like it)" if len(self._found) > 1 else ""
             warnings.warn(self._found[0] + more, SpacingWarning, stacklevel=2)
+
+
+def _files(text: str) -> tuple[Path, ...]:
+    """Return the files of a case; a comma may also be part of a file's name."""
+    return (Path(text),) if os.path.isfile(text) else tuple(Path(part) for part in text.split(","))
 
 
 def _target(image: Path, folder: Path) -> Path:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections import Counter
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from normsearch.cli.terminal import Terminal, say
 from normsearch.config import StudyConfig
 from normsearch.search.jobs import Event
 
@@ -32,7 +31,7 @@ class Progress:
         self._running: set[int] = set()
         self._best: tuple[float, int] | None = None
         self._began, self._finished_here = time.monotonic(), 0
-        self._console = Console(stderr=True)
+        self._console = Terminal(stderr=True)
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -112,4 +111,4 @@ class Progress:
         if self._console.is_terminal:
             self._bar.console.print(line, highlight=False, soft_wrap=True)
         else:
-            print(f"{line} | {self.summary()}", file=sys.stderr, flush=True)
+            say(f"{line} | {self.summary()}")

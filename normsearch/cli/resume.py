@@ -45,6 +45,7 @@ def resume(
     """Go on with a run: interrupted trials are finished first, from their checkpoints."""
     from normsearch.cli.launch import How, check, resumable, search
     from normsearch.config_file import amend_search, read_recorded_study
+    from normsearch.search.door import check_storage
     from normsearch.search.run_folder import find_run, read_local, write_local, write_study
 
     folder = find_run(name, runs_dir)
@@ -62,6 +63,7 @@ def resume(
     storage = storage or local_facts.get("storage")
     with resumable(name):
         door = check(config, f"{folder / 'study.yaml'}: space.", data, name)
+        check_storage(door.config, folder, storage)
         write_study(folder, door.config)
         write_local(folder, {"data": str(door.data) if door.data else None, "storage": storage})
         search(folder, door, How(address, workers, local, as_json, storage))

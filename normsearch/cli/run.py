@@ -38,8 +38,9 @@ def run(
     """Search: train trials until as many as the study asks for are finished."""
     from normsearch.cli.launch import How, check, resumable, search
     from normsearch.config_file import read_study
-    from normsearch.search.door import with_known_points
-    from normsearch.search.run_folder import create_run, refuse_existing
+    from normsearch.errors import StudyError
+    from normsearch.search.door import check_reachable, with_known_points
+    from normsearch.search.run_folder import create_run, discard_unbegun, refuse_existing
 
     overrides = [*(overrides or []), *([f"name={name}"] if name else [])]
     overrides += [f"search.checkpoints={checkpoints}"] if checkpoints else []
@@ -50,6 +51,11 @@ def run(
     known = with_known_points(door.config.search, door.space, runs_dir)
     door = replace(door, config=door.config.model_copy(update={"search": known}))
     facts = {"data": str(door.data) if door.data else None, "storage": storage}
+    check_reachable(door.config, storage)
     create_run(folder, door.config, facts)
-    with resumable(config.name):
-        search(folder, door, How(address, workers, local, as_json, storage))
+    try:
+        with resumable(config.name):
+            search(folder, door, How(address, workers, local, as_json, storage))
+    except StudyError:  # a cluster that is not there, or too small: the same command must do
+        discard_unbegun(folder)
+        raise

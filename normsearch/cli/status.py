@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import pandas as pd
 import typer
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
 from normsearch.cli.options import RUNS, Json, Name, RunsDir, Storage
+from normsearch.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from normsearch.search.records import StudyRecord
@@ -50,14 +51,14 @@ def status(
     if as_json:
         print(json.dumps(found))
     else:
-        console = Console()
+        console = Terminal()
         for part in _picture(found, record.metric, None if every else _SHOWN):
             console.print(part, soft_wrap=isinstance(part, str))
 
 
 def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:
     """Show the newest trials until all are finished; without a terminal, a line a change."""
-    console, said = Console(), ""
+    console, said = Terminal(), ""
     plain = as_json or not console.is_terminal
     with Live(console=console, auto_refresh=False) if not plain else nullcontext() as live:
         while True:

@@ -1,7 +1,7 @@
 """Images and labels: reading, checking, preparing, splitting, batching, and a made-up data set."""
 
 from normsearch.data.augment import Augmentation
-from normsearch.data.cases import Case, CaseFiles, fingerprint
+from normsearch.data.cases import Case, CaseFiles, classes_shown, fingerprint
 from normsearch.data.faults import Fault
 from normsearch.data.idx import read_idx
 from normsearch.data.layouts import LAYOUTS, DataSet, detect_layout, find_cases, survey
@@ -33,6 +33,7 @@ __all__ = [
     "Volume",
     "WholeCase",
     "WholeImage",
+    "classes_shown",
     "detect_layout",
     "find_cases",
     "fingerprint",

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from normsearch.labels import IGNORED
+
 
 @dataclass(frozen=True)
 class SplitLists:
@@ -106,6 +108,12 @@ def _folds(case: CaseFiles | Case) -> tuple[str, ...]:
     if case.lists is not None:
         return case.lists.validation
     return (case.fold,) if case.fold else ()
+
+
+def classes_shown(cases: Iterable[Case]) -> set[int]:
+    """Return the class indices above 0 that occur in whole labels, without `IGNORED`."""
+    shown = {int(value) for case in cases for value in np.unique(case.whole_label)}
+    return shown - {0, IGNORED}
 
 
 def fingerprint(cases: Iterable[Case]) -> str:

@@ -56,7 +56,9 @@ def check_label(
     values = occurring(mask)
     odd = values[~((values >= 0) & (values <= 255) & (values == np.floor(values)))]
     if odd.size:
-        expected, cure = "hold whole numbers from 0 to 255", "export it without resampling"
+        whole = bool((odd == np.floor(odd)).all())
+        expected = "hold whole numbers from 0 to 255"
+        cure = "renumber its labels" if whole else "export it without resampling"
         return (), [Fault("values", case, str(path), expected, _some(odd), cure)]
     unknown = values[~np.isin(values, [0, *labels])] if labels else values[:0]
     faults = []

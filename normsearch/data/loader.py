@@ -45,6 +45,11 @@ class SampleLoader:
         augment: Augment | None = None,
     ) -> None:
         shapes = {sampling.sample(case, 0)[0].shape for case in cases}
+        if len({shape[0] for shape in shapes}) > 1:
+            raise DataError(
+                f"images must have as many channels as each other, got {_channels(cases)}; save "
+                "all in grey values or all in colours"
+            )
         if len(shapes) != 1 or batch_size < 1:
             raise DataError(
                 "a loader needs samples of one shape (channels, spatial axes) and a batch size of "
@@ -95,6 +100,11 @@ def targets(labels: Tensor, outputs: int) -> Tensor:
     image as a whole has a class.
     """
     return labels[:, None].float() if outputs == 1 else labels.long()
+
+
+def _channels(cases: Sequence[Case]) -> str:
+    first = {case.image.shape[1]: case.id for case in reversed(cases)}
+    return " and ".join(f"{count} in {case}" for count, case in sorted(first.items()))
 
 
 def _told(shapes: set[tuple[int, ...]]) -> str:

@@ -188,8 +188,8 @@ def _scaled(path: Path, header: nibabel.Nifti1Header, array: Array, as_label: bo
         raise DataError(f"{path}: the scale's intercept must be finite, got {inter}; {_CURE}")
     if as_label and not (slope.is_integer() and inter.is_integer()):
         raise DataError(
-            f"{path}: a label must hold whole numbers, got the scale factors {slope:g} and "
-            f"{inter:g}; save the label again as uint8, without scale factors"
+            f"{path}: a label must hold whole numbers, got the scale factors {slope!r} "
+            f"and {inter!r}; save the label again as uint8, without scale factors"
         )
     return np.asarray(apply_read_scaling(array, slope, inter))
 

@@ -97,8 +97,9 @@ def files_by_id(
 def twice(where: Path, names: Iterable[str]) -> list[Fault]:
     """Return a fault for each name that comes more than once in a folder or a table."""
     what = "file" if where.is_dir() else "row"
+    cure = "remove one" + (", or give each an id of its own in a column id" * (what == "row"))
     return [
-        Fault("twice", name, str(where), f"have one {what} per case", f"{name} twice", "remove one")
+        Fault("twice", name, str(where), f"have one {what} per case", f"{name} twice", cure)
         for name, count in sorted(Counter(names).items())
         if count > 1
     ]

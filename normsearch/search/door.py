@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import optuna
+
 from normsearch.config import (
     AnySpaceConfig,
     ArmsConfig,
@@ -18,12 +20,16 @@ from normsearch.errors import ConfigError
 from normsearch.networks import NormSlot
 from normsearch.search.arms import ArmsSpace
 from normsearch.search.known_points import known_points, paper_points, warm_points
+from normsearch.search.loggers import check_logger
+from normsearch.search.mirror import Mirror
 from normsearch.search.pruners import build_pruner
 from normsearch.search.python_space import PythonSpace
 from normsearch.search.records import StudyRecord
 from normsearch.search.run_folder import find_run
 from normsearch.search.samplers import build_sampler
 from normsearch.search.space import AnySpace, Space
+from normsearch.search.storage import open_storage, refuse_taken, retrying
+from normsearch.search.study import check_identity
 from normsearch.search.supernet import mixable
 
 
@@ -43,6 +49,26 @@ def check_search(config: StudyConfig, space: AnySpace) -> None:
     known_points(config.search, space)
     if config.search.method == "supernet":
         mixable(space)
+
+
+def check_reachable(config: StudyConfig, storage: str | None) -> None:
+    """Raise StudyError unless a new run's storage, checkpoints and callbacks can be used.
+
+    The storage must hold no study of the run's name.
+    """
+    refuse_taken(config.name, storage)
+    if config.search.checkpoints:
+        Mirror(config.search.checkpoints, config.name)
+    for name in config.search.callbacks:
+        check_logger(name)
+
+
+def check_storage(config: StudyConfig, folder: Path, url: str | None) -> None:
+    """Raise StudyError if a run's storage cannot be opened, or holds another run of its name."""
+    storage = retrying(open_storage, folder, url)
+    names = retrying(optuna.get_all_study_names, storage)
+    if config.name in names:
+        check_identity(optuna.load_study(study_name=config.name, storage=storage), config)
 
 
 def with_known_points(search: SearchConfig, space: AnySpace, runs: Path) -> SearchConfig:

@@ -6,6 +6,7 @@ import logging
 import os
 import tempfile
 import time
+from fractions import Fraction
 from typing import Any
 
 from normsearch.config import Resources
@@ -144,9 +145,21 @@ class Slots:
             if node["Alive"]:
                 has = node["Resources"]
                 cpu = int(has.get("CPU", 0) // wanted.cpu)
-                gpu = int(has.get("GPU", 0) // wanted.gpu) if wanted.gpu else cpu
+                gpu = trials_on(has.get("GPU", 0), wanted.gpu) if wanted.gpu else cpu
                 fits += min(cpu, gpu)
         return fits
+
+
+def trials_on(gpus: float, share: float) -> int:
+    """Return how many trials fit a node's GPUs, each on a `share` of one GPU or on several whole.
+
+    >>> trials_on(1, 0.1), trials_on(1, 0.2), trials_on(8, 0.4), trials_on(8, 2)
+    (10, 5, 16, 4)
+    """
+    there, wanted = Fraction(str(gpus)), Fraction(str(share))  # 0.1 is a tenth, as it was written
+    if wanted >= 1:
+        return int(there // wanted)
+    return int(there) * int(1 // wanted) + int(there % 1 // wanted)
 
 
 def _tuner(

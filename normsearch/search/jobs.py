@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +12,7 @@ from typing import Any, Literal
 import optuna
 
 from normsearch.config import StudyConfig, TrialConfig
+from normsearch.files import write_text
 from normsearch.search.choice import Choice
 
 
@@ -55,6 +59,22 @@ def trial_config(
         geometry=study.geometry,
         versions=study.versions,
     )
+
+
+def identity(study: StudyConfig) -> str:
+    """Return the SHA-256 of what a study's trials share: data, network, training, space, metric.
+
+    Where the data lies is no part of it, and neither is how the search goes.
+    """
+    parts = {"task", "network", "training", "space", "fingerprint", "sample_shape"}
+    facts = study.model_dump(mode="json", include=parts)
+    facts["task"].pop("data")
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def write_trace(folder: Path) -> None:
+    """Write the exception that is handled now to FOLDER/error.txt, for whoever mends it."""
+    write_text(folder / "error.txt", traceback.format_exc())
 
 
 def seconds_left(trial: optuna.trial.Trial, limit: float | None) -> float | None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from normsearch.errors import TrainingError
-from normsearch.search.jobs import Job
+from normsearch.errors import NormsearchError, TrainingError
+from normsearch.search.jobs import Job, write_trace
 from normsearch.search.signals import interruptible
 from normsearch.search.study import Coordinator
 
@@ -49,5 +49,12 @@ def _run(coordinator: Coordinator, job: Job, data: Any, trainer: Any) -> None:
                 raise TrainingError("longer than time_limit", kind="timeout")
     except TrainingError as error:
         coordinator.finish(number, TrialState.FAIL, reason=f"{error.kind}: {error}")
+        return
+    except NormsearchError:
+        raise  # no fault of this trial's
+    except Exception as error:  # noqa: BLE001  # whatever a user's network raises, as under Ray
+        write_trace(job.folder)
+        reason = f"{type(error).__name__}: {error}"
+        coordinator.finish(number, TrialState.FAIL, reason=reason, fault=True)
         return
     coordinator.finish(number, TrialState.COMPLETE)

@@ -14,6 +14,7 @@ from typing import Any
 from normsearch.errors import StudyError
 from normsearch.search.jobs import Event
 
+_NEEDS = {"tensorboard": "tensorboardX"}  # an extra's package, where it has another name
 _SHOWN = ("score", "loss", "samples", "seconds", "peak_memory")
 
 
@@ -22,7 +23,7 @@ class TensorBoard:
 
     def __init__(self, folder: Path, study: str) -> None:
         self._folder = folder / "tensorboard"
-        self._make = _module("tensorboardX", "tensorboard").SummaryWriter
+        self._make = _module("tensorboard").SummaryWriter
         self._writers: dict[int, Any] = {}
 
     def __call__(self, event: Event) -> None:
@@ -44,7 +45,7 @@ class MLflow:
     """One run a trial in the experiment of the study's name, where MLFLOW_TRACKING_URI says."""
 
     def __init__(self, folder: Path, study: str) -> None:
-        client = _module("mlflow", "mlflow").MlflowClient()
+        client = _module("mlflow").MlflowClient()
         known = client.get_experiment_by_name(study)
         self._experiment = known.experiment_id if known else client.create_experiment(study)
         self._client, self._runs = client, dict[int, str]()
@@ -70,7 +71,7 @@ class WeightsAndBiases:
     """One run a trial in the project of the study's name; WANDB_MODE=offline keeps it here."""
 
     def __init__(self, folder: Path, study: str) -> None:
-        self._wandb, self._folder, self._study = _module("wandb", "wandb"), folder, study
+        self._wandb, self._folder, self._study = _module("wandb"), folder, study
         self._runs: dict[int, Any] = {}
 
     def __call__(self, event: Event) -> None:
@@ -105,7 +106,13 @@ def build_loggers(names: Iterable[str], folder: Path, study: str) -> list[Callab
     return [LOGGERS[name](folder, study) for name in names]
 
 
-def _module(name: str, extra: str) -> Any:
+def check_logger(name: str) -> None:
+    """Raise StudyError if what one of `LOGGERS` needs is not installed."""
+    _module(name)
+
+
+def _module(extra: str) -> Any:
+    name = _NEEDS.get(extra, extra)
     try:
         return import_module(name)
     except ImportError as error:

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from normsearch.config import StudyConfig
 from normsearch.errors import NormsearchError, StudyError
 from normsearch.files import write_text
-from normsearch.search.jobs import Event, Job, seconds_left, trial_config
+from normsearch.search.jobs import Event, Job, identity, seconds_left, trial_config
 from normsearch.search.known_points import Known, known_points
 from normsearch.search.leases import Leases
 from normsearch.search.mirror import Mirror
@@ -70,7 +70,12 @@ class Coordinator:
         far = config.search.checkpoints
         self._mirror = Mirror(far, config.name) if far else None
         self._lock = lock_for_driver(storage_url)
-        self._study = retrying(self._open, storage_url)
+        try:
+            self._study = retrying(self._open, storage_url)
+        except NormsearchError:
+            if self._lock is not None:
+                self._lock.close()
+            raise
         sampler = self._study.sampler
         tuning = SingleNormTuning(space, config.search, sampler)
         self._fresh = Freshness(space, sampler, tuning)
@@ -86,6 +91,7 @@ class Coordinator:
             pruner=build_pruner(search.pruner, self.config.training.evaluations),
             load_if_exists=True,
         )
+        check_identity(study, self.config)
         # A driver that goes on with a study must not repeat the draws of the one before it.
         seed = search.seed + len(study.get_trials(deepcopy=False))
         study.sampler = build_sampler(search, self._space, seed)
@@ -323,3 +329,20 @@ class Coordinator:
         retrying(self.leases.leave)
         if self._lock is not None:
             self._lock.close()
+
+
+def check_identity(study: optuna.Study, config: StudyConfig) -> None:
+    """Raise StudyError if the storage's study was begun with other data, network or space.
+
+    A study that has no identity yet, for it is new or of an older version, gets this one.
+    """
+    own = identity(config)
+    known = study.user_attrs.get("identity")
+    if known is None:
+        study.set_user_attr("identity", own)
+    elif known != own:
+        raise StudyError(
+            f"{config.name}: the storage's study of this name must be of the same data, network, "
+            "training and space, and is of another run; give this run a name of its own, or "
+            "another --storage."
+        )

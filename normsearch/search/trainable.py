@@ -15,7 +15,7 @@ from ray import tune
 
 from normsearch.config import TrialConfig
 from normsearch.errors import DiskFullError, TrainingError
-from normsearch.search.jobs import Job
+from normsearch.search.jobs import Job, write_trace
 
 Trainer = Callable[[TrialConfig, Any, Path, str], Iterator[dict[str, Any]]]
 """(trial, data, folder, token) -> one record per evaluation point."""
@@ -55,6 +55,9 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
             return {"done": True, "failure": f"{error.kind}: {error}"}
         except DiskFullError as error:
             return {"done": True, "full": str(error)}
+        except Exception:  # Ray fails the trial and keeps the last line alone
+            write_trace(self._folder)
+            raise
         return {
             "done": record["evaluation"] >= self._trial.training.evaluations,
             "training_iteration": record["evaluation"],
