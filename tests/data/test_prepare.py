@@ -93,8 +93,8 @@ FAULTS = {
     "shape": r"labels/a\.nrrd: must have the shape of a\.nrrd, \[2, 4, 6\], got \[2, 4, 5\]; e",
     "nan": r"images/a\.nrrd: must have finite voxels alone, got 2 voxels that are NaN or infinite",
     "fraction": r"labels/a\.nrrd: must hold whole numbers from 0 to 255, got 0\.5; export",
-    "negative": r"got -1; export",
-    "large": r"got 256; export",
+    "negative": r"got -1; renumber",
+    "large": r"got 256; renumber",
 }
 
 
