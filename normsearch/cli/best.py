@@ -80,7 +80,7 @@ def best_of(record: StudyRecord) -> dict[str, Any] | None:
 def single_norms(record: StudyRecord, rows: list[dict[Any, Any]]) -> list[dict[str, Any]]:
     """Return the best trial of each single norm, the best norm first; see `best_of`."""
     tried = defaultdict[Any, set[str]](set)
-    for row in rows:
+    for row in (row for row in rows if isinstance(row["single_norm"], str)):
         tried[row["single_norm"]].add(str(record.values(int(row["number"]))))
     return [
         {"norm": norm, **_result(record, rows[number]), "trials": len(tried[norm])}

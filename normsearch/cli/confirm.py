@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +19,7 @@ from normsearch.cli.options import (
     Storage,
     Workers,
 )
+from normsearch.cli.terminal import say
 from normsearch.errors import StudyError
 
 if TYPE_CHECKING:
@@ -106,11 +106,10 @@ def _new(
     )
     _warn_of_unfinished(record)
     arms: Any = config.space
-    print(
+    say(
         f"{config.name}: {len(arms.arms)} arms ({', '.join(arm.name for arm in arms.arms)}) x "
         f"{len(arms.seeds)} seeds{f' x {len(every)} folds' if every else ''}, "
-        f"{arms.size} trainings; compared with {arms.reference}",
-        file=sys.stderr,
+        f"{arms.size} trainings; compared with {arms.reference}"
     )
     return config
 
@@ -151,10 +150,9 @@ def _warn_of_unfinished(record: StudyRecord) -> None:
     finished = int(states.isin(["COMPLETE", "PRUNED", "FAIL"]).sum())
     asked = record.config["search"]["trials"]
     if states.isin(["RUNNING", "WAITING"]).any():
-        print(
+        say(
             f"normsearch: warning: {record.name} has finished {finished} of {asked} trials; this "
-            "confirms the best of them.",
-            file=sys.stderr,
+            "confirms the best of them."
         )
 
 
@@ -167,4 +165,4 @@ def _warn_of_few_cases(door: Door) -> None:
     compared = len(space.origin.trials if space.origin else space.arms) - 1
     if few := few_cases(tested, compared):
         cure = "" if space.folds else " --folds all tests on every subject."
-        print(f"normsearch: warning: {few}{cure}", file=sys.stderr)
+        say(f"normsearch: warning: {few}{cure}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from normsearch.cli.options import RUNS, Json, Name, RunsDir, Storage
+from normsearch.cli.terminal import say
 from normsearch.errors import StudyError
 
 
@@ -46,7 +46,7 @@ def export(
     )
     files, no_program = export_model(output, place, config)
     if no_program:
-        print(f"normsearch: warning: no program.pt2: {no_program}", file=sys.stderr)
+        say(f"normsearch: warning: no program.pt2: {no_program}")
     if as_json:
         print(json.dumps({"trial": number, "files": [str(file) for file in files]}))
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from normsearch.cli.progress import Progress
+from normsearch.cli.terminal import say
 from normsearch.config import ArmsConfig, SpaceConfig, StudyConfig
 from normsearch.data import Case, SampleLoader, Split
 from normsearch.errors import StudyError
@@ -97,10 +97,10 @@ def _tell_of_single_norms(space: AnySpace) -> None:
         placed = ", ".join(f"{spec} in {slot}" for slot, spec in list(slots.items())[:3])
         more = f" and {len(slots) - 3} more slots" if len(slots) > 3 else ""
         told = f"{norm} as a single norm does not fit every slot; the nearest takes its place there"
-        print(f"normsearch: warning: {told}: {placed}{more}.", file=sys.stderr)
+        say(f"normsearch: warning: {told}: {placed}{more}.")
     for norm, reason in space.missing_single_norms().items():
         told = f"{norm} is not compared as a single norm: {reason}."
-        print(f"normsearch: warning: {told}", file=sys.stderr)
+        say(f"normsearch: warning: {told}")
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def resumable(name: str, command: str | None = None) -> Iterator[None]:
         terminated = isinstance(end, Terminated)
         word = "Terminated" if terminated else "Interrupted"
         command = command or f"normsearch resume {name}"
-        print(f"{word}; nothing is lost. Go on with: {command}", file=sys.stderr)
+        say(f"{word}; nothing is lost. Go on with: {command}")
         raise typer.Exit(143 if terminated else 130) from None
 
 
@@ -124,8 +124,9 @@ def search(folder: Path, door: Door, how: How) -> None:
     coordinator = train_all(folder, door, how)
     _tell_end(coordinator)
     _outcome(folder, how, door.config)
-    if not coordinator.stopping:
-        _refuse_empty(folder, how)
+    completed = any(state == "COMPLETE" for _, state, _ in coordinator.states())
+    if not (completed or coordinator.stopping):
+        raise _nothing_completed(folder, how)
 
 
 def train_all(folder: Path, door: Door, how: How) -> Coordinator:
@@ -136,7 +137,7 @@ def train_all(folder: Path, door: Door, how: How) -> Coordinator:
 
     config = door.config
     if config.task.validation == "training":
-        print("Overfit check: scores are of the training cases and prove nothing.", file=sys.stderr)
+        say("Overfit check: scores are of the training cases and prove nothing.")
     data, trainer = _what_workers_get(door)
     loggers = build_loggers(config.search.callbacks, folder, config.name)
     with Progress(config) as progress:
@@ -200,15 +201,11 @@ def _tell_end(coordinator: Coordinator) -> None:
     """Say why a search ended before as many trials as were asked for."""
     config = coordinator.config
     if coordinator.stopping and not coordinator.done:
-        print(
-            f"Stopped; nothing is lost. Go on with: normsearch resume {config.name}",
-            file=sys.stderr,
-        )
+        say(f"Stopped; nothing is lost. Go on with: normsearch resume {config.name}")
     if coordinator.exhausted:
-        print(
+        say(
             f"The space is exhausted: it holds no further configuration, so the search ended "
-            f"before {config.search.trials} trials.",
-            file=sys.stderr,
+            f"before {config.search.trials} trials."
         )
 
 
@@ -233,22 +230,20 @@ def _outcome(folder: Path, how: How, config: StudyConfig) -> None:
         print(f"See: normsearch best {folder.name}; normsearch report {folder.name}")
 
 
-def _refuse_empty(folder: Path, how: How) -> None:
-    """Raise StudyError, which says why, if no trial was completed."""
+def _nothing_completed(folder: Path, how: How) -> StudyError:
+    """Return the error of a run in which no trial was completed, which says why."""
     from normsearch.search.records import StudyRecord
     from normsearch.search.run_folder import trial_folder
 
     trials = StudyRecord(folder, how.storage).trials()
     failed = trials[trials["state"] == "FAIL"]
-    if (trials["state"] == "COMPLETE").any():
-        return
     reason = "every one was pruned"
     if len(failed):
         number, why = int(failed["number"].iloc[0]), failed["failure"].iloc[0]
         trace = trial_folder(folder, number) / "error.txt"
         told = f" (see {trace})" if trace.is_file() else ""
         reason = f"{len(failed)} of {len(trials)} failed, trial {number} of '{why}'{told}"
-    raise StudyError(
+    return StudyError(
         f"{folder.name}: one trial at least must be completed, and none was: {reason}; mend the "
         "cause, then begin a new run."
     )

@@ -39,8 +39,8 @@ def run(
     from normsearch.cli.launch import How, check, resumable, search
     from normsearch.config_file import read_study
     from normsearch.errors import StudyError
-    from normsearch.search.door import check_reachable, with_known_points
-    from normsearch.search.run_folder import create_run, discard_unbegun, refuse_existing
+    from normsearch.search.door import check_reachable, discard_unbegun, with_known_points
+    from normsearch.search.run_folder import create_run, refuse_existing
 
     overrides = [*(overrides or []), *([f"name={name}"] if name else [])]
     overrides += [f"search.checkpoints={checkpoints}"] if checkpoints else []
@@ -56,6 +56,6 @@ def run(
     try:
         with resumable(config.name):
             search(folder, door, How(address, workers, local, as_json, storage))
-    except StudyError:  # a cluster that is not there, or too small: the same command must do
-        discard_unbegun(folder)
+    except StudyError:  # such as a cluster that does not answer: no trial may have started
+        discard_unbegun(door.config, folder, storage)
         raise

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from normsearch.cli.options import Data, Json
+from normsearch.cli.terminal import say
 
 
 def train(
@@ -38,12 +38,10 @@ def train(
     config.write(folder / "trial.json")
     record, metric = {}, config.task.metric
     for record in train_trial(config, split_task(config.task, cases), folder):
-        print(
+        say(
             f"evaluation {record['evaluation']} of {config.training.evaluations}: "
             f"{metric} {record['score']:.3f}, loss {record['loss']:.3f}, "
-            f"{record['samples']} samples, {record['seconds']:.0f} s",
-            file=sys.stderr,
-            flush=True,
+            f"{record['samples']} samples, {record['seconds']:.0f} s"
         )
     if as_json:
         print(json.dumps({"metric": metric.lower(), **record}))

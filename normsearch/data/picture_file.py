@@ -127,7 +127,11 @@ def palette_of(path: Path) -> dict[str, int] | None:
     """
     if path.suffix.lower() not in (".png", ".tif", ".tiff"):
         return None
-    with _faults_of(path, "picture"), Image.open(path) as image:
+    with (
+        opened(path) as file,
+        _faults_of(path, "picture"),
+        Image.open(file, formats=("PNG", "TIFF")) as image,
+    ):
         if image.mode != "P":
             return None
         indices = np.unique(np.array(image))

@@ -106,14 +106,15 @@ def read_image(
     stored = tuple(volume for volume in read if volume is not None)
     if len(stored) < len(read):
         return None, faults
-    image = Image(stored, tuple(canonical(volume, plane) for volume in stored))
-    for path, volume in zip(paths, image.volumes, strict=True):
+    placed = (stored[0], *(_as_near(stored[0], volume) for volume in stored[1:]))
+    image = Image(stored, tuple(canonical(volume, plane) for volume in placed))
+    for path, volume, raw in zip(paths, image.volumes, stored, strict=True):
         faults += check_image(case, path, volume, channels_of(volume))
-    for path, volume in zip(paths, stored, strict=True):
-        faults += check_forms(case, path, forms_unlike(volume.header))
-    first, *others = zip(paths, image.volumes, strict=True)
-    for path, volume in others:
-        faults += check_pair(case, first, (path, volume))
+        faults += check_forms(case, path, forms_unlike(raw.header))
+    first, *others = zip(paths, image.volumes, placed, strict=True)
+    for path, volume, raw in others:
+        turned = plane is not None and turned_otherwise(first[2], raw, plane)
+        faults += check_pair(case, first[:2], (path, volume), turned=turned)
     faults += mixed_orientation(
         paths[0].parent,
         {path: is_oriented(volume) for path, volume in zip(paths, stored, strict=True)},

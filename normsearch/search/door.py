@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
+from optuna.trial import TrialState
 
 from normsearch.config import (
     AnySpaceConfig,
@@ -19,6 +21,7 @@ from normsearch.config import (
 from normsearch.errors import ConfigError
 from normsearch.networks import NormSlot
 from normsearch.search.arms import ArmsSpace
+from normsearch.search.jobs import identity
 from normsearch.search.known_points import known_points, paper_points, warm_points
 from normsearch.search.loggers import check_logger
 from normsearch.search.mirror import Mirror
@@ -65,10 +68,33 @@ def check_reachable(config: StudyConfig, storage: str | None) -> None:
 
 def check_storage(config: StudyConfig, folder: Path, url: str | None) -> None:
     """Raise StudyError if a run's storage cannot be opened, or holds another run of its name."""
+    if study := _stored(config.name, folder, url):
+        check_identity(study, config)
+
+
+def discard_unbegun(config: StudyConfig, folder: Path, url: str | None) -> None:
+    """Delete a run that no trial has started in, so that the corrected command can create it.
+
+    Its study in a database is deleted too, unless it belongs to another run of the same name.
+
+    Raises:
+        StudyError: the database does not answer; the run's folder is then kept.
+    """
+    if any((folder / "trials").glob("*")):
+        return
+    study = _stored(config.name, folder, url) if url else None
+    if study and study.user_attrs.get("identity") == identity(config):
+        if any(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False)):
+            return
+        retrying(optuna.delete_study, study_name=config.name, storage=study._storage)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stored(name: str, folder: Path, url: str | None) -> optuna.Study | None:
     storage = retrying(open_storage, folder, url)
-    names = retrying(optuna.get_all_study_names, storage)
-    if config.name in names:
-        check_identity(optuna.load_study(study_name=config.name, storage=storage), config)
+    if name not in retrying(optuna.get_all_study_names, storage):
+        return None
+    return retrying(optuna.load_study, study_name=name, storage=storage)
 
 
 def with_known_points(search: SearchConfig, space: AnySpace, runs: Path) -> SearchConfig:

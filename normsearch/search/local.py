@@ -52,7 +52,9 @@ def _run(coordinator: Coordinator, job: Job, data: Any, trainer: Any) -> None:
         return
     except NormsearchError:
         raise  # no fault of this trial's
-    except Exception as error:  # noqa: BLE001  # whatever a user's network raises, as under Ray
+    # Any error of a user's network fails its trial, as an actor's does under Ray: one faulty
+    # configuration must not end the search. Its traceback is kept in the trial's folder.
+    except Exception as error:  # noqa: BLE001
         write_trace(job.folder)
         reason = f"{type(error).__name__}: {error}"
         coordinator.finish(number, TrialState.FAIL, reason=reason, fault=True)

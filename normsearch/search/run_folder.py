@@ -47,12 +47,6 @@ def trial_folder(run: Path, number: int) -> Path:
     return run / "trials" / f"{number:04d}"
 
 
-def discard_unbegun(folder: Path) -> None:
-    """Remove a run's folder in which no trial was begun: what stopped it can be mended first."""
-    if not any((folder / "trials").glob("*")):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def refuse_existing(folder: Path) -> None:
     """Raise StudyError if there is already a run (or anything else) at `folder`."""
     if folder.exists():

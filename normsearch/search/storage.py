@@ -13,7 +13,6 @@ from typing import Any, ParamSpec, TypeVar
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage
-from optuna.study._frozen import FrozenStudy
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -95,17 +94,12 @@ def refuse_taken(name: str, url: str | None) -> None:
     """Raise StudyError if a database holds a study of this name, or cannot be opened."""
     if url is None:
         return
-    names = retrying(lambda: [one.study_name for one in _all_studies(url)])
-    if name in names:
+    if name in retrying(lambda: optuna.get_all_study_names(open_storage(Path(), url))):
         raise StudyError(
             f"--storage: must hold no study called {name} before its run begins, and does, of "
             "another run; give a new name with --name, or go on with that run in its own folder "
             f"by `normsearch resume {name}`."
         )
-
-
-def _all_studies(url: str) -> list[FrozenStudy]:
-    return open_storage(Path(), url).get_all_studies()
 
 
 def lock_for_driver(url: str | None) -> sqlite3.Connection | None:

@@ -55,7 +55,8 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
             return {"done": True, "failure": f"{error.kind}: {error}"}
         except DiskFullError as error:
             return {"done": True, "full": str(error)}
-        except Exception:  # Ray fails the trial and keeps the last line alone
+        # Raised again, so that Ray fails the trial; only here is the worker's traceback complete.
+        except Exception:
             write_trace(self._folder)
             raise
         return {

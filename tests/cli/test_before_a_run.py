@@ -11,7 +11,10 @@ import pytest
 import yaml
 
 from normsearch.cli.terminal import Terminal, visible
+from normsearch.config_file import read_recorded_study
 from normsearch.data import Volume, write_volume
+from normsearch.search.door import discard_unbegun
+from normsearch.search.records import StudyRecord
 
 from .conftest import Outcome
 
@@ -77,10 +80,25 @@ def test_nothing_is_made_before_every_check_passed(
 def test_a_cluster_that_does_not_answer_leaves_no_run(
     normsearch: Call, study_file: Path, data_set: Path
 ) -> None:
-    found = normsearch("run", study_file, "--data", data_set, "--address", "127.0.0.1:1")
+    command = ("run", study_file, "--data", data_set, "--storage", "sqlite:///o.db")
+    found = normsearch(*command, "--address", "127.0.0.1:1")
     assert found.code == 1
     assert "--address 127.0.0.1:1" in found.err
     assert not Path("runs/tiny").exists()
+    corrected = normsearch(*command, "--local", "--set", "search.trials=1")
+    assert corrected.code == 0, corrected.err
+
+
+def test_a_study_of_another_run_is_never_discarded(run: Call) -> None:
+    """Two runs of one name may begin at the same moment; the second one's end spares the first."""
+    url = "sqlite:///o.db"
+    assert run("--storage", url).code == 0
+    config = read_recorded_study(Path("runs/tiny"))
+    other = config.model_copy(update={"fingerprint": "0" * 64})
+    Path("theirs").mkdir()
+    discard_unbegun(other, Path("theirs"), url)
+    assert not Path("theirs").exists()
+    assert len(StudyRecord(Path("runs/tiny"), url).trials()) == 2
 
 
 FAILING = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from normsearch.data import inspect, read_volume
 from normsearch.data.cases import CaseFiles
 from normsearch.data.layouts import survey
 from normsearch.data.orientation import is_oriented
+from normsearch.data.picture_file import palette_of
 from normsearch.data.reading import read_case, read_image
 from normsearch.errors import DataError
 
@@ -192,3 +194,16 @@ def test_voxels_of_other_units_and_lists_beside_train_and_val_are_told(tmp_path:
     found = {fault.rule: fault.found for fault in inspect(tmp_path).faults}
     assert found["units"] == "0.001 mm in c2 and 1 mm in c0"
     assert found["lists"] == "test"
+
+
+def test_a_channel_that_points_elsewhere_than_the_first_is_refused(tmp_path: Path) -> None:
+    first = nifti(tmp_path / "a.nii.gz", VOXELS, np.diag([-1.0, -1.0, 1.0, 1.0]))
+    second = nifti(tmp_path / "b.nii.gz", VOXELS, np.eye(4))
+    _, faults = read_image("a", [first, second])
+    assert {fault.rule: fault.severity for fault in faults} == {"origin": "error"}
+
+
+def test_a_pipe_is_no_palette(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png"):
+        palette_of(tmp_path / "a.png")
