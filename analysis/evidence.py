@@ -6,7 +6,6 @@ from `normsearch reproduce`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,17 +39,22 @@ def compared(study: StudyLike) -> dict[str, Any]:
         surface_dice, verdict), empty (whether there are cases with an empty truth), beside (whether
         mixtures have a second comparison), reference, hd95_unit and surfaces (whether any arm has
         surface distances); empty as long as there is no comparison.
+
+    Raises:
+        ConfigError: the comparison's file is not what `normsearch confirm` wrote.
     """
     path = study.folder / "confirmation.json"  # what `normsearch confirm` leaves
     if not path.is_file():
         return {}
-    found = json.loads(path.read_text(encoding="utf-8"))
+    from normsearch.evidence.confirmation_files import read_confirmation
+
+    found = read_confirmation(path)
     settings = _settings(found["arms"])
     return {
         **{key: found[key] for key in ("study", "metric", "finished", "seeds", "cases")},
-        "reference": found.get("reference", ""),
-        "scored_on": found.get("scored_on", "test"),
-        "hd95_unit": found.get("hd95_unit", "mm"),
+        "reference": found["reference"],
+        "scored_on": found["scored_on"],
+        "hd95_unit": found["hd95_unit"],
         "seen": bool(found["seen_folds"]),
         "lead": found["sentences"][0],
         "remarks": found["sentences"][1:],

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from normsearch.config import (
@@ -21,10 +20,14 @@ from normsearch.config import (
     plain,
 )
 from normsearch.config_space import ARMS, PYTHON_SPACE, YAML_SPACE, space_kind
-from normsearch.errors import ConfigError, did_you_mean
+from normsearch.errors import ConfigError, did_you_mean, one_line
 from normsearch.files import find_yaml
+from normsearch.json_file import read_object
+from normsearch.yaml_file import parse_yaml, read_yaml
 
 AnyModel = TypeVar("AnyModel", bound=Model)
+
+_SHOWN = 200  # characters of a value in a message
 
 # The branch of a space that its keys pick: no guess, so all its faults are told.
 _PICKED: dict[object, type[Model]] = {
@@ -47,13 +50,13 @@ def read_study(text: str, overrides: Iterable[str] = ()) -> tuple[StudyConfig, s
         ConfigError: no such file, not YAML, or something in it that must not be.
     """
     path = find_yaml(text, "studies")
-    raw = read_mapping(path)
+    raw = read_yaml(path)
     for override in overrides:
         _override(raw, override)
     space_origin = f"{path}: space."
     if isinstance(space := raw.get("space"), str):
         space_path = find_yaml(space, "search_spaces", near=path)
-        raw["space"] = read_mapping(space_path)
+        raw["space"] = read_yaml(space_path)
         space_origin = f"{space_path}: "
         validate(_PICKED[space_kind(raw["space"])], raw["space"], str(space_path))
     return validate(StudyConfig, raw, str(path)), space_origin
@@ -64,7 +67,7 @@ def read_space(space: dict[str, Any] | str) -> dict[str, Any]:
     if isinstance(space, dict):
         return space
     path = find_yaml(space, "search_spaces")
-    raw = read_mapping(path)
+    raw = read_yaml(path)
     validate(_PICKED[space_kind(raw)], raw, str(path))
     return raw
 
@@ -72,7 +75,7 @@ def read_space(space: dict[str, Any] | str) -> dict[str, Any]:
 def read_recorded_study(folder: Path) -> StudyConfig:
     """Return the resolved study that a run keeps in its folder."""
     path = folder / "study.yaml"
-    return validate(StudyConfig, read_mapping(path), str(path))
+    return validate(StudyConfig, read_yaml(path), str(path))
 
 
 def amend_search(study: StudyConfig, overrides: Iterable[str]) -> StudyConfig:
@@ -107,7 +110,7 @@ def read_model_file(model: type[AnyModel], path: Path) -> AnyModel:
     Raises:
         ConfigError: no such file, not JSON, or something in it that must not be.
     """
-    return validate(model, read_mapping(path), str(path))
+    return validate(model, read_object(path), str(path))
 
 
 def validate(model: type[AnyModel], raw: Mapping[str, Any], origin: str) -> AnyModel:
@@ -124,39 +127,6 @@ def validate(model: type[AnyModel], raw: Mapping[str, Any], origin: str) -> AnyM
         raise ConfigError(f"{origin}: {_sentence(model, first)}{more}") from None
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key given twice, where PyYAML silently keeps the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                line = key.start_mark.line + 1
-                raise yaml.YAMLError(f"line {line}: the key {key.value} is given twice")
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
-def read_mapping(path: Path) -> dict[str, Any]:
-    """Return the keys and values of a YAML or JSON file.
-
-    Raises:
-        ConfigError: no such file, neither YAML nor JSON, or no mapping.
-    """
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: must be an existing file, and there is none.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: must be a readable text file: {error}.") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2020-13-45, which is no date
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path}: must be valid YAML or JSON: {reason}.") from error
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: must be a mapping of keys, got {type(raw).__name__}.")
-    return raw
-
-
 def _override(raw: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     if not equals or not all(key.split(".")):
@@ -167,9 +137,11 @@ def _override(raw: dict[str, Any], text: str) -> None:
         if not isinstance(raw, dict):
             raise ConfigError(f"--set {text}: {parent} must be a mapping to hold {last}.")
     try:
-        raw[last] = yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError):
-        raise ConfigError(f"--set {text}: the value must be valid YAML, got {value!r}.") from None
+        raw[last] = parse_yaml(value)
+    except ValueError as error:
+        raise ConfigError(
+            f"--set {key}: the value must be valid YAML, got {_shown(value)} ({error})."
+        ) from None
 
 
 def _faults(error: ValidationError) -> list[dict[str, Any]]:
@@ -198,9 +170,16 @@ def _sentence(model: type[BaseModel], error: dict[str, Any]) -> str:
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, ItemError):
         location.append(cause.index)
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    parts = (f"[{part}]" if isinstance(part, int) else f".{one_line(part)}" for part in location)
+    where = "".join(parts)
     fault = _fault(model, error, cause)
     return f"{where.lstrip('.')}: {fault}" if where else fault
+
+
+def _shown(value: object) -> str:
+    """Return a value as Python writes it, cut short where it is long."""
+    told = repr(value)
+    return told if len(told) <= _SHOWN else f"{told[:_SHOWN]}..."
 
 
 def _fault(model: type[BaseModel], error: dict[str, Any], cause: object) -> str:
@@ -215,13 +194,14 @@ def _fault(model: type[BaseModel], error: dict[str, Any], cause: object) -> str:
         known = [
             part.strip("'") for part in error["ctx"]["expected"].replace(" or ", ", ").split(", ")
         ]
-        return f"must be one of {', '.join(known)}, got {given!r}.{did_you_mean(str(given), known)}"
+        hint = did_you_mean(str(given), known)
+        return f"must be one of {', '.join(known)}, got {_shown(given)}.{hint}"
     if cause is not None:
         return f"{str(cause).rstrip('.')}." if "Did you mean" not in str(cause) else str(cause)
     if kind == "model_type":
-        return f"must be a mapping of keys, got {given!r}."
+        return f"must be a mapping of keys, got {_shown(given)}."
     message = re.sub(r"^\w+ should", "must", error["msg"]).replace("valid tuple", "list")
-    return f"{message.removesuffix(' after validation, not 0')}, got {given!r}."
+    return f"{message.removesuffix(' after validation, not 0')}, got {_shown(given)}."
 
 
 def _model_at(model: type[BaseModel], location: Iterable[object]) -> type[BaseModel]:

@@ -59,7 +59,7 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     " Did you mean 'IN'?"
     """
     by_lower = {word.lower(): word for word in known}
-    close = difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(given[:100].lower(), by_lower, n=1, cutoff=0.5)
     return f" Did you mean '{by_lower[close[0]]}'?" if close else ""
 
 
@@ -71,3 +71,13 @@ def sentence(text: object) -> str:
     """
     words = str(text)
     return words if words.endswith((".", "?")) else f"{words}."
+
+
+def one_line(text: object) -> str:
+    """Return a text, or an error's, in one line of at most 200 characters, all of them printable.
+
+    >>> one_line("a\\n  b\\x1b.")
+    'a b\\\\x1b'
+    """
+    line = " ".join(str(text).split()).rstrip(".")[:200] or type(text).__name__
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)

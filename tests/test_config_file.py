@@ -132,7 +132,6 @@ def test_a_missing_key(path: str, tmp_path: Path) -> None:
         ("space.norm.choices", [], "must have at least 1 item, got []."),
         ("space.norm.choices", "BN", "must be a list, got 'BN'."),
         ("network.depth", 9, "must be less than or equal to 8, got 9."),
-        ("training.weight_decay", float("inf"), "must be a finite number, got inf."),
         ("search.checkpoints", "s3://key:secret@bucket", "must hold no password, for study.yaml"),
     ],
 )
@@ -217,11 +216,12 @@ def test_a_password_is_not_repeated(tmp_path: Path) -> None:
             "--set search..trials=3: must be key=value, such as search.trials=20.",
         ),
         ("name.x=3", "--set name.x=3: name must be a mapping to hold x."),
-        ("name=: [", "--set name=: [: the value must be valid YAML, got ': ['."),
+        ("name=: [", "--set name: the value must be valid YAML, got ': [' (line 1, column 1: "),
         (
-            "name=2020-13-45",
-            "--set name=2020-13-45: the value must be valid YAML, got '2020-13-45'.",
+            "name=!!int ''",
+            "--set name: the value must be valid YAML, got \"!!int ''\" (line 1: ",
         ),
+        ("task={data: a, data: b}", "--set task: the value must be valid YAML, got '{data: a, "),
         ("search.trials=", "FILE: search.trials: must be a valid integer, got None."),
         (
             "search.trails=3",
@@ -231,7 +231,7 @@ def test_a_password_is_not_repeated(tmp_path: Path) -> None:
     ],
 )
 def test_faults_of_set(override: str, expected: str, tmp_path: Path) -> None:
-    assert message(STUDY, tmp_path, override) == expected
+    assert message(STUDY, tmp_path, override).startswith(expected)
 
 
 def test_set_takes_effect(tmp_path: Path) -> None:
@@ -307,9 +307,12 @@ def test_a_file_that_is_no_mapping(text: str, expected: str, tmp_path: Path) -> 
     [
         ("name: [a\ntask: b\n", "line 2, column 5"),
         ("name: a\n\ttask: b\n", "line 2, column 1"),
-        ("name: !!python/object:os.system x\n", "could not determine a constructor"),
-        ("name: 2020-13-45\n", "month must be in 1..12"),
-        ("name: a\x00b\n", "special characters are not allowed"),
+        ("name: !!python/object:os.system x\n", "line 1: there must be no tag"),
+        ("name: a\x01b\n", "control characters are not allowed"),
+        ("name: &a x\ntask: *a\n", "line 1: there must be no & and no *, got a"),
+        ("training: {weight_decay: .inf}\n", "line 1: a number must be finite, got .inf"),
+        ("name: *a\n", "line 1: there must be no & and no *, got a"),
+        ("a: 1\n---\nb: 2\n", "line 2: there must be one document"),
     ],
 )
 def test_broken_yaml(text: str, reason: str, tmp_path: Path) -> None:
@@ -322,7 +325,7 @@ def test_broken_yaml(text: str, reason: str, tmp_path: Path) -> None:
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(ConfigError, match=r"study\.yaml: must be a readable text file: "):
+    with pytest.raises(ConfigError, match=r"study\.yaml: must be in UTF-8, got"):
         read_study(str(path))
 
 

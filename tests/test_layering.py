@@ -22,6 +22,10 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.errors": set(),
     "normsearch.files": {"normsearch.errors"},
     "normsearch.labels": set(),
+    "normsearch.text_file": {"normsearch.errors"},
+    "normsearch.yaml_file": {"yaml", "normsearch.errors", "normsearch.text_file"},
+    "normsearch.json_file": {"normsearch.errors", "normsearch.text_file"},
+    "normsearch.table_file": {"normsearch.errors", "normsearch.text_file"},
     "normsearch.norms": {"torch", "normsearch.errors", "normsearch.files"},
     "normsearch.networks": {
         *("torch", "normsearch.errors", "normsearch.networks.importing", "normsearch.norms"),
@@ -30,6 +34,7 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.data": {
         *("filelock", "numpy", "torch", "nrrd", "nibabel", "PIL"),
         *("normsearch.errors", "normsearch.files", "normsearch.labels"),
+        *("normsearch.json_file", "normsearch.table_file", "normsearch.text_file"),
     },
     "normsearch.training": {
         *("torch", "normsearch.errors", "normsearch.files", "normsearch.labels", "lazy monai"),
@@ -54,8 +59,8 @@ ARROWS: dict[str, set[str]] = {
         ),
     },
     "normsearch.config_file": {
-        *("pydantic", "yaml", "normsearch.config", "normsearch.config_space"),
-        *("normsearch.errors", "normsearch.files"),
+        *("pydantic", "normsearch.config", "normsearch.config_space", "normsearch.errors"),
+        *("normsearch.files", "normsearch.json_file", "normsearch.yaml_file"),
     },
     "normsearch.task": {
         *("normsearch.config", "normsearch.data", "normsearch.errors", "normsearch.files"),
@@ -79,7 +84,7 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.config", "normsearch.config_file", "normsearch.data", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
         *("lazy grpc", "lazy fsspec", "pyarrow", "lazy optuna_dashboard", "lazy *"),
-        *("scipy", "threadpoolctl"),
+        *("scipy", "threadpoolctl", "normsearch.json_file", "normsearch.table_file"),
     },
     "normsearch.search.imports": {  # what a study names
         *("normsearch.errors", "normsearch.networks.importing"),
@@ -98,6 +103,7 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.evidence": {
         *("numpy", "pandas", "pydantic", "scipy", "torch", "lazy monai"),
         *("normsearch.config", "normsearch.config_file"),
+        *("normsearch.json_file", "normsearch.table_file", "normsearch.yaml_file"),
         *("normsearch.data", "normsearch.errors", "normsearch.files", "normsearch.norms"),
         "normsearch.labels",
         *("normsearch.networks", "normsearch.search", "normsearch.training", "normsearch.trial"),
@@ -234,6 +240,7 @@ def test_the_table_keeps_what_the_design_promises() -> None:
             "normsearch.errors",
             "normsearch.files",
             "normsearch.labels",
+            *(f"normsearch.{kind}_file" for kind in ("json", "table", "text")),
         }
 
 

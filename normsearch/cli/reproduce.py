@@ -42,7 +42,13 @@ def reproduce(
     """
     from normsearch.cli.launch import How, versions
     from normsearch.evidence.findings import all_statements, find_experiment
-    from normsearch.evidence.results import default_folder, judge, provenance, write_result
+    from normsearch.evidence.results import (
+        default_folder,
+        judge,
+        provenance,
+        read_result,
+        write_result,
+    )
 
     every = finding.lower() == "all"
     names = list(all_statements()) if every else [finding.upper()]
@@ -55,7 +61,7 @@ def reproduce(
         measured = lab.run(experiment.parts_of(name))
         result = {**judge(experiment, name, scale, measured), **provenance(lab.records, versions())}
         path = write_result(folder, result)
-        results.append(json.loads(path.read_text(encoding="utf-8")))
+        results.append(read_result(path))
         if not as_json:
             _show(results[-1], path)
     if as_json:

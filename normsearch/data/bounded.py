@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
-from normsearch.errors import DataError
+from normsearch.errors import DataError, one_line
 
 
 class Readable(Protocol):
@@ -77,8 +77,3 @@ def read_at_most(file: Readable, count: int) -> bytearray:
     while chunk := file.read(min(_CHUNK, count - len(data))):
         data += chunk
     return data
-
-
-def one_line(error: BaseException) -> str:
-    """Return an error's text in one line of at most 200 characters."""
-    return " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__

@@ -20,6 +20,7 @@ from normsearch.data.cases import CaseFiles
 from normsearch.data.faults import Fault
 from normsearch.errors import DataError
 from normsearch.files import write_atomically, write_text
+from normsearch.json_file import read_json
 
 _VERSION = 3  # counts up whenever the same files and settings are prepared in another way
 _DETACHED = re.compile(rb"^data ?file: *([^\r\n]+)", re.MULTILINE)
@@ -138,7 +139,7 @@ def _read(entry: Path, *, told: bool = False) -> Prepared | None:
     if not (entry / "case.json").exists():
         return None
     try:
-        facts = json.loads((entry / "case.json").read_bytes())
+        facts = read_json(entry / "case.json", DataError, finite=False)
         if not {"image", "label"} <= set(facts["arrays"]) <= set(_ARRAYS):
             raise ValueError("it has other arrays")
         arrays = {
@@ -155,7 +156,7 @@ def _read(entry: Path, *, told: bool = False) -> Prepared | None:
             own_spacing=_steps(facts["own_spacing"]) if facts["own_spacing"] else None,
             **arrays,
         )
-    except (OSError, ValueError, LookupError, TypeError, EOFError) as error:
+    except (DataError, OSError, ValueError, LookupError, TypeError, EOFError) as error:
         if told:
             warnings.warn(f"{entry}: is damaged and built anew ({error})", stacklevel=3)
         return None

@@ -16,8 +16,9 @@ from normsearch.data.pairing import (
     others_in,
     twice,
 )
-from normsearch.data.tables import WORDS, Table, columns, read_json, read_table
+from normsearch.data.tables import WORDS, Table, columns, read_table
 from normsearch.errors import DataError
+from normsearch.json_file import read_json
 
 _NAMES = ("manifest.csv", "manifest.tsv", "manifest.json")
 _LISTS = (".csv", ".tsv", ".json", ".xlsx", ".pkl")
@@ -83,7 +84,7 @@ def _table(path: Path) -> Table:
 
 def _listed(path: Path) -> Table:
     """Return the rows of a JSON list of objects, or of the list under ``cases``."""
-    raw = read_json(path)
+    raw = read_json(path, DataError)
     beside = [key for key in raw if key != "cases"] if isinstance(raw, dict) else []
     rows = raw.get("cases") if isinstance(raw, dict) else raw
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):

@@ -21,8 +21,9 @@ from normsearch.data.pairing import (
     twice,
     with_folds,
 )
-from normsearch.data.tables import columns, read_json
+from normsearch.data.tables import columns
 from normsearch.errors import DataError
+from normsearch.json_file import read_json
 
 _USED = {"training", "labels", "modality", "numTraining"}
 _FILES = ("dataset.json", "imagesTr", "labelsTr", "folds.csv", "splits_final.json")
@@ -31,7 +32,7 @@ _FILES = ("dataset.json", "imagesTr", "labelsTr", "folds.csv", "splits_final.jso
 def fits(root: Path) -> bool:
     """Tell whether `root` looks like this layout."""
     path = root / "dataset.json"
-    raw = read_json(path) if path.is_file() else {}
+    raw = read_json(path, DataError) if path.is_file() else {}
     return isinstance(raw, dict) and "training" in raw
 
 
@@ -42,7 +43,7 @@ def find(root: Path) -> Found:
         DataError: dataset.json is not as the decathlon has it, or names files outside `root`.
     """
     path = root / "dataset.json"
-    raw = read_json(path)
+    raw = read_json(path, DataError)
     try:
         entries = [(str(entry["image"]), str(entry["label"])) for entry in raw["training"]]
         labels = read_labels(raw.get("labels", {}))

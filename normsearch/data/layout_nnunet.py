@@ -24,8 +24,8 @@ from normsearch.data.pairing import (
     unlike,
     with_folds,
 )
-from normsearch.data.tables import read_json
 from normsearch.errors import DataError
+from normsearch.json_file import read_json
 
 _FILES = ("dataset.json", "imagesTr", "labelsTr", "folds.csv", "splits_final.json")
 _COLOURS = (".png", ".tif", ".tiff")
@@ -50,7 +50,7 @@ def find(root: Path) -> Found:
         DataError: dataset.json, splits_final.json or the folders are not as nnU-Net has them.
     """
     path = root / "dataset.json"
-    raw = read_json(path)
+    raw = read_json(path, DataError)
     try:
         channels = len(raw.get("channel_names") or raw["modality"])
         ending = str(raw.get("file_ending", ".nii.gz"))

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from normsearch.data import nrrd_geometry
-from normsearch.data.bounded import one_line, opened, read_packed
+from normsearch.data.bounded import opened, read_packed
 from normsearch.data.geometry import Volume
-from normsearch.errors import DataError
+from normsearch.errors import DataError, one_line
 from normsearch.files import write_atomically
 
 Header = dict[str, Any]

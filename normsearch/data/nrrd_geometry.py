@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from normsearch.data.bounded import one_line
 from normsearch.data.geometry import IN_SPACE, RAS, UNKNOWN, SourceHeader, SpacingWarning, Volume
-from normsearch.errors import DataError
+from normsearch.errors import DataError, one_line
 
 Header = dict[str, Any]
 Array = npt.NDArray[Any]

@@ -22,6 +22,7 @@ from numpy.random import Generator, default_rng
 
 from normsearch.data.volume import Volume, write_volume
 from normsearch.errors import DataError
+from normsearch.json_file import read_json
 
 Field = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.uint8]
@@ -288,8 +289,8 @@ def _write_data_set(folder: Path, settings: dict[str, int]) -> None:
 
 def _reused(folder: Path, settings: dict[str, int]) -> Path:
     try:
-        found = json.loads((folder / "phantom.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = read_json(folder / "phantom.json", DataError)
+    except DataError as error:
         found = error
     if found != settings:
         raise DataError(

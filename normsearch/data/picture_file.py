@@ -22,11 +22,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from normsearch.data.bounded import one_line, opened
+from normsearch.data.bounded import opened
 from normsearch.data.geometry import SpacingWarning, Volume
 from normsearch.data.tiff_pages import Pages, arranged, refuse_page
 from normsearch.data.tiff_spacing import spacing_of_tags
-from normsearch.errors import DataError
+from normsearch.errors import DataError, one_line
 from normsearch.files import write_atomically
 
 Array = npt.NDArray[Any]

@@ -9,9 +9,9 @@ from typing import Any
 
 from normsearch.data.cases import SplitLists
 from normsearch.data.faults import Fault
-from normsearch.data.tables import read_json
 from normsearch.data.volume import suffix_of
 from normsearch.errors import DataError, did_you_mean
+from normsearch.json_file import read_json
 
 _SHOWN = 10  # names in one sentence
 
@@ -41,7 +41,7 @@ def read_splits(path: Path, known: Collection[str]) -> tuple[dict[str, SplitList
 
 
 def _whole(path: Path) -> list[Any]:
-    raw = read_json(path)
+    raw = read_json(path, DataError)
     if not isinstance(raw, list) or not raw:
         raise _no_splits(path, "an empty list" if raw == [] else type(raw).__name__)
     return raw

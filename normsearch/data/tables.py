@@ -1,18 +1,16 @@
-"""Tables and JSON files that people write: headers in any spelling, cells that are always texts."""
+"""Tables that people write: headers in any spelling, cells that are always texts."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from normsearch.data.bounded import one_line
 from normsearch.errors import DataError
+from normsearch.table_file import MOST, rows_of
+from normsearch.text_file import read_text
 
 _ID = ("id", "caseid", "imageid", "scanid")
 _CASE = "case"
@@ -68,11 +66,12 @@ def read_table(path: Path, wanted: Collection[str]) -> Table:
         DataError: it cannot be read, has rows of other lengths than its header, or columns that
             mean the same or are misspelt.
     """
-    text = read_text(path)
+    text = read_text(path, MOST, DataError)
     first, _, rest = text.partition("\n")
     excel = re.fullmatch(r"sep=(.)\s*", first, re.IGNORECASE)
     separator = excel[1] if excel else _separator(first, wanted)
-    lines = _lines(path, rest if excel else text, separator, 2 if excel else 1)
+    first_line = 2 if excel else 1
+    lines = rows_of(path, rest if excel else text, separator, first_line, skip_blanks=True)
     if not lines:
         raise DataError(f"{path}: must be a table with a header, got an empty file; write it again")
     header, rows = [cell.strip() for cell in lines[0][1]], lines[1:]
@@ -149,56 +148,6 @@ def _refuse_numbered(where: Path, plain: Mapping[str, str], wanted: Collection[s
                 raise DataError(f"{where}: one column must give the {key}, got '{name}'; {cure}")
 
 
-def read_json(path: Path) -> Any:
-    """Return what a JSON file holds.
-
-    Raises:
-        DataError: it cannot be read, is no JSON, or gives one key twice.
-    """
-    text = read_text(path)
-    try:
-        return json.loads(text, object_pairs_hook=_each_once)
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"{path}: must be valid JSON, got '{one_line(error)}'; save it again"
-        ) from error
-
-
-def read_text(path: Path) -> str:
-    """Return a file's text without a byte order mark.
-
-    Raises:
-        DataError: it cannot be read or is not in UTF-8.
-    """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"{path}: must be a readable file, got '{one_line(error)}'; check its permissions"
-        ) from error
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw[:100]:
-        raise DataError(
-            f"{path}: must be in UTF-8, got UTF-16 or no text; save it as UTF-8 (in Excel as "
-            "'CSV UTF-8')"
-        )
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: must be in UTF-8, got another encoding at byte {error.start}; save it as "
-            "UTF-8 (in Excel as 'CSV UTF-8')"
-        ) from error
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key '{twice}' twice in one object")
-    return found
-
-
 def _separator(header: str, wanted: Collection[str]) -> str:
     """Return the separator that gives the most columns with a known word, else the most columns."""
     words = {_CASE, *(word for key in wanted for word in WORDS[key])}
@@ -208,23 +157,6 @@ def _separator(header: str, wanted: Collection[str]) -> str:
         return sum(name in words for name in names), len(names)
 
     return max(_SEPARATORS, key=known)
-
-
-def _lines(path: Path, text: str, separator: str, first: int) -> list[tuple[int, list[str]]]:
-    """Return the cells of each line that has any, with the line's number, counted from `first`."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True,
-                        skipinitialspace=True)  # fmt: skip
-    try:
-        return [
-            (reader.line_num + first - 1, cells)
-            for cells in reader
-            if any(cell.strip() for cell in cells)
-        ]
-    except csv.Error as error:
-        raise DataError(
-            f"{path}: must be a table with each quote closed, got '{one_line(error)}' in line "
-            f"{reader.line_num + first - 1}; correct that line"
-        ) from error
 
 
 def _close(name: str, plain: str, lacking: Iterable[str]) -> str | None:

@@ -129,7 +129,7 @@ def _shaped(path: Path, text: str, pages: int, samples: int) -> Pages:
     """The description of tifffile: the shape of what was written, without names for its axes."""
     try:
         shape = [int(side) for side in json.loads(text)["shape"]]
-    except (ValueError, TypeError, LookupError):
+    except (ValueError, TypeError, LookupError, RecursionError, OverflowError):
         return Pages(pages)
     beside = [side for side in shape[: -3 if samples > 1 else -2] if side > 1]
     if math.prod(beside) != pages:

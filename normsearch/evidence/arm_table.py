@@ -12,10 +12,26 @@ import pandas as pd
 from normsearch.config import Arm, ArmsConfig, StudyConfig
 from normsearch.evidence.finals import SURFACES
 from normsearch.search.choice import VALUES
-from normsearch.search.records import StudyRecord, read_case_table
+from normsearch.search.records import StudyRecord
 from normsearch.search.run_folder import trial_folder
+from normsearch.table_file import (
+    Column,
+    as_number,
+    as_one_of,
+    as_text,
+    as_whole,
+    read_typed_table,
+)
 
 SINGLE, MIXTURE, AT_SETTING = "single norm", "mixture", "reference at another setting"
+_SURFACES: dict[str, Column] = {
+    "case": as_text,
+    "class": as_whole,
+    "hd95": as_number,
+    "surface_dice": as_number,
+    "missed": as_whole,
+    "unit": as_one_of("mm", "pixels"),
+}
 ALWAYS = ("learning_rate", "batch_size")
 """The columns of settings that are there also where all arms agree."""
 
@@ -114,6 +130,9 @@ def read_surfaces(record: StudyRecord) -> pd.DataFrame:
 
     Columns: number, arm, seed, fold, case, class, hd95, surface_dice, missed, unit (of hd95, mm
     where a file does not say).
+
+    Raises:
+        DataError: a file is no such table.
     """
     labels = ["number", "arm", "seed", "fold"]
     columns = [*labels, "case", "class", "hd95", "surface_dice", "missed", "unit"]
@@ -122,7 +141,9 @@ def read_surfaces(record: StudyRecord) -> pd.DataFrame:
     for row in trials[trials["state"] == "COMPLETE"].to_dict("records"):
         path = trial_folder(record.folder, int(row["number"])) / SURFACES
         if path.is_file():
-            part = read_case_table(path)
+            part = pd.DataFrame(
+                read_typed_table(path, _SURFACES, optional=("unit",), key=("case", "class"))
+            )
             part = part if "unit" in part else part.assign(unit="mm")
             parts.append(part.assign(**{name: row[name] for name in labels})[columns])
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)

@@ -17,11 +17,17 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
+from pydantic import ConfigDict, Field
+
+from normsearch.config import Model
+from normsearch.config_file import validate
 from normsearch.evidence.confirmation import Confirmation, confirmation
 from normsearch.evidence.words import sentences
 from normsearch.files import write_text
+from normsearch.json_file import read_object
 from normsearch.search.records import StudyRecord
 
 _PLAIN = (
@@ -29,6 +35,10 @@ _PLAIN = (
     *("reference_score", "seeds", "cases", "cases_left_out", "folds", "seen_folds", "hd95_unit"),
     *("failures", "left_out", "edges"),
 )
+
+
+Known = float | None
+"""A number, None where it is not known."""
 
 
 def write_confirmation(record: StudyRecord) -> Confirmation:
@@ -41,6 +51,77 @@ def write_confirmation(record: StudyRecord) -> Confirmation:
     write_text(record.folder / "confirmation.csv", found.table.to_csv(index=False))
     text = json.dumps(plain(found), indent=2, allow_nan=False)
     write_text(record.folder / "confirmation.json", text + "\n")
+    return found
+
+
+class ConfirmedArm(Model):
+    """A row of confirmation.json, as far as it is read again; what is not known is null or absent.
+
+    Beside these stand ``learning_rate`` to ``steps``: what is known of the arm's setting.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    arm: str
+    verdict: str
+    beside: str | None = None
+    mean: Known
+    sd: Known
+    low: Known
+    high: Known
+    seed_sd: Known
+    difference: Known
+    total_low: Known
+    total_high: Known
+    p_holm: Known
+    hd95: Known
+    hd95_sd: Known
+    surface_dice: Known
+    surface_dice_sd: Known
+    seeds: Known = None
+    failed: Known = None
+    collapsed: Known = None
+    collapse_bound: Known = None
+    false_positives: Known = None
+    empty_cases: Known = None
+    beside_difference: Known = None
+    beside_low: Known = None
+    beside_high: Known = None
+    beside_p: Known = None
+
+
+class _ConfirmationFile(Model):
+    """What confirmation.json says, as far as it is read again."""
+
+    model_config = ConfigDict(extra="allow")
+
+    study: str
+    metric: str
+    finished: bool
+    seeds: int
+    cases: int
+    reference: str = ""
+    scored_on: Literal["test", "validation", "training"] = "test"
+    hd95_unit: str = "mm"
+    seen_folds: list[str]
+    sentences: Annotated[list[str], Field(min_length=1)]
+    arms: Annotated[list[ConfirmedArm], Field(min_length=1)]
+
+
+def read_confirmation(path: Path) -> dict[str, Any]:
+    """Return what `write_confirmation` wrote into confirmation.json.
+
+    The keys of an arm keep their order.
+
+    Raises:
+        ConfigError: the file is not what it must be.
+    """
+    raw = read_object(path)
+    found = validate(_ConfirmationFile, raw, str(path)).model_dump()
+    arms = zip(raw["arms"], found["arms"], strict=True)
+    found["arms"] = [
+        {name: typed[name] for name in [*row, *(typed.keys() - row)]} for row, typed in arms
+    ]
     return found
 
 

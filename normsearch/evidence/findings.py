@@ -16,9 +16,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from normsearch.config import ItemError, Model
-from normsearch.config_file import read_mapping, validate
+from normsearch.config_file import validate
 from normsearch.errors import ConfigError, did_you_mean
 from normsearch.files import shipped
+from normsearch.yaml_file import read_yaml
 
 SCALES = ("toy", "small", "paper")
 Scale = Literal["toy", "small", "paper"]
@@ -180,7 +181,7 @@ def read_experiment(path: Path, scale: str) -> Experiment:
     Raises:
         ConfigError: no such file, or something in it that must not be.
     """
-    raw = read_mapping(path)
+    raw = read_yaml(path)
     changes = dict((raw.get("scales") or {}).get(scale) or {})
     changed = json.loads(json.dumps(raw))  # a copy in which no two places share a value
     for place, value in changes.items():
@@ -205,7 +206,7 @@ def find_experiment(finding: str, scale: str) -> tuple[Experiment, Path]:
     if scale not in SCALES:
         raise ConfigError(f"--scale: must be one of {', '.join(SCALES)}, got {scale!r}.")
     for path in experiment_files():
-        names = list(read_mapping(path).get("statements") or {})
+        names = list(read_yaml(path).get("statements") or {})
         if finding.upper() in names:
             return read_experiment(path, scale), path
         known += names

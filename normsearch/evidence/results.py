@@ -10,14 +10,19 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from normsearch.errors import StudyError, sentence
-from normsearch.evidence.findings import SCALES, Experiment, all_statements
+from pydantic import ConfigDict
+
+from normsearch.config import Model
+from normsearch.config_file import validate
+from normsearch.errors import ConfigError, StudyError, sentence
+from normsearch.evidence.findings import SCALES, Experiment, Scale, all_statements
 from normsearch.evidence.judges import JUDGES
 from normsearch.evidence.measured import Measured
 from normsearch.evidence.verdicts import Verdict
 from normsearch.files import shipped, write_text
+from normsearch.json_file import read_object
 
 MARKS = ("<!-- findings: python -m normsearch.evidence.results README.md -->", "<!-- end -->")
 _AT_THIS_SCALE = {
@@ -25,6 +30,29 @@ _AT_THIS_SCALE = {
     "contradicted": "contradicted at this scale",
     "not distinguishable": "not distinguishable at this scale",
 }
+
+
+class _Result(Model):
+    """What a result's file says, as far as it is read again."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+    finding: str
+    text: str
+    scale: Scale
+    verdict: Literal["reproduced", "contradicted", "not distinguishable"]
+    told: str
+    quantity: str
+    estimate: float | None
+    low: float | None
+    high: float | None
+    interval: str
+    paper: str
+    trainings: int
+    seeds: int
+    flags: list[str]
+    runs: tuple[str, ...] = ()
+    date: str
 
 
 def judge(
@@ -97,14 +125,24 @@ def read_results(folders: Iterable[Path] | None = None) -> dict[tuple[str, str],
     places = folders if folders is not None else (shipped("analysis/results"), default_folder())
     latest: dict[tuple[str, str], dict[str, Any]] = {}
     for path in sorted({p.resolve() for folder in places for p in folder.glob("*-*.json")}):
-        try:
-            result = json.loads(path.read_text(encoding="utf-8"))
-            key, date = (result["finding"], result["scale"]), result["date"]
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise StudyError(f"{path}: must be the result of a finding: {error!r}.") from error
-        if key not in latest or latest[key]["date"] <= date:
+        result = read_result(path)
+        key = result["finding"], result["scale"]
+        if key not in latest or latest[key]["date"] <= result["date"]:
             latest[key] = result
     return latest
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Return what `write_result` wrote.
+
+    Raises:
+        StudyError: the file is no result.
+    """
+    raw = read_object(path, StudyError)
+    try:
+        return validate(_Result, raw, f"{path}: must be the result of a finding").model_dump()
+    except ConfigError as error:
+        raise StudyError(str(error)) from error
 
 
 def largest_scale(results: Mapping[tuple[str, str], dict[str, Any]], finding: str) -> str | None:

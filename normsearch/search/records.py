@@ -19,7 +19,9 @@ from normsearch.search.outcomes import outcome, single_norm
 from normsearch.search.run_folder import find_run, read_local, trial_folder
 from normsearch.search.single_norms import share_of_single_norms
 from normsearch.search.storage import open_storage
+from normsearch.table_file import Column, as_number, as_text, as_whole, read_typed_table
 
+_CASES: dict[str, Column] = {"case": as_text, "evaluation": as_whole, "score": as_number}
 _LAST = ("samples", "steps", "seconds", "peak_memory", "parameters")
 
 
@@ -216,10 +218,12 @@ def load_study(path_or_name: str | Path, runs: Path | None = None) -> StudyRecor
 
 
 def read_case_table(path: Path) -> pd.DataFrame:
-    """Return a CSV file with a row a case; a case may be called NA, null or 007."""
-    columns = pd.read_csv(path, nrows=0).columns.drop("case")
-    empty = {name: ["", "nan"] for name in columns}
-    return pd.read_csv(path, dtype={"case": str}, keep_default_na=False, na_values=empty)
+    """Return a trial's cases.csv: case, evaluation, score and further numbers, a row a case.
+
+    Raises:
+        DataError: it is no such table.
+    """
+    return pd.DataFrame(read_typed_table(path, _CASES, others=as_number, key=("case",)))
 
 
 def _records(trial: FrozenTrial) -> list[dict[str, Any]]:

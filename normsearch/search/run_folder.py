@@ -11,9 +11,17 @@ from typing import Any
 
 import yaml
 
-from normsearch.config import StudyConfig, plain
+from normsearch.config import Model, StudyConfig, plain
+from normsearch.config_file import read_model_file
 from normsearch.errors import StudyError, did_you_mean
 from normsearch.files import write_text
+
+
+class LocalConfig(Model):
+    """What local.json says: the data's folder and the storage's URL, on this machine alone."""
+
+    data: str | None = None
+    storage: str | None = None
 
 
 def create_run(folder: Path, config: StudyConfig, local: dict[str, Any]) -> None:
@@ -68,9 +76,13 @@ def write_local(folder: Path, local: dict[str, Any]) -> None:
 
 
 def read_local(folder: Path) -> dict[str, Any]:
-    """Return what `write_local` wrote, or nothing where the run came from another machine."""
+    """Return what `write_local` wrote, or nothing where the run came from another machine.
+
+    Raises:
+        ConfigError: the file is not what it must be.
+    """
     path = folder / "local.json"
-    return dict(json.loads(path.read_text())) if path.is_file() else {}
+    return read_model_file(LocalConfig, path).model_dump() if path.is_file() else {}
 
 
 def find_run(name: str, runs: Path) -> Path:

@@ -19,6 +19,7 @@ import pandas as pd
 from normsearch.config import Mixture, StudyConfig, TrialConfig
 from normsearch.errors import ConfigError
 from normsearch.files import write_text
+from normsearch.json_file import read_object
 from normsearch.norms import reaches_out
 from normsearch.search.choice import Choice
 from normsearch.search.records import StudyRecord
@@ -106,7 +107,7 @@ def run_supernet(coordinator: Coordinator, space: AnySpace, data: Any, trainer: 
                 _train(supernet_config(coordinator.config, units), data, folder, trainer)
             finally:
                 coordinator.leases.release(_TRAINING)
-    preference: Preference = json.loads(path.read_text())
+    preference = read_preference(path)
     coordinator.enqueue([(preferred(units, preference), {"source": FOLDER})])
 
 
@@ -124,11 +125,29 @@ def preference_of(config: TrialConfig, learnt: dict[str, Any]) -> Preference:
     return {name: learnt[name]["mixture"] for name in slots}
 
 
+def read_preference(path: Path) -> Preference:
+    """Return the weights of a preference.json.
+
+    Raises:
+        ConfigError: it is no such file.
+    """
+    raw = read_object(path)
+    weights = [one if isinstance(one, dict) and one else {"": None} for one in raw.values()]
+    if not all(type(value) in (int, float) for one in weights for value in one.values()):
+        raise ConfigError(f"{path}: must give each slot the weights of its norms; train it again.")
+    return raw
+
+
 def preferred(space: Space, preference: Preference) -> dict[str, Any]:
     """Return the parameters of the norm map of greatest weights; values at their defaults."""
     norms: dict[str, Any] = {}
     for unit in space.units:
-        weights = preference[unit.slots[0].name]
+        weights = preference.get(unit.slots[0].name, {})
+        if len(weights) != len(unit.choices):
+            raise ConfigError(
+                f"preference.json: must give {unit.slots[0].name} the weights of its "
+                f"{len(unit.choices)} choices, got {len(weights)}; delete it to train again."
+            )
         best = max(weights, key=lambda spec: weights[spec])
         norms[f"norm.{unit.name}"] = unit.choices[list(weights).index(best)]
     return {**norms, **{name: values.middle for name, values in space.values.items()}}
@@ -147,7 +166,7 @@ def agreement(record: StudyRecord) -> dict[str, float | int] | None:
     numbers = record.ranked()
     if not path.exists() or len(numbers) < _ENOUGH:
         return None
-    preference: Preference = json.loads(path.read_text())
+    preference = read_preference(path)
     scores = record.trials().set_index("number")["score"]
     liked = [_liking(record.norm_map(number), preference) for number in numbers]
     rho = spearman(liked, [float(scores[number]) for number in numbers])
@@ -158,7 +177,7 @@ def agreement(record: StudyRecord) -> dict[str, float | int] | None:
 
 
 def _liking(norm_map: dict[str, str], preference: Preference) -> float:
-    weights = [preference[slot].get(spec, 0.0) for slot, spec in norm_map.items()]
+    weights = [preference.get(slot, {}).get(spec, 0.0) for slot, spec in norm_map.items()]
     return float(np.mean(np.log(np.maximum(weights, _FLOOR))))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,7 @@ import pandas as pd
 
 from normsearch.config import SpaceConfig
 from normsearch.errors import DataError
+from normsearch.json_file import parse_json
 from normsearch.networks import build_network, list_norms
 from normsearch.search.space import Space
 
@@ -70,7 +72,7 @@ def load_table(path: Path | None = None) -> Table:
     source = path or files("normsearch.search").joinpath(_FILE)
     try:
         first, _, rest = gzip.decompress(source.read_bytes()).decode().partition("\n")
-        provenance = json.loads(first)
+        provenance = parse_json(first)
         frame = pd.read_csv(io.StringIO(rest), dtype=dict.fromkeys(STAGES, str), na_filter=True,
                             keep_default_na=False, na_values=[""])  # fmt: skip
         return Table(
@@ -80,7 +82,7 @@ def load_table(path: Path | None = None) -> Table:
             tuple(provenance["samples"]),
             provenance,
         )
-    except (OSError, EOFError, ValueError, LookupError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError) as error:
         raise DataError(f"{source}: must be a table of recorded trainings: {error}") from error
 
 

@@ -158,6 +158,10 @@ def test_the_verdicts_of_a_registered_study(
         "estimate": -0.031,
         "low": -0.0712,
         "high": None,
+        "verdict": "not distinguishable",
+        "interval": "95%",
+        "trainings": 6,
+        "seeds": 3,
     }
     write_result(tmp_path / "results", result)
     write_result(tmp_path / "results", {**result, "finding": "S2", "runs": ["other"]})

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from normsearch.data.tables import WORDS, columns, read_json, read_table
+from normsearch.data.tables import WORDS, columns, read_table
 from normsearch.errors import DataError
 
 WANTED = ("id", "subject", "fold")
@@ -84,22 +84,3 @@ def test_case_is_the_id_or_beside_one_the_subject() -> None:
 def test_unused_columns_are_named(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,age,fold\na,40,1\n")
     assert read_table(tmp_path / "t.csv", WANTED).unused == ("age",)
-
-
-@pytest.mark.parametrize(
-    ("raw", "message"),
-    [
-        (b"{", "must be valid JSON"),
-        ('{"a": 1}'.encode("utf-16"), "must be in UTF-8, got UTF-16"),
-        (b'{"labels": {"a": 1, "a": 2}}', "the key 'a' twice in one object"),
-    ],
-)
-def test_json_that_is_refused(raw: bytes, message: str, tmp_path: Path) -> None:
-    (tmp_path / "t.json").write_bytes(raw)
-    with pytest.raises(DataError, match=rf"t\.json: .*{message}"):
-        read_json(tmp_path / "t.json")
-
-
-def test_json_with_a_byte_order_mark(tmp_path: Path) -> None:
-    (tmp_path / "t.json").write_bytes('{"é": 1}'.encode("utf-8-sig"))
-    assert read_json(tmp_path / "t.json") == {"é": 1}
