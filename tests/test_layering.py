@@ -77,7 +77,9 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.model": {
         *("torch", "normsearch.config", "normsearch.config_file", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.training", "normsearch.trial"),
+        "normsearch.model_card",
     },
+    "normsearch.model_card": {"normsearch.config", "normsearch.errors", "normsearch.trial"},
     "normsearch.search": {
         *("numpy", "optuna", "pandas", "psutil", "pydantic", "sqlalchemy", "torch", "yaml"),
         *("normsearch.config_search", "normsearch.search.imports"),
@@ -116,7 +118,7 @@ ARROWS: dict[str, set[str]] = {
         *("lazy normsearch.config_file", "lazy normsearch.files"),
         *("lazy normsearch.evidence", "lazy normsearch.search.executor"),
         "lazy normsearch.config_search",
-        *("lazy normsearch.model", "lazy normsearch.prediction"),
+        *("lazy normsearch.model", "lazy normsearch.model_card", "lazy normsearch.prediction"),
         "normsearch.cli.figures",
     },
     "normsearch.cli.figures": {"normsearch", "normsearch.errors", "lazy analysis"},

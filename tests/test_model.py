@@ -15,7 +15,8 @@ import normsearch
 from normsearch.config import NetworkConfig, TaskConfig, TrainingConfig, TrialConfig
 from normsearch.data import Case, Split
 from normsearch.errors import CheckpointError, ConfigError, StudyError
-from normsearch.model import ModelConfig, export_model, load_model
+from normsearch.model import export_model, load_model
+from normsearch.model_card import ModelConfig
 from normsearch.networks import list_norms
 from normsearch.norms import NORMS, NormSpec
 from normsearch.trial import build_trial_network, train_trial

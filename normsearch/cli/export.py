@@ -27,7 +27,8 @@ def export(
 ) -> None:
     """Write weights, norm map, a card that is also the loading code, and the network as a graph."""
     from normsearch.config_file import read_trial
-    from normsearch.model import ModelConfig, export_model
+    from normsearch.model import export_model
+    from normsearch.model_card import ModelConfig
     from normsearch.search.records import StudyRecord
     from normsearch.search.run_folder import find_run, trial_folder
 

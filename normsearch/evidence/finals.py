@@ -30,7 +30,7 @@ from normsearch.files import write_atomically, write_text
 from normsearch.labels import IGNORED
 from normsearch.model import rebuild
 from normsearch.task import sample_shape, split_task
-from normsearch.training import load_newest, score_cases
+from normsearch.training import load_newest, network_weights, score_cases
 from normsearch.training.precision import autocast
 from normsearch.trial import validation_cases
 
@@ -79,7 +79,7 @@ def measure(
     state, _ = load_newest(folder)
     if state is None:
         return
-    network = rebuild(config, state["network"], folder).to(config.device)
+    network = rebuild(config, network_weights(state, folder), folder).to(config.device)
     found = {case.id: predicted(network, case, config) for case in cases}
     write_text(folder / SURFACES, _table(config, cases, found))
     examples: dict[str, Any] = _examples(cases, found, scores)

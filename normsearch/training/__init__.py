@@ -4,6 +4,7 @@ from normsearch.training.checkpoint import (
     load_checkpoint,
     load_newest,
     load_tensors,
+    network_weights,
     save_checkpoint,
     save_newest,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "load_newest",
     "load_tensors",
     "mean_score",
+    "network_weights",
     "probe_memory",
     "recompute_statistics",
     "save_checkpoint",

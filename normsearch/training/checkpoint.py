@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from normsearch.errors import CheckpointError
+from normsearch.errors import CheckpointError, one_line
 from normsearch.files import write_atomically
 
 FORMAT = 2
+_DEEPEST = 40
+_SHARED = 16  # how often a file may name one tensor
 _UNREADABLE = (
     *(RuntimeError, EOFError, OSError, ValueError, TypeError, AttributeError, LookupError),
-    pickle.UnpicklingError,
+    *(pickle.UnpicklingError, zipfile.BadZipFile, NotImplementedError, MemoryError),
 )  # all that torch.load raised on damaged files
 
 
@@ -44,7 +47,11 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(f"{path}: must be a normsearch checkpoint of format {FORMAT}.")
     state = {key: value for key, value in state.items() if key != "format"}
-    if state.pop("sha256", None) != _digest(state):
+    try:
+        whole = state.pop("sha256", None) == _digest(state)
+    except (RuntimeError, TypeError, ValueError):  # a number or a tensor that nobody wrote
+        whole = False
+    if not whole:
         raise CheckpointError(
             f"{path}: must be a whole checkpoint, and is not what was written (its SHA-256 "
             "differs); delete it to train this trial from the start."
@@ -61,15 +68,33 @@ def load_tensors(path: Path) -> Any:
     if not path.exists():
         return None
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        size = _stored_size(path)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        _check_values(found, size)
+        return found
     except _UNREADABLE as error:
         # What the unpickler says ends in the advice to load the file unsafely.
         safe = not isinstance(error, pickle.UnpicklingError)
-        reason = str(error).partition("\n")[0] if safe else "it is not of tensors and plain values"
+        reason = one_line(error) if safe else "it is not of tensors and plain values"
         raise CheckpointError(
             f"{path}: must be a whole checkpoint, and cannot be read ({reason}); "
             "delete it to train this trial from the start."
         ) from error
+
+
+def network_weights(state: dict[str, Any], where: Path) -> dict[str, Any]:
+    """Return the network's weights in a checkpoint's state; `where` names it in messages.
+
+    Raises:
+        CheckpointError: it has none.
+    """
+    weights = state.get("network")
+    if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
+        raise CheckpointError(
+            f"{where}: must hold the weights of a network, and does not; delete it to train this "
+            "trial from the start."
+        )
+    return weights
 
 
 def save_newest(folder: Path, state: dict[str, Any]) -> None:
@@ -94,6 +119,43 @@ def load_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
         if state is not None:
             return state, refused
     return None, refused
+
+
+def _stored_size(path: Path) -> int:
+    """Return a file's size, once it is sure that it holds no more than that when unpacked."""
+    size = path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > size:
+            raise ValueError("it unpacks to more than it has")
+    return size
+
+
+def _check_values(value: object, size: int) -> None:
+    """Refuse what no file of `size` bytes says one by one: shared lists in lists, wide tensors."""
+    level, tensors = [value], 0
+    for _ in range(_DEEPEST):
+        below: list[object] = []
+        for one in level:
+            if isinstance(one, torch.Tensor):
+                tensors += _tensor_bytes(one)
+            elif isinstance(one, dict):
+                below += [*one.keys(), *one.values()]
+            elif isinstance(one, list | tuple):
+                below += one
+            elif not isinstance(one, str | int | float | None):
+                raise ValueError(f"it holds a {type(one).__name__}")
+            if len(below) > size or tensors > _SHARED * size:
+                raise ValueError("it unpacks to more than it has")
+        level = below
+        if not level:
+            return
+    raise ValueError(f"it nests deeper than {_DEEPEST} levels")
+
+
+def _tensor_bytes(value: torch.Tensor) -> int:
+    if value.layout is not torch.strided or value.is_quantized or value.device.type != "cpu":
+        raise ValueError("it holds a tensor of another kind")
+    return value.numel() * value.element_size()
 
 
 def _digest(state: dict[str, Any]) -> str:
