@@ -128,7 +128,8 @@ def _setting(value: Any) -> str:
 def _collapsed(row: Mapping[str, Any]) -> str:
     """How many trainings collapsed, and the share of them that may."""
     shown = _number(row.get("collapsed"), ".0f")
-    return shown if shown == "–" else f"{shown} (≤ {row['collapse_bound']:.0%})"
+    bound = row.get("collapse_bound")
+    return shown if shown == "–" or bound is None else f"{shown} (≤ {bound:.0%})"
 
 
 def _beside(row: Mapping[str, Any]) -> str:

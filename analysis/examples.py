@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +22,7 @@ from matplotlib.patheffects import withStroke
 from analysis import StudyLike, command
 from analysis.arms import metric_name, scored_on
 from analysis.palette import caption_below
-from normsearch.errors import StudyError
+from normsearch.errors import StudyError, one_line
 
 COLUMNS = [
     "number",
@@ -32,6 +36,16 @@ COLUMNS = [
     "width",
     "unit",
 ]
+
+#: The arrays of an examples.npz, and the kinds of number or text that each may hold.
+_ARRAYS = {"image": "fiu", "truth": "biuf", "prediction": "biuf", "case": "U", "score": "f",
+           "spacing": "f"}  # fmt: skip
+_MOST = 256 * 2**20
+_LENGTHS = (1e-6, 1e6)
+_DAMAGED = (
+    *(OSError, EOFError, ValueError, LookupError, RuntimeError, TypeError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, NotImplementedError),
+)
 
 READING = {
     "examples": (
@@ -70,17 +84,48 @@ def read(study: StudyLike) -> tuple[int, dict[str, npt.NDArray[np.generic]]]:
 
 def _load(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     """The arrays of an examples.npz."""
-    names = ("image", "truth", "prediction", "case", "score", "spacing")
-    with np.load(path, allow_pickle=False) as arrays:
-        missing = [name for name in names if name not in arrays]
-        if missing:
-            raise StudyError(f"{path}: must hold {', '.join(names)}; no {missing[0]}.")
-        if not len(arrays["score"]):
-            raise StudyError(f"{path}: examples needs a case with a score, got none.")
-        found = {name: arrays[name] for name in names}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > _MOST:
+                raise ValueError(f"more than {_MOST:,} bytes")
+            names = {entry.filename for entry in archive.infolist()}
+            absent = [name for name in _ARRAYS if f"{name}.npy" not in names]
+            if absent:
+                raise StudyError(f"{path}: must hold {', '.join(_ARRAYS)}; no {absent[0]}.")
+            found = {name: _array(archive.read(f"{name}.npy")) for name in _ARRAYS}
+    except _DAMAGED as error:
+        raise StudyError(f"{path}: must be whole, got '{one_line(error)}'; remove it.") from error
+    if not found["score"].size:
+        raise StudyError(f"{path}: examples needs a case with a score, got none.")
+    if fault := _fault(found):
+        raise StudyError(f"{path}: {fault}; remove it.")
     # Where the spacing is not known, lengths are in pixels.
     known = np.isfinite(found["spacing"]).all(axis=1, keepdims=True)
     return {**found, "spacing": np.where(known, found["spacing"], 1.0), "known": known[:, 0]}
+
+
+def _array(content: bytes) -> npt.NDArray[np.generic]:
+    found: npt.NDArray[np.generic] = np.lib.format.read_array(
+        io.BytesIO(content), allow_pickle=False
+    )
+    return found
+
+
+def _fault(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """What is wrong with the shapes, types or values of an examples.npz, or an empty text."""
+    shape, count = arrays["image"].shape, arrays["score"].shape
+    shapes = {"image": shape, "truth": shape, "prediction": shape, "case": count, "score": count,
+              "spacing": (*count, 2)}  # fmt: skip
+    for name, kinds in _ARRAYS.items():
+        if arrays[name].dtype.kind not in kinds or arrays[name].shape != shapes[name]:
+            return f"{name} must not be {arrays[name].dtype} of shape {arrays[name].shape}"
+    if len(shape) != 3 or count != shape[:1] or 0 in shape:
+        return f"image must be (K, y, x), got {shape}"
+    if not (np.isfinite(arrays["image"]).all() and np.isfinite(arrays["score"]).all()):
+        return "image and score must be finite"
+    spacing = arrays["spacing"][np.isfinite(arrays["spacing"])]
+    lengths = ((spacing > _LENGTHS[0]) & (spacing < _LENGTHS[1])).all()
+    return "" if lengths else "spacing must be in mm"
 
 
 def compute(study: StudyLike) -> pd.DataFrame:

@@ -7,7 +7,13 @@ from collections.abc import Iterable
 
 
 class NormsearchError(Exception):
-    """Base of every error that is the user's to mend; on the command line, exit code 1."""
+    """Base of every error that is the user's to mend; on the command line, exit code 1.
+
+    Its text is one line, whatever a name or a value in it holds.
+    """
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())
 
 
 class ConfigError(NormsearchError):
@@ -37,7 +43,7 @@ class TrainingError(NormsearchError):
         self.message, self.kind = message, kind
 
     def __str__(self) -> str:
-        return self.message
+        return " ".join(self.message.splitlines())
 
 
 class CheckpointError(NormsearchError):
@@ -60,7 +66,7 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     """
     by_lower = {word.lower(): word for word in known}
     close = difflib.get_close_matches(given[:100].lower(), by_lower, n=1, cutoff=0.5)
-    return f" Did you mean '{by_lower[close[0]]}'?" if close else ""
+    return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
 
 
 def sentence(text: object) -> str:

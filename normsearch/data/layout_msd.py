@@ -5,6 +5,7 @@ A 4D image holds several channels. http://medicaldecathlon.com
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def _not_listed(root: Path, entries: list[tuple[str, str]]) -> list[str]:
     """Return what lies among the training images and is in no entry, as one text a folder."""
     listed = {inside(root, file, root) for entry in entries for file in entry}
     told = []
-    for folder in sorted({path.parent for path in listed} - {root}):
+    for folder in sorted({path.parent for path in listed if os.path.isfile(path)} - {root}):
         there = [p for p in folder.glob("*") if not p.name.startswith(".") and p not in listed]
         if there:
             told.append(f"{folder.name}/ beside what training lists ({len(there)} files)")

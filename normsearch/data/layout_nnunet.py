@@ -98,7 +98,11 @@ def _listed_otherwise(path: Path, raw: dict[str, Any], names: Collection[str]) -
     entries = raw.get("training")
     if not isinstance(entries, list) or not entries:
         return []
-    listed = {case_id(Path(str(one["label"]))) for one in entries if "label" in one}
+    listed = {
+        case_id(Path(str(one["label"])))
+        for one in entries
+        if isinstance(one, dict) and "label" in one
+    }
     absent, more = sorted(listed - set(names)), sorted(set(names) - listed)
     cure = "copy the case there, or take it out of training"
     faults = [

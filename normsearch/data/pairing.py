@@ -126,7 +126,7 @@ def missing(name: str, files: Iterable[Path], where: Path) -> list[Fault]:
     return [
         Fault("unpaired", name, str(file), expected, "no such file", "copy the file there")
         for file in files
-        if not file.is_file()
+        if not os.path.isfile(file)
     ]
 
 

@@ -18,11 +18,11 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
-from normsearch.config import Model
+from normsearch.config import ItemError, Model
 from normsearch.config_file import validate
 from normsearch.evidence.confirmation import Confirmation, confirmation
 from normsearch.evidence.words import sentences
@@ -106,6 +106,13 @@ class _ConfirmationFile(Model):
     seen_folds: list[str]
     sentences: Annotated[list[str], Field(min_length=1)]
     arms: Annotated[list[ConfirmedArm], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _arms_have_one_form(self) -> Self:
+        for place, arm in enumerate(self.arms):
+            if arm.model_fields_set != self.arms[0].model_fields_set:
+                raise ItemError(f"arms[{place}]", "must have the keys of the first arm")
+        return self
 
 
 def read_confirmation(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from normsearch.config import ItemError, Model
 from normsearch.config_file import validate
@@ -89,6 +89,18 @@ class Statement(Model):
     @property
     def _looks(self) -> list[dict[str, Any]]:
         return [{"judge": self.judge, **self.arguments}, *self.arguments.get("of_each", [])]
+
+    @field_validator("arguments")
+    @classmethod
+    def _looks_are_mappings(cls, value: dict[str, Any]) -> dict[str, Any]:
+        looks = value.get("of_each", [])
+        if not isinstance(looks, list) or not all(
+            isinstance(look, dict) and "judge" in look for look in looks
+        ):
+            raise ValueError(f"of_each must be a list of mappings with a judge, got {looks!r:.100}")
+        if not all(isinstance(look.get("part", ""), str) for look in [value, *looks]):
+            raise ValueError("part must be the name of a part")
+        return value
 
     @property
     def judges(self) -> tuple[str, ...]:
@@ -182,15 +194,18 @@ def read_experiment(path: Path, scale: str) -> Experiment:
         ConfigError: no such file, or something in it that must not be.
     """
     raw = read_yaml(path)
-    changes = dict((raw.get("scales") or {}).get(scale) or {})
+    changes = dict(_mapping(_mapping(raw, "scales", path), scale, f"{path}: scales"))
     changed = json.loads(json.dumps(raw))  # a copy in which no two places share a value
     for place, value in changes.items():
         _put(changed, place, value, f"{path}: scales.{scale}")
-    common = changed.pop("common", {})
-    for part in changed.get("studies", {}).values():
-        if "replay" not in part:
-            for key, values in common.items():
-                part[key] = {**values, **part.get(key, {})}
+    common = _mapping(changed, "common", path)
+    changed.pop("common", None)
+    studies = _mapping(changed, "studies", path)
+    for name in studies:
+        part = _mapping(studies, name, f"{path}: studies")
+        for key in common if "replay" not in part else ():
+            own = _mapping(part, key, f"{path}: studies.{name}")
+            part[key] = {**_mapping(common, key, f"{path}: common"), **own}
     changed["scales"] = {scale: changes}
     changed.setdefault("name", path.stem)
     return validate(Experiment, changed, str(path))
@@ -206,7 +221,7 @@ def find_experiment(finding: str, scale: str) -> tuple[Experiment, Path]:
     if scale not in SCALES:
         raise ConfigError(f"--scale: must be one of {', '.join(SCALES)}, got {scale!r}.")
     for path in experiment_files():
-        names = list(read_yaml(path).get("statements") or {})
+        names = list(_mapping(read_yaml(path), "statements", path))
         if finding.upper() in names:
             return read_experiment(path, scale), path
         known += names
@@ -228,6 +243,14 @@ def all_statements() -> Mapping[str, tuple[Path, Statement]]:
 def _place(finding: str) -> tuple[int, str]:
     """Where a finding stands in a list: by source, then by number."""
     return (_ORDER + finding[0]).index(finding[0]), finding
+
+
+def _mapping(raw: Mapping[str, Any], key: str, origin: object) -> dict[str, Any]:
+    """Return what stands under a key, empty where nothing does."""
+    found = raw.get(key)
+    if found is not None and not isinstance(found, dict):
+        raise ConfigError(f"{origin}: {key}: must be a mapping of keys, got {found!r:.100}.")
+    return found or {}
 
 
 def _put(raw: dict[str, Any], place: str, value: Any, origin: str) -> None:

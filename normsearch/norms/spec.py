@@ -13,7 +13,8 @@ from normsearch.norms.kinds import ANY_NUMBER, NORMS, NormKind
 
 __all__ = ["NORMS", "NormKind", "NormSpec", "build_norm"]
 
-_NUMBER = "[1-9][0-9]*"
+_NUMBER = "[1-9][0-9]{0,8}"
+_LONGEST = 200  # characters of a spec
 _SPEC = re.compile(
     rf"(?P<kind>[A-Za-z]+(-[a-z]+)?)(-((?P<samples>{_NUMBER})x)?(?P<groups>{_NUMBER}))?"
     r"(\((?P<options>[^()]+)\))?"
@@ -102,6 +103,10 @@ class NormSpec:
         Raises:
             NormError: the text is no spec; the message lists the known ones and the likely one.
         """
+        if len(text) > _LONGEST:
+            raise NormError(
+                f"must have at most {_LONGEST} characters, got {len(text)}: {text[:40]!r}..."
+            )
         if text.count("(") > text.count(")"):
             cure = "in a YAML list, put a spec that holds a comma in quotes"
             raise NormError(f"must end with the parenthesis that it opened, got {text!r}; {cure}")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from normsearch.errors import CheckpointError, TrainingError
+from normsearch.errors import CheckpointError, TrainingError, one_line
 from normsearch.training.failures import typed_failures
 from normsearch.training.losses import Loss, bce_dice_loss
 from normsearch.training.memory import peak_memory, reset_peak_memory
@@ -186,15 +186,13 @@ def _state(network: nn.Module, stepper: Stepper, progress: Progress) -> dict[str
 
 def _restore(state: dict[str, Any], network: nn.Module, stepper: Stepper) -> Progress:
     try:
+        progress = Progress.from_state(state)
         network.load_state_dict(state["network"])
         stepper.restore(state)
         torch.set_rng_state(state["random"])
-        names = {item.name for item in fields(Evaluation)}
-        history = [
-            Evaluation(**{name: record[name] for name in names}) for record in state["history"]
-        ]
-        return Progress(state["samples"], state["steps"], state["seconds"], history)
-    except (LookupError, RuntimeError, ValueError, TypeError) as error:
+    except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"the checkpoint must be of this network and optimizer, and does not fit: {error}"
+            "the checkpoint must be of this network and optimizer, and does not fit: "
+            f"{one_line(error)}"
         ) from error
+    return progress

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,50 @@ class Progress:
     seconds: float = 0.0
     history: list[Evaluation] = field(default_factory=list)
 
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Progress:
+        """Return the progress that a checkpoint's state says.
+
+        Raises:
+            LookupError, TypeError, ValueError: it says none.
+        """
+        records = state["history"]
+        history = [
+            Evaluation(**{item.name: record[item.name] for item in fields(Evaluation)})
+            for record in records
+        ]
+        for number, one in enumerate(history, 1):
+            _check(one, number)
+        counts = [_count(state[name], name) for name in ("samples", "steps")]
+        if history and counts != [history[-1].samples, history[-1].steps]:
+            raise ValueError(f"its samples and steps are {counts}, and the last evaluation's not")
+        return cls(counts[0], counts[1], _number(state["seconds"], "seconds"), history)
+
     def share(self, plan: Plan) -> float:
         """Return the share of the budget that is used; the last step may pass the budget."""
         return min(1.0, self.samples / plan.samples)
+
+
+def _check(one: Evaluation, number: int) -> None:
+    """Raise TypeError or ValueError unless an evaluation's values are of their kinds."""
+    for name in ("samples", "steps", "peak_memory"):
+        _count(getattr(one, name), name)
+    for name in ("seconds", "loss", "score"):
+        _number(getattr(one, name), name)
+    for name, details in {"": one.cases, **one.details}.items():
+        for key, value in details.items():
+            _number(value, f"{name} {key}")
+    if one.evaluation != number or one.cases.keys() != one.details.keys():
+        raise ValueError(f"its evaluation {number} is {one.evaluation}, or of other cases")
+
+
+def _count(value: object, name: str) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError(f"{name} must be a count, got {value!r:.50}")
+    return value
+
+
+def _number(value: object, name: str) -> float:
+    if type(value) not in (int, float):
+        raise ValueError(f"{name} must be a number, got {value!r:.50}")
+    return value  # type: ignore[return-value]

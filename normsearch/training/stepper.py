@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -40,6 +41,10 @@ OPTIMIZERS: dict[str, Callable[[Groups, Plan], torch.optim.Optimizer]] = {
     "adam": _adam,
     "adamw": _adamw,
 }
+
+
+_ADAM = {"step", "exp_avg", "exp_avg_sq"}
+_STATE = {"sgd": {"momentum_buffer"}, "adam": _ADAM, "adamw": _ADAM}
 
 
 class Stepper:
@@ -109,10 +114,32 @@ class Stepper:
         """Take up what `state` returned.
 
         Raises:
-            LookupError, ValueError: it is of another optimizer or precision.
+            LookupError, TypeError, ValueError, AttributeError: it is of another optimizer or
+                precision.
         """
         if state["names"] != self._names:  # torch would only stumble over it, if that
             raise ValueError(f"it is of {state['names']}, and the training of {self._names}")
+        self._check(state["optimizer"])
         self._optimizer.load_state_dict(state["optimizer"])
         if state["scaler"]:
             self._scaler.load_state_dict(state["scaler"])
+
+    def _check(self, saved: dict[str, Any]) -> None:
+        """Refuse what torch would take and only stumble over in a later step."""
+        own = self._optimizer.state_dict()
+        for ours, theirs in zip(own["param_groups"], saved["param_groups"], strict=True):
+            kinds = [{key: type(value) for key, value in group.items()} for group in (ours, theirs)]
+            if kinds[0] != kinds[1] or ours["params"] != theirs["params"]:
+                raise ValueError("it has other groups of parameters")
+            if not all(math.isfinite(theirs[key]) for key in ("lr", "initial_lr")):
+                raise ValueError("its learning rate is not finite")
+        parameters = [one for group in self._optimizer.param_groups for one in group["params"]]
+        for number, values in saved["state"].items():
+            known = _STATE[self._names[0]]
+            if values.keys() - known or (known is _ADAM and values and values.keys() != known):
+                raise ValueError(f"its state has {', '.join(map(str, values))}")
+            for value in values.values():
+                of_parameter = isinstance(value, Tensor) and value.is_floating_point()
+                shapes = (parameters[number].shape, torch.Size([]))
+                if value is not None and not (of_parameter and value.shape in shapes):
+                    raise ValueError(f"its state of parameter {number} is of another shape")

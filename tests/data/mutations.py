@@ -7,13 +7,11 @@ how many refused, and every failure as a text.
 from __future__ import annotations
 
 import json
-import re
 import resource
 import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import nibabel
@@ -23,54 +21,9 @@ from PIL import Image
 
 from normsearch.data import Volume, read_volume, write_volume
 from normsearch.errors import DataError
+from tests.mutations import BYTES
 
 SECONDS = 20  # for one file; a sound one takes a thousandth of that
-NUMBERS = [b"0", b"-1", b"1", b"3", b"65536", b"2147483648", b"1000000000000000", b"1e400", b"nan"]
-NUMBERS += [b"9" * 5000, b"0.5", b"x", b""]
-
-
-def flip(data: bytearray, rng: np.random.Generator) -> bytearray:
-    for place in rng.integers(len(data), size=rng.integers(1, 9)):
-        data[place] ^= 1 << int(rng.integers(8))
-    return data
-
-
-def truncate(data: bytearray, rng: np.random.Generator) -> bytearray:
-    return data[: rng.integers(len(data))]
-
-
-def insert(data: bytearray, rng: np.random.Generator) -> bytearray:
-    place = int(rng.integers(len(data) + 1))
-    return data[:place] + rng.bytes(int(rng.integers(1, 20))) + data[place:]
-
-
-def delete(data: bytearray, rng: np.random.Generator) -> bytearray:
-    place = int(rng.integers(len(data)))
-    return data[:place] + data[place + int(rng.integers(1, 20)) :]
-
-
-def edit_number(data: bytearray, rng: np.random.Generator) -> bytearray:
-    """Replace a number in the text of the first 400 bytes."""
-    found = list(re.finditer(rb"[-0-9.]+", bytes(data[:400])))
-    if not found:
-        return flip(data, rng)
-    match = found[rng.integers(len(found))]
-    return data[: match.start()] + NUMBERS[rng.integers(len(NUMBERS))] + data[match.end() :]
-
-
-def edit_field(data: bytearray, rng: np.random.Generator) -> bytearray:
-    """Overwrite two or four bytes among the first 352 by an extreme value."""
-    values = [np.int16(-1), np.int16(2**15 - 1), np.int32(2**31 - 1), np.float32("nan")]
-    values += [np.float32("inf"), np.float32(-1e30), np.int16(0), np.int32(1)]
-    new = values[rng.integers(len(values))].tobytes()
-    place = int(rng.integers(min(352, len(data)) // 2)) * 2
-    data[place : place + len(new)] = new
-    return data
-
-
-MUTATIONS: list[Callable[[bytearray, np.random.Generator], bytearray]] = [
-    *(flip, truncate, insert, delete, edit_number, edit_field),
-]
 
 
 def sound_files(kind: str, folder: Path, rng: np.random.Generator) -> list[Path]:
@@ -162,7 +115,7 @@ def main(kind: str, count: int, folder: Path) -> None:
     failures = []
     for number in range(count):
         path = list(sound)[number % len(sound)]
-        mutate = MUTATIONS[rng.integers(len(MUTATIONS))]
+        mutate = BYTES[rng.integers(len(BYTES))]
         content = bytes(mutate(bytearray(sound[path]), rng))
         path.write_bytes(content)
         signal.alarm(SECONDS)
