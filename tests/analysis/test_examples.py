@@ -76,3 +76,23 @@ def test_what_it_needs(tmp_path: Path) -> None:
         compute(tiny([{"score": 0.5}], ["a.norm"], folder=tmp_path))
     with pytest.raises(StudyError, match=r"examples\.npz: must hold image, .*; no spacing\."):
         compute(study(tmp_path, spacing=None))
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("image", np.full((3, 32, 40), np.nan), "image and score must be finite"),
+        ("score", np.array([1, 2, 3]), "score must not be int64"),
+        ("case", np.array(["a", "b"]), r"case must not be <U1 of shape \(2,\)"),
+        ("case", np.array(["a", "b", None], object), "must be whole, got 'Object arrays cannot"),
+        ("truth", np.zeros((3, 32, 41)), r"truth must not be float64 of shape \(3, 32, 41\)"),
+        ("spacing", np.zeros((3, 2)), "spacing must be in mm"),
+        ("score", np.zeros(0), "needs a case with a score"),
+    ],
+    ids=["nan", "whole scores", "two cases", "a pickle", "another shape", "no spacing", "none"],
+)
+def test_arrays_that_confirm_does_not_write(
+    name: str, array: object, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(StudyError, match=rf"examples\.npz: .*{message}"):
+        compute(study(tmp_path, **{name: array}))

@@ -1,3 +1,4 @@
+import zipfile
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -6,7 +7,13 @@ import pytest
 import torch
 
 from normsearch.errors import CheckpointError, DiskFullError
-from normsearch.training import load_checkpoint, load_newest, save_checkpoint, save_newest
+from normsearch.training import (
+    load_checkpoint,
+    load_newest,
+    network_weights,
+    save_checkpoint,
+    save_newest,
+)
 
 STATE: dict[str, Any] = {
     "weights": {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(7)},
@@ -163,3 +170,46 @@ def test_the_one_before_stands_in_for_a_damaged_one(tmp_path: Path) -> None:
     newest.unlink()  # killed between the two renames of a save
     save_checkpoint(tmp_path / "checkpoint-previous.pt", {"samples": 2})
     assert load_newest(tmp_path) == ({"samples": 2}, [])
+
+
+def shared(depth: int) -> list[Any]:
+    """Lists in lists, each named ten times: small in a file, 10 ** depth in memory."""
+    found: list[Any] = [0]
+    for _ in range(depth):
+        found = [found] * 10
+    return found
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (torch.zeros(1).expand(10**6, 10**6), "unpacks to more than it has"),
+        (torch.zeros(1).expand(10**9), "unpacks to more than it has"),
+        (shared(12), "unpacks to more than it has"),
+        (torch.zeros(3).to_sparse(), "a tensor of another kind"),
+        (torch.zeros(3, dtype=torch.bfloat16).dtype, "it holds a dtype"),
+    ],
+    ids=["wide", "long", "shared lists", "sparse", "a dtype"],
+)
+def test_what_is_more_than_its_file(value: Any, reason: str, tmp_path: Path) -> None:
+    torch.save({"format": 2, "sha256": "", "network": value}, tmp_path / "c.pt")
+    with pytest.raises(CheckpointError, match=rf"c\.pt: .*{reason}"):
+        load_checkpoint(tmp_path / "c.pt")
+
+
+def test_a_file_in_itself_and_one_that_is_packed(tmp_path: Path) -> None:
+    ring: list[Any] = []
+    ring.append(ring)
+    torch.save({"a": ring}, tmp_path / "c.pt")
+    with pytest.raises(CheckpointError, match="nests deeper than 40"):
+        load_checkpoint(tmp_path / "c.pt")
+    with zipfile.ZipFile(tmp_path / "c.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("c/data.pkl", bytes(10**6))
+    with pytest.raises(CheckpointError, match="unpacks to more than it has"):
+        load_checkpoint(tmp_path / "c.pt")
+
+
+@pytest.mark.parametrize("state", [{}, {"network": 5}, {"network": {1: 2}}], ids=str)
+def test_a_state_without_weights(state: dict[str, Any]) -> None:
+    with pytest.raises(CheckpointError, match="here: must hold the weights of a network"):
+        network_weights(state, Path("here"))
