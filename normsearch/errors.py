@@ -71,3 +71,16 @@ def sentence(text: object) -> str:
     """
     words = str(text)
     return words if words.endswith((".", "?")) else f"{words}."
+
+
+def short(value: object) -> str:
+    """Return a value for a message: the beginning of a long one, and whole numbers of any size.
+
+    >>> short("BN"), short([0] * 100)[-7:]
+    ("'BN'", '0, 0...')
+    """
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -22,6 +22,7 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.errors": set(),
     "normsearch.files": {"normsearch.errors"},
     "normsearch.labels": set(),
+    "normsearch.limits": {"normsearch.errors"},
     "normsearch.norms": {"torch", "normsearch.errors", "normsearch.files"},
     "normsearch.networks": {
         *("torch", "normsearch.errors", "normsearch.networks.importing", "normsearch.norms"),
@@ -29,27 +30,31 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.networks.importing": {"normsearch.errors", "lazy *"},
     "normsearch.data": {
         *("filelock", "numpy", "torch", "nrrd", "nibabel", "PIL"),
-        *("normsearch.errors", "normsearch.files", "normsearch.labels"),
+        *("normsearch.errors", "normsearch.files", "normsearch.labels", "normsearch.limits"),
     },
     "normsearch.training": {
         *("torch", "normsearch.errors", "normsearch.files", "normsearch.labels", "lazy monai"),
     },
-    "normsearch.config_model": {"pydantic"},
-    "normsearch.config_task": {"pydantic", "normsearch.config_model"},
+    "normsearch.config_model": {"pydantic", "normsearch.limits"},
+    "normsearch.config_task": {"pydantic", "normsearch.config_model", "normsearch.limits"},
     "normsearch.config_arms": {
         *("pydantic", "normsearch.errors", "normsearch.config_model", "normsearch.norms"),
+        "normsearch.limits",
     },
     "normsearch.config_space": {
         *("pydantic", "normsearch.config_arms", "normsearch.config_model"),
-        *("normsearch.errors", "normsearch.norms"),
+        *("normsearch.errors", "normsearch.limits", "normsearch.norms"),
     },
-    "normsearch.config_search": {"pydantic", "normsearch.errors", "normsearch.config_model"},
+    "normsearch.config_search": {
+        *("pydantic", "normsearch.errors", "normsearch.config_model", "normsearch.limits"),
+    },
     "normsearch.config": {
         *("pydantic", "normsearch.config_search", "normsearch.config_space"),
         *(
             "normsearch.config_arms",
             "normsearch.config_model",
             "normsearch.config_task",
+            "normsearch.limits",
             "lazy normsearch.files",
         ),
     },
