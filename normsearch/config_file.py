@@ -22,7 +22,7 @@ from normsearch.config import (
 )
 from normsearch.config_space import ARMS, PYTHON_SPACE, YAML_SPACE, space_kind
 from normsearch.errors import ConfigError, did_you_mean
-from normsearch.files import find_yaml
+from normsearch.files import find_yaml, read_regular
 
 AnyModel = TypeVar("AnyModel", bound=Model)
 
@@ -144,7 +144,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
         ConfigError: no such file, neither YAML nor JSON, or no mapping.
     """
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        raw = yaml.load(read_regular(path).decode(), _Loader)
     except FileNotFoundError:
         raise ConfigError(f"{path}: must be an existing file, and there is none.") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -22,6 +22,7 @@ Degrees = Annotated[float, Field(ge=-360, le=360)]
 Factor = Annotated[float, Field(ge=1e-3, le=1e3)]
 Intensity = Annotated[float, Field(ge=-1e12, le=1e12)]
 Window = tuple[Intensity, Intensity]
+_THREE = Field(min_length=3, max_length=3)
 _PHANTOM_VOXELS, _CLASSES = 2**30, 254
 
 
@@ -97,10 +98,10 @@ class GeometryConfig(Model):
     """
 
     oriented: bool
-    least: tuple[float | None, float | None, float | None]
-    median: tuple[float | None, float | None, float | None]
-    greatest: tuple[float | None, float | None, float | None]
-    unknown: tuple[Number, Number, Number]
+    least: Annotated[tuple[float | None, ...], _THREE]
+    median: Annotated[tuple[float | None, ...], _THREE]
+    greatest: Annotated[tuple[float | None, ...], _THREE]
+    unknown: Annotated[tuple[Number, ...], _THREE]
 
 
 class TaskConfig(Model):

@@ -16,7 +16,7 @@ from torch import nn
 from normsearch.config import Model, TaskConfig, TrialConfig
 from normsearch.config_file import read_model_file
 from normsearch.errors import CheckpointError, StudyError
-from normsearch.files import write_atomically, write_text
+from normsearch.files import is_there, write_atomically, write_text
 from normsearch.networks import apply_norm_map
 from normsearch.training import load_checkpoint, load_tensors
 from normsearch.trial import build_trial_network, network_settings
@@ -64,7 +64,7 @@ def export_model(folder: Path, trial_folder: Path, config: ModelConfig) -> tuple
         StudyError: the folder holds something, or the trial has no checkpoint.
         CheckpointError: it is damaged or of another network.
     """
-    if folder.exists() and any(folder.iterdir()):
+    if is_there(folder) and any(folder.iterdir()):
         raise StudyError(f"{folder}: must be a new or an empty folder; choose another with -o.")
     state = load_checkpoint(trial_folder / "checkpoint.pt")
     if state is None:

@@ -112,7 +112,7 @@ ARROWS: dict[str, set[str]] = {
         *("pandas", "rich", "typer", "normsearch", "normsearch.config", "normsearch.data"),
         *("normsearch.errors", "normsearch.networks", "normsearch.search", "normsearch.trial"),
         *("normsearch.norms", "normsearch.task", "normsearch.training"),
-        *("lazy normsearch.config_file", "lazy normsearch.files"),
+        *("lazy normsearch.config_file", "normsearch.files"),
         *("lazy normsearch.evidence", "lazy normsearch.search.executor"),
         "lazy normsearch.config_search",
         *("lazy normsearch.model", "lazy normsearch.prediction"),
@@ -239,6 +239,7 @@ def test_the_table_keeps_what_the_design_promises() -> None:
             "normsearch.errors",
             "normsearch.files",
             "normsearch.labels",
+            "normsearch.limits",
         }
 
 

@@ -21,6 +21,7 @@ from normsearch.cli.options import (
 )
 from normsearch.cli.terminal import say
 from normsearch.errors import StudyError
+from normsearch.files import is_file
 
 if TYPE_CHECKING:
     from normsearch.cli.launch import Door
@@ -68,7 +69,7 @@ def confirm(
 
     origin = find_run(name, runs_dir)
     folder = origin.parent / f"{origin.name}-confirm"
-    begun = (folder / "study.yaml").is_file()
+    begun = is_file(folder / "study.yaml")
     facts = read_local(folder if begun else origin)
     storage = storage or facts.get("storage")
     data = data or (Path(facts["data"]) if facts.get("data") else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import signal
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from normsearch.cli.terminal import say
 from normsearch.config import ArmsConfig, SpaceConfig, StudyConfig
 from normsearch.data import Case, SampleLoader, Split
 from normsearch.errors import StudyError
+from normsearch.files import is_file, user_path
 from normsearch.networks import NormSlot, check_network, list_norms, use_checkpointing
 from normsearch.norms import kernels_in_use
 from normsearch.search.door import build_space, check_search
@@ -69,7 +71,7 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
     Raises:
         NormsearchError: the first thing that does not hold.
     """
-    data = data.expanduser().resolve() if data else None
+    data = Path(os.path.realpath(user_path(data))) if data else None
     config = config.model_copy(update={"task": resolve_task(config.task, data)})
     cases = load_task(config.task, data)
     fingerprint = check_fingerprint(cases, config.fingerprint, where)
@@ -241,7 +243,7 @@ def _nothing_completed(folder: Path, how: How) -> StudyError:
     if len(failed):
         number, why = int(failed["number"].iloc[0]), failed["failure"].iloc[0]
         trace = trial_folder(folder, number) / "error.txt"
-        told = f" (see {trace})" if trace.is_file() else ""
+        told = f" (see {trace})" if is_file(trace) else ""
         reason = f"{len(failed)} of {len(trials)} failed, trial {number} of '{why}'{told}"
     return StudyError(
         f"{folder.name}: one trial at least must be completed, and none was: {reason}; mend the "

@@ -11,6 +11,7 @@ import typer
 
 from normsearch.cli.options import RUNS, Address, Data, Json, Local, RunsDir, Workers
 from normsearch.errors import StudyError
+from normsearch.files import is_file
 
 if TYPE_CHECKING:
     from normsearch.cli.launch import How
@@ -143,7 +144,7 @@ class _Lab:
         from normsearch.search.run_folder import create_run, write_local
 
         origin = f"studies/findings/{self.experiment.name}.yaml: {plan.study['name']}"
-        there = (folder / "study.yaml").is_file()
+        there = is_file(folder / "study.yaml")
         if there:
             config = read_recorded_study(folder)
         else:
@@ -157,7 +158,7 @@ class _Lab:
             try:
                 create_run(folder, door.config, facts)
             except StudyError:
-                if not (folder / "study.yaml").is_file():
+                if not is_file(folder / "study.yaml"):
                     raise  # else another driver made it just now; go on beside it
         coordinator = train_all(folder, door, self._how)
         return coordinator.stopping and not coordinator.done
@@ -166,7 +167,7 @@ class _Lab:
 def _is_finished(folder: Path) -> bool:
     from normsearch.search.records import StudyRecord
 
-    if not (folder / "study.yaml").is_file() or not (folder / "journal.log").is_file():
+    if not is_file(folder / "study.yaml") or not is_file(folder / "journal.log"):
         return False
     record = StudyRecord(folder, skim=True)
     states = record.trials()["state"]

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from normsearch.cli.options import RUNS, Json, Name, RunsDir, Storage
 from normsearch.cli.terminal import Terminal
+from normsearch.files import is_there
 
 if TYPE_CHECKING:
     from normsearch.search.records import StudyRecord
@@ -110,7 +111,7 @@ def _shares(record: StudyRecord) -> dict[str, float] | None:
 def _with_interrupted(trials: pd.DataFrame, folder: Path) -> list[str]:
     from normsearch.search.leases import Leases
 
-    if not (folder / "leases.log").exists():
+    if not is_there(folder / "leases.log"):
         return list(trials["state"])
     leases = Leases(folder / "leases.log")
     return [

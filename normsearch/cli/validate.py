@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from normsearch.cli.options import Data, Json
+from normsearch.files import is_there
 
 _SHOWN = 3  # warnings of one kind
 _CLASSES = 40
@@ -32,7 +33,7 @@ def validate(
     from normsearch.data import inspect
 
     below = data / data_set if data else data_set
-    report = inspect(below if below.exists() else data_set, layout)
+    report = inspect(below if is_there(below) else data_set, layout)
     if as_json:
         print(json.dumps(report.to_json()))
     else:

@@ -26,6 +26,7 @@ from normsearch.data.pairing import (
 )
 from normsearch.data.tables import read_json
 from normsearch.errors import DataError
+from normsearch.files import is_file
 
 _FILES = ("dataset.json", "imagesTr", "labelsTr", "folds.csv", "splits_final.json")
 _COLOURS = (".png", ".tif", ".tiff")
@@ -36,7 +37,7 @@ _CHANNEL = re.compile(r"(.+)_(\d{4})")
 def fits(root: Path) -> bool:
     """Tell whether `root` looks like this layout, of nnU-Net 2 or 1."""
     first = next((root / "imagesTr").glob("*_0000.*"), None)
-    return first is not None and (root / "dataset.json").is_file()
+    return first is not None and is_file(root / "dataset.json")
 
 
 def find(root: Path) -> Found:

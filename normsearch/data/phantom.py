@@ -22,6 +22,7 @@ from numpy.random import Generator, default_rng
 
 from normsearch.data.volume import Volume, write_volume
 from normsearch.errors import DataError
+from normsearch.files import is_there, read_regular
 
 Field = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.uint8]
@@ -74,7 +75,7 @@ def generate_phantom(folder: Path, *, size: int = 64, subjects: int = 10, seed: 
     if size < 16 or subjects < 1 or seed < 0:
         raise DataError(f"a phantom needs size >= 16, subjects >= 1, seed >= 0, got {settings}")
     target = Path(folder) / f"phantom-{size}-{subjects}-{seed}"
-    if target.exists():
+    if is_there(target):
         return _reused(target, settings)
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
@@ -82,7 +83,7 @@ def generate_phantom(folder: Path, *, size: int = 64, subjects: int = 10, seed: 
         draft.rename(target)
     except OSError as error:
         # Another process may have finished first; then its folder, complete by now, is taken.
-        if not target.exists():
+        if not is_there(target):
             raise DataError(f"{folder}: must be a folder to write in, got '{error}'") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -288,7 +289,7 @@ def _write_data_set(folder: Path, settings: dict[str, int]) -> None:
 
 def _reused(folder: Path, settings: dict[str, int]) -> Path:
     try:
-        found = json.loads((folder / "phantom.json").read_text(encoding="utf-8"))
+        found = json.loads(read_regular(folder / "phantom.json"))
     except (OSError, ValueError) as error:
         found = error
     if found != settings:

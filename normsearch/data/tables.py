@@ -13,6 +13,7 @@ from typing import Any
 
 from normsearch.data.bounded import one_line
 from normsearch.errors import DataError
+from normsearch.files import read_regular
 
 _ID = ("id", "caseid", "imageid", "scanid")
 _CASE = "case"
@@ -171,7 +172,7 @@ def read_text(path: Path) -> str:
         DataError: it cannot be read or is not in UTF-8.
     """
     try:
-        raw = path.read_bytes()
+        raw = read_regular(path)
     except OSError as error:
         raise DataError(
             f"{path}: must be a readable file, got '{one_line(error)}'; check its permissions"

@@ -17,7 +17,7 @@ from normsearch.evidence.findings import SCALES, Experiment, all_statements
 from normsearch.evidence.judges import JUDGES
 from normsearch.evidence.measured import Measured
 from normsearch.evidence.verdicts import Verdict
-from normsearch.files import shipped, write_text
+from normsearch.files import is_folder, shipped, write_text
 
 MARKS = ("<!-- findings: python -m normsearch.evidence.results README.md -->", "<!-- end -->")
 _AT_THIS_SCALE = {
@@ -77,7 +77,7 @@ def provenance(runs: Sequence[Any], versions: Mapping[str, str]) -> dict[str, An
 def default_folder() -> Path:
     """Return where results are written: analysis/results of the working folder, else results."""
     own = Path("analysis/results")
-    return own if own.is_dir() else Path("results")
+    return own if is_folder(own) else Path("results")
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> Path:

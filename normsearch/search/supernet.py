@@ -18,7 +18,7 @@ import pandas as pd
 
 from normsearch.config import Mixture, StudyConfig, TrialConfig
 from normsearch.errors import ConfigError
-from normsearch.files import write_text
+from normsearch.files import is_there, write_text
 from normsearch.norms import reaches_out
 from normsearch.search.choice import Choice
 from normsearch.search.records import StudyRecord
@@ -98,7 +98,7 @@ def run_supernet(coordinator: Coordinator, space: AnySpace, data: Any, trainer: 
     """
     units, folder = mixable(space), coordinator.folder / "trials" / FOLDER
     path = folder / "preference.json"
-    if not path.exists():
+    if not is_there(path):
         if not coordinator.leases.claim(_TRAINING):
             return
         with interruptible(coordinator), coordinator.leases.beating():
@@ -145,7 +145,7 @@ def agreement(record: StudyRecord) -> dict[str, float | int] | None:
     """
     path = record.folder / "trials" / FOLDER / "preference.json"
     numbers = record.ranked()
-    if not path.exists() or len(numbers) < _ENOUGH:
+    if not is_there(path) or len(numbers) < _ENOUGH:
         return None
     preference: Preference = json.loads(path.read_text())
     scores = record.trials().set_index("number")["score"]

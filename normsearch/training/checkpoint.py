@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from normsearch.errors import CheckpointError
-from normsearch.files import write_atomically
+from normsearch.files import is_there, open_regular, write_atomically
 
 FORMAT = 2
 _UNREADABLE = (
@@ -58,10 +58,11 @@ def load_tensors(path: Path) -> Any:
     Raises:
         CheckpointError: the file is damaged or holds other things.
     """
-    if not path.exists():
-        return None
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        return None
     except _UNREADABLE as error:
         # What the unpickler says ends in the advice to load the file unsafely.
         safe = not isinstance(error, pickle.UnpicklingError)
@@ -77,7 +78,7 @@ def save_newest(folder: Path, state: dict[str, Any]) -> None:
     newest = folder / "checkpoint.pt"
     making = folder / "checkpoint-new.pt"
     save_checkpoint(making, state)
-    if newest.exists():
+    if is_there(newest):
         os.replace(newest, folder / "checkpoint-previous.pt")
     os.replace(making, newest)
 
