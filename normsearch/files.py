@@ -39,7 +39,7 @@ def write_atomically(
         DiskFullError: there is no room for it (or none within the user's quota).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}")
     try:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
         with os.fdopen(os.open(temporary, flags, 0o600 if private else 0o666), "wb") as file:
@@ -57,9 +57,14 @@ def write_atomically(
         raise
 
 
+def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    write_atomically(path, lambda file: file.write(content), private=private)
+
+
 def write_text(path: Path, text: str, *, private: bool = False) -> None:
     """Write UTF-8 `text` to `path`, whole or not at all."""
-    write_atomically(path, lambda file: file.write(text.encode()), private=private)
+    write_bytes(path, text.encode(), private=private)
 
 
 def open_regular(path: str | Path) -> BufferedReader:

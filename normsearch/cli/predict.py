@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from normsearch.cli.options import Json
+from normsearch.cli.terminal import show
 from normsearch.errors import DataError
 from normsearch.files import is_file, is_there, user_path
 
@@ -66,7 +67,7 @@ def predict(
             found.append({"image": str(paths[0]), "mask": str(target), "voxels": voxels})
             told = f"{target} ({voxels} voxels of foreground)"
         if not as_json:
-            print(f"{paths[0]}: {told}", flush=True)
+            show(f"{paths[0]}: {told}")
     once.warn()
     if as_json:
         print(json.dumps(found))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from normsearch.cli.options import RUNS, Address, Data, Json, Local, RunsDir, Workers
+from normsearch.cli.terminal import show
 from normsearch.errors import StudyError
 from normsearch.files import is_file
 
@@ -66,14 +67,14 @@ def reproduce(
 def _show(result: Mapping[str, Any], path: Path) -> None:
     from normsearch.evidence.results import estimate_of
 
-    typer.echo(f"{result['finding']}: {result['text']}")
-    typer.echo(result["told"])
-    typer.echo(f"Published: {result['paper']}")
-    typer.echo(f"Ours: {result['quantity']} {estimate_of(result)} ({result['interval']}); "
+    show(f"{result['finding']}: {result['text']}")
+    show(result["told"])
+    show(f"Published: {result['paper']}")
+    show(f"Ours: {result['quantity']} {estimate_of(result)} ({result['interval']}); "
                f"{result['trainings']} trainings, {result['seeds']} seeds")  # fmt: skip
     for flag in result["flags"]:
-        typer.echo(f"Note: {flag}")
-    typer.echo(f"Written to {path}\n")
+        show(f"Note: {flag}")
+    show(f"Written to {path}\n")
 
 
 class _Lab:

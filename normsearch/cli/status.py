@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 
 from normsearch.cli.options import RUNS, Json, Name, RunsDir, Storage
-from normsearch.cli.terminal import Terminal
+from normsearch.cli.terminal import Terminal, show
 from normsearch.files import is_there
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:
                 rows = max(console.height - 6, 5)
                 live.update(Group(*_picture(found, record.metric, rows)), refresh=True)
             elif (line := json.dumps(found) if as_json else _counts(found)) != said:
-                print(line, flush=True)
+                show(line)
                 said = line
             if sum(found["states"][state] for state in _FINISHED) >= found["asked"]:
                 return

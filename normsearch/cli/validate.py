@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from normsearch.cli.options import Data, Json
+from normsearch.cli.terminal import show
 from normsearch.files import is_there
 
 _SHOWN = 3  # warnings of one kind
@@ -37,7 +38,7 @@ def validate(
     if as_json:
         print(json.dumps(report.to_json()))
     else:
-        print("\n".join([*map(_told, report.errors), *_warnings(report), *_summary(report)]))
+        show("\n".join([*map(_told, report.errors), *_warnings(report), *_summary(report)]))
     if report.errors:
         raise typer.Exit(1)
 

@@ -22,10 +22,8 @@ def typed_failures(batch_size: int) -> Iterator[None]:
     """
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _memory(batch_size, error) from error
-    except RuntimeError as error:
-        if not any(text in str(error) for text in _MEMORY):
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
             raise
         raise _memory(batch_size, error) from error
     except ValueError as error:  # torch's norms raise it for one pixel of one sample
@@ -34,6 +32,13 @@ def typed_failures(batch_size: int) -> Iterator[None]:
         raise TrainingError(
             f"a norm cannot train at batch size {batch_size}: {error}", kind="norm"
         ) from error
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Return whether an error was raised for want of memory."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _MEMORY)
 
 
 def _memory(batch_size: int, error: Exception) -> TrainingError:
