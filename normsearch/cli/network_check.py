@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from normsearch.config import SpaceConfig, StudyConfig
 from normsearch.data import SampleLoader, Split
@@ -40,46 +41,50 @@ def tried_slots(config: StudyConfig, split: Split) -> list[NormSlot]:
     choose_loss(config.training.loss, outputs, config.task.kind)  # refuses one of another task
     channels = sample_shape(config.task, split.train)[0]
     shapes = {sampling.sample(case, 0)[0].shape for case in (*split.train, *split.validation)}
-    _check_weights(config, channels, outputs)
+    own = config.network.name in NETWORKS
     with enough_memory(f"network: {config.network.name}", "network.first_channels or task.size"):
-        return _tried(config, sorted(shapes), channels, outputs)
-
-
-def _tried(
-    config: StudyConfig, shapes: list[tuple[int, ...]], channels: int, outputs: int
-) -> list[NormSlot]:
-    network = build_trial_network(config.network, channels, outputs)
-    offered = config.space.activation if isinstance(config.space, SpaceConfig) else None
-    for name in offered.choices if offered else ():  # raises for one the network does not offer
-        chosen = config.network.model_copy(update={"activation": name})
-        build_trial_network(chosen, channels, outputs)
-    if config.training.checkpointing:
-        use_checkpointing(network)
-    slots = list_norms(network)
-    check_size = getattr(network, "check_size", None)
-    classified = config.task.kind == "classification"
-    for shape in shapes:
-        if check_size:
-            check_size(shape[1:])
-        else:
-            check_network(network, shape, (outputs, *(() if classified else shape[1:])))
+        # Of ours no weights are made: they may be too many, and too many would end Python.
+        with torch.device("meta") if own else nullcontext():
+            network = _built(config, channels, outputs)
+        if own:
+            _check_weights(config, network)
+        slots = list_norms(network)
+        _check_sides(config, network, sorted(shapes), outputs)
     return slots
 
 
-def _check_weights(config: StudyConfig, channels: int, outputs: int) -> None:
-    """Count the weights of a network of ours without making them: too many would end Python."""
-    if config.network.name not in NETWORKS:
-        return
+def _built(config: StudyConfig, channels: int, outputs: int) -> nn.Module:
+    """Build a study's network, once with each activation that its space offers."""
+    offered = config.space.activation if isinstance(config.space, SpaceConfig) else None
     try:
-        with torch.device("meta"):
-            network = build_trial_network(config.network, channels, outputs)
+        for name in offered.choices if offered else ():  # raises for one it does not offer
+            chosen = config.network.model_copy(update={"activation": name})
+            build_trial_network(chosen, channels, outputs)
+        network = build_trial_network(config.network, channels, outputs)
     except NormsearchError:
         raise
-    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:  # of its arguments
+    except (ArithmeticError, TypeError, ValueError) as error:  # of its arguments
         reason = " ".join(str(error).split())[:200]
-        raise ConfigError(
-            f"network: {config.network.name} refuses its settings: {reason}."
-        ) from error
+        told = f"network: {config.network.name} refuses its settings: {reason}."
+        raise ConfigError(told) from error
+    if config.training.checkpointing:
+        use_checkpointing(network)
+    return network
+
+
+def _check_sides(
+    config: StudyConfig, network: nn.Module, shapes: list[tuple[int, ...]], outputs: int
+) -> None:
+    """Try the network on a sample of each shape; of a foreign one, no norm is left afterwards."""
+    classified = config.task.kind == "classification"
+    for shape in shapes:
+        if check_size := getattr(network, "check_size", None):
+            check_size(shape[1:])
+        else:
+            check_network(network, shape, (outputs, *(() if classified else shape[1:])))
+
+
+def _check_weights(config: StudyConfig, network: nn.Module) -> None:
     taken = _COPIES * sum(weight.numel() * 4 for weight in network.parameters())
     if taken > (there := _memory()):
         raise ConfigError(

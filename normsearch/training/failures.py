@@ -9,7 +9,12 @@ import torch
 
 from normsearch.errors import NormError, TrainingError
 
-_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # CPU, CUDA, its libraries
+_MEMORY = (
+    "can't allocate memory",
+    "out of memory",
+    "ALLOC_FAILED",
+    "size calculation overflowed",
+)  # CPU, CUDA, its libraries
 _NORM = ("Expected more than 1 value per channel", "Expected more than 1 spatial element")
 
 
