@@ -218,20 +218,9 @@ def extremes(place: Path_) -> list[object]:
 
 
 TRIED = list(numbers(plain(StudyConfig.model_validate(TINY))))
-QUICK = ("first_channels", "seed", "batch_size", "cpu", "reduction_factor")
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        pytest.param(
-            place,
-            id=".".join(map(str, place)),
-            marks=[] if place[-1] in QUICK else [pytest.mark.slow],
-        )
-        for place in TRIED
-    ],
-)
+@pytest.mark.parametrize("place", TRIED, ids=[".".join(map(str, place)) for place in TRIED])
 def test_what_is_taken_passes_every_check_or_is_refused_in_a_sentence(
     place: Path_, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from normsearch import limits
 from normsearch.cli.options import (
     RUNS,
     Address,
@@ -39,10 +40,11 @@ class Folds(StrEnum):
 def confirm(
     name: Name,
     top: Annotated[
-        int | None, typer.Option(min=0, help="Best mixtures to confirm (default: 3).")
+        int | None,
+        typer.Option(min=0, max=limits.TRIALS, help="Best mixtures to confirm (default: 3)."),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Trainings of each (default: 5).")
+        int | None, typer.Option(min=1, max=limits.SEEDS, help="Trainings of each (default: 5).")
     ] = None,
     folds: Annotated[
         Folds | None,

@@ -28,6 +28,7 @@ _COLUMNS = (
 
 
 _FINISHED = ("COMPLETE", "PRUNED", "FAIL")
+_LONGEST = 3600.0  # seconds between two looks
 _SHOWN = 100  # newest trials in the table, unless all are asked for
 
 
@@ -72,7 +73,7 @@ def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:
                 said = line
             if sum(found["states"][state] for state in _FINISHED) >= found["asked"]:
                 return
-            time.sleep(interval)
+            time.sleep(interval if 0.1 <= interval <= _LONGEST else _LONGEST)
 
 
 def status_of(record: StudyRecord) -> dict[str, Any]:
