@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +19,8 @@ from typing import Any, Protocol, cast
 import pandas as pd
 from matplotlib.figure import Figure
 
-from normsearch.errors import NormsearchError, StudyError, did_you_mean
+from normsearch.errors import NormsearchError, StudyError, did_you_mean, visible
+from normsearch.files import write_bytes
 
 #: Kind of figure -> "module:function"; the function takes a study and returns a matplotlib figure.
 FIGURES: dict[str, str] = {
@@ -41,6 +44,8 @@ FIGURES: dict[str, str] = {
 
 #: What `save` can write.
 SUFFIXES = (".png", ".svg", ".pdf")
+
+_NO_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 class StudyLike(Protocol):
@@ -143,10 +148,18 @@ def save(figure: Figure, path: str | Path) -> Path:
             f"{path}: a figure's file must end in one of {', '.join(SUFFIXES)}, "
             f"got '{path.suffix}'.{did_you_mean(suffix, SUFFIXES) if suffix else ''}"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}  # same figure, same bytes
-    figure.savefig(path, dpi=150, metadata=undated.get(suffix))
+    write_bytes(path, drawn(figure, suffix))
     return path
+
+
+def drawn(figure: Figure, suffix: str) -> bytes:
+    """Return a figure as .png (150 dpi), .svg or .pdf; the same figure, the same bytes."""
+    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=suffix[1:], dpi=150, metadata=undated.get(suffix))
+    if suffix != ".svg":
+        return buffer.getvalue()
+    return _NO_XML.sub(b"?", buffer.getvalue())  # matplotlib writes names out as comments
 
 
 def open_study(name_or_folder: str | Path) -> StudyLike:
@@ -163,8 +176,8 @@ def command(kind: str, argv: Sequence[str] | None = None) -> int:
     try:
         study = open_study(options.study)
         path = options.output or study.folder / "report" / f"{kind}.png"
-        print(save(render(kind, study), path))
+        print(visible(str(save(render(kind, study), path))))
     except NormsearchError as error:
-        print(error, file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         return 1
     return 0

@@ -19,7 +19,8 @@ import pandas as pd
 
 from analysis import StudyLike, open_study
 from analysis.palette import norm_colour, slot_label, text_colour
-from normsearch.errors import NormsearchError, StudyError
+from normsearch.errors import NormsearchError, StudyError, visible
+from normsearch.files import write_text
 
 COLUMNS = ["slot", "depth", "norm", "side", "level", "part"]
 
@@ -156,11 +157,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = options.output or study.folder / "report" / "norm_map.svg"
         drawing = draw(compute(study, options.trial))
     except NormsearchError as error:
-        print(error, file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         return 1
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(drawing, encoding="utf-8")
-    print(path)
+    write_text(path, drawing)
+    print(visible(str(path)))
     return 0
 
 

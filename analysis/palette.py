@@ -165,6 +165,7 @@ def style() -> None:
             "axes.spines.top": False,
             "axes.spines.right": False,
             "svg.hashsalt": "normsearch",
+            "text.parse_math": False,  # a case may be called a$b$c
         },
     )
 

@@ -6,7 +6,6 @@ The page opens offline, loads nothing, follows the reader's light or dark settin
 from __future__ import annotations
 
 import base64
-import io
 import json
 from collections import Counter
 from pathlib import Path
@@ -17,9 +16,11 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from analysis import StudyLike, evidence, norm_map, reading, render_all
+from analysis import StudyLike, drawn, evidence, norm_map, reading, render_all
 from analysis.arms import single_norm
 from analysis.palette import norm_colour, norm_order, text_colour
+from normsearch.errors import visible
+from normsearch.files import write_text
 
 STATES = {
     "COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed",
@@ -45,8 +46,7 @@ def write_report(study: StudyLike, path: str | Path | None = None) -> Path:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     html = environment.from_string(source).render(**contents(study))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, encoding="utf-8")
+    write_text(path, visible(html))
     return path
 
 
@@ -236,14 +236,10 @@ def _figures(study: StudyLike, prefix: str = "") -> list[dict[str, str]]:
 
 def _image(figure: Figure) -> str:
     """A figure as an image that the page holds; as an <img>, its ids clash with no other's."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    mime = "image/svg+xml"
-    if buffer.tell() > SVG_LIMIT:
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=150)
-        mime = "image/png"
-    return _data(mime, buffer.getvalue())
+    svg = drawn(figure, ".svg")
+    if len(svg) <= SVG_LIMIT:
+        return _data("image/svg+xml", svg)
+    return _data("image/png", drawn(figure, ".png"))
 
 
 def _data(mime: str, content: bytes) -> str:

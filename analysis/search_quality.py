@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
+from analysis import save
 from analysis.palette import caption
 
 _DRAWS = 2000  # bootstrap samples
@@ -54,6 +54,8 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
     ax.set_xticks(sorted(df["trainings"].unique()))
     ax.xaxis.set_major_formatter(ScalarFormatter())
     ax.xaxis.set_minor_formatter("")
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter("")
     ax.grid(axis="y", color="#E5E5E5", linewidth=0.7)
     ax.set_axisbelow(True)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
@@ -78,7 +80,7 @@ def figure(df: pd.DataFrame) -> Figure:
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw the CSV of a benchmark's runs: ``RUNS.csv FIGURE``."""
     runs, picture = sys.argv[1:] if argv is None else argv
-    figure(compute(pd.read_csv(runs))).savefig(Path(picture), dpi=150)
+    save(figure(compute(pd.read_csv(runs))), picture)
     return 0
 
 

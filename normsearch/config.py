@@ -7,8 +7,23 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from normsearch import limits
 from normsearch.config_arms import Arm, ArmsConfig, Origin
-from normsearch.config_model import Fraction, ImportPath, ItemError, Model, Positive
+from normsearch.config_model import (
+    BatchSize,
+    Cores,
+    Evaluations,
+    Fraction,
+    ImportPath,
+    ItemError,
+    LearningRate,
+    Model,
+    Number,
+    RunName,
+    Samples,
+    Seed,
+    WeightDecay,
+)
 from normsearch.config_search import Point, PrunerConfig, Resources, SearchConfig, SupernetConfig
 from normsearch.config_space import (
     AnySpaceConfig,
@@ -19,7 +34,13 @@ from normsearch.config_space import (
     PythonSpaceConfig,
     SpaceConfig,
 )
-from normsearch.config_task import AugmentationConfig, GeometryConfig, PhantomConfig, TaskConfig
+from normsearch.config_task import (
+    AugmentationConfig,
+    GeometryConfig,
+    PhantomConfig,
+    SampleShape,
+    TaskConfig,
+)
 
 __all__ = [
     "AnySpaceConfig",
@@ -39,7 +60,6 @@ __all__ = [
     "Origin",
     "PhantomConfig",
     "Point",
-    "Positive",
     "PrunerConfig",
     "PythonSpaceConfig",
     "Resources",
@@ -63,11 +83,11 @@ class NetworkConfig(Model):
     """
 
     name: str = "unet2d"
-    first_channels: Positive | None = None
+    first_channels: Annotated[int, Field(gt=0, le=limits.CHANNELS)] | None = None
     depth: Annotated[int, Field(ge=1, le=8)] | None = None
     activation: str | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _arguments_of_a_foreign_network(self) -> Self:
@@ -93,24 +113,24 @@ class TrainingConfig(Model):
     """
 
     budget: Literal["samples", "steps"] = "samples"
-    samples: Positive = 10_000
-    steps: Positive | None = None
-    evaluations: Positive = 9
+    samples: Samples = 10_000
+    steps: Samples | None = None
+    evaluations: Evaluations = 9
     loss: Literal["auto", "bce_dice", "cross_entropy", "dice_cross_entropy"] = "auto"
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: WeightDecay = 0.0
     schedule: Literal["constant", "step", "polynomial", "cosine"] = "cosine"
     step_points: tuple[Fraction, ...] = (0.5,)
     step_factor: Fraction = 0.2
     amp: Literal["off", "bfloat16", "float16"] = "off"
-    accumulate: Positive = 1
+    accumulate: BatchSize = 1
     checkpointing: bool = False
-    gate_learning_rate_factor: Annotated[float, Field(gt=0)] = 10.0
+    gate_learning_rate_factor: LearningRate = 10.0
     recompute_statistics: bool = True
-    statistics_samples: Positive = 128
-    data_seed: int = 0
-    augmentation_seed: int = 0
+    statistics_samples: Annotated[int, Field(gt=0, le=limits.STATISTICS_SAMPLES)] = 128
+    data_seed: Seed = 0
+    augmentation_seed: Seed = 0
 
     @field_validator("amp", mode="before")
     @classmethod
@@ -147,14 +167,14 @@ class StudyConfig(Model):
     the orientation and spacing of its training cases (`geometry`) and the `versions` it began with.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
+    name: RunName
     task: TaskConfig
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = TrainingConfig()
     space: AnySpaceConfig
     search: SearchConfig = SearchConfig()
     fingerprint: str | None = None
-    sample_shape: tuple[Positive, ...] | None = None
+    sample_shape: SampleShape | None = None
     geometry: GeometryConfig | None = None
     versions: dict[str, str] = Field(default_factory=dict)
 
@@ -210,8 +230,8 @@ class TrialConfig(Model):
     `mixtures`, and no norm map. `arm`: which of the study's arms it is, if it has arms.
     """
 
-    study: str
-    number: Annotated[int, Field(ge=0)]
+    study: RunName
+    number: Number
     task: TaskConfig
     network: NetworkConfig
     training: TrainingConfig
@@ -219,14 +239,14 @@ class TrialConfig(Model):
     affine: bool = True
     arm: str | None = None
     mixtures: tuple[Mixture, ...] = ()
-    learning_rate: Annotated[float, Field(gt=0)]
-    batch_size: Positive
+    learning_rate: LearningRate
+    batch_size: BatchSize
     baseline: str | None = None
     device: Literal["cpu", "cuda"] = "cpu"
     gpu_share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    threads: Positive = 1
+    threads: Cores = 1
     fingerprint: str | None = None
-    sample_shape: tuple[Positive, ...] | None = None
+    sample_shape: SampleShape | None = None
     geometry: GeometryConfig | None = None
     versions: dict[str, str] = Field(default_factory=dict)
 

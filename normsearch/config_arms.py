@@ -7,11 +7,19 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from normsearch.config_model import ItemError, Model, Positive
-from normsearch.errors import NormError
+from normsearch import limits
+from normsearch.config_model import (
+    BatchSize,
+    ItemError,
+    LearningRate,
+    Model,
+    Number,
+    RunName,
+    Seed,
+    WeightDecay,
+)
+from normsearch.errors import NormError, short
 from normsearch.norms import NormSpec
-
-Seed = Annotated[int, Field(ge=0)]
 
 
 def _everywhere(value: object) -> object:
@@ -21,8 +29,12 @@ def _everywhere(value: object) -> object:
 
 def _counted(value: object) -> object:
     """Read ``3`` as the seeds 0, 1, 2."""
-    counts = isinstance(value, int) and not isinstance(value, bool)
-    return tuple(range(value)) if counts and isinstance(value, int) else value
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value
+    if not 0 < value <= limits.SEEDS:
+        given = short(value)
+        raise ValueError(f"must be a number of seeds from 1 to {limits.SEEDS}, got {given}")
+    return tuple(range(value))
 
 
 class Arm(Model):
@@ -35,10 +47,10 @@ class Arm(Model):
 
     name: Annotated[str, Field(min_length=1)]
     norm: Annotated[dict[str, str], BeforeValidator(_everywhere), Field(min_length=1)]
-    learning_rate: Annotated[float, Field(gt=0)]
-    batch_size: Positive
-    weight_decay: Annotated[float | None, Field(ge=0)] = None
-    gate_learning_rate_factor: Annotated[float | None, Field(gt=0)] = None
+    learning_rate: LearningRate
+    batch_size: BatchSize
+    weight_decay: WeightDecay | None = None
+    gate_learning_rate_factor: LearningRate | None = None
     affine: bool | None = None
     activation: str | None = None
     training: dict[str, Any] = Field(default_factory=dict)
@@ -66,15 +78,15 @@ class Origin(Model):
     chose at the end of their range.
     """
 
-    study: str
-    top: int | None = None
-    trials: dict[str, int]
+    study: RunName
+    top: Number | None = None
+    trials: dict[str, Number]
     scores: dict[str, float]
     left_out: dict[str, str] = Field(default_factory=dict)
     seen_folds: tuple[str, ...] = ()
     mixtures: tuple[str, ...] = ()
     beside: dict[str, str] = Field(default_factory=dict)
-    untuned: dict[str, int] = Field(default_factory=dict)
+    untuned: dict[str, Number] = Field(default_factory=dict)
     edges: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
@@ -107,6 +119,8 @@ class ArmsConfig(Model):
             raise ItemError(
                 "reference", f"must be one of {', '.join(names)}, got {self.reference!r}"
             )
+        if self.size > limits.TRIALS:
+            raise ValueError(f"must be {limits.TRIALS} trainings at most, got {self.size}")
         return self
 
     @property

@@ -1,13 +1,30 @@
-"""What the models of the YAML files share: the frozen base, small types, a fault with an index."""
+"""What the models of the YAML files share: the frozen base, bounded numbers, names."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-Positive = Annotated[int, Field(gt=0)]
+from normsearch import limits
+
+Seed = Annotated[int, Field(ge=0, le=limits.SEED)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Samples = Annotated[int, Field(gt=0, le=limits.SAMPLES)]
+Evaluations = Annotated[int, Field(gt=0, le=limits.EVALUATIONS)]
+Points = Annotated[int, Field(ge=0, le=limits.EVALUATIONS)]
+"""A number of evaluation points, or of trials to wait for; may be 0."""
+BatchSize = Annotated[int, Field(gt=0, le=limits.BATCH_SIZE)]
+LearningRate = Annotated[float, Field(ge=limits.LEARNING_RATE[0], le=limits.LEARNING_RATE[1])]
+"""A learning rate, or a factor of one."""
+WeightDecay = Annotated[float, Field(ge=0, le=limits.WEIGHT_DECAY)]
+Side = Annotated[int, Field(gt=0, le=limits.SIDE)]
+Trials = Annotated[int, Field(gt=0, le=limits.TRIALS)]
+Number = Annotated[int, Field(ge=0, le=limits.TRIALS)]
+"""The number of a trial, or of things that there are as many of."""
+Cores = Annotated[int, Field(gt=0, le=limits.CORES)]
+Seconds = Annotated[float, Field(ge=0, le=limits.SECONDS)]
+RunName = Annotated[str, AfterValidator(limits.check_run_name)]
 ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 """``module:name``, as in ``my_space:ask``."""
 

@@ -7,7 +7,22 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from normsearch.config_model import ItemError, Model, Positive
+from normsearch import limits
+from normsearch.config_model import (
+    BatchSize,
+    Cores,
+    Evaluations,
+    ItemError,
+    LearningRate,
+    Model,
+    Number,
+    Points,
+    Samples,
+    Seconds,
+    Seed,
+    Trials,
+    WeightDecay,
+)
 from normsearch.errors import did_you_mean
 
 SAMPLERS = {
@@ -54,12 +69,12 @@ class PrunerConfig(Model):
     name: Literal["successive_halving", "hyperband", "median", "patient", "none"] = (
         "successive_halving"
     )
-    min_resource: Positive = 2
-    reduction_factor: Annotated[int, Field(ge=2)] = 3
-    startup_trials: Annotated[int, Field(ge=0)] = 5
-    warmup: Annotated[int, Field(ge=0)] = 0
-    patience: Annotated[int, Field(ge=0)] = 1
-    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    min_resource: Evaluations = 2
+    reduction_factor: Annotated[int, Field(ge=2, le=limits.EVALUATIONS)] = 3
+    startup_trials: Number = 5
+    warmup: Points = 0
+    patience: Points = 1
+    min_delta: Annotated[float, Field(ge=0, le=1)] = 0.0
     wrapped: Annotated[PrunerConfig | None, BeforeValidator(_named)] = None
 
     @model_validator(mode="after")
@@ -72,8 +87,19 @@ class PrunerConfig(Model):
 class Resources(Model):
     """What one trial occupies: CPU cores and GPUs (a fraction shares one)."""
 
-    cpu: Positive = 1
-    gpu: Annotated[float, Field(ge=0)] = 0.0
+    cpu: Cores = 1
+    gpu: Annotated[float, Field(ge=0, le=limits.GPUS)] = 0.0
+
+    @field_validator("gpu")
+    @classmethod
+    def _share_or_whole(cls, gpu: float) -> float:
+        """Ray gives shares of one GPU, or whole ones."""
+        if (gpu > 1 and gpu != int(gpu)) or 0 < gpu < limits.GPU_SHARE:
+            raise ValueError(
+                f"must be 0, a share of one GPU from {limits.GPU_SHARE} on, or a whole number, "
+                f"got {gpu}"
+            )
+        return gpu
 
 
 class Point(Model):
@@ -83,10 +109,10 @@ class Point(Model):
     """
 
     norm: dict[str, str]
-    learning_rate: float | None = None
-    batch_size: int | None = None
-    weight_decay: float | None = None
-    gate_learning_rate_factor: float | None = None
+    learning_rate: LearningRate | None = None
+    batch_size: BatchSize | None = None
+    weight_decay: WeightDecay | None = None
+    gate_learning_rate_factor: LearningRate | None = None
     affine: bool | None = None
     activation: str | None = None
     source: str = "points"
@@ -100,9 +126,9 @@ class SupernetConfig(Model):
     """
 
     weights: Literal["softmax", "sparsest_max"] = "softmax"
-    samples: Positive | None = None
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
-    batch_size: Positive | None = None
+    samples: Samples | None = None
+    learning_rate: LearningRate | None = None
+    batch_size: BatchSize | None = None
 
 
 class SearchConfig(Model):
@@ -125,24 +151,24 @@ class SearchConfig(Model):
     the workers do not share the run's folder.
     """
 
-    trials: Positive = 50
+    trials: Trials = 50
     method: Literal["trials", "supernet"] = "trials"
     sampler: str = "gp"
     sampler_arguments: dict[str, Any] = Field(default_factory=dict)
     objectives: Annotated[tuple[str, ...], Field(min_length=1)] = ("score",)
-    seed: int = 0
+    seed: Seed = 0
     pruner: Annotated[PrunerConfig, BeforeValidator(_named)] = PrunerConfig()
     baselines: bool = True
     single_norms: Annotated[float, Field(ge=0, le=1)] = 0.5
     papers: bool = False
     warm_start: str | None = None
-    warm_start_top: Positive = 5
+    warm_start_top: Trials = 5
     points: tuple[Point, ...] = ()
     supernet: SupernetConfig = SupernetConfig()
     resources: Resources = Resources()
-    workers: Positive | None = None
-    time_limit: Annotated[float, Field(gt=0)] | None = None
-    grace_seconds: Annotated[float, Field(ge=0)] = 20.0
+    workers: Annotated[int, Field(gt=0, le=limits.WORKERS)] | None = None
+    time_limit: Annotated[float, Field(gt=0, le=limits.SECONDS)] | None = None
+    grace_seconds: Seconds = 20.0
     callbacks: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
     checkpoints: str | None = None
 

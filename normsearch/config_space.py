@@ -6,13 +6,19 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from normsearch import limits
 from normsearch.config_arms import ArmsConfig
-from normsearch.config_model import ImportPath, ItemError, Model, Positive
+from normsearch.config_model import (
+    BatchSize,
+    ImportPath,
+    ItemError,
+    LearningRate,
+    Model,
+    WeightDecay,
+)
 from normsearch.errors import NormError
 from normsearch.norms import NormSpec
-
-PositiveFloat = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
+from normsearch.norms.spec import MOST as MOST_GROUPS
 
 
 def _range(value: object) -> object:
@@ -35,11 +41,11 @@ def _choices(value: object) -> object:
 class NumberSpace(Model):
     """Numbers from 0 on: `choices`, or the range `low` to `high` (`log` spaced)."""
 
-    choices: Annotated[tuple[NonNegative, ...], Field(min_length=1)] | None = None
-    low: NonNegative | None = None
-    high: NonNegative | None = None
+    choices: Annotated[tuple[WeightDecay, ...], Field(min_length=1)] | None = None
+    low: WeightDecay | None = None
+    high: WeightDecay | None = None
     log: bool = True
-    default: NonNegative | None = None
+    default: WeightDecay | None = None
 
     @model_validator(mode="after")
     def _choices_or_range(self) -> Self:
@@ -48,8 +54,11 @@ class NumberSpace(Model):
                 raise ValueError(
                     f"must be choices, or low below high; got low {self.low}, high {self.high}"
                 )
-            if self.log and self.low == 0:
-                raise ValueError("low must be above 0 in a log range, got 0; or take log: false")
+            if self.log and self.low < limits.LEARNING_RATE[0]:
+                raise ValueError(
+                    f"low must be at least {limits.LEARNING_RATE[0]} in a log range, got "
+                    f"{self.low:g}; or take log: false"
+                )
         elif self.low is not None or self.high is not None:
             raise ValueError("must be either choices or a range, got both")
         if self.default is not None and not self.allows(self.default):
@@ -76,17 +85,17 @@ class NumberSpace(Model):
 class LearningRateSpace(NumberSpace):
     """Numbers above 0 to choose from: learning rates, and factors of them."""
 
-    choices: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] | None = None
-    low: PositiveFloat | None = None
-    high: PositiveFloat | None = None
-    default: PositiveFloat | None = None
+    choices: Annotated[tuple[LearningRate, ...], Field(min_length=1)] | None = None
+    low: LearningRate | None = None
+    high: LearningRate | None = None
+    default: LearningRate | None = None
 
 
 class BatchSizeSpace(Model):
     """Batch sizes (samples a step) to choose from."""
 
-    choices: Annotated[tuple[Positive, ...], Field(min_length=1)]
-    default: Positive | None = None
+    choices: Annotated[tuple[BatchSize, ...], Field(min_length=1)]
+    default: BatchSize | None = None
 
     @model_validator(mode="after")
     def _default_is_offered(self) -> Self:
@@ -164,7 +173,7 @@ class NormSpace(Model):
     per: Literal["layer", "block", "stage", "network"] = "layer"
     choices: Annotated[NormChoices, Field(min_length=1)] = ()
     by_slot: dict[str, Annotated[NormChoices, Field(min_length=1)]] = Field(default_factory=dict)
-    groups: tuple[Positive, ...] = (2, 4, 8, 16)
+    groups: tuple[Annotated[int, Field(gt=0, le=MOST_GROUPS)], ...] = (2, 4, 8, 16)
 
     @field_validator("choices")
     @classmethod

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from normsearch.config_model import Fraction, Model, Positive
+from normsearch import limits
+from normsearch.config_model import Fraction, Model, Number, Seed, Side
 
 LabelValue = Annotated[int, Field(ge=0, le=255)]
+Degrees = Annotated[float, Field(ge=-360, le=360)]
+Factor = Annotated[float, Field(ge=1e-3, le=1e3)]
+Intensity = Annotated[float, Field(ge=-1e12, le=1e12)]
+Window = tuple[Intensity, Intensity]
+_THREE = Field(min_length=3, max_length=3)
+_PHANTOM_VOXELS, _CLASSES = 2**30, 254
+
+
+def _held(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Refuse the shape of a sample that no memory holds."""
+    if math.prod(shape) > 8 * limits.VOXELS:
+        raise ValueError(f"must hold {8 * limits.VOXELS} values at most, got {list(shape)}")
+    return shape
+
+
+SampleShape = Annotated[tuple[Side, ...], Field(min_length=3, max_length=4), AfterValidator(_held)]
+"""(channels, *spatial) of a sample."""
 
 
 def _texts(value: object) -> object:
@@ -25,8 +51,17 @@ class PhantomConfig(Model):
     """The embedded data set: `subjects` volumes of `size`³ voxels."""
 
     size: Annotated[int, Field(ge=32, le=512)] = 64
-    subjects: Annotated[int, Field(ge=3)] = 10
-    seed: int = 0
+    subjects: Annotated[int, Field(ge=3, le=10_000)] = 10
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _can_be_made(self) -> Self:
+        most = _PHANTOM_VOXELS // self.size**3
+        if self.subjects > most:
+            raise ValueError(
+                f"subjects must be at most {most} where size is {self.size}, got {self.subjects}"
+            )
+        return self
 
 
 _DEPTHS = {"stack": 3, "slab": 16}  # slices, where a task does not say
@@ -42,9 +77,9 @@ class AugmentationConfig(Model):
     like the other and keeps its label.
     """
 
-    rotation: tuple[float, float, Annotated[float, Field(gt=0)]] | None = None
+    rotation: tuple[Degrees, Degrees, Annotated[float, Field(ge=1e-3, le=360)]] | None = None
     flip: tuple[Literal["z", "y", "x"], ...] = ()
-    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
+    scale: tuple[Factor, Factor] | None = None
 
     @field_validator("rotation", "scale")
     @classmethod
@@ -63,10 +98,10 @@ class GeometryConfig(Model):
     """
 
     oriented: bool
-    least: tuple[float | None, ...]
-    median: tuple[float | None, ...]
-    greatest: tuple[float | None, ...]
-    unknown: tuple[int, ...]
+    least: Annotated[tuple[float | None, ...], _THREE]
+    median: Annotated[tuple[float | None, ...], _THREE]
+    greatest: Annotated[tuple[float | None, ...], _THREE]
+    unknown: Annotated[tuple[Number, ...], _THREE]
 
 
 class TaskConfig(Model):
@@ -92,14 +127,14 @@ class TaskConfig(Model):
     layout: Literal["auto", "folders", "msd", "nnunet", "manifest", "idx"] = "auto"
     phantom: PhantomConfig = PhantomConfig()
     sample: Literal["slice", "stack", "slab", "volume"] = "slice"
-    depth: Positive | None = None
-    overlap: Annotated[int, Field(ge=0)] | None = None
-    size: tuple[Positive, ...] | None = None
+    depth: Side | None = None
+    overlap: Annotated[int, Field(ge=0, le=limits.SIDE)] | None = None
+    size: tuple[Side, ...] | None = None
     plane: Literal["axial", "coronal", "sagittal"] = "axial"
     fit: Literal["resize", "pad"] = "resize"
-    intensity: Literal["minmax", "percentile", "zscore"] | tuple[float, float] = "percentile"
-    foreground: tuple[LabelValue, ...] | None = None
-    classes: tuple[LabelValue, ...] | None = None
+    intensity: Literal["minmax", "percentile", "zscore"] | Window = "percentile"
+    foreground: Annotated[tuple[LabelValue, ...], Field(max_length=_CLASSES)] | None = None
+    classes: Annotated[tuple[LabelValue, ...], Field(max_length=_CLASSES)] | None = None
     segments: tuple[str, ...] = ()
     ignore: tuple[LabelValue, ...] = ()
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -107,7 +142,7 @@ class TaskConfig(Model):
     validation: Literal["held_out", "training", "test"] = "held_out"
     validation_folds: Folds | None = None
     validation_fraction: Fraction = 0.25
-    split_seed: int = 0
+    split_seed: Seed = 0
 
     @field_validator("validation_folds")
     @classmethod
@@ -126,6 +161,8 @@ class TaskConfig(Model):
         axes = "(z, y, x)" if sample == "volume" else "(y, x)"
         if size is not None and len(size) != axes.count(",") + 1:
             raise ValueError(f"must be {axes} where a sample is a {sample}, got {list(size)}")
+        if size is not None and math.prod(size) > limits.VOXELS:
+            raise ValueError(f"must hold {limits.VOXELS} voxels at most, got {list(size)}")
         return size
 
     @field_validator("depth", "overlap")

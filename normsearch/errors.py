@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class NormsearchError(Exception):
@@ -87,3 +90,28 @@ def one_line(text: object) -> str:
     """
     line = " ".join(str(text).split()).rstrip(".")[:200] or type(text).__name__
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+
+
+def short(value: object) -> str:
+    """Return a value for a message: the beginning of a long one, and whole numbers of any size.
+
+    >>> short("BN"), short([0] * 100)[-7:]
+    ("'BN'", '0, 0...')
+    """
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def visible(text: str) -> str:
+    r"""Return `text` with its control characters written out, all but tabs and ends of lines.
+
+    A terminal obeys them, and those that turn the direction of writing. Bytes of a file's name that
+    are no UTF-8 are written out too.
+
+    >>> print(visible("a\x1b[2Jb"))
+    a\x1b[2Jb
+    """
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)

@@ -1,11 +1,14 @@
-"""Files written whole or not at all, and the folders that ship with the package."""
+"""Files read safely and written whole or not at all; the folders that ship with the package."""
 
 from __future__ import annotations
 
 import errno
+import functools
 import os
+import stat
 import uuid
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +16,15 @@ from normsearch.errors import ConfigError, DiskFullError, did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parent
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+TEXT = 2**26  # bytes of YAML, JSON or a table at most, far above any
 
 
 def write_atomically(
@@ -27,7 +39,7 @@ def write_atomically(
         DiskFullError: there is no room for it (or none within the user's quota).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}")
     try:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
         with os.fdopen(os.open(temporary, flags, 0o600 if private else 0o666), "wb") as file:
@@ -45,9 +57,88 @@ def write_atomically(
         raise
 
 
+def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    write_atomically(path, lambda file: file.write(content), private=private)
+
+
 def write_text(path: Path, text: str, *, private: bool = False) -> None:
     """Write UTF-8 `text` to `path`, whole or not at all."""
-    write_atomically(path, lambda file: file.write(text.encode()), private=private)
+    write_bytes(path, text.encode(), private=private)
+
+
+def open_regular(path: str | Path) -> BufferedReader:
+    """Open a file for reading, at once: what is no plain file on a disk is refused.
+
+    A pipe would hang, a device (``/dev/zero``, also through a link) or a file of the kernel's
+    (``/proc/kcore``) never end.
+
+    Raises:
+        OSError: it cannot be opened, or is none; the text says what it is.
+    """
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except ValueError as error:  # a NUL in the name
+        raise OSError(errno.EINVAL, f"it has no valid name ({error})", str(path)) from error
+    status = os.fstat(number)
+    kind = next((word for fits, word in _KINDS if fits(status.st_mode)), None)
+    if stat.S_ISREG(status.st_mode) and status.st_dev in _kernels_devices():
+        kind = "a file of the kernel's"
+    if kind:
+        os.close(number)
+        raise OSError(errno.EINVAL, f"it is {kind} and no plain file", str(path))
+    return os.fdopen(number, "rb")
+
+
+def read_regular(path: str | Path, most: int = TEXT) -> bytes:
+    """Return the bytes of a file of at most `most` bytes; see `open_regular`.
+
+    Raises:
+        OSError: it cannot be opened, is no plain file, or holds more.
+    """
+    with open_regular(path) as file:
+        found = file.read(most + 1)
+    if len(found) > most:
+        raise OSError(errno.EFBIG, f"it holds more than {most >> 20} MiB", str(path))
+    return found
+
+
+def user_path(text: str | Path) -> Path:
+    """Return a path with ``~`` and ``~name`` replaced; as it stands where there is no such user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # no such user, or no home
+        return Path(text)
+
+
+def is_there(path: str | Path) -> bool:
+    """Return whether something can be seen at a path; False for one that cannot be, or not asked.
+
+    A name that is too long, a loop of links and a folder that may not be searched raise nothing.
+    """
+    return _mode(path) is not None
+
+
+def is_file(path: str | Path) -> bool:
+    """Return whether a plain file can be seen at a path, as `is_there`."""
+    return stat.S_ISREG(_mode(path) or 0)
+
+
+def is_folder(path: str | Path) -> bool:
+    """Return whether a folder can be seen at a path, as `is_there`."""
+    return stat.S_ISDIR(_mode(path) or 0)
+
+
+def _mode(path: str | Path) -> int | None:
+    try:
+        return os.stat(path).st_mode
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return None
+
+
+@functools.cache
+def _kernels_devices() -> frozenset[int]:
+    return frozenset(os.stat(place).st_dev for place in ("/proc", "/sys") if os.path.ismount(place))
 
 
 def shipped(folder: str) -> Path:
@@ -64,10 +155,10 @@ def find_yaml(text: str, folder: str, *, near: Path | None = None) -> Path:
     Raises:
         ConfigError: no such file; the message names the shipped ones.
     """
-    given = Path(text).expanduser()
+    given = user_path(text)
     beside = [near.parent / given] if near else []
     for path in [given, *beside]:
-        if path.is_file():
+        if is_file(path):
             return path
     names = {path.stem: path for path in sorted(shipped(folder).glob("*.yaml"))}
     if given.stem in names and str(given.parent) in (".", folder):

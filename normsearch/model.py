@@ -14,7 +14,7 @@ from torch import nn
 from normsearch.config import TrialConfig
 from normsearch.config_file import read_model_file
 from normsearch.errors import CheckpointError, ConfigError, StudyError, one_line
-from normsearch.files import write_atomically, write_text
+from normsearch.files import is_there, write_atomically, write_text
 from normsearch.model_card import PROGRAM, WEIGHTS, ModelConfig, card, sample_shape_of
 from normsearch.networks import apply_norm_map
 from normsearch.training import load_checkpoint, load_tensors, network_weights
@@ -54,7 +54,7 @@ def export_model(folder: Path, trial_folder: Path, config: ModelConfig) -> tuple
         StudyError: the folder holds something, or the trial has no checkpoint.
         CheckpointError: it is damaged or of another network.
     """
-    if folder.exists() and any(folder.iterdir()):
+    if is_there(folder) and any(folder.iterdir()):
         raise StudyError(f"{folder}: must be a new or an empty folder; choose another with -o.")
     state = load_checkpoint(trial_folder / "checkpoint.pt")
     if state is None:

@@ -27,7 +27,7 @@ from normsearch.data import (
     test_split,
 )
 from normsearch.errors import ConfigError, DataError
-from normsearch.files import cache_folder
+from normsearch.files import cache_folder, is_there, user_path
 
 
 def data_folder(task: TaskConfig, data: Path | None) -> Path:
@@ -41,9 +41,9 @@ def data_folder(task: TaskConfig, data: Path | None) -> Path:
     """
     if task.data == "phantom":
         return generate_phantom(cache_folder(), **task.phantom.model_dump())
-    named = Path(task.data).expanduser()
+    named = user_path(task.data)
     bases = [data / named, data] if data else [named]
-    found = [base for base in bases if base.exists() and detect_layout(base)]
+    found = [base for base in bases if is_there(base) and detect_layout(base)]
     if not found:
         raise DataError(
             f"{bases[0]}: must be a data set in one of the layouts {', '.join(LAYOUTS)} (see "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from normsearch.errors import ConfigError, NormsearchError, one_line
+from normsearch.files import open_regular
 
 
 def read_text(path: Path, most: int, fault: type[NormsearchError] = ConfigError) -> str:
@@ -20,7 +21,7 @@ def read_text(path: Path, most: int, fault: type[NormsearchError] = ConfigError)
             or is not in UTF-8.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             raw = file.read(most + 1)
     except FileNotFoundError:
         raise fault(f"{path}: must be an existing file, and there is none.") from None

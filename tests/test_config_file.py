@@ -125,7 +125,7 @@ def test_a_missing_key(path: str, tmp_path: Path) -> None:
         ("search", 5, "must be a mapping of keys, got 5."),
         ("search", None, "must be a mapping of keys, got None."),
         ("name", 3, "must be a valid string, got 3."),
-        ("name", "my study", "must match pattern '^[A-Za-z0-9]"),
+        ("name", "my study", "must be a run's name: 1 to 80 letters"),
         ("task.test_folds", 5, "must be a list, got 5."),
         ("task.validation_fraction", 1.0, "must be less than 1, got 1.0."),
         ("space.learning_rate", True, "must be a mapping of keys, got True."),

@@ -22,10 +22,11 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.errors": set(),
     "normsearch.files": {"normsearch.errors"},
     "normsearch.labels": set(),
-    "normsearch.text_file": {"normsearch.errors"},
+    "normsearch.text_file": {"normsearch.errors", "normsearch.files"},
     "normsearch.yaml_file": {"yaml", "normsearch.errors", "normsearch.text_file"},
     "normsearch.json_file": {"normsearch.errors", "normsearch.text_file"},
     "normsearch.table_file": {"normsearch.errors", "normsearch.text_file"},
+    "normsearch.limits": {"normsearch.errors"},
     "normsearch.norms": {"torch", "normsearch.errors", "normsearch.files"},
     "normsearch.networks": {
         *("torch", "normsearch.errors", "normsearch.networks.importing", "normsearch.norms"),
@@ -33,28 +34,32 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.networks.importing": {"normsearch.errors", "lazy *"},
     "normsearch.data": {
         *("filelock", "numpy", "torch", "nrrd", "nibabel", "PIL"),
-        *("normsearch.errors", "normsearch.files", "normsearch.labels"),
+        *("normsearch.errors", "normsearch.files", "normsearch.labels", "normsearch.limits"),
         *("normsearch.json_file", "normsearch.table_file", "normsearch.text_file"),
     },
     "normsearch.training": {
         *("torch", "normsearch.errors", "normsearch.files", "normsearch.labels", "lazy monai"),
     },
-    "normsearch.config_model": {"pydantic"},
-    "normsearch.config_task": {"pydantic", "normsearch.config_model"},
+    "normsearch.config_model": {"pydantic", "normsearch.limits"},
+    "normsearch.config_task": {"pydantic", "normsearch.config_model", "normsearch.limits"},
     "normsearch.config_arms": {
         *("pydantic", "normsearch.errors", "normsearch.config_model", "normsearch.norms"),
+        "normsearch.limits",
     },
     "normsearch.config_space": {
         *("pydantic", "normsearch.config_arms", "normsearch.config_model"),
-        *("normsearch.errors", "normsearch.norms"),
+        *("normsearch.errors", "normsearch.limits", "normsearch.norms"),
     },
-    "normsearch.config_search": {"pydantic", "normsearch.errors", "normsearch.config_model"},
+    "normsearch.config_search": {
+        *("pydantic", "normsearch.errors", "normsearch.config_model", "normsearch.limits"),
+    },
     "normsearch.config": {
         *("pydantic", "normsearch.config_search", "normsearch.config_space"),
         *(
             "normsearch.config_arms",
             "normsearch.config_model",
             "normsearch.config_task",
+            "normsearch.limits",
             "lazy normsearch.files",
         ),
     },
@@ -108,14 +113,16 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.json_file", "normsearch.table_file", "normsearch.yaml_file"),
         *("normsearch.data", "normsearch.errors", "normsearch.files", "normsearch.norms"),
         "normsearch.labels",
+        "normsearch.limits",
         *("normsearch.networks", "normsearch.search", "normsearch.training", "normsearch.trial"),
         *("normsearch.model", "normsearch.task"),
     },
     "normsearch.cli": {
+        "torch",
         *("pandas", "rich", "typer", "normsearch", "normsearch.config", "normsearch.data"),
         *("normsearch.errors", "normsearch.networks", "normsearch.search", "normsearch.trial"),
         *("normsearch.norms", "normsearch.task", "normsearch.training"),
-        *("lazy normsearch.config_file", "lazy normsearch.files"),
+        *("lazy normsearch.config_file", "normsearch.files", "normsearch.limits"),
         *("lazy normsearch.evidence", "lazy normsearch.search.executor"),
         "lazy normsearch.config_search",
         *("lazy normsearch.model", "lazy normsearch.model_card", "lazy normsearch.prediction"),
@@ -127,7 +134,8 @@ ARROWS: dict[str, set[str]] = {
     "analysis": {
         *("jinja2", "matplotlib", "numpy", "pandas", "seaborn", "scipy", "yaml"),
         "lazy optuna",
-        *("normsearch.errors", "lazy normsearch", "lazy normsearch.evidence", "lazy *"),
+        *("normsearch.errors", "normsearch.files", "lazy normsearch"),
+        *("lazy normsearch.evidence", "lazy *"),
     },
 }
 
@@ -235,7 +243,7 @@ def test_the_table_keeps_what_the_design_promises() -> None:
     assert set().union(*map(who_may, cli)) <= cli | {"normsearch.__main__"}
     assert ARROWS["normsearch.norms"] == {"torch", "normsearch.errors", "normsearch.files"}
     ours = {name.removeprefix("lazy ") for name in ARROWS["analysis"] if "normsearch" in name}
-    assert ours == {"normsearch.errors", "normsearch.evidence", "normsearch"}
+    assert ours == {"normsearch.errors", "normsearch.files", "normsearch.evidence", "normsearch"}
     assert not {"normsearch", "normsearch.evidence"} & ARROWS["analysis"]
     for alone in ("normsearch.data", "normsearch.training"):
         assert {name for name in ARROWS[alone] if "normsearch" in name} <= {
@@ -243,6 +251,7 @@ def test_the_table_keeps_what_the_design_promises() -> None:
             "normsearch.files",
             "normsearch.labels",
             *(f"normsearch.{kind}_file" for kind in ("json", "table", "text")),
+            "normsearch.limits",
         }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from normsearch import limits
 from normsearch.cli.options import (
     RUNS,
     Address,
@@ -21,6 +22,7 @@ from normsearch.cli.options import (
 )
 from normsearch.cli.terminal import say
 from normsearch.errors import StudyError
+from normsearch.files import is_file
 
 if TYPE_CHECKING:
     from normsearch.cli.launch import Door
@@ -38,10 +40,11 @@ class Folds(StrEnum):
 def confirm(
     name: Name,
     top: Annotated[
-        int | None, typer.Option(min=0, help="Best mixtures to confirm (default: 3).")
+        int | None,
+        typer.Option(min=0, max=limits.TRIALS, help="Best mixtures to confirm (default: 3)."),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Trainings of each (default: 5).")
+        int | None, typer.Option(min=1, max=limits.SEEDS, help="Trainings of each (default: 5).")
     ] = None,
     folds: Annotated[
         Folds | None,
@@ -68,7 +71,7 @@ def confirm(
 
     origin = find_run(name, runs_dir)
     folder = origin.parent / f"{origin.name}-confirm"
-    begun = (folder / "study.yaml").is_file()
+    begun = is_file(folder / "study.yaml")
     facts = read_local(folder if begun else origin)
     storage = storage or facts.get("storage")
     data = data or (Path(facts["data"]) if facts.get("data") else None)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from normsearch.cli.options import RUNS, Json, Name, RunsDir, Storage
-from normsearch.cli.terminal import say
+from normsearch.cli.terminal import say, show
 from normsearch.errors import StudyError
 
 
@@ -51,7 +51,7 @@ def export(
     if as_json:
         print(json.dumps({"trial": number, "files": [str(file) for file in files]}))
     else:
-        print(f"Trial {number} of {name}:")
+        show(f"Trial {number} of {name}:")
         for file in files:
-            print(f"  {file}")
-        print(f"Masks for new images: normsearch predict {output} IMAGE...")
+            show(f"  {file}")
+        show(f"Masks for new images: normsearch predict {output} IMAGE...")

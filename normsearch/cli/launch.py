@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import signal
 from collections.abc import Iterator
@@ -14,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from normsearch.cli.network_check import enough_memory, tried_slots
 from normsearch.cli.progress import Progress
-from normsearch.cli.terminal import say
-from normsearch.config import ArmsConfig, SpaceConfig, StudyConfig
-from normsearch.data import Case, SampleLoader, Split
+from normsearch.cli.terminal import say, show
+from normsearch.config import ArmsConfig, StudyConfig
+from normsearch.data import Case, Split
 from normsearch.errors import StudyError
-from normsearch.networks import NormSlot, check_network, list_norms, use_checkpointing
+from normsearch.files import is_file, user_path
 from normsearch.norms import kernels_in_use
 from normsearch.search.door import build_space, check_search
 from normsearch.search.space import AnySpace, Space
@@ -29,12 +31,10 @@ from normsearch.task import (
     load_task,
     resolve_task,
     sample_shape,
-    sampling_of,
     split_task,
     training_geometry,
 )
-from normsearch.training import choose_loss
-from normsearch.trial import build_trial_network, train_on_own_split, train_trial
+from normsearch.trial import train_on_own_split, train_trial
 
 if TYPE_CHECKING:
     from normsearch.search.records import StudyRecord
@@ -69,13 +69,14 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
     Raises:
         NormsearchError: the first thing that does not hold.
     """
-    data = data.expanduser().resolve() if data else None
+    data = Path(os.path.realpath(user_path(data))) if data else None
     config = config.model_copy(update={"task": resolve_task(config.task, data)})
-    cases = load_task(config.task, data)
+    with enough_memory(f"{config.task.data}: its prepared images", "task.size"):
+        cases = load_task(config.task, data)
     fingerprint = check_fingerprint(cases, config.fingerprint, where)
     split = _first_split(config, cases)
     check_foreground(config.task, split.validation)
-    space = build_space(config.space, _slots(config, split), space_origin)
+    space = build_space(config.space, tried_slots(config, split), space_origin)
     check_search(config, space)
     _tell_of_single_norms(space)
     config = config.model_copy(
@@ -221,13 +222,13 @@ def _outcome(folder: Path, how: How, config: StudyConfig) -> None:
     if how.as_json:
         print(json.dumps(found))
     elif found is None:
-        print(f"No trial of {folder.name} was completed; see normsearch status {folder.name}")
+        show(f"No trial of {folder.name} was completed; see normsearch status {folder.name}")
     else:
         single = found["best_single_norm"]
-        print(f"Best validation {record.metric} {_setting(found)}.")
+        show(f"Best validation {record.metric} {_setting(found)}.")
         if single and single["number"] != found["number"]:
-            print(f"Best single norm: {single['norm']}, {_setting(single)}.")
-        print(f"See: normsearch best {folder.name}; normsearch report {folder.name}")
+            show(f"Best single norm: {single['norm']}, {_setting(single)}.")
+        show(f"See: normsearch best {folder.name}; normsearch report {folder.name}")
 
 
 def _nothing_completed(folder: Path, how: How) -> StudyError:
@@ -241,7 +242,7 @@ def _nothing_completed(folder: Path, how: How) -> StudyError:
     if len(failed):
         number, why = int(failed["number"].iloc[0]), failed["failure"].iloc[0]
         trace = trial_folder(folder, number) / "error.txt"
-        told = f" (see {trace})" if trace.is_file() else ""
+        told = f" (see {trace})" if is_file(trace) else ""
         reason = f"{len(failed)} of {len(trials)} failed, trial {number} of '{why}'{told}"
     return StudyError(
         f"{folder.name}: one trial at least must be completed, and none was: {reason}; mend the "
@@ -266,31 +267,6 @@ def tell_arms(record: StudyRecord, as_json: bool) -> None:
         print(json.dumps(plain(found)))
     else:
         show(found)
-
-
-def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:
-    sampling = sampling_of(config.task)
-    SampleLoader(split.train, 1, 0, sampling=sampling)  # refuses samples of several shapes
-    outputs = config.task.outputs
-    choose_loss(config.training.loss, outputs, config.task.kind)  # refuses one of another task
-    channels = sample_shape(config.task, split.train)[0]
-    network = build_trial_network(config.network, channels, outputs)
-    offered = config.space.activation if isinstance(config.space, SpaceConfig) else None
-    for name in offered.choices if offered else ():  # raises for one the network does not offer
-        chosen = config.network.model_copy(update={"activation": name})
-        build_trial_network(chosen, channels, outputs)
-    if config.training.checkpointing:
-        use_checkpointing(network)
-    slots = list_norms(network)
-    shapes = {sampling.sample(case, 0)[0].shape for case in (*split.train, *split.validation)}
-    if check_size := getattr(network, "check_size", None):
-        for shape in sorted(shapes):
-            check_size(shape[1:])
-    else:
-        classified = config.task.kind == "classification"
-        for shape in sorted(shapes):
-            check_network(network, shape, (outputs, *(() if classified else shape[1:])))
-    return slots
 
 
 def versions() -> dict[str, str]:

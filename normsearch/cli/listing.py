@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from normsearch.cli.options import Json
+from normsearch.cli.terminal import show
 
 
 class Kind(StrEnum):
@@ -51,7 +52,7 @@ def listing(
     else:
         width = max(map(len, found))
         for name, text in found.items():
-            print(f"{name:<{width}}  {text}")
+            show(f"{name:<{width}}  {text}")
 
 
 def _norms() -> dict[str, str]:

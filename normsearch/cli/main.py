@@ -76,5 +76,11 @@ def main() -> None:
     except NormsearchError as error:
         say(f"normsearch: {error}")
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        where, reason = error.filename, error.strerror or error
+        say(f"normsearch: {where}: must be a path that can be used, got '{reason}'; choose another")
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from normsearch import limits
 from normsearch.errors import StudyError
 
 _ANSWER_S = 5.0
@@ -49,7 +50,10 @@ Address = Annotated[
     ),
 ]
 Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Trials at once (default: as many as fit).")
+    int | None,
+    typer.Option(
+        "--workers", min=1, max=limits.WORKERS, help="Trials at once (default: as many as fit)."
+    ),
 ]
 Local = Annotated[
     bool, typer.Option("--local", help="Train in this process, one trial after another, no Ray.")

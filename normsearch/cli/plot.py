@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from normsearch.cli.options import RUNS, Name, RunsDir, Storage
+from normsearch.cli.terminal import show
 
 
 def plot(
@@ -34,4 +35,4 @@ def plot(
     folder = output if output and kind == "all" else record.folder / "report"
     for each, figure in figures.items():
         single = output if kind != "all" else None
-        print(analysis.save(figure, single or folder / f"{each}.png"))
+        show(str(analysis.save(figure, single or folder / f"{each}.png")))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,9 @@ from typing import Annotated, Literal
 import typer
 
 from normsearch.cli.options import Json
+from normsearch.cli.terminal import show
 from normsearch.errors import DataError
+from normsearch.files import is_file, is_there, user_path
 
 
 def predict(
@@ -66,7 +67,7 @@ def predict(
             found.append({"image": str(paths[0]), "mask": str(target), "voxels": voxels})
             told = f"{target} ({voxels} voxels of foreground)"
         if not as_json:
-            print(f"{paths[0]}: {told}", flush=True)
+            show(f"{paths[0]}: {told}")
     once.warn()
     if as_json:
         print(json.dumps(found))
@@ -103,7 +104,8 @@ class _SpacingOnce:
 
 def _files(text: str) -> tuple[Path, ...]:
     """Return the files of a case; a comma may also be part of a file's name."""
-    return (Path(text),) if os.path.isfile(text) else tuple(Path(part) for part in text.split(","))
+    whole = is_file(user_path(text))
+    return tuple(user_path(part) for part in ([text] if whole else text.split(",")))
 
 
 def _target(image: Path, folder: Path) -> Path:
@@ -119,7 +121,7 @@ def _refuse_clashes(targets: list[Path], overwrite: bool) -> None:
     doubles = sorted({str(target) for target in targets if targets.count(target) > 1})
     if doubles:
         raise DataError(f"{doubles[0]}: would be the mask of two images; give each its folder (-o)")
-    there = [target for target in targets if target.exists()]
+    there = [target for target in targets if is_there(target)]
     if there and not overwrite:
         raise DataError(
             f"{there[0]}: must not exist yet; choose another folder (-o) or --overwrite it"

@@ -33,9 +33,9 @@ class Progress:
         self._began, self._finished_here = time.monotonic(), 0
         self._console = Terminal(stderr=True)
         self._bar = Bar(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[summary]}"),
+            TextColumn("{task.fields[summary]}", markup=False),
             console=self._console,
         )
         self._task = self._bar.add_task(config.name, total=self._asked, summary="")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from normsearch.cli.options import RUNS, Name, RunsDir, Storage
+from normsearch.cli.terminal import show
 
 
 def report(
@@ -28,4 +29,4 @@ def report(
         from normsearch.evidence.confirmation_files import write_confirmation
 
         write_confirmation(record)  # the page shows it as it stands, also of a run under way
-    print(analysis_module("report").write_report(record, output))
+    show(str(analysis_module("report").write_report(record, output)))

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from normsearch.cli.options import RUNS, Address, Data, Json, Local, RunsDir, Workers
+from normsearch.cli.terminal import show
 from normsearch.errors import StudyError
+from normsearch.files import is_file
 
 if TYPE_CHECKING:
     from normsearch.cli.launch import How
@@ -71,14 +73,14 @@ def reproduce(
 def _show(result: Mapping[str, Any], path: Path) -> None:
     from normsearch.evidence.results import estimate_of
 
-    typer.echo(f"{result['finding']}: {result['text']}")
-    typer.echo(result["told"])
-    typer.echo(f"Published: {result['paper']}")
-    typer.echo(f"Ours: {result['quantity']} {estimate_of(result)} ({result['interval']}); "
+    show(f"{result['finding']}: {result['text']}")
+    show(result["told"])
+    show(f"Published: {result['paper']}")
+    show(f"Ours: {result['quantity']} {estimate_of(result)} ({result['interval']}); "
                f"{result['trainings']} trainings, {result['seeds']} seeds")  # fmt: skip
     for flag in result["flags"]:
-        typer.echo(f"Note: {flag}")
-    typer.echo(f"Written to {path}\n")
+        show(f"Note: {flag}")
+    show(f"Written to {path}\n")
 
 
 class _Lab:
@@ -149,7 +151,7 @@ class _Lab:
         from normsearch.search.run_folder import create_run, write_local
 
         origin = f"studies/findings/{self.experiment.name}.yaml: {plan.study['name']}"
-        there = (folder / "study.yaml").is_file()
+        there = is_file(folder / "study.yaml")
         if there:
             config = read_recorded_study(folder)
         else:
@@ -163,7 +165,7 @@ class _Lab:
             try:
                 create_run(folder, door.config, facts)
             except StudyError:
-                if not (folder / "study.yaml").is_file():
+                if not is_file(folder / "study.yaml"):
                     raise  # else another driver made it just now; go on beside it
         coordinator = train_all(folder, door, self._how)
         return coordinator.stopping and not coordinator.done
@@ -172,7 +174,7 @@ class _Lab:
 def _is_finished(folder: Path) -> bool:
     from normsearch.search.records import StudyRecord
 
-    if not (folder / "study.yaml").is_file() or not (folder / "journal.log").is_file():
+    if not is_file(folder / "study.yaml") or not is_file(folder / "journal.log"):
         return False
     record = StudyRecord(folder, skim=True)
     states = record.trials()["state"]

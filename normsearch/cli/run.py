@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Annotated
 
@@ -42,7 +43,7 @@ def run(
     from normsearch.search.door import check_reachable, discard_unbegun, with_known_points
     from normsearch.search.run_folder import create_run, refuse_existing
 
-    overrides = [*(overrides or []), *([f"name={name}"] if name else [])]
+    overrides = [*(overrides or []), *([f"name={json.dumps(name)}"] if name is not None else [])]
     overrides += [f"search.checkpoints={checkpoints}"] if checkpoints else []
     config, space_origin = read_study(study, overrides)
     folder = runs_dir / config.name

@@ -15,7 +15,8 @@ from rich.live import Live
 from rich.table import Table
 
 from normsearch.cli.options import RUNS, Json, Name, RunsDir, Storage
-from normsearch.cli.terminal import Terminal
+from normsearch.cli.terminal import Terminal, show
+from normsearch.files import is_there
 
 if TYPE_CHECKING:
     from normsearch.search.records import StudyRecord
@@ -27,6 +28,7 @@ _COLUMNS = (
 
 
 _FINISHED = ("COMPLETE", "PRUNED", "FAIL")
+_LONGEST = 3600.0  # seconds between two looks
 _SHOWN = 100  # newest trials in the table, unless all are asked for
 
 
@@ -67,11 +69,11 @@ def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:
                 rows = max(console.height - 6, 5)
                 live.update(Group(*_picture(found, record.metric, rows)), refresh=True)
             elif (line := json.dumps(found) if as_json else _counts(found)) != said:
-                print(line, flush=True)
+                show(line)
                 said = line
             if sum(found["states"][state] for state in _FINISHED) >= found["asked"]:
                 return
-            time.sleep(interval)
+            time.sleep(interval if 0.1 <= interval <= _LONGEST else _LONGEST)
 
 
 def status_of(record: StudyRecord) -> dict[str, Any]:
@@ -110,7 +112,7 @@ def _shares(record: StudyRecord) -> dict[str, float] | None:
 def _with_interrupted(trials: pd.DataFrame, folder: Path) -> list[str]:
     from normsearch.search.leases import Leases
 
-    if not (folder / "leases.log").exists():
+    if not is_there(folder / "leases.log"):
         return list(trials["state"])
     leases = Leases(folder / "leases.log")
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from normsearch.cli.options import RUNS, Name, RunsDir
+from normsearch.cli.terminal import show
 
 
 def stop(name: Name, runs_dir: RunsDir = RUNS) -> None:
@@ -13,8 +14,8 @@ def stop(name: Name, runs_dir: RunsDir = RUNS) -> None:
     asked = Leases(find_run(name, runs_dir) / "leases.log").stop_all()
     if asked:
         drivers = "1 driver stops" if len(asked) == 1 else f"{len(asked)} drivers stop"
-        print(
+        show(
             f"{drivers} after the evaluations under way. Go on with: normsearch resume {name}",
         )
     else:
-        print(f"No driver of {name} is running.")
+        show(f"No driver of {name} is running.")

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+from normsearch.errors import visible
 
-
-def visible(text: str) -> str:
-    r"""Return `text` with its control characters written out, all but tabs and ends of lines.
-
-    A terminal obeys them, and those that turn the direction of writing.
-
-    >>> print(visible("a\x1b[2Jb"))
-    a\x1b[2Jb
-    """
-    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+__all__ = ["Terminal", "say", "show", "visible"]
 
 
 def say(text: str) -> None:
     """Print a line for people on standard error."""
     print(visible(text), file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """Print lines of a result on standard output; what programs read goes there by itself."""
+    print(visible(text), flush=True)
 
 
 class Terminal(Console):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from normsearch.cli.options import Data, Json
-from normsearch.cli.terminal import say
+from normsearch.cli.terminal import say, show
 
 
 def train(
@@ -46,4 +46,4 @@ def train(
     if as_json:
         print(json.dumps({"metric": metric.lower(), **record}))
     else:
-        print(f"Validation {metric} {record['score']:.3f}; weights in {folder / 'checkpoint.pt'}")
+        show(f"Validation {metric} {record['score']:.3f}; weights in {folder / 'checkpoint.pt'}")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from normsearch.cli.options import Data, Json
+from normsearch.cli.terminal import show
+from normsearch.files import is_there
 
 _SHOWN = 3  # warnings of one kind
 _CLASSES = 40
@@ -32,11 +34,11 @@ def validate(
     from normsearch.data import inspect
 
     below = data / data_set if data else data_set
-    report = inspect(below if below.exists() else data_set, layout)
+    report = inspect(below if is_there(below) else data_set, layout)
     if as_json:
         print(json.dumps(report.to_json()))
     else:
-        print("\n".join([*map(_told, report.errors), *_warnings(report), *_summary(report)]))
+        show("\n".join([*map(_told, report.errors), *_warnings(report), *_summary(report)]))
     if report.errors:
         raise typer.Exit(1)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from normsearch.errors import DataError
+from normsearch.limits import check_seed
 
 AXES = ("z", "y", "x")
 
@@ -25,7 +26,7 @@ class Augmentation:
             are turned about their middle (the ILN paper, seed 001: (-60, 60, 2)).
         flip: axes (z, y, x), each turned round for every second sample or so.
         scale: (lowest, highest) factor of the intensities, drawn evenly.
-        seed: 0 or more.
+        seed: 0 to 2**32 - 1.
 
     Raises:
         DataError: a range that is none, or an axis that is not there.
@@ -37,6 +38,7 @@ class Augmentation:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         if self.rotation and not (self.rotation[0] <= self.rotation[1] and self.rotation[2] > 0):
             raise DataError(
                 f"rotation must be lowest, highest and step in degrees, got {self.rotation}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from normsearch.errors import DataError, one_line
+from normsearch.files import open_regular
 
 
 class Readable(Protocol):
@@ -31,9 +32,7 @@ def opened(path: Path, named_by: Path | None = None) -> Iterator[IO[bytes]]:
     """
     where = named_by or path
     try:
-        if path.exists() and not path.is_file():
-            raise DataError(f"{where}: {path.name} must be a readable file; check the name")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             yield file
     except FileNotFoundError as error:
         raise DataError(

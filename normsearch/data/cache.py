@@ -19,7 +19,13 @@ from filelock import FileLock
 from normsearch.data.cases import CaseFiles
 from normsearch.data.faults import Fault
 from normsearch.errors import DataError
-from normsearch.files import write_atomically, write_text
+from normsearch.files import (
+    is_file,
+    is_there,
+    open_regular,
+    write_atomically,
+    write_text,
+)
 from normsearch.json_file import read_json
 
 _VERSION = 3  # counts up whenever the same files and settings are prepared in another way
@@ -93,7 +99,7 @@ def _key(files: CaseFiles, settings: dict[str, Any]) -> str:
     try:
         for path in (*files.images, files.label):
             for part in (path, *_detached(path)):
-                with part.open("rb") as file:
+                with open_regular(part) as file:
                     digest.update(part.name.encode() + hashlib.file_digest(file, "sha256").digest())
     except OSError as error:
         raise DataError(
@@ -107,11 +113,11 @@ def _detached(path: Path) -> list[Path]:
     """Return the data file that an NRRD header names: its bytes count too."""
     if path.suffix not in (".nrrd", ".nhdr"):
         return []
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         header = file.read(_HEADER_BYTES).partition(b"\n\n")[0]
     named = _DETACHED.search(header)
     data = path.parent / named[1].decode(errors="replace").strip() if named else None
-    return [data] if data and data.is_file() else []
+    return [data] if data and is_file(data) else []
 
 
 def _keep(entry: Path, prepared: Prepared) -> Prepared:
@@ -136,7 +142,7 @@ def _save(array: npt.NDArray[Any], file: BinaryIO) -> None:
 
 def _read(entry: Path, *, told: bool = False) -> Prepared | None:
     """Return an entry, or None where there is none or a damaged one."""
-    if not (entry / "case.json").exists():
+    if not is_there(entry / "case.json"):
         return None
     try:
         facts = read_json(entry / "case.json", DataError, finite=False)

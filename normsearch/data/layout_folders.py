@@ -7,11 +7,12 @@ from pathlib import Path
 from normsearch.data.faults import Fault
 from normsearch.data.pairing import Found, Pair, files_by_id, others_in, unlike, with_folds
 from normsearch.data.volume import FORMATS
+from normsearch.files import is_folder
 
 
 def fits(root: Path) -> bool:
     """Tell whether `root` looks like this layout."""
-    return (root / "images").is_dir()
+    return is_folder(root / "images")
 
 
 def find(root: Path) -> Found:

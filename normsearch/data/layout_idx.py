@@ -12,6 +12,7 @@ from normsearch.data.faults import Fault
 from normsearch.data.idx import read_idx
 from normsearch.data.pairing import Found
 from normsearch.errors import DataError
+from normsearch.files import is_file
 
 _FOLDS = {"train": "train", "test": "t10k"}
 
@@ -59,4 +60,4 @@ def find(root: Path) -> Found:
 
 
 def _file(root: Path, name: str) -> Path | None:
-    return next((root / file for file in (name, f"{name}.gz") if (root / file).is_file()), None)
+    return next((root / file for file in (name, f"{name}.gz") if is_file(root / file)), None)

@@ -18,6 +18,7 @@ from normsearch.data.pairing import (
 )
 from normsearch.data.tables import WORDS, Table, columns, read_table
 from normsearch.errors import DataError
+from normsearch.files import is_file
 from normsearch.json_file import read_json
 
 _NAMES = ("manifest.csv", "manifest.tsv", "manifest.json")
@@ -62,13 +63,13 @@ def find(root: Path) -> Found:
 
 def folder_of(root: Path) -> Path:
     """Return the folder that a manifest's paths are relative to."""
-    return root.parent if root.is_file() else root
+    return root.parent if is_file(root) else root
 
 
 def _manifest(root: Path) -> Path | None:
-    if root.is_file() and root.suffix in (".csv", ".tsv", ".json"):
+    if is_file(root) and root.suffix in (".csv", ".tsv", ".json"):
         return root
-    return next((root / name for name in _NAMES if (root / name).is_file()), None)
+    return next((root / name for name in _NAMES if is_file(root / name)), None)
 
 
 def _table(path: Path) -> Table:

@@ -24,6 +24,7 @@ from normsearch.data.pairing import (
 )
 from normsearch.data.tables import columns
 from normsearch.errors import DataError
+from normsearch.files import is_file, is_there
 from normsearch.json_file import read_json
 
 _USED = {"training", "labels", "modality", "numTraining"}
@@ -33,7 +34,7 @@ _FILES = ("dataset.json", "imagesTr", "labelsTr", "folds.csv", "splits_final.jso
 def fits(root: Path) -> bool:
     """Tell whether `root` looks like this layout."""
     path = root / "dataset.json"
-    raw = read_json(path, DataError) if path.is_file() else {}
+    raw = read_json(path, DataError) if is_file(path) else {}
     return isinstance(raw, dict) and "training" in raw
 
 
@@ -66,7 +67,7 @@ def find(root: Path) -> Found:
     faults += count_fault(path, raw, len(entries)) + background_fault(path, labels)
     parts = with_folds(root, pairs, {case_id(Path(image)) for image, _ in entries})
     facts, beside = _facts(path, raw["training"])
-    cases = parts.cases if (root / "folds.csv").exists() else _with_facts(parts.cases, facts)
+    cases = parts.cases if is_there(root / "folds.csv") else _with_facts(parts.cases, facts)
     used = {*_FILES, *(Path(file).parts[0] for entry in entries for file in entry)}
     return Found(
         cases,

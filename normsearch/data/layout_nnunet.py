@@ -25,6 +25,7 @@ from normsearch.data.pairing import (
     with_folds,
 )
 from normsearch.errors import DataError
+from normsearch.files import is_file
 from normsearch.json_file import read_json
 
 _FILES = ("dataset.json", "imagesTr", "labelsTr", "folds.csv", "splits_final.json")
@@ -36,7 +37,7 @@ _CHANNEL = re.compile(r"(.+)_(\d{4})")
 def fits(root: Path) -> bool:
     """Tell whether `root` looks like this layout, of nnU-Net 2 or 1."""
     first = next((root / "imagesTr").glob("*_0000.*"), None)
-    return first is not None and (root / "dataset.json").is_file()
+    return first is not None and is_file(root / "dataset.json")
 
 
 def find(root: Path) -> Found:

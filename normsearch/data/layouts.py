@@ -18,6 +18,7 @@ from normsearch.data.cases import CaseFiles
 from normsearch.data.faults import Fault, refuse
 from normsearch.data.pairing import Found
 from normsearch.errors import DataError, did_you_mean
+from normsearch.files import is_there
 
 Kind = Literal["segmentation", "classification"]
 
@@ -84,6 +85,8 @@ class DataSet:
 
 def detect_layout(root: Path) -> str | None:
     """Return the name of the first of `LAYOUTS` that `root` looks like, or None."""
+    if not is_there(root):
+        return None
     return next((name for name, layout in LAYOUTS.items() if layout.fits(root)), None)
 
 
@@ -103,7 +106,7 @@ def survey(root: Path, layout: str = "auto") -> DataSet:
             f"layout must be auto or one of {', '.join(LAYOUTS)}, got '{layout}'."
             + did_you_mean(layout, LAYOUTS)
         )
-    name = detect_layout(root) if layout == "auto" else layout
+    name = layout if layout != "auto" and is_there(root) else detect_layout(root)
     if name is None:
         ways = "; ".join(f"{name}: {layout.summary}" for name, layout in LAYOUTS.items())
         raise DataError(

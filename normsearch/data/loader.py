@@ -11,6 +11,7 @@ from torch import Tensor
 from normsearch.data.cases import Case
 from normsearch.data.samples import Sampling, Slices
 from normsearch.errors import DataError
+from normsearch.limits import check_seed
 
 SLICES = Slices()
 Augment = Callable[[Tensor, Tensor, Sequence[int]], tuple[Tensor, Tensor]]
@@ -25,7 +26,7 @@ class SampleLoader:
     Args:
         cases: at least one; all samples of the same channels and sides.
         batch_size: samples per batch, at least 1; it may exceed the samples there are.
-        seed: of the order, 0 or more.
+        seed: of the order, 0 to 2**32 - 1.
         sampling: what a sample is.
         outputs: what the network gives for each voxel: 1 (foreground), or a number of classes.
         augment: varies images and labels by their samples' numbers.
@@ -44,6 +45,7 @@ class SampleLoader:
         outputs: int = 1,
         augment: Augment | None = None,
     ) -> None:
+        check_seed(seed)
         shapes = {sampling.sample(case, 0)[0].shape for case in cases}
         if len({shape[0] for shape in shapes}) > 1:
             raise DataError(

@@ -15,6 +15,7 @@ from normsearch.data.split_lists import read_splits
 from normsearch.data.tables import read_table
 from normsearch.data.volume import FORMATS, suffix_of
 from normsearch.errors import DataError
+from normsearch.files import is_file, is_folder, is_there
 
 _PROSE = (".md", ".txt", ".rst", ".pdf", ".html", ".bib", ".py", ".ipynb", ".sh")
 
@@ -76,7 +77,7 @@ def files_by_id(
         DataError: there is no such folder, or it holds no image.
     """
     endings = tuple(suffix.lower() for suffix in suffixes)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise DataError(
             f"{folder}: must be a folder of images ({', '.join(endings)}), but there is none; "
             "a data set's folder holds images and labels, so check its path"
@@ -84,7 +85,7 @@ def files_by_id(
     paths = sorted(
         path
         for path in folder.iterdir()
-        if path.name.lower().endswith(endings) and not path.name.startswith(".") and path.is_file()
+        if path.name.lower().endswith(endings) and not path.name.startswith(".") and is_file(path)
     )
     if not paths:
         raise DataError(
@@ -96,7 +97,7 @@ def files_by_id(
 
 def twice(where: Path, names: Iterable[str]) -> list[Fault]:
     """Return a fault for each name that comes more than once in a folder or a table."""
-    what = "file" if where.is_dir() else "row"
+    what = "file" if is_folder(where) else "row"
     cure = "remove one" + (", or give each an id of its own in a column id" * (what == "row"))
     return [
         Fault("twice", name, str(where), f"have one {what} per case", f"{name} twice", cure)
@@ -126,7 +127,7 @@ def missing(name: str, files: Iterable[Path], where: Path) -> list[Fault]:
     return [
         Fault("unpaired", name, str(file), expected, "no such file", "copy the file there")
         for file in files
-        if not os.path.isfile(file)
+        if not is_file(file)
     ]
 
 
@@ -144,10 +145,10 @@ def with_folds(root: Path, pairs: dict[str, Pair], known: Collection[str] = ()) 
         known: ids of cases that have faults of their own.
     """
     table, splits = root / "folds.csv", root / "splits_final.json"
-    if table.exists():
-        return _from_table(table, pairs, (splits.name,) if splits.exists() else ())
+    if is_there(table):
+        return _from_table(table, pairs, (splits.name,) if is_there(splits) else ())
     lists, faults = dict[str, SplitLists](), list[Fault]()
-    if splits.exists():
+    if is_there(splits):
         lists, faults = read_splits(splits, {*pairs, *known})
     cases = []
     for name in sorted(pairs):
@@ -163,7 +164,7 @@ def others_in(root: Path, used: Collection[str]) -> tuple[str, ...]:
     Hidden files, licences and texts for people are left out.
     """
     return tuple(
-        f"{path.name}/" if path.is_dir() else path.name
+        f"{path.name}/" if is_folder(path) else path.name
         for path in sorted(root.iterdir())
         if path.name not in used
         and not path.name.startswith(".")

@@ -22,7 +22,9 @@ from numpy.random import Generator, default_rng
 
 from normsearch.data.volume import Volume, write_volume
 from normsearch.errors import DataError
+from normsearch.files import is_there
 from normsearch.json_file import read_json
+from normsearch.limits import check_seed
 
 Field = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.uint8]
@@ -66,16 +68,18 @@ def generate_phantom(folder: Path, *, size: int = 64, subjects: int = 10, seed: 
     Each subject is one CT of size × size × size voxels, int16 in HU, spacing (160/size, 192/size,
     192/size) mm, with label 1 = vertebrae (body and arch; no ribs, no discs). The folder is
     `folder`/phantom-SIZE-SUBJECTS-SEED with images/, labels/ and folds.csv (folds 1 to 5 in turn).
-    Several processes may start this at once. `size` is 16 or more, `subjects` 1, `seed` 0.
+    Several processes may start this at once. `size` is 16 to 512, `subjects` 1 to 10000.
 
     Raises:
-        DataError: a setting is out of range, or the folder exists but is not a complete phantom.
+        ConfigError: the seed is out of range.
+        DataError: another setting is, or the folder exists but is not a complete phantom.
     """
+    check_seed(seed)
     settings = {"version": _VERSION, "size": size, "subjects": subjects, "seed": seed}
-    if size < 16 or subjects < 1 or seed < 0:
-        raise DataError(f"a phantom needs size >= 16, subjects >= 1, seed >= 0, got {settings}")
+    if not (16 <= size <= 512 and 1 <= subjects <= 10_000):
+        raise DataError(f"a phantom needs size 16 to 512 and subjects 1 to 10000, got {settings}")
     target = Path(folder) / f"phantom-{size}-{subjects}-{seed}"
-    if target.exists():
+    if is_there(target):
         return _reused(target, settings)
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
@@ -83,7 +87,7 @@ def generate_phantom(folder: Path, *, size: int = 64, subjects: int = 10, seed: 
         draft.rename(target)
     except OSError as error:
         # Another process may have finished first; then its folder, complete by now, is taken.
-        if not target.exists():
+        if not is_there(target):
             raise DataError(f"{folder}: must be a folder to write in, got '{error}'") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from normsearch.data.cases import Case
 from normsearch.errors import DataError, did_you_mean
+from normsearch.limits import check_seed
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def split_cases(
             its training list alone, several folds on the cases that all their lists name.
         validation_fraction: the share of the subjects left to draw, above 0 and below 1; at least
             one subject is drawn. Without effect where folds are given.
-        seed: of the draw, 0 or more.
+        seed: of the draw, from 0 to 2**32 - 1.
 
     Raises:
         DataError: a fold is unknown or in both lists, a subject would fall into two parts, or
@@ -150,7 +151,7 @@ def test_split(cases: Sequence[Case], *, test_folds: Sequence[str]) -> Split:
 def _drawn(subjects: list[str], fraction: float, seed: int) -> list[str]:
     if not 0 < fraction < 1:
         raise DataError(f"validation_fraction must lie between 0 and 1, got {fraction}")
-    order = np.random.default_rng(seed).permutation(len(subjects))
+    order = np.random.default_rng(check_seed(seed)).permutation(len(subjects))
     count = max(1, math.floor(fraction * len(subjects) + 0.5))
     return [subjects[i] for i in order[:count]]
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from normsearch.config import Arm, ArmsConfig, StudyConfig
 from normsearch.evidence.finals import SURFACES
+from normsearch.files import is_file
 from normsearch.search.choice import VALUES
 from normsearch.search.records import StudyRecord
 from normsearch.search.run_folder import trial_folder
@@ -140,7 +141,7 @@ def read_surfaces(record: StudyRecord) -> pd.DataFrame:
     trials = record.trials()
     for row in trials[trials["state"] == "COMPLETE"].to_dict("records"):
         path = trial_folder(record.folder, int(row["number"])) / SURFACES
-        if path.is_file():
+        if is_file(path):
             part = pd.DataFrame(
                 read_typed_table(path, _SURFACES, optional=("unit",), key=("case", "class"))
             )

@@ -10,9 +10,10 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from normsearch import limits
 from normsearch.config import Arm, ArmsConfig, Origin, SearchConfig, SpaceConfig, StudyConfig
 from normsearch.config_file import read_recorded_study, validate
-from normsearch.errors import StudyError
+from normsearch.errors import ConfigError, StudyError, short
 from normsearch.search.choice import VALUES
 from normsearch.search.edges import at_edges
 from normsearch.search.records import StudyRecord
@@ -42,6 +43,8 @@ def confirm_study(
     Raises:
         StudyError: it is no search, held out no fold, or has no single norm to compare with.
     """
+    if not 0 < seeds <= limits.SEEDS:
+        raise ConfigError(f"seeds must be from 1 to {limits.SEEDS}, got {short(seeds)}.")
     config = read_recorded_study(record.folder)
     _check(record, config, folds)
     rows = {int(row["number"]): row for row in record.trials().to_dict("records")}

@@ -21,7 +21,7 @@ from normsearch.evidence.findings import SCALES, Experiment, Scale, all_statemen
 from normsearch.evidence.judges import JUDGES
 from normsearch.evidence.measured import Measured
 from normsearch.evidence.verdicts import Verdict
-from normsearch.files import shipped, write_text
+from normsearch.files import is_folder, shipped, write_text
 from normsearch.json_file import read_object
 
 MARKS = ("<!-- findings: python -m normsearch.evidence.results README.md -->", "<!-- end -->")
@@ -105,7 +105,7 @@ def provenance(runs: Sequence[Any], versions: Mapping[str, str]) -> dict[str, An
 def default_folder() -> Path:
     """Return where results are written: analysis/results of the working folder, else results."""
     own = Path("analysis/results")
-    return own if own.is_dir() else Path("results")
+    return own if is_folder(own) else Path("results")
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> Path:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from normsearch.errors import NormError
-from normsearch.files import cache_folder
+from normsearch.files import cache_folder, is_file
 
 SOURCE = Path(__file__).with_name("kernels.c")
 INCLUDED = ("kernels_passes.h", "kernels_algebra.h")
@@ -110,7 +110,7 @@ def build(compiler: Sequence[str]) -> Path:
     words = " ".join((*compiler, *FLAGS)).encode()
     parts = (*sources, words, _run([*compiler, "--version"]), _processor())
     path = folder / f"{hashlib.sha256(b'|'.join(parts)).hexdigest()[:32]}.so"
-    if path.is_file():
+    if is_file(path):
         return path
     with tempfile.TemporaryDirectory(dir=folder) as private:
         made = Path(private) / path.name
@@ -143,7 +143,7 @@ def _run(command: Sequence[str]) -> bytes:
 def _processor() -> bytes:
     """What -march=native depends on: a cache folder may be shared by several machines."""
     words = [platform.machine()]
-    if (told := Path("/proc/cpuinfo")).is_file():
+    if is_file(told := Path("/proc/cpuinfo")):
         first = told.read_text(errors="replace").partition("\n\n")[0]
         names = ("model name", "flags", "Features", "CPU part")
         words += [line for line in first.splitlines() if line.startswith(names)]

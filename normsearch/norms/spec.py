@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from normsearch.errors import NormError, did_you_mean
+from normsearch.errors import NormError, did_you_mean, short
 from normsearch.norms.kinds import ANY_NUMBER, NORMS, NormKind
 
 __all__ = ["NORMS", "NormKind", "NormSpec", "build_norm"]
 
+MOST = 65_536  # groups or samples; no layer has as many channels
 _NUMBER = "[1-9][0-9]{0,8}"
 _LONGEST = 200  # characters of a spec
 _SPEC = re.compile(
@@ -65,6 +66,9 @@ class NormSpec:
 
     def _check_numbers(self) -> None:
         kind = NORMS[self.kind]
+        if max(self.groups or 0, self.samples or 0) > MOST:
+            given = max(self.groups or 0, self.samples or 0)
+            raise NormError(f"{self.kind} takes numbers up to {MOST}, got {short(given)}")
         if kind.grouped and (self.groups is None or self.groups < 1):
             example = f"{self.kind}-2x8" if kind.sampled else f"{self.kind}-8"
             raise NormError(
@@ -120,7 +124,7 @@ class NormSpec:
             if not equals:
                 raise NormError(f"{text!r}: must have options of the form name=value, got {part!r}")
             options.append((name.strip(), value.strip()))
-        groups, samples = (int(found[n]) if found[n] else None for n in ("groups", "samples"))
+        groups, samples = (_number(found[name]) for name in ("groups", "samples"))
         follower = cls.parse(tail) if plus else None
         return cls(found["kind"], groups, tuple(options), samples, follower)
 
@@ -229,6 +233,12 @@ def build_norm(spec: str | NormSpec, channels: int, dims: int) -> nn.Module:
     return NORMS[wanted.kind].build(wanted, channels, dims)
 
 
+def _number(digits: str | None) -> int | None:
+    if digits and len(digits) > 20:
+        raise NormError(f"a norm takes numbers up to {MOST}, got {short(digits)}")
+    return int(digits) if digits else None
+
+
 def _unknown(text: str) -> str:
     """The message for a text that is no spec, with the spec it is most like."""
     forms = [norm.form or kind for kind, norm in NORMS.items()]
@@ -257,6 +267,8 @@ def _check_option(kind: str, name: str, value: str) -> None:
     if value in known[name] and value != ANY_NUMBER:
         return
     if ANY_NUMBER in known[name] and re.fullmatch(_NUMBER, value):
+        if (_number(value) or 0) > MOST:
+            raise NormError(f"{kind}: {name} must be at most {MOST}, got {value}")
         return
     values = ", ".join("a whole number" if v == ANY_NUMBER else v for v in known[name])
     likely = did_you_mean(value, [word for word in known[name] if word != ANY_NUMBER])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from normsearch.errors import ConfigError, NetworkError, sentence
-from normsearch.networks.importing import import_object
+from normsearch.errors import ConfigError, NetworkError, NormsearchError, sentence
+from normsearch.networks.importing import import_object, one_line
 
 
 def load(path: str, where: str) -> Any:
@@ -42,3 +44,18 @@ def load_hub(path: str, where: str) -> Any:
         raise ConfigError(
             f"{where}: must be optunahub:samplers/PACKAGE:CLASS, got {path}: {reason}."
         ) from error
+
+
+@contextmanager
+def users_code(rule: str) -> Iterator[None]:
+    """Turn whatever code that a study names raises into one sentence.
+
+    Raises:
+        ConfigError: `rule` (where, and what is wrong), and what the code says.
+    """
+    try:
+        yield
+    except NormsearchError:
+        raise
+    except Exception as error:  # noqa: BLE001: a user's code raises what it likes
+        raise ConfigError(f"{rule}: {one_line(error)}.") from error

@@ -13,7 +13,7 @@ from normsearch.config import Point, PythonSpaceConfig
 from normsearch.errors import ConfigError, NormError
 from normsearch.networks import NormSlot
 from normsearch.search.choice import VALUES, Choice, effective_map
-from normsearch.search.imports import load
+from normsearch.search.imports import load, users_code
 
 
 class PythonSpace:
@@ -46,7 +46,8 @@ class PythonSpace:
         Raises:
             ConfigError: what it returns is no whole choice.
         """
-        answer = self._ask(trial, self.slots)
+        with users_code(f"{self._where}: must return a choice, and raises"):
+            answer = self._ask(trial, self.slots)
         if isinstance(answer, Choice):
             return answer
         try:

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial
 from normsearch.config import plain
 from normsearch.config_file import read_recorded_study
 from normsearch.errors import StudyError
+from normsearch.files import is_file
 from normsearch.search.choice import LABELS, VALUES
 from normsearch.search.objectives import score
 from normsearch.search.outcomes import outcome, single_norm
@@ -143,7 +144,7 @@ class StudyRecord:
         parts = []
         for trial in self._frozen():
             path = trial_folder(self.folder, trial.number) / "cases.csv"
-            if outcome(trial) == "COMPLETE" and path.is_file():
+            if outcome(trial) == "COMPLETE" and is_file(path):
                 values = trial.user_attrs.get("values", {})
                 part = read_case_table(path).drop(columns="evaluation")
                 for place, name in enumerate(LABELS):

@@ -14,7 +14,7 @@ import yaml
 from normsearch.config import Model, StudyConfig, plain
 from normsearch.config_file import read_model_file
 from normsearch.errors import StudyError, did_you_mean
-from normsearch.files import write_text
+from normsearch.files import is_file, is_there, write_text
 
 
 class LocalConfig(Model):
@@ -37,15 +37,17 @@ def create_run(folder: Path, config: StudyConfig, local: dict[str, Any]) -> None
         StudyError: a run of this name exists.
     """
     refuse_existing(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    making: Path | None = None
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        making = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         making.chmod(0o777 & ~_umask())
         write_study(making, config)
         write_local(making, local)
         os.rename(making, folder)
     except OSError as error:
-        shutil.rmtree(making, ignore_errors=True)
+        if making:
+            shutil.rmtree(making, ignore_errors=True)
         refuse_existing(folder)
         raise StudyError(f"{folder}: must be a folder that can be made: {error}.") from error
 
@@ -57,7 +59,7 @@ def trial_folder(run: Path, number: int) -> Path:
 
 def refuse_existing(folder: Path) -> None:
     """Raise StudyError if there is already a run (or anything else) at `folder`."""
-    if folder.exists():
+    if is_there(folder):
         raise StudyError(
             f"{folder}: the run's name must be new, and this one exists; go on with it by "
             f"`normsearch resume {folder.name}`, or give another with --name."
@@ -82,7 +84,7 @@ def read_local(folder: Path) -> dict[str, Any]:
         ConfigError: the file is not what it must be.
     """
     path = folder / "local.json"
-    return read_model_file(LocalConfig, path).model_dump() if path.is_file() else {}
+    return read_model_file(LocalConfig, path).model_dump() if is_file(path) else {}
 
 
 def find_run(name: str, runs: Path) -> Path:
@@ -92,7 +94,7 @@ def find_run(name: str, runs: Path) -> Path:
         StudyError: no such run; the message names the ones there are.
     """
     for folder in (runs / name, Path(name)):
-        if (folder / "study.yaml").is_file():
+        if is_file(folder / "study.yaml"):
             return folder
     known = sorted(path.parent.name for path in runs.glob("*/study.yaml"))
     there = f"one of {', '.join(known)}" if known else f"a run in {runs}, which holds none"

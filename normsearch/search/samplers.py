@@ -17,7 +17,7 @@ from normsearch.errors import ConfigError, did_you_mean
 from normsearch.search.evolution import AgeingEvolution, OnePointGenetic
 from normsearch.search.gaussian_sampler import GaussianProcessSampler
 from normsearch.search.grid import Fixed, GridSampler
-from normsearch.search.imports import load, load_hub
+from normsearch.search.imports import load, load_hub, users_code
 from normsearch.search.space import AnySpace
 from normsearch.search.uniform import UniformByDefault
 
@@ -95,9 +95,6 @@ def _make(
                 f"got {argument!r}.{did_you_mean(argument, known)}"
             )
     seeds = {"seed": seed} if "seed" in known else {}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            return build(**{**seeds, **arguments})
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"search.sampler_arguments: {name} refuses them: {error}.") from error
+    with users_code(f"search.sampler_arguments: {name} refuses them"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return build(**{**seeds, **arguments})

@@ -18,7 +18,7 @@ import pandas as pd
 
 from normsearch.config import Mixture, StudyConfig, TrialConfig
 from normsearch.errors import ConfigError
-from normsearch.files import write_text
+from normsearch.files import is_there, write_text
 from normsearch.json_file import read_object
 from normsearch.norms import reaches_out
 from normsearch.search.choice import Choice
@@ -99,7 +99,7 @@ def run_supernet(coordinator: Coordinator, space: AnySpace, data: Any, trainer: 
     """
     units, folder = mixable(space), coordinator.folder / "trials" / FOLDER
     path = folder / "preference.json"
-    if not path.exists():
+    if not is_there(path):
         if not coordinator.leases.claim(_TRAINING):
             return
         with interruptible(coordinator), coordinator.leases.beating():
@@ -164,7 +164,7 @@ def agreement(record: StudyRecord) -> dict[str, float | int] | None:
     """
     path = record.folder / "trials" / FOLDER / "preference.json"
     numbers = record.ranked()
-    if not path.exists() or len(numbers) < _ENOUGH:
+    if not is_there(path) or len(numbers) < _ENOUGH:
         return None
     preference = read_preference(path)
     scores = record.trials().set_index("number")["score"]

@@ -9,6 +9,7 @@ from normsearch.training.checkpoint import (
     save_newest,
 )
 from normsearch.training.engine import Loader, train
+from normsearch.training.failures import lacks_memory
 from normsearch.training.losses import (
     LOSSES,
     bce_dice_loss,
@@ -47,6 +48,7 @@ __all__ = [
     "cross_entropy_loss",
     "dice",
     "dice_cross_entropy_loss",
+    "lacks_memory",
     "limit_memory",
     "load_checkpoint",
     "load_newest",

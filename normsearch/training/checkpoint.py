@@ -7,12 +7,12 @@ import os
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from normsearch.errors import CheckpointError, one_line
-from normsearch.files import write_atomically
+from normsearch.files import is_there, open_regular, write_atomically
 
 FORMAT = 2
 _DEEPEST = 40
@@ -65,13 +65,14 @@ def load_tensors(path: Path) -> Any:
     Raises:
         CheckpointError: the file is damaged or holds other things.
     """
-    if not path.exists():
-        return None
     try:
-        size = _stored_size(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as file:
+            size = _stored_size(file)
+            found = torch.load(file, map_location="cpu", weights_only=True)
         _check_values(found, size)
         return found
+    except FileNotFoundError:
+        return None
     except _UNREADABLE as error:
         # What the unpickler says ends in the advice to load the file unsafely.
         safe = not isinstance(error, pickle.UnpicklingError)
@@ -102,7 +103,7 @@ def save_newest(folder: Path, state: dict[str, Any]) -> None:
     newest = folder / "checkpoint.pt"
     making = folder / "checkpoint-new.pt"
     save_checkpoint(making, state)
-    if newest.exists():
+    if is_there(newest):
         os.replace(newest, folder / "checkpoint-previous.pt")
     os.replace(making, newest)
 
@@ -121,12 +122,13 @@ def load_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     return None, refused
 
 
-def _stored_size(path: Path) -> int:
+def _stored_size(file: BinaryIO) -> int:
     """Return a file's size, once it is sure that it holds no more than that when unpacked."""
-    size = path.stat().st_size
-    with zipfile.ZipFile(path) as archive:
+    size = os.fstat(file.fileno()).st_size
+    with zipfile.ZipFile(file) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > size:
             raise ValueError("it unpacks to more than it has")
+    file.seek(0)
     return size
 
 

@@ -9,7 +9,12 @@ import torch
 
 from normsearch.errors import NormError, TrainingError
 
-_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # CPU, CUDA, its libraries
+_MEMORY = (
+    "can't allocate memory",
+    "out of memory",
+    "ALLOC_FAILED",
+    "size calculation overflowed",
+)  # CPU, CUDA, its libraries
 _NORM = ("Expected more than 1 value per channel", "Expected more than 1 spatial element")
 
 
@@ -22,10 +27,8 @@ def typed_failures(batch_size: int) -> Iterator[None]:
     """
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _memory(batch_size, error) from error
-    except RuntimeError as error:
-        if not any(text in str(error) for text in _MEMORY):
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
             raise
         raise _memory(batch_size, error) from error
     except ValueError as error:  # torch's norms raise it for one pixel of one sample
@@ -34,6 +37,13 @@ def typed_failures(batch_size: int) -> Iterator[None]:
         raise TrainingError(
             f"a norm cannot train at batch size {batch_size}: {error}", kind="norm"
         ) from error
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Return whether an error was raised for want of memory."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _MEMORY)
 
 
 def _memory(batch_size: int, error: Exception) -> TrainingError:

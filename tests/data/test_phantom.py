@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from normsearch.data import find_cases, generate_phantom, read_volume
-from normsearch.errors import DataError
+from normsearch.errors import DataError, NormsearchError
 
 
 @pytest.fixture(scope="module")
@@ -119,9 +119,11 @@ def test_a_folder_that_is_no_complete_phantom(tmp_path: Path) -> None:
         generate_phantom(tmp_path, size=16, subjects=1)
 
 
-@pytest.mark.parametrize("setting", [{"size": 15}, {"subjects": 0}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "setting", [{"size": 15}, {"size": 513}, {"subjects": 0}, {"seed": -1}, {"seed": 2**32}]
+)
 def test_settings_out_of_range(setting: dict[str, int], tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="needs size >= 16, subjects >= 1, seed >= 0, got"):
+    with pytest.raises(NormsearchError, match=r"must be from 0|needs size 16 to 512 and subjects"):
         generate_phantom(tmp_path, **setting)
 
 
