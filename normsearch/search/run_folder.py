@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from normsearch.config import StudyConfig, plain
-from normsearch.errors import StudyError, did_you_mean
+from normsearch.errors import DiskFullError, StudyError, did_you_mean
 from normsearch.files import write_text
 
 
@@ -40,6 +40,9 @@ def create_run(folder: Path, config: StudyConfig, local: dict[str, Any]) -> None
         shutil.rmtree(making, ignore_errors=True)
         refuse_existing(folder)
         raise StudyError(f"{folder}: must be a folder that can be made: {error}.") from error
+    except DiskFullError:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
 
 
 def trial_folder(run: Path, number: int) -> Path:

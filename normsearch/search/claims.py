@@ -8,15 +8,17 @@ from collections.abc import Container, Sequence
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from normsearch.search.known_points import Known
 from normsearch.search.leases import Leases
 from normsearch.search.outcomes import is_repeat
 from normsearch.search.repeats import Freshness, waits
 
 _CHOOSING_S = 10.0  # what another driver may take to write down a choice; it takes well below 1 s
 _LOOK_S = 0.1
+_ENQUEUEING = -1  # the lease under which one driver enqueues what is known
 
 
-class Taking:
+class Claims:
     """Takes the trials of a study for one driver.
 
     Args:
@@ -36,6 +38,22 @@ class Taking:
     def ours(self, number: int) -> bool:
         """Whether this driver holds a trial."""
         return self._leases.holder(number) == self._leases.owner
+
+    def enqueue(self, known: Sequence[Known]) -> None:
+        """Let known configurations be trained before new ones, each once."""
+        if not known or not self.take(_ENQUEUEING):
+            return  # another driver is at it
+        present = [trial.user_attrs for trial in self._study.get_trials(deepcopy=False)]
+        for params, origin in known:
+            if not any(origin.items() <= attributes.items() for attributes in present):
+                self._study.enqueue_trial(params, user_attrs=origin)
+        self._leases.release(_ENQUEUEING)
+
+    def waited_for(self, trials: Sequence[FrozenTrial]) -> dict[str, int]:
+        """Return hosts of drivers that only their signs of life tell of, and a trial of each."""
+        running = (trial.number for trial in trials if trial.state == TrialState.RUNNING)
+        hosts = ((self._leases.unsure(number), number) for number in running)
+        return {host: number for host, number in hosts if host is not None}
 
     def next_trial(
         self, trials: Sequence[FrozenTrial], wanted: int, live: Container[int]
