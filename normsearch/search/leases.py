@@ -24,6 +24,7 @@ from normsearch.search.journal import CrashSafeJournal
 LEASE_S = 60.0  # an owner that cannot be looked at and gives no sign of life so long is dead
 _BEATS = 4  # signs of life in a lease
 _LOOK_S = 1.0
+_LOST = 1000  # claims of a trial in a row that may be lost
 _NUMBERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("stop", "leave"), ()),
     **dict.fromkeys(("owner", "beat"), ("time",)),
@@ -78,10 +79,9 @@ class _State:
                 self.owners[owner] = entry
 
     def _claim(self, trial: int, epoch: int, owner: str) -> None:
-        holders = self.claims.setdefault(trial, [])
-        if 0 <= epoch - len(holders) < 1000:  # more than 0: the claims between are damaged lines
-            holders.extend([None] * (epoch - len(holders)))
-            holders.append(owner)
+        holders = self.claims.get(trial, [])
+        if 0 <= epoch - len(holders) < _LOST:  # more than 0: the claims between are damaged lines
+            self.claims[trial] = [*holders, *[None] * (epoch - len(holders)), owner]
 
 
 class Leases:
