@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -29,6 +29,7 @@ class Claims:
 
     def __init__(self, study: Study, leases: Leases, fresh: Freshness) -> None:
         self._study, self._leases, self._fresh = study, leases, fresh
+        self._waited_for = set[str]()
 
     def take(self, number: int) -> bool:
         """Try to become the holder of a trial, or of the right to make it."""
@@ -49,11 +50,21 @@ class Claims:
                 self._study.enqueue_trial(params, user_attrs=origin)
         self._leases.release(_ENQUEUEING)
 
-    def waited_for(self, trials: Sequence[FrozenTrial]) -> dict[str, int]:
-        """Return hosts of drivers that only their signs of life tell of, and a trial of each."""
-        running = (trial.number for trial in trials if trial.state == TrialState.RUNNING)
-        hosts = ((self._leases.unsure(number), number) for number in running)
-        return {host: number for host, number in hosts if host is not None}
+    def waited_for(self, trials: Sequence[FrozenTrial]) -> Iterator[tuple[int, str]]:
+        """Yield trials of drivers that only signs of life tell of, and what is waited for.
+
+        Each host once.
+        """
+        for trial in trials:
+            running = trial.state == TrialState.RUNNING
+            host = self._leases.unsure(trial.number) if running else None
+            if host is not None and host not in self._waited_for:
+                self._waited_for.add(host)
+                yield (
+                    trial.number,
+                    f"a driver on {host} holds it; it goes on here if that one gives no sign of "
+                    f"life for {self._leases.lease:g} s",
+                )
 
     def next_trial(
         self, trials: Sequence[FrozenTrial], wanted: int, live: Container[int]

@@ -16,10 +16,10 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.config import StudyConfig
-from normsearch.errors import DiskFullError, GoneError, NormsearchError, StudyError, TakenError
+from normsearch.errors import DiskFullError, GoneError, NormsearchError, StudyError
 from normsearch.search.choice import Choice
 from normsearch.search.claims import Claims
-from normsearch.search.jobs import Event, Job, identity, seconds_left, trial_config
+from normsearch.search.jobs import Event, Job, seconds_left, trial_config
 from normsearch.search.known_points import Known, known_points
 from normsearch.search.leases import LEASE_S, Leases
 from normsearch.search.mirror import Mirror
@@ -32,15 +32,15 @@ from normsearch.search.samplers import build_sampler
 from normsearch.search.single_norms import SingleNormTuning
 from normsearch.search.space import AnySpace
 from normsearch.search.storage import lock_for_driver, open_storage, retrying
-from normsearch.search.trial_end import TAKEN, count_death, count_deletion, tell_end
+from normsearch.search.study_identity import check_identity
+from normsearch.search.trial_end import TAKEN, tell_end
+from normsearch.search.trial_faults import TrialFaults
 from normsearch.search.trial_start import LOST, prepare_folder, record_choice
 
 MAX_FAULTS = 5
-MAX_CRASHES = 3  # workers a trial may lose before it counts as failed
-MAX_DELETIONS = 3  # of its folder, after which a trial is not begun again
 
 
-class Coordinator:
+class Coordinator(TrialFaults):
     """One driver of a run.
 
     Args:
@@ -67,7 +67,6 @@ class Coordinator:
         self.leases = Leases(folder / "leases.log", lease=lease)
         self._live: dict[int, optuna.trial.Trial] = {}
         self._faults = 0
-        self._waited_for = set[str]()
         self.interrupted: type[KeyboardInterrupt] | None = None  # in case a library swallows it
         self.failure: NormsearchError | None = None  # what ends the search, for the same reason
         self._stopping = False
@@ -177,22 +176,11 @@ class Coordinator:
             trials = self._trials()
             trial_id = self._claims.next_trial(trials, self._asked(trials), self._live)
             if trial_id is None:
-                self._tell_waiting(trials)
+                for number, reason in () if self._live else self._claims.waited_for(trials):
+                    self._listener(Event("waiting", number, {"reason": reason}))
                 return None
             if job := self._start(trial_id):
                 return job  # else it was a repetition, and is answered
-
-    def _tell_waiting(self, trials: Sequence[FrozenTrial]) -> None:
-        if self._live:
-            return
-        for host, number in self._claims.waited_for(trials).items():
-            if host not in self._waited_for:
-                self._waited_for.add(host)
-                reason = (
-                    f"a driver on {host} holds it; it goes on here if that one gives no sign of "
-                    f"life for {self.leases.lease:g} s"
-                )
-                self._listener(Event("waiting", number, {"reason": reason}))
 
     def _start(self, trial_id: int) -> Job | None:
         # Trial(...) on a running trial keeps its parameters, values and pruning rungs, so that
@@ -295,57 +283,6 @@ class Coordinator:
         about = {"config": self.config, "folder": folder, "mirror": self._mirror}
         return tell_end(self._study, trial, state, reason, **about)
 
-    def crashed(self, number: int, reason: str) -> None:
-        """Give back a trial whose worker died; after `MAX_CRASHES` without progress it failed.
-
-        A trial that gets on between the deaths of its workers (preempted ones) goes on for ever.
-        """
-        deaths = self._count(count_death, number)
-        if deaths > MAX_CRASHES:
-            reason = f"{deaths} workers died: {reason}"
-            self.finish(number, TrialState.FAIL, reason=reason, fault=True)
-        else:
-            self.give_back(number)
-
-    def storage_failed(self, number: int, fault: NormsearchError) -> None:
-        """Give back a trial whose files failed it; end the search unless that is its own affair.
-
-        A trial that another driver has taken over is let go. One whose folder was deleted starts
-        anew, at most `MAX_DELETIONS` times.
-
-        Raises:
-            DiskFullError: `fault`.
-            GoneError: `fault`, if the run's folder is gone.
-        """
-        if isinstance(fault, TakenError):
-            if self._claims.ours(number):
-                self.leases.release(number)
-            self._live.pop(number, None)
-            self._listener(Event("finished", number, TAKEN))
-        elif isinstance(fault, GoneError) and self.folder.is_dir():
-            if (times := self._count(count_deletion, number)) > MAX_DELETIONS:
-                reason = f"its folder was deleted {times} times"
-                self.finish(number, TrialState.FAIL, reason=reason, fault=True)
-            else:
-                self.give_back(number, "for its folder was deleted")
-        else:
-            self.failure = fault
-            raise fault
-
-    def _count(self, count: Callable[..., int], number: int) -> int:
-        trial = self._live[number]
-        known = retrying(self._study._storage.get_trial, trial._trial_id)
-        try:
-            return retrying(count, trial, known)
-        except UpdateFinishedTrialError:
-            return 0
-
-    def give_back(self, number: int, reason: str | None = None) -> None:
-        """Release an unfinished trial: RUNNING in the storage, free to go on with."""
-        retrying(self.leases.release, number)
-        del self._live[number]
-        self._listener(Event("finished", number, {"state": "INTERRUPTED", "reason": reason}))
-
     def close(self) -> None:
         """Give back every unfinished trial: RUNNING in the storage, free to go on with."""
         try:
@@ -359,20 +296,3 @@ class Coordinator:
         finally:
             if self._lock is not None:
                 self._lock.close()
-
-
-def check_identity(study: optuna.Study, config: StudyConfig) -> None:
-    """Raise StudyError if the storage's study was begun with other data, network or space.
-
-    A study that has no identity yet, for it is new or of an older version, gets this one.
-    """
-    own = identity(config)
-    known = study.user_attrs.get("identity")
-    if known is None:
-        study.set_user_attr("identity", own)
-    elif known != own:
-        raise StudyError(
-            f"{config.name}: the storage's study of this name must be of the same data, network, "
-            "training and space, and is of another run; give this run a name of its own, or "
-            "another --storage."
-        )

@@ -137,6 +137,7 @@ def test_seventy_levels_of_free_space(
     assert 20 < full < LEVELS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [4096 * 110])
 def test_on_ray_too(
     normsearch: Call,  # noqa: F811

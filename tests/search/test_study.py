@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 from normsearch.config_file import read_trial
 from normsearch.errors import StudyError
-from normsearch.search import storage, trial_start
+from normsearch.search import storage, trial_faults, trial_start
 from normsearch.search import study as module
 from normsearch.search.choice import Choice
 from normsearch.search.driver_process import machine
@@ -226,7 +226,7 @@ def test_complete_without_a_dice_is_a_failure(study: Maker, tmp_path: Path) -> N
 
 def test_a_trial_that_kills_its_workers_fails_at_last(study: Maker, tmp_path: Path) -> None:
     coordinator = study()
-    for _ in range(module.MAX_CRASHES + 1):
+    for _ in range(trial_faults.MAX_CRASHES + 1):
         job = coordinator.next_job()
         assert job is not None
         assert job.config.number == 0
@@ -238,14 +238,14 @@ def test_a_trial_that_kills_its_workers_fails_at_last(study: Maker, tmp_path: Pa
 
 def test_a_trial_that_gets_on_between_deaths_goes_on(study: Maker, tmp_path: Path) -> None:
     coordinator = study()
-    for evaluation in range(1, module.MAX_CRASHES + 3):
+    for evaluation in range(1, trial_faults.MAX_CRASHES + 3):
         job = coordinator.next_job()
         assert job is not None
         coordinator.report(0, record(job.config, evaluation))
         coordinator.crashed(0, "ActorDiedError")
     trial = stored(tmp_path / "run").trials[0]
     assert trial.state == TrialState.RUNNING
-    assert trial.user_attrs["crashes"] == module.MAX_CRASHES + 2
+    assert trial.user_attrs["crashes"] == trial_faults.MAX_CRASHES + 2
 
 
 def test_a_late_writer_reports_nothing_and_is_told_to_stop(study: Maker, tmp_path: Path) -> None:
