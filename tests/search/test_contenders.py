@@ -63,6 +63,13 @@ def wait(condition: Callable[[], bool], folder: Path) -> None:
         time.sleep(0.05)
 
 
+def taken(folder: Path) -> list[float]:
+    """Return when others than the first driver began intervals of its first trial."""
+    me, held, *_ = intervals(folder)[0]
+    found = intervals(folder)
+    return [begin for who, number, _, begin, _ in found if who != me and number == held]
+
+
 def output(folder: Path) -> str:
     return "\n".join(path.read_text() for path in folder.parent.glob("*.txt"))
 
@@ -102,7 +109,7 @@ def test_what_a_silent_container_holds_goes_on_after_its_lease(
             process.send_signal(how)
         silent = time.monotonic()
         with container(folder, "second", 90.0) as second:
-            wait(lambda: len(intervals(folder)) >= 12 or second.poll() is not None, folder)
+            wait(lambda: bool(taken(folder)) or second.poll() is not None, folder)
             for process in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(signal.SIGCONT)
@@ -110,9 +117,4 @@ def test_what_a_silent_container_holds_goes_on_after_its_lease(
         if how == signal.SIGSTOP:
             assert first.wait(timeout=LIMIT_S) == 0, output(folder)
     check(folder)
-    me, held = intervals(folder)[0][:2]  # of the driver that fell silent
-    taken = [
-        begin for who, number, _, begin, _ in intervals(folder) if who != me and number == held
-    ]
-    assert min(taken) > silent + LEASE_S * 0.9
-    assert "holds it; it goes on here if" in (folder.parent / "second.txt").read_text()
+    assert min(taken(folder)) > silent + LEASE_S * 0.9
