@@ -77,10 +77,9 @@ def _is_user_attribute(value: Any) -> bool:
     if not _is_one(value):
         return False
     name, content = next(iter(value.items()))
-    kind = dict if name.startswith("evaluation:") else _KINDS.get(name, object)
-    if not isinstance(content, kind) or isinstance(content, bool):
-        return False
-    return kind is not dict or not name.startswith("evaluation:") or content.keys() >= _RECORD
+    if name.startswith("evaluation:"):
+        return isinstance(content, dict) and content.keys() >= _RECORD
+    return isinstance(content, _KINDS.get(name, object)) and not isinstance(content, bool)
 
 
 _RECORD = {"evaluation", "samples", "steps", "seconds", "loss", "score"}

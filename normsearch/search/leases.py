@@ -41,7 +41,7 @@ def is_entry(entry: Any) -> bool:
     operation = entry.get("op")
     if not isinstance(operation, str) or operation not in _NUMBERS:
         return False
-    kinds = {"trial": int, "epoch": int, "time": (int, float)}
+    kinds: dict[str, tuple[type, ...]] = {"trial": (int,), "epoch": (int,), "time": (int, float)}
     numbers = {name: kinds[name] for name in _NUMBERS[operation]}
     if not all(isinstance(entry.get(name), kind) for name, kind in numbers.items()):
         return False
@@ -231,7 +231,7 @@ class Leases:
             return False
         known = self._state.owners.get(owner, {})  # nothing: its line is damaged
         if known.get("host") == machine():
-            return process_start(known["pid"]) == known["started"]
+            return bool(process_start(known["pid"]) == known["started"])
         if self._glance:
             age = time.time() - self._state.told.get(owner, 0.0)
         else:

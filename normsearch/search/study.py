@@ -280,8 +280,8 @@ class Coordinator(TrialFaults):
         if not self._claims.ours(trial.number):
             return TAKEN
         folder = trial_folder(self.folder, trial.number)
-        about = {"config": self.config, "folder": folder, "mirror": self._mirror}
-        return tell_end(self._study, trial, state, reason, **about)
+        about = (self.config, folder, self._mirror)
+        return tell_end(self._study, trial, state, reason, *about)
 
     def close(self) -> None:
         """Give back every unfinished trial: RUNNING in the storage, free to go on with."""

@@ -23,7 +23,6 @@ def tell_end(
     trial: Trial,
     state: TrialState,
     reason: str | None,
-    *,
     config: StudyConfig,
     folder: Path,
     mirror: Mirror | None,
