@@ -61,6 +61,14 @@ class StudyError(NormsearchError):
     """A study's folder or storage is missing, taken, or not what was asked for."""
 
 
+class TakenError(StudyError):
+    """Another driver has taken a trial over; what this one still has of it is not written."""
+
+
+class GoneError(StudyError):
+    """A run's or a trial's folder was deleted while it was in use."""
+
+
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'IN'?`` for the known word closest to `given`, else an empty string.
 

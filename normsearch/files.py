@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import re
 import stat
 import uuid
 from collections.abc import Callable
@@ -25,15 +26,20 @@ _KINDS = (
 )
 
 TEXT = 2**26  # bytes of YAML, JSON or a table at most, far above any
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}")
 
 
 def write_atomically(
-    path: Path, write: Callable[[BinaryIO], object], *, private: bool = False
+    path: Path,
+    write: Callable[[BinaryIO], object],
+    *,
+    private: bool = False,
+    before_rename: Callable[[], object] = lambda: None,
 ) -> None:
     """Let `write` fill a temporary sibling of `path`, flush it to disk, then rename it.
 
     A crash at any moment leaves the old file or the new one, never a part. A `private` file can
-    be read by its owner alone.
+    be read by its owner alone. `before_rename` may raise, and nothing has changed then.
 
     Raises:
         DiskFullError: there is no room for it (or none within the user's quota).
@@ -46,20 +52,46 @@ def write_atomically(
             write(file)
             file.flush()
             os.fsync(file.fileno())
+        before_rename()
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in _FULL:
-            raise DiskFullError(
-                f"{path}: the disk must have room for this file, and is full; free some, then go "
-                "on with `normsearch resume`."
-            ) from error
+        if is_disk_full(error) and not isinstance(error, DiskFullError):
+            raise disk_full(path) from error
         raise
 
 
 def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
     """Write `content` to `path`, whole or not at all."""
     write_atomically(path, lambda file: file.write(content), private=private)
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, says that a disk or a quota is full."""
+    seen = set[int]()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, DiskFullError):
+            return True
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def disk_full(path: Path | str) -> DiskFullError:
+    """Return the error of a file that there is no room for."""
+    return DiskFullError(
+        f"{path}: the disk must have room for this file, and is full; free some, then go "
+        "on with `normsearch resume`."
+    )
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files that a `write_atomically` of a killed process left in a folder."""
+    for path in folder.glob(".*"):
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from normsearch.config import NetworkConfig, TaskConfig, TrialConfig
 from normsearch.data import Augmentation, Case, SampleLoader, Split, whole_case
-from normsearch.errors import StudyError
+from normsearch.errors import GoneError, TakenError
 from normsearch.files import write_text
 from normsearch.networks import apply_norm_map, build_network, mix_norms, use_checkpointing
 from normsearch.norms import (
@@ -122,7 +122,9 @@ def train_trial(
     Raises:
         TrainingError: the loss is not finite or memory does not suffice.
         CheckpointError: the checkpoint is of another network.
-        StudyError: another owner has taken the trial over.
+        TakenError: another owner has taken the trial over.
+        GoneError: the folder was deleted.
+        DiskFullError: there is no room for what the trial writes.
     """
     records = _train_trial(config, data, folder, token)
     while True:
@@ -159,12 +161,8 @@ def _train_trial(
         warnings.warn(reason, stacklevel=3)
 
     def check_owner() -> None:
-        if token is not None and (folder / "owner").read_text() != token:
-            raise StudyError(f"{folder}: another owner has taken this trial over.")
-
-    def save(state: dict[str, Any]) -> None:
-        check_owner()
-        save_newest(folder, state)
+        if token is not None:
+            check_token(folder, token)
 
     loader = training_loader(config, data.train)
     loss = choose_loss(config.training.loss, task.outputs, task.kind)
@@ -186,12 +184,29 @@ def _train_trial(
         after_step=lambda: clamp_gates(network),
         on_progress=lambda share: set_progress(network, share),
         state=state,
-        save=save,
+        save=lambda state: save_newest(folder, state, check_owner),
         device=config.device,
     ):
         check_owner()
         _write_cases(folder / "cases.csv", evaluation)
         yield {**_record(evaluation, network), **({"refused": refused} if refused else {})}
+
+
+def check_token(folder: Path, token: str) -> None:
+    """Raise unless FOLDER/owner says `token`, by which a training may write there.
+
+    Raises:
+        TakenError: another owner has taken the trial over.
+        GoneError: the folder was deleted.
+    """
+    try:
+        owner = (folder / "owner").read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        raise GoneError(
+            f"{folder}: must stay while its trial is trained, and was deleted."
+        ) from None
+    if owner != token:
+        raise TakenError(f"{folder}: another owner has taken this trial over.")
 
 
 def _record(evaluation: Evaluation, network: nn.Module) -> dict[str, Any]:

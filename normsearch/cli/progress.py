@@ -66,11 +66,15 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         """Take in an event and show it."""
-        if event.kind == "started":
+        if event.kind == "waiting":
+            self._say(f"trial {event.number} waits: {event.record['reason']}")
+        elif event.kind == "started":
             self._running.add(event.number)
         elif event.kind == "finished":
             self._running.discard(event.number)
             if event.record["state"] in ("INTERRUPTED", "TAKEN"):
+                if reason := event.record.get("reason"):
+                    self._say(f"trial {event.number} starts anew, {reason}")
                 return  # not finished: here later, or by another driver
             self._finished_here += 1
             state, score = event.record["state"], event.record.get("score", math.nan)

@@ -114,7 +114,7 @@ def _with_interrupted(trials: pd.DataFrame, folder: Path) -> list[str]:
 
     if not is_there(folder / "leases.log"):
         return list(trials["state"])
-    leases = Leases(folder / "leases.log")
+    leases = Leases(folder / "leases.log", glance=True)
     return [
         "INTERRUPTED" if state == "RUNNING" and leases.holder(number) is None else state
         for number, state in zip(trials["number"], trials["state"], strict=True)

@@ -11,7 +11,7 @@ def stop(name: Name, runs_dir: RunsDir = RUNS) -> None:
     from normsearch.search.leases import Leases
     from normsearch.search.run_folder import find_run
 
-    asked = Leases(find_run(name, runs_dir) / "leases.log").stop_all()
+    asked = Leases(find_run(name, runs_dir) / "leases.log", glance=True).stop_all()
     if asked:
         drivers = "1 driver stops" if len(asked) == 1 else f"{len(asked)} drivers stop"
         show(

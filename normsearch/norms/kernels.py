@@ -1,7 +1,8 @@
 """Compiles kernels.c on first use, if this machine has what that takes, and loads it.
 
 NORMSEARCH_KERNELS=torch leaves it alone, =c insists on it. The library is kept in the user's cache
-folder under a name made of the source, the compiler, its flags and the processor.
+folder under a name made of the source, the compiler, its flags and the processor, and of its own
+SHA-256, which is checked before it is loaded.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from normsearch.errors import NormError
-from normsearch.files import cache_folder, is_file
+from normsearch.errors import DiskFullError, NormError
+from normsearch.files import cache_folder, is_file, write_atomically
 
 SOURCE = Path(__file__).with_name("kernels.c")
 INCLUDED = ("kernels_passes.h", "kernels_algebra.h")
@@ -71,7 +72,7 @@ def kernels() -> ctypes.CDLL | None:
         return None
     try:
         return _load(build(compiler))
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, DiskFullError, subprocess.SubprocessError) as error:
         fault = f"{SOURCE.name} cannot be used ({_in_one_line(error)})"
         if choice == "c":
             raise NormError(f"NORMSEARCH_KERNELS=c: {fault}") from error
@@ -95,10 +96,12 @@ def find_compiler() -> list[str] | None:
 def build(compiler: Sequence[str]) -> Path:
     """Return the library's path; compile it if the cache folder does not have it.
 
-    Several processes may do so at once: each one writes its own file and renames it at the end.
+    Several processes may do so at once: each one writes its own file and renames it at the end. A
+    file that is not what was written is compiled again and replaced.
 
     Raises:
         OSError: the folder cannot be written, or belongs to someone else.
+        DiskFullError: there is no room for the library.
         subprocess.SubprocessError: the compiler failed.
     """
     folder = cache_folder() / "kernels"
@@ -109,18 +112,26 @@ def build(compiler: Sequence[str]) -> Path:
     sources = [path.read_bytes() for path in (SOURCE, *map(SOURCE.with_name, INCLUDED))]
     words = " ".join((*compiler, *FLAGS)).encode()
     parts = (*sources, words, _run([*compiler, "--version"]), _processor())
-    path = folder / f"{hashlib.sha256(b'|'.join(parts)).hexdigest()[:32]}.so"
-    if is_file(path):
-        return path
-    with tempfile.TemporaryDirectory(dir=folder) as private:
-        made = Path(private) / path.name
+    key = hashlib.sha256(b"|".join(parts)).hexdigest()[:32]
+    for path in sorted(folder.glob(f"{key}-*.so")):
+        if path.name == _name(key, path.read_bytes()):
+            return path
+        # Else it was cut or zeroed when the power went: to load it would be the process's end.
+    with tempfile.TemporaryDirectory() as private:
+        made = Path(private) / "kernels.so"
         command = [*compiler, *FLAGS, "-o", str(made), str(SOURCE), "-lm"]
         try:
             _run([*command, "-march=native"])
         except subprocess.CalledProcessError:  # not every compiler knows every processor
             _run(command)
-        made.replace(path)
+        library = made.read_bytes()
+    path = folder / _name(key, library)
+    write_atomically(path, lambda file: file.write(library))
     return path
+
+
+def _name(key: str, library: bytes) -> str:
+    return f"{key}-{hashlib.sha256(library).hexdigest()}.so"
 
 
 def _load(path: Path) -> ctypes.CDLL:

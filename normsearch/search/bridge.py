@@ -27,10 +27,11 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from normsearch.errors import DiskFullError, NormsearchError
+from normsearch.errors import DiskFullError, GoneError, NormsearchError, TakenError
 from normsearch.search.study import Coordinator
 from normsearch.search.trainable import pack
 
+_FAULTS = {kind.__name__: kind for kind in (DiskFullError, GoneError, TakenError)}
 _DEATHS = (RayActorError, NodeDiedError, ObjectLostError, WorkerCrashedError)
 
 
@@ -73,7 +74,8 @@ class StorageSearcher(Searcher):  # type: ignore[misc]
         if link.coordinator.stopping or link.coordinator.done:
             finished: str = Searcher.FINISHED
             return finished
-        job = link.coordinator.next_job()
+        with link.settling():
+            job = link.coordinator.next_job()
         if job is None:
             return None
         link.numbers[trial_id] = job.config.number
@@ -92,9 +94,9 @@ class StorageSearcher(Searcher):  # type: ignore[misc]
 
     def _settle(self, trial_id: str, number: int, result: dict[str, Any]) -> None:
         coordinator = self._link.coordinator
-        if "full" in result:
-            coordinator.give_back(number)
-            coordinator.failure = DiskFullError(result["full"])
+        if "fault" in result:
+            kind, told = result["fault"]
+            coordinator.storage_failed(number, _FAULTS[kind](told))
         elif trial_id in self._link.returned:
             coordinator.give_back(number)
         elif "failure" in result:

@@ -54,6 +54,7 @@ def run_ray(
     Raises:
         StudyError: the cluster cannot be reached or holds not even one trial.
         DiskFullError: no checkpoint can be written; the trials are given back.
+        GoneError: the run's folder was deleted.
         KeyboardInterrupt: after Ctrl-C, with every unfinished trial given back.
         Terminated: after SIGTERM, likewise.
     """
@@ -66,8 +67,8 @@ def run_ray(
             slots = Slots(resources, workers, may_grow=address is not None)
             # Again, for ray.init puts its own handler in the place of ours.
             with (
-                interruptible(coordinator),
-                coordinator.leases.beating(),
+                interruptible(coordinator) as fail,
+                coordinator.leases.beating(fail),
                 tempfile.TemporaryDirectory() as scratch,
             ):
                 tuner = _tuner(coordinator, data, trainer, resources, slots, scratch)

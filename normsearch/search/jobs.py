@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,8 @@ from typing import Any, Literal
 import optuna
 
 from normsearch.config import StudyConfig, TrialConfig
-from normsearch.files import write_text
+from normsearch.errors import DiskFullError, GoneError, NormsearchError, TakenError
+from normsearch.files import disk_full, is_disk_full, write_text
 from normsearch.search.choice import Choice
 
 
@@ -28,9 +30,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Event:
-    """Something a listener may show: a trial ``started``, ``evaluated`` or ``finished``."""
+    """Something a listener may show: a trial ``started``, ``evaluated`` or ``finished``.
 
-    kind: Literal["started", "evaluated", "finished"]
+    Or ``waiting``: another driver may hold it still, and nothing else is to be trained.
+    """
+
+    kind: Literal["started", "evaluated", "finished", "waiting"]
     number: int
     record: dict[str, Any]
 
@@ -72,9 +77,24 @@ def identity(study: StudyConfig) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
+def fault_of_storage(error: Exception, folder: Path) -> NormsearchError | None:
+    """Return what an error of a training is, if it is none of the training's own.
+
+    That is a full disk, a lease that is another driver's by now, or a deleted folder.
+    """
+    if isinstance(error, DiskFullError | TakenError | GoneError):
+        return error
+    if is_disk_full(error):
+        return disk_full(folder)
+    if isinstance(error, OSError) and not folder.exists():
+        return GoneError(f"{folder}: must stay while its trial is trained, and was deleted.")
+    return None
+
+
 def write_trace(folder: Path) -> None:
     """Write the exception that is handled now to FOLDER/error.txt, for whoever mends it."""
-    write_text(folder / "error.txt", traceback.format_exc())
+    with suppress(DiskFullError, OSError):
+        write_text(folder / "error.txt", traceback.format_exc())
 
 
 def seconds_left(trial: optuna.trial.Trial, limit: float | None) -> float | None:

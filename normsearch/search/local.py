@@ -8,7 +8,7 @@ from typing import Any
 from optuna.trial import TrialState
 
 from normsearch.errors import NormsearchError, TrainingError
-from normsearch.search.jobs import Job, write_trace
+from normsearch.search.jobs import Job, fault_of_storage, write_trace
 from normsearch.search.signals import interruptible
 from normsearch.search.study import Coordinator
 
@@ -24,7 +24,7 @@ def run_local(coordinator: Coordinator, data: Any, trainer: Any) -> None:
         trainer: (trial, data, folder, token) -> one record per evaluation point.
     """
     try:
-        with interruptible(coordinator), coordinator.leases.beating():
+        with interruptible(coordinator) as fail, coordinator.leases.beating(fail):
             while not (coordinator.done or coordinator.stopping):
                 job = coordinator.next_job()
                 if job is None:
@@ -50,11 +50,15 @@ def _run(coordinator: Coordinator, job: Job, data: Any, trainer: Any) -> None:
     except TrainingError as error:
         coordinator.finish(number, TrialState.FAIL, reason=f"{error.kind}: {error}")
         return
-    except NormsearchError:
-        raise  # no fault of this trial's
     # Any error of a user's network fails its trial, as an actor's does under Ray: one faulty
     # configuration must not end the search. Its traceback is kept in the trial's folder.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
+        coordinator.check_interrupt()
+        if fault := fault_of_storage(error, job.folder):
+            coordinator.storage_failed(number, fault)
+            return
+        if isinstance(error, NormsearchError):
+            raise  # no fault of this trial's
         write_trace(job.folder)
         reason = f"{type(error).__name__}: {error}"
         coordinator.finish(number, TrialState.FAIL, reason=reason, fault=True)

@@ -13,7 +13,7 @@ from pyarrow import ArrowException
 from pyarrow.fs import FileSystem, FileType, FSSpecHandler, PyFileSystem
 
 from normsearch.config import TrialConfig
-from normsearch.errors import StudyError
+from normsearch.errors import StudyError, TakenError
 
 _FILES = ("checkpoint-previous.pt", "checkpoint.pt", "cases.csv", "surfaces.csv", "examples.npz")
 
@@ -102,7 +102,7 @@ class MirroredTrainer:
         """Fetch what there is of the trial, train, and store each new file before its record.
 
         Raises:
-            StudyError: another owner has taken the trial over.
+            TakenError: another owner has taken the trial over.
         """
         mirror, number = Mirror(self._url, config.study), config.number
         with tempfile.TemporaryDirectory(prefix="normsearch-") as scratch:
@@ -112,7 +112,7 @@ class MirroredTrainer:
                 mirror.get(number, name, here / name)
             for record in self._trainer(config, data, here, token):
                 if mirror.owner(number) != token:
-                    raise StudyError(f"{folder}: another owner has taken this trial over.")
+                    raise TakenError(f"{folder}: another owner has taken this trial over.")
                 for name in _FILES:
                     if (here / name).exists():
                         mirror.put(number, name, here / name)

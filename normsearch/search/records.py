@@ -229,7 +229,8 @@ def read_case_table(path: Path) -> pd.DataFrame:
 
 def _records(trial: FrozenTrial) -> list[dict[str, Any]]:
     steps = sorted(trial.intermediate_values)
-    return [trial.user_attrs[f"evaluation:{step}"] for step in steps]
+    records = (trial.user_attrs.get(f"evaluation:{step}") for step in steps)
+    return [record for record in records if record]  # one may be lost with a damaged line
 
 
 def _last_record(trial: FrozenTrial) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import yaml
 
 from normsearch.config import Model, StudyConfig, plain
 from normsearch.config_file import read_model_file
-from normsearch.errors import StudyError, did_you_mean
+from normsearch.errors import DiskFullError, StudyError, did_you_mean
 from normsearch.files import is_file, is_there, write_text
 
 
@@ -50,6 +50,9 @@ def create_run(folder: Path, config: StudyConfig, local: dict[str, Any]) -> None
             shutil.rmtree(making, ignore_errors=True)
         refuse_existing(folder)
         raise StudyError(f"{folder}: must be a folder that can be made: {error}.") from error
+    except DiskFullError:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
 
 
 def trial_folder(run: Path, number: int) -> Path:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from normsearch.errors import NormsearchError
 from normsearch.search.study import Coordinator
 
 
@@ -16,7 +17,7 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextmanager
-def interruptible(coordinator: Coordinator) -> Iterator[None]:
+def interruptible(coordinator: Coordinator) -> Iterator[Callable[[NormsearchError], None]]:
     """Let Ctrl-C end the search at once, and SIGTERM after the study's grace period at the latest.
 
     Within the grace period trials go on to their next evaluation point, whose checkpoint is then
@@ -24,13 +25,24 @@ def interruptible(coordinator: Coordinator) -> Iterator[None]:
     raise (a finalizer): there Python prints the exception and goes on; the coordinator then raises
     it again.
 
+    Yields a function by which another thread ends the search with an error: at once too, except
+    outside the main thread, where no signal comes.
+
     Raises:
         KeyboardInterrupt: Ctrl-C.
         Terminated: SIGTERM.
     """
     terminated = False
+    handlers = dict[int, Any]()
+
+    def fail(error: NormsearchError) -> None:
+        coordinator.failure = error
+        if handlers:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     def interrupt(signum: int, frame: Any) -> None:
+        if coordinator.failure:
+            raise coordinator.failure
         coordinator.interrupted = Terminated if signum == signal.SIGALRM else KeyboardInterrupt
         raise coordinator.interrupted
 
@@ -42,15 +54,16 @@ def interruptible(coordinator: Coordinator) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, max(coordinator.config.search.grace_seconds, 0.001))
 
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's
+        yield fail  # signals are the main thread's
         return
-    handlers = {signal.SIGINT: interrupt, signal.SIGALRM: interrupt, signal.SIGTERM: terminate}
+    handlers |= {signal.SIGINT: interrupt, signal.SIGALRM: interrupt, signal.SIGTERM: terminate}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        yield
+        yield fail
         if terminated:
             raise Terminated
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        handlers.clear()
         for number, handler in before.items():
             signal.signal(number, handler)

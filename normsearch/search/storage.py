@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from normsearch.errors import NormsearchError, StudyError
-from normsearch.search.journal import CrashSafeJournal, SkimmedJournal
+from normsearch.search.journal import SkimmedJournal, StudyJournal
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -44,7 +44,7 @@ def open_storage(folder: Path, url: str | None, *, skim: bool = False) -> BaseSt
     """
     try:
         if url is None:
-            journal = SkimmedJournal if skim else CrashSafeJournal
+            journal = SkimmedJournal if skim else StudyJournal
             return JournalStorage(journal(folder / "journal.log"))
         return _open_proxy(url) if url.startswith("grpc://") else _open_database(url)
     except ImportError as error:

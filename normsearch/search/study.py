@@ -7,38 +7,40 @@ across a crash lies in the storage and in the lease log.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.config import StudyConfig
-from normsearch.errors import NormsearchError, StudyError
-from normsearch.files import write_text
-from normsearch.search.jobs import Event, Job, identity, seconds_left, trial_config
+from normsearch.errors import DiskFullError, GoneError, NormsearchError, StudyError
+from normsearch.search.choice import Choice
+from normsearch.search.claims import Claims
+from normsearch.search.jobs import Event, Job, seconds_left, trial_config
 from normsearch.search.known_points import Known, known_points
-from normsearch.search.leases import Leases
+from normsearch.search.leases import LEASE_S, Leases
 from normsearch.search.mirror import Mirror
-from normsearch.search.objectives import directions, final_values, note, score, should_prune
-from normsearch.search.outcomes import forbid, is_repeat, outcome
+from normsearch.search.objectives import directions, note, score, should_prune
+from normsearch.search.outcomes import is_repeat, outcome
 from normsearch.search.pruners import build_pruner
 from normsearch.search.repeats import Freshness, answer, find_twin
 from normsearch.search.run_folder import trial_folder
-from normsearch.search.samplers import build_sampler, how_drawn
+from normsearch.search.samplers import build_sampler
 from normsearch.search.single_norms import SingleNormTuning
 from normsearch.search.space import AnySpace
 from normsearch.search.storage import lock_for_driver, open_storage, retrying
-from normsearch.search.taking import Taking
+from normsearch.search.study_identity import check_identity
+from normsearch.search.trial_end import TAKEN, tell_end
+from normsearch.search.trial_faults import TrialFaults
+from normsearch.search.trial_start import LOST, prepare_folder, record_choice
 
 MAX_FAULTS = 5
-MAX_CRASHES = 3  # workers a trial may lose before it counts as failed
-_ENQUEUEING = -1  # the lease under which one driver enqueues what is known
 
 
-class Coordinator:
+class Coordinator(TrialFaults):
     """One driver of a run.
 
     Args:
@@ -47,6 +49,7 @@ class Coordinator:
         space: what trials choose from.
         storage_url: the storage, if it is not the journal file in the folder.
         listener: called with each `Event`.
+        lease: seconds without a sign of life after which a driver that cannot be looked at is dead.
     """
 
     def __init__(
@@ -57,10 +60,11 @@ class Coordinator:
         *,
         storage_url: str | None = None,
         listener: Callable[[Event], None] = lambda event: None,
+        lease: float = LEASE_S,
     ) -> None:
         self.folder, self.config = folder, config
         self._space, self._listener = space, listener
-        self.leases = Leases(folder / "leases.log")
+        self.leases = Leases(folder / "leases.log", lease=lease)
         self._live: dict[int, optuna.trial.Trial] = {}
         self._faults = 0
         self.interrupted: type[KeyboardInterrupt] | None = None  # in case a library swallows it
@@ -79,7 +83,7 @@ class Coordinator:
         sampler = self._study.sampler
         tuning = SingleNormTuning(space, config.search, sampler)
         self._fresh = Freshness(space, sampler, tuning)
-        self._taking = Taking(self._study, self.leases, self._fresh)
+        self._claims = Claims(self._study, self.leases, self._fresh)
         self.enqueue(known_points(config.search, space))
 
     def _open(self, url: str | None) -> optuna.Study:
@@ -99,16 +103,7 @@ class Coordinator:
 
     def enqueue(self, known: Sequence[Known]) -> None:
         """Let known configurations be trained before new ones; those that are there stay alone."""
-        retrying(self._enqueue, known)
-
-    def _enqueue(self, known: Sequence[Known]) -> None:
-        if not known or not self._taking.take(_ENQUEUEING):
-            return  # another driver is at it
-        present = [trial.user_attrs for trial in self._trials()]
-        for params, origin in known:
-            if not any(origin.items() <= attributes.items() for attributes in present):
-                self._study.enqueue_trial(params, user_attrs=origin)
-        self.leases.release(_ENQUEUEING)
+        retrying(self._claims.enqueue, known)
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
@@ -179,8 +174,10 @@ class Coordinator:
     def _next_job(self) -> Job | None:
         while True:
             trials = self._trials()
-            trial_id = self._taking.next_trial(trials, self._asked(trials), self._live)
+            trial_id = self._claims.next_trial(trials, self._asked(trials), self._live)
             if trial_id is None:
+                for number, reason in () if self._live else self._claims.waited_for(trials):
+                    self._listener(Event("waiting", number, {"reason": reason}))
                 return None
             if job := self._start(trial_id):
                 return job  # else it was a repetition, and is answered
@@ -190,28 +187,27 @@ class Coordinator:
         # the questions it was already asked get the answers it already gave.
         trial = optuna.trial.Trial(self._study, trial_id)
         choice = self._space.suggest(trial)
-        attributes = trial.user_attrs
-        if "norm_map" not in attributes:
-            trial.set_user_attr("norm_map", choice.norm_map)
-            trial.set_user_attr("values", choice.values)
-            trial.set_user_attr("drawn", how_drawn(self._study.sampler, trial))
-            if single := self._space.single_norm(choice.norm_map):
-                trial.set_user_attr("single_norm", single)
-        twin = find_twin(self._taking.known_before(trial.number), trial.number)
+        if not record_choice(trial, choice, self._space):
+            self._live[trial.number] = trial
+            self._tell(trial.number, TrialState.FAIL, LOST)
+            return None
+        twin = find_twin(self._claims.known_before(trial.number), trial.number)
         self._fresh.note(repeated=twin is not None)
         if twin is not None:
             self._repeat(trial, twin)
             return None
+        return self._job(trial, choice)
+
+    def _job(self, trial: optuna.trial.Trial, choice: Choice) -> Job:
+        attributes = trial.user_attrs
         if (resumes := self.leases.epoch(trial.number) - 1) > attributes.get("resumes", 0):
             trial.set_user_attr("resumes", resumes)
         config = trial_config(self.config, trial.number, choice, attributes.get("baseline"))
         folder = trial_folder(self.folder, trial.number)
         token = f"{self.leases.epoch(trial.number)} {self.leases.owner}"
-        write_text(folder / "owner", token)
+        prepare_folder(folder, config, token)
         if self._mirror:
             self._mirror.write_owner(trial.number, token)
-        if not (folder / "trial.json").exists():
-            config.write(folder / "trial.json")
         self._live[trial.number] = trial
         shown = {"baseline", "learning_rate", "batch_size", "norm_map"}
         self._listener(Event("started", trial.number, config.model_dump(include=shown)))
@@ -230,13 +226,16 @@ class Coordinator:
 
         A record that was stored before the last crash changes nothing.
         """
-        prune = retrying(self._report, number, record)
+        try:
+            prune = retrying(self._report, number, record)
+        except UpdateFinishedTrialError:
+            return True  # another driver ended it meanwhile; `finish` then says TAKEN
         self._listener(Event("evaluated", number, record))
         return prune
 
     def _report(self, number: int, record: dict[str, Any]) -> bool:
         trial, step = self._live[number], record["evaluation"]
-        if not self._taking.ours(number):
+        if not self._claims.ours(number):
             return True  # the next owner reports it; `finish` then says TAKEN
         known = self._study._storage.get_trial(trial._trial_id)
         if step not in known.intermediate_values:
@@ -263,86 +262,37 @@ class Coordinator:
         `fault` is a failure that the trial's choice does not explain: after `MAX_FAULTS` in a row
         `next_job` refuses to spend more trials on it.
         """
-        trial = self._live.pop(number)
-        record = retrying(self._finish, trial, state, reason)
+        record = self._tell(number, state, reason)
         if record["state"] != "TAKEN":
             self._faults = self._faults + 1 if fault else 0
             self._last_fault = reason
+
+    def _tell(self, number: int, state: TrialState, reason: str | None) -> dict[str, Any]:
+        trial = self._live[number]
+        record = retrying(self._finish, trial, state, reason)
+        del self._live[number]
         self._listener(Event("finished", number, record))
+        return record
 
     def _finish(
         self, trial: optuna.trial.Trial, state: TrialState, reason: str | None
     ) -> dict[str, Any]:
-        if not self._taking.ours(trial.number):
-            return {"state": "TAKEN"}  # another driver went on with it, and will tell its end
-        known = self._study._storage.get_trial(trial._trial_id)
-        values, last_step = known.intermediate_values, self.config.training.evaluations
-        if state == TrialState.COMPLETE and math.isnan(values.get(last_step, math.nan)):
-            state, reason = TrialState.FAIL, "no validation case has a score"
-        if reason:
-            trial.set_user_attr("failure", reason)
-        told = forbid(trial) if (reason or "").startswith("memory:") else state
-        # The weights of a trial that did not complete are a model nobody will ask for.
-        names = ("checkpoint-previous.pt", "checkpoint.pt")
-        for name in names if state != TrialState.COMPLETE else names[:1]:
-            (trial_folder(self.folder, trial.number) / name).unlink(missing_ok=True)
-        if self._mirror:
-            here = trial_folder(self.folder, trial.number)
-            self._mirror.settle(trial.number, here, keep=state == TrialState.COMPLETE)
-        self._study.tell(
-            trial.number,
-            final_values(known, self.config.search) if state == TrialState.COMPLETE else None,
-            state=told,
-            skip_if_finished=True,
-        )
-        last = values[max(values)] if values else math.nan
-        return {"state": state.name, "score": last, "reason": reason}
-
-    def crashed(self, number: int, reason: str) -> None:
-        """Give back a trial whose worker died; after `MAX_CRASHES` without progress it failed.
-
-        A trial that gets on between the deaths of its workers (preempted ones) goes on for ever.
-        """
-        trial = self._live[number]
-        known = retrying(self._study._storage.get_trial, trial._trial_id)
-        reached = max(known.intermediate_values, default=0)
-        at, crashes = known.user_attrs.get("crashes_at", [reached, 0])
-        crashes = crashes + 1 if at == reached else 1
-        retrying(trial.set_user_attr, "crashes_at", [reached, crashes])
-        retrying(trial.set_user_attr, "crashes", known.user_attrs.get("crashes", 0) + 1)
-        if crashes > MAX_CRASHES:
-            reason = f"{crashes} workers died: {reason}"
-            self.finish(number, TrialState.FAIL, reason=reason, fault=True)
-        else:
-            self.give_back(number)
-
-    def give_back(self, number: int) -> None:
-        """Release an unfinished trial: RUNNING in the storage, free to go on with."""
-        del self._live[number]
-        retrying(self.leases.release, number)
-        self._listener(Event("finished", number, {"state": "INTERRUPTED"}))
+        if not self._claims.ours(trial.number):
+            return TAKEN
+        folder = trial_folder(self.folder, trial.number)
+        about = (self.config, folder, self._mirror)
+        return tell_end(self._study, trial, state, reason, *about)
 
     def close(self) -> None:
         """Give back every unfinished trial: RUNNING in the storage, free to go on with."""
-        for number in list(self._live):
-            self.give_back(number)
-        retrying(self.leases.leave)
-        if self._lock is not None:
-            self._lock.close()
-
-
-def check_identity(study: optuna.Study, config: StudyConfig) -> None:
-    """Raise StudyError if the storage's study was begun with other data, network or space.
-
-    A study that has no identity yet, for it is new or of an older version, gets this one.
-    """
-    own = identity(config)
-    known = study.user_attrs.get("identity")
-    if known is None:
-        study.set_user_attr("identity", own)
-    elif known != own:
-        raise StudyError(
-            f"{config.name}: the storage's study of this name must be of the same data, network, "
-            "training and space, and is of another run; give this run a name of its own, or "
-            "another --storage."
-        )
+        try:
+            for number in list(self._live):
+                self.give_back(number)
+            retrying(self.leases.leave)
+        except (DiskFullError, GoneError) as error:
+            # Nothing can be written, or read any more. The dead, too, hold nothing.
+            self.leases.abandon()
+            self.failure = self.failure or error
+        finally:
+            if self._lock is not None:
+                self._lock.close()

@@ -102,7 +102,7 @@ def run_supernet(coordinator: Coordinator, space: AnySpace, data: Any, trainer: 
     if not is_there(path):
         if not coordinator.leases.claim(_TRAINING):
             return
-        with interruptible(coordinator), coordinator.leases.beating():
+        with interruptible(coordinator) as fail, coordinator.leases.beating(fail):
             try:
                 _train(supernet_config(coordinator.config, units), data, folder, trainer)
             finally:

@@ -14,8 +14,8 @@ from typing import Any
 from ray import tune
 
 from normsearch.config import TrialConfig
-from normsearch.errors import DiskFullError, TrainingError
-from normsearch.search.jobs import Job, write_trace
+from normsearch.errors import TrainingError
+from normsearch.search.jobs import Job, fault_of_storage, write_trace
 
 Trainer = Callable[[TrialConfig, Any, Path, str], Iterator[dict[str, Any]]]
 """(trial, data, folder, token) -> one record per evaluation point."""
@@ -53,10 +53,10 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
                 record = next(self._records)
         except TrainingError as error:
             return {"done": True, "failure": f"{error.kind}: {error}"}
-        except DiskFullError as error:
-            return {"done": True, "full": str(error)}
-        # Raised again, so that Ray fails the trial; only here is the worker's traceback complete.
-        except Exception:
+        except Exception as error:
+            if fault := fault_of_storage(error, self._folder):
+                return {"done": True, "fault": (type(fault).__name__, str(fault))}
+            # Raised again, so that Ray fails the trial; only here is its traceback complete.
             write_trace(self._folder)
             raise
         return {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,7 +25,9 @@ _UNREADABLE = (
 )  # all that torch.load raised on damaged files
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+def save_checkpoint(
+    path: Path, state: dict[str, Any], *, before_rename: Callable[[], object] = lambda: None
+) -> None:
     """Write `state` (tensors, numbers, texts, lists, dicts) to `path`, whole or not at all.
 
     The file holds the SHA-256 of the state, for torch.load alone sees no flipped bit.
@@ -32,7 +36,9 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         DiskFullError: there is no room for it.
     """
     signed = {"format": FORMAT, "sha256": _digest(state), **state}
-    write_atomically(path, lambda file: torch.save(signed, file))
+    whole = io.BytesIO()  # torch.save hides in a RuntimeError what a full disk says
+    torch.save(signed, whole)
+    write_atomically(path, lambda file: file.write(whole.getbuffer()), before_rename=before_rename)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
@@ -98,14 +104,23 @@ def network_weights(state: dict[str, Any], where: Path) -> dict[str, Any]:
     return weights
 
 
-def save_newest(folder: Path, state: dict[str, Any]) -> None:
-    """Write `state` to FOLDER/checkpoint.pt, and keep the one before as checkpoint-previous.pt."""
+def save_newest(
+    folder: Path, state: dict[str, Any], check: Callable[[], object] = lambda: None
+) -> None:
+    """Write `state` to FOLDER/checkpoint.pt, and keep the one before as checkpoint-previous.pt.
+
+    `check` is called first and again just before the file takes its place; what it raises leaves
+    everything as it was.
+    """
     newest = folder / "checkpoint.pt"
-    making = folder / "checkpoint-new.pt"
-    save_checkpoint(making, state)
-    if is_there(newest):
-        os.replace(newest, folder / "checkpoint-previous.pt")
-    os.replace(making, newest)
+
+    def make_way() -> None:
+        check()
+        if is_there(newest):
+            os.replace(newest, folder / "checkpoint-previous.pt")
+
+    check()
+    save_checkpoint(newest, state, before_rename=make_way)
 
 
 def load_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:

@@ -70,7 +70,7 @@ def test_processes_that_compile_at_once_get_one_library_the_same_bits_and_one_op
     if sys.platform == "linux":
         assert told[0][1] == "1"
     folder = tmp_path / "cache" / "kernels"
-    assert [path.suffix for path in folder.iterdir()] == [".so"]
+    assert {path.suffix for path in folder.iterdir()} == {".so"}
     assert stat.S_IMODE(folder.stat().st_mode) & 0o077 == 0
 
 
@@ -141,3 +141,33 @@ def test_the_choice_must_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NORMSEARCH_KERNELS", "cuda")
     with pytest.raises(NormError, match="must be c, torch or not set, got 'cuda'"):
         kernels()
+
+
+DAMAGES = {
+    "cut": lambda library: library[: len(library) // 2],
+    "zeroed": lambda library: bytes(len(library)),
+    "empty": lambda library: b"",
+    "a zeroed page": lambda library: library[:4096] + bytes(4096) + library[8192:],
+    "replaced": lambda library: b"not a library",
+}
+
+
+@needs_compiler
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_library_is_never_loaded_and_compiled_again(damage: str) -> None:
+    assert COMPILER
+    path = build(COMPILER)
+    whole = path.read_bytes()
+    path.write_bytes(DAMAGES[damage](whole))
+    assert build(COMPILER).read_bytes() == whole
+    assert kernels_in_use() == "c"
+
+
+@needs_compiler
+def test_a_cache_without_room_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.warns(RuntimeWarning, match="kernels.c cannot be used .*the disk must have room"):
+        assert kernels() is None

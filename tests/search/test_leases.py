@@ -5,12 +5,15 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import psutil
 import pytest
 
-from normsearch.search import leases
+from normsearch.errors import GoneError
+from normsearch.search import journal, leases
+from normsearch.search.driver_process import machine
 from normsearch.search.leases import Leases
 
 
@@ -99,31 +102,65 @@ def test_what_a_killed_process_holds_is_free_at_once(log: Path) -> None:
 
 def test_a_recycled_pid_is_not_the_owner(log: Path) -> None:
     one = Leases(log)
-    one._write(op="owner", host=leases._host(), pid=os.getpid(), started=1.0, time=time.time())
+    one._write(op="owner", host=machine(), pid=os.getpid(), started="1", time=time.time())
     one._registered = True
     assert one.claim(0)
     assert Leases(log).holder(0) is None
 
 
-def test_an_owner_on_another_host_lives_by_its_beats(
-    log: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("ahead", [0.0, 90.0, -90.0])
+@pytest.mark.parametrize("host", ["elsewhere:boot:pid:[1]", "container", "older:boot"])
+def test_an_owner_elsewhere_lives_by_its_beats_whatever_its_clock(
+    log: Path, monkeypatch: pytest.MonkeyPatch, host: str, ahead: float
 ) -> None:
+    """A container of this very host name and boot is elsewhere too: its pids mean nothing here."""
+    if host == "container":
+        host = machine().rpartition(":pid:")[0] + ":pid:[1]"
+    told, now = time.time() + ahead, time.monotonic()
     one = Leases(log)
-    one._write(op="owner", host="elsewhere:", pid=1, started=1.0, time=time.time())
+    one._write(op="owner", host=host, pid=os.getpid(), started="1", time=told)
     one._registered = True
     assert one.claim(0)
     other = Leases(log)
+    assert not other.claim(0)
+    assert other.unsure(0) == host.partition(":")[0]
+    monkeypatch.setattr(leases.time, "monotonic", lambda: now + leases.LEASE_S - 1)
+    assert not other.claim(0)
+    one._write(op="beat", time=told + 59)
     assert other.holder(0) == one.owner
-    now = time.time()
-    monkeypatch.setattr(leases.time, "time", lambda: now + leases.EXPIRY_S + 1)
-    assert other.holder(0) is None
-    one._write(op="beat", time=now + leases.EXPIRY_S)
-    assert other.holder(0) == one.owner
+    monkeypatch.setattr(leases.time, "monotonic", lambda: now + 2 * leases.LEASE_S - 2)
+    assert not other.claim(0)
+    monkeypatch.setattr(leases.time, "monotonic", lambda: now + 2 * leases.LEASE_S)
+    assert other.unsure(0) is None
+    assert other.claim(0)
+    one._write(
+        op="beat", time=told + 120
+    )  # it was stopped only: alive again, and without the trial
+    assert one.holder(0) == other.owner
+
+
+def test_a_shorter_lease_is_the_owners_own(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = Leases(log, lease=2), Leases(log)
+    monkeypatch.setattr(leases, "machine", lambda: "elsewhere:boot:pid:[1]")
+    assert one.claim(0)
+    monkeypatch.undo()
+    assert not other.claim(0)
+    now = time.monotonic()
+    monkeypatch.setattr(leases.time, "monotonic", lambda: now + 2.1)
+    assert other.claim(0)
+
+
+def test_a_glance_goes_by_the_clock_of_the_owner(log: Path) -> None:
+    for age, alive in ((10.0, True), (100.0, False)):
+        one = Leases(log)
+        one._write(op="owner", host="elsewhere:", pid=1, started="1", time=time.time() - age)
+        one._registered = True
+        assert one.claim(int(age))
+        assert (Leases(log, glance=True).holder(int(age)) is not None) == alive
 
 
 def test_beats_are_written_while_the_block_runs(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "BEAT_S", 0.01)
-    one = Leases(log)
+    one = Leases(log, lease=0.04)
     with one.beating():
         deadline = time.monotonic() + 20
         while log.read_text().count('"beat"') < 3 and time.monotonic() < deadline:
@@ -156,3 +193,89 @@ def test_an_owner_that_left_holds_nothing_and_may_come_back(log: Path) -> None:
     assert two.claim(0)
     assert one.claim(1)
     assert two.holder(1) == one.owner
+
+
+def damaged(log: Path, line: int, content: bytes) -> None:
+    lines = log.read_bytes().splitlines(keepends=True)
+    lines[line] = content
+    log.write_bytes(b"".join(lines))
+
+
+BAD = {
+    "empty": b"\n",
+    "zeroed": bytes(40) + b"\n",
+    "nothing in it": b"{}\n",
+    "a list": b"[1]\n",
+    "cut": b'{"op":"claim","tri\n',
+    "no text": b"\xff\xfe\n",
+    "unknown": b'{"op":"dance","owner":"x"}\n',
+    "wrong kind": b'{"op":"claim","trial":"1","epoch":[],"owner":"x"}\n',
+    "deep": b"[" * 100_000 + b"\n",
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_line_stops_nobody_and_is_told_once(log: Path, kind: str) -> None:
+    one = Leases(log)
+    assert one.claim(0)
+    assert one.claim(1)
+    log.write_bytes(log.read_bytes() + BAD[kind])
+    one.release(1)
+    with pytest.warns(UserWarning, match=r"leases\.log: line 4 must be an entry, and is damaged"):
+        assert not Leases(log).claim(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        other = Leases(log)
+        assert not other.claim(0)
+        assert other.claim(1)
+
+
+def test_lines_that_are_lost_steal_nothing_from_the_living(log: Path) -> None:
+    """Of a living owner its own line, and the first claim of a trial, are damaged."""
+    one = Leases(log)
+    assert one.claim(0)
+    one.release(0)
+    assert one.claim(0)
+    damaged(log, 0, b"\n")
+    damaged(log, 1, b"\n")
+    other = Leases(log)
+    with pytest.warns(UserWarning, match=r"line [12] must be an entry"):
+        assert not other.claim(0)
+    assert other.epoch(0) == 2
+
+
+def test_a_changed_bit_is_seen(log: Path) -> None:
+    one = Leases(log)
+    assert one.claim(5)
+    log.write_bytes(log.read_bytes().replace(b'"trial":5', b'"trial":6'))
+    with pytest.warns(UserWarning, match="line 2 must be an entry, and is damaged"):
+        assert Leases(log).holder(6) is None
+
+
+def test_a_line_without_a_checksum_of_an_older_version_is_read(log: Path) -> None:
+    log.write_text(
+        '{"op":"owner","host":"a:b","pid":1,"started":1.5,"time":1.5,"owner":"x"}\n'
+        '{"op":"claim","trial":0,"epoch":0,"owner":"x"}\n'
+    )
+    assert Leases(log).holder(0) == "x"
+
+
+def test_a_deleted_log_is_one_sentence_and_is_not_made_again(log: Path) -> None:
+    one = Leases(log)
+    assert one.claim(0)
+    log.unlink()
+    with pytest.raises(GoneError, match=r"leases\.log: must stay .* was deleted"):
+        one.claim(1)
+    assert not log.exists()
+
+
+def test_a_lock_left_by_the_dead_is_taken_though_the_path_is_relative(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative link would lead nowhere, and the wait for its lock would never end."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(journal, "_LOCK_GRACE_S", 3)
+    one = Leases(Path("leases.log"))
+    one._journal._lock.acquire()
+    assert Leases(Path("leases.log")).claim(0)
+    one.release(0)  # its lock was taken away

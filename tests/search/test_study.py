@@ -1,6 +1,7 @@
 """The coordinator: each trial told once, interrupted ones gone on with, never one too many."""
 
 import math
+import os
 import threading
 import time
 from collections import Counter
@@ -16,9 +17,10 @@ from optuna.trial import TrialState
 
 from normsearch.config_file import read_trial
 from normsearch.errors import StudyError
-from normsearch.search import storage
+from normsearch.search import storage, trial_faults, trial_start
 from normsearch.search import study as module
 from normsearch.search.choice import Choice
+from normsearch.search.driver_process import machine
 from normsearch.search.grid import Fixed
 from normsearch.search.jobs import Event, Job
 from normsearch.search.leases import Leases
@@ -39,7 +41,7 @@ def stored(folder: Path) -> optuna.Study:
 def die(coordinator: Coordinator) -> None:
     """Let the coordinator's owner look dead to others, as after kill -9."""
     leases = coordinator.leases
-    leases._write(op="owner", host="gone:", pid=1, started=0.0, time=0.0)
+    leases._write(op="owner", host=machine(), pid=os.getpid(), started="0", time=0.0)
 
 
 def test_local_run_ends_with_the_asked_trials_all_told(study: Maker, tmp_path: Path) -> None:
@@ -224,7 +226,7 @@ def test_complete_without_a_dice_is_a_failure(study: Maker, tmp_path: Path) -> N
 
 def test_a_trial_that_kills_its_workers_fails_at_last(study: Maker, tmp_path: Path) -> None:
     coordinator = study()
-    for _ in range(module.MAX_CRASHES + 1):
+    for _ in range(trial_faults.MAX_CRASHES + 1):
         job = coordinator.next_job()
         assert job is not None
         assert job.config.number == 0
@@ -236,14 +238,14 @@ def test_a_trial_that_kills_its_workers_fails_at_last(study: Maker, tmp_path: Pa
 
 def test_a_trial_that_gets_on_between_deaths_goes_on(study: Maker, tmp_path: Path) -> None:
     coordinator = study()
-    for evaluation in range(1, module.MAX_CRASHES + 3):
+    for evaluation in range(1, trial_faults.MAX_CRASHES + 3):
         job = coordinator.next_job()
         assert job is not None
         coordinator.report(0, record(job.config, evaluation))
         coordinator.crashed(0, "ActorDiedError")
     trial = stored(tmp_path / "run").trials[0]
     assert trial.state == TrialState.RUNNING
-    assert trial.user_attrs["crashes"] == module.MAX_CRASHES + 2
+    assert trial.user_attrs["crashes"] == trial_faults.MAX_CRASHES + 2
 
 
 def test_a_late_writer_reports_nothing_and_is_told_to_stop(study: Maker, tmp_path: Path) -> None:
@@ -386,14 +388,14 @@ def test_a_fault_in_the_middle_of_starting_loses_nothing(
     """The trial is RUNNING and ours, but never came back from next_job: it is taken up again."""
     monkeypatch.setattr(storage.time, "sleep", lambda _: None)
     coordinator = study(trials=5)
-    real, faults = module.write_text, iter([OSError("disk"), None])
+    real, faults = trial_start.write_text, iter([OSError("disk"), None])
 
     def flaky(path: Path, text: str) -> None:
         if fault := next(faults, None):
             raise fault
         real(path, text)
 
-    monkeypatch.setattr(module, "write_text", flaky)
+    monkeypatch.setattr(trial_start, "write_text", flaky)
     job = coordinator.next_job()
     assert job is not None
     assert job.config.number == 0

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from normsearch.search.known_points import Known
 from normsearch.search.leases import Leases
 from normsearch.search.outcomes import is_repeat
 from normsearch.search.repeats import Freshness, waits
 
 _CHOOSING_S = 10.0  # what another driver may take to write down a choice; it takes well below 1 s
 _LOOK_S = 0.1
+_ENQUEUEING = -1  # the lease under which one driver enqueues what is known
 
 
-class Taking:
+class Claims:
     """Takes the trials of a study for one driver.
 
     Args:
@@ -27,6 +29,7 @@ class Taking:
 
     def __init__(self, study: Study, leases: Leases, fresh: Freshness) -> None:
         self._study, self._leases, self._fresh = study, leases, fresh
+        self._waited_for = set[str]()
 
     def take(self, number: int) -> bool:
         """Try to become the holder of a trial, or of the right to make it."""
@@ -36,6 +39,32 @@ class Taking:
     def ours(self, number: int) -> bool:
         """Whether this driver holds a trial."""
         return self._leases.holder(number) == self._leases.owner
+
+    def enqueue(self, known: Sequence[Known]) -> None:
+        """Let known configurations be trained before new ones, each once."""
+        if not known or not self.take(_ENQUEUEING):
+            return  # another driver is at it
+        present = [trial.user_attrs for trial in self._study.get_trials(deepcopy=False)]
+        for params, origin in known:
+            if not any(origin.items() <= attributes.items() for attributes in present):
+                self._study.enqueue_trial(params, user_attrs=origin)
+        self._leases.release(_ENQUEUEING)
+
+    def waited_for(self, trials: Sequence[FrozenTrial]) -> Iterator[tuple[int, str]]:
+        """Yield trials of drivers that only signs of life tell of, and what is waited for.
+
+        Each host once.
+        """
+        for trial in trials:
+            running = trial.state == TrialState.RUNNING
+            host = self._leases.unsure(trial.number) if running else None
+            if host is not None and host not in self._waited_for:
+                self._waited_for.add(host)
+                yield (
+                    trial.number,
+                    f"a driver on {host} holds it; it goes on here if that one gives no sign of "
+                    f"life for {self._leases.lease:g} s",
+                )
 
     def next_trial(
         self, trials: Sequence[FrozenTrial], wanted: int, live: Container[int]

@@ -1,0 +1,89 @@
+"""What becomes of a trial that a dead worker, a deleted folder or a full disk interrupts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import Trial, TrialState
+
+from normsearch.errors import GoneError, NormsearchError, TakenError
+from normsearch.search.claims import Claims
+from normsearch.search.jobs import Event
+from normsearch.search.leases import Leases
+from normsearch.search.storage import retrying
+from normsearch.search.trial_end import TAKEN, count_death, count_deletion
+
+MAX_CRASHES = 3  # workers a trial may lose before it counts as failed
+MAX_DELETIONS = 3  # of its folder, after which a trial is not begun again
+
+
+class TrialFaults:
+    """The part of a coordinator that handles them."""
+
+    folder: Path
+    leases: Leases
+    failure: NormsearchError | None
+    _study: optuna.Study
+    _claims: Claims
+    _live: dict[int, Trial]
+    _listener: Callable[[Event], None]
+
+    def finish(
+        self, number: int, state: TrialState, *, reason: str | None = None, fault: bool = False
+    ) -> None:
+        """Tell the study how a trial ended."""
+        raise NotImplementedError
+
+    def crashed(self, number: int, reason: str) -> None:
+        """Give back a trial whose worker died; after `MAX_CRASHES` without progress it failed.
+
+        A trial that gets on between the deaths of its workers (preempted ones) goes on for ever.
+        """
+        deaths = self._count(count_death, number)
+        if deaths > MAX_CRASHES:
+            reason = f"{deaths} workers died: {reason}"
+            self.finish(number, TrialState.FAIL, reason=reason, fault=True)
+        else:
+            self.give_back(number)
+
+    def storage_failed(self, number: int, fault: NormsearchError) -> None:
+        """Give back a trial whose files failed it; end the search unless that is its own affair.
+
+        A trial that another driver has taken over is let go. One whose folder was deleted starts
+        anew, at most `MAX_DELETIONS` times.
+
+        Raises:
+            DiskFullError: `fault`.
+            GoneError: `fault`, if the run's folder is gone.
+        """
+        if isinstance(fault, TakenError):
+            if self._claims.ours(number):
+                self.leases.release(number)
+            self._live.pop(number, None)
+            self._listener(Event("finished", number, TAKEN))
+        elif isinstance(fault, GoneError) and self.folder.is_dir():
+            if (times := self._count(count_deletion, number)) > MAX_DELETIONS:
+                reason = f"its folder was deleted {times} times"
+                self.finish(number, TrialState.FAIL, reason=reason, fault=True)
+            else:
+                self.give_back(number, "for its folder was deleted")
+        else:
+            self.failure = fault
+            raise fault
+
+    def _count(self, count: Callable[..., int], number: int) -> int:
+        trial = self._live[number]
+        known = retrying(self._study._storage.get_trial, trial._trial_id)
+        try:
+            return retrying(count, trial, known)
+        except UpdateFinishedTrialError:
+            return 0
+
+    def give_back(self, number: int, reason: str | None = None) -> None:
+        """Release an unfinished trial: RUNNING in the storage, free to go on with."""
+        retrying(self.leases.release, number)
+        del self._live[number]
+        self._listener(Event("finished", number, {"state": "INTERRUPTED", "reason": reason}))
