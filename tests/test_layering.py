@@ -60,10 +60,15 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.task": {
         *("normsearch.config", "normsearch.data", "normsearch.errors", "normsearch.files"),
     },
+    "normsearch.trial_network": {
+        *("torch", "normsearch.config", "normsearch.errors", "normsearch.networks"),
+        "normsearch.norms",
+    },
+    "normsearch.trust": {"normsearch.config", "normsearch.errors", "normsearch.networks"},
     "normsearch.trial": {
         *("torch", "normsearch.config", "normsearch.data", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.task"),
-        "normsearch.training",
+        *("normsearch.training", "normsearch.trial_network"),
     },
     "normsearch.prediction": {
         *("numpy", "torch", "normsearch.config", "normsearch.data"),
@@ -71,7 +76,8 @@ ARROWS: dict[str, set[str]] = {
     },
     "normsearch.model": {
         *("torch", "normsearch.config", "normsearch.config_file", "normsearch.errors"),
-        *("normsearch.files", "normsearch.networks", "normsearch.training", "normsearch.trial"),
+        *("normsearch.files", "normsearch.networks", "normsearch.training"),
+        *("normsearch.trial_network", "normsearch.trust"),
     },
     "normsearch.search": {
         *("numpy", "optuna", "pandas", "psutil", "pydantic", "sqlalchemy", "torch", "yaml"),
@@ -79,7 +85,7 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.config", "normsearch.config_file", "normsearch.data", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
         *("lazy grpc", "lazy fsspec", "pyarrow", "lazy optuna_dashboard", "lazy *"),
-        *("scipy", "threadpoolctl"),
+        *("scipy", "threadpoolctl", "normsearch.trial_network"),
     },
     "normsearch.search.imports": {  # what a study names
         *("normsearch.errors", "normsearch.networks.importing"),
@@ -101,12 +107,13 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.data", "normsearch.errors", "normsearch.files", "normsearch.norms"),
         "normsearch.labels",
         *("normsearch.networks", "normsearch.search", "normsearch.training", "normsearch.trial"),
-        *("normsearch.model", "normsearch.task"),
+        *("normsearch.model", "normsearch.task", "normsearch.trial_network"),
     },
     "normsearch.cli": {
         *("pandas", "rich", "typer", "normsearch", "normsearch.config", "normsearch.data"),
         *("normsearch.errors", "normsearch.networks", "normsearch.search", "normsearch.trial"),
-        *("normsearch.norms", "normsearch.task", "normsearch.training"),
+        *("normsearch.norms", "normsearch.task", "normsearch.training", "torch"),
+        *("normsearch.trial_network", "normsearch.trust"),
         *("lazy normsearch.config_file", "lazy normsearch.files"),
         *("lazy normsearch.evidence", "lazy normsearch.search.executor"),
         "lazy normsearch.config_search",

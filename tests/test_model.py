@@ -18,7 +18,8 @@ from normsearch.errors import CheckpointError, ConfigError, StudyError
 from normsearch.model import ModelConfig, export_model, load_model
 from normsearch.networks import list_norms
 from normsearch.norms import NORMS, NormSpec
-from normsearch.trial import build_trial_network, train_trial
+from normsearch.trial import train_trial
+from normsearch.trial_network import build_trial_network
 
 NETWORK = NetworkConfig(first_channels=16, depth=1)
 SLOTS = [slot.name for slot in list_norms(build_trial_network(NETWORK, 1))]

@@ -10,6 +10,7 @@ import typer
 
 from normsearch.cli.options import (
     RUNS,
+    AcceptChangedNetwork,
     Address,
     Data,
     Json,
@@ -17,6 +18,7 @@ from normsearch.cli.options import (
     Name,
     RunsDir,
     Storage,
+    TrustCode,
     Workers,
 )
 from normsearch.cli.terminal import say
@@ -53,6 +55,8 @@ def confirm(
     local: Local = False,
     address: Address = None,
     storage: Storage = None,
+    trust_code: TrustCode = False,
+    accept_changed_network: AcceptChangedNetwork = False,
     as_json: Json = False,
 ) -> None:
     """Train the best mixtures and all single norms again, and compare them on test subjects.
@@ -63,8 +67,15 @@ def confirm(
     """
     from normsearch.cli.launch import How, check, resumable, search, tell_arms
     from normsearch.config_file import read_recorded_study
+    from normsearch.search.door import check_storage
     from normsearch.search.records import StudyRecord
-    from normsearch.search.run_folder import create_run, find_run, read_local, write_local
+    from normsearch.search.run_folder import (
+        create_run,
+        find_run,
+        read_local,
+        write_local,
+        write_study,
+    )
 
     origin = find_run(name, runs_dir)
     folder = origin.parent / f"{origin.name}-confirm"
@@ -82,10 +93,19 @@ def confirm(
         config = _new(
             StudyRecord(origin, read_local(origin).get("storage")), top, seeds, folds, data
         )
-    door = check(config, f"{folder / 'study.yaml'}: space.", data, name)
+    door = check(
+        config,
+        f"{folder / 'study.yaml'}: space.",
+        data,
+        str(folder if begun else origin),
+        trusted=trust_code,
+        accept_changed=accept_changed_network,
+    )
     _warn_of_few_cases(door)
     local_facts = {"data": str(door.data) if door.data else None, "storage": storage}
     if begun:
+        check_storage(door.config, folder, storage, accept_changed=accept_changed_network)
+        write_study(folder, door.config)
         write_local(folder, local_facts)
     else:
         create_run(folder, door.config, local_facts)

@@ -16,10 +16,10 @@ import typer
 
 from normsearch.cli.progress import Progress
 from normsearch.cli.terminal import say
-from normsearch.config import ArmsConfig, SpaceConfig, StudyConfig
-from normsearch.data import Case, SampleLoader, Split
+from normsearch.cli.try_network import try_network
+from normsearch.config import ArmsConfig, StudyConfig
+from normsearch.data import Case, Split
 from normsearch.errors import StudyError
-from normsearch.networks import NormSlot, check_network, list_norms, use_checkpointing
 from normsearch.norms import kernels_in_use
 from normsearch.search.door import build_space, check_search
 from normsearch.search.space import AnySpace, Space
@@ -29,12 +29,12 @@ from normsearch.task import (
     load_task,
     resolve_task,
     sample_shape,
-    sampling_of,
     split_task,
     training_geometry,
 )
-from normsearch.training import choose_loss
-from normsearch.trial import build_trial_network, train_on_own_split, train_trial
+from normsearch.trial import train_on_own_split, train_trial
+from normsearch.trial_network import refuse_other_network
+from normsearch.trust import refuse_unseen_code
 
 if TYPE_CHECKING:
     from normsearch.search.records import StudyRecord
@@ -63,19 +63,40 @@ class How:
     storage: str | None
 
 
-def check(config: StudyConfig, space_origin: str, data: Path | None, where: str) -> Door:
-    """Read the data, build the network, lay the space over its slots.
+def check(
+    config: StudyConfig,
+    space_origin: str,
+    data: Path | None,
+    where: str,
+    *,
+    trusted: bool = False,
+    accept_changed: bool = False,
+) -> Door:
+    """Read the data, build and try the network, lay the space over its slots.
+
+    Args:
+        config: the study.
+        space_origin: what stands before a key of its space in messages.
+        data: the folder that holds data sets.
+        where: names the study in messages.
+        trusted: whether all code that it names may run; see `refuse_unseen_code`.
+        accept_changed: take the network as it is now for the one that was recorded.
 
     Raises:
         NormsearchError: the first thing that does not hold.
     """
+    if not trusted:
+        refuse_unseen_code(config, where)
     data = data.expanduser().resolve() if data else None
     config = config.model_copy(update={"task": resolve_task(config.task, data)})
     cases = load_task(config.task, data)
     fingerprint = check_fingerprint(cases, config.fingerprint, where)
     split = _first_split(config, cases)
     check_foreground(config.task, split.validation)
-    space = build_space(config.space, _slots(config, split), space_origin)
+    network = try_network(config, split)
+    if config.network_digest and not accept_changed:
+        refuse_other_network(config.network.name, config.network_digest, network.digest, where)
+    space = build_space(config.space, network.slots, space_origin)
     check_search(config, space)
     _tell_of_single_norms(space)
     config = config.model_copy(
@@ -84,6 +105,7 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
             "sample_shape": sample_shape(config.task, split.train),
             "geometry": training_geometry(split.train),
             "versions": config.versions or versions(),
+            "network_digest": network.digest,
         }
     )
     return Door(config, split, space, data, tuple(cases))
@@ -266,31 +288,6 @@ def tell_arms(record: StudyRecord, as_json: bool) -> None:
         print(json.dumps(plain(found)))
     else:
         show(found)
-
-
-def _slots(config: StudyConfig, split: Split) -> list[NormSlot]:
-    sampling = sampling_of(config.task)
-    SampleLoader(split.train, 1, 0, sampling=sampling)  # refuses samples of several shapes
-    outputs = config.task.outputs
-    choose_loss(config.training.loss, outputs, config.task.kind)  # refuses one of another task
-    channels = sample_shape(config.task, split.train)[0]
-    network = build_trial_network(config.network, channels, outputs)
-    offered = config.space.activation if isinstance(config.space, SpaceConfig) else None
-    for name in offered.choices if offered else ():  # raises for one the network does not offer
-        chosen = config.network.model_copy(update={"activation": name})
-        build_trial_network(chosen, channels, outputs)
-    if config.training.checkpointing:
-        use_checkpointing(network)
-    slots = list_norms(network)
-    shapes = {sampling.sample(case, 0)[0].shape for case in (*split.train, *split.validation)}
-    if check_size := getattr(network, "check_size", None):
-        for shape in sorted(shapes):
-            check_size(shape[1:])
-    else:
-        classified = config.task.kind == "classification"
-        for shape in sorted(shapes):
-            check_network(network, shape, (outputs, *(() if classified else shape[1:])))
-    return slots
 
 
 def versions() -> dict[str, str]:

@@ -55,6 +55,14 @@ Local = Annotated[
     bool, typer.Option("--local", help="Train in this process, one trial after another, no Ray.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+TrustCode = Annotated[
+    bool,
+    typer.Option("--trust-code", help="Run the code outside of normsearch that its files name."),
+]
+AcceptChangedNetwork = Annotated[
+    bool,
+    typer.Option("--accept-changed-network", help="The network's code was changed on purpose."),
+]
 Name = Annotated[str, typer.Argument(help="A run's name, or its folder.", show_default=False)]
 
 RUNS = Path("runs")

@@ -27,9 +27,9 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from normsearch.errors import DiskFullError, NormsearchError
+from normsearch.errors import NetworkError, NormsearchError
 from normsearch.search.study import Coordinator
-from normsearch.search.trainable import pack
+from normsearch.search.trainable import ENDS, pack
 
 _DEATHS = (RayActorError, NodeDiedError, ObjectLostError, WorkerCrashedError)
 
@@ -92,9 +92,10 @@ class StorageSearcher(Searcher):  # type: ignore[misc]
 
     def _settle(self, trial_id: str, number: int, result: dict[str, Any]) -> None:
         coordinator = self._link.coordinator
-        if "full" in result:
+        if "end" in result:
             coordinator.give_back(number)
-            coordinator.failure = DiskFullError(result["full"])
+            kinds = {kind.__name__: kind for kind in ENDS}
+            coordinator.failure = kinds.get(result["end"], NetworkError)(result["reason"])
         elif trial_id in self._link.returned:
             coordinator.give_back(number)
         elif "failure" in result:

@@ -32,7 +32,7 @@ from normsearch.search.run_folder import find_run
 from normsearch.search.samplers import build_sampler
 from normsearch.search.space import AnySpace, Space
 from normsearch.search.storage import open_storage, refuse_taken, retrying
-from normsearch.search.study import check_identity
+from normsearch.search.study import check_identity, record_network
 from normsearch.search.supernet import mixable
 
 
@@ -66,9 +66,16 @@ def check_reachable(config: StudyConfig, storage: str | None) -> None:
         check_logger(name)
 
 
-def check_storage(config: StudyConfig, folder: Path, url: str | None) -> None:
-    """Raise StudyError if a run's storage cannot be opened, or holds another run of its name."""
+def check_storage(
+    config: StudyConfig, folder: Path, url: str | None, *, accept_changed: bool = False
+) -> None:
+    """Raise StudyError if a run's storage cannot be opened, or holds another run of its name.
+
+    `accept_changed`: the storage, too, takes the network as it is now for the run's own.
+    """
     if study := _stored(config.name, folder, url):
+        if accept_changed:
+            retrying(record_network, study, config)
         check_identity(study, config)
 
 

@@ -54,6 +54,8 @@ def run_ray(
     Raises:
         StudyError: the cluster cannot be reached or holds not even one trial.
         DiskFullError: no checkpoint can be written; the trials are given back.
+        NetworkError: a worker cannot build the network, or finds other code than was recorded;
+            likewise.
         KeyboardInterrupt: after Ctrl-C, with every unfinished trial given back.
         Terminated: after SIGTERM, likewise.
     """

@@ -58,6 +58,7 @@ def trial_config(
         sample_shape=study.sample_shape,
         geometry=study.geometry,
         versions=study.versions,
+        network_digest=study.network_digest,
     )
 
 

@@ -14,11 +14,14 @@ from typing import Any
 from ray import tune
 
 from normsearch.config import TrialConfig
-from normsearch.errors import DiskFullError, TrainingError
+from normsearch.errors import ChangedNetworkError, DiskFullError, NetworkError, TrainingError
 from normsearch.search.jobs import Job, write_trace
 
 Trainer = Callable[[TrialConfig, Any, Path, str], Iterator[dict[str, Any]]]
 """(trial, data, folder, token) -> one record per evaluation point."""
+
+ENDS = (DiskFullError, ChangedNetworkError, NetworkError)
+"""What ends a search and is no trial's fault: the trial is given back."""
 
 
 def pack(job: Job) -> dict[str, str]:
@@ -53,8 +56,8 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
                 record = next(self._records)
         except TrainingError as error:
             return {"done": True, "failure": f"{error.kind}: {error}"}
-        except DiskFullError as error:
-            return {"done": True, "full": str(error)}
+        except ENDS as error:
+            return {"done": True, "end": type(error).__name__, "reason": str(error)}
         # Raised again, so that Ray fails the trial; only here is the worker's traceback complete.
         except Exception:
             write_trace(self._folder)

@@ -13,7 +13,7 @@ from torch import nn
 from normsearch.config import NetworkConfig
 from normsearch.errors import NetworkError
 from normsearch.networks import build_network, check_network, list_norms
-from normsearch.trial import build_trial_network
+from normsearch.trial_network import build_trial_network
 
 SOURCE = """
 import torch
