@@ -33,7 +33,6 @@ from normsearch.task import (
     training_geometry,
 )
 from normsearch.trial import train_on_own_split, train_trial
-from normsearch.trial_network import refuse_other_network
 from normsearch.trust import refuse_unseen_code
 
 if TYPE_CHECKING:
@@ -93,9 +92,7 @@ def check(
     fingerprint = check_fingerprint(cases, config.fingerprint, where)
     split = _first_split(config, cases)
     check_foreground(config.task, split.validation)
-    network = try_network(config, split)
-    if config.network_digest and not accept_changed:
-        refuse_other_network(config.network.name, config.network_digest, network.digest, where)
+    network = try_network(config, split, where, accept_changed=accept_changed)
     space = build_space(config.space, network.slots, space_origin)
     check_search(config, space)
     _tell_of_single_norms(space)

@@ -13,7 +13,7 @@ from normsearch.data import SampleLoader, Split
 from normsearch.networks import NormSlot, dry_run, list_norms, use_checkpointing
 from normsearch.task import sample_shape, sampling_of
 from normsearch.training import choose_loss
-from normsearch.trial_network import build_trial_network, digest_network
+from normsearch.trial_network import build_trial_network, digest_network, refuse_other_network
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,19 @@ class TriedNetwork:
     digest: NetworkDigest
 
 
-def try_network(config: StudyConfig, split: Split) -> TriedNetwork:
+def try_network(
+    config: StudyConfig, split: Split, where: str, *, accept_changed: bool = False
+) -> TriedNetwork:
     """Build a study's network as often as needed, and try it as a training will use it.
 
+    Args:
+        config: the study.
+        split: its data.
+        where: names the study in messages.
+        accept_changed: take the network as it is now for the one that was recorded.
+
     Raises:
+        ChangedNetworkError: it is not the one that the study recorded.
         NetworkError: it cannot be built, trained or searched.
         ConfigError: the loss is not one for the task.
         DataError: samples differ in shape.
@@ -37,16 +46,19 @@ def try_network(config: StudyConfig, split: Split) -> TriedNetwork:
     choose_loss(config.training.loss, outputs, config.task.kind)  # refuses one of another task
     shape = sample_shape(config.task, split.train)
     networks = _build_all(config, shape[0])
-    slots = list_norms(networks[0])
     shapes = {sampling.sample(case, 0)[0].shape for case in (*split.train, *split.validation)}
     for size in sorted(shapes):
         if check_size := getattr(networks[0], "check_size", None):
             check_size(size[1:])
+    digest = digest_network(config.network, shape, outputs) if config.network_digest else None
+    if config.network_digest and digest and not accept_changed:
+        refuse_other_network(config.network.name, config.network_digest, digest, where)
+    slots = list_norms(networks[0])
     if ":" in config.network.name:
         others = sorted(shapes - {shape})
         idle = _try_foreign(config, split, networks, [shape, *others])
         slots = [slot for slot in slots if slot.name not in idle]
-    return TriedNetwork(slots, digest_network(config.network, shape, outputs))
+    return TriedNetwork(slots, digest or digest_network(config.network, shape, outputs))
 
 
 def _build_all(config: StudyConfig, channels: int) -> list[nn.Module]:

@@ -21,7 +21,7 @@ Batch = tuple[Tensor, Tensor]
 _Mode = Literal["eval", "training"]
 
 _RATE = 1e-3
-_DRAWS = 6  # of weights; each makes it less likely that outputs stay above 0 by chance
+_DRAWS = 16  # of weights; a network with one bias at its end stays above 0 in half of them
 _NO_MEMORY = ("can't allocate memory", "out of memory")
 
 
@@ -116,8 +116,9 @@ def _step(net: nn.Module, loss: Loss, logits: Tensor, labels: Tensor) -> None:
     """Go back from the logits, and take an optimizer step."""
     with _faults(net, "must be trainable"):
         value = loss(logits.float(), labels)
-    if not math.isfinite(float(value)):
-        _refuse(net, f"must have a finite loss in training, got {float(value)}")
+    number = float(value.detach())
+    if not math.isfinite(number):
+        _refuse(net, f"must have a finite loss in training, got {number}")
     learning = [parameter for parameter in net.parameters() if parameter.requires_grad]
     if not (learning and value.requires_grad):
         _refuse(

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from normsearch.errors import NetworkError
-from normsearch.networks.importing import FAULTS, import_object, one_line, with_objects
+from normsearch.networks.importing import import_object, one_line, with_objects
 
 
 def build_foreign(
@@ -42,7 +42,7 @@ def build_foreign(
             if seed is not None:
                 torch.manual_seed(seed)
             net = function(**given)
-    except FAULTS as error:
+    except Exception as error:  # of code that is not ours
         passed = ", ".join(given) or "no arguments"
         raise NetworkError(
             f"{name}: must accept what it is given ({passed}), and says: {one_line(error)}; "

@@ -13,12 +13,6 @@ from typing import Literal
 
 from normsearch.errors import NetworkError, did_you_mean
 
-# What code that is not ours raises where it is given something it cannot use.
-FAULTS = (
-    *(ArithmeticError, AssertionError, AttributeError, LookupError, ImportError),
-    *(RuntimeError, TypeError, ValueError),
-)
-
 
 def import_object(text: str) -> object:
     """Return what ``module:name`` says; the working folder is importable, after all else.
@@ -42,7 +36,7 @@ def import_object(text: str) -> object:
             f"{text}: must name a module that is installed or lies in {here}, and there is no "
             f"{error.name}; install it, or run from the folder that holds it"
         ) from error
-    except (*FAULTS, SyntaxError) as error:
+    except (Exception, SystemExit) as error:  # of code that is not ours
         raise NetworkError(f"{text}: must be importable, and says: {one_line(error)}") from error
     for part in name.split("."):
         if not hasattr(found, part):
@@ -100,7 +94,7 @@ def locate(text: str) -> Place | None:
     _working_folder()
     try:
         spec = importlib.util.find_spec(text.partition(":")[0])
-    except (*FAULTS, SyntaxError):
+    except (ImportError, AttributeError, ValueError):  # what find_spec raises of no module
         return None
     if spec is None:
         return None

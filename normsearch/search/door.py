@@ -21,7 +21,7 @@ from normsearch.config import (
 from normsearch.errors import ConfigError
 from normsearch.networks import NormSlot
 from normsearch.search.arms import ArmsSpace
-from normsearch.search.jobs import identity
+from normsearch.search.identity import check_identity, identity, record_network
 from normsearch.search.known_points import known_points, paper_points, warm_points
 from normsearch.search.loggers import check_logger
 from normsearch.search.mirror import Mirror
@@ -32,7 +32,6 @@ from normsearch.search.run_folder import find_run
 from normsearch.search.samplers import build_sampler
 from normsearch.search.space import AnySpace, Space
 from normsearch.search.storage import open_storage, refuse_taken, retrying
-from normsearch.search.study import check_identity, record_network
 from normsearch.search.supernet import mixable
 
 

@@ -15,10 +15,11 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from normsearch.config import NetworkDigest, StudyConfig
+from normsearch.config import StudyConfig
 from normsearch.errors import NormsearchError, StudyError
 from normsearch.files import write_text
-from normsearch.search.jobs import Event, Job, identity, seconds_left, trial_config
+from normsearch.search.identity import check_identity
+from normsearch.search.jobs import Event, Job, seconds_left, trial_config
 from normsearch.search.known_points import Known, known_points
 from normsearch.search.leases import Leases
 from normsearch.search.mirror import Mirror
@@ -32,7 +33,6 @@ from normsearch.search.single_norms import SingleNormTuning
 from normsearch.search.space import AnySpace
 from normsearch.search.storage import lock_for_driver, open_storage, retrying
 from normsearch.search.taking import Taking
-from normsearch.trial_network import refuse_other_network
 
 MAX_FAULTS = 5
 MAX_CRASHES = 3  # workers a trial may lose before it counts as failed
@@ -330,39 +330,3 @@ class Coordinator:
         retrying(self.leases.leave)
         if self._lock is not None:
             self._lock.close()
-
-
-def check_identity(study: optuna.Study, config: StudyConfig) -> None:
-    """Raise StudyError if the storage's study was begun with other data, network or space.
-
-    A study that has no identity yet, for it is new or of an older version, gets this one, and
-    likewise the digest of its network.
-
-    Raises:
-        ChangedNetworkError: another driver's network has other code.
-    """
-    own = identity(config)
-    known = study.user_attrs.get("identity")
-    if known is None:
-        study.set_user_attr("identity", own)
-    elif known != own:
-        raise StudyError(
-            f"{config.name}: the storage's study of this name must be of the same data, network, "
-            "training and space, and is of another run; give this run a name of its own, or "
-            "another --storage."
-        )
-    if config.network_digest is None:
-        return
-    stored = study.user_attrs.get("network_digest")
-    if stored is None:
-        record_network(study, config)
-    else:
-        then = NetworkDigest.model_validate(stored)
-        where = f"the storage's study {config.name}"
-        refuse_other_network(config.network.name, then, config.network_digest, where)
-
-
-def record_network(study: optuna.Study, config: StudyConfig) -> None:
-    """Write down in the storage which network a study's trials are of from now on."""
-    digest = config.network_digest
-    study.set_user_attr("network_digest", digest and digest.model_dump(mode="json"))
