@@ -55,6 +55,9 @@ Local = Annotated[
     bool, typer.Option("--local", help="Train in this process, one trial after another, no Ray.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="key=value, such as search.trials=20.")
+]
 TrustCode = Annotated[
     bool,
     typer.Option("--trust-code", help="Run the code outside of normsearch that its files name."),

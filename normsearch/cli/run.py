@@ -14,6 +14,7 @@ from normsearch.cli.options import (
     Data,
     Json,
     Local,
+    Overrides,
     RunsDir,
     Storage,
     Workers,
@@ -25,9 +26,7 @@ def run(
     name: Annotated[str | None, typer.Option(help="The run's name (default: the study's).")] = None,
     data: Data = None,
     runs_dir: RunsDir = RUNS,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, such as search.trials=20.")
-    ] = None,
+    overrides: Overrides = None,
     workers: Workers = None,
     local: Local = False,
     address: Address = None,
