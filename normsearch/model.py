@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import textwrap
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +11,16 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from normsearch.config import Model, TaskConfig, TrialConfig
+from normsearch.config import Model, TrialConfig
 from normsearch.config_file import read_model_file
 from normsearch.errors import CheckpointError, StudyError
 from normsearch.files import write_atomically, write_text
+from normsearch.model_card import model_card
 from normsearch.networks import apply_norm_map
 from normsearch.training import load_checkpoint, load_tensors
 from normsearch.trial_network import (
     build_trial_network,
     digest_network,
-    network_settings,
     refuse_changed_network,
 )
 from normsearch.trust import refuse_foreign_code
@@ -89,7 +87,8 @@ def export_model(
     program, reason = _program(network, _sample_shape(config.trial))
     write_atomically(folder / WEIGHTS, lambda file: torch.save(weights, file))
     write_text(folder / DESCRIPTION, config.model_dump_json(indent=2) + "\n")
-    write_text(folder / CARD, _card(config, reason))
+    card = model_card(config, reason, weights=WEIGHTS, program=PROGRAM)
+    write_text(folder / CARD, card)
     files = [folder / WEIGHTS, folder / DESCRIPTION, folder / CARD]
     if program:
         write_atomically(folder / PROGRAM, lambda file: file.write(program))
@@ -181,102 +180,3 @@ def _program(network: nn.Module, sample_shape: tuple[int, ...]) -> tuple[bytes, 
             reason = str(error).strip().partition("\n")[0]
             return b"", f"torch.export does not take this network ({reason})"
     return file.getvalue(), ""
-
-
-def _literal(values: dict[str, Any]) -> str:
-    lines = [f"    {json.dumps(key)}: {_quoted(value)},\n" for key, value in values.items()]
-    return "{\n" + "".join(lines) + "}"
-
-
-def _quoted(value: object) -> str:
-    return json.dumps(value) if isinstance(value, str) else repr(value)
-
-
-def _meaning(task: TaskConfig) -> str:
-    if task.kind == "classification":
-        return f"the classes {list(task.classes or ())}"
-    background, *classes = task.mask_values
-    if not task.classes:
-        of = f" (label values {list(task.foreground)})" if task.foreground else ""
-        return f"foreground{of} where above 0"
-    return f"background ({background} in masks), then label values {classes}"
-
-
-def _worth(config: ModelConfig) -> str:
-    score = "unknown" if config.score is None else f"{config.score:.3f}"
-    if config.trial.task.validation == "test":
-        return (
-            f"Test {config.metric}: {score}, on subjects held out of training; where the trial was "
-            "chosen by it,\nit is optimistic."
-        )
-    return (
-        f"Validation {config.metric}: {score}. The search chose the trial by it, so it is "
-        "optimistic; nothing\nhere was measured on subjects held out."
-    )
-
-
-def _geometry(trial: TrialConfig) -> str:
-    """The orientation and spacing of training, for the card."""
-    geometry = trial.geometry
-    if geometry is None:
-        return "Orientation and spacing: not recorded"
-    axes = {
-        "axial": "superior, posterior, left",
-        "coronal": "posterior, superior, left",
-        "sagittal": "left, superior, posterior",
-    }
-    plane = trial.task.plane
-    oriented = f"{plane} slices; axes grow to {axes[plane]}"
-    rows = [
-        " x ".join("unknown" if step is None else f"{step:.4g}" for step in steps)
-        for steps in (geometry.least, geometry.median, geometry.greatest)
-    ]
-    return (
-        f"Orientation: {oriented if geometry.oriented else 'as stored, the files give none'}.\n"
-        f"Spacing after preparation, slices x rows x columns: {rows[0]} to {rows[2]} mm, "
-        f"median {rows[1]}"
-    )
-
-
-def _card(config: ModelConfig, no_program: str) -> str:
-    trial, task = config.trial, config.trial.task
-    name, shape = trial.network.name, _sample_shape(trial)
-    settings = network_settings(trial.network, shape[0], task.outputs)
-    sides, meaning = ", ".join(map(str, shape)), _meaning(task)
-    size = "as read" if task.size is None else f"{task.fit} to {' x '.join(map(str, task.size))}"
-    program = f"none: {no_program}" if no_program else f"{PROGRAM}, for torch.export.load"
-    versions = ", ".join(f"{key} {value}" for key, value in trial.versions.items())
-    samples = trial.training.samples_of(trial.batch_size)
-    return f'''"""{name}, trial {trial.number} of the study {trial.study}: a norm for each layer.
-
-Data: {task.data}, a sample is a {task.sample}; {size}; intensities: {task.intensity}.
-{_geometry(trial)}.
-Input: float32 (N, {sides}). Output: logits (N, {task.outputs}, ...): {meaning}.
-{_worth(config)} Not a medical device.
-Trained by {trial.training.optimizer} on {samples} samples, batch size
-{trial.batch_size}, learning rate {trial.learning_rate:.3g}.
-Exported program: {program}.
-Versions:
-{textwrap.fill(versions or "not recorded", 96)}.
-
-Masks for new images: normsearch predict FOLDER IMAGE...
-"""
-
-from pathlib import Path
-
-import torch
-
-from normsearch.networks import apply_norm_map, build_network
-
-NETWORK = {_literal(settings)}
-NORM_MAP = {_literal(trial.norm_map)}
-
-
-def load(folder=Path(__file__).parent):
-    """Return the trained network, in eval mode, on the CPU."""
-    settings = dict(NETWORK)
-    network = build_network(settings.pop("name"), **settings)
-    apply_norm_map(network, NORM_MAP)
-    network.load_state_dict(torch.load(Path(folder) / "{WEIGHTS}", weights_only=True))
-    return network.eval()
-'''

@@ -74,7 +74,9 @@ ARROWS: dict[str, set[str]] = {
         *("numpy", "torch", "normsearch.config", "normsearch.data"),
         *("normsearch.errors", "normsearch.task", "normsearch.training"),
     },
+    "normsearch.model_card": {"normsearch.config", "normsearch.trial_network"},
     "normsearch.model": {
+        "normsearch.model_card",
         *("torch", "normsearch.config", "normsearch.config_file", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.training"),
         *("normsearch.trial_network", "normsearch.trust"),

@@ -106,6 +106,8 @@ def _connect(address: str | None, resources: Resources, workers: int | None) -> 
                 "it has a token."
             ) from error
     else:
+        # Ray listens on every network interface: only who has the user's token may run code.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
         cores = workers * resources.cpu if workers else None
         ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
 
