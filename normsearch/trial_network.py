@@ -66,7 +66,7 @@ def digest_network(
     Raises:
         NetworkError: it cannot be built, or does not accept a sample.
     """
-    config = config.model_copy(update={"activation": None})
+    config = config.model_copy(update={"activation": None, "seed": 0})
     network = build_trial_network(config, shape[0], outputs).cpu()
     return NetworkDigest(
         files=code_files(network, config.name) if ":" in config.name else {},

@@ -111,10 +111,11 @@ def same_output(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def _fill(net: nn.Module) -> None:
-    """Give every parameter fixed values of the size that networks are started with."""
-    for index, parameter in enumerate(net.parameters()):
-        if parameter.is_floating_point():
-            waves = torch.arange(parameter.numel(), dtype=torch.float64).mul(1.9).add(index).cos()
-            inputs = max(1, math.prod(parameter.shape[1:]))
-            fixed = waves * math.sqrt(4 / inputs) if parameter.dim() > 1 else 0.5 + 0.3 * waves
-            parameter.copy_(fixed.reshape(parameter.shape))
+    """Give every parameter and buffer fixed values of the size that networks are started with."""
+    for index, values in enumerate([*net.parameters(), *net.buffers()]):
+        if values.is_floating_point():
+            waves = torch.arange(values.numel(), dtype=torch.float64).mul(1.9).add(index).cos()
+            matrix = isinstance(values, nn.Parameter) and values.dim() > 1
+            inputs = max(1, math.prod(values.shape[1:]))
+            fixed = waves * math.sqrt(4 / inputs) if matrix else 0.5 + 0.3 * waves
+            values.copy_(fixed.reshape(values.shape))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 import time
 from fractions import Fraction
@@ -59,7 +60,10 @@ def run_ray(
         KeyboardInterrupt: after Ctrl-C, with every unfinished trial given back.
         Terminated: after SIGTERM, likewise.
     """
-    os.environ.update({**_ENVIRONMENT, **os.environ})
+    # Ray listens on every network interface: only who has the user's token may run code there.
+    # Later ones than 2.52 do so by themselves, also where Ray has been imported already.
+    token = {"RAY_AUTH_MODE": "token"} if address is None and "ray" not in sys.modules else {}
+    os.environ.update({**_ENVIRONMENT, **token, **os.environ})
     import ray
 
     try:
@@ -106,8 +110,6 @@ def _connect(address: str | None, resources: Resources, workers: int | None) -> 
                 "it has a token."
             ) from error
     else:
-        # Ray listens on every network interface: only who has the user's token may run code.
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
         cores = workers * resources.cpu if workers else None
         ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
 

@@ -205,3 +205,28 @@ def test_a_run_from_elsewhere_runs_no_code_that_nobody_sees(
     assert "--trust-code" in found.err
     for reading in ("best", "status", "report"):
         assert normsearch(reading, "tiny").code == 0  # they import nothing
+
+
+OTHERWISE = """
+import sys
+from pathlib import Path
+
+if "ray._private.workers.default_worker" in sys.modules or "default_worker" in sys.argv[0]:
+    here = Path(__file__)
+    here.write_text(here.read_text().replace("nn.ReLU()", "nn.Sigmoid()"))
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_finds_other_code_gives_its_trial_back(
+    normsearch: Call, study: Path, data_set: Path
+) -> None:
+    write(OTHERWISE + NET)
+    found = normsearch("run", study, "--data", data_set, "--workers", 1)
+    assert found.code == 1
+    told = f"normsearch: {MODULE}:Net: must be the network that "
+    (line,) = (line for line in found.err.splitlines() if line.startswith(told))
+    assert f"the code in {MODULE} is another" in line
+    states = StudyRecord(Path("runs/tiny")).trials()["state"].tolist()
+    assert "FAIL" not in states
+    assert states.count("RUNNING") == 1

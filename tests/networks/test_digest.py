@@ -148,14 +148,15 @@ def test_parameters_are_compared_by_name_and_shape() -> None:
 
 
 class Noisy(nn.Module):
-    """Draws numbers whenever it runs; returns several tensors."""
+    """Draws numbers whenever it is built or runs; returns several tensors."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(1, 2, 1)
+        self.register_buffer("drawn", torch.randn(2, 1, 1))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        return [self.conv(x) + torch.rand(1), x]
+        return [self.conv(x) * self.drawn + torch.rand(1), x]
 
 
 def test_random_numbers_and_several_outputs_are_no_difference() -> None:
