@@ -55,6 +55,7 @@ __all__ = [
     "Mixture",
     "Model",
     "NetworkConfig",
+    "NetworkDigest",
     "NormSpace",
     "NumberSpace",
     "Origin",
@@ -97,6 +98,18 @@ class NetworkConfig(Model):
                 f"{self.name} takes its size from arguments, got {' and '.join(sizes)}"
             )
         return self
+
+
+class NetworkDigest(Model):
+    """What a network was when a run, a trial or a model was made; see `digest_network`.
+
+    `files`: module -> SHA-256 of its source, none for a network of this package; `parameters`: the
+    SHA-256 of their names and shapes; `output`: a few numbers that it computes with fixed weights.
+    """
+
+    files: dict[str, str]
+    parameters: str
+    output: tuple[float, ...]
 
 
 class TrainingConfig(Model):
@@ -164,7 +177,8 @@ class StudyConfig(Model):
     """One study: task + network + training + space + search.
 
     A run records the SHA-256 of its cases (`fingerprint`), the `sample_shape` (channels, *spatial),
-    the orientation and spacing of its training cases (`geometry`) and the `versions` it began with.
+    the orientation and spacing of its training cases (`geometry`), the `versions` it began with and
+    what its network was (`network_digest`).
     """
 
     name: RunName
@@ -177,6 +191,7 @@ class StudyConfig(Model):
     sample_shape: SampleShape | None = None
     geometry: GeometryConfig | None = None
     versions: dict[str, str] = Field(default_factory=dict)
+    network_digest: NetworkDigest | None = None
 
     @model_validator(mode="after")
     def _float16_needs_a_gpu(self) -> Self:
@@ -225,8 +240,8 @@ class TrialConfig(Model):
 
     `norm_map` gives the effective spec of every slot; `fingerprint` is the SHA-256 of the cases,
     `sample_shape` the (channels, *spatial) of what the network is given, `geometry` the orientation
-    and spacing of the training cases. On a GPU it takes no more
-    than `gpu_share` of the memory. `affine`: whether norms learn γ and β. A supernet has
+    and spacing of the training cases, `network_digest` what the network was. On a GPU it takes no
+    more than `gpu_share` of the memory. `affine`: whether norms learn γ and β. A supernet has
     `mixtures`, and no norm map. `arm`: which of the study's arms it is, if it has arms.
     """
 
@@ -249,6 +264,7 @@ class TrialConfig(Model):
     sample_shape: SampleShape | None = None
     geometry: GeometryConfig | None = None
     versions: dict[str, str] = Field(default_factory=dict)
+    network_digest: NetworkDigest | None = None
 
     def write(self, path: Path) -> None:
         """Write the trial as JSON, whole or not at all."""

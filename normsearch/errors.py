@@ -31,6 +31,14 @@ class NetworkError(NormsearchError, ValueError):
     """A network cannot be built, or a norm map does not fit it."""
 
 
+class ChangedNetworkError(NetworkError):
+    """A network is no longer the one that a run, a trial or a model was made with."""
+
+
+class TrustError(NormsearchError):
+    """A file from elsewhere names code that would run, and nobody said that it may."""
+
+
 class DataError(NormsearchError):
     """An image, label or data set cannot be used."""
 

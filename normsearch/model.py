@@ -19,6 +19,12 @@ from normsearch.model_card import PROGRAM, WEIGHTS, ModelConfig, card, sample_sh
 from normsearch.networks import apply_norm_map
 from normsearch.training import load_checkpoint, load_tensors, network_weights
 from normsearch.trial import build_trial_network
+from normsearch.trial_network import (
+    build_trial_network,
+    digest_network,
+    refuse_changed_network,
+)
+from normsearch.trust import refuse_foreign_code
 
 DESCRIPTION, CARD = "model.json", "model.py"
 
@@ -36,7 +42,9 @@ class TrainedModel:
         return sample_shape_of(self.config.trial)
 
 
-def export_model(folder: Path, trial_folder: Path, config: ModelConfig) -> tuple[list[Path], str]:
+def export_model(
+    folder: Path, trial_folder: Path, config: ModelConfig, *, accept_changed_network: bool = False
+) -> tuple[list[Path], str]:
     """Write a trial's network into a folder of its own.
 
     weights.pt holds the state_dict, model.json the trial, model.py a card that is also the code to
@@ -46,6 +54,8 @@ def export_model(folder: Path, trial_folder: Path, config: ModelConfig) -> tuple
         folder: new or empty.
         trial_folder: the trial's, with its checkpoint.
         config: what model.json shall say.
+        accept_changed_network: put the weights into the network as it is now, whatever it was when
+            they were trained; the model's digest is then of it.
 
     Returns:
         The files, and why there is no program.pt2 among them (or an empty text).
@@ -53,6 +63,7 @@ def export_model(folder: Path, trial_folder: Path, config: ModelConfig) -> tuple
     Raises:
         StudyError: the folder holds something, or the trial has no checkpoint.
         CheckpointError: it is damaged or of another network.
+        ChangedNetworkError: the network's code has changed since the training.
     """
     if is_there(folder) and any(folder.iterdir()):
         raise StudyError(f"{folder}: must be a new or an empty folder; choose another with -o.")
@@ -62,6 +73,7 @@ def export_model(folder: Path, trial_folder: Path, config: ModelConfig) -> tuple
             f"{trial_folder}: must hold a checkpoint.pt, which only completed trials keep; train "
             f"it again with `normsearch train {trial_folder / 'trial.json'}`."
         )
+    config = _recognized(config, str(trial_folder / "trial.json"), accept_changed_network)
     network = rebuild(
         config.trial, network_weights(state, trial_folder / "checkpoint.pt"), trial_folder
     )
@@ -78,19 +90,48 @@ def export_model(folder: Path, trial_folder: Path, config: ModelConfig) -> tuple
     return files, reason
 
 
-def load_model(folder: str | Path, device: str = "cpu") -> TrainedModel:
+def load_model(
+    folder: str | Path,
+    device: str = "cpu",
+    *,
+    trust_code: bool = False,
+    accept_changed_network: bool = False,
+) -> TrainedModel:
     """Load what `export_model` wrote.
+
+    Args:
+        folder: the model's.
+        device: where to put it.
+        trust_code: let a network that is not of this package be imported, that is, run its code.
+        accept_changed_network: put the weights into the network as it is now, whatever it was when
+            they were trained.
 
     Raises:
         ConfigError: model.json is missing or not what it must be.
+        TrustError: it names a network that is not of this package, and `trust_code` is False.
         CheckpointError: weights.pt is missing, damaged or of another network.
+        ChangedNetworkError: the network's code has changed since the training.
     """
     folder = Path(folder)
     config = read_model_file(ModelConfig, folder / DESCRIPTION)
+    if not trust_code:
+        refuse_foreign_code(config.trial.network, str(folder / DESCRIPTION))
     weights = load_tensors(folder / WEIGHTS)
     if weights is None:
         raise CheckpointError(f"{folder}: must hold {WEIGHTS}, and does not; export it again.")
+    config = _recognized(config, str(folder / DESCRIPTION), accept_changed_network)
     return TrainedModel(rebuild(config.trial, weights, folder / WEIGHTS).to(device), config)
+
+
+def _recognized(config: ModelConfig, where: str, accept_changed: bool) -> ModelConfig:
+    """The model with a digest of its network as it is now, which must be the recorded one."""
+    trial, shape = config.trial, sample_shape_of(config.trial)
+    if not accept_changed:
+        refuse_changed_network(trial, where)
+        return config
+    digest = digest_network(trial.network, shape, trial.task.outputs)
+    changed = trial.model_copy(update={"network_digest": digest})
+    return config.model_copy(update={"trial": changed})
 
 
 def rebuild(trial: TrialConfig, weights: dict[str, Any], where: Path) -> nn.Module:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from normsearch.config import Model, TaskConfig, TrialConfig
 from normsearch.errors import StudyError
-from normsearch.trial import network_settings
+from normsearch.trial_network import network_settings
 
 WEIGHTS, PROGRAM = "weights.pt", "program.pt2"
 
@@ -82,6 +82,10 @@ def _told(config: ModelConfig, no_program: str) -> str:
     program = f"none: {no_program}" if no_program else f"{PROGRAM}, for torch.export.load"
     versions = ", ".join(f"{key} {value}" for key, value in trial.versions.items())
     samples = trial.training.samples_of(trial.batch_size)
+    unchecked = (
+        "This file does not check whether the code of the network is still that of the training;\n"
+        "normsearch.load_model(FOLDER, trust_code=True) does.\n"
+    )
     return f"""{name}, trial {trial.number} of the study {trial.study}: a norm for each layer.
 
 Data: {task.data}, a sample is a {task.sample}; {size}; intensities: {task.intensity}.
@@ -93,7 +97,7 @@ Trained by {trial.training.optimizer} on {samples} samples, batch size
 Exported program: {program}.
 Versions:
 {textwrap.fill(versions or "not recorded", 96)}.
-
+{unchecked if ":" in name else ""}
 Masks for new images: normsearch predict FOLDER IMAGE...
 """
 

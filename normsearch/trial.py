@@ -14,15 +14,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from normsearch.config import NetworkConfig, TaskConfig, TrialConfig
+from normsearch.config import TaskConfig, TrialConfig
 from normsearch.data import Augmentation, Case, SampleLoader, Split, whole_case
 from normsearch.errors import GoneError, TakenError
 from normsearch.files import write_text
-from normsearch.networks import apply_norm_map, build_network, mix_norms, use_checkpointing
+from normsearch.networks import use_checkpointing
 from normsearch.norms import (
     PlainNorm,
     clamp_gates,
-    freeze_affine,
     gate_parameters,
     initialize_weight_norms,
     set_progress,
@@ -40,6 +39,7 @@ from normsearch.training import (
     save_newest,
     train,
 )
+from normsearch.trial_network import build_trial_network, place_norms, refuse_changed_network
 
 
 def training_loader(config: TrialConfig, cases: Sequence[Case]) -> SampleLoader:
@@ -81,27 +81,6 @@ def train_on_own_split(
     return train_trial(config, split_task(config.task, list(cases)), folder, token)
 
 
-def network_settings(config: NetworkConfig, in_channels: int, outputs: int) -> dict[str, Any]:
-    """Return the arguments of `build_network` for a study's network."""
-    settings = {
-        "name": config.name,
-        "in_channels": in_channels,
-        "out_channels": outputs,
-        "first_channels": config.first_channels,
-        "depth": config.depth,
-        "arguments": config.arguments or None,
-        "seed": config.seed,
-        **({"activation": config.activation} if config.activation else {}),
-    }
-    return {key: value for key, value in settings.items() if value is not None}
-
-
-def build_trial_network(config: NetworkConfig, in_channels: int, outputs: int = 1) -> nn.Module:
-    """Build a study's network, its weights drawn from the study's seed."""
-    settings = network_settings(config, in_channels, outputs)
-    return build_network(settings.pop("name"), **settings)
-
-
 def train_trial(
     config: TrialConfig, data: Split, folder: Path, token: str | None = None
 ) -> Iterator[dict[str, Any]]:
@@ -122,6 +101,7 @@ def train_trial(
     Raises:
         TrainingError: the loss is not finite or memory does not suffice.
         CheckpointError: the checkpoint is of another network.
+        ChangedNetworkError: the network's code is not what was recorded with the trial.
         TakenError: another owner has taken the trial over.
         GoneError: the folder was deleted.
         DiskFullError: there is no room for what the trial writes.
@@ -151,8 +131,9 @@ def _train_trial(
 ) -> Iterator[dict[str, Any]]:
     torch.set_num_threads(config.threads)
     task, shape = config.task, sample_shape(config.task, data.train)
+    refuse_changed_network(config, str(folder / "trial.json"))
     network = build_trial_network(config.network, shape[0], task.outputs)
-    _place_norms(network, config)
+    place_norms(network, config)
     if config.training.checkpointing:
         use_checkpointing(network)
     torch.manual_seed(config.network.seed)  # of dropout, say: not of what was drawn so far
@@ -214,16 +195,6 @@ def _record(evaluation: Evaluation, network: nn.Module) -> dict[str, Any]:
     record = {**asdict(evaluation), "parameters": parameters, "learnt": _learnt(network)}
     del record["details"]  # they are in cases.csv, and too many for a study's storage
     return record
-
-
-def _place_norms(network: nn.Module, config: TrialConfig) -> None:
-    if config.mixtures:
-        mixtures = {mixture.slots: mixture.choices for mixture in config.mixtures}
-        mix_norms(network, mixtures, sparse=config.mixtures[0].weights == "sparsest_max")
-    else:
-        apply_norm_map(network, config.norm_map)
-    if not config.affine:
-        freeze_affine(network)
 
 
 def _plan(config: TrialConfig) -> Plan:

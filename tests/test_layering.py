@@ -70,19 +70,27 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.task": {
         *("normsearch.config", "normsearch.data", "normsearch.errors", "normsearch.files"),
     },
+    "normsearch.trial_network": {
+        *("torch", "normsearch.config", "normsearch.errors", "normsearch.networks"),
+        "normsearch.norms",
+    },
+    "normsearch.trust": {"normsearch.config", "normsearch.errors", "normsearch.networks"},
     "normsearch.trial": {
         *("torch", "normsearch.config", "normsearch.data", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.task"),
-        "normsearch.training",
+        *("normsearch.training", "normsearch.trial_network"),
     },
     "normsearch.prediction": {
         *("numpy", "torch", "normsearch.config", "normsearch.data"),
         *("normsearch.errors", "normsearch.task", "normsearch.training"),
     },
+    "normsearch.model_card": {"normsearch.config", "normsearch.trial_network"},
     "normsearch.model": {
+        "normsearch.model_card",
         *("torch", "normsearch.config", "normsearch.config_file", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.training", "normsearch.trial"),
-        "normsearch.model_card",
+        *("normsearch.files", "normsearch.networks", "normsearch.training"),
+        *("normsearch.trial_network", "normsearch.trust"),
     },
     "normsearch.model_card": {"normsearch.config", "normsearch.errors", "normsearch.trial"},
     "normsearch.search": {
@@ -92,6 +100,7 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
         *("lazy grpc", "lazy fsspec", "pyarrow", "lazy optuna_dashboard", "lazy *"),
         *("scipy", "threadpoolctl", "normsearch.json_file", "normsearch.table_file"),
+        *("scipy", "threadpoolctl", "normsearch.trial_network"),
     },
     "normsearch.search.imports": {  # what a study names
         *("normsearch.errors", "normsearch.networks.importing"),
@@ -115,7 +124,7 @@ ARROWS: dict[str, set[str]] = {
         "normsearch.labels",
         "normsearch.limits",
         *("normsearch.networks", "normsearch.search", "normsearch.training", "normsearch.trial"),
-        *("normsearch.model", "normsearch.task"),
+        *("normsearch.model", "normsearch.task", "normsearch.trial_network"),
     },
     "normsearch.cli": {
         "torch",
@@ -123,6 +132,9 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.errors", "normsearch.networks", "normsearch.search", "normsearch.trial"),
         *("normsearch.norms", "normsearch.task", "normsearch.training"),
         *("lazy normsearch.config_file", "normsearch.files", "normsearch.limits"),
+        *("normsearch.norms", "normsearch.task", "normsearch.training", "torch"),
+        *("normsearch.trial_network", "normsearch.trust"),
+        *("lazy normsearch.config_file", "lazy normsearch.files"),
         *("lazy normsearch.evidence", "lazy normsearch.search.executor"),
         "lazy normsearch.config_search",
         *("lazy normsearch.model", "lazy normsearch.model_card", "lazy normsearch.prediction"),

@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from normsearch.model import export_model, load_model
 from normsearch.model_card import ModelConfig
 from normsearch.networks import list_norms
 from normsearch.norms import NORMS, NormSpec
-from normsearch.trial import build_trial_network, train_trial
+from normsearch.trial import train_trial
+from normsearch.trial_network import build_trial_network
 
 NETWORK = NetworkConfig(first_channels=16, depth=1)
 SLOTS = [slot.name for slot in list_norms(build_trial_network(NETWORK, 1))]
@@ -131,3 +133,18 @@ def test_what_cannot_be_loaded(tmp_path: Path) -> None:
     weights.unlink()
     with pytest.raises(CheckpointError, match=r"must hold weights.pt"):
         load_model(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    "text", ['a"""\nraise SystemExit\n"""', r"C:\\Users\nx \N{no} \\", 'ends in "', "\x00\x1b😀"]
+)
+def test_a_card_holds_texts_as_texts(tmp_path: Path, text: str) -> None:
+    config = trained(tmp_path / "trial", {})
+    task = config.trial.task.model_copy(update={"data": text})
+    trial = config.trial.model_copy(update={"task": task, "versions": {text: text}})
+    export_model(tmp_path / "model", tmp_path / "trial", config.model_copy(update={"trial": trial}))
+    names: dict[str, Any] = {"__file__": str(tmp_path / "model" / "model.py")}
+    source = (tmp_path / "model" / "model.py").read_text(encoding="utf-8")
+    exec(compile(source, "model.py", "exec"), names)
+    assert f"Data: {text}, a sample" in names["__doc__"]
+    assert "Return the trained network" in names["load"].__doc__

@@ -13,7 +13,8 @@ from normsearch.config import TrialConfig
 from normsearch.config_file import read_study
 from normsearch.networks import list_norms
 from normsearch.task import load_task, split_task
-from normsearch.trial import build_trial_network, train_trial
+from normsearch.trial import train_trial
+from normsearch.trial_network import build_trial_network
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from normsearch.data import Case, SampleLoader, Split
 from normsearch.errors import CheckpointError, StudyError, TrainingError
 from normsearch.networks import list_norms
 from normsearch.norms import gate_parameters, initialize_weight_norms
-from normsearch.trial import build_trial_network, train_trial, training_loader
+from normsearch.trial import train_trial, training_loader
+from normsearch.trial_network import build_trial_network
 
 NETWORK = NetworkConfig(first_channels=2, depth=1, seed=4)
 SLOTS = [slot.name for slot in list_norms(build_trial_network(NETWORK, 1))]

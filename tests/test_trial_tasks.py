@@ -16,7 +16,8 @@ from normsearch.errors import ConfigError, NetworkError
 from normsearch.networks import list_norms
 from normsearch.task import split_task
 from normsearch.training import load_checkpoint
-from normsearch.trial import build_trial_network, train_trial
+from normsearch.trial import train_trial
+from normsearch.trial_network import build_trial_network
 
 
 @pytest.fixture(autouse=True)

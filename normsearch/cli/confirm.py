@@ -11,6 +11,7 @@ import typer
 from normsearch import limits
 from normsearch.cli.options import (
     RUNS,
+    AcceptChangedNetwork,
     Address,
     Data,
     Json,
@@ -18,6 +19,7 @@ from normsearch.cli.options import (
     Name,
     RunsDir,
     Storage,
+    TrustCode,
     Workers,
 )
 from normsearch.cli.terminal import say
@@ -56,6 +58,8 @@ def confirm(
     local: Local = False,
     address: Address = None,
     storage: Storage = None,
+    trust_code: TrustCode = False,
+    accept_changed_network: AcceptChangedNetwork = False,
     as_json: Json = False,
 ) -> None:
     """Train the best mixtures and all single norms again, and compare them on test subjects.
@@ -66,8 +70,15 @@ def confirm(
     """
     from normsearch.cli.launch import How, check, resumable, search, tell_arms
     from normsearch.config_file import read_recorded_study
+    from normsearch.search.door import check_storage
     from normsearch.search.records import StudyRecord
-    from normsearch.search.run_folder import create_run, find_run, read_local, write_local
+    from normsearch.search.run_folder import (
+        create_run,
+        find_run,
+        read_local,
+        write_local,
+        write_study,
+    )
 
     origin = find_run(name, runs_dir)
     folder = origin.parent / f"{origin.name}-confirm"
@@ -85,10 +96,19 @@ def confirm(
         config = _new(
             StudyRecord(origin, read_local(origin).get("storage")), top, seeds, folds, data
         )
-    door = check(config, f"{folder / 'study.yaml'}: space.", data, name)
+    door = check(
+        config,
+        f"{folder / 'study.yaml'}: space.",
+        data,
+        str(folder if begun else origin),
+        trusted=trust_code,
+        accept_changed=accept_changed_network,
+    )
     _warn_of_few_cases(door)
     local_facts = {"data": str(door.data) if door.data else None, "storage": storage}
     if begun:
+        check_storage(door.config, folder, storage, accept_changed=accept_changed_network)
+        write_study(folder, door.config)
         write_local(folder, local_facts)
     else:
         create_run(folder, door.config, local_facts)

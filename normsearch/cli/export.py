@@ -8,7 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from normsearch.cli.options import RUNS, Json, Name, RunsDir, Storage
+from normsearch.cli.options import (
+    RUNS,
+    AcceptChangedNetwork,
+    Json,
+    Name,
+    RunsDir,
+    Storage,
+    TrustCode,
+)
 from normsearch.cli.terminal import say, show
 from normsearch.errors import StudyError
 
@@ -23,6 +31,8 @@ def export(
     ] = None,
     runs_dir: RunsDir = RUNS,
     storage: Storage = None,
+    trust_code: TrustCode = False,
+    accept_changed_network: AcceptChangedNetwork = False,
     as_json: Json = False,
 ) -> None:
     """Write weights, norm map, a card that is also the loading code, and the network as a graph."""
@@ -31,6 +41,7 @@ def export(
     from normsearch.model_card import ModelConfig
     from normsearch.search.records import StudyRecord
     from normsearch.search.run_folder import find_run, trial_folder
+    from normsearch.trust import refuse_unseen_network
 
     folder = find_run(name, runs_dir)
     record = StudyRecord(folder, storage)
@@ -45,7 +56,11 @@ def export(
         metric=record.metric,
         score=float(row["score"]) if row["state"] == "COMPLETE" else None,
     )
-    files, no_program = export_model(output, place, config)
+    if not trust_code:
+        refuse_unseen_network(config.trial.network, str(place / "trial.json"))
+    files, no_program = export_model(
+        output, place, config, accept_changed_network=accept_changed_network
+    )
     if no_program:
         say(f"normsearch: warning: no program.pt2: {no_program}")
     if as_json:

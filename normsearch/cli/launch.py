@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from normsearch.cli.network_check import enough_memory, tried_slots
+from normsearch.cli.network_check import check_weights, enough_memory
 from normsearch.cli.progress import Progress
 from normsearch.cli.terminal import say, show
+from normsearch.cli.try_network import try_network
 from normsearch.config import ArmsConfig, StudyConfig
 from normsearch.data import Case, Split
 from normsearch.errors import StudyError
@@ -35,6 +36,7 @@ from normsearch.task import (
     training_geometry,
 )
 from normsearch.trial import train_on_own_split, train_trial
+from normsearch.trust import refuse_unseen_code
 
 if TYPE_CHECKING:
     from normsearch.search.records import StudyRecord
@@ -63,12 +65,30 @@ class How:
     storage: str | None
 
 
-def check(config: StudyConfig, space_origin: str, data: Path | None, where: str) -> Door:
-    """Read the data, build the network, lay the space over its slots.
+def check(
+    config: StudyConfig,
+    space_origin: str,
+    data: Path | None,
+    where: str,
+    *,
+    trusted: bool = False,
+    accept_changed: bool = False,
+) -> Door:
+    """Read the data, build and try the network, lay the space over its slots.
+
+    Args:
+        config: the study.
+        space_origin: what stands before a key of its space in messages.
+        data: the folder that holds data sets.
+        where: names the study in messages.
+        trusted: whether all code that it names may run; see `refuse_unseen_code`.
+        accept_changed: take the network as it is now for the one that was recorded.
 
     Raises:
         NormsearchError: the first thing that does not hold.
     """
+    if not trusted:
+        refuse_unseen_code(config, where)
     data = Path(os.path.realpath(user_path(data))) if data else None
     config = config.model_copy(update={"task": resolve_task(config.task, data)})
     with enough_memory(f"{config.task.data}: its prepared images", "task.size"):
@@ -76,7 +96,10 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
     fingerprint = check_fingerprint(cases, config.fingerprint, where)
     split = _first_split(config, cases)
     check_foreground(config.task, split.validation)
-    space = build_space(config.space, tried_slots(config, split), space_origin)
+    with enough_memory(f"network: {config.network.name}", "network.first_channels or task.size"):
+        check_weights(config, sample_shape(config.task, split.train)[0])
+        network = try_network(config, split, where, accept_changed=accept_changed)
+    space = build_space(config.space, network.slots, space_origin)
     check_search(config, space)
     _tell_of_single_norms(space)
     config = config.model_copy(
@@ -85,6 +108,7 @@ def check(config: StudyConfig, space_origin: str, data: Path | None, where: str)
             "sample_shape": sample_shape(config.task, split.train),
             "geometry": training_geometry(split.train),
             "versions": config.versions or versions(),
+            "network_digest": network.digest,
         }
     )
     return Door(config, split, space, data, tuple(cases))

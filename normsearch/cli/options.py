@@ -59,6 +59,17 @@ Local = Annotated[
     bool, typer.Option("--local", help="Train in this process, one trial after another, no Ray.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="key=value, such as search.trials=20.")
+]
+TrustCode = Annotated[
+    bool,
+    typer.Option("--trust-code", help="Run the code outside of normsearch that its files name."),
+]
+AcceptChangedNetwork = Annotated[
+    bool,
+    typer.Option("--accept-changed-network", help="The network's code was changed on purpose."),
+]
 Name = Annotated[str, typer.Argument(help="A run's name, or its folder.", show_default=False)]
 
 RUNS = Path("runs")

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from normsearch.cli.options import Json
+from normsearch.cli.options import AcceptChangedNetwork, Json, TrustCode
 from normsearch.cli.terminal import show
 from normsearch.errors import DataError
 from normsearch.files import is_file, is_there, user_path
@@ -33,6 +33,8 @@ def predict(
         typer.Option("--any-spacing", help="Predict images of another spacing than in training."),
     ] = False,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to run.")] = "cpu",
+    trust_code: TrustCode = False,
+    accept_changed_network: AcceptChangedNetwork = False,
     as_json: Json = False,
 ) -> None:
     """Write a mask for each image, in the image's own format and geometry."""
@@ -40,7 +42,9 @@ def predict(
     from normsearch.model import load_model
     from normsearch.prediction import predict_files
 
-    loaded = load_model(model, device)
+    loaded = load_model(
+        model, device, trust_code=trust_code, accept_changed_network=accept_changed_network
+    )
     cases = [_files(text) for text in images]
     targets = [_target(paths[0], output) for paths in cases]
     _refuse_clashes(targets, overwrite)

@@ -9,6 +9,7 @@ import typer
 
 from normsearch.cli.options import (
     RUNS,
+    AcceptChangedNetwork,
     Address,
     Checkpoints,
     Data,
@@ -17,6 +18,7 @@ from normsearch.cli.options import (
     Name,
     RunsDir,
     Storage,
+    TrustCode,
     Workers,
 )
 
@@ -40,6 +42,8 @@ def resume(
     address: Address = None,
     storage: Storage = None,
     checkpoints: Checkpoints = None,
+    trust_code: TrustCode = False,
+    accept_changed_network: AcceptChangedNetwork = False,
     as_json: Json = False,
 ) -> None:
     """Go on with a run: interrupted trials are finished first, from their checkpoints."""
@@ -62,8 +66,15 @@ def resume(
         data = Path(local_facts["data"])
     storage = storage or local_facts.get("storage")
     with resumable(name):
-        door = check(config, f"{folder / 'study.yaml'}: space.", data, name)
-        check_storage(door.config, folder, storage)
+        door = check(
+            config,
+            f"{folder / 'study.yaml'}: space.",
+            data,
+            str(folder),
+            trusted=trust_code,
+            accept_changed=accept_changed_network,
+        )
+        check_storage(door.config, folder, storage, accept_changed=accept_changed_network)
         write_study(folder, door.config)
         write_local(folder, {"data": str(door.data) if door.data else None, "storage": storage})
         search(folder, door, How(address, workers, local, as_json, storage))

@@ -15,6 +15,7 @@ from normsearch.cli.options import (
     Data,
     Json,
     Local,
+    Overrides,
     RunsDir,
     Storage,
     Workers,
@@ -26,9 +27,7 @@ def run(
     name: Annotated[str | None, typer.Option(help="The run's name (default: the study's).")] = None,
     data: Data = None,
     runs_dir: RunsDir = RUNS,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, such as search.trials=20.")
-    ] = None,
+    overrides: Overrides = None,
     workers: Workers = None,
     local: Local = False,
     address: Address = None,
@@ -48,7 +47,7 @@ def run(
     config, space_origin = read_study(study, overrides)
     folder = runs_dir / config.name
     refuse_existing(folder)
-    door = check(config, space_origin, data, study)
+    door = check(config, space_origin, data, study, trusted=True)
     known = with_known_points(door.config.search, door.space, runs_dir)
     door = replace(door, config=door.config.model_copy(update={"search": known}))
     facts = {"data": str(door.data) if door.data else None, "storage": storage}

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from normsearch.cli.options import Data, Json
+from normsearch.cli.options import AcceptChangedNetwork, Data, Json, TrustCode
 from normsearch.cli.terminal import say, show
 
 
@@ -21,20 +21,29 @@ def train(
     device: Annotated[
         Literal["cpu", "cuda"] | None, typer.Option(help="Where to train (default: as the trial).")
     ] = None,
+    trust_code: TrustCode = False,
+    accept_changed_network: AcceptChangedNetwork = False,
     as_json: Json = False,
 ) -> None:
     """Train one trial again; interrupted, it goes on from its checkpoint."""
     from normsearch.config_file import read_trial
     from normsearch.task import check_fingerprint, load_task, resolve_task, split_task
     from normsearch.trial import train_trial
+    from normsearch.trial_network import digest_network
+    from normsearch.trust import refuse_unseen_network
 
     config = read_trial(trial)
+    if not trust_code:
+        refuse_unseen_network(config.network, str(trial))
     if device:
         config = config.model_copy(update={"device": device})
     folder = output or Path(f"{config.study}-trial-{config.number:04d}")
     config = config.model_copy(update={"task": resolve_task(config.task, data)})
     cases = load_task(config.task, data)
     check_fingerprint(cases, config.fingerprint, str(trial))
+    if accept_changed_network and config.sample_shape:
+        digest = digest_network(config.network, config.sample_shape, config.task.outputs)
+        config = config.model_copy(update={"network_digest": digest})
     config.write(folder / "trial.json")
     record, metric = {}, config.task.metric
     for record in train_trial(config, split_task(config.task, cases), folder):

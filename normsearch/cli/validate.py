@@ -1,4 +1,4 @@
-"""`normsearch validate`: read a whole data set and tell everything that is wrong with it."""
+"""`normsearch validate`: what is wrong with a data set, or what `run` would refuse of a study."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from normsearch.cli.options import Data, Json
+from normsearch.cli.options import Data, Json, Overrides
 from normsearch.cli.terminal import show
 from normsearch.files import is_there
 
@@ -22,17 +22,27 @@ if TYPE_CHECKING:
 
 def validate(
     data_set: Annotated[
-        Path, typer.Argument(help="A data set's folder, or a manifest.", show_default=False)
+        Path,
+        typer.Argument(
+            help="A data set's folder, a manifest, or a study's YAML file.", show_default=False
+        ),
     ],
     layout: Annotated[
         str, typer.Option(help="How it lies on disk: auto or one of `normsearch list layouts`.")
     ] = "auto",
     data: Data = None,
+    overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Read every case of a data set; list every fault and what there is. Exit 1 on errors."""
+    """Read every case of a data set; list every fault and what there is. Exit 1 on errors.
+
+    Of a study, make every check that `run` makes before the first trial, and nothing else.
+    """
     from normsearch.data import inspect
 
+    if data_set.suffix in (".yaml", ".yml"):
+        _study(str(data_set), data, overrides or [], as_json)
+        return
     below = data / data_set if data else data_set
     report = inspect(below if is_there(below) else data_set, layout)
     if as_json:
@@ -41,6 +51,25 @@ def validate(
         show("\n".join([*map(_told, report.errors), *_warnings(report), *_summary(report)]))
     if report.errors:
         raise typer.Exit(1)
+
+
+def _study(study: str, data: Path | None, overrides: list[str], as_json: bool) -> None:
+    """Check a study as `run` does, and tell what it would train."""
+    from normsearch.cli.launch import check
+    from normsearch.config_file import read_study
+
+    config, space_origin = read_study(study, overrides)
+    door = check(config, space_origin, data, study, trusted=True)
+    slots = [slot.name for slot in door.space.slots]
+    cases = {"training": len(door.split.train), "validation": len(door.split.validation)}
+    if as_json:
+        print(json.dumps({"study": config.name, "cases": cases, "slots": slots}))
+        return
+    print(
+        f"{study}: in order; {_count(cases['training'], 'training case')}, "
+        f"{_count(cases['validation'], 'validation case')}, {config.network.name} with "
+        f"{_count(len(slots), 'norm slot')}"
+    )
 
 
 def _told(fault: Fault) -> str:

@@ -197,6 +197,7 @@ def _study(config: StudyConfig, space: ArmsConfig) -> StudyConfig:
         "training": config.training.model_dump(),
         "space": space.model_dump(),
         "search": search.model_dump(include=set(_KEPT)),
-        "fingerprint": config.fingerprint,  # the same data, or it confirms nothing
+        "fingerprint": config.fingerprint,  # the same data and network, or it confirms nothing
+        "network_digest": config.network_digest and config.network_digest.model_dump(),
     }
     return validate(StudyConfig, raw, f"confirm {config.name}")

@@ -17,7 +17,8 @@ from normsearch.norms import PlainNorm
 from normsearch.search.tabular import DEPTH, FIRST_CHANNELS
 from normsearch.task import load_task, split_task
 from normsearch.training import Plan, ValidationCase, train
-from normsearch.trial import build_trial_network, parameter_groups
+from normsearch.trial import parameter_groups
+from normsearch.trial_network import build_trial_network
 
 TASK = TaskConfig(data="sunnybrook", size=(64, 64), test_folds=("3",), validation_folds=("2",))
 NETWORK = NetworkConfig(first_channels=FIRST_CHANNELS, depth=DEPTH)

@@ -11,7 +11,10 @@ from normsearch.errors import NetworkError, did_you_mean
 from normsearch.networks.activations import ACTIVATIONS
 from normsearch.networks.checkpointing import use_checkpointing
 from normsearch.networks.classifier import Classifier
-from normsearch.networks.foreign import build_foreign, check_network
+from normsearch.networks.digest import code_files, fixed_output, parameters_digest, same_output
+from normsearch.networks.dry_run import Tried, dry_run
+from normsearch.networks.foreign import build_foreign, is_network_class
+from normsearch.networks.importing import Place, import_object, imports_in, locate
 from normsearch.networks.mixing import mix_norms
 from normsearch.networks.res_unet3d import ResUNet3d
 from normsearch.networks.slots import (
@@ -28,15 +31,25 @@ __all__ = [
     "NETWORKS",
     "Classifier",
     "NormSlot",
+    "Place",
     "PlacesSlots",
     "ResUNet3d",
+    "Tried",
     "UNet2d",
     "apply_norm_map",
     "build_foreign",
     "build_network",
-    "check_network",
+    "code_files",
+    "dry_run",
+    "fixed_output",
+    "import_object",
+    "imports_in",
+    "is_network_class",
     "list_norms",
+    "locate",
     "mix_norms",
+    "parameters_digest",
+    "same_output",
     "use_checkpointing",
     "verify_norm_map",
 ]

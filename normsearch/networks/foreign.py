@@ -1,18 +1,16 @@
-"""Networks of anybody's: `module:function` that returns an nn.Module, and what must hold of it."""
+"""Networks of anybody's: `module:function` that returns an nn.Module."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from normsearch.errors import NetworkError
-from normsearch.networks.importing import FAULTS, import_object, one_line, with_objects
-from normsearch.networks.slots import apply_norm_map, list_norms
-from normsearch.networks.verify import verify_norm_map
+from normsearch.networks.importing import import_object, one_line, with_objects
 
 
 def build_foreign(
@@ -44,7 +42,7 @@ def build_foreign(
             if seed is not None:
                 torch.manual_seed(seed)
             net = function(**given)
-    except FAULTS as error:
+    except Exception as error:  # of code that is not ours
         passed = ", ".join(given) or "no arguments"
         raise NetworkError(
             f"{name}: must accept what it is given ({passed}), and says: {one_line(error)}; "
@@ -55,45 +53,9 @@ def build_foreign(
     return net
 
 
-def check_network(net: nn.Module, shape: Sequence[int], logits: Sequence[int]) -> None:
-    """Prove by forward passes of one sample that a network can be trained and searched here.
-
-    It must turn (1, *shape) into one tensor (1, *logits), and every norm slot must be replaceable,
-    which is tried with ``none``.
-
-    Args:
-        net: a network that is of no further use: its norms are gone afterwards.
-        shape: (C, *spatial) of a sample.
-        logits: (K, *spatial) of what comes out, (K,) for a classifier.
-
-    Raises:
-        NetworkError: naming the size and what does not hold.
-    """
-    name, example = type(net).__name__, torch.zeros(1, *shape)
-    net.eval()
-    try:
-        with torch.no_grad():
-            out = net(example)
-    except FAULTS as error:
-        raise NetworkError(
-            f"{name}: must accept an input of {_sides(example.shape)}, and says: "
-            f"{one_line(error)}; change task.size or network.arguments"
-        ) from error
-    if not isinstance(out, Tensor):
-        raise NetworkError(
-            f"{name}: must return one tensor of logits, got a {type(out).__name__}; turn deep "
-            "supervision and other extra outputs off in network.arguments, or wrap the network"
-        )
-    wanted = torch.Size((1, *logits))
-    if out.shape != wanted:
-        raise NetworkError(
-            f"{name}: must turn an input of {_sides(example.shape)} into an output of "
-            f"{_sides(wanted)}, got {_sides(out.shape)}; see network.arguments"
-        )
-    if not list_norms(net):
-        raise NetworkError(f"{name}: must have a norm slot (BN, IN or GN module), and has none")
-    apply_norm_map(net, {"*": "none"})
-    verify_norm_map(net, example)
+def is_network_class(value: object) -> bool:
+    """Whether `value` is a class of torch modules."""
+    return isinstance(value, type) and issubclass(value, nn.Module)
 
 
 def _parameters(function: Any) -> list[str]:
@@ -103,7 +65,3 @@ def _parameters(function: Any) -> list[str]:
     except (TypeError, ValueError):
         return []
     return [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-
-
-def _sides(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
-from collections.abc import Mapping
+import sysconfig
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
 
 from normsearch.errors import NetworkError, did_you_mean
-
-# What code that is not ours raises where it is given something it cannot use.
-FAULTS = (
-    *(ArithmeticError, AssertionError, AttributeError, LookupError, ImportError),
-    *(RuntimeError, TypeError, ValueError),
-)
 
 
 def import_object(text: str) -> object:
@@ -25,9 +23,7 @@ def import_object(text: str) -> object:
     path, _, name = text.partition(":")
     if not path or not name:
         raise NetworkError(f"{text!r}: must be of the form module:function")
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.append(here)  # for good: a module may import its neighbours late
+    here = _working_folder()
     try:
         found: object = importlib.import_module(path)
     except ModuleNotFoundError as error:
@@ -40,7 +36,7 @@ def import_object(text: str) -> object:
             f"{text}: must name a module that is installed or lies in {here}, and there is no "
             f"{error.name}; install it, or run from the folder that holds it"
         ) from error
-    except (*FAULTS, SyntaxError) as error:
+    except (Exception, SystemExit) as error:  # of code that is not ours
         raise NetworkError(f"{text}: must be importable, and says: {one_line(error)}") from error
     for part in name.split("."):
         if not hasattr(found, part):
@@ -59,6 +55,59 @@ def with_objects(value: object) -> object:
     if isinstance(value, list | tuple):
         return [with_objects(item) for item in value]
     return value
+
+
+def imports_in(value: object) -> Iterator[str]:
+    """Yield the ``module:name`` of every ``{import: module:name}`` in `value`."""
+    if isinstance(value, Mapping):
+        if list(value) == ["import"]:
+            yield str(value["import"])
+        else:
+            for item in value.values():
+                yield from imports_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from imports_in(item)
+
+
+Place = Literal["in sight", "installed", "of Python"]
+"""Where a module lies: among files that its user keeps, among installed packages, in Python."""
+
+
+def place_of(file: str | None) -> Place:
+    """Return where the module of this file lies; one without a file is Python's own."""
+    if not file or not os.path.isabs(file):  # "built-in", "frozen"
+        return "of Python"
+    path = Path(file).resolve()
+    if {"site-packages", "dist-packages"} & set(path.parts):
+        return "installed"
+    library = sysconfig.get_paths()
+    roots = {Path(library[name]).resolve() for name in ("stdlib", "platstdlib")}
+    return "of Python" if any(path.is_relative_to(root) for root in roots) else "in sight"
+
+
+def locate(text: str) -> Place | None:
+    """Return where the module of ``module:name`` lies, without running it; None if there is none.
+
+    A package around it runs.
+    """
+    _working_folder()
+    try:
+        spec = importlib.util.find_spec(text.partition(":")[0])
+    except (ImportError, AttributeError, ValueError):  # what find_spec raises of no module
+        return None
+    if spec is None:
+        return None
+    inside = next(iter(spec.submodule_search_locations or ()), None)  # of a namespace package
+    return place_of(spec.origin or inside)
+
+
+def _working_folder() -> str:
+    """Make the working folder importable, after all else, and return it."""
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.append(here)  # for good: a module may import its neighbours late
+    return here
 
 
 def one_line(error: BaseException) -> str:

@@ -1,6 +1,9 @@
-"""The proof that a network calls the norms in its slots, and no others."""
+"""Which of a network's norms its forward pass calls."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -10,12 +13,44 @@ from normsearch.errors import NetworkError
 from normsearch.networks.slots import NORM_KINDS, norm_modules
 
 
-def verify_norm_map(net: nn.Module, example: Tensor) -> None:
-    """Prove by one forward pass, in eval and without gradients, that every norm slot is used.
+@contextmanager
+def norms_called() -> Iterator[set[nn.Module]]:
+    """Collect the norms that run inside the block, of whatever network, registered or not."""
+    called: set[nn.Module] = set()
+
+    def note(module: nn.Module, *_: object) -> None:
+        if isinstance(module, NORM_KINDS):
+            called.add(module)
+
+    hook = register_module_forward_pre_hook(note)  # on all modules there are, also the hidden ones
+    try:
+        yield called
+    finally:
+        hook.remove()
+
+
+def idle_slots(net: nn.Module, called: set[nn.Module]) -> list[str]:
+    """Return the names of the norm slots whose norm is not among those that were `called`.
 
     A network may register a module and yet call another object, or none: a norm put there would
-    silently do nothing. Norms that run without being registered, as a replaced one that the network
-    still holds in a plain list does, are found as well.
+    silently do nothing.
+
+    Raises:
+        NetworkError: a norm ran that is not registered, as a replaced one does that the network
+            still holds in a plain list.
+    """
+    hidden = called - set(net.modules())
+    if hidden:
+        kinds = ", ".join(sorted({type(norm).__name__ for norm in hidden}))
+        raise NetworkError(
+            f"{type(net).__name__}: every norm that runs must be registered, as an attribute or in "
+            f"an nn.ModuleList, and {len(hidden)} ({kinds}) is not; no norm map reaches it"
+        )
+    return [name for name, norm in norm_modules(net).items() if norm not in called]
+
+
+def verify_norm_map(net: nn.Module, example: Tensor) -> None:
+    """Prove by one forward pass, in eval and without gradients, that every norm slot is used.
 
     Args:
         net: any network; its training flags are as before afterwards.
@@ -24,39 +59,16 @@ def verify_norm_map(net: nn.Module, example: Tensor) -> None:
     Raises:
         NetworkError: slots whose norm was not called, all by name, or norms that ran unregistered.
     """
-    called = _called(net, example)
-    norms = norm_modules(net)
-    missed = [name for name, norm in norms.items() if norm not in called]
-    if missed:
+    flags = [(module, module.training) for module in net.modules()]
+    try:
+        net.eval()
+        with torch.no_grad(), norms_called() as called:
+            net(example)
+    finally:
+        for module, training in flags:
+            module.training = training
+    if missed := idle_slots(net, called):
         raise NetworkError(
             f"{type(net).__name__}: every norm slot must be called in a forward pass, "
             f"{', '.join(missed)} were not; leave them out of the norm map"
         )
-    hidden = [norm for norm in called if norm not in set(net.modules())]
-    if hidden:
-        kinds = ", ".join(sorted({type(norm).__name__ for norm in hidden}))
-        raise NetworkError(
-            f"{type(net).__name__}: every norm that runs must be registered, as an attribute or in "
-            f"an nn.ModuleList, and {len(hidden)} ({kinds}) is not; no norm map reaches it"
-        )
-
-
-def _called(net: nn.Module, example: Tensor) -> dict[nn.Module, None]:
-    """The norms that a forward pass calls, registered or not, in order."""
-    called: dict[nn.Module, None] = {}
-
-    def note(module: nn.Module, *_: object) -> None:
-        if isinstance(module, NORM_KINDS):
-            called[module] = None
-
-    hook = register_module_forward_pre_hook(note)  # on all modules there are, also the hidden ones
-    flags = [(module, module.training) for module in net.modules()]
-    try:
-        net.eval()
-        with torch.no_grad():
-            net(example)
-    finally:
-        hook.remove()
-        for module, training in flags:
-            module.training = training
-    return called

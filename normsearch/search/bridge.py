@@ -27,9 +27,9 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from normsearch.errors import DiskFullError, GoneError, NormsearchError, TakenError
+from normsearch.errors import DiskFullError, GoneError, NetworkError, NormsearchError, TakenError
 from normsearch.search.study import Coordinator
-from normsearch.search.trainable import pack
+from normsearch.search.trainable import ENDS, pack
 
 _FAULTS = {kind.__name__: kind for kind in (DiskFullError, GoneError, TakenError)}
 _DEATHS = (RayActorError, NodeDiedError, ObjectLostError, WorkerCrashedError)
@@ -97,6 +97,10 @@ class StorageSearcher(Searcher):  # type: ignore[misc]
         if "fault" in result:
             kind, told = result["fault"]
             coordinator.storage_failed(number, _FAULTS[kind](told))
+        elif "end" in result:
+            coordinator.give_back(number)
+            kinds = {kind.__name__: kind for kind in ENDS}
+            coordinator.failure = kinds.get(result["end"], NetworkError)(result["reason"])
         elif trial_id in self._link.returned:
             coordinator.give_back(number)
         elif "failure" in result:

@@ -21,7 +21,7 @@ from normsearch.config import (
 from normsearch.errors import ConfigError
 from normsearch.networks import NormSlot
 from normsearch.search.arms import ArmsSpace
-from normsearch.search.jobs import identity
+from normsearch.search.identity import check_identity, identity, record_network
 from normsearch.search.known_points import known_points, paper_points, warm_points
 from normsearch.search.loggers import check_logger
 from normsearch.search.mirror import Mirror
@@ -66,9 +66,16 @@ def check_reachable(config: StudyConfig, storage: str | None) -> None:
         check_logger(name)
 
 
-def check_storage(config: StudyConfig, folder: Path, url: str | None) -> None:
-    """Raise StudyError if a run's storage cannot be opened, or holds another run of its name."""
+def check_storage(
+    config: StudyConfig, folder: Path, url: str | None, *, accept_changed: bool = False
+) -> None:
+    """Raise StudyError if a run's storage cannot be opened, or holds another run of its name.
+
+    `accept_changed`: the storage, too, takes the network as it is now for the run's own.
+    """
     if study := _stored(config.name, folder, url):
+        if accept_changed:
+            retrying(record_network, study, config)
         check_identity(study, config)
 
 

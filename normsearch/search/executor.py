@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 import time
 from fractions import Fraction
@@ -55,10 +56,15 @@ def run_ray(
         StudyError: the cluster cannot be reached or holds not even one trial.
         DiskFullError: no checkpoint can be written; the trials are given back.
         GoneError: the run's folder was deleted.
+        NetworkError: a worker cannot build the network, or finds other code than was recorded;
+            likewise.
         KeyboardInterrupt: after Ctrl-C, with every unfinished trial given back.
         Terminated: after SIGTERM, likewise.
     """
-    os.environ.update({**_ENVIRONMENT, **os.environ})
+    # Ray listens on every network interface: only who has the user's token may run code there.
+    # Later ones than 2.52 do so by themselves, also where Ray has been imported already.
+    token = {"RAY_AUTH_MODE": "token"} if address is None and "ray" not in sys.modules else {}
+    os.environ.update({**_ENVIRONMENT, **token, **os.environ})
     import ray
 
     try:

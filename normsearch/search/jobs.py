@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass
@@ -63,18 +61,8 @@ def trial_config(
         sample_shape=study.sample_shape,
         geometry=study.geometry,
         versions=study.versions,
+        network_digest=study.network_digest,
     )
-
-
-def identity(study: StudyConfig) -> str:
-    """Return the SHA-256 of what a study's trials share: data, network, training, space, metric.
-
-    Where the data lies is no part of it, and neither is how the search goes.
-    """
-    parts = {"task", "network", "training", "space", "fingerprint", "sample_shape"}
-    facts = study.model_dump(mode="json", include=parts)
-    facts["task"].pop("data")
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def fault_of_storage(error: Exception, folder: Path) -> NormsearchError | None:

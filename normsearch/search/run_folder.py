@@ -51,7 +51,8 @@ def create_run(folder: Path, config: StudyConfig, local: dict[str, Any]) -> None
         refuse_existing(folder)
         raise StudyError(f"{folder}: must be a folder that can be made: {error}.") from error
     except DiskFullError:
-        shutil.rmtree(making, ignore_errors=True)
+        if making:
+            shutil.rmtree(making, ignore_errors=True)
         raise
 
 

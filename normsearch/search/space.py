@@ -31,6 +31,10 @@ class AnySpace(Protocol):
     """What the search asks of a space, be it of YAML or of Python."""
 
     @property
+    def slots(self) -> tuple[NormSlot, ...]:
+        """The norm slots it lies over, in order of depth."""
+
+    @property
     def endless(self) -> str | None:
         """What makes the space uncountable (a range's name), None for a finite space."""
 

@@ -16,9 +16,10 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.config import StudyConfig
-from normsearch.errors import DiskFullError, GoneError, NormsearchError, StudyError
+from normsearch.errors import NormsearchError, StudyError
 from normsearch.search.choice import Choice
 from normsearch.search.claims import Claims
+from normsearch.search.identity import check_identity
 from normsearch.search.jobs import Event, Job, seconds_left, trial_config
 from normsearch.search.known_points import Known, known_points
 from normsearch.search.leases import LEASE_S, Leases
@@ -285,14 +286,6 @@ class Coordinator(TrialFaults):
 
     def close(self) -> None:
         """Give back every unfinished trial: RUNNING in the storage, free to go on with."""
-        try:
-            for number in list(self._live):
-                self.give_back(number)
-            retrying(self.leases.leave)
-        except (DiskFullError, GoneError) as error:
-            # Nothing can be written, or read any more. The dead, too, hold nothing.
-            self.leases.abandon()
-            self.failure = self.failure or error
-        finally:
-            if self._lock is not None:
-                self._lock.close()
+
+
+from normsearch.search.identity import check_identity

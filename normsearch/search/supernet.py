@@ -85,7 +85,9 @@ def supernet_config(config: StudyConfig, space: Space) -> TrialConfig:
         device="cuda" if config.search.resources.gpu else "cpu",
         threads=config.search.resources.cpu,
         fingerprint=config.fingerprint,
+        sample_shape=config.sample_shape,
         versions=config.versions,
+        network_digest=config.network_digest,
     )
 
 

@@ -14,11 +14,14 @@ from typing import Any
 from ray import tune
 
 from normsearch.config import TrialConfig
-from normsearch.errors import TrainingError
+from normsearch.errors import ChangedNetworkError, DiskFullError, NetworkError, TrainingError
 from normsearch.search.jobs import Job, fault_of_storage, write_trace
 
 Trainer = Callable[[TrialConfig, Any, Path, str], Iterator[dict[str, Any]]]
 """(trial, data, folder, token) -> one record per evaluation point."""
+
+ENDS = (DiskFullError, ChangedNetworkError, NetworkError)
+"""What ends a search and is no trial's fault: the trial is given back."""
 
 
 def pack(job: Job) -> dict[str, str]:
@@ -53,6 +56,8 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
                 record = next(self._records)
         except TrainingError as error:
             return {"done": True, "failure": f"{error.kind}: {error}"}
+        except ENDS as error:
+            return {"done": True, "end": type(error).__name__, "reason": str(error)}
         except Exception as error:
             if fault := fault_of_storage(error, self._folder):
                 return {"done": True, "fault": (type(fault).__name__, str(fault))}

@@ -33,7 +33,7 @@ from normsearch.evidence.table_setting import BATCH_SIZE, NETWORK, PLAN, load_sp
 from normsearch.networks import apply_norm_map, list_norms
 from normsearch.search.tabular import NORMS, STAGES, Table, save_table
 from normsearch.training import train
-from normsearch.trial import build_trial_network
+from normsearch.trial_network import build_trial_network
 
 SETTINGS = {
     "data": "sunnybrook, fold 1 to train, every second subject of fold 2 to validate",

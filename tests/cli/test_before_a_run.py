@@ -113,7 +113,7 @@ class Net(nn.Module):
 
     def forward(self, x):
         Net.trained += self.training
-        if Net.trained > 8:
+        if self.training and Net.trained > 8:
             raise IndexError("the [/tmp/x] went \\x1b[2J wrong")
         return self.norm(self.conv(x))
 """

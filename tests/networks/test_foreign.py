@@ -12,8 +12,8 @@ from torch import nn
 
 from normsearch.config import NetworkConfig
 from normsearch.errors import NetworkError
-from normsearch.networks import build_network, check_network, list_norms
-from normsearch.trial import build_trial_network
+from normsearch.networks import build_network, list_norms
+from normsearch.trial_network import build_trial_network
 
 SOURCE = """
 import torch
@@ -126,66 +126,3 @@ def test_a_module_that_cannot_be_imported(module: str, source: str, message: str
     Path("broken.py").write_text(source)
     with pytest.raises(NetworkError, match=message):
         build_network("broken:build")
-
-
-def net(*layers: nn.Module) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), *layers)
-
-
-class Listing(nn.Sequential):
-    """Deep supervision: a list of outputs."""
-
-    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:  # type: ignore[override]
-        return [super().forward(x)]
-
-
-class Hidden(nn.Module):
-    """Its second norm is in a plain list: torch does not know it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.BatchNorm2d(1)
-        self.norms = [nn.BatchNorm2d(1)]
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.norms[0](self.first(x))
-        return out
-
-
-@pytest.mark.parametrize(
-    ("network", "shape", "message"),
-    [
-        (
-            net(nn.BatchNorm2d(4)),
-            (2, 8, 9),
-            "must accept an input of 1 x 2 x 8 x 9, and says: .*2 ch",
-        ),
-        (
-            net(nn.InstanceNorm2d(4), nn.AvgPool2d(9)),
-            (1, 8, 9),
-            "8 x 9, and says: .*; change task.s",
-        ),
-        (
-            Listing(net(nn.BatchNorm2d(4))),
-            (1, 8, 9),
-            "must return one tensor of logits, got a list",
-        ),
-        (net(nn.BatchNorm2d(4)), (1, 8, 9), "into an output of 1 x 2 x 8 x 9, got 1 x 4 x 8 x 9"),
-        (nn.Conv2d(1, 2, 1), (1, 8, 9), "Conv2d: must have a norm slot"),
-        (Hidden(), (1, 8, 9), "1 x 1 x 8 x 9 into an output of 1 x 2"),
-    ],
-)
-def test_the_door_names_the_size(network: nn.Module, shape: tuple[int, ...], message: str) -> None:
-    with pytest.raises(NetworkError, match=message):
-        check_network(network, shape, (2, 8, 9))
-
-
-def test_the_door_finds_norms_that_no_map_reaches() -> None:
-    with pytest.raises(NetworkError, match=r"and 1 \(BatchNorm2d\) is not; no norm map reaches it"):
-        check_network(Hidden(), (1, 8, 9), (1, 8, 9))
-
-
-def test_a_network_that_is_in_order_passes() -> None:
-    check_network(net(nn.GroupNorm(2, 4), nn.Conv2d(4, 2, 1)), (1, 8, 9), (2, 8, 9))
-    pooled = net(nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    check_network(pooled, (1, 8, 9), (4,))

@@ -18,7 +18,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from normsearch.config import Resources, TrialConfig
-from normsearch.errors import DiskFullError, StudyError, TrainingError
+from normsearch.errors import ChangedNetworkError, DiskFullError, StudyError, TrainingError
 from normsearch.search import executor
 from normsearch.search.executor import run_ray
 from normsearch.search.study import Coordinator
@@ -112,17 +112,31 @@ def test_slots_follow_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert slots() == 1
 
 
-def full(config: TrialConfig, data: Any, folder: Path, token: str) -> Iterator[dict[str, Any]]:
-    """Let the disk be full at trial 2's third evaluation."""
-    for entry in trainer(config, data, folder, token):
-        if config.number == 2 and entry["evaluation"] == 3:
-            raise DiskFullError("the disk is full")
-        yield entry
+class Ending:
+    """Raises an error at trial 2's third evaluation."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __call__(
+        self, config: TrialConfig, data: Any, folder: Path, token: str
+    ) -> Iterator[dict[str, Any]]:
+        for entry in trainer(config, data, folder, token):
+            if config.number == 2 and entry["evaluation"] == 3:
+                raise self.error
+            yield entry
 
 
-def test_a_full_disk_ends_the_run_and_costs_no_trial(study: Maker, tmp_path: Path) -> None:
-    with pytest.raises(DiskFullError, match="the disk is full"):
-        run_ray(study(trials=6), None, full, resources=Resources(), workers=1)
+@pytest.mark.parametrize(
+    "error",
+    [DiskFullError("the disk is full"), ChangedNetworkError("on a worker its code is another")],
+    ids=["disk full", "changed network"],
+)
+def test_what_is_no_fault_of_a_trial_ends_the_run_and_costs_none(
+    study: Maker, tmp_path: Path, error: Exception
+) -> None:
+    with pytest.raises(type(error), match=f"^{error}$"):
+        run_ray(study(trials=6), None, Ending(error), resources=Resources(), workers=1)
     trial = stored(tmp_path / "run").trials[2]
     assert trial.state == TrialState.RUNNING
     assert sorted(trial.intermediate_values) == [1, 2]

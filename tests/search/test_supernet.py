@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from normsearch.config import TrialConfig
+from normsearch.config import NetworkDigest, TrialConfig
 from normsearch.config_file import read_trial
 from normsearch.errors import ConfigError
 from normsearch.search.local import run_local
@@ -72,6 +72,12 @@ def test_its_trial_is_complete(study: Maker) -> None:
     assert config.training.samples == 45
     assert config.learning_rate == pytest.approx(0.1**1.5)  # the middle of 0.01 to 0.1
     assert TrialConfig.model_validate_json(config.model_dump_json()) == config
+    digest = NetworkDigest(files={"a": "b"}, parameters="c", output=(0.5,))
+    recorded = coordinator.config.model_copy(
+        update={"network_digest": digest, "sample_shape": (1, 16, 16)}
+    )
+    supernet = supernet_config(recorded, found)
+    assert (supernet.network_digest, supernet.sample_shape) == (digest, (1, 16, 16))
 
 
 def test_what_it_prefers_is_trained_after_the_baselines(study: Maker, tmp_path: Path) -> None:

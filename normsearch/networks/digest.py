@@ -1,0 +1,121 @@
+"""What tells one network from another: its code's files, its parameters, what it computes.
+
+Files are compared by their SHA-256, line ends apart. What a network computes is compared as a few
+numbers, within a thousandth: it holds on every machine and for every version of torch that
+computes alike, where a hash of rounded numbers would now and then fall on the other side of a
+border. The weights are made by a formula for it, so that neither a seed nor a way to draw random
+numbers is part of it. Networks of this package have no files in it: a new version that
+computes the same is the same network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FunctionType, ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from normsearch.errors import NetworkError
+from normsearch.networks.importing import one_line, place_of
+
+_PLACES = 8  # of the output that are looked at
+_CLOSE = 1e-3
+_NOT_ITS_CODE = ("builtins", "normsearch", "torch")
+
+
+def code_files(net: nn.Module, function: str) -> dict[str, str]:
+    """Return the SHA-256 of the source of each module that a foreign network is made of, by name.
+
+    These are the module that `function` names, those that define the classes in the network, and
+    from each of them that lies outside of the installed packages all others that it imports and
+    that lie there too.
+    """
+    kinds = {kind for module in net.modules() for kind in type(module).__mro__}
+    names = {function.partition(":")[0], *(kind.__module__ for kind in kinds)}
+    found: dict[str, str] = {}
+    waiting = sorted(names)
+    while waiting:
+        name = waiting.pop()
+        module = sys.modules.get(name)
+        file = getattr(module, "__file__", None)
+        if name in found or file is None or name.partition(".")[0] in _NOT_ITS_CODE:
+            continue
+        path = Path(file)
+        if path.suffix == ".py" and path.is_file() and place_of(file) != "of Python":
+            found[name] = hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+            waiting += _imported(module) if place_of(file) == "in sight" else []
+    return dict(sorted(found.items()))
+
+
+def _imported(module: ModuleType | None) -> list[str]:
+    """Names of the modules in sight that a module's own names come from."""
+    found = []
+    for value in list(vars(module).values()):
+        name = value.__name__ if isinstance(value, ModuleType) else ""
+        if isinstance(value, type | FunctionType):
+            name = value.__module__
+        if place_of(getattr(sys.modules.get(name), "__file__", None)) == "in sight":
+            found.append(name)
+    return found
+
+
+def parameters_digest(net: nn.Module) -> str:
+    """Return the SHA-256 of the names and shapes of everything that a checkpoint holds."""
+    shapes = [f"{name} {tuple(value.shape)}" for name, value in sorted(net.state_dict().items())]
+    return hashlib.sha256("\n".join(shapes).encode()).hexdigest()
+
+
+def fixed_output(net: nn.Module, shape: Sequence[int]) -> tuple[float, ...]:
+    """Return a few numbers of what a network computes with fixed weights from a fixed input.
+
+    Args:
+        net: on the CPU; its weights are others afterwards.
+        shape: (C, *spatial) of a sample.
+
+    Raises:
+        NetworkError: it does not accept the input.
+    """
+    count = math.prod(shape)
+    example = torch.arange(count, dtype=torch.float64).mul(0.7).sin().reshape(1, *shape)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # of a network that draws numbers in its forward pass
+        _fill(net)
+        try:
+            out = net.eval()(example.float())
+        except Exception as error:  # of code that is not ours
+            raise NetworkError(
+                f"{type(net).__name__}: must accept an input of {tuple(example.shape)}, and says: "
+                f"{one_line(error)}"
+            ) from error
+    while isinstance(out, tuple | list) and out:
+        out = out[0]
+    if not isinstance(out, Tensor) or not out.numel():
+        return ()
+    values = out.double().flatten().nan_to_num(0, 0, 0)
+    places = torch.linspace(0, len(values) - 1, _PLACES).long()
+    summary = torch.cat([values[places], values.mean()[None], values.square().mean().sqrt()[None]])
+    return tuple(float(f"{value:.5g}") for value in summary.tolist())
+
+
+def same_output(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two results of `fixed_output` are the same but for a machine's rounding."""
+    if len(one) != len(other):
+        return False
+    scale = max(map(abs, [*one, *other]), default=0.0)
+    return all(abs(a - b) <= _CLOSE * scale for a, b in zip(one, other, strict=True))
+
+
+def _fill(net: nn.Module) -> None:
+    """Give every parameter and buffer fixed values of the size that networks are started with."""
+    for index, values in enumerate([*net.parameters(), *net.buffers()]):
+        if values.is_floating_point():
+            waves = torch.arange(values.numel(), dtype=torch.float64).mul(1.9).add(index).cos()
+            matrix = isinstance(values, nn.Parameter) and values.dim() > 1
+            inputs = max(1, math.prod(values.shape[1:]))
+            fixed = waves * math.sqrt(4 / inputs) if matrix else 0.5 + 0.3 * waves
+            values.copy_(fixed.reshape(values.shape))

@@ -1,0 +1,215 @@
+"""A network is tried before the first trial: in eval and in training, forward, backward, a step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from normsearch.errors import NetworkError
+from normsearch.networks.importing import one_line
+from normsearch.networks.slots import apply_norm_map, list_norms
+from normsearch.networks.verify import idle_slots, norms_called
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Batch = tuple[Tensor, Tensor]
+_Mode = Literal["eval", "training"]
+
+_RATE = 1e-3
+_DRAWS = 16  # of weights; a network with one bias at its end stays above 0 in half of them
+_NO_MEMORY = ("can't allocate memory", "out of memory")
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a dry run found that is no fault.
+
+    Attributes:
+        idle: the norm slots whose norm never runs, neither in eval nor in training.
+        warnings: what may be wrong, in sentences.
+    """
+
+    idle: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def dry_run(
+    net: nn.Module,
+    shapes: Sequence[Sequence[int]],
+    batches: Sequence[Batch],
+    loss: Loss,
+    outputs: int,
+) -> Tried:
+    """Prove that a network can be trained and searched here.
+
+    Every shape is tried in eval with one sample. In training each batch takes a forward pass, the
+    first one also a backward pass and an optimizer step. All norms are LN meanwhile, which any
+    batch size allows: those of the space are tried in their trials.
+
+    Args:
+        net: a network that is of no further use, for it is another one afterwards.
+        shapes: each (C, *spatial) of a sample.
+        batches: images and labels as the loss takes them.
+        loss: scalar from logits and labels.
+        outputs: K of the logits.
+
+    Raises:
+        NetworkError: naming the size and what does not hold.
+    """
+    net = _ready(net)
+    classified = batches[0][1].dim() == 1
+    with torch.random.fork_rng(devices=[]), norms_called() as called:
+        torch.manual_seed(0)
+        for shape in shapes:
+            wanted = (1, outputs, *(() if classified else shape[1:]))
+            with torch.no_grad():
+                _forward(net, torch.randn(1, *shape), wanted, "eval")
+        warnings = _train(net, batches, loss, outputs, classified)
+        idle = idle_slots(net, called)
+        if len(idle) == len(list_norms(net)):
+            _refuse(net, "must have a norm slot that runs, and none of its norms does")
+        warnings += _never_negative(net, batches[0][0])
+    return Tried(tuple(idle), tuple(warnings))
+
+
+def _ready(net: nn.Module) -> nn.Module:
+    """The network on the CPU with LN in its slots, if it has any and its parameters have values."""
+    tensors = [*net.parameters(), *net.buffers()]
+    if any(nn.parameter.is_lazy(tensor) for tensor in tensors):
+        _refuse(net, "must know the sizes of its parameters, and has lazy ones; give the channels")
+    devices = sorted({str(tensor.device) for tensor in tensors})
+    if len(devices) > 1 or "meta" in devices:
+        _refuse(
+            net,
+            f"must have all its parameters on one device, got {', '.join(devices)}; build it on "
+            "the CPU: the training moves it",
+        )
+    if not list_norms(net):
+        _refuse(net, "must have a norm slot (BN, IN or GN module), and has none")
+    net = net.cpu()
+    apply_norm_map(net, {"*": "LN"})
+    return net
+
+
+def _train(
+    net: nn.Module, batches: Sequence[Batch], loss: Loss, outputs: int, classified: bool
+) -> list[str]:
+    """Try the batches in training; where memory does not suffice, return a warning instead."""
+    for index, (images, labels) in enumerate(batches):
+        wanted = (len(images), outputs, *(() if classified else images.shape[2:]))
+        try:
+            with torch.set_grad_enabled(index == 0):
+                logits = _forward(net, images, wanted, "training")
+                if index == 0:
+                    _step(net, loss, logits, labels)
+        except _NoMemoryError as error:
+            return [f"{error}; it is not tried in training before the first trial"]
+    return []
+
+
+def _step(net: nn.Module, loss: Loss, logits: Tensor, labels: Tensor) -> None:
+    """Go back from the logits, and take an optimizer step."""
+    with _faults(net, "must be trainable"):
+        value = loss(logits.float(), labels)
+    number = float(value.detach())
+    if not math.isfinite(number):
+        _refuse(net, f"must have a finite loss in training, got {number}")
+    learning = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    if not (learning and value.requires_grad):
+        _refuse(
+            net,
+            "must give its parameters a gradient in training, and none gets one; look for "
+            "detach(), no_grad() or frozen parameters",
+        )
+    optimizer = torch.optim.SGD(learning, lr=_RATE)
+    with _faults(net, "must be trainable"):
+        value.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    gradients = [parameter.grad for parameter in learning if parameter.grad is not None]
+    if not gradients:
+        _refuse(net, "must give its parameters a gradient in training, and none gets one")
+    if not all(bool(gradient.isfinite().all()) for gradient in gradients):
+        _refuse(net, "must have finite gradients in training, and has NaN or infinite ones")
+
+
+def _forward(net: nn.Module, images: Tensor, wanted: Sequence[int], mode: _Mode) -> Tensor:
+    """The one tensor of logits that a network returns for images."""
+    name, size = type(net).__name__, _sides(images.shape)
+    net.train(mode == "training")
+    with _faults(net, f"must accept an input of {size} in {mode}", "; change task.size or "):
+        out = net(images)
+    cure = "turn deep supervision and other extra outputs off in network.arguments, or wrap it"
+    if not isinstance(out, Tensor):
+        raise NetworkError(
+            f"{name}: must return one tensor of logits in {mode}, got {_described(out)}; {cure} "
+            "(deep supervision is not supported yet)"
+        )
+    if out.shape != torch.Size(wanted):
+        deep = f"; {cure}" if mode == "training" else ""
+        raise NetworkError(
+            f"{name}: must turn an input of {size} into an output of {_sides(wanted)} in {mode}, "
+            f"got {_sides(out.shape)}; see network.arguments{deep}"
+        )
+    if not out.is_floating_point():
+        _refuse(net, f"must return logits, floating-point numbers, in {mode}, got {out.dtype}")
+    if not bool(out.isfinite().all()):
+        _refuse(net, f"must return finite logits in {mode}, got NaN or infinite ones")
+    return out
+
+
+def _never_negative(net: nn.Module, images: Tensor) -> list[str]:
+    """A warning if outputs never go below 0, whatever the weights are."""
+    with torch.no_grad():
+        for _ in range(_DRAWS):
+            if bool((net.eval()(images[:1]) < 0).any()):
+                return []
+            for parameter in net.parameters():
+                inputs = max(1, math.prod(parameter.shape[1:]))
+                parameter.normal_(std=math.sqrt(2 / inputs))
+    return [
+        f"{type(net).__name__}: its outputs never go below 0, and the losses take logits, before "
+        "any sigmoid or softmax; a ReLU, sigmoid or softmax at its end belongs out of it"
+    ]
+
+
+class _NoMemoryError(NetworkError):
+    """Memory does not suffice on this machine."""
+
+
+@contextmanager
+def _faults(net: nn.Module, must: str, or_change: str = "; see ") -> Iterator[None]:
+    """Turn what a network raises into a sentence."""
+    try:
+        yield
+    # Anything may come out of code that is not ours, and all of it is the network's fault.
+    except Exception as error:
+        if isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY):
+            raise _NoMemoryError(
+                f"{type(net).__name__}: {must}, and says: {one_line(error)}"
+            ) from error
+        raise NetworkError(
+            f"{type(net).__name__}: {must}, and says: {one_line(error)}{or_change}network.arguments"
+        ) from error
+
+
+def _refuse(net: nn.Module, what: str) -> NoReturn:
+    raise NetworkError(f"{type(net).__name__}: {what}")
+
+
+def _described(out: Any) -> str:
+    """What a network returned, with the sizes of the tensors in it."""
+    kind = type(out).__name__
+    items = list(out.values()) if isinstance(out, Mapping) else out
+    if not isinstance(items, list | tuple):
+        return f"a {kind}"
+    sizes = [_sides(item.shape) if isinstance(item, Tensor) else _described(item) for item in items]
+    return f"a {kind} of {len(items)} ({', '.join(sizes)})"
+
+
+def _sides(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,59 @@
+"""What a study's storage says about whose trials it holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import optuna
+
+from normsearch.config import NetworkDigest, StudyConfig
+from normsearch.errors import StudyError
+from normsearch.trial_network import refuse_other_network
+
+
+def identity(study: StudyConfig) -> str:
+    """Return the SHA-256 of what a study's trials share: data, network, training, space, metric.
+
+    Where the data lies is no part of it, and neither is how the search goes.
+    """
+    parts = {"task", "network", "training", "space", "fingerprint", "sample_shape"}
+    facts = study.model_dump(mode="json", include=parts)
+    facts["task"].pop("data")
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def check_identity(study: optuna.Study, config: StudyConfig) -> None:
+    """Raise StudyError if the storage's study was begun with other data, network or space.
+
+    A study that has no identity yet, for it is new or of an older version, gets this one, and
+    likewise the digest of its network.
+
+    Raises:
+        ChangedNetworkError: another driver's network has other code.
+    """
+    own = identity(config)
+    known = study.user_attrs.get("identity")
+    if known is None:
+        study.set_user_attr("identity", own)
+    elif known != own:
+        raise StudyError(
+            f"{config.name}: the storage's study of this name must be of the same data, network, "
+            "training and space, and is of another run; give this run a name of its own, or "
+            "another --storage."
+        )
+    if config.network_digest is None:
+        return
+    stored = study.user_attrs.get("network_digest")
+    if stored is None:
+        record_network(study, config)
+    else:
+        then = NetworkDigest.model_validate(stored)
+        where = f"the storage's study {config.name}"
+        refuse_other_network(config.network.name, then, config.network_digest, where)
+
+
+def record_network(study: optuna.Study, config: StudyConfig) -> None:
+    """Write down in the storage which network a study's trials are of from now on."""
+    digest = config.network_digest
+    study.set_user_attr("network_digest", digest and digest.model_dump(mode="json"))

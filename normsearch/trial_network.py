@@ -1,0 +1,116 @@
+"""The network of a trial: built, recognized as the one that was recorded, with its norms placed."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+from torch import nn
+
+from normsearch.config import NetworkConfig, NetworkDigest, TrialConfig
+from normsearch.errors import ChangedNetworkError
+from normsearch.networks import (
+    apply_norm_map,
+    build_network,
+    code_files,
+    fixed_output,
+    mix_norms,
+    parameters_digest,
+    same_output,
+)
+from normsearch.norms import freeze_affine
+
+
+def network_settings(config: NetworkConfig, in_channels: int, outputs: int) -> dict[str, Any]:
+    """Return the arguments of `build_network` for a study's network."""
+    settings = {
+        "name": config.name,
+        "in_channels": in_channels,
+        "out_channels": outputs,
+        "first_channels": config.first_channels,
+        "depth": config.depth,
+        "arguments": config.arguments or None,
+        "seed": config.seed,
+        **({"activation": config.activation} if config.activation else {}),
+    }
+    return {key: value for key, value in settings.items() if value is not None}
+
+
+def build_trial_network(config: NetworkConfig, in_channels: int, outputs: int = 1) -> nn.Module:
+    """Build a study's network, its weights drawn from the study's seed."""
+    settings = network_settings(config, in_channels, outputs)
+    return build_network(settings.pop("name"), **settings)
+
+
+def place_norms(network: nn.Module, trial: TrialConfig) -> None:
+    """Put a trial's norms, or a supernet's mixtures, into the slots of its network."""
+    if trial.mixtures:
+        mixtures = {mixture.slots: mixture.choices for mixture in trial.mixtures}
+        mix_norms(network, mixtures, sparse=trial.mixtures[0].weights == "sparsest_max")
+    else:
+        apply_norm_map(network, trial.norm_map)
+    if not trial.affine:
+        freeze_affine(network)
+
+
+def digest_network(
+    config: NetworkConfig, shape: tuple[int, ...], outputs: int = 1
+) -> NetworkDigest:
+    """Return what tells a network from another one, its seed and a trial's activation apart.
+
+    Args:
+        config: names it.
+        shape: (channels, *spatial) of a sample.
+        outputs: channels of the logits.
+
+    Raises:
+        NetworkError: it cannot be built, or does not accept a sample.
+    """
+    config = config.model_copy(update={"activation": None, "seed": 0})
+    network = build_trial_network(config, shape[0], outputs).cpu()
+    return NetworkDigest(
+        files=code_files(network, config.name) if ":" in config.name else {},
+        parameters=parameters_digest(network),
+        output=fixed_output(network, shape),
+    )
+
+
+def refuse_changed_network(trial: TrialConfig, where: str) -> None:
+    """Raise unless the network that a trial names is the one that was recorded with it.
+
+    Trials without a record, of an older version, pass.
+
+    Raises:
+        ChangedNetworkError: naming what has changed; `where` is the file that has the record.
+        NetworkError: the network cannot be built any more.
+    """
+    if trial.network_digest is None or trial.sample_shape is None:
+        return
+    now = digest_network(trial.network, trial.sample_shape, trial.task.outputs)
+    refuse_other_network(trial.network.name, trial.network_digest, now, where)
+
+
+def refuse_other_network(name: str, then: NetworkDigest, now: NetworkDigest, where: str) -> None:
+    """Raise ChangedNetworkError, naming what differs, if two digests are of different networks."""
+    if changed := _changes(then, now):
+        raise ChangedNetworkError(
+            f"{name}: must be the network that {where} was made with, and on {platform.node()} "
+            f"{changed}; restore it (on every machine that trains), or say by "
+            "--accept-changed-network that the change was meant"
+        )
+
+
+def _changes(then: NetworkDigest, now: NetworkDigest) -> str:
+    """What differs, or an empty text."""
+    names = {*then.files, *now.files}
+    files = sorted(name for name in names if then.files.get(name) != now.files.get(name))
+    facts = []
+    if files:
+        facts.append(f"the code in {', '.join(files)} is another")
+    if then.parameters != now.parameters:
+        facts.append("the names or shapes of its parameters are others")
+    if not same_output(then.output, now.output):
+        facts.append("it computes something else")
+    elif facts:
+        facts.append("what it computes is the same")
+    return " and ".join([", ".join(facts[:-1]), facts[-1]] if len(facts) > 1 else facts)
