@@ -18,7 +18,6 @@ from normsearch.files import is_there, write_atomically, write_text
 from normsearch.model_card import PROGRAM, WEIGHTS, ModelConfig, card, sample_shape_of
 from normsearch.networks import apply_norm_map
 from normsearch.training import load_checkpoint, load_tensors, network_weights
-from normsearch.trial import build_trial_network
 from normsearch.trial_network import (
     build_trial_network,
     digest_network,

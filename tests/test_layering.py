@@ -84,7 +84,9 @@ ARROWS: dict[str, set[str]] = {
         *("numpy", "torch", "normsearch.config", "normsearch.data"),
         *("normsearch.errors", "normsearch.task", "normsearch.training"),
     },
-    "normsearch.model_card": {"normsearch.config", "normsearch.trial_network"},
+    "normsearch.model_card": {
+        *("normsearch.config", "normsearch.errors", "normsearch.trial_network"),
+    },
     "normsearch.model": {
         "normsearch.model_card",
         *("torch", "normsearch.config", "normsearch.config_file", "normsearch.errors"),
@@ -92,7 +94,6 @@ ARROWS: dict[str, set[str]] = {
         *("normsearch.files", "normsearch.networks", "normsearch.training"),
         *("normsearch.trial_network", "normsearch.trust"),
     },
-    "normsearch.model_card": {"normsearch.config", "normsearch.errors", "normsearch.trial"},
     "normsearch.search": {
         *("numpy", "optuna", "pandas", "psutil", "pydantic", "sqlalchemy", "torch", "yaml"),
         *("normsearch.config_search", "normsearch.search.imports"),

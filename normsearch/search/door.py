@@ -32,7 +32,6 @@ from normsearch.search.run_folder import find_run
 from normsearch.search.samplers import build_sampler
 from normsearch.search.space import AnySpace, Space
 from normsearch.search.storage import open_storage, refuse_taken, retrying
-from normsearch.search.study_identity import check_identity
 from normsearch.search.supernet import mixable
 
 

@@ -33,7 +33,6 @@ from normsearch.search.samplers import build_sampler
 from normsearch.search.single_norms import SingleNormTuning
 from normsearch.search.space import AnySpace
 from normsearch.search.storage import lock_for_driver, open_storage, retrying
-from normsearch.search.study_identity import check_identity
 from normsearch.search.trial_end import TAKEN, tell_end
 from normsearch.search.trial_faults import TrialFaults
 from normsearch.search.trial_start import LOST, prepare_folder, record_choice
@@ -286,6 +285,14 @@ class Coordinator(TrialFaults):
 
     def close(self) -> None:
         """Give back every unfinished trial: RUNNING in the storage, free to go on with."""
-
-
-from normsearch.search.identity import check_identity
+        try:
+            for number in list(self._live):
+                self.give_back(number)
+            retrying(self.leases.leave)
+        except (DiskFullError, GoneError) as error:
+            # Nothing can be written, or read any more. The dead, too, hold nothing.
+            self.leases.abandon()
+            self.failure = self.failure or error
+        finally:
+            if self._lock is not None:
+                self._lock.close()
