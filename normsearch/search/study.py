@@ -16,7 +16,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.config import StudyConfig
-from normsearch.errors import NormsearchError, StudyError
+from normsearch.errors import DiskFullError, GoneError, NormsearchError, StudyError
 from normsearch.search.choice import Choice
 from normsearch.search.claims import Claims
 from normsearch.search.identity import check_identity
