@@ -38,12 +38,12 @@ def compute(study: StudyLike) -> pd.DataFrame:
     """Rank the arms on every case (scores averaged over seeds), and tell which are alike.
 
     A seed of an arm counts where it is scored on every case; cases with an empty truth are left
-    out, see `normsearch.evidence.score_table`.
+    out, see `normsearch.confirmation.score_table`.
 
     Returns:
         One row an arm, the best mean rank first, with columns arm, norm (its spec), rank (mean,
         1 is best), score (mean), alike (the arms from which it is not told, p ≥ 0.05 over cases
-        and seeds, adjusted by Holm for all pairs, see `normsearch.evidence.statistics.pairwise`,
+        and seeds, adjusted by Holm for all pairs, see `normsearch.confirmation.statistics.pairwise`,
         itself included; a tuple), tested (whether there are two seeds of each arm, and the study
         has finished; else all arms are alike), finished (whether it has), cases, seeds (the fewest
         of an arm).
@@ -51,7 +51,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
     Raises:
         StudyError: fewer than three arms or two cases.
     """
-    from normsearch.evidence.score_table import score_table, with_empty_truth
+    from normsearch.confirmation.score_table import score_table, with_empty_truth
 
     table = study.cases()
     table = table[table["arm"].notna()] if len(table) else table
@@ -84,7 +84,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
 
 
 def _alike(scores: pd.DataFrame, arms: list[str]) -> list[tuple[str, ...]]:
-    from normsearch.evidence.statistics import pairwise
+    from normsearch.confirmation.statistics import pairwise
 
     rows = pairwise(scores).loc[arms, arms].to_numpy(float)
     return [tuple(arm for arm, p in zip(arms, row, strict=True) if p >= ALPHA) for row in rows]

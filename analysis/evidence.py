@@ -46,7 +46,7 @@ def compared(study: StudyLike) -> dict[str, Any]:
     path = study.folder / "confirmation.json"  # what `normsearch confirm` leaves
     if not path.is_file():
         return {}
-    from normsearch.evidence.confirmation_files import read_confirmation
+    from normsearch.confirmation.export import read_confirmation
 
     found = read_confirmation(path)
     settings = _settings(found["arms"])
@@ -77,7 +77,7 @@ def verdicts(study: StudyLike) -> list[dict[str, Any]]:
     Raises:
         StudyError: a file among the results is none.
     """
-    from normsearch.evidence.results import estimate_of, read_results
+    from normsearch.findings.results import estimate_of, read_results
 
     taken = ("finding", "text", "paper", "told", "scale", "flags")
     return [

@@ -134,7 +134,7 @@ def _single_norms(
 
 def _edges(study: StudyLike, rows: list[dict[Any, Any]]) -> list[str]:
     """What the best mixture and the best single norm chose at the end of its range."""
-    from normsearch.evidence.confirm import edges
+    from normsearch.confirmation.plan import edges
 
     space = study.config.get("space", {})
     return [

@@ -8,18 +8,18 @@ __version__ = "0.1.0"
 __all__ = ["StudyRecord", "TrainedModel", "__version__", "load_model", "load_study"]
 
 if TYPE_CHECKING:
-    from normsearch.model import TrainedModel, load_model
-    from normsearch.search.records import StudyRecord, load_study
+    from normsearch.storage.records import StudyRecord, load_study
+    from normsearch.trials.model import TrainedModel, load_model
 
 
 def __getattr__(name: str) -> Any:
     # On demand, so that norms and networks can be used where Optuna is not installed.
     if name in ("load_study", "StudyRecord"):
-        from normsearch.search import records
+        from normsearch.storage import records
 
         return getattr(records, name)
     if name in ("load_model", "TrainedModel"):
-        from normsearch import model
+        from normsearch.trials import model
 
         return getattr(model, name)
     raise AttributeError(f"module 'normsearch' has no attribute {name!r}")

@@ -24,23 +24,23 @@ from normsearch.config import (
     TrialConfig,
     plain,
 )
-from normsearch.config_file import read_recorded_study, read_space, read_study, read_trial
+from normsearch.config.reading import read_recorded_study, read_space, read_study, read_trial
+from normsearch.confirmation.arm_table import read_surfaces
+from normsearch.confirmation.export import read_confirmation
 from normsearch.data import survey
 from normsearch.errors import CheckpointError
-from normsearch.evidence.arm_table import read_surfaces
-from normsearch.evidence.confirmation_files import read_confirmation
-from normsearch.evidence.findings import read_experiment
-from normsearch.evidence.results import read_results
 from normsearch.files import shipped
-from normsearch.model import load_model
-from normsearch.model_card import ModelConfig
+from normsearch.findings.registration import read_experiment
+from normsearch.findings.results import read_results
 from normsearch.norms import NormSpec
-from normsearch.search.leases import Leases
-from normsearch.search.records import StudyRecord, read_case_table
-from normsearch.search.run_folder import read_local
 from normsearch.search.supernet import read_preference
+from normsearch.storage.leases import Leases
+from normsearch.storage.records import StudyRecord, read_case_table
+from normsearch.storage.run_folder import read_local
 from normsearch.training import Plan, load_newest, save_checkpoint, train
-from normsearch.trial import build_trial_network
+from normsearch.trials.model import load_model
+from normsearch.trials.model_card import ModelConfig
+from normsearch.trials.training import build_trial_network
 from tests.analysis.fake_confirmation import FOUND
 from tests.data import test_layout_msd, test_layout_nnunet
 from tests.mutations import BYTES, TEXTS, TREES, Mutation, changed
@@ -277,7 +277,7 @@ def confirmed(folder: Path) -> Loader:
 
 
 def result(folder: Path) -> Loader:
-    from normsearch.evidence.results import table_of_results
+    from normsearch.findings.results import table_of_results
 
     path = folder / "G2-toy.json"
     path.write_bytes((ROOT / "analysis" / "results" / path.name).read_bytes())

@@ -13,11 +13,11 @@ import pytest
 from normsearch import limits
 from normsearch.cli.launch import check
 from normsearch.config import Model, StudyConfig, TrialConfig, plain
-from normsearch.config_file import validate
+from normsearch.config.reading import validate
 from normsearch.data import Volume, write_volume
 from normsearch.errors import ConfigError, NormError, NormsearchError
-from normsearch.model import ModelConfig
 from normsearch.norms import NormSpec
+from normsearch.trials.model import ModelConfig
 from tests.test_config import FULL
 
 Path_ = tuple[str | int, ...]

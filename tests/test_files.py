@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from normsearch.config_file import read_mapping
+from normsearch.config.reading import read_mapping
 from normsearch.data import generate_phantom, survey
-from normsearch.data.bounded import opened
 from normsearch.data.cache import Prepared, cached
 from normsearch.data.cases import CaseFiles
+from normsearch.data.safe_read import opened
 from normsearch.data.tables import read_text
 from normsearch.errors import CheckpointError, ConfigError, DataError, StudyError
 from normsearch.files import (
@@ -23,7 +23,7 @@ from normsearch.files import (
     user_path,
     write_text,
 )
-from normsearch.search.run_folder import find_run
+from normsearch.storage.run_folder import find_run
 from normsearch.training import load_tensors
 
 IRREGULAR = ("pipe", "folder", "socket", "device", "link to a device", "kernel", "deleted")

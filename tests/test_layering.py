@@ -21,11 +21,11 @@ ROOT = Path(__file__).resolve().parents[1]
 ARROWS: dict[str, set[str]] = {
     "normsearch.errors": set(),
     "normsearch.files": {"normsearch.errors"},
-    "normsearch.labels": set(),
-    "normsearch.text_file": {"normsearch.errors", "normsearch.files"},
-    "normsearch.yaml_file": {"yaml", "normsearch.errors", "normsearch.text_file"},
-    "normsearch.json_file": {"normsearch.errors", "normsearch.text_file"},
-    "normsearch.table_file": {"normsearch.errors", "normsearch.text_file"},
+    "normsearch.data.labels": set(),
+    "normsearch.files.text_file": {"normsearch.errors", "normsearch.files"},
+    "normsearch.config.yaml_file": {"yaml", "normsearch.errors", "normsearch.files.text_file"},
+    "normsearch.files.json_file": {"normsearch.errors", "normsearch.files.text_file"},
+    "normsearch.files.table_file": {"normsearch.errors", "normsearch.files.text_file"},
     "normsearch.limits": {"normsearch.errors"},
     "normsearch.norms": {"torch", "normsearch.errors", "normsearch.files"},
     "normsearch.networks": {
@@ -34,76 +34,85 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.networks.importing": {"normsearch.errors", "lazy *"},
     "normsearch.data": {
         *("filelock", "numpy", "torch", "nrrd", "nibabel", "PIL"),
-        *("normsearch.errors", "normsearch.files", "normsearch.labels", "normsearch.limits"),
-        *("normsearch.json_file", "normsearch.table_file", "normsearch.text_file"),
+        *("normsearch.errors", "normsearch.files", "normsearch.data.labels", "normsearch.limits"),
+        *(
+            "normsearch.files.json_file",
+            "normsearch.files.table_file",
+            "normsearch.files.text_file",
+        ),
     },
     "normsearch.training": {
-        *("torch", "normsearch.errors", "normsearch.files", "normsearch.labels", "lazy monai"),
+        *("torch", "normsearch.errors", "normsearch.files", "normsearch.data.labels", "lazy monai"),
     },
-    "normsearch.config_model": {"pydantic", "normsearch.limits"},
-    "normsearch.config_task": {"pydantic", "normsearch.config_model", "normsearch.limits"},
-    "normsearch.config_arms": {
-        *("pydantic", "normsearch.errors", "normsearch.config_model", "normsearch.norms"),
+    "normsearch.config.base": {"pydantic", "normsearch.limits"},
+    "normsearch.config.task": {"pydantic", "normsearch.config.base", "normsearch.limits"},
+    "normsearch.config.arms": {
+        *("pydantic", "normsearch.errors", "normsearch.config.base", "normsearch.norms"),
         "normsearch.limits",
     },
-    "normsearch.config_space": {
-        *("pydantic", "normsearch.config_arms", "normsearch.config_model"),
+    "normsearch.config.space": {
+        *("pydantic", "normsearch.config.arms", "normsearch.config.base"),
         *("normsearch.errors", "normsearch.limits", "normsearch.norms"),
     },
-    "normsearch.config_search": {
-        *("pydantic", "normsearch.errors", "normsearch.config_model", "normsearch.limits"),
+    "normsearch.config.search": {
+        *("pydantic", "normsearch.errors", "normsearch.config.base", "normsearch.limits"),
     },
     "normsearch.config": {
-        *("pydantic", "normsearch.config_search", "normsearch.config_space"),
+        *("pydantic", "normsearch.config.search", "normsearch.config.space"),
         *(
-            "normsearch.config_arms",
-            "normsearch.config_model",
-            "normsearch.config_task",
+            "normsearch.config.arms",
+            "normsearch.config.base",
+            "normsearch.config.task",
             "normsearch.limits",
             "lazy normsearch.files",
         ),
     },
-    "normsearch.config_file": {
-        *("pydantic", "normsearch.config", "normsearch.config_space", "normsearch.errors"),
-        *("normsearch.files", "normsearch.json_file", "normsearch.yaml_file"),
+    "normsearch.config.reading": {
+        *("pydantic", "normsearch.config", "normsearch.config.space", "normsearch.errors"),
+        *("normsearch.files", "normsearch.files.json_file", "normsearch.config.yaml_file"),
     },
-    "normsearch.task": {
+    "normsearch.trials.task": {
         *("normsearch.config", "normsearch.data", "normsearch.errors", "normsearch.files"),
     },
-    "normsearch.trial_network": {
+    "normsearch.trials.trial_network": {
         *("torch", "normsearch.config", "normsearch.errors", "normsearch.networks"),
         "normsearch.norms",
     },
-    "normsearch.trust": {"normsearch.config", "normsearch.errors", "normsearch.networks"},
-    "normsearch.trial": {
+    "normsearch.trials.trust": {"normsearch.config", "normsearch.errors", "normsearch.networks"},
+    "normsearch.trials.training": {
         *("torch", "normsearch.config", "normsearch.data", "normsearch.errors"),
-        *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.task"),
-        *("normsearch.training", "normsearch.trial_network"),
+        *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.trials.task"),
+        *("normsearch.training", "normsearch.trials.trial_network"),
     },
-    "normsearch.prediction": {
+    "normsearch.trials.prediction": {
         *("numpy", "torch", "normsearch.config", "normsearch.data"),
-        *("normsearch.errors", "normsearch.task", "normsearch.training"),
+        *("normsearch.errors", "normsearch.trials.task", "normsearch.training"),
     },
-    "normsearch.model_card": {
-        *("normsearch.config", "normsearch.errors", "normsearch.trial_network"),
+    "normsearch.trials.model_card": {
+        *("normsearch.config", "normsearch.errors", "normsearch.trials.trial_network"),
     },
-    "normsearch.model": {
-        "normsearch.model_card",
-        *("torch", "normsearch.config", "normsearch.config_file", "normsearch.errors"),
-        *("normsearch.files", "normsearch.networks", "normsearch.training", "normsearch.trial"),
+    "normsearch.trials.model": {
+        "normsearch.trials.model_card",
+        *("torch", "normsearch.config", "normsearch.config.reading", "normsearch.errors"),
+        *(
+            "normsearch.files",
+            "normsearch.networks",
+            "normsearch.training",
+            "normsearch.trials.training",
+        ),
         *("normsearch.files", "normsearch.networks", "normsearch.training"),
-        *("normsearch.trial_network", "normsearch.trust"),
+        *("normsearch.trials.trial_network", "normsearch.trials.trust"),
     },
     "normsearch.search": {
         *("numpy", "optuna", "pandas", "psutil", "pydantic", "sqlalchemy", "torch", "yaml"),
-        *("normsearch.config_search", "normsearch.search.imports"),
-        *("normsearch.config", "normsearch.config_file", "normsearch.data", "normsearch.errors"),
+        *("normsearch.config.search", "normsearch.space.imports"),
+        *("normsearch.config", "normsearch.config.reading", "normsearch.data", "normsearch.errors"),
         *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
         *("lazy grpc", "lazy fsspec", "pyarrow", "lazy optuna_dashboard", "lazy *"),
-        *("scipy", "threadpoolctl", "normsearch.json_file", "normsearch.table_file"),
-        *("scipy", "threadpoolctl", "normsearch.trial_network"),
+        *("scipy", "threadpoolctl", "normsearch.files.json_file", "normsearch.files.table_file"),
+        *("scipy", "threadpoolctl", "normsearch.trials.trial_network"),
     },
-    "normsearch.search.imports": {  # what a study names
+    "normsearch.space.imports": {  # what a study names
         *("normsearch.errors", "normsearch.networks.importing"),
         *("lazy git", "lazy github", "lazy optunahub"),
     },
@@ -113,36 +122,54 @@ ARROWS: dict[str, set[str]] = {
     "normsearch.search.bridge": {
         *("ray", "optuna", "normsearch.errors", "normsearch.search", "normsearch.search.trainable"),
     },
-    "normsearch.search.executor": {
+    "normsearch.search.ray_executor": {
         *("lazy ray", "normsearch.config", "normsearch.errors", "normsearch.search"),
         *("lazy normsearch.search.bridge", "lazy normsearch.search.trainable"),
     },
     "normsearch.evidence": {
         *("numpy", "pandas", "pydantic", "scipy", "torch", "lazy monai"),
-        *("normsearch.config", "normsearch.config_file"),
-        *("normsearch.json_file", "normsearch.table_file", "normsearch.yaml_file"),
+        *("normsearch.config", "normsearch.config.reading"),
+        *(
+            "normsearch.files.json_file",
+            "normsearch.files.table_file",
+            "normsearch.config.yaml_file",
+        ),
         *("normsearch.data", "normsearch.errors", "normsearch.files", "normsearch.norms"),
-        "normsearch.labels",
+        "normsearch.data.labels",
         "normsearch.limits",
-        *("normsearch.networks", "normsearch.search", "normsearch.training", "normsearch.trial"),
-        *("normsearch.model", "normsearch.task", "normsearch.trial_network"),
+        *(
+            "normsearch.networks",
+            "normsearch.search",
+            "normsearch.training",
+            "normsearch.trials.training",
+        ),
+        *("normsearch.trials.model", "normsearch.trials.task", "normsearch.trials.trial_network"),
     },
     "normsearch.cli": {
         "torch",
         *("pandas", "rich", "typer", "normsearch", "normsearch.config", "normsearch.data"),
-        *("normsearch.errors", "normsearch.networks", "normsearch.search", "normsearch.trial"),
-        *("normsearch.norms", "normsearch.task", "normsearch.training"),
-        *("lazy normsearch.config_file", "normsearch.files", "normsearch.limits"),
-        *("normsearch.norms", "normsearch.task", "normsearch.training", "torch"),
-        *("normsearch.trial_network", "normsearch.trust"),
-        *("lazy normsearch.config_file", "lazy normsearch.files"),
-        *("lazy normsearch.evidence", "lazy normsearch.search.executor"),
-        "lazy normsearch.config_search",
-        *("lazy normsearch.model", "lazy normsearch.model_card", "lazy normsearch.prediction"),
+        *(
+            "normsearch.errors",
+            "normsearch.networks",
+            "normsearch.search",
+            "normsearch.trials.training",
+        ),
+        *("normsearch.norms", "normsearch.trials.task", "normsearch.training"),
+        *("lazy normsearch.config.reading", "normsearch.files", "normsearch.limits"),
+        *("normsearch.norms", "normsearch.trials.task", "normsearch.training", "torch"),
+        *("normsearch.trials.trial_network", "normsearch.trials.trust"),
+        *("lazy normsearch.config.reading", "lazy normsearch.files"),
+        *("lazy normsearch.evidence", "lazy normsearch.search.ray_executor"),
+        "lazy normsearch.config.search",
+        *(
+            "lazy normsearch.trials.model",
+            "lazy normsearch.trials.model_card",
+            "lazy normsearch.trials.prediction",
+        ),
         "normsearch.cli.figures",
     },
     "normsearch.cli.figures": {"normsearch", "normsearch.errors", "lazy analysis"},
-    "normsearch": {"lazy normsearch.search", "lazy normsearch.model"},
+    "normsearch": {"lazy normsearch.search", "lazy normsearch.trials.model"},
     "normsearch.__main__": {"normsearch.cli"},
     "analysis": {
         *("jinja2", "matplotlib", "numpy", "pandas", "seaborn", "scipy", "yaml"),
@@ -262,7 +289,7 @@ def test_the_table_keeps_what_the_design_promises() -> None:
         assert {name for name in ARROWS[alone] if "normsearch" in name} <= {
             "normsearch.errors",
             "normsearch.files",
-            "normsearch.labels",
+            "normsearch.data.labels",
             *(f"normsearch.{kind}_file" for kind in ("json", "table", "text")),
             "normsearch.limits",
         }
@@ -292,21 +319,29 @@ def test_nothing_points_back() -> None:
         ("normsearch.norms.new", "from ..networks import slots", "normsearch.networks.slots"),
         ("normsearch.norms.new", "from .. import data", "normsearch.data"),
         ("normsearch.training.engine", "def f():\n import ray.tune", "not import ray.tune"),
-        ("normsearch.data.new", "if 1:\n try:\n  import normsearch.trial\n finally: 0", "trial"),
-        ("normsearch.search.study", "async def f():\n from ray import tune", "import ray"),
-        ("normsearch.search.study", "import normsearch.search.executor", "search.executor"),
-        ("normsearch.search.study", "from normsearch.cli import main", "normsearch.cli.main"),
         (
-            "normsearch.search.study",
+            "normsearch.data.new",
+            "if 1:\n try:\n  import normsearch.trials.training\n finally: 0",
+            "trial",
+        ),
+        ("normsearch.search.coordinator", "async def f():\n from ray import tune", "import ray"),
+        (
+            "normsearch.search.coordinator",
+            "import normsearch.search.ray_executor",
+            "search.executor",
+        ),
+        ("normsearch.search.coordinator", "from normsearch.cli import main", "normsearch.cli.main"),
+        (
+            "normsearch.search.coordinator",
             "import importlib as i\ni.import_module('analysis')",
             "analysis",
         ),
-        ("normsearch.search.executor", "import ray", "must not import ray at module level"),
+        ("normsearch.search.ray_executor", "import ray", "must not import ray at module level"),
         ("normsearch.cli.plot", "def f():\n import analysis.palette", "analysis.palette"),
         ("normsearch.cli.figures", "import_module(f'analysis.{x}')", "analysis at module level"),
-        ("normsearch.trial", "__import__('optuna')", "must not import optuna"),
-        ("normsearch.trial", "name = 'ray'\nimport_module(name)", r"must not import \*"),
-        ("normsearch.trial", "from rich.table import Table", "rich.table"),
+        ("normsearch.trials.training", "__import__('optuna')", "must not import optuna"),
+        ("normsearch.trials.training", "name = 'ray'\nimport_module(name)", r"must not import \*"),
+        ("normsearch.trials.training", "from rich.table import Table", "rich.table"),
         ("analysis.new", "import torch", "must not import torch"),
         ("analysis.new", "import normsearch", "must not import normsearch at module level"),
         ("analysis.new", "def f():\n from normsearch.search import records", "search.records"),
@@ -327,7 +362,7 @@ def test_a_wrong_import_is_caught(module: str, source: str, fault: str) -> None:
     [
         ("normsearch.norms.new", "import math, torch\nfrom normsearch.norms.spec import NORMS"),
         ("normsearch.norms.new", "from . import spec\nfrom ..errors import NormError"),
-        ("normsearch.search.executor", "def f():\n import ray\n from ray import tune"),
+        ("normsearch.search.ray_executor", "def f():\n import ray\n from ray import tune"),
         ("normsearch.cli.figures", "def f(x):\n import_module(f'analysis.{x}')"),
         ("analysis.new", "def f():\n from normsearch import load_study"),
     ],
@@ -354,7 +389,7 @@ class Blocker:
             raise ImportError(f"{name} is not installed here")
 
 sys.meta_path.insert(0, Blocker())
-import normsearch.trial
+import normsearch.trials.training
 from normsearch.cli.main import app
 
 for words in (["--help"], ["train", "--help"], ["run", "--help"], ["list", "norms"], sys.argv[1:]):

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from normsearch.config import TrialConfig
-from normsearch.config_file import read_study
+from normsearch.config.reading import read_study
 from normsearch.networks import list_norms
-from normsearch.task import load_task, split_task
-from normsearch.trial import train_trial
-from normsearch.trial_network import build_trial_network
+from normsearch.trials.task import load_task, split_task
+from normsearch.trials.training import train_trial
+from normsearch.trials.trial_network import build_trial_network
 
 
 @pytest.fixture

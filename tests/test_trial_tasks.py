@@ -14,10 +14,10 @@ from normsearch.config import NetworkConfig, TaskConfig, TrainingConfig, TrialCo
 from normsearch.data import Case, Split
 from normsearch.errors import ConfigError, NetworkError
 from normsearch.networks import list_norms
-from normsearch.task import split_task
 from normsearch.training import load_checkpoint
-from normsearch.trial import train_trial
-from normsearch.trial_network import build_trial_network
+from normsearch.trials.task import split_task
+from normsearch.trials.training import train_trial
+from normsearch.trials.trial_network import build_trial_network
 
 
 @pytest.fixture(autouse=True)

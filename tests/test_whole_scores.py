@@ -11,11 +11,11 @@ import torch
 
 from normsearch.config import TrialConfig
 from normsearch.data import write_volume
-from normsearch.model import rebuild
-from normsearch.prediction import predict_files
-from normsearch.task import load_task, sample_shape, split_task
 from normsearch.training import load_checkpoint
-from normsearch.trial import train_trial
+from normsearch.trials.model import rebuild
+from normsearch.trials.prediction import predict_files
+from normsearch.trials.task import load_task, sample_shape, split_task
+from normsearch.trials.training import train_trial
 
 NETWORKS = {
     "slice": {"name": "unet2d", "first_channels": 4, "depth": 1},

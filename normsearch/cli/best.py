@@ -15,15 +15,15 @@ from normsearch.errors import StudyError
 _COLUMNS = {"memory": "peak_memory_bytes"}  # objectives whose column is called otherwise
 
 if TYPE_CHECKING:
-    from normsearch.search.records import StudyRecord
+    from normsearch.storage.records import StudyRecord
 
 
 def best(
     name: Name, runs_dir: RunsDir = RUNS, storage: Storage = None, as_json: Json = False
 ) -> None:
     """Show the best completed trial: score, learning rate, batch size and the norm of each slot."""
-    from normsearch.search.records import StudyRecord
-    from normsearch.search.run_folder import find_run
+    from normsearch.storage.records import StudyRecord
+    from normsearch.storage.run_folder import find_run
 
     folder = find_run(name, runs_dir)
     record = StudyRecord(folder, storage)
@@ -49,8 +49,8 @@ def best_of(record: StudyRecord) -> dict[str, Any] | None:
     best_single_norm (the first of them), best_mixture (the same of the best mixture), edges
     (sentences on numbers chosen at the end of their range), pareto_front, supernet, trial_file.
     """
-    from normsearch.search.run_folder import trial_folder
     from normsearch.search.supernet import agreement
+    from normsearch.storage.run_folder import trial_folder
 
     number = record.best
     if number is None:
@@ -100,7 +100,7 @@ def _result(record: StudyRecord, row: dict[Any, Any]) -> dict[str, Any]:
 
 def _edges(record: StudyRecord, number: int, single: list[dict[str, Any]]) -> list[str]:
     """What was chosen at the end of its range, in the best trial and the best single norm."""
-    from normsearch.search.edges import at_edges
+    from normsearch.space.range_ends import at_edges
 
     space = record.config["space"]
     found = [f"Trial {number}: {told}" for told in at_edges(space, record.values(number))]

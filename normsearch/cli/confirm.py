@@ -29,7 +29,7 @@ from normsearch.files import is_file
 if TYPE_CHECKING:
     from normsearch.cli.launch import Door
     from normsearch.config import StudyConfig
-    from normsearch.search.records import StudyRecord
+    from normsearch.storage.records import StudyRecord
 
 
 class Folds(StrEnum):
@@ -69,10 +69,10 @@ def confirm(
     prints its result again.
     """
     from normsearch.cli.launch import How, check, resumable, search, tell_arms
-    from normsearch.config_file import read_recorded_study
-    from normsearch.search.door import check_storage
-    from normsearch.search.records import StudyRecord
-    from normsearch.search.run_folder import (
+    from normsearch.config.reading import read_recorded_study
+    from normsearch.search.checks import check_storage
+    from normsearch.storage.records import StudyRecord
+    from normsearch.storage.run_folder import (
         create_run,
         find_run,
         read_local,
@@ -119,9 +119,9 @@ def confirm(
 def _new(
     record: StudyRecord, top: int | None, seeds: int | None, folds: Folds | None, data: Path | None
 ) -> StudyConfig:
-    from normsearch.config_file import read_recorded_study
-    from normsearch.evidence.confirm import SEEDS, TOP, confirm_study
-    from normsearch.task import task_folds
+    from normsearch.config.reading import read_recorded_study
+    from normsearch.confirmation.plan import SEEDS, TOP, confirm_study
+    from normsearch.trials.task import task_folds
 
     every = task_folds(read_recorded_study(record.folder).task, data) if folds is Folds.ALL else ()
     config = confirm_study(
@@ -157,7 +157,7 @@ def _check_the_same(
 
 
 def _finished(folder: Path, storage: str | None) -> bool:
-    from normsearch.search.records import StudyRecord
+    from normsearch.storage.records import StudyRecord
 
     try:
         record = StudyRecord(folder, storage, skim=True)
@@ -180,7 +180,7 @@ def _warn_of_unfinished(record: StudyRecord) -> None:
 
 
 def _warn_of_few_cases(door: Door) -> None:
-    from normsearch.evidence.words import few_cases
+    from normsearch.confirmation.summary_text import few_cases
 
     space: Any = door.config.space
     in_turn = [case for case in door.cases if set(case.folds) & set(space.folds)]

@@ -10,14 +10,14 @@ from rich.table import Table
 from normsearch.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from normsearch.evidence.confirmation import Confirmation
+    from normsearch.confirmation.comparison import Confirmation
 
 _WIDTH = 100  # where no terminal says how wide it is
 
 
 def show(found: Confirmation) -> None:
     """Print each arm's scores and verdict, its spread and surfaces, and what they mean."""
-    from normsearch.evidence.words import sentences
+    from normsearch.confirmation.summary_text import sentences
 
     console = Terminal()
     if not console.is_terminal:

@@ -18,6 +18,6 @@ def dashboard(
 ) -> None:
     """Serve optuna-dashboard on a run's storage until Ctrl-C (needs the extra `dashboard`)."""
     from normsearch.search.dashboard import serve
-    from normsearch.search.run_folder import find_run
+    from normsearch.storage.run_folder import find_run
 
     serve(find_run(name, runs_dir), storage, host, port)

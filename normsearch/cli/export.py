@@ -36,12 +36,12 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write weights, norm map, a card that is also the loading code, and the network as a graph."""
-    from normsearch.config_file import read_trial
-    from normsearch.model import export_model
-    from normsearch.model_card import ModelConfig
-    from normsearch.search.records import StudyRecord
-    from normsearch.search.run_folder import find_run, trial_folder
-    from normsearch.trust import refuse_unseen_network
+    from normsearch.config.reading import read_trial
+    from normsearch.storage.records import StudyRecord
+    from normsearch.storage.run_folder import find_run, trial_folder
+    from normsearch.trials.model import export_model
+    from normsearch.trials.model_card import ModelConfig
+    from normsearch.trials.trust import refuse_unseen_network
 
     folder = find_run(name, runs_dir)
     record = StudyRecord(folder, storage)

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from normsearch.cli.network_check import check_weights, enough_memory
 from normsearch.cli.progress import Progress
 from normsearch.cli.terminal import say, show
-from normsearch.cli.try_network import try_network
 from normsearch.config import ArmsConfig, StudyConfig
 from normsearch.data import Case, Split
 from normsearch.errors import StudyError
 from normsearch.files import is_file, user_path
 from normsearch.norms import kernels_in_use
-from normsearch.search.door import build_space, check_search
-from normsearch.search.space import AnySpace, Space
-from normsearch.task import (
+from normsearch.search.checks import build_space, check_search
+from normsearch.space.layered import AnySpace, Space
+from normsearch.trials.network_check import try_network
+from normsearch.trials.network_memory import check_weights, enough_memory
+from normsearch.trials.task import (
     check_fingerprint,
     check_foreground,
     load_task,
@@ -35,12 +35,12 @@ from normsearch.task import (
     split_task,
     training_geometry,
 )
-from normsearch.trial import train_on_own_split, train_trial
-from normsearch.trust import refuse_unseen_code
+from normsearch.trials.training import train_on_own_split, train_trial
+from normsearch.trials.trust import refuse_unseen_code
 
 if TYPE_CHECKING:
-    from normsearch.search.records import StudyRecord
-    from normsearch.search.study import Coordinator
+    from normsearch.search.coordinator import Coordinator
+    from normsearch.storage.records import StudyRecord
 
 
 @dataclass(frozen=True)
@@ -156,9 +156,9 @@ def search(folder: Path, door: Door, how: How) -> None:
 
 def train_all(folder: Path, door: Door, how: How) -> Coordinator:
     """Train until as many trials as asked for are finished, and show progress."""
+    from normsearch.search.callbacks import build_loggers
+    from normsearch.search.coordinator import Coordinator
     from normsearch.search.jobs import Event
-    from normsearch.search.loggers import build_loggers
-    from normsearch.search.study import Coordinator
 
     config = door.config
     if config.task.validation == "training":
@@ -181,11 +181,11 @@ def train_all(folder: Path, door: Door, how: How) -> Coordinator:
 
             run_supernet(coordinator, door.space, data, train_trial)
         if how.local:
-            from normsearch.search.local import run_local
+            from normsearch.search.local_executor import run_local
 
             run_local(coordinator, data, trainer)
         else:
-            from normsearch.search.executor import run_ray
+            from normsearch.search.ray_executor import run_ray
 
             run_ray(
                 coordinator,
@@ -200,14 +200,14 @@ def train_all(folder: Path, door: Door, how: How) -> Coordinator:
 
 def _what_workers_get(door: Door) -> tuple[Any, Any]:
     """The data and the trainer: in a search no test case leaves here, for none must be seen."""
-    from normsearch.search.mirror import MirroredTrainer
+    from normsearch.storage.remote_checkpoints import MirroredTrainer
 
     data: Any = Split(train=door.split.train, validation=door.split.validation, test=())
     trainer: Any = train_trial
     if isinstance(door.config.space, ArmsConfig) and door.config.space.folds:
         data, trainer = door.cases, train_on_own_split
     if door.config.task.validation == "test":
-        from normsearch.evidence.finals import FinalTrainer
+        from normsearch.confirmation.test_evaluation import FinalTrainer
 
         trainer = FinalTrainer(trainer)
     far = door.config.search.checkpoints
@@ -236,7 +236,7 @@ def _tell_end(coordinator: Coordinator) -> None:
 
 def _outcome(folder: Path, how: How, config: StudyConfig) -> None:
     from normsearch.cli.best import best_of
-    from normsearch.search.records import StudyRecord
+    from normsearch.storage.records import StudyRecord
 
     record = StudyRecord(folder, how.storage)
     if isinstance(config.space, ArmsConfig):
@@ -257,8 +257,8 @@ def _outcome(folder: Path, how: How, config: StudyConfig) -> None:
 
 def _nothing_completed(folder: Path, how: How) -> StudyError:
     """Return the error of a run in which no trial was completed, which says why."""
-    from normsearch.search.records import StudyRecord
-    from normsearch.search.run_folder import trial_folder
+    from normsearch.storage.records import StudyRecord
+    from normsearch.storage.run_folder import trial_folder
 
     trials = StudyRecord(folder, how.storage).trials()
     failed = trials[trials["state"] == "FAIL"]
@@ -284,7 +284,7 @@ def _setting(found: dict[str, Any]) -> str:
 def tell_arms(record: StudyRecord, as_json: bool) -> None:
     """Write what a study of fixed trainings shows into its folder, and print it."""
     from normsearch.cli.confirmed import show
-    from normsearch.evidence.confirmation_files import plain, write_confirmation
+    from normsearch.confirmation.export import plain, write_confirmation
 
     found = write_confirmation(record)
     if as_json:

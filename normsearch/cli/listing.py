@@ -31,7 +31,7 @@ def listing(
     as_json: Json = False,
 ) -> None:
     """List norms, spaces, studies, networks, samplers, pruners, layouts of data or findings."""
-    from normsearch.config_search import PRUNERS, SAMPLERS
+    from normsearch.config.search import PRUNERS, SAMPLERS
     from normsearch.files import shipped
 
     if kind is Kind.NORMS:
@@ -75,8 +75,8 @@ def _layouts() -> dict[str, str]:
 
 def _findings() -> dict[str, str]:
     """Each published statement with its verdict at the largest scale there is one for."""
-    from normsearch.evidence.findings import all_statements
-    from normsearch.evidence.results import largest_scale, read_results
+    from normsearch.findings.registration import all_statements
+    from normsearch.findings.results import largest_scale, read_results
 
     results, found = read_results(), {}
     for name, (_, statement) in all_statements().items():

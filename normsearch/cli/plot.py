@@ -23,8 +23,8 @@ def plot(
 ) -> None:
     """Draw a figure of a run and print where it is."""
     from normsearch.cli.figures import analysis_module
-    from normsearch.search.records import StudyRecord
-    from normsearch.search.run_folder import find_run
+    from normsearch.storage.records import StudyRecord
+    from normsearch.storage.run_folder import find_run
 
     analysis = analysis_module()
     record = StudyRecord(find_run(name, runs_dir), storage)

@@ -39,8 +39,8 @@ def predict(
 ) -> None:
     """Write a mask for each image, in the image's own format and geometry."""
     from normsearch.data import write_volume
-    from normsearch.model import load_model
-    from normsearch.prediction import predict_files
+    from normsearch.trials.model import load_model
+    from normsearch.trials.prediction import predict_files
 
     loaded = load_model(
         model, device, trust_code=trust_code, accept_changed_network=accept_changed_network

@@ -21,12 +21,12 @@ def report(
 ) -> None:
     """Gather figures, tables and the record of a run in one self-contained HTML file."""
     from normsearch.cli.figures import analysis_module
-    from normsearch.search.records import StudyRecord
-    from normsearch.search.run_folder import find_run
+    from normsearch.storage.records import StudyRecord
+    from normsearch.storage.run_folder import find_run
 
     record = StudyRecord(find_run(name, runs_dir), storage)
     if "arms" in record.config["space"] and record.ranked():
-        from normsearch.evidence.confirmation_files import write_confirmation
+        from normsearch.confirmation.export import write_confirmation
 
         write_confirmation(record)  # the page shows it as it stands, also of a run under way
     show(str(analysis_module("report").write_report(record, output)))

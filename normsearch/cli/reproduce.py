@@ -16,9 +16,9 @@ from normsearch.files import is_file
 
 if TYPE_CHECKING:
     from normsearch.cli.launch import How
-    from normsearch.evidence.findings import Experiment
-    from normsearch.evidence.measured import Measured
-    from normsearch.evidence.parts import Planned
+    from normsearch.findings.experiment_plan import Planned
+    from normsearch.findings.measurements import Measured
+    from normsearch.findings.registration import Experiment
 
 
 def reproduce(
@@ -43,8 +43,8 @@ def reproduce(
     findings of one experiment; called again after any end, it goes on where it was.
     """
     from normsearch.cli.launch import How, versions
-    from normsearch.evidence.findings import all_statements, find_experiment
-    from normsearch.evidence.results import (
+    from normsearch.findings.registration import all_statements, find_experiment
+    from normsearch.findings.results import (
         default_folder,
         judge,
         provenance,
@@ -71,7 +71,7 @@ def reproduce(
 
 
 def _show(result: Mapping[str, Any], path: Path) -> None:
-    from normsearch.evidence.results import estimate_of
+    from normsearch.findings.results import estimate_of
 
     show(f"{result['finding']}: {result['text']}")
     show(result["told"])
@@ -102,15 +102,15 @@ class _Lab:
 
     def run(self, parts: Iterable[str]) -> dict[str, Measured]:
         """Run `parts` in order and return what they measured."""
-        from normsearch.evidence.measured import measure, replayed
-        from normsearch.evidence.parts import plan_part
-        from normsearch.evidence.taking import taken_arms
+        from normsearch.findings.arm_selection import taken_arms
+        from normsearch.findings.experiment_plan import plan_part
+        from normsearch.findings.measurements import measure, replayed
 
         measured: dict[str, Measured] = {}
         for name in parts:
             part = self.experiment.studies[name]
             if part.replay is not None:
-                from normsearch.evidence.searching import replayed_part
+                from normsearch.findings.searching import replayed_part
 
                 measured[name] = replayed(replayed_part(part.replay, self._data))
                 continue
@@ -130,7 +130,7 @@ class _Lab:
     def _finished(self, plan: Planned) -> Any:
         """Run a study to its end, unless it is there, and return its record."""
         from normsearch.cli.launch import resumable
-        from normsearch.search.records import StudyRecord
+        from normsearch.storage.records import StudyRecord
 
         folder = self._runs / plan.study["name"]
         if not _is_finished(folder):
@@ -147,8 +147,8 @@ class _Lab:
         """Begin a run or go on with it; return whether it was stopped before its end."""
         from normsearch.cli.launch import check, train_all
         from normsearch.config import StudyConfig
-        from normsearch.config_file import read_recorded_study, read_space, validate
-        from normsearch.search.run_folder import create_run, write_local
+        from normsearch.config.reading import read_recorded_study, read_space, validate
+        from normsearch.storage.run_folder import create_run, write_local
 
         origin = f"studies/findings/{self.experiment.name}.yaml: {plan.study['name']}"
         there = is_file(folder / "study.yaml")
@@ -172,7 +172,7 @@ class _Lab:
 
 
 def _is_finished(folder: Path) -> bool:
-    from normsearch.search.records import StudyRecord
+    from normsearch.storage.records import StudyRecord
 
     if not is_file(folder / "study.yaml") or not is_file(folder / "journal.log"):
         return False

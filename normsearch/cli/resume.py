@@ -48,9 +48,9 @@ def resume(
 ) -> None:
     """Go on with a run: interrupted trials are finished first, from their checkpoints."""
     from normsearch.cli.launch import How, check, resumable, search
-    from normsearch.config_file import amend_search, read_recorded_study
-    from normsearch.search.door import check_storage
-    from normsearch.search.run_folder import find_run, read_local, write_local, write_study
+    from normsearch.config.reading import amend_search, read_recorded_study
+    from normsearch.search.checks import check_storage
+    from normsearch.storage.run_folder import find_run, read_local, write_local, write_study
 
     folder = find_run(name, runs_dir)
     local_facts = read_local(folder)

@@ -37,10 +37,10 @@ def run(
 ) -> None:
     """Search: train trials until as many as the study asks for are finished."""
     from normsearch.cli.launch import How, check, resumable, search
-    from normsearch.config_file import read_study
+    from normsearch.config.reading import read_study
     from normsearch.errors import StudyError
-    from normsearch.search.door import check_reachable, discard_unbegun, with_known_points
-    from normsearch.search.run_folder import create_run, refuse_existing
+    from normsearch.search.checks import check_reachable, discard_unbegun, with_known_points
+    from normsearch.storage.run_folder import create_run, refuse_existing
 
     overrides = [*(overrides or []), *([f"name={json.dumps(name)}"] if name is not None else [])]
     overrides += [f"search.checkpoints={checkpoints}"] if checkpoints else []

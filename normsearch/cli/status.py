@@ -19,7 +19,7 @@ from normsearch.cli.terminal import Terminal, show
 from normsearch.files import is_there
 
 if TYPE_CHECKING:
-    from normsearch.search.records import StudyRecord
+    from normsearch.storage.records import StudyRecord
 
 _COLUMNS = (
     *("number", "state", "score", "last_score", "baseline", "single_norm", "arm", "seed"),
@@ -42,8 +42,8 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show the trials of a run: a table for people, --json for programs."""
-    from normsearch.search.records import StudyRecord
-    from normsearch.search.run_folder import find_run
+    from normsearch.storage.records import StudyRecord
+    from normsearch.storage.run_folder import find_run
 
     record = StudyRecord(find_run(name, runs_dir), storage, skim=True)
     if watch:
@@ -110,7 +110,7 @@ def _shares(record: StudyRecord) -> dict[str, float] | None:
 
 
 def _with_interrupted(trials: pd.DataFrame, folder: Path) -> list[str]:
-    from normsearch.search.leases import Leases
+    from normsearch.storage.leases import Leases
 
     if not is_there(folder / "leases.log"):
         return list(trials["state"])

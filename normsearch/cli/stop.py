@@ -8,8 +8,8 @@ from normsearch.cli.terminal import show
 
 def stop(name: Name, runs_dir: RunsDir = RUNS) -> None:
     """Ask the drivers of a run, on every machine, to stop; the run can be gone on with."""
-    from normsearch.search.leases import Leases
-    from normsearch.search.run_folder import find_run
+    from normsearch.storage.leases import Leases
+    from normsearch.storage.run_folder import find_run
 
     asked = Leases(find_run(name, runs_dir) / "leases.log", glance=True).stop_all()
     if asked:

@@ -26,11 +26,11 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train one trial again; interrupted, it goes on from its checkpoint."""
-    from normsearch.config_file import read_trial
-    from normsearch.task import check_fingerprint, load_task, resolve_task, split_task
-    from normsearch.trial import train_trial
-    from normsearch.trial_network import digest_network
-    from normsearch.trust import refuse_unseen_network
+    from normsearch.config.reading import read_trial
+    from normsearch.trials.task import check_fingerprint, load_task, resolve_task, split_task
+    from normsearch.trials.training import train_trial
+    from normsearch.trials.trial_network import digest_network
+    from normsearch.trials.trust import refuse_unseen_network
 
     config = read_trial(trial)
     if not trust_code:

@@ -56,7 +56,7 @@ def validate(
 def _study(study: str, data: Path | None, overrides: list[str], as_json: bool) -> None:
     """Check a study as `run` does, and tell what it would train."""
     from normsearch.cli.launch import check
-    from normsearch.config_file import read_study
+    from normsearch.config.reading import read_study
 
     config, space_origin = read_study(study, overrides)
     door = check(config, space_origin, data, study, trusted=True)

@@ -8,7 +8,7 @@ from normsearch.data.layouts import LAYOUTS, DataSet, detect_layout, find_cases,
 from normsearch.data.loader import SampleLoader
 from normsearch.data.phantom import generate_phantom
 from normsearch.data.prepare import Preparation, load_cases, prepare_case
-from normsearch.data.samples import SAMPLINGS, Sampling
+from normsearch.data.sampling import SAMPLINGS, Sampling
 from normsearch.data.segments import Segmentation, label_of_segments, read_segments
 from normsearch.data.splits import Split, overfit_split, split_cases, test_split
 from normsearch.data.validate import Report, inspect

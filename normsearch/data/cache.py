@@ -26,7 +26,7 @@ from normsearch.files import (
     write_atomically,
     write_text,
 )
-from normsearch.json_file import read_json
+from normsearch.files.json_file import read_json
 
 _VERSION = 3  # counts up whenever the same files and settings are prepared in another way
 _DETACHED = re.compile(rb"^data ?file: *([^\r\n]+)", re.MULTILINE)

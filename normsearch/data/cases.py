@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from normsearch.labels import IGNORED
+from normsearch.data.labels import IGNORED
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from normsearch.data.bounded import opened, read_packed
+from normsearch.data.safe_read import opened, read_packed
 from normsearch.errors import DataError
 
 # The format's third byte -> type; http://yann.lecun.com/exdb/mnist

@@ -19,7 +19,7 @@ from normsearch.data.pairing import (
 from normsearch.data.tables import WORDS, Table, columns, read_table
 from normsearch.errors import DataError
 from normsearch.files import is_file
-from normsearch.json_file import read_json
+from normsearch.files.json_file import read_json
 
 _NAMES = ("manifest.csv", "manifest.tsv", "manifest.json")
 _LISTS = (".csv", ".tsv", ".json", ".xlsx", ".pkl")

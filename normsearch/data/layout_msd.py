@@ -25,7 +25,7 @@ from normsearch.data.pairing import (
 from normsearch.data.tables import columns
 from normsearch.errors import DataError
 from normsearch.files import is_file, is_there
-from normsearch.json_file import read_json
+from normsearch.files.json_file import read_json
 
 _USED = {"training", "labels", "modality", "numTraining"}
 _FILES = ("dataset.json", "imagesTr", "labelsTr", "folds.csv", "splits_final.json")

@@ -26,7 +26,7 @@ from normsearch.data.pairing import (
 )
 from normsearch.errors import DataError
 from normsearch.files import is_file
-from normsearch.json_file import read_json
+from normsearch.files.json_file import read_json
 
 _FILES = ("dataset.json", "imagesTr", "labelsTr", "folds.csv", "splits_final.json")
 _COLOURS = (".png", ".tif", ".tiff")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from normsearch.data.cases import Case
-from normsearch.data.samples import Sampling, Slices
+from normsearch.data.sampling import Sampling, Slices
 from normsearch.errors import DataError
 from normsearch.limits import check_seed
 

@@ -19,8 +19,8 @@ import numpy.typing as npt
 from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import apply_read_scaling
 
-from normsearch.data.bounded import opened, read_packed
 from normsearch.data.geometry import RAS, SourceHeader, SpacingWarning, Volume
+from normsearch.data.safe_read import opened, read_packed
 from normsearch.errors import DataError, one_line
 from normsearch.files import write_atomically
 

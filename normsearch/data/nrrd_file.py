@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from normsearch.data import nrrd_geometry
-from normsearch.data.bounded import opened, read_packed
 from normsearch.data.geometry import Volume
+from normsearch.data.safe_read import opened, read_packed
 from normsearch.errors import DataError, one_line
 from normsearch.files import write_atomically
 

@@ -23,7 +23,7 @@ from numpy.random import Generator, default_rng
 from normsearch.data.volume import Volume, write_volume
 from normsearch.errors import DataError
 from normsearch.files import is_there
-from normsearch.json_file import read_json
+from normsearch.files.json_file import read_json
 from normsearch.limits import check_seed
 
 Field = npt.NDArray[np.floating[Any]]

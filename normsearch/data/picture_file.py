@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from normsearch.data.bounded import opened
 from normsearch.data.geometry import SpacingWarning, Volume
+from normsearch.data.safe_read import opened
 from normsearch.data.tiff_pages import Pages, arranged, refuse_page
 from normsearch.data.tiff_spacing import spacing_of_tags
 from normsearch.errors import DataError, one_line

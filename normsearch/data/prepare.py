@@ -15,6 +15,7 @@ from normsearch.data.cache import Prepared, cached
 from normsearch.data.cases import Case, CaseFiles
 from normsearch.data.checks import mixed_orientation
 from normsearch.data.faults import Fault, refuse, warn_once
+from normsearch.data.labels import IGNORED
 from normsearch.data.layouts import DataSet, survey
 from normsearch.data.orientation import PLANES, Plane
 from normsearch.data.reading import RawCase, read_case
@@ -28,7 +29,6 @@ from normsearch.data.segment_names import (
 from normsearch.data.spacing import resized_spacing
 from normsearch.data.transforms import FITS, INTENSITIES, Fit, Intensity, normalized_image
 from normsearch.errors import DataError, did_you_mean
-from normsearch.labels import IGNORED
 
 
 @dataclass(frozen=True)

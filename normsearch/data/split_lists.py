@@ -11,7 +11,7 @@ from normsearch.data.cases import SplitLists
 from normsearch.data.faults import Fault
 from normsearch.data.volume import suffix_of
 from normsearch.errors import DataError, did_you_mean
-from normsearch.json_file import read_json
+from normsearch.files.json_file import read_json
 
 _SHOWN = 10  # names in one sentence
 

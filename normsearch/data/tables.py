@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from normsearch.errors import DataError
-from normsearch.table_file import MOST, rows_of
-from normsearch.text_file import read_text
+from normsearch.files.table_file import MOST, rows_of
+from normsearch.files.text_file import read_text
 
 _ID = ("id", "caseid", "imageid", "scanid")
 _CASE = "case"

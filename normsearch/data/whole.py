@@ -11,7 +11,7 @@ from torch import Tensor
 
 from normsearch.data.cases import Case
 from normsearch.data.loader import targets
-from normsearch.data.samples import Sampling, Volumes, inputs
+from normsearch.data.sampling import Sampling, Volumes, inputs
 from normsearch.data.transforms import pad_image, resize_image
 
 

@@ -11,9 +11,9 @@ from normsearch.errors import NetworkError, did_you_mean
 from normsearch.networks.activations import ACTIVATIONS
 from normsearch.networks.checkpointing import use_checkpointing
 from normsearch.networks.classifier import Classifier
+from normsearch.networks.custom import build_foreign, is_network_class
 from normsearch.networks.digest import code_files, fixed_output, parameters_digest, same_output
 from normsearch.networks.dry_run import Tried, dry_run
-from normsearch.networks.foreign import build_foreign, is_network_class
 from normsearch.networks.importing import Place, import_object, imports_in, locate
 from normsearch.networks.mixing import mix_norms
 from normsearch.networks.res_unet3d import ResUNet3d

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 
-from normsearch.networks.tokens import TokenNorm
+from normsearch.networks.token_norm import TokenNorm
 from normsearch.norms import BatchKalmanNorm
 
 _AXES: dict[type[nn.Module], int] = {

@@ -15,7 +15,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from normsearch.errors import NetworkError, NormError, did_you_mean
 from normsearch.networks.convolutions import conv_before, link_priors, spatial_axes
-from normsearch.networks.tokens import TokenNorm, token_channels
+from normsearch.networks.token_norm import TokenNorm, token_channels
 from normsearch.norms import (
     WEIGHT_NORMS,
     BatchKalmanNorm,

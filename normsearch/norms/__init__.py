@@ -12,11 +12,11 @@ from normsearch.norms.gates import clamp_gates, gate_parameters
 from normsearch.norms.ghost_batch_group import GhostBatchGroupNorm
 from normsearch.norms.instance_layer import InstanceLayerNorm
 from normsearch.norms.kernels import kernels_in_use
-from normsearch.norms.kinds import NORMS, NormKind
 from normsearch.norms.local_response import LocalResponseNorm
 from normsearch.norms.mean_only import MeanOnlyBatchNorm
 from normsearch.norms.mixed import MixedNorm, reaches_out
 from normsearch.norms.progress import FollowsProgress, set_progress
+from normsearch.norms.registry import NORMS, NormKind
 from normsearch.norms.sparse_switchable import SparseSwitchableNorm
 from normsearch.norms.spec import NormSpec, build_norm
 from normsearch.norms.standard import NoNorm

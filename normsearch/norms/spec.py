@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from normsearch.errors import NormError, did_you_mean, short
-from normsearch.norms.kinds import ANY_NUMBER, NORMS, NormKind
+from normsearch.norms.registry import ANY_NUMBER, NORMS, NormKind
 
 __all__ = ["NORMS", "NormKind", "NormSpec", "build_norm"]
 

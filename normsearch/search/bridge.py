@@ -28,7 +28,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from normsearch.errors import DiskFullError, GoneError, NetworkError, NormsearchError, TakenError
-from normsearch.search.study import Coordinator
+from normsearch.search.coordinator import Coordinator
 from normsearch.search.trainable import ENDS, pack
 
 _FAULTS = {kind.__name__: kind for kind in (DiskFullError, GoneError, TakenError)}

@@ -8,10 +8,10 @@ from collections.abc import Container, Iterator, Sequence
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from normsearch.search.known_points import Known
-from normsearch.search.leases import Leases
-from normsearch.search.outcomes import is_repeat
-from normsearch.search.repeats import Freshness, waits
+from normsearch.search.duplicates import Freshness, waits
+from normsearch.space.initial_trials import Known
+from normsearch.storage.leases import Leases
+from normsearch.storage.trial_states import is_repeat
 
 _CHOOSING_S = 10.0  # what another driver may take to write down a choice; it takes well below 1 s
 _LOOK_S = 0.1

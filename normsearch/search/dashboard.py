@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from normsearch.errors import StudyError
-from normsearch.search.run_folder import read_local
-from normsearch.search.storage import open_storage
+from normsearch.storage.opening import open_storage
+from normsearch.storage.run_folder import read_local
 
 
 def serve(folder: Path, storage_url: str | None, host: str, port: int) -> None:

@@ -9,7 +9,7 @@ import optuna
 
 from normsearch.config import NetworkDigest, StudyConfig
 from normsearch.errors import StudyError
-from normsearch.trial_network import refuse_other_network
+from normsearch.trials.trial_network import refuse_other_network
 
 
 def identity(study: StudyConfig) -> str:

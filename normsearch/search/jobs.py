@@ -13,7 +13,7 @@ import optuna
 from normsearch.config import StudyConfig, TrialConfig
 from normsearch.errors import DiskFullError, GoneError, NormsearchError, TakenError
 from normsearch.files import disk_full, is_disk_full, write_text
-from normsearch.search.choice import Choice
+from normsearch.space.choice import Choice
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from normsearch.errors import NormsearchError
-from normsearch.search.study import Coordinator
+from normsearch.search.coordinator import Coordinator
 
 
 class Terminated(KeyboardInterrupt):

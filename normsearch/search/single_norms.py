@@ -18,11 +18,11 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.config import SearchConfig
-from normsearch.search.gaussian import Coding
-from normsearch.search.gaussian_sampler import GaussianProcessSampler
-from normsearch.search.objectives import score
-from normsearch.search.outcomes import is_repeat, single_norm
-from normsearch.search.space import AnySpace
+from normsearch.samplers.gp_model import Coding
+from normsearch.samplers.gp_sampler import GaussianProcessSampler
+from normsearch.space.layered import AnySpace
+from normsearch.storage.objectives import score
+from normsearch.storage.trial_states import is_repeat, single_norm
 
 _CANDIDATES = 64  # settings drawn from the whole space, and as many near the best ones
 _MOST = 4096  # settings of a finite space that are all candidates

@@ -19,13 +19,13 @@ import pandas as pd
 from normsearch.config import Mixture, StudyConfig, TrialConfig
 from normsearch.errors import ConfigError
 from normsearch.files import is_there, write_text
-from normsearch.json_file import read_object
+from normsearch.files.json_file import read_object
 from normsearch.norms import reaches_out
-from normsearch.search.choice import Choice
-from normsearch.search.records import StudyRecord
+from normsearch.search.coordinator import Coordinator
 from normsearch.search.signals import interruptible
-from normsearch.search.space import AnySpace, Space
-from normsearch.search.study import Coordinator
+from normsearch.space.choice import Choice
+from normsearch.space.layered import AnySpace, Space
+from normsearch.storage.records import StudyRecord
 
 FOLDER = "supernet"
 _TRAINING = -2  # the lease under which one driver trains the supernet

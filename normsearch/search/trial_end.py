@@ -11,9 +11,9 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
 from normsearch.config import StudyConfig
-from normsearch.search.mirror import Mirror
-from normsearch.search.objectives import final_values
-from normsearch.search.outcomes import forbid
+from normsearch.storage.objectives import final_values
+from normsearch.storage.remote_checkpoints import Mirror
+from normsearch.storage.trial_states import forbid
 
 TAKEN: dict[str, Any] = {"state": "TAKEN"}  # another driver went on with it, and tells its end
 

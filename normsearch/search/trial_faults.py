@@ -12,9 +12,9 @@ from optuna.trial import Trial, TrialState
 from normsearch.errors import GoneError, NormsearchError, TakenError
 from normsearch.search.claims import Claims
 from normsearch.search.jobs import Event
-from normsearch.search.leases import Leases
-from normsearch.search.storage import retrying
 from normsearch.search.trial_end import TAKEN, count_death, count_deletion
+from normsearch.storage.leases import Leases
+from normsearch.storage.opening import retrying
 
 MAX_CRASHES = 3  # workers a trial may lose before it counts as failed
 MAX_DELETIONS = 3  # of its folder, after which a trial is not begun again

@@ -10,9 +10,9 @@ from optuna.trial import Trial
 
 from normsearch.config import TrialConfig
 from normsearch.files import remove_leftovers, write_text
-from normsearch.search.choice import Choice
-from normsearch.search.samplers import how_drawn
-from normsearch.search.space import AnySpace
+from normsearch.samplers.registry import how_drawn
+from normsearch.space.choice import Choice
+from normsearch.space.layered import AnySpace
 
 LOST = "what it chose is lost with a damaged line of the study's journal"
 _CHOSEN = ("norm_map", "affine", "arm", "learning_rate", "batch_size")

@@ -9,7 +9,7 @@ from normsearch.training.checkpoint import (
     save_newest,
 )
 from normsearch.training.engine import Loader, train
-from normsearch.training.failures import lacks_memory
+from normsearch.training.error_conversion import lacks_memory
 from normsearch.training.losses import (
     LOSSES,
     bce_dice_loss,
@@ -25,11 +25,11 @@ from normsearch.training.metrics import (
     mean_score,
     segmentation_score,
 )
+from normsearch.training.optimizer_step import OPTIMIZERS
 from normsearch.training.plan import Evaluation, Plan
 from normsearch.training.precision import PRECISIONS
 from normsearch.training.schedule import SCHEDULES
 from normsearch.training.statistics import recompute_statistics
-from normsearch.training.stepper import OPTIMIZERS
 from normsearch.training.validation import ValidationCase, score_cases, window_logits
 
 __all__ = [

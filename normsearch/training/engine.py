@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import CheckpointError, TrainingError, one_line
-from normsearch.training.failures import typed_failures
+from normsearch.training.error_conversion import typed_failures
 from normsearch.training.losses import Loss, bce_dice_loss
 from normsearch.training.memory import peak_memory, reset_peak_memory
 from normsearch.training.metrics import Score, mean_score, segmentation_score
+from normsearch.training.optimizer_step import Batches, Stepper
 from normsearch.training.plan import Evaluation, Plan, Progress
 from normsearch.training.precision import autocast
 from normsearch.training.statistics import has_running_statistics, recompute_statistics
-from normsearch.training.stepper import Batches, Stepper
 from normsearch.training.validation import Validation, score_cases
 
 _CHECK_EVERY = 10  # steps between looks at the loss: each look waits for the GPU

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from normsearch.data.labels import IGNORED
 from normsearch.errors import ConfigError
-from normsearch.labels import IGNORED
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

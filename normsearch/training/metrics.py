@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from normsearch.labels import IGNORED
+from normsearch.data.labels import IGNORED
 
 Score = Callable[[Tensor, Tensor], dict[str, float]]
 """(logits, truth) of one case -> ``score`` (0 to 1, or NaN: it has none), and details by name."""

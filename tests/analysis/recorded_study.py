@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 import normsearch
-from normsearch.evidence.confirmation_files import write_confirmation
+from normsearch.confirmation.export import write_confirmation
 
 
 def recorded(name: str) -> normsearch.StudyRecord:

@@ -8,9 +8,9 @@ import pytest
 
 from analysis import evidence
 from analysis.evidence import compared, comparison_of, verdicts
+from normsearch.confirmation.comparison import confirmation
 from normsearch.errors import StudyError
-from normsearch.evidence.confirmation import confirmation
-from normsearch.evidence.results import write_result
+from normsearch.findings.results import write_result
 from tests.analysis.fake_confirmation import FOUND, arms_study, confirmed_study
 from tests.analysis.fake_study import fake_study
 from tests.analysis.recorded_study import confirmed_runs

@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 
 from normsearch.config import Resources, TrialConfig
+from normsearch.search.coordinator import Coordinator
 from normsearch.search.jobs import Event
-from normsearch.search.local import run_local
-from normsearch.search.study import Coordinator
+from normsearch.search.local_executor import run_local
 
 from .framework import coordinator, nothing
 
@@ -56,7 +56,7 @@ def results(executor: str, trials: int) -> None:
         if executor == "local":
             run_local(made, None, busy)
         else:
-            from normsearch.search.executor import run_ray
+            from normsearch.search.ray_executor import run_ray
 
             run_ray(made, None, busy, resources=Resources(), workers=2)
     print((len(times) - 1) / (times[-1] - times[0]))
@@ -64,7 +64,7 @@ def results(executor: str, trials: int) -> None:
 
 def long_journal(folder: Path) -> None:
     """Write a run of `TRIALS` trials: one that was run, its journal lines again and again."""
-    from normsearch.search.run_folder import write_study
+    from normsearch.storage.run_folder import write_study
 
     made = coordinator(folder, 12)
     run_local(made, None, nothing)
@@ -83,7 +83,7 @@ def long_journal(folder: Path) -> None:
 def status() -> None:
     """Print the seconds `status` takes, without the start of Python and its imports."""
     from normsearch.cli.status import status_of
-    from normsearch.search.records import StudyRecord
+    from normsearch.storage.records import StudyRecord
 
     with tempfile.TemporaryDirectory() as folder:
         long_journal(Path(folder))

@@ -14,9 +14,9 @@ import pandas as pd
 
 from normsearch.config import StudyConfig, TrialConfig
 from normsearch.networks import build_network, list_norms
+from normsearch.search.coordinator import Coordinator
 from normsearch.search.jobs import Event
-from normsearch.search.space import Space
-from normsearch.search.study import Coordinator
+from normsearch.space.layered import Space
 
 TITLE = "Framework cost of a trial that does nothing, two slots"
 NORMS = ["none", "BN", "IN", "LN", "GN-8", "SN"]
@@ -50,7 +50,7 @@ def coordinator(folder: Path, trials: int, **arguments: Any) -> Coordinator:
 def run_bridge(trials: int) -> None:
     """Print seconds a trial of normsearch's executor, between the first and the last trial."""
     from normsearch.config import Resources
-    from normsearch.search.executor import run_ray
+    from normsearch.search.ray_executor import run_ray
 
     ends: list[float] = []
 

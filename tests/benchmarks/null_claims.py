@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from normsearch.config import Arm, ArmsConfig, StudyConfig
-from normsearch.evidence import power
-from normsearch.evidence.confirmation import Confirmation
+from normsearch.confirmation import power
+from normsearch.confirmation.comparison import Confirmation
 from normsearch.networks import NormSlot
-from normsearch.search.choice import effective_map
+from normsearch.space.choice import effective_map
 from tests.benchmarks.worlds import World
 
 Array = npt.NDArray[np.float64]

@@ -27,18 +27,18 @@ import pandas as pd
 from scipy import stats
 
 from analysis.evidence import compared
+from normsearch.benchmark.table import DEPTH, FIRST_CHANNELS, NORMS
 from normsearch.config import StudyConfig
-from normsearch.config_file import validate
-from normsearch.evidence.confirm import confirm_study
-from normsearch.evidence.confirmation_files import write_confirmation
-from normsearch.evidence.words import sentences
+from normsearch.config.reading import validate
+from normsearch.confirmation.export import write_confirmation
+from normsearch.confirmation.plan import confirm_study
+from normsearch.confirmation.summary_text import sentences
 from normsearch.networks import NormSlot, build_network, list_norms
-from normsearch.search.door import build_space
-from normsearch.search.local import run_local
-from normsearch.search.records import StudyRecord
-from normsearch.search.run_folder import create_run
-from normsearch.search.study import Coordinator
-from normsearch.search.tabular import DEPTH, FIRST_CHANNELS, NORMS
+from normsearch.search.checks import build_space
+from normsearch.search.coordinator import Coordinator
+from normsearch.search.local_executor import run_local
+from normsearch.storage.records import StudyRecord
+from normsearch.storage.run_folder import create_run
 from tests.benchmarks.null_claims import said, stated_power
 from tests.benchmarks.worlds import KINDS, Trainer, World
 

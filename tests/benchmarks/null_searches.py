@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from analysis import cooccurrence, importance, layer_preference
+from normsearch.benchmark.simulated_executor import OptunaMethod, replay
+from normsearch.benchmark.table import Table, load_table, table_space
 from normsearch.config import SearchConfig
-from normsearch.search.outcomes import outcome
-from normsearch.search.simulator import OptunaMethod, replay
-from normsearch.search.tabular import Table, load_table, table_space
+from normsearch.storage.trial_states import outcome
 
 WORKERS, PRUNER = 4, "successive_halving"
 

@@ -1,4 +1,4 @@
-"""Record the table behind `normsearch.search.tabular`: 1,296 real trainings on sunnybrook.
+"""Record the table behind `normsearch.benchmark.table`: 1,296 real trainings on sunnybrook.
 
     python -m tests.benchmarks.record_table record FOLDER [--first 0] [--last 1296]
     python -m tests.benchmarks.record_table pack FOLDER/*.jsonl TABLE.csv.gz
@@ -27,13 +27,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from normsearch.benchmark.setup import BATCH_SIZE, NETWORK, PLAN, load_split, thinned
+from normsearch.benchmark.table import NORMS, STAGES, Table, save_table
 from normsearch.data import SampleLoader, Split
 from normsearch.errors import TrainingError
-from normsearch.evidence.table_setting import BATCH_SIZE, NETWORK, PLAN, load_split, thinned
 from normsearch.networks import apply_norm_map, list_norms
-from normsearch.search.tabular import NORMS, STAGES, Table, save_table
 from normsearch.training import train
-from normsearch.trial_network import build_trial_network
+from normsearch.trials.trial_network import build_trial_network
 
 SETTINGS = {
     "data": "sunnybrook, fold 1 to train, every second subject of fold 2 to validate",

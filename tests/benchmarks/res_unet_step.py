@@ -15,7 +15,7 @@ import torch
 from normsearch.networks import ResUNet3d, use_checkpointing
 from normsearch.training import Plan, bce_dice_loss
 from normsearch.training.memory import peak_memory
-from normsearch.training.stepper import Stepper
+from normsearch.training.optimizer_step import Stepper
 from tests.specs import every_spec
 
 SIZE = (16, 256, 256)

@@ -17,9 +17,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.search_quality import compute, figure
+from normsearch.benchmark.simulated_executor import Method, OptunaMethod, Outcome, replay
+from normsearch.benchmark.table import NORMS, STAGES, Table, load_table, table_space
 from normsearch.config import SearchConfig
-from normsearch.search.simulator import Method, OptunaMethod, Outcome, replay
-from normsearch.search.tabular import NORMS, STAGES, Table, load_table, table_space
 
 TITLE = "Regret (Dice below the table's best) after as many samples as N full trainings: median"
 FULL = (10, 15, 20, 30, 50, 75)

@@ -16,11 +16,11 @@ import zlib
 import numpy as np
 import pandas as pd
 
+from normsearch.benchmark.simulated_executor import OptunaMethod, replay
+from normsearch.benchmark.table import Table, load_table
 from normsearch.config import SearchConfig, SpaceConfig
 from normsearch.networks import build_network, list_norms
-from normsearch.search.simulator import OptunaMethod, replay
-from normsearch.search.space import Space
-from normsearch.search.tabular import Table, load_table
+from normsearch.space.layered import Space
 
 TITLE = "Virtual workers: their utilisation, and CPU time of the driver"
 NORMS = ["none", "BN", "IN", "LN", "GN-4", "GN-8", "SN"]

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from normsearch.benchmark.simulated_executor import OptunaMethod
 from normsearch.config import SearchConfig, SpaceConfig
 from normsearch.networks import build_network, list_norms
-from normsearch.search.simulator import OptunaMethod
-from normsearch.search.space import Space
+from normsearch.space.layered import Space
 
 TITLE = "17 slots of 8 norms: mean regret (in deviations of the noise) after as many trials"
 NORMS = ("none", "BN", "IN", "LN", "GN-4", "BIN", "ILN(regroup=none)", "SN")

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from normsearch.evidence.pair_tests import Array, difference_of, mean_interval, p_both
-from normsearch.evidence.power import precision
-from normsearch.evidence.statistics import compare
+from normsearch.confirmation.pair_tests import Array, difference_of, mean_interval, p_both
+from normsearch.confirmation.power import precision
+from normsearch.confirmation.statistics import compare
 from tests.benchmarks.null_searches import marked
 
 TITLE = "Errors, coverage and power of the statistics on simulated studies, in percent"

@@ -11,8 +11,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from normsearch.config import SearchConfig
-from normsearch.search.samplers import build_sampler
-from normsearch.search.space import Space
+from normsearch.samplers.registry import build_sampler
+from normsearch.space.layered import Space
 from tests.benchmarks.search_scale import unet_space
 
 TITLE = "One suggestion for 22 slots, CPU milliseconds (median of 5) by finished trials"

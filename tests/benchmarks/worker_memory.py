@@ -16,7 +16,7 @@ import psutil
 
 from normsearch.config import TrialConfig
 from normsearch.data import Case, Split
-from normsearch.trial import train_trial
+from normsearch.trials.training import train_trial
 
 TITLE = "Resident memory of a worker by the number of trials it has run"
 AFTER = (1, 10, 50)
@@ -45,8 +45,8 @@ def weighing(
 def run(trials: int) -> None:
     """Print the worker's process id and resident bytes for each trial, in order."""
     from normsearch.config import Resources
-    from normsearch.search.executor import run_ray
     from normsearch.search.jobs import Event
+    from normsearch.search.ray_executor import run_ray
     from tests.benchmarks.framework import coordinator
 
     def listen(event: Event) -> None:

@@ -160,7 +160,7 @@ class World:
 
 
 class Trainer:
-    """What takes the place of `normsearch.trial.train_trial`: trainings in a world.
+    """What takes the place of `normsearch.trials.training.train_trial`: trainings in a world.
 
     Args:
         world: what they score.

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from normsearch.cli.terminal import Terminal, visible
-from normsearch.config_file import read_recorded_study
+from normsearch.config.reading import read_recorded_study
 from normsearch.data import Volume, write_volume
-from normsearch.search.door import discard_unbegun
-from normsearch.search.records import StudyRecord
+from normsearch.search.checks import discard_unbegun
+from normsearch.storage.records import StudyRecord
 
 from .conftest import Outcome
 
@@ -68,8 +68,8 @@ def test_a_run_with_another_runs_storage_is_not_resumed(
 def test_nothing_is_made_before_every_check_passed(
     options: tuple[str, ...], told: str, run: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("normsearch.search.storage._OPEN_AGAIN_S", ())
-    monkeypatch.setattr("normsearch.search.storage._RETRY_S", ())
+    monkeypatch.setattr("normsearch.storage.opening._OPEN_AGAIN_S", ())
+    monkeypatch.setattr("normsearch.storage.opening._RETRY_S", ())
     found = run(*options)
     assert found.code == 1
     assert told in found.err

@@ -16,8 +16,8 @@ import yaml
 
 import normsearch as package
 from normsearch.config import TrialConfig
+from normsearch.confirmation import test_evaluation as finals
 from normsearch.data import read_volume, write_volume
-from normsearch.evidence import finals
 
 from .conftest import Outcome
 from .test_interrupt import wait_for

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from normsearch.config_file import read_recorded_study, read_trial
-from normsearch.search.records import StudyRecord
+from normsearch.config.reading import read_recorded_study, read_trial
+from normsearch.storage.records import StudyRecord
 
 from .conftest import Outcome
 

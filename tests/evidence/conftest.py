@@ -10,14 +10,14 @@ import pytest
 import yaml
 
 from normsearch.config import StudyConfig, TrialConfig
-from normsearch.config_file import validate
+from normsearch.config.reading import validate
 from normsearch.errors import TrainingError
 from normsearch.networks import build_network, list_norms
-from normsearch.search.door import build_space
-from normsearch.search.local import run_local
-from normsearch.search.records import StudyRecord
-from normsearch.search.run_folder import create_run
-from normsearch.search.study import Coordinator
+from normsearch.search.checks import build_space
+from normsearch.search.coordinator import Coordinator
+from normsearch.search.local_executor import run_local
+from normsearch.storage.records import StudyRecord
+from normsearch.storage.run_folder import create_run
 from normsearch.training import mean_score
 
 #: What a training scores, by case; or why it fails.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from normsearch.evidence.measured import Measured
+from normsearch.findings.measurements import Measured
 
 Factors = Mapping[str, Any]
 EMPTY = pd.DataFrame()

@@ -14,7 +14,11 @@ from torch import Tensor, nn
 from normsearch.config import NetworkConfig, NetworkDigest, TaskConfig, TrainingConfig, TrialConfig
 from normsearch.errors import ChangedNetworkError, NetworkError
 from normsearch.networks import NETWORKS, UNet2d, fixed_output, parameters_digest, same_output
-from normsearch.trial_network import digest_network, refuse_changed_network, refuse_other_network
+from normsearch.trials.trial_network import (
+    digest_network,
+    refuse_changed_network,
+    refuse_other_network,
+)
 
 SHAPE = (1, 16, 16)
 NAME = "digested_of_the_tests"

@@ -15,11 +15,11 @@ from typing import Any
 from normsearch.config import Resources, StudyConfig, TrialConfig
 from normsearch.data import Split
 from normsearch.networks import build_network, list_norms
-from normsearch.search.executor import run_ray
-from normsearch.search.space import Space
-from normsearch.search.study import Coordinator
+from normsearch.search.coordinator import Coordinator
+from normsearch.search.ray_executor import run_ray
+from normsearch.space.layered import Space
 from normsearch.training import load_checkpoint
-from normsearch.trial import train_trial
+from normsearch.trials.training import train_trial
 from tests.benchmarks.worker_memory import cases
 
 EVALUATIONS = 6

@@ -11,8 +11,8 @@ import pytest
 
 from normsearch.config import StudyConfig, TrialConfig
 from normsearch.networks import build_network, list_norms
-from normsearch.search.door import build_space
-from normsearch.search.study import Coordinator
+from normsearch.search.checks import build_space
+from normsearch.search.coordinator import Coordinator
 
 EVALUATIONS = 9
 

@@ -17,10 +17,10 @@ from typing import Any
 
 from normsearch.config import StudyConfig, TrialConfig
 from normsearch.networks import build_network, list_norms
-from normsearch.search.local import run_local
-from normsearch.search.space import Space
-from normsearch.search.study import Coordinator
-from normsearch.trial import check_token
+from normsearch.search.coordinator import Coordinator
+from normsearch.search.local_executor import run_local
+from normsearch.space.layered import Space
+from normsearch.trials.training import check_token
 
 from .conftest import EVALUATIONS, record
 

@@ -11,7 +11,7 @@ import pytest
 from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError
 
 from normsearch.search.bridge import bridge
-from normsearch.search.study import Coordinator
+from normsearch.search.coordinator import Coordinator
 
 from .test_study import stored
 

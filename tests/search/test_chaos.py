@@ -19,7 +19,7 @@ import optuna
 import psutil
 import pytest
 
-from normsearch.search.outcomes import is_repeat
+from normsearch.storage.trial_states import is_repeat
 
 from .chaos import EVALUATIONS
 from .postgres import Server, free_port, server

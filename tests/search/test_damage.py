@@ -12,12 +12,12 @@ import pytest
 from optuna.trial import TrialState
 
 from normsearch.errors import NormsearchError
-from normsearch.search import leases
-from normsearch.search.leases import Leases
-from normsearch.search.local import run_local
-from normsearch.search.records import StudyRecord
-from normsearch.search.run_folder import write_study
-from normsearch.search.study import Coordinator
+from normsearch.search.coordinator import Coordinator
+from normsearch.search.local_executor import run_local
+from normsearch.storage import leases
+from normsearch.storage.leases import Leases
+from normsearch.storage.records import StudyRecord
+from normsearch.storage.run_folder import write_study
 
 from .conftest import EVALUATIONS, record, trainer
 from .damage import mutated

@@ -12,12 +12,12 @@ import pytest
 
 from normsearch.config import Resources, TrialConfig
 from normsearch.errors import GoneError
-from normsearch.search.executor import run_ray
+from normsearch.search.coordinator import Coordinator
 from normsearch.search.jobs import Event
-from normsearch.search.local import run_local
-from normsearch.search.study import Coordinator
+from normsearch.search.local_executor import run_local
+from normsearch.search.ray_executor import run_ray
 from normsearch.search.trial_faults import MAX_DELETIONS
-from normsearch.trial import check_token
+from normsearch.trials.training import check_token
 
 from ..cli.conftest import data_set, study_file  # noqa: F401
 from ..cli.test_interrupt import LIMIT_S, wait_for

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from normsearch.config import TrialConfig
-from normsearch.search.local import run_local
+from normsearch.search.coordinator import Coordinator
+from normsearch.search.local_executor import run_local
 from normsearch.search.signals import Terminated, interruptible
-from normsearch.search.study import Coordinator
 
 from .conftest import trainer
 from .test_study import stored

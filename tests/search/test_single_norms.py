@@ -13,9 +13,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.config import TrialConfig
-from normsearch.search.local import run_local
+from normsearch.search.coordinator import Coordinator
+from normsearch.search.local_executor import run_local
 from normsearch.search.single_norms import share_of_single_norms
-from normsearch.search.study import Coordinator
 
 from .conftest import EVALUATIONS, record
 

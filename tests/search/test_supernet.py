@@ -11,13 +11,10 @@ import pytest
 from scipy import stats
 
 from normsearch.config import NetworkDigest, TrialConfig
-from normsearch.config_file import read_trial
+from normsearch.config.reading import read_trial
 from normsearch.errors import ConfigError
-from normsearch.search.local import run_local
-from normsearch.search.records import StudyRecord
-from normsearch.search.run_folder import write_study
-from normsearch.search.space import Space
-from normsearch.search.study import Coordinator
+from normsearch.search.coordinator import Coordinator
+from normsearch.search.local_executor import run_local
 from normsearch.search.supernet import (
     agreement,
     mixable,
@@ -27,6 +24,9 @@ from normsearch.search.supernet import (
     spearman_interval,
     supernet_config,
 )
+from normsearch.space.layered import Space
+from normsearch.storage.records import StudyRecord
+from normsearch.storage.run_folder import write_study
 
 from .conftest import EVALUATIONS, record, trainer
 from .test_python_space import space as python_space

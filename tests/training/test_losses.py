@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from normsearch.data.labels import IGNORED
 from normsearch.errors import ConfigError
-from normsearch.labels import IGNORED
 from normsearch.training import (
     LOSSES,
     bce_dice_loss,

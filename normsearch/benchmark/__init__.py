@@ -1,0 +1,1 @@
+"""A recorded table of trainings, and searches replayed on it."""

@@ -1,0 +1,280 @@
+"""Replay a search method against a recorded table: virtual workers on a virtual clock.
+
+A training costs no time here: each evaluation point ends when the table says so. What asks,
+judges and is told is real: the samplers, pruners and spaces that `normsearch run` uses.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal, ParamSpec, Protocol, TypeVar
+
+import numpy as np
+import optuna
+from optuna.trial import TrialState
+
+from normsearch.benchmark.table import Table
+from normsearch.config import SearchConfig
+from normsearch.samplers.pruners import build_pruner
+from normsearch.samplers.registry import build_sampler, how_drawn
+from normsearch.search.duplicates import Freshness, answer, find_twin
+from normsearch.search.single_norms import SingleNormTuning
+from normsearch.space.initial_trials import known_points
+from normsearch.space.layered import Space
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Outcome = Literal["complete", "stopped", "failed"]
+_STATES = {
+    "complete": TrialState.COMPLETE,
+    "stopped": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+
+
+class Method(Protocol):
+    """A search method as a driver sees it. Steps are evaluation points, counted from 1."""
+
+    def ask(self) -> tuple[int, tuple[str, ...]] | None:
+        """Return a new trial's number and its choice, None if there is nothing new to try."""
+
+    def report(self, number: int, step: int, score: float) -> bool:
+        """Take one evaluation that is not the last; True stops the trial."""
+
+    def finish(self, number: int, outcome: Outcome, step: int, score: float) -> bool:
+        """Take a trial's end, at `step` with `score`; True if its user may pick it as the best."""
+
+
+class OptunaMethod:
+    """A search as `normsearch run` does it, with the same parts, in memory and without files.
+
+    Known points come first, baselines are never pruned, and a repeated choice is answered from the
+    record, so it costs nothing (see `normsearch.search.coordinator.Coordinator`).
+
+    Args:
+        space: what trials choose from; its units are the table's stages.
+        search: sampler, pruner, baselines and seed of a study.
+        evaluations: evaluation points of a trial.
+    """
+
+    def __init__(self, space: Space, search: SearchConfig, evaluations: int) -> None:
+        self.study = optuna.create_study(
+            direction="maximize",
+            sampler=build_sampler(search, space, search.seed),
+            pruner=build_pruner(search.pruner, evaluations),
+        )
+        self._space = space
+        sampler = self.study.sampler
+        self._fresh = Freshness(space, sampler, SingleNormTuning(space, search, sampler))
+        self._live: dict[int, optuna.trial.Trial] = {}
+        self._waiting: list[tuple[optuna.trial.Trial, int]] = []
+        for params, origin in known_points(search, space):
+            self.study.enqueue_trial(params, user_attrs=origin)
+
+    def ask(self) -> tuple[int, tuple[str, ...]] | None:
+        """Return a new trial's number and its norm in each unit."""
+        while not self._fresh.exhausted:
+            trials = self.study.get_trials(deepcopy=False)
+            self._waiting = [
+                (trial, twin)
+                for trial, twin in self._waiting
+                if not answer(self.study, trial, trials[twin])
+            ]
+            self.study.sampler = self._fresh.sampler(trials)
+            trial = self.study.ask()
+            choice = self._space.suggest(trial)
+            trial.set_user_attr("drawn", how_drawn(self.study.sampler, trial))
+            trial.set_user_attr("norm_map", choice.norm_map)
+            trial.set_user_attr("values", choice.values)
+            if single := self._space.single_norm(choice.norm_map):
+                trial.set_user_attr("single_norm", single)
+            twin = find_twin(self.study.get_trials(deepcopy=False), trial.number)
+            self._fresh.note(repeated=twin is not None)
+            if twin is None:
+                self._live[trial.number] = trial
+                slots = [unit.slots[0].name for unit in self._space.units]
+                return trial.number, tuple(choice.norm_map[slot] for slot in slots)
+            if not answer(self.study, trial, twin):
+                self._waiting.append((trial, twin.number))
+        return None
+
+    def report(self, number: int, step: int, score: float) -> bool:
+        """Report to the storage, then ask the pruner."""
+        trial = self._live[number]
+        trial.set_user_attr(f"evaluation:{step}", {"score": score})
+        trial.report(score, step)
+        return trial.should_prune() and "baseline" not in trial.user_attrs
+
+    def finish(self, number: int, outcome: Outcome, step: int, score: float) -> bool:
+        """Tell the study, once; complete trials are what its user sees."""
+        trial = self._live.pop(number)
+        if outcome == "failed":
+            trial.set_user_attr("failure", "nan: no score is in the table")
+        if outcome == "complete":
+            trial.set_user_attr(f"evaluation:{step}", {"score": score})
+            trial.report(score, step)
+        self.study.tell(trial, score if outcome == "complete" else None, state=_STATES[outcome])
+        return outcome == "complete"
+
+
+@dataclass
+class Replay:
+    """What a simulated search did.
+
+    Attributes:
+        spent: samples trained by all workers together when each trial finished, ascending.
+        regret: the table's best final score less that of the incumbent at the same moments.
+        outcomes: how many trials ended how.
+        seconds: virtual seconds until the last trial finished.
+        utilisation: share of the workers' time that was training, 0 to 1, until the last
+            trial was given out: from then on workers are idle for want of trials.
+        driver_seconds: what `clock` counted in the method's calls.
+    """
+
+    spent: list[int] = field(default_factory=list)
+    regret: list[float] = field(default_factory=list)
+    outcomes: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    utilisation: float = 0.0
+    driver_seconds: float = 0.0
+
+    def at(self, budget: int) -> float:
+        """Return the regret when `budget` samples were spent; NaN before the first trial ended."""
+        finished = int(np.searchsorted(self.spent, budget, side="right"))
+        return self.regret[finished - 1] if finished else float("nan")
+
+
+def replay(
+    table: Table,
+    method: Method,
+    *,
+    workers: int = 1,
+    samples: int | None = None,
+    trials: int | None = None,
+    slowdown: float = 1.0,
+    clock: Callable[[], float] = lambda: 0.0,
+) -> Replay:
+    """Run `method` on `workers` virtual workers until a budget of samples or trials is used up.
+
+    The driver does one thing at a time: while it is in one of the method's calls, for as long as
+    `clock` says, the next result waits and so does that result's worker.
+
+    Args:
+        table: the learning curves.
+        method: asks for choices and takes results.
+        workers: 1 or more.
+        samples, trials: the budget; one of them at least. Trials that are running when the
+            samples are spent run on to their end, at a cost that `Replay.at` leaves out.
+        slowdown: virtual seconds for each second in the table.
+        clock: seconds of the driver's work so far; by default the driver takes no time.
+
+    Returns:
+        What happened. The incumbent is the trial with the highest last score among those that the
+        method's user may pick from; its regret is by the table's final score.
+
+    Raises:
+        ValueError: neither budget is given.
+        KeyError: a choice is not in the table.
+    """
+    if samples is None and trials is None:
+        raise ValueError("replay: needs a budget, samples or trials; got neither.")
+    simulation = _Simulation(table, method, slowdown, clock)
+    return simulation.run(workers, math.inf if samples is None else samples, trials or math.inf)
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A trial on a worker: its number, its row in the table, the evaluation point it works on."""
+
+    number: int
+    row: int
+    step: int
+
+
+class _Simulation:
+    """One replay. `_events` holds (moment, order of creation, trial) of evaluations under way."""
+
+    def __init__(
+        self, table: Table, method: Method, slowdown: float, clock: Callable[[], float]
+    ) -> None:
+        self._table, self._method, self._clock = table, method, clock
+        self._intervals = np.diff(table.samples, prepend=0)
+        self._durations = np.diff(table.seconds, axis=1, prepend=0) * slowdown
+        self._events: list[tuple[float, int, _Running]] = []
+        self._busy: list[tuple[float, float]] = []
+        self._now, self._spent, self._given, self._last_given = 0.0, 0, 0, 0.0
+        self._best = (-math.inf, math.inf)  # last score and regret of the incumbent
+        self._replay = Replay()
+
+    def run(self, workers: int, samples: float, trials: float) -> Replay:
+        """Hand out trials while the budget lasts, then let the running ones finish."""
+        waiting = workers
+        while True:
+            while waiting and self._spent < samples and self._given < trials and self._start():
+                waiting -= 1
+            if not self._events:
+                break
+            moment, _, running = heapq.heappop(self._events)
+            self._now = max(self._now, moment)
+            waiting += self._evaluated(running)
+        return self._closed(workers)
+
+    def _start(self) -> bool:
+        """Give out one trial; False if the method has none."""
+        asked = self._timed(self._method.ask)
+        if asked is not None:
+            self._given, self._last_given = self._given + 1, self._now
+            self._schedule(_Running(asked[0], self._table.row[asked[1]], 1))
+        return asked is not None
+
+    def _schedule(self, running: _Running) -> None:
+        """Let the worker train up to the next point; a failure is found where its NaN stands."""
+        duration = self._durations[running.row, running.step - 1]
+        end = self._now + (0.0 if math.isnan(duration) else float(duration))
+        self._busy.append((self._now, end))
+        heapq.heappush(self._events, (end, len(self._busy), running))
+
+    def _evaluated(self, running: _Running) -> bool:
+        """Take one result; True if its worker is free now."""
+        score = float(self._table.score[running.row, running.step - 1])
+        self._spent += int(self._intervals[running.step - 1])
+        outcome: Outcome | None = None
+        if math.isnan(score):
+            outcome = "failed"
+        elif running.step == len(self._intervals):
+            outcome = "complete"
+        elif self._timed(self._method.report, running.number, running.step, score):
+            outcome = "stopped"
+        if outcome is None:
+            self._schedule(replace(running, step=running.step + 1))
+            return False
+        self._finish(running, outcome, score)
+        return True
+
+    def _finish(self, running: _Running, outcome: Outcome, score: float) -> None:
+        counts = self._timed(self._method.finish, running.number, outcome, running.step, score)
+        if counts and score > self._best[0]:
+            regret = self._table.final.max() - self._table.final[running.row]
+            self._best = (score, float(regret))
+        self._replay.spent.append(self._spent)
+        self._replay.regret.append(self._best[1])
+        self._replay.outcomes[outcome] = self._replay.outcomes.get(outcome, 0) + 1
+
+    def _timed(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        started = self._clock()
+        answer = call(*args, **kwargs)
+        used = self._clock() - started
+        self._now += used
+        self._replay.driver_seconds += used
+        return answer
+
+    def _closed(self, workers: int) -> Replay:
+        begins, ends = np.array(self._busy).T
+        window = self._last_given if self._given > workers else self._now
+        used = np.minimum(ends, window) - np.minimum(begins, window)
+        self._replay.seconds = self._now
+        self._replay.utilisation = float(used.sum() / (workers * window)) if window else 0.0
+        return self._replay

@@ -1,0 +1,75 @@
+"""Models of the YAML files: study, task, network, training, space, search; and reading them."""
+
+from normsearch.config.arms import Arm, ArmsConfig, Origin
+from normsearch.config.base import (
+    BatchSize,
+    Cores,
+    Evaluations,
+    Fraction,
+    ImportPath,
+    ItemError,
+    LearningRate,
+    Model,
+    Number,
+    RunName,
+    Samples,
+    Seed,
+    WeightDecay,
+)
+from normsearch.config.search import Point, PrunerConfig, Resources, SearchConfig, SupernetConfig
+from normsearch.config.space import (
+    AnySpaceConfig,
+    BatchSizeSpace,
+    LearningRateSpace,
+    NormSpace,
+    NumberSpace,
+    PythonSpaceConfig,
+    SpaceConfig,
+)
+from normsearch.config.study import (
+    Mixture,
+    NetworkConfig,
+    StudyConfig,
+    TrainingConfig,
+    TrialConfig,
+    plain,
+)
+from normsearch.config.task import (
+    AugmentationConfig,
+    GeometryConfig,
+    PhantomConfig,
+    SampleShape,
+    TaskConfig,
+)
+
+__all__ = [
+    "AnySpaceConfig",
+    "Arm",
+    "ArmsConfig",
+    "AugmentationConfig",
+    "BatchSizeSpace",
+    "GeometryConfig",
+    "ImportPath",
+    "ItemError",
+    "LearningRateSpace",
+    "Mixture",
+    "Model",
+    "NetworkConfig",
+    "NetworkDigest",
+    "NormSpace",
+    "NumberSpace",
+    "Origin",
+    "PhantomConfig",
+    "Point",
+    "PrunerConfig",
+    "PythonSpaceConfig",
+    "Resources",
+    "SearchConfig",
+    "SpaceConfig",
+    "StudyConfig",
+    "SupernetConfig",
+    "TaskConfig",
+    "TrainingConfig",
+    "TrialConfig",
+    "plain",
+]

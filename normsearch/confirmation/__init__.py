@@ -1,0 +1,1 @@
+"""Arms trained with several seeds, and how they are compared."""

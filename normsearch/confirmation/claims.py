@@ -1,0 +1,169 @@
+"""What may be claimed of the arms of a confirmed search: better wherever it is fair to ask.
+
+Each arm was trained at a learning rate and batch size of its own. It is called better (or worse)
+only where it is better than the reference at the reference's own setting and than the reference at
+the arm's setting: an intersection-union test, whose p-value is the larger of the two. Holm's
+correction is over all arms, with this p-value; so the chance of any wrong claim is at most 5%. A
+single norm that the search completed at too few settings is called neither, for it would be judged
+by its setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from normsearch.confirmation.pair_tests import ALPHA
+from normsearch.confirmation.statistics import compare, holm
+
+NO_DIFFERENCE = "no difference found"
+BY_SETTING = "differs by setting"
+"""The verdict where an arm differs from the reference at one of the two settings alone."""
+UNEQUAL = "not tested at equal settings"
+"""The verdict where an arm differs from the reference, which was not trained at its setting."""
+UNTUNED = "not tuned"
+"""The verdict of a single norm that differs, and was completed at too few settings."""
+
+
+COLUMNS = ("beside", "beside_difference", "beside_low", "beside_high", "beside_p", "beside_verdict")
+
+
+def judged(
+    scores: pd.DataFrame,
+    table: pd.DataFrame,
+    reference: str,
+    beside: Mapping[str, str | None],
+    untuned: Collection[str] = (),
+) -> pd.DataFrame:
+    """Return the comparison with the second comparison of each arm, and verdicts of both.
+
+    Args:
+        scores: as for `compare`.
+        table: what `compare` gives for `reference`, tested.
+        reference: the arm that all are compared with.
+        beside: {arm: the arm that is the reference at its setting}, None where there is none.
+        untuned: single norms that the search completed at too few settings.
+
+    Returns:
+        `table` with p_holm and verdict corrected together, reference_verdict (of the comparison
+        with the reference alone) and, for arms with another one beside them, beside
+        (that arm), beside_difference, beside_low, beside_high (95%, simultaneous), beside_p (Holm)
+        and beside_verdict.
+    """
+    found = table.set_index("arm")
+    second = _second(scores, found.index, reference, beside)
+    first = found["p"]
+    larger = first.copy()
+    for arm, row in second.items():
+        larger[arm] = max(first[arm], row["p"])  # never less than either
+    found["p_holm"] = [_adjusted(larger, arm, first[arm]) for arm in found.index]
+    verdicts = [_verdict(arm, reference, found.loc[arm], "difference") for arm in found.index]
+    found["reference_verdict"] = verdicts
+    _agree(found, "total_low", "total_high", "reference_verdict")
+    for column in COLUMNS:
+        found[column] = pd.Series(np.nan, found.index, dtype=object)
+    for arm, row in second.items():
+        p = _adjusted(larger, arm, row["p"])
+        verdict = _of(p, row["difference"])
+        low, high = _held(row["total_low"], row["total_high"], verdict)
+        found.loc[arm, list(COLUMNS)] = [beside[arm], row["difference"], low, high, p, verdict]
+    numbers = ["beside_difference", "beside_low", "beside_high", "beside_p"]
+    found[numbers] = found[numbers].astype(float)
+    lacking = {
+        arm
+        for arm, other in beside.items()
+        if arm in found.index and other != reference and arm not in second
+    }
+    found["verdict"] = [_both(found.loc[arm], arm in lacking) for arm in found.index]
+    differs = ("better", "worse", BY_SETTING, UNEQUAL)
+    for arm in found.index.intersection([*untuned]):
+        if found.loc[arm, "verdict"] in differs:
+            found.loc[arm, "verdict"] = UNTUNED
+    return found.reset_index()
+
+
+def beats_all(
+    scores: pd.DataFrame, mixtures: Sequence[str], singles: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return the single norms that each mixture is not shown to be better than.
+
+    The p-values of all mixtures with all single norms are corrected together (Holm).
+
+    Args:
+        scores: as for `compare`.
+        mixtures: those that are better than the reference.
+        singles: the single norms, each at its own best setting.
+    """
+    rows = {
+        (arm, single): row
+        for single in singles
+        for arm, row in compare(scores, single).set_index("arm").iterrows()
+        if arm in mixtures
+    }
+    adjusted = holm([row["p"] for row in rows.values()])
+    found: dict[str, list[str]] = {arm: [] for arm in mixtures}
+    for ((arm, single), row), p in zip(rows.items(), adjusted, strict=True):
+        if _of(float(p), row["difference"]) != "better":
+            found[str(arm)].append(single)
+    return found
+
+
+def _second(
+    scores: pd.DataFrame, arms: pd.Index, reference: str, beside: Mapping[str, str | None]
+) -> dict[str, pd.Series]:
+    """The comparison of each arm with the reference at its setting, where there are both."""
+    names = set(scores["arm"])
+    tables = {
+        other: compare(scores[scores["arm"].isin([*arms, other])], other).set_index("arm")
+        for other in dict.fromkeys(beside.values())
+        if other is not None and other != reference and other in names
+    }
+    return {
+        arm: pd.Series(tables[other].loc[arm])
+        for arm, other in beside.items()
+        if arm in arms and other in tables
+    }
+
+
+def _adjusted(larger: pd.Series, arm: str, p: float) -> float:
+    """Holm's p-value of one comparison of an arm, among the p-values that the others count with."""
+    changed = larger.copy()
+    changed[arm] = p
+    return float(holm(changed)[changed.index.get_loc(arm)])
+
+
+def _verdict(arm: str, reference: str, row: pd.Series, difference: str) -> str:
+    if arm == reference:
+        return "reference"
+    return _of(row["p_holm"], row[difference])
+
+
+def _of(p: float, difference: float) -> str:
+    if np.isnan(p):
+        return "not tested"
+    if p >= ALPHA:
+        return NO_DIFFERENCE
+    return "better" if difference > 0 else "worse"
+
+
+def _both(row: pd.Series, lacking: bool) -> str:
+    first, second = row["reference_verdict"], row["beside_verdict"]
+    if (lacking or second == "not tested") and first in ("better", "worse"):
+        return UNEQUAL
+    return str(first) if not isinstance(second, str) or first == second else BY_SETTING
+
+
+def _agree(found: pd.DataFrame, low: str, high: str, verdict: str) -> None:
+    """Let intervals hold 0 exactly where no difference is found."""
+    ends = [_held(*row) for row in found[[low, high, verdict]].itertuples(index=False)]
+    found[[low, high]] = np.array(ends, float)
+
+
+def _held(low: float, high: float, verdict: str) -> tuple[float, float]:
+    if verdict == NO_DIFFERENCE:
+        return min(low, 0.0), max(high, 0.0)
+    return (max(low, 0.0) if verdict == "better" else low), (
+        min(high, 0.0) if verdict == "worse" else high
+    )

@@ -1,0 +1,259 @@
+"""What a study of fixed trainings has shown: the comparison and how precise it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from normsearch.config import ArmsConfig, StudyConfig
+from normsearch.config.reading import read_recorded_study
+from normsearch.confirmation.arm_table import Roles, described, read_surfaces, roles_of, unit_of
+from normsearch.confirmation.claims import beats_all, judged
+from normsearch.confirmation.power import Components, Range, components, precision
+from normsearch.confirmation.score_table import score_table, with_empty_truth
+from normsearch.confirmation.statistics import compare
+from normsearch.errors import StudyError
+from normsearch.storage.records import StudyRecord
+
+SHARE, DIFFERENCE = 0.8, 0.02
+SCORED_ON = {"held_out": "validation", "training": "training", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Power:
+    """What a comparison like that of `arm` with the reference could find.
+
+    `found`: how often a true `difference` is found. `detectable`: the true difference that is found
+    in a `share` of such studies, infinite if none is. For a mixture, both of its comparisons must
+    find it.
+    """
+
+    arm: str
+    difference: float
+    found: Range
+    share: float
+    detectable: Range
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Arms compared by their scores of single cases.
+
+    `table` is what `compare` and `judged` return. `not_beaten`: the single norms that a mixture
+    that is better than the reference is not shown to be better than. `spread` and `power` are None
+    where one seed or one case allows no estimate, and before all trainings have finished.
+    """
+
+    table: pd.DataFrame
+    not_beaten: dict[str, list[str]]
+    spread: Components | None
+    power: Power | None
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What a study of fixed trainings has shown so far.
+
+    `trainings` are those that have ended, and those asked for. `scored_on`: ``test``,
+    ``validation`` or ``training`` cases. `failures` are the reasons of failed trainings, by arm;
+    `reference_score` is the reference's validation score in the search; `cases_left_out` have an
+    empty truth. `edges` says, by arm, which numbers the search chose at the end of their range.
+    `misses`: segmentations missed, and all of them. `hd95_unit`: ``mm`` or ``pixels``.
+    """
+
+    study: str
+    confirms: str | None
+    metric: str
+    finished: bool
+    trainings: tuple[int, int]
+    scored_on: str
+    reference: str
+    reference_score: float | None
+    first_choice: str
+    seeds: int
+    cases: int
+    cases_left_out: int
+    folds: tuple[str, ...]
+    seen_folds: tuple[str, ...]
+    comparison: Comparison
+    table: pd.DataFrame
+    failures: dict[str, list[str]]
+    left_out: dict[str, str]
+    edges: dict[str, tuple[str, ...]]
+    misses: tuple[int, int]
+    hd95_unit: str
+
+
+def compared(
+    scores: pd.DataFrame,
+    reference: str,
+    *,
+    roles: Roles | None = None,
+    tested: bool = True,
+) -> Comparison:
+    """Compare arms and say what the comparison could have found; see `compare` and `judged`.
+
+    Args:
+        scores: as for `compare`.
+        reference: the arm that all are compared with.
+        roles: which arms are single norms, mixtures, and the reference at a mixture's setting.
+        tested: whether all trainings have ended; else there are means alone.
+
+    Raises:
+        DataError: as for `compare`.
+    """
+    roles = roles or Roles()
+    added = {other for other in roles.beside.values() if other} - {*roles.singles, *roles.mixtures}
+    if not tested:
+        return Comparison(compare(scores, reference, tested=False), {}, None, None)
+    own = scores[~scores["arm"].isin(added)]
+    table = compare(own, reference)
+    table = judged(scores, table, reference, roles.beside, roles.untuned)
+    winners = table.loc[table["verdict"] == "better", "arm"]
+    better = [str(arm) for arm in winners if arm in roles.mixtures]
+    singles = [arm for arm in roles.singles if arm != reference and arm in set(table["arm"])]
+    not_beaten = _not_beaten(own, better, singles, roles.untuned)
+    spread = power = None
+    if min(table["seeds"].min(), table["cases"].min(), len(table)) > 1:
+        spread, power = components(scores), _power(scores, table, reference, roles)
+    return Comparison(_with_added(table, scores, reference), not_beaten, spread, power)
+
+
+def _not_beaten(
+    scores: pd.DataFrame, better: list[str], singles: list[str], untuned: tuple[str, ...]
+) -> dict[str, list[str]]:
+    """The single norms that mixtures are not shown to be better than, the untuned ones always."""
+    found = beats_all(scores, better, singles) if better else {}
+    return {arm: list(dict.fromkeys([*left, *untuned])) for arm, left in found.items()}
+
+
+def _with_added(table: pd.DataFrame, scores: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """`table` with the means of the arms that others are compared with at their settings."""
+    means = compare(scores, reference, tested=False)
+    rows = means[~means["arm"].isin(table["arm"])].assign(verdict="")
+    if rows.empty:
+        return table
+    found = pd.concat([table, rows], ignore_index=True)
+    return found.sort_values("mean", ascending=False, ignore_index=True)
+
+
+def _power(scores: pd.DataFrame, table: pd.DataFrame, reference: str, roles: Roles) -> Power | None:
+    """Of the mixture that the search scored best, else of the arm with the middling interval."""
+    values = score_table(scores)
+    width = table.set_index("arm")["total_high"] - table.set_index("arm")["total_low"]
+    width = width[width.index != reference].sort_values()
+    arm = next((name for name in roles.mixtures if name in width), width.index[len(width) // 2])
+    beside = roles.beside.get(arm)
+    others = dict.fromkeys([reference, beside if beside in values.arms else reference])
+    found = [
+        precision(values.values(other), values.values(arm), comparisons=len(width))
+        for other in others
+        if other is not None
+    ]
+    if all(one.needed.max() == one.needed.min() for one in found):  # no spread at all
+        return None
+    each = SHARE ** (1 / len(found))
+    powers = [one.power(DIFFERENCE) for one in found]
+    needed = [one.detectable(each) for one in found]
+    least = max(one.detectable(SHARE).low for one in found)
+    low = estimate = 1.0
+    for one in powers:  # two comparisons that share an arm are found together at least as often
+        low, estimate = low * one.low, estimate * one.estimate
+    return Power(
+        arm=str(arm),
+        difference=DIFFERENCE,
+        found=Range(estimate, low, min(one.high for one in powers)),
+        share=SHARE,
+        detectable=Range(
+            max(one.estimate for one in needed), least, max(one.high for one in needed)
+        ),
+    )
+
+
+def confirmation(record: StudyRecord) -> Confirmation:
+    """Return what the trainings of a study of arms show.
+
+    Before all have ended there are means, and no tests: whoever looks again until a difference is
+    significant is wrong more often than 5%. An arm's seed counts where it is scored on every case
+    that any training was scored on; an arm without one such seed stands in the table as ``not
+    trained``. If it is the reference, the next single norm by validation score takes its place.
+
+    Raises:
+        StudyError: the study is a search, or no arm is trained yet.
+    """
+    config = read_recorded_study(record.folder)
+    space = config.space
+    if not isinstance(space, ArmsConfig):
+        raise StudyError(
+            f"{record.name}: must be a study of fixed trainings, and is a search; confirm what it "
+            f"found with `normsearch confirm {record.name}`."
+        )
+    trials = record.trials()
+    whole = _whole_seeds(with_empty_truth(record.cases()))
+    roles = roles_of(space)
+    first, reference = _reference(space, roles, set(whole["arm"]))
+    if reference is None:
+        raise StudyError(
+            f"{record.name}: must have a finished training of an arm to compare with, and has "
+            f"none; see `normsearch status {record.name}`."
+        )
+    ended = int(trials["state"].isin(["COMPLETE", "FAIL"]).sum())
+    found = compared(whole, reference, roles=roles, tested=ended >= space.size)
+    surfaces = read_surfaces(record)
+    failed = trials[trials["state"] == "FAIL"]
+    failures = {str(arm): list(part["failure"]) for arm, part in failed.groupby("arm")}
+    return Confirmation(
+        study=record.name,
+        metric=record.metric,
+        finished=ended >= space.size,
+        trainings=(ended, space.size),
+        scored_on=SCORED_ON[config.task.validation],
+        reference=reference,
+        first_choice=first,
+        seeds=len(space.seeds),
+        cases=int(found.table["cases"].max()),
+        cases_left_out=whole["case"].nunique() - int(found.table["cases"].max()),
+        folds=_folds(config, space),
+        comparison=found,
+        table=described(found.table, config, trials, surfaces),
+        failures=failures,
+        misses=(int(surfaces["missed"].sum()), len(surfaces)),
+        hd95_unit=unit_of(surfaces),
+        **_origin(space, reference),
+    )
+
+
+def _origin(space: ArmsConfig, reference: str) -> dict[str, Any]:
+    """What is known from the search that the arms were chosen from."""
+    origin = space.origin
+    return {
+        "confirms": origin.study if origin else None,
+        "reference_score": origin.scores.get(reference) if origin else None,
+        "seen_folds": origin.seen_folds if origin else (),
+        "left_out": dict(origin.left_out) if origin else {},
+        "edges": dict(origin.edges) if origin else {},
+    }
+
+
+def _folds(config: StudyConfig, space: ArmsConfig) -> tuple[str, ...]:
+    """The folds of the cases that are scored, where they are known by folds."""
+    if config.task.validation == "test":
+        return space.folds or config.task.test_folds
+    return (config.task.validation_folds or ()) if config.task.validation == "held_out" else ()
+
+
+def _whole_seeds(scores: pd.DataFrame) -> pd.DataFrame:
+    """The scores of arms' seeds that have one of every case (a fold may be missing)."""
+    counts = scores.groupby(["arm", "seed"])["case"].transform("nunique")
+    return scores[counts == scores["case"].nunique()]
+
+
+def _reference(space: ArmsConfig, roles: Roles, trained: set[str]) -> tuple[str, str | None]:
+    """The arm that was to be compared with, and the one that can be."""
+    first = space.reference or space.arms[0].name
+    scores: Mapping[str, float] = space.origin.scores if space.origin else {}
+    order = [first, *sorted(roles.singles, key=lambda name: -scores.get(name, 0.0))]
+    return first, next((name for name in order if name in trained), None)

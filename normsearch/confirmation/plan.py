@@ -1,0 +1,203 @@
+"""From a search to the study that confirms it: its best mixtures and all its single norms.
+
+Each is trained anew with several seeds on training and validation subjects, and tested on the
+subjects that the search held out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from normsearch import limits
+from normsearch.config import Arm, ArmsConfig, Origin, SearchConfig, SpaceConfig, StudyConfig
+from normsearch.config.reading import read_recorded_study, validate
+from normsearch.errors import ConfigError, StudyError, short
+from normsearch.space.choice import VALUES
+from normsearch.space.range_ends import at_edges
+from normsearch.storage.records import StudyRecord
+
+TOP, SEEDS = 3, 5
+SETTINGS = 3  # completed in the search before a single norm is called better or worse
+_KEPT = ("resources", "workers", "time_limit", "grace_seconds", "callbacks", "checkpoints")
+
+
+def confirm_study(
+    record: StudyRecord, *, top: int = TOP, seeds: int = SEEDS, folds: Sequence[str] = ()
+) -> StudyConfig:
+    """Return the study that confirms a search, called NAME-confirm.
+
+    Its arms are all single norms of the search, by their specs, and the `top` best mixtures of
+    norms, as ``trial 17``, each at the learning rate, batch size and whatever else its best trial
+    chose. The reference is the single norm with the best validation score. Where an arm was trained
+    at another setting than the reference, the reference is trained at the arm's setting too, as
+    ``BN at trial 17's setting``.
+
+    Args:
+        record: of the search.
+        top: mixtures beside the single norms, fewer if the search has fewer.
+        seeds: trainings of each arm.
+        folds: test folds to take one after another; the search's own, all at once, if empty.
+
+    Raises:
+        StudyError: it is no search, held out no fold, or has no single norm to compare with.
+    """
+    if not 0 < seeds <= limits.SEEDS:
+        raise ConfigError(f"seeds must be from 1 to {limits.SEEDS}, got {short(seeds)}.")
+    config = read_recorded_study(record.folder)
+    _check(record, config, folds)
+    rows = {int(row["number"]): row for row in record.trials().to_dict("records")}
+    single = record.best_single_norms()
+    if not single:
+        raise StudyError(
+            f"{record.name}: must have a COMPLETE single-norm network to compare with, and has "
+            f"none; train them with `normsearch resume {record.name} --set search.baselines=true "
+            f"--trials {len(rows) + 10}`."
+        )
+    mixtures = {f"trial {number}": number for number in _mixtures(record)[:top]}
+    chosen = {**single, **mixtures}
+    reference = next(iter(single))
+    arms = {name: _arm(record, name, number, single) for name, number in chosen.items()}
+    beside = _beside(arms, reference, [*mixtures, *single])
+    space = ArmsConfig(
+        arms=tuple(arms.values()),
+        seeds=tuple(range(seeds)),
+        folds=tuple(folds),
+        reference=reference,
+        origin=Origin(
+            study=record.name,
+            top=top,
+            trials=chosen,
+            scores={name: float(rows[number]["score"]) for name, number in chosen.items()},
+            left_out=_left_out(list(rows.values()), single),
+            seen_folds=tuple(fold for fold in folds if fold not in config.task.test_folds),
+            mixtures=tuple(mixtures),
+            beside=beside,
+            untuned=_untuned(record, config, single),
+            edges=_edges(record, chosen),
+        ),
+    )
+    return _study(config, space)
+
+
+def _check(record: StudyRecord, config: StudyConfig, folds: Sequence[str]) -> None:
+    if isinstance(config.space, ArmsConfig):
+        raise StudyError(
+            f"{record.name}: must be a search to be confirmed, and is a study of fixed trainings "
+            f"already; see what it found with `normsearch report {record.name}`."
+        )
+    if not (config.task.test_folds or folds):
+        raise StudyError(
+            f"{record.name}: must have held out test_folds to be confirmed on, and its search saw "
+            "every subject; begin a search with --set task.test_folds=[...], or, for results that "
+            "are optimistic for what was searched, confirm with --folds all."
+        )
+
+
+def _mixtures(record: StudyRecord) -> list[int]:
+    """The COMPLETE trials with several norms, the best first, each configuration once."""
+    singles = dict(record.trials()[["number", "single_norm"]].itertuples(index=False, name=None))
+    found: dict[int, tuple[dict[str, Any], dict[str, str]]] = {}
+    for number in record.ranked():
+        choice = record.values(number), record.norm_map(number)
+        several = not isinstance(singles[number], str) and len(set(choice[1].values())) > 1
+        if several and choice not in found.values():
+            found[number] = choice
+    return list(found)
+
+
+def _arm(record: StudyRecord, name: str, number: int, single: Collection[str]) -> Arm:
+    """A trial's choice as an arm.
+
+    A slot in which a single norm has another form (GN-8 is IN where there are 8 channels, and the
+    nearest number of groups takes its place where 8 does not divide them) is named by itself.
+    """
+    norm = record.norm_map(number)
+    if name in single:
+        norm = {"*": name, **{slot: spec for slot, spec in norm.items() if spec != name}}
+    values = {key: value for key, value in record.values(number).items() if key in VALUES}
+    return Arm(name=name, norm=norm, **values)
+
+
+def _beside(arms: dict[str, Arm], reference: str, names: Sequence[str]) -> dict[str, str]:
+    """Return each arm's arm that is the reference at its setting; add to `arms` the missing."""
+    own = arms[reference]
+    found = {}
+    for name in names:
+        if name == reference:
+            continue
+        wanted = own.model_copy(update={key: getattr(arms[name], key) for key in VALUES})
+        same = [arm.name for arm in arms.values() if _same_training(arm, wanted)]
+        if not same:
+            same = [f"{reference} at {name}'s setting"]
+            arms[same[0]] = wanted.model_copy(update={"name": same[0]})
+        found[name] = same[0]
+    return found
+
+
+def _untuned(record: StudyRecord, config: StudyConfig, single: Collection[str]) -> dict[str, int]:
+    """The single norms that were completed at fewer settings than a comparison takes."""
+    rows = record.trials().to_dict("records")
+    tried: dict[str, list[dict[str, Any]]] = {name: [] for name in single}
+    for row in rows:
+        if row["state"] == "COMPLETE" and row["single_norm"] in tried:
+            setting = record.values(int(row["number"]))
+            if setting not in tried[row["single_norm"]]:
+                tried[row["single_norm"]].append(setting)
+    needed = min(SETTINGS, _settings(config) or SETTINGS)
+    return {name: len(found) for name, found in tried.items() if len(found) < needed}
+
+
+def _settings(config: StudyConfig) -> int | None:
+    """The number of settings that a space offers beside the norms, None with a range or code."""
+    if not isinstance(config.space, SpaceConfig):
+        return None
+    offered = [getattr(config.space, name) for name in VALUES]
+    choices = [values.choices for values in offered if values is not None]
+    return None if None in choices else math.prod(len(set(each)) for each in choices)
+
+
+def _same_training(arm: Arm, other: Arm) -> bool:
+    return arm.model_copy(update={"name": other.name}) == other
+
+
+def edges(space: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a sentence for each number that lies at an end of what a search offered.
+
+    Args:
+        space: the search's, as plain values.
+        values: what a trial chose, by name.
+    """
+    return tuple(at_edges(space, values))
+
+
+def _edges(record: StudyRecord, chosen: dict[str, int]) -> dict[str, tuple[str, ...]]:
+    space = record.config["space"]
+    found = {name: edges(space, record.values(number)) for name, number in chosen.items()}
+    return {name: sentences for name, sentences in found.items() if sentences}
+
+
+def _left_out(rows: list[dict[Any, Any]], single: Collection[str]) -> dict[str, str]:
+    """Why single norms of the search are no arms: the failure of their last trial, if any."""
+    return {
+        row["single_norm"]: row["failure"] if isinstance(row["failure"], str) else "not finished"
+        for row in rows
+        if isinstance(row["single_norm"], str) and row["single_norm"] not in single
+    }
+
+
+def _study(config: StudyConfig, space: ArmsConfig) -> StudyConfig:
+    task = config.task.model_dump() | {"validation": "test", "validation_folds": None}
+    search = SearchConfig(**{name: getattr(config.search, name) for name in _KEPT})
+    raw = {
+        "name": f"{config.name}-confirm",
+        "task": task,
+        "network": config.network.model_dump(),
+        "training": config.training.model_dump(),
+        "space": space.model_dump(),
+        "search": search.model_dump(include=set(_KEPT)),
+        "fingerprint": config.fingerprint,  # the same data and network, or it confirms nothing
+        "network_digest": config.network_digest and config.network_digest.model_dump(),
+    }
+    return validate(StudyConfig, raw, f"confirm {config.name}")

@@ -1,0 +1,213 @@
+"""How large a difference a comparison could have found: spreads, power, and what it needs.
+
+Power is stated as a range. It is simulated with the pair's own spreads, which a few trainings
+estimate poorly: the range holds what power is for 95% of the spreads that would have given
+such trainings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from normsearch.confirmation.pair_tests import ALPHA, Array, degrees_of_freedom
+from normsearch.confirmation.score_table import score_table
+
+_RANGE = (0.025, 0.975)
+_DRAWS = 100  # of the spreads
+_STUDIES = 200  # simulated for each
+_EXACT = 60  # cases up to which every pair of cases is looked at
+_PAIRS = 1000  # of them, beyond
+
+
+@dataclass(frozen=True)
+class Components:
+    """Where the differences between scores come from, as standard deviations of a score.
+
+    `seed`: of an arm's mean over cases from training to training. `interaction`: of the difference
+    between two arms from case to case, once the seeds are averaged out. `case`: of a case's score
+    from case to case.
+    """
+
+    seed: float
+    interaction: float
+    case: float
+
+
+@dataclass(frozen=True)
+class Range:
+    """An estimate with the range (95%) of what the few trainings leave open."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def components(scores: pd.DataFrame) -> Components:
+    """Return the spread between seeds, between arms case by case, and between cases.
+
+    Of a typical arm: one that is unstable does not speak for all.
+
+    Raises:
+        DataError: as for `score_table`.
+    """
+    table = score_table(scores)
+    parts = [table.values(arm) for arm in table.arms]
+    several = [part.mean(axis=1) for part in parts if len(part) > 1]
+    means = np.stack([part.mean(axis=0) for part in parts])
+    arms, cases = means.shape
+    away = means - means.mean(axis=0) - means.mean(axis=1, keepdims=True) + means.mean()
+    free = max((arms - 1) * (cases - 1) / arms, 1.0)  # of each arm's share
+    return Components(
+        seed=_typical([part.var(ddof=1) for part in several], [len(part) - 1 for part in several]),
+        interaction=2**0.5 * _typical((away**2).sum(axis=1) / free, [free] * arms),
+        case=float(means.mean(axis=0).std(ddof=1)) if cases > 1 else float("nan"),
+    )
+
+
+def _typical(variances: npt.ArrayLike, free: list[float]) -> float:
+    """The spread of a typical arm: one that is unstable must not speak for all.
+
+    The median of estimated variances lies below the true one, by a factor that chi-square tells.
+    """
+    if not free:
+        return float("nan")
+    shrunk = np.array([stats.chi2.median(degrees) / degrees for degrees in free])
+    return float(np.sqrt(np.median(np.asarray(variances, float) / shrunk)))
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a comparison of two arms could find, if it were made again on as many cases and seeds.
+
+    Made by `precision`. `needed`: the smallest true difference at which each simulated study calls
+    the second arm better, (spreads drawn, studies).
+    """
+
+    needed: Array
+
+    def power(self, difference: float) -> Range:
+        """Return how often a true `difference` would be found, 0 to 1."""
+        return _range((self.needed <= difference).mean(axis=-1))
+
+    def detectable(self, share: float = 0.8) -> Range:
+        """Return the true difference that is found in a `share` of studies.
+
+        Infinite where none is ever found, however large: see `needed_cases`.
+        """
+        return _range(np.quantile(self.needed, share, axis=-1, method="higher"))
+
+
+def precision(
+    first: Array, second: Array, *, comparisons: int = 1, paired: bool = False, seed: int = 0
+) -> Precision:
+    """Simulate comparisons like that of two arms, at spreads that would have given their scores.
+
+    Seeds: normal, with variances drawn from what the trainings' own (of each arm by itself) leave
+    open, that is (n − 1) s² over chi-square. Cases: the observed differences between the arms,
+    resampled, their shares in all cases drawn as by the Bayesian bootstrap. Both tests of `compare`
+    must find the difference, with a p-value below .05 over the number of comparisons, as strict as
+    Holm's first step is.
+
+    Args:
+        first, second: scores of two arms, (seeds, cases), two of each at least.
+        comparisons: made at once.
+        paired: as for `compare`; rows are then the same seeds.
+        seed: of the simulation.
+    """
+    random = np.random.default_rng(seed)
+    away = second.mean(axis=0) - first.mean(axis=0)
+    means = [arm.mean(axis=1) for arm in (first, second)]
+    by_seed = [means[1] - means[0]] if paired else means
+    studies = max(20, min(_STUDIES, 200_000 // len(away)))
+    fewer = min(len(first), len(second)) - 1
+    drawn = [
+        _needed(random, away, by_seed, fewer, ALPHA / comparisons, studies) for _ in range(_DRAWS)
+    ]
+    return Precision(np.stack(drawn))
+
+
+def _needed(
+    random: np.random.Generator,
+    away: Array,
+    by_seed: Sequence[Array],
+    fewer: int,
+    level: float,
+    studies: int,
+) -> Array:
+    """The difference that each of `studies` needs at one draw of the spreads."""
+    cases = len(away)
+    shares = random.dirichlet(np.ones(cases))
+    taken = random.choice(cases, (studies, cases), p=shares)
+    # Weights and resampling shrink the variance by n / (n + 1) and (n − 1) / n.
+    differences = (away - shares @ away)[taken] * np.sqrt((cases + 1) / (cases - 1))
+    parts = [(differences.var(axis=-1, ddof=1) / cases, cases - 1)]
+    middle = differences.mean(axis=-1)
+    for values in by_seed:
+        count = len(values)
+        spread = np.sqrt(values.var(ddof=1) * (count - 1) / random.chisquare(count - 1))
+        trainings = random.normal(0, spread, (studies, count))
+        parts.append((trainings.var(axis=-1, ddof=1) / count, count - 1))
+        shift = trainings.mean(axis=-1, keepdims=True)
+        middle, differences = middle + shift[:, 0], differences + shift
+    error = np.sqrt(sum(part for part, _ in parts))
+    by_t = stats.t.isf(level / 2, degrees_of_freedom(parts, fewer)) * error - middle
+    return np.asarray(np.maximum(by_t, _needed_by_ranks(random, differences, level)))
+
+
+def _needed_by_ranks(random: np.random.Generator, differences: Array, level: float) -> Array:
+    """The shift from which on Wilcoxon's test finds each row's differences above 0.
+
+    Shifted by that much, as few of the means of two cases are below 0 as the test asks for.
+    """
+    studies, cases = differences.shape
+    below = _most_below(cases, level)
+    if below < 0:
+        return np.full(studies, np.inf)
+    pairs = cases * (cases + 1) // 2
+    first, second = np.triu_indices(cases) if cases <= _EXACT else (
+        random.integers(cases, size=(2, _PAIRS)))  # fmt: skip
+    means = (differences[:, first] + differences[:, second]) / 2
+    place = below if cases <= _EXACT else int(below / pairs * _PAIRS)
+    lowest: Array = np.partition(means, place, axis=-1)[:, place]
+    return -lowest
+
+
+def _most_below(cases: int, level: float) -> int:
+    """The largest sum of negative ranks with a two-sided p-value below `level`; −1 if none has."""
+    if cases > 50:  # as scipy's test: exact up to here
+        mean, variance = cases * (cases + 1) / 4, cases * (cases + 1) * (2 * cases + 1) / 24
+        return int(np.ceil(mean - stats.norm.isf(level / 2) * np.sqrt(variance))) - 1
+    ways = np.ones(1)
+    for rank in range(1, cases + 1):
+        longer = np.zeros(len(ways) + rank)
+        longer[: len(ways)] += ways
+        longer[rank:] += ways
+        ways = longer
+    p_values = 2 * np.cumsum(ways) / 2.0**cases
+    return int(np.searchsorted(p_values, level, side="left")) - 1
+
+
+def needed_cases(comparisons: int) -> int:
+    """Return from how many cases on Wilcoxon's test can find a difference at all.
+
+    Of n cases that all differ the same way, its two-sided p-value is 2 / 2^n; Holm's first step
+    multiplies it by the number of comparisons.
+
+    >>> needed_cases(1), needed_cases(10)
+    (6, 9)
+    """
+    cases = 1
+    while max(comparisons, 1) * 2.0 ** (1 - cases) >= ALPHA:
+        cases += 1
+    return cases
+
+
+def _range(values: Array) -> Range:
+    low, middle, high = np.quantile(values, (_RANGE[0], 0.5, _RANGE[1]), method="higher")
+    return Range(float(middle), float(low), float(high))

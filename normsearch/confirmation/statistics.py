@@ -1,0 +1,264 @@
+"""Whether two ways of training differ: over cases, and over trainings too.
+
+Cases are a sample of all patients, seeds a sample of all trainings on this training set. Wilcoxon's
+test over cases alone takes one fortunate training for a better network (a test here shows how
+often). An arm is therefore called different only where a second test agrees: the difference over
+its standard error from cases and seeds together, a t statistic with Welch and Satterthwaite's
+degrees of freedom, limited by three times those of the arm with fewer seeds. The p-value of a pair
+is the larger of the two.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from normsearch.confirmation.pair_tests import (
+    ALPHA,
+    Array,
+    difference_of,
+    mean_interval,
+    p_both,
+    p_cases,
+    p_total,
+)
+from normsearch.confirmation.score_table import ScoreTable, score_table
+from normsearch.errors import DataError
+
+COLLAPSED = 0.5
+"""A training has collapsed if its mean score is below this share of the median training's."""
+
+
+def holm(p_values: npt.ArrayLike) -> Array:
+    """Return p-values adjusted for all of them by Holm's step-down method (1979); NaN stays NaN.
+
+    >>> holm([0.01, 0.04, 0.03]).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    raw = np.asarray(p_values, float)
+    adjusted = np.full(raw.shape, np.nan)
+    known = np.flatnonzero(~np.isnan(raw))
+    order = known[np.argsort(raw[known], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(raw[order] * factors))
+    return adjusted
+
+
+def compare(
+    scores: pd.DataFrame, reference: str, *, tested: bool = True, paired: bool = False
+) -> pd.DataFrame:
+    """Compare every arm with one that was chosen before these scores were looked at.
+
+    Choosing the reference by the same scores would make the others look worse than they are.
+
+    Args:
+        scores: one row a score, with columns arm, seed, case, score (higher is better) and, where
+            it is known, empty_truth (bool); see `score_table` for the cases that are left out.
+        reference: the arm that the others are compared with.
+        tested: whether to test. Without, as is right while trainings are still to come, every
+            p-value and interval is NaN and the verdict ``not finished``.
+        paired: whether trainings of one seed share what chance decides (first weights, order of
+            samples), to be decided before the scores are looked at. The differences are then taken
+            seed by seed, over the seeds that both arms have. That finds more where such trainings
+            do better and worse together, and less where they do not, for half of the degrees of
+            freedom are given up.
+
+    Returns:
+        One row an arm, the best mean first: arm, mean and sd (over cases, seeds averaged), low and
+        high (95% of the mean, t over cases and seeds), seed_sd (of the means over cases), seeds,
+        cases, rank (mean over cases, 1 is best), difference (to the reference), total_low and
+        total_high (95% of the difference, simultaneous over all comparisons, see `_simultaneous`),
+        p_cases (Wilcoxon signed-rank, two-sided), p_total (t over cases and seeds together), p (the
+        larger), p_holm, verdict: ``reference``, ``better``, ``worse``, ``no difference found``,
+        ``not tested`` (a single seed or case) or ``not finished``; collapsed (trainings with a mean
+        below half of that of the median training of all arms), collapse_bound (upper 95% bound on
+        the share of trainings that collapse), false_positives (predictions that are not empty on
+        cases whose truth is, over all seeds), empty_cases (how many cases that are).
+
+    Raises:
+        DataError: as for `score_table`, or `paired` arms without a seed in common.
+    """
+    table = score_table(scores, reference)
+    result = pd.DataFrame([_described(table, arm) for arm in table.arms])
+    result["rank"] = _ranks(table)
+    tests = [_tested(table, arm, reference, tested, paired) for arm in table.arms]
+    result = pd.concat([result, pd.DataFrame(tests)], axis=1)
+    if not tested:
+        result[["low", "high"]] = np.nan
+    result["p_holm"] = holm(result["p"])
+    result["verdict"] = [
+        _verdict(arm == reference, tested, p, difference)
+        for arm, p, difference in zip(
+            result["arm"], result["p_holm"], result["difference"], strict=True
+        )
+    ]
+    result = _simultaneous(result, _span(table))
+    result = pd.concat([result, _collapses(table)], axis=1)
+    return result.sort_values("mean", ascending=False, ignore_index=True)
+
+
+def pairwise(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return for every two arms the p-value over cases and seeds, adjusted by Holm for all pairs.
+
+    Returns:
+        A symmetric table, arms by arms, 1 on the diagonal; NaN where one seed or case allows no
+        test.
+
+    Raises:
+        DataError: as for `score_table`.
+    """
+    table = score_table(scores)
+    arms = list(table.arms)
+    pairs = list(itertools.combinations(range(len(arms)), 2))
+    raw = [float(p_both(table.values(arms[i]), table.values(arms[j]))) for i, j in pairs]
+    found = np.ones((len(arms), len(arms)))
+    for (i, j), p in zip(pairs, holm(raw), strict=True):
+        found[i, j] = found[j, i] = p
+    return pd.DataFrame(found, index=arms, columns=arms)
+
+
+def summary(result: pd.DataFrame) -> str:
+    """Return in plain words what `compare` found.
+
+    >>> row = {"arm": "a", "verdict": "no difference found", "p_holm": 0.4, "difference": 0.01}
+    >>> table = pd.DataFrame([row, {**row, "arm": "BN", "verdict": "reference"}])
+    >>> summary(table)
+    'No difference found between BN and a.'
+    """
+    reference = result.loc[result["verdict"] == "reference", "arm"].item()
+    parts = []
+    for verdict in ("better", "worse"):
+        rows = result[result["verdict"] == verdict]
+        told = [f"{r.arm} ({r.difference:+.3f}, p {r.p_holm:.2g})" for r in rows.itertuples()]
+        if told:
+            parts.append(f"{verdict} than {reference}: {', '.join(told)}")
+    same = result.loc[result["verdict"] == "no difference found", "arm"]
+    if len(same):
+        parts.append(f"no difference found between {reference} and {', '.join(same)}")
+    untested = result[result["verdict"] == "not tested"]
+    if len(untested):
+        want = "case" if (untested["cases"] < 2).any() else "seed"
+        parts.append(f"not tested for want of a second {want}: {', '.join(untested['arm'])}")
+    waiting = result.loc[result["verdict"] == "not finished", "arm"]
+    if len(waiting):
+        parts.append(f"no test before all trainings are finished: {', '.join(waiting)}")
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _ranks(table: ScoreTable) -> Array:
+    means = [-table.values(arm).mean(axis=0) for arm in table.arms]
+    ranks: Array = stats.rankdata(means, axis=0).mean(axis=1)
+    return ranks
+
+
+def _described(table: ScoreTable, arm: str) -> dict[str, object]:
+    scores = table.values(arm)
+    cases = scores.mean(axis=0)
+    low, high = mean_interval(scores)
+    return {
+        "arm": arm,
+        "mean": cases.mean(),
+        "sd": cases.std(ddof=1) if len(cases) > 1 else float("nan"),
+        "low": float(low),
+        "high": float(high),
+        "seed_sd": scores.mean(axis=1).std(ddof=1) if len(scores) > 1 else float("nan"),
+        "seeds": len(scores),
+        "cases": len(cases),
+    }
+
+
+def _tested(
+    table: ScoreTable, arm: str, reference: str, tested: bool, paired: bool
+) -> dict[str, float]:
+    """The difference to the reference, p-values, and what the interval is made of."""
+    scores, others = table.arms[arm], table.arms[reference]
+    difference = scores.to_numpy().mean() - others.to_numpy().mean()
+    names = ("p_cases", "p_total", "p", "_error", "_free")
+    nothing = dict.fromkeys(names, float("nan"))
+    if arm == reference or not tested:
+        return {"difference": difference, **nothing}
+    if paired:
+        shared = scores.index.intersection(others.index)
+        if shared.empty:
+            raise DataError(f"{arm}: must have a seed in common with {reference} to be paired.")
+        scores, others = scores.loc[shared], others.loc[shared]
+    first, second = others.to_numpy(float), scores.to_numpy(float)
+    by_cases = float(p_cases(first, second))
+    by_both = float(p_total(first, second, paired=paired))
+    found = {"p_cases": by_cases, "p_total": by_both, "p": float(np.maximum(by_cases, by_both))}
+    if np.isnan(by_both):
+        return {"difference": difference, **nothing, **found}
+    away, error, free = difference_of(first, second, paired=paired)
+    return {"difference": float(away), **found, "_error": float(error), "_free": float(free)}
+
+
+def _simultaneous(result: pd.DataFrame, most: float) -> pd.DataFrame:
+    """Replace the errors by 95% intervals of all differences at once that agree with the verdicts.
+
+    Bonferroni's intervals by the t of `p_total`. Holm's verdicts and Wilcoxon's test may decide
+    otherwise than such an interval; then its nearer end becomes 0, the difference that was
+    rejected, or was not: an arm called better or worse has an interval on one side of 0, any other
+    arm one that holds 0. No end is further from 0 than `most`, the largest difference there can be.
+    """
+    comparisons = int(result["p"].notna().sum())
+    level = ALPHA / max(comparisons, 1)
+    half = stats.t.isf(level / 2, result["_free"]) * result["_error"]
+    low, high = (
+        (result["difference"] - half).clip(-most),
+        (result["difference"] + half).clip(upper=most),
+    )
+    verdict = result["verdict"]
+    low = low.mask(verdict == "better", low.clip(lower=0))
+    high = high.mask(verdict == "worse", high.clip(upper=0))
+    same = verdict == "no difference found"
+    low, high = low.mask(same, low.clip(upper=0)), high.mask(same, high.clip(lower=0))
+    own = verdict == "reference"
+    bounds = {"total_low": low.mask(own, 0.0), "total_high": high.mask(own, 0.0)}
+    return result.drop(columns=["_error", "_free"]).assign(**bounds)
+
+
+def _span(table: ScoreTable) -> float:
+    """The largest difference of two scores: 1 for scores from 0 to 1."""
+    every = np.concatenate([part.to_numpy(float).ravel() for part in table.arms.values()])
+    return float(max(every.max(), 1.0) - min(every.min(), 0.0))
+
+
+def _collapses(table: ScoreTable) -> pd.DataFrame:
+    """Collapsed trainings of each arm with the bound on their share, and false positives."""
+    means = {arm: part.to_numpy(float).mean(axis=1) for arm, part in table.arms.items()}
+    limit = COLLAPSED * float(np.median(np.concatenate(list(means.values()))))
+    counts = {arm: int((own < limit).sum()) for arm, own in means.items()}
+    return pd.DataFrame({
+        "collapsed": list(counts.values()),
+        "collapse_bound": [share_bound(counts[arm], len(means[arm])) for arm in table.arms],
+        "false_positives": [table.false_positives[arm] for arm in table.arms],
+        "empty_cases": table.empty_cases,
+    })  # fmt: skip
+
+
+def share_bound(events: int, trainings: int) -> float:
+    """Return the upper 95% bound on the share of trainings with an event (Clopper and Pearson).
+
+    >>> round(share_bound(0, 5), 3), round(1 - 0.05 ** (1 / 5), 3)
+    (0.451, 0.451)
+    """
+    if events >= trainings:
+        return 1.0
+    return float(stats.beta.ppf(1 - ALPHA, events + 1, trainings - events))
+
+
+def _verdict(is_reference: bool, tested: bool, p: float, difference: float) -> str:
+    if is_reference:
+        return "reference"
+    if not tested:
+        return "not finished"
+    if np.isnan(p):
+        return "not tested"
+    if p >= ALPHA:
+        return "no difference found"
+    return "better" if difference > 0 else "worse"

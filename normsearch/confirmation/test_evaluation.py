@@ -1,0 +1,186 @@
+"""What a confirmed trial leaves beside its scores: surface distances, and pictures of three cases.
+
+trials/NNNN/surfaces.csv has a row a test case and class: case, class (1 to K), hd95, surface_dice,
+missed (1: prediction or truth alone is empty) and unit: "mm", or "pixels" where the spacing is not
+known, of hd95 and of the tolerance, 2. Both numbers are empty where truth and prediction are.
+trials/NNNN/examples.npz has ``image``, ``truth`` and ``prediction`` (K, y, x) of one slice through
+the middle of the foreground of the best, the median and the worst case by score, with ``case``
+(K,), ``score`` (K,) and ``spacing`` (K, 2), mm (y, x), nan where unknown.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from normsearch.config import TrialConfig
+from normsearch.confirmation.surface import SurfaceScores, surface_scores
+from normsearch.data import Case, Split
+from normsearch.data.labels import IGNORED
+from normsearch.data.transforms import resize_image
+from normsearch.files import write_atomically, write_text
+from normsearch.training import load_newest, network_weights, score_cases
+from normsearch.training.precision import autocast
+from normsearch.trials.model import rebuild
+from normsearch.trials.task import sample_shape, split_task
+from normsearch.trials.training import validation_cases
+
+SURFACES, EXAMPLES = "surfaces.csv", "examples.npz"
+
+Labels = npt.NDArray[np.uint8]
+
+
+class FinalTrainer:
+    """A trainer that, once a segmentation is trained, measures it on its test cases.
+
+    What it measures is written before the last record is yielded, so that no trial is COMPLETE
+    without, and after a crash it is written again.
+
+    Args:
+        trainer: (trial, data, folder, token) -> one record per evaluation point; `data` is a
+            `Split`, or the cases, which each trial then splits for itself.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        self._trainer = trainer
+
+    def __call__(
+        self, config: TrialConfig, data: Any, folder: Path, token: str
+    ) -> Iterator[dict[str, Any]]:
+        """Train and yield what the trainer does."""
+        for record in self._trainer(config, data, folder, token):
+            last = record["evaluation"] == config.training.evaluations
+            if last and config.task.kind == "segmentation":
+                split = data if isinstance(data, Split) else split_task(config.task, list(data))
+                measure(config, split.validation, record["cases"], folder)
+            yield record
+
+
+def measure(
+    config: TrialConfig, cases: tuple[Case, ...], scores: dict[str, float], folder: Path
+) -> None:
+    """Write surfaces.csv and examples.npz of the network in FOLDER/checkpoint.pt.
+
+    Args:
+        config: the trial.
+        cases: those that were scored.
+        scores: of each case at the last evaluation.
+        folder: the trial's.
+    """
+    state, _ = load_newest(folder)
+    if state is None:
+        return
+    network = rebuild(config, network_weights(state, folder), folder).to(config.device)
+    found = {case.id: predicted(network, case, config) for case in cases}
+    write_text(folder / SURFACES, _table(config, cases, found))
+    examples: dict[str, Any] = _examples(cases, found, scores)
+    write_atomically(folder / EXAMPLES, lambda file: np.savez_compressed(file, **examples))
+
+
+def predicted(network: nn.Module, case: Case, config: TrialConfig) -> Labels:
+    """Return the class indices (slices, y, x) that a network gives to a case, on its own grid."""
+    found = list[Tensor]()
+
+    def keep(logits: Tensor, truth: Tensor) -> dict[str, float]:
+        found.append(logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1))
+        return {}
+
+    shape = config.sample_shape or sample_shape(config.task, [case])
+    whole = validation_cases(config.task, [case], shape[1:])
+    with autocast(config.training.amp, config.device):
+        score_cases(network, whole, keep, device=config.device)
+    return found[0].byte().cpu().numpy()
+
+
+def case_surfaces(prediction: Labels, case: Case, classes: int) -> dict[int, SurfaceScores]:
+    """Return the surface scores of a case by class; a case of one slice is measured in its plane.
+
+    Distances are in mm, or in pixels where the spacing along an axis is not known.
+    """
+    flat, spacing = len(case.whole_label) == 1, _measured(case)[0]
+    truth, prediction = (array[0] if flat else array for array in (case.whole_label, prediction))
+    found = {}
+    for number in range(1, classes + 1):
+        masks = _annotated(prediction, truth) == number, truth == number
+        found[number] = surface_scores(*masks, spacing)
+    return found
+
+
+def _measured(case: Case) -> tuple[tuple[float, ...], str]:
+    """Return the spacing that a case's distances are measured by, and their unit."""
+    spacing = case.whole_spacing[1:] if len(case.whole_label) == 1 else case.whole_spacing
+    known = all(math.isfinite(step) for step in spacing)
+    return (spacing, "mm") if known else ((1.0,) * len(spacing), "pixels")
+
+
+def _table(config: TrialConfig, cases: tuple[Case, ...], found: dict[str, Labels]) -> str:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["case", "class", "hd95", "surface_dice", "missed", "unit"])
+    for case in cases:
+        scores = case_surfaces(found[case.id], case, max(config.task.outputs - 1, 1))
+        for number, (hd95, dice, missed) in scores.items():
+            told = ("" if math.isnan(value) else value for value in (hd95, dice))
+            rows.writerow([case.id, number, *told, int(missed), _measured(case)[1]])
+    return text.getvalue()
+
+
+def _examples(
+    cases: tuple[Case, ...], found: dict[str, Labels], scores: dict[str, float]
+) -> dict[str, npt.NDArray[Any]]:
+    known = sorted((c for c in cases if not math.isnan(scores[c.id])), key=lambda c: -scores[c.id])
+    chosen = (
+        [known[i] for i in dict.fromkeys((0, len(known) // 2, len(known) - 1))] if known else []
+    )
+    truths = {case.id: _annotated(case.whole_label, case.whole_label) for case in chosen}
+    found = {case.id: _annotated(found[case.id], case.whole_label) for case in chosen}
+    slices = [_middle(truths[case.id], found[case.id]) for case in chosen]
+    pairs = list(zip(chosen, slices, strict=True))
+    return {
+        "image": _stacked([_picture(case)[z, 0] for case, z in pairs]),
+        "truth": _stacked([truths[case.id][z] for case, z in pairs]),
+        "prediction": _stacked([found[case.id][z] for case, z in pairs]),
+        "case": np.array([case.id for case in chosen], np.str_),
+        "score": np.array([scores[case.id] for case in chosen], np.float64),
+        "spacing": np.array([case.whole_spacing[1:] for case in chosen], np.float64).reshape(-1, 2),
+    }
+
+
+def _picture(case: Case) -> npt.NDArray[Any]:
+    """Return the image (slices, channels, y, x) on the grid of `whole_label`, resized if needed."""
+    shape, image = case.whole_label.shape, case.whole_image
+    if (len(image), *image.shape[2:]) == shape:
+        return image
+    return resize_image(torch.from_numpy(np.array(image)), shape).numpy()
+
+
+def _annotated(labels: Labels, truth: Labels) -> Labels:
+    """Return class indices without those where the truth is ignored: they are 0."""
+    return np.where(truth == IGNORED, np.uint8(0), labels)
+
+
+def _middle(truth: Labels, prediction: Labels) -> int:
+    """The middle one of the slices with foreground, in the truth if it has any."""
+    for labels in (truth, prediction):
+        inside = np.flatnonzero(labels.any(axis=(1, 2)))
+        if len(inside):
+            return int(inside[len(inside) // 2])
+    return len(truth) // 2
+
+
+def _stacked(planes: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """(K, y, x) of planes; where they differ in size the smaller ones get a margin of zeros."""
+    if not planes:
+        return np.zeros((0, 0, 0))
+    sides = np.max([plane.shape for plane in planes], axis=0)
+    margins = [[(0, a - b) for a, b in zip(sides, p.shape, strict=True)] for p in planes]
+    return np.stack([np.pad(p, margin) for p, margin in zip(planes, margins, strict=True)])

@@ -1,1 +1,0 @@
-"""From finished studies to evidence: confirmation runs, tests, verdicts."""

@@ -1,0 +1,1 @@
+"""Published statements, the studies that test them, and verdicts."""

@@ -1,0 +1,243 @@
+"""The result of a finding: its verdict with everything needed to see where it comes from."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import platform
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict
+
+from normsearch.config import Model
+from normsearch.config.reading import validate
+from normsearch.errors import ConfigError, StudyError, sentence
+from normsearch.files import is_folder, shipped, write_text
+from normsearch.files.json_file import read_object
+from normsearch.findings.judges import JUDGES
+from normsearch.findings.measurements import Measured
+from normsearch.findings.registration import SCALES, Experiment, Scale, all_statements
+from normsearch.findings.verdicts import Verdict
+
+MARKS = ("<!-- findings: python -m normsearch.findings.results README.md -->", "<!-- end -->")
+_AT_THIS_SCALE = {
+    "reproduced": "direction reproduced at this scale",
+    "contradicted": "contradicted at this scale",
+    "not distinguishable": "not distinguishable at this scale",
+}
+
+
+class _Result(Model):
+    """What a result's file says, as far as it is read again."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+    finding: str
+    text: str
+    scale: Scale
+    verdict: Literal["reproduced", "contradicted", "not distinguishable"]
+    told: str
+    quantity: str
+    estimate: float | None
+    low: float | None
+    high: float | None
+    interval: str
+    paper: str
+    trainings: int
+    seeds: int
+    flags: list[str]
+    runs: tuple[str, ...] = ()
+    date: str
+
+
+def judge(
+    experiment: Experiment, finding: str, scale: str, measured: Mapping[str, Measured]
+) -> dict[str, Any]:
+    """Return the result of a finding as plain values, ready for JSON.
+
+    A verdict below the paper's own scale is worded as one of a direction at that scale.
+    """
+    statement = experiment.statements[finding]
+    verdict = JUDGES[statement.judge](measured, **statement.arguments)
+    worded = verdict.outcome if scale == "paper" else _AT_THIS_SCALE[verdict.outcome]
+    looked_at = [measured[name] for name in statement.parts or measured]
+    return {
+        "finding": finding,
+        "text": statement.text,
+        "scale": scale,
+        "verdict": verdict.outcome,
+        "told": f"{worded[:1].upper()}{worded[1:]}. {sentence(verdict.words)}",
+        **_numbers(verdict),
+        "paper": statement.paper,
+        "metric": statement.metric,
+        "direction": statement.direction,
+        "judge": statement.judge,
+        **_counts(looked_at),
+        "flags": list(verdict.flags),
+        "table": list(verdict.table),
+        "experiment": experiment.name,
+        "source": experiment.source,
+        "sha256": experiment.sha256,
+    }
+
+
+def provenance(runs: Sequence[Any], versions: Mapping[str, str]) -> dict[str, Any]:
+    """Return what `runs` (StudyRecords) were trained on and with, how long it took, and today.
+
+    `versions` are those of now, for what is judged without a run.
+    """
+    seconds = sum(float(run.trials()["seconds"].fillna(0).sum()) for run in runs)
+    return {
+        "runs": [run.name for run in runs],
+        "data": {run.config["task"]["data"]: run.config.get("fingerprint") for run in runs},
+        "versions": dict(runs[0].config["versions"] if runs else versions),
+        "training_seconds": round(seconds, 1),
+        "processor": platform.machine(),
+        "date": datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat(),
+    }
+
+
+def default_folder() -> Path:
+    """Return where results are written: analysis/results of the working folder, else results."""
+    own = Path("analysis/results")
+    return own if is_folder(own) else Path("results")
+
+
+def write_result(folder: Path, result: Mapping[str, Any]) -> Path:
+    """Write FOLDER/FINDING-SCALE.json and return its path."""
+    path = folder / f"{result['finding']}-{result['scale']}.json"
+    text = json.dumps(_plain(result), indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+    return path
+
+
+def read_results(folders: Iterable[Path] | None = None) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the latest result of each (finding, scale): those shipped and the working folder's.
+
+    Raises:
+        StudyError: a file there is no result.
+    """
+    places = folders if folders is not None else (shipped("analysis/results"), default_folder())
+    latest: dict[tuple[str, str], dict[str, Any]] = {}
+    for path in sorted({p.resolve() for folder in places for p in folder.glob("*-*.json")}):
+        result = read_result(path)
+        key = result["finding"], result["scale"]
+        if key not in latest or latest[key]["date"] <= result["date"]:
+            latest[key] = result
+    return latest
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Return what `write_result` wrote.
+
+    Raises:
+        StudyError: the file is no result.
+    """
+    raw = read_object(path, StudyError)
+    try:
+        return validate(_Result, raw, f"{path}: must be the result of a finding").model_dump()
+    except ConfigError as error:
+        raise StudyError(str(error)) from error
+
+
+def largest_scale(results: Mapping[tuple[str, str], dict[str, Any]], finding: str) -> str | None:
+    """Return the largest scale at which there is a result of a finding."""
+    there = [scale for scale in SCALES if (finding, scale) in results]
+    return there[-1] if there else None
+
+
+def table_of_results(results: Iterable[Mapping[str, Any]]) -> str:
+    """Return results as a Markdown table: statement, published numbers, ours, verdict."""
+    lines = ["| | statement | published | ours (95% interval) | verdict |", "|---|---|---|---|---|"]
+    for result in results:
+        if "verdict" not in result:
+            ours, verdict = "–", "not run yet"
+        else:
+            verdict = result["verdict"] + (", direction only" if _direction_only(result) else "")
+            flagged = "; see flags" if result["flags"] else ""
+            counted = "; {trainings} trainings" if result["trainings"] else "; {seeds} seeds"
+            counted = counted.format(**result)
+            ours = f"{result['quantity']}: {estimate_of(result)}{counted}{flagged}"
+        cells = [result["finding"], result["text"], result["paper"], ours, verdict]
+        lines.append("| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _direction_only(result: Mapping[str, Any]) -> bool:
+    return bool(result["verdict"] == "reproduced" and result["scale"] != "paper")
+
+
+def write_table(readme: Path, results: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
+    """Replace the table between README's two marks by that of the toy results.
+
+    Raises:
+        StudyError: the marks are not there.
+    """
+    before, mark, rest = readme.read_text(encoding="utf-8").partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not (mark and end):
+        raise StudyError(f"{readme}: must hold {MARKS[0]} and {MARKS[1]} around the table.")
+    table = table_of_results(toy_results(results))
+    write_text(readme, f"{before}{mark}\n{table}{end}{after}")
+
+
+def toy_results(
+    results: Mapping[tuple[str, str], Mapping[str, Any]],
+) -> list[Mapping[str, Any]]:
+    """Return the toy-scale results in the order of findings, the bare statement where is none."""
+    return [
+        results.get((name, "toy"))
+        or {"finding": name, "text": statement.text, "paper": statement.paper}
+        for name, (_, statement) in all_statements().items()
+    ]
+
+
+def estimate_of(result: Mapping[str, Any]) -> str:
+    """Return estimate and interval as text.
+
+    >>> estimate_of({"estimate": 0.031, "low": 0.0123, "high": None})
+    '0.031 [0.012, –]'
+    """
+    names = ("estimate", "low", "high")
+    told = [f"{result[name]:.3f}" if result[name] is not None else "–" for name in names]
+    return f"{told[0]} [{told[1]}, {told[2]}]"
+
+
+def _numbers(verdict: Verdict) -> dict[str, Any]:
+    names = ("quantity", "estimate", "low", "high", "interval")
+    return {name: value for name, value in asdict(verdict).items() if name in names}
+
+
+def _counts(measured: Sequence[Measured]) -> dict[str, Any]:
+    def distinct(column: str, *names: str) -> int:
+        tables = [getattr(part, name) for part in measured for name in names]
+        return max((int(t[column].nunique()) for t in tables if column in t), default=0)
+
+    return {
+        "trainings": sum(len(part.trials) for part in measured),
+        "seeds": distinct("seed", "trials", "replays"),
+        "cases": distinct("case", "cases"),
+        "diverged": sum(part.diverged for part in measured),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as JSON has them: no NaN, four places after the point at most."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else None
+    return value
+
+
+if __name__ == "__main__":
+    write_table(Path(sys.argv[1]), read_results())

@@ -1,0 +1,177 @@
+"""Evolutionary samplers: one-point genetic search as in evoNMS, and regularized evolution."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from optuna import Study
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.search_space import IntersectionSearchSpace
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from normsearch.samplers.independent import UniformByDefault
+
+_Parameters = dict[str, Any]
+
+
+class _Evolutionary(UniformByDefault):
+    """Children of finished trials; uniform draws until there is a first generation."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(seed)
+        self._random = np.random.default_rng(seed)
+        self._space = IntersectionSearchSpace(include_pruned=True)
+
+    def reseed_rng(self) -> None:
+        """Begin a new random sequence, as Optuna asks of samplers in several processes."""
+        super().reseed_rng()
+        self._random = np.random.default_rng()
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Return the parameters that all finished trials share."""
+        return self._space.calculate(study)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> _Parameters:
+        """Return a child's parameters, or none as long as uniform draws are due."""
+        if not search_space:
+            return {}
+        finished = [
+            past
+            for past in study.get_trials(deepcopy=False)
+            if past.state in (TrialState.COMPLETE, TrialState.PRUNED)
+            and (past.intermediate_values or past.constraints)
+        ]
+        return self._child(study, trial, finished, search_space)
+
+    def _child(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        finished: list[FrozenTrial],
+        space: dict[str, BaseDistribution],
+    ) -> _Parameters:
+        raise NotImplementedError
+
+    def _tournament(self, study: Study, among: list[FrozenTrial], size: int) -> FrozenTrial:
+        picks = self._random.choice(len(among), size=min(size, len(among)), replace=False)
+        return max((among[int(pick)] for pick in picks), key=lambda trial: fitness(study, trial))
+
+    def _mutated(
+        self, study: Study, trial: FrozenTrial, name: str, kind: BaseDistribution, value: Any
+    ) -> Any:
+        """Return another value than `value` wherever there is another."""
+        if isinstance(kind, CategoricalDistribution) and len(kind.choices) > 1:
+            others = [choice for choice in kind.choices if choice != value]
+            return others[self._random.integers(len(others))]
+        return self._uniform.sample_independent(study, trial, name, kind)
+
+
+class AgeingEvolution(_Evolutionary):
+    """Regularized evolution (Real et al., AAAI 2019): the best of a sample mutates, the oldest die.
+
+    The population are the `population` trials that finished last. Of `tournament` of them drawn at
+    random the fittest is copied with one parameter changed. It asks nobody to wait, so it suits
+    many workers. Pruned trials count: see `fitness`.
+
+    Args:
+        population: trials alive at once, also the number of first uniform draws.
+        tournament: trials a parent is the best of.
+        seed: of the draws.
+    """
+
+    def __init__(self, population: int = 20, tournament: int = 5, seed: int | None = None) -> None:
+        super().__init__(seed)
+        if not 1 <= tournament <= population:
+            raise ValueError(f"tournament must be from 1 to population ({population})")
+        self._population, self._size = population, tournament
+
+    def _child(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        finished: list[FrozenTrial],
+        space: dict[str, BaseDistribution],
+    ) -> _Parameters:
+        if len(finished) < self._population:
+            return {}
+        by_age = sorted(finished, key=lambda trial: (_end(trial), trial.number))
+        parent = self._tournament(study, by_age[-self._population :], self._size)
+        child = {name: parent.params[name] for name in space}
+        free = [name for name, kind in space.items() if not kind.single()]
+        if free:
+            name = free[self._random.integers(len(free))]
+            child[name] = self._mutated(study, trial, name, space[name], child[name])
+        return child
+
+
+class OnePointGenetic(_Evolutionary):
+    """A generational genetic search in the setting of evoNMS (MICCAI 2023).
+
+    Generation g are the finished trials g·population to (g+1)·population − 1, in order of number.
+    Parents are the fitter of two draws from the generation before; a child is cut at one point,
+    in the order of the parameters, and each of its parameters changes with chance `mutation`. The
+    paper ran 20 generations of 20 without pruning.
+
+    Args:
+        population: trials a generation.
+        mutation: chance that a parameter changes, 0 to 1.
+        seed: of the draws.
+    """
+
+    def __init__(
+        self, population: int = 20, mutation: float = 0.1, seed: int | None = None
+    ) -> None:
+        super().__init__(seed)
+        if population < 2 or not 0 <= mutation <= 1:
+            raise ValueError("population must be 2 or more, and mutation from 0 to 1")
+        self._population, self._mutation = population, mutation
+
+    def _child(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        finished: list[FrozenTrial],
+        space: dict[str, BaseDistribution],
+    ) -> _Parameters:
+        generation = len(finished) // self._population
+        if generation == 0:
+            return {}
+        first = (generation - 1) * self._population
+        parents = sorted(finished, key=lambda trial: trial.number)
+        parents = parents[first : first + self._population]
+        mother, father = (self._tournament(study, parents, 2) for _ in range(2))
+        cut = int(self._random.integers(1, max(2, len(space))))
+        child = {}
+        # By the parameters' order in the trial, which is that of depth; the space's is alphabetic.
+        for index, name in enumerate(name for name in mother.params if name in space):
+            kind = space[name]
+            value = (mother if index < cut else father).params[name]
+            changes = not kind.single() and self._random.random() < self._mutation
+            child[name] = self._mutated(study, trial, name, kind, value) if changes else value
+        return child
+
+
+def fitness(study: Study, trial: FrozenTrial) -> tuple[int, float]:
+    """Return what trials are compared by: the evaluation point reached, then the value there.
+
+    So a trial that was pruned is below all that went on, as in Optuna's TPE; one that needs too
+    much memory is below all.
+    """
+    if any(value > 0 for value in trial.constraints.values()):  # it did not fit into memory
+        return -1, 0.0
+    step = max(trial.intermediate_values)
+    value = trial.intermediate_values[step]
+    if math.isnan(value):
+        return step, -math.inf
+    return step, value if study.direction == StudyDirection.MAXIMIZE else -value
+
+
+def _end(trial: FrozenTrial) -> float:
+    return trial.datetime_complete.timestamp() if trial.datetime_complete else math.inf

@@ -1,0 +1,278 @@
+"""The sampler called gp: a Gaussian process over choices that learns from pruned trials too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from optuna import Study
+from optuna.distributions import BaseDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from threadpoolctl import ThreadpoolController
+
+from normsearch.samplers.gp_model import Array, Beliefs, Coding, Process
+from normsearch.samplers.independent import UniformByDefault
+
+_MOST = 400  # trials the process looks at: half of them the best, half the newest
+_CANDIDATES = 400
+_BEST = 10  # trials whose neighbours are candidates
+_CLIMBS = 10  # changes of one parameter that the best candidate may go through
+_COURAGE = 2.0  # mean of the random factor on what is not known
+_STEPS = 3  # of the beliefs' random walk at each suggestion
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """What a finished trial leaves: its coded parameters, its curve, its final value if it has one.
+
+    Values are such that more is better; a failed trial has neither curve nor value.
+    """
+
+    row: tuple[float, ...]
+    curve: dict[int, float]
+    value: float | None
+
+    @property
+    def scored(self) -> bool:
+        """Whether there is any value."""
+        return self.value is not None or bool(self.curve)
+
+
+class GaussianProcessSampler(UniformByDefault):
+    """Suggests what may well be best, by an upper confidence bound with a random factor.
+
+    The best of many candidates, most of them near the best trials, is changed in one parameter
+    after another as long as that raises the bound, so that a suggestion in a large space goes as
+    far from what was tried as the bound says.
+
+    The expected final value of a pruned trial is read off the complete trials by a line through
+    (value at the step where it was pruned, final value), with the scatter about that line as its
+    noise. A failed trial, or one that needed too much memory, counts as the worst there is. No
+    choice is suggested twice while there is another. Beyond 400 trials a suggestion looks at the
+    200 best and the 200 newest, so it costs much the same at any number.
+
+    Args:
+        seed: of every draw.
+        startup: finished trials to be drawn at random (enqueued ones count) before the first
+            suggestion.
+    """
+
+    def __init__(self, seed: int | None = None, startup: int = 8) -> None:
+        super().__init__(seed)
+        self._startup = startup
+        self._rng = np.random.default_rng(seed)
+        self._common: dict[str, BaseDistribution] | None = None
+        self._counted: set[int] = set()
+        self._coding = Coding({})
+        self._beliefs = Beliefs.prior(1)
+        self._rows: dict[int, tuple[float, ...]] = {}
+        self._finished: dict[int, _Finished | None] = {}
+
+    def reseed_rng(self) -> None:
+        """Draw differently from a copy of this sampler."""
+        super().reseed_rng()
+        self._rng = np.random.default_rng()
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Return the parameters that all finished trials have and that leave a choice."""
+        return self._choices(study.get_trials(deepcopy=False))
+
+    def _choices(self, trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
+        # Optuna's own intersection starts anew at the oldest running trial, each time.
+        for past in trials:
+            if past.state.is_finished() and past.distributions and past.number not in self._counted:
+                self._counted.add(past.number)
+                known = past.distributions if self._common is None else self._common
+                self._common = {k: d for k, d in known.items() if past.distributions.get(k) == d}
+        return {name: d for name, d in (self._common or {}).items() if not d.single()}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the parameters of a new trial; none while too few trials are finished."""
+        trials = study.get_trials(deepcopy=False)
+        sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
+        known = self._known(trials, search_space, sign)
+        if not known:
+            return {}
+        taken = {one.row for one in known} | self._running(trials)
+        # Threads that wait for a core which a training holds cost ten times the work itself.
+        with _threads().limit(limits=1, user_api="blas"):
+            return self._coding.params(self._chosen(known, taken))
+
+    def choose(
+        self, trials: Sequence[FrozenTrial], candidates: Sequence[dict[str, Any]]
+    ) -> int | None:
+        """Return the index of the candidate that may well be best, for a study that maximizes.
+
+        Args:
+            trials: of the study.
+            candidates: whole parameters, one at least.
+
+        Returns:
+            None while too few trials are finished.
+        """
+        known = self._known(trials, self._choices(trials), sign=1)
+        if not known:
+            return None
+        rows = np.array([self._coding.row(params) for params in candidates])
+        with _threads().limit(limits=1, user_api="blas"):
+            return int(np.argmax(self._bound(known)[0](rows)))
+
+    def _known(
+        self, trials: Sequence[FrozenTrial], search_space: dict[str, BaseDistribution], sign: int
+    ) -> list[_Finished]:
+        """Return the finished trials, none while they are too few."""
+        if not search_space:
+            return []
+        if search_space != self._coding.space:
+            self._coding, self._rows, self._finished = Coding(search_space), {}, {}
+            self._beliefs = Beliefs.prior(len(search_space))
+        known = self._read(trials, sign)
+        return known if len(known) >= self._startup and any(o.scored for o in known) else []
+
+    def _bound(self, known: Sequence[_Finished]) -> tuple[Callable[[Array], Array], Array]:
+        """Return the upper bound as a function of coded rows, and the best trials' rows."""
+        rows, targets, noise = _targets(known)
+        process = self._fitted(rows, targets, noise)
+        courage = _COURAGE * self._rng.exponential()
+
+        def bound(rows: Array) -> Array:
+            mean, deviation = process.at(self._coding.features(rows))
+            return mean + courage * deviation
+
+        return bound, rows[np.argsort(-targets)[:_BEST]]
+
+    def _chosen(
+        self, known: Sequence[_Finished], taken: set[tuple[float, ...]]
+    ) -> tuple[float, ...]:
+        """Return the coded parameters of a new trial."""
+        bound_of, best = self._bound(known)
+
+        def best_of(rows: Array) -> tuple[float, Array]:
+            bounds = bound_of(rows)
+            return float(bounds.max()), rows[np.argmax(bounds)]
+
+        candidates = self._candidates(best)
+        new = _untried(candidates, taken)
+        bound, row = best_of(new if len(new) else candidates)
+        for _ in range(_CLIMBS):
+            around = _untried(self._coding.changed(self._rng, row), taken)
+            higher, there = best_of(around) if len(around) else (bound, row)
+            if higher <= bound:
+                break
+            bound, row = higher, there
+        return tuple(row.tolist())
+
+    def _read(self, trials: Sequence[FrozenTrial], sign: int) -> list[_Finished]:
+        """Return the finished trials; each is read once."""
+        for trial in trials:
+            if trial.state.is_finished() and trial.number not in self._finished:
+                self._finished[trial.number] = self._finish(trial, sign)
+        return [one for one in self._finished.values() if one]
+
+    def _finish(self, trial: FrozenTrial, sign: int) -> _Finished | None:
+        row = self._row(trial)
+        if row is None:
+            return None
+        # One that did not fit into memory is told as pruned, with a violated constraint.
+        if trial.state == TrialState.FAIL or any(v > 0 for v in trial.constraints.values()):
+            return _Finished(row, {}, None)
+        curve = {s: sign * v for s, v in trial.intermediate_values.items() if math.isfinite(v)}
+        value = None
+        if trial.state == TrialState.COMPLETE and trial.value is not None:
+            value = sign * trial.value
+        return _Finished(row, curve, value) if curve or value is not None else None
+
+    def _running(self, trials: Sequence[FrozenTrial]) -> set[tuple[float, ...]]:
+        rows = {self._row(trial) for trial in trials if not trial.state.is_finished()}
+        return {row for row in rows if row is not None}
+
+    def _row(self, trial: FrozenTrial) -> tuple[float, ...] | None:
+        """Return a trial's coded parameters, None while it lacks one; each is coded once."""
+        row = self._rows.get(trial.number)
+        if row is None and self._coding.space.keys() <= trial.params.keys():
+            row = self._rows[trial.number] = self._coding.row(trial.params)
+        return row
+
+    def _fitted(self, rows: Array, targets: Array, noise: Array) -> Process:
+        """Return a process on the trials that tell most, its beliefs one walk further."""
+        if len(rows) > _MOST:
+            best = np.argsort(-targets)[: _MOST // 2]
+            keep = np.union1d(best, np.arange(len(rows) - _MOST // 2, len(rows)))
+            rows, targets, noise = rows[keep], targets[keep], noise[keep]
+        # What lies far below the rest would press the differences that matter together.
+        low, middle, high = np.quantile(targets, (0.25, 0.5, 0.75))
+        targets = np.maximum(targets, middle - 3 * (high - low))
+        deviation = targets.std() or 1.0
+        features, owner = self._coding.features(rows), self._coding.owner
+        scaled, spread = (targets - targets.mean()) / deviation, noise / deviation**2
+
+        process = Process(features, owner, scaled, spread, self._beliefs)
+        for _ in range(_STEPS):  # Metropolis
+            beliefs = process.beliefs.moved(self._rng)
+            other = Process(features, owner, scaled, spread, beliefs)
+            if math.log(self._rng.random()) < other.log_evidence() - process.log_evidence():
+                process = other
+        self._beliefs = process.beliefs
+        return process
+
+    def _candidates(self, best: Array) -> Array:
+        """Return points near the best ones and points from anywhere."""
+        near = 3 * _CANDIDATES // 4
+        bases = best[self._rng.integers(len(best), size=near)]
+        anywhere = self._coding.uniform(self._rng, _CANDIDATES - near)
+        return np.concatenate((self._coding.neighbours(self._rng, bases), anywhere))
+
+
+def _untried(rows: Array, taken: set[tuple[float, ...]]) -> Array:
+    """Return the rows that were not tried yet."""
+    new = [row not in taken for row in map(tuple, rows.tolist())]
+    return rows[new]
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """Return the controller of this process's thread pools; to look for them costs milliseconds."""
+    return ThreadpoolController()
+
+
+def _targets(known: Sequence[_Finished]) -> tuple[Array, Array, Array]:
+    """Return coded rows (n, p), expected final values (n,) and their noise's variances (n,)."""
+    lines = _lines(known)
+    values, variances = [], []
+    for one in known:
+        if one.value is not None or not one.scored:
+            values.append(math.nan if one.value is None else one.value)
+            variances.append(0.0)
+        else:
+            step = max(one.curve)
+            slope, offset, variance = lines.get(step, (1.0, 0.0, 0.01))
+            values.append(offset + slope * one.curve[step])
+            variances.append(variance)
+    targets = np.array(values)
+    targets[np.isnan(targets)] = np.nanmin(targets)
+    return np.array([one.row for one in known]), targets, np.array(variances)
+
+
+def _lines(known: Sequence[_Finished]) -> dict[int, tuple[float, float, float]]:
+    """Return, by step, slope and offset of the line to the final value, and variance about it."""
+    complete = [one for one in known if one.value is not None]
+    wanted = {max(one.curve) for one in known if one.value is None and one.curve}
+    lines = {}
+    for step in wanted:
+        pairs = [(one.curve[step], one.value) for one in complete if step in one.curve]
+        if len(pairs) >= 4:
+            early, final = np.array(pairs, dtype=float).T
+            spread = early.var() + 1e-6
+            slope = float(np.clip(np.cov(early, final, bias=True)[0, 1] / spread, 0.1, 2.0))
+            rest = final - slope * early
+            lines[step] = (slope, float(rest.mean()), float(rest.var()))
+    return lines

@@ -1,0 +1,100 @@
+"""Samplers by name, or any Optuna sampler by import path."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+from optuna import Trial
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+
+from normsearch.config import SearchConfig
+from normsearch.errors import ConfigError, did_you_mean
+from normsearch.samplers.evolution import AgeingEvolution, OnePointGenetic
+from normsearch.samplers.fixed import Fixed, GridSampler
+from normsearch.samplers.gp_sampler import GaussianProcessSampler
+from normsearch.samplers.independent import UniformByDefault
+from normsearch.space.imports import load, load_hub, users_code
+from normsearch.space.layered import AnySpace
+
+SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
+    "gp": GaussianProcessSampler,
+    "tpe": TPESampler,
+    "random": RandomSampler,
+    "grid": GridSampler,
+    "genetic": partial(NSGAIISampler, population_size=20),
+    "evonms": OnePointGenetic,
+    "evolution": AgeingEvolution,
+}
+_HUB = "optunahub:"
+
+Drawn = Literal["uniform", "grid", "given", "adaptive"]
+"""How the choices of a trial came about, see `how_drawn`."""
+
+
+def build_sampler(config: SearchConfig, space: AnySpace, seed: int) -> BaseSampler:
+    """Return the sampler that `config` names.
+
+    `sampler_arguments` go to its constructor, and `seed` to those that take one.
+
+    Raises:
+        ConfigError: no such sampler, arguments that it does not take, or grid over a range.
+    """
+    name = config.sampler
+    if name == "grid":
+        if endless := space.endless:
+            raise ConfigError(
+                f"search.sampler: grid needs choices for everything, and {endless} has none that "
+                "can be counted; list its values, or take tpe."
+            )
+        return _make(partial(GridSampler, space), name, config.sampler_arguments, seed)
+    if name in SAMPLERS:
+        return _make(SAMPLERS[name], name, config.sampler_arguments, seed)
+    where = "search.sampler"
+    kind = load_hub(name.removeprefix(_HUB), where) if name.startswith(_HUB) else load(name, where)
+    if not (isinstance(kind, type) and issubclass(kind, BaseSampler)):
+        raise ConfigError(f"{where}: must be a class of Optuna samplers, got {name} ({kind!r}).")
+    return _make(kind, name, config.sampler_arguments, seed)
+
+
+def how_drawn(sampler: BaseSampler, trial: Trial) -> Drawn:
+    """Return how the choices of a trial came about, right after they were suggested.
+
+    ``uniform``: at random, without a look at any score, as the first trials of gp and of the
+    evolutionary samplers are; ``grid``: in order; ``given``: enqueued (a default, a known point),
+    or named by what tunes single norms; ``adaptive``: after the scores of other trials. Samplers
+    that do not tell, among them tpe and genetic, count as adaptive from their first trial on.
+    """
+    if trial._fixed_params:
+        return "given"
+    if isinstance(sampler, Fixed):
+        return "grid" if isinstance(sampler, GridSampler) else "given"
+    if isinstance(sampler, RandomSampler | QMCSampler):
+        return "uniform"
+    if isinstance(sampler, UniformByDefault) and not trial.relative_params:
+        return "uniform"
+    return "adaptive"
+
+
+def _make(
+    build: Callable[..., BaseSampler], name: str, arguments: dict[str, Any], seed: int
+) -> BaseSampler:
+    known = [
+        parameter.name
+        for parameter in inspect.signature(build).parameters.values()
+        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    for argument in arguments:
+        if argument not in known:
+            raise ConfigError(
+                f"search.sampler_arguments: {name} takes {', '.join(known) or 'none'}, "
+                f"got {argument!r}.{did_you_mean(argument, known)}"
+            )
+    seeds = {"seed": seed} if "seed" in known else {}
+    with users_code(f"search.sampler_arguments: {name} refuses them"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return build(**{**seeds, **arguments})

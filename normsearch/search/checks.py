@@ -1,0 +1,141 @@
+"""What of a search is checked and resolved before anything of its run is made."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+
+from normsearch.config import (
+    AnySpaceConfig,
+    ArmsConfig,
+    Point,
+    PythonSpaceConfig,
+    SearchConfig,
+    StudyConfig,
+)
+from normsearch.errors import ConfigError
+from normsearch.networks import NormSlot
+from normsearch.samplers.pruners import build_pruner
+from normsearch.samplers.registry import build_sampler
+from normsearch.search.callbacks import check_logger
+from normsearch.search.identity import check_identity, identity, record_network
+from normsearch.search.supernet import mixable
+from normsearch.space.arms import ArmsSpace
+from normsearch.space.initial_trials import known_points, paper_points, warm_points
+from normsearch.space.layered import AnySpace, Space
+from normsearch.space.python_space import PythonSpace
+from normsearch.storage.opening import open_storage, refuse_taken, retrying
+from normsearch.storage.records import StudyRecord
+from normsearch.storage.remote_checkpoints import Mirror
+from normsearch.storage.run_folder import find_run
+
+
+def build_space(config: AnySpaceConfig, slots: Sequence[NormSlot], origin: str) -> AnySpace:
+    """Lay a space over a network's slots; see `Space`, `PythonSpace` and `ArmsSpace`."""
+    if isinstance(config, ArmsConfig):
+        return ArmsSpace(config, slots, origin)
+    if isinstance(config, PythonSpaceConfig):
+        return PythonSpace(config, slots, origin)
+    return Space(config, slots, origin)
+
+
+def check_search(config: StudyConfig, space: AnySpace) -> None:
+    """Raise ConfigError unless sampler, pruner and known points go with the space."""
+    build_sampler(config.search, space, seed=0)
+    build_pruner(config.search.pruner, config.training.evaluations)
+    known_points(config.search, space)
+    if config.search.method == "supernet":
+        mixable(space)
+
+
+def check_reachable(config: StudyConfig, storage: str | None) -> None:
+    """Raise StudyError unless a new run's storage, checkpoints and callbacks can be used.
+
+    The storage must hold no study of the run's name.
+    """
+    refuse_taken(config.name, storage)
+    if config.search.checkpoints:
+        Mirror(config.search.checkpoints, config.name)
+    for name in config.search.callbacks:
+        check_logger(name)
+
+
+def check_storage(
+    config: StudyConfig, folder: Path, url: str | None, *, accept_changed: bool = False
+) -> None:
+    """Raise StudyError if a run's storage cannot be opened, or holds another run of its name.
+
+    `accept_changed`: the storage, too, takes the network as it is now for the run's own.
+    """
+    if study := _stored(config.name, folder, url):
+        if accept_changed:
+            retrying(record_network, study, config)
+        check_identity(study, config)
+
+
+def discard_unbegun(config: StudyConfig, folder: Path, url: str | None) -> None:
+    """Delete a run that no trial has started in, so that the corrected command can create it.
+
+    Its study in a database is deleted too, unless it belongs to another run of the same name.
+
+    Raises:
+        StudyError: the database does not answer; the run's folder is then kept.
+    """
+    if any((folder / "trials").glob("*")):
+        return
+    study = _stored(config.name, folder, url) if url else None
+    if study and study.user_attrs.get("identity") == identity(config):
+        if any(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False)):
+            return
+        retrying(optuna.delete_study, study_name=config.name, storage=study._storage)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stored(name: str, folder: Path, url: str | None) -> optuna.Study | None:
+    storage = retrying(open_storage, folder, url)
+    if name not in retrying(optuna.get_all_study_names, storage):
+        return None
+    return retrying(optuna.load_study, study_name=name, storage=storage)
+
+
+def with_known_points(search: SearchConfig, space: AnySpace, runs: Path) -> SearchConfig:
+    """Return `search` with what `papers` and `warm_start` mean written out among its `points`.
+
+    So the run's study.yaml is complete, and needs the other run no more. What does not fit the
+    space is left out with a warning.
+
+    Raises:
+        ConfigError: a space in Python, or nothing of the other run fits.
+        StudyError: there is no such run below `runs`.
+    """
+    if not search.papers and search.warm_start is None:
+        return search
+    if not isinstance(space, Space):
+        raise ConfigError(
+            "search: papers and warm_start need a space in YAML, got one in Python; "
+            "let its function begin with them."
+        )
+    points: list[Point] = [*search.points, *(paper_points(space) if search.papers else [])]
+    if search.warm_start is not None:
+        points += _warm(search.warm_start, search.warm_start_top, space, runs)
+    return search.model_copy(update={"points": tuple(points)})
+
+
+def _warm(name: str, top: int, space: Space, runs: Path) -> list[Point]:
+    record = StudyRecord(find_run(name, runs))
+    points, reasons = warm_points(space, record, top)
+    if not points:
+        why = reasons[0] if reasons else "it has no COMPLETE trial."
+        raise ConfigError(f"search.warm_start: {name} must have a trial that fits: {why}")
+    if reasons:
+        warnings.warn(
+            f"{len(reasons)} of {len(reasons) + len(points)} trials of {name} do not fit this "
+            f"space and are left out: {reasons[0]}",
+            stacklevel=2,
+        )
+    return points

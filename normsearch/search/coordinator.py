@@ -1,0 +1,298 @@
+"""The one truth of a search: which trial is next, who trains it, what it is told at the end.
+
+A `Coordinator` is one driver's view of the Optuna study. It knows neither Ray nor torch; the
+bridge to Ray Tune and the local loop call the same four methods. Everything it must remember
+across a crash lies in the storage and in the lease log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+
+from normsearch.config import StudyConfig
+from normsearch.errors import DiskFullError, GoneError, NormsearchError, StudyError
+from normsearch.samplers.pruners import build_pruner
+from normsearch.samplers.registry import build_sampler
+from normsearch.search.claims import Claims
+from normsearch.search.duplicates import Freshness, answer, find_twin
+from normsearch.search.identity import check_identity
+from normsearch.search.jobs import Event, Job, seconds_left, trial_config
+from normsearch.search.single_norms import SingleNormTuning
+from normsearch.search.trial_end import TAKEN, tell_end
+from normsearch.search.trial_faults import TrialFaults
+from normsearch.search.trial_start import LOST, prepare_folder, record_choice
+from normsearch.space.choice import Choice
+from normsearch.space.initial_trials import Known, known_points
+from normsearch.space.layered import AnySpace
+from normsearch.storage.leases import LEASE_S, Leases
+from normsearch.storage.objectives import directions, note, score, should_prune
+from normsearch.storage.opening import lock_for_driver, open_storage, retrying
+from normsearch.storage.remote_checkpoints import Mirror
+from normsearch.storage.run_folder import trial_folder
+from normsearch.storage.trial_states import is_repeat, outcome
+
+MAX_FAULTS = 5
+
+
+class Coordinator(TrialFaults):
+    """One driver of a run.
+
+    Args:
+        folder: the run's folder; journal, leases and trials lie below it.
+        config: the resolved study.
+        space: what trials choose from.
+        storage_url: the storage, if it is not the journal file in the folder.
+        listener: called with each `Event`.
+        lease: seconds without a sign of life after which a driver that cannot be looked at is dead.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: StudyConfig,
+        space: AnySpace,
+        *,
+        storage_url: str | None = None,
+        listener: Callable[[Event], None] = lambda event: None,
+        lease: float = LEASE_S,
+    ) -> None:
+        self.folder, self.config = folder, config
+        self._space, self._listener = space, listener
+        self.leases = Leases(folder / "leases.log", lease=lease)
+        self._live: dict[int, optuna.trial.Trial] = {}
+        self._faults = 0
+        self.interrupted: type[KeyboardInterrupt] | None = None  # in case a library swallows it
+        self.failure: NormsearchError | None = None  # what ends the search, for the same reason
+        self._stopping = False
+        self._last_fault: str | None = None
+        far = config.search.checkpoints
+        self._mirror = Mirror(far, config.name) if far else None
+        self._lock = lock_for_driver(storage_url)
+        try:
+            self._study = retrying(self._open, storage_url)
+        except NormsearchError:
+            if self._lock is not None:
+                self._lock.close()
+            raise
+        sampler = self._study.sampler
+        tuning = SingleNormTuning(space, config.search, sampler)
+        self._fresh = Freshness(space, sampler, tuning)
+        self._claims = Claims(self._study, self.leases, self._fresh)
+        self.enqueue(known_points(config.search, space))
+
+    def _open(self, url: str | None) -> optuna.Study:
+        search = self.config.search
+        study = optuna.create_study(
+            storage=open_storage(self.folder, url),
+            study_name=self.config.name,
+            directions=directions(search),
+            pruner=build_pruner(search.pruner, self.config.training.evaluations),
+            load_if_exists=True,
+        )
+        check_identity(study, self.config)
+        # A driver that goes on with a study must not repeat the draws of the one before it.
+        seed = search.seed + len(study.get_trials(deepcopy=False))
+        study.sampler = build_sampler(search, self._space, seed)
+        return study
+
+    def enqueue(self, known: Sequence[Known]) -> None:
+        """Let known configurations be trained before new ones; those that are there stay alone."""
+        retrying(self._claims.enqueue, known)
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+    def states(self) -> list[tuple[int, str, float]]:
+        """Return (number, state, final score or NaN) of every trial there is."""
+        return [(trial.number, outcome(trial), score(trial)) for trial in retrying(self._trials)]
+
+    @property
+    def live(self) -> int:
+        """Trials this driver is training now."""
+        return len(self._live)
+
+    @property
+    def done(self) -> bool:
+        """Whether as many trials as asked for are finished (COMPLETE, PRUNED or FAIL).
+
+        Repetitions do not count, but must be answered; see `asked`.
+        """
+        trials = retrying(self._trials)
+        finished = sum(trial.state.is_finished() and not is_repeat(trial) for trial in trials)
+        open_repeats = (is_repeat(trial) and not trial.state.is_finished() for trial in trials)
+        return finished >= self._asked(trials) and not any(open_repeats)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the space holds fewer configurations than trials were asked for."""
+        return self._asked(retrying(self._trials)) < self.config.search.trials
+
+    def _asked(self, trials: Sequence[FrozenTrial]) -> int:
+        if self._fresh.exhausted:
+            return sum(not is_repeat(trial) for trial in trials)
+        wanted = self.config.search.trials
+        return min(wanted, self._space.size or wanted)
+
+    def check_interrupt(self) -> None:
+        """Raise what ends the search, if it came and the exception got lost on its way."""
+        if self.interrupted:
+            raise self.interrupted
+        if self.failure:
+            raise self.failure
+
+    def request_stop(self) -> None:
+        """Let each live trial go on to its next evaluation point and no further."""
+        self._stopping = True
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this driver was asked to stop, here or by `normsearch stop`."""
+        return self._stopping or self.leases.stopped
+
+    def next_job(self) -> Job | None:
+        """Return a trial to train, or None while the others are for somebody else to finish.
+
+        Interrupted trials come first, then enqueued ones, then a new one from the sampler.
+
+        Raises:
+            StudyError: the last `MAX_FAULTS` trials ended in an error of the program.
+        """
+        self.check_interrupt()
+        if self._faults >= MAX_FAULTS:
+            raise StudyError(
+                f"{self.config.name}: the last {self._faults} trials failed ({self._last_fault}); "
+                f"mend the cause, then `normsearch resume {self.config.name} --trials N`."
+            )
+        return retrying(self._next_job)
+
+    def _next_job(self) -> Job | None:
+        while True:
+            trials = self._trials()
+            trial_id = self._claims.next_trial(trials, self._asked(trials), self._live)
+            if trial_id is None:
+                for number, reason in () if self._live else self._claims.waited_for(trials):
+                    self._listener(Event("waiting", number, {"reason": reason}))
+                return None
+            if job := self._start(trial_id):
+                return job  # else it was a repetition, and is answered
+
+    def _start(self, trial_id: int) -> Job | None:
+        # Trial(...) on a running trial keeps its parameters, values and pruning rungs, so that
+        # the questions it was already asked get the answers it already gave.
+        trial = optuna.trial.Trial(self._study, trial_id)
+        choice = self._space.suggest(trial)
+        if not record_choice(trial, choice, self._space):
+            self._live[trial.number] = trial
+            self._tell(trial.number, TrialState.FAIL, LOST)
+            return None
+        twin = find_twin(self._claims.known_before(trial.number), trial.number)
+        self._fresh.note(repeated=twin is not None)
+        if twin is not None:
+            self._repeat(trial, twin)
+            return None
+        return self._job(trial, choice)
+
+    def _job(self, trial: optuna.trial.Trial, choice: Choice) -> Job:
+        attributes = trial.user_attrs
+        if (resumes := self.leases.epoch(trial.number) - 1) > attributes.get("resumes", 0):
+            trial.set_user_attr("resumes", resumes)
+        config = trial_config(self.config, trial.number, choice, attributes.get("baseline"))
+        folder = trial_folder(self.folder, trial.number)
+        token = f"{self.leases.epoch(trial.number)} {self.leases.owner}"
+        prepare_folder(folder, config, token)
+        if self._mirror:
+            self._mirror.write_owner(trial.number, token)
+        self._live[trial.number] = trial
+        shown = {"baseline", "learning_rate", "batch_size", "norm_map"}
+        self._listener(Event("started", trial.number, config.model_dump(include=shown)))
+        return Job(config, folder, token, seconds_left(trial, self.config.search.time_limit))
+
+    def _repeat(self, trial: optuna.trial.Trial, twin: FrozenTrial) -> None:
+        """Answer a repetition from its twin's record, or leave it until the twin is finished."""
+        if answer(self._study, trial, twin):
+            reason = f"the same choice as trial {twin.number}"
+            record = {"state": "DUPLICATE", "score": score(twin), "reason": reason}
+            self._listener(Event("finished", trial.number, record))
+        self.leases.release(trial.number)
+
+    def report(self, number: int, record: dict[str, Any]) -> bool:
+        """Store one evaluation of a trial; True if the pruner says it should stop here.
+
+        A record that was stored before the last crash changes nothing.
+        """
+        try:
+            prune = retrying(self._report, number, record)
+        except UpdateFinishedTrialError:
+            return True  # another driver ended it meanwhile; `finish` then says TAKEN
+        self._listener(Event("evaluated", number, record))
+        return prune
+
+    def _report(self, number: int, record: dict[str, Any]) -> bool:
+        trial, step = self._live[number], record["evaluation"]
+        if not self._claims.ours(number):
+            return True  # the next owner reports it; `finish` then says TAKEN
+        known = self._study._storage.get_trial(trial._trial_id)
+        if step not in known.intermediate_values:
+            trial.set_user_attr(f"evaluation:{step}", record)
+            note(trial, step, record["score"])
+        elif step < max(known.intermediate_values) or "pruned_at" in known.user_attrs:
+            return bool(known.user_attrs.get("pruned_at") == step)
+        if step >= self.config.training.evaluations or not should_prune(trial):
+            return False
+        # Baselines are asked too, so that they compete in the pruner's rungs, but run to the end:
+        # a comparison at unequal budgets would be none.
+        if "baseline" in trial.user_attrs:
+            return False
+        # A pruner does not answer twice alike; a crash before the tell must not lose its answer.
+        trial.set_user_attr("pruned_at", step)
+        return True
+
+    def finish(
+        self, number: int, state: TrialState, *, reason: str | None = None, fault: bool = False
+    ) -> None:
+        """Tell the study how a trial ended; the only place that does, once a trial.
+
+        COMPLETE takes the last reported score as its value; without a score it becomes FAIL. A
+        `fault` is a failure that the trial's choice does not explain: after `MAX_FAULTS` in a row
+        `next_job` refuses to spend more trials on it.
+        """
+        record = self._tell(number, state, reason)
+        if record["state"] != "TAKEN":
+            self._faults = self._faults + 1 if fault else 0
+            self._last_fault = reason
+
+    def _tell(self, number: int, state: TrialState, reason: str | None) -> dict[str, Any]:
+        trial = self._live[number]
+        record = retrying(self._finish, trial, state, reason)
+        del self._live[number]
+        self._listener(Event("finished", number, record))
+        return record
+
+    def _finish(
+        self, trial: optuna.trial.Trial, state: TrialState, reason: str | None
+    ) -> dict[str, Any]:
+        if not self._claims.ours(trial.number):
+            return TAKEN
+        folder = trial_folder(self.folder, trial.number)
+        about = (self.config, folder, self._mirror)
+        return tell_end(self._study, trial, state, reason, *about)
+
+    def close(self) -> None:
+        """Give back every unfinished trial: RUNNING in the storage, free to go on with."""
+        try:
+            for number in list(self._live):
+                self.give_back(number)
+            retrying(self.leases.leave)
+        except (DiskFullError, GoneError) as error:
+            # Nothing can be written, or read any more. The dead, too, hold nothing.
+            self.leases.abandon()
+            self.failure = self.failure or error
+        finally:
+            if self._lock is not None:
+                self._lock.close()

@@ -1,0 +1,94 @@
+"""Configurations that a sampler asks for again: answered from the record, never trained twice."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from optuna import Study, Trial
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from normsearch.samplers.fixed import Fixed
+from normsearch.search.single_norms import SingleNormTuning
+from normsearch.space.layered import AnySpace
+from normsearch.storage.trial_states import DUPLICATE_OF, forbid, is_repeat
+
+_PATIENCE = 10  # repetitions in a row after which the sampler is passed over
+_DRAWS = 100  # uniform draws that find nothing new before a space counts as exhausted
+
+
+def waits(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
+    """Whether a repetition waits for a trial that is still being trained."""
+    return is_repeat(trial) and not trials[trial.user_attrs[DUPLICATE_OF]].state.is_finished()
+
+
+def find_twin(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | None:
+    """Return the first trial before `number` of its configuration, if its record will do.
+
+    A failure that the configuration does not explain (a dead worker, say) will not.
+    """
+    own = trials[number].user_attrs
+    values, norm_map = own["values"], own["norm_map"]
+    for trial in trials[:number]:
+        known = trial.user_attrs
+        if known.get("values") != values or known.get("norm_map") != norm_map:
+            continue
+        explained = known.get("failure", "").startswith(("nan", "norm"))
+        if not is_repeat(trial) and (trial.state != TrialState.FAIL or explained):
+            return trial
+    return None
+
+
+def answer(study: Study, trial: Trial, twin: FrozenTrial) -> bool:
+    """Tell `trial` what `twin` was told, its curve included; False while `twin` is not finished."""
+    if DUPLICATE_OF not in trial.user_attrs:
+        trial.set_user_attr(DUPLICATE_OF, twin.number)
+    if not twin.state.is_finished():
+        return False
+    for step, value in twin.intermediate_values.items():
+        trial.set_user_attr(f"evaluation:{step}", twin.user_attrs[f"evaluation:{step}"])
+        study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
+    if "failure" in twin.user_attrs:
+        trial.set_user_attr("failure", twin.user_attrs["failure"])
+        if twin.state == TrialState.PRUNED:
+            forbid(trial)
+    values = twin.values if twin.state == TrialState.COMPLETE else None
+    study.tell(trial.number, values, state=twin.state, skip_if_finished=True)
+    return True
+
+
+class Freshness:
+    """Passes over a sampler that repeats itself, and knows when there is nothing new to ask.
+
+    Args:
+        space: the study's space.
+        sampler: the study's sampler.
+        tuning: names the trials that train a single norm.
+    """
+
+    def __init__(self, space: AnySpace, sampler: BaseSampler, tuning: SingleNormTuning) -> None:
+        self._space, self._sampler, self._tuning = space, sampler, tuning
+        self._in_a_row = 0
+
+    def note(self, repeated: bool) -> None:
+        """Take in whether the newest configuration was a repetition."""
+        self._in_a_row = self._in_a_row + 1 if repeated else 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing new was found for so long that there may be nothing new."""
+        return self._in_a_row >= _PATIENCE + _DRAWS
+
+    def sampler(self, trials: Sequence[FrozenTrial]) -> BaseSampler:
+        """Return the sampler to ask next: the study's, or one that gives what no trial has.
+
+        A trial that tunes a single norm has all its parameters given.
+        """
+        if (params := self._tuning.next(trials)) is not None:
+            return Fixed(params, len(trials))
+        if self._in_a_row < _PATIENCE:
+            return self._sampler
+        seed = len(trials)
+        start = random.Random(seed).randrange(self._space.size or 1)
+        return Fixed(self._space.unseen([trial.params for trial in trials], start), seed)

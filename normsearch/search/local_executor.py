@@ -1,0 +1,66 @@
+"""The search in this process, one trial after another: no Ray, a debugger works."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from optuna.trial import TrialState
+
+from normsearch.errors import NormsearchError, TrainingError
+from normsearch.search.coordinator import Coordinator
+from normsearch.search.jobs import Job, fault_of_storage, write_trace
+from normsearch.search.signals import interruptible
+
+
+def run_local(coordinator: Coordinator, data: Any, trainer: Any) -> None:
+    """Train until as many trials as asked for are finished.
+
+    A study's `time_limit` is looked at after each evaluation, so a trial that hangs is not ended.
+
+    Args:
+        coordinator: gives the trials and takes their results.
+        data: handed to `trainer`.
+        trainer: (trial, data, folder, token) -> one record per evaluation point.
+    """
+    try:
+        with interruptible(coordinator) as fail, coordinator.leases.beating(fail):
+            while not (coordinator.done or coordinator.stopping):
+                job = coordinator.next_job()
+                if job is None:
+                    time.sleep(1)  # the rest is in other drivers' hands
+                else:
+                    _run(coordinator, job, data, trainer)
+    finally:
+        coordinator.close()
+
+
+def _run(coordinator: Coordinator, job: Job, data: Any, trainer: Any) -> None:
+    number, began = job.config.number, time.monotonic()
+    try:
+        for record in trainer(job.config, data, job.folder, job.token):
+            if coordinator.report(number, record):
+                coordinator.finish(number, TrialState.PRUNED)
+                return
+            if record["evaluation"] < job.config.training.evaluations and coordinator.stopping:
+                coordinator.give_back(number)
+                return
+            if job.seconds is not None and time.monotonic() - began > job.seconds:
+                raise TrainingError("longer than time_limit", kind="timeout")
+    except TrainingError as error:
+        coordinator.finish(number, TrialState.FAIL, reason=f"{error.kind}: {error}")
+        return
+    # Any error of a user's network fails its trial, as an actor's does under Ray: one faulty
+    # configuration must not end the search. Its traceback is kept in the trial's folder.
+    except Exception as error:
+        coordinator.check_interrupt()
+        if fault := fault_of_storage(error, job.folder):
+            coordinator.storage_failed(number, fault)
+            return
+        if isinstance(error, NormsearchError):
+            raise  # no fault of this trial's
+        write_trace(job.folder)
+        reason = f"{type(error).__name__}: {error}"
+        coordinator.finish(number, TrialState.FAIL, reason=reason, fault=True)
+        return
+    coordinator.finish(number, TrialState.COMPLETE)

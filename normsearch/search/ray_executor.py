@@ -1,0 +1,208 @@
+"""Ray Tune as the executor: workers used again, the data once a node, no state of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+import time
+from fractions import Fraction
+from typing import Any
+
+from normsearch.config import Resources
+from normsearch.errors import StudyError
+from normsearch.search.coordinator import Coordinator
+from normsearch.search.signals import interruptible
+
+_LOOK_S = 5.0
+
+# Read when ray is imported, so set before. Noise and costs that a search does not need.
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new one prints tables even at verbose=0
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+
+
+def run_ray(
+    coordinator: Coordinator,
+    data: Any,
+    trainer: Any,
+    *,
+    resources: Resources,
+    workers: int | None = None,
+    address: str | None = None,
+) -> None:
+    """Train on a Ray cluster until as many trials as asked for are finished.
+
+    Args:
+        coordinator: gives the trials and takes their results.
+        data: handed to `trainer`; put into the object store once.
+        trainer: (trial, data, folder, token) -> one record per evaluation point.
+        resources: what each trial occupies.
+        workers: trials at once; as many as the cluster holds at each moment if None. More than it
+            holds wait for it to grow.
+        address: a running cluster to join; a local one is started if None.
+
+    Raises:
+        StudyError: the cluster cannot be reached or holds not even one trial.
+        DiskFullError: no checkpoint can be written; the trials are given back.
+        GoneError: the run's folder was deleted.
+        NetworkError: a worker cannot build the network, or finds other code than was recorded;
+            likewise.
+        KeyboardInterrupt: after Ctrl-C, with every unfinished trial given back.
+        Terminated: after SIGTERM, likewise.
+    """
+    # Ray listens on every network interface: only who has the user's token may run code there.
+    # Later ones than 2.52 do so by themselves, also where Ray has been imported already.
+    token = {"RAY_AUTH_MODE": "token"} if address is None and "ray" not in sys.modules else {}
+    os.environ.update({**_ENVIRONMENT, **token, **os.environ})
+    import ray
+
+    try:
+        with interruptible(coordinator):
+            _connect(address, resources, workers)
+            slots = Slots(resources, workers, may_grow=address is not None)
+            # Again, for ray.init puts its own handler in the place of ours.
+            with (
+                interruptible(coordinator) as fail,
+                coordinator.leases.beating(fail),
+                tempfile.TemporaryDirectory() as scratch,
+            ):
+                tuner = _tuner(coordinator, data, trainer, resources, slots, scratch)
+                while not (coordinator.done or coordinator.stopping):
+                    _fit(tuner, coordinator)
+    finally:
+        coordinator.close()
+        ray.shutdown()
+
+
+def _fit(tuner: Any, coordinator: Coordinator) -> None:
+    from ray.tune import TuneError
+
+    try:
+        tuner.fit()
+    except TuneError:
+        if coordinator.failure is None:
+            raise
+    if coordinator.failure:
+        raise coordinator.failure
+
+
+def _connect(address: str | None, resources: Resources, workers: int | None) -> None:
+    import ray
+
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address:
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise StudyError(
+                f"--address {address}: must be a running Ray cluster, and it does not answer "
+                f"({error}); start one with `ray start --head`, and set RAY_AUTH_MODE=token where "
+                "it has a token."
+            ) from error
+    else:
+        cores = workers * resources.cpu if workers else None
+        ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+
+
+class Slots:
+    """How many trials may run at once: `workers`, or what the cluster holds at the moment.
+
+    Raises:
+        StudyError: not even one trial fits, and no number was asked for that a cluster which
+            `may_grow` could grow to.
+    """
+
+    def __init__(self, resources: Resources, workers: int | None, *, may_grow: bool) -> None:
+        self._resources, self._workers, self._grows = resources, workers, may_grow
+        self._known, self._looked = self._fitting(), time.monotonic()
+        if self._known < 1 and not (may_grow and workers):
+            import ray
+
+            available = ray.cluster_resources()
+            raise StudyError(
+                f"search.resources: must fit the cluster ({available.get('CPU', 0):g} CPU, "
+                f"{available.get('GPU', 0):g} GPU), got cpu {resources.cpu}, "
+                f"gpu {resources.gpu:g}."
+            )
+
+    def __call__(self) -> int:
+        """Return the number, counted anew every few seconds."""
+        if self._workers and self._grows:
+            return self._workers
+        if time.monotonic() - self._looked > _LOOK_S:
+            self._known, self._looked = self._fitting(), time.monotonic()
+        return min(self._known, self._workers or self._known)
+
+    def _fitting(self) -> int:
+        import ray
+
+        wanted, fits = self._resources, 0
+        for node in ray.nodes():  # a trial does not spread over nodes
+            if node["Alive"]:
+                has = node["Resources"]
+                cpu = int(has.get("CPU", 0) // wanted.cpu)
+                gpu = trials_on(has.get("GPU", 0), wanted.gpu) if wanted.gpu else cpu
+                fits += min(cpu, gpu)
+        return fits
+
+
+def trials_on(gpus: float, share: float) -> int:
+    """Return how many trials fit a node's GPUs, each on a `share` of one GPU or on several whole.
+
+    >>> trials_on(1, 0.1), trials_on(1, 0.2), trials_on(8, 0.4), trials_on(8, 2)
+    (10, 5, 16, 4)
+    """
+    there, wanted = Fraction(str(gpus)), Fraction(str(share))  # 0.1 is a tenth, as it was written
+    if wanted >= 1:
+        return int(there // wanted)
+    return int(there) * int(1 // wanted) + int(there % 1 // wanted)
+
+
+def _tuner(
+    coordinator: Coordinator,
+    data: Any,
+    trainer: Any,
+    resources: Resources,
+    slots: Slots,
+    scratch: str,
+) -> Any:
+    from ray import tune
+
+    from normsearch.search.bridge import bridge
+    from normsearch.search.trainable import TrialActor
+
+    # Ray 2.60 logs failed trials with their traceback; the study records the reason instead.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    searcher, scheduler = bridge(coordinator, slots)
+    trainable = tune.with_resources(
+        tune.with_parameters(TrialActor, data=data, trainer=trainer),
+        {"cpu": resources.cpu, "gpu": resources.gpu},
+    )
+    return tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=-1,
+            reuse_actors=True,
+            trial_name_creator=lambda trial: trial.trial_id,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=scratch,
+            verbose=0,
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )

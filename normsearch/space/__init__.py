@@ -1,0 +1,1 @@
+"""What a study may choose: spaces over a network's norm slots, as Optuna is asked."""

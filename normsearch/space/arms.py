@@ -1,0 +1,88 @@
+"""A space that is a list: every arm with every seed on every fold, each trained once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from normsearch.config import ArmsConfig, Point
+from normsearch.errors import ConfigError, NormError, sentence
+from normsearch.networks import NormSlot
+from normsearch.space.choice import VALUES, Choice, effective_map
+
+
+class ArmsSpace:
+    """The fixed trainings of `ArmsConfig` on a network's slots, as a space for the coordinator.
+
+    Args:
+        config: arms, seeds and folds.
+        slots: the network's slots, in order of depth.
+        origin: what stands before a key of the space in messages.
+
+    Raises:
+        ConfigError: an arm's norm does not fit a slot, or leaves one without.
+    """
+
+    endless = None
+    single_norms: Mapping[str, dict[str, str]] = MappingProxyType({})
+    defaults: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(self, config: ArmsConfig, slots: Sequence[NormSlot], origin: str) -> None:
+        self.config, self.slots, self.size = config, tuple(slots), config.size
+        self._arms = {arm.name: arm for arm in config.arms}
+        self._maps: dict[str, dict[str, str]] = {}
+        for index, arm in enumerate(config.arms):
+            where = f"{origin}arms[{index}].norm"
+            try:
+                found = effective_map(arm.norm, self.slots)
+            except NormError as error:
+                raise ConfigError(f"{where}: {sentence(error)}") from error
+            missing = [slot.name for slot in self.slots if slot.name not in found]
+            if missing:
+                raise ConfigError(
+                    f"{where}: must give every slot a norm, and {missing[0]} has none; "
+                    'begin with {"*": ...}.'
+                )
+            self._maps[arm.name] = found
+
+    def suggest(self, trial: Any) -> Choice:
+        """Ask `trial` for an arm, a seed and, where there are several, a fold."""
+        answers = {
+            name: trial.suggest_categorical(name, list(values))
+            for name, values in self._choices().items()
+        }
+        arm = self._arms[answers["arm"]]
+        return Choice(
+            self._maps[arm.name],
+            **{name: getattr(arm, name) for name in VALUES},
+            **answers,
+            overrides=arm.training,
+        )
+
+    def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
+        """Return the norm of a map that has the same one in every slot."""
+        norms = set(norm_map.values())
+        return norms.pop() if len(norms) == 1 else None
+
+    def parameters(self, point: Point) -> dict[str, Any]:
+        """Raise ConfigError: what is trained is the list of arms alone."""
+        raise ConfigError(f"{point.source}: a space of arms takes no further points; add an arm.")
+
+    def unseen(self, past: Sequence[Mapping[str, Any]], start: int = 0) -> dict[str, Any] | None:
+        """Return the first training from number `start` on, round the end, not in `past`."""
+        every = list(self._every())
+        begun = [dict(params) for params in past]
+        turned = every[start % len(every) :] + every[: start % len(every)]
+        return next((params for params in turned if params not in begun), None)
+
+    def _choices(self) -> dict[str, tuple[Any, ...]]:
+        folds = {"fold": self.config.folds} if self.config.folds else {}
+        return {**folds, "seed": self.config.seeds, "arm": tuple(self._arms)}
+
+    def _every(self) -> Iterator[dict[str, Any]]:
+        """All trainings; the arms of one seed next to each other, so that a part can be judged."""
+        choices = self._choices()
+        for values in itertools.product(*choices.values()):
+            yield dict(zip(choices, values, strict=True))

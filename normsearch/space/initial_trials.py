@@ -1,0 +1,111 @@
+"""Configurations worth a trial: single norms, the papers' settings, the best of other runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from normsearch.config import Point, SearchConfig
+from normsearch.errors import ConfigError
+from normsearch.networks import NormSlot
+from normsearch.norms import NormSpec
+from normsearch.space.choice import VALUES
+from normsearch.space.layered import AnySpace, Space
+from normsearch.storage.records import StudyRecord
+
+Known = tuple[dict[str, Any], dict[str, str]]
+"""Parameters to enqueue, and the attributes that say where they come from."""
+
+#: (paper, norm, batch size): what each paper compares. Learning rates are the space's own, for a
+#: paper's belong to its data and its schedule.
+PAPERS: tuple[tuple[str, str, int], ...] = (
+    *(("spine CT", text, 1) for text in ("none", "BN", "IN")),
+    *(("spine CT", f"GN-{groups}", 1) for groups in (2, 4, 8, 16, 32)),
+    ("ILN", "ILN", 1),
+    *(("ILN", f"ILN(gate={gate},regroup=none)", 1) for gate in ("sigmoid", "clip", "softmax")),
+    *(("ILN", text, 1) for text in ("LN", "GN-4")),
+    *(("Group Normalization", text, 32) for text in ("GN-32", "BN", "LN", "IN")),
+    ("Batch Renormalization", "BRN", 4),
+    ("Switchable Norm", "SN", 2),
+)
+#: (paper, norms over the network's depth, each for an equal share of the slots).
+DEPTH: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Switchable Norm, in words", ("IN", "BN", "LN")),
+    ("Switchable Norm, in figures", ("LN", "BN", "BN", "LN")),
+)
+
+
+def known_points(search: SearchConfig, space: AnySpace) -> list[Known]:
+    """Return what a study trains before it asks its sampler, each configuration once.
+
+    Raises:
+        ConfigError: the space does not offer one of `search.points`.
+    """
+    found: list[Known] = []
+    if search.baselines:
+        found = [
+            ({**norms, **space.defaults}, {"baseline": text})
+            for text, norms in space.single_norms.items()
+        ]
+    for point in search.points:
+        params = space.parameters(point)
+        if all(params != known for known, _ in found):
+            found.append((params, {"source": point.source}))
+    return found
+
+
+def paper_points(space: Space) -> list[Point]:
+    """Return the papers' settings that the space offers, as norm maps on its slots.
+
+    The paper's batch size is taken where the space offers it. Where channels are too few for the
+    paper's group count the slot takes IN, one channel a group.
+    """
+    batch_sizes = space.config.batch_size
+    found = []
+    for paper, text, batch in PAPERS:
+        norm = {slot.name: _fitting(text, slot) for slot in space.slots}
+        batch_size = batch if batch_sizes.allows(batch) else None
+        source = f"papers: {paper}, {text}, batch {batch_size or batch_sizes.middle}"
+        found.append(Point(norm=norm, batch_size=batch_size, source=source))
+    for paper, texts in DEPTH:
+        share = len(space.slots) / len(texts)
+        norm = {slot.name: texts[int(i / share)] for i, slot in enumerate(space.slots)}
+        found.append(Point(norm=norm, source=f"papers: {paper}, {', '.join(texts)}"))
+    return [point for point in found if fits(space, point) is None]
+
+
+def warm_points(space: Space, record: StudyRecord, top: int) -> tuple[list[Point], list[str]]:
+    """Return the `top` best configurations of another run that fit, and why others do not.
+
+    A norm must be offered where it was; a value that is not offered takes the space's default.
+    """
+    points, reasons = [], []
+    for number in record.ranked()[:top]:
+        values = record.values(number)
+        kept = {
+            name: values[name]
+            for name in VALUES
+            if values.get(name) is not None
+            and name in space.values
+            and space.values[name].allows(values[name])
+        }
+        source = f"warm_start: {record.name} trial {number}"
+        point = Point(norm=record.norm_map(number), source=source, **kept)
+        reason = fits(space, point)
+        if reason is None:
+            points.append(point)
+        else:
+            reasons.append(reason)
+    return points, reasons
+
+
+def fits(space: AnySpace, point: Point) -> str | None:
+    """Return None where the space offers `point`, else the sentence on why not."""
+    try:
+        space.parameters(point)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def _fitting(text: str, slot: NormSlot) -> str:
+    return text if NormSpec.parse(text).feasible(slot.channels) else "IN"

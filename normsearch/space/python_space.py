@@ -1,0 +1,81 @@
+"""A space in Python: a function of the user's own asks the trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import optuna
+from pydantic import ValidationError
+
+from normsearch.config import Point, PythonSpaceConfig
+from normsearch.errors import ConfigError, NormError
+from normsearch.networks import NormSlot
+from normsearch.space.choice import VALUES, Choice, effective_map
+from normsearch.space.imports import load, users_code
+
+
+class PythonSpace:
+    """The space of ``module:function``: function(trial, slots) returns the choice.
+
+    The function gets an `optuna.trial.Trial` and the slots (`normsearch.networks.NormSlot`), and
+    returns a mapping: ``norm`` (a norm map by globs that covers every slot), ``learning_rate``,
+    ``batch_size``, and if it likes weight_decay, gate_learning_rate_factor, affine, activation.
+    A trial asked again must get the same answer. It is asked once at the door.
+
+    Raises:
+        ConfigError: it cannot be imported or called, or does not return a whole choice.
+    """
+
+    endless = "a space in Python"
+    size = None
+    single_norms: Mapping[str, dict[str, str]] = MappingProxyType({})
+    defaults: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(self, config: PythonSpaceConfig, slots: Sequence[NormSlot], origin: str) -> None:
+        self.slots, self._where = tuple(slots), f"{origin}function"
+        self._ask = load(config.function, self._where)
+        if not callable(self._ask):
+            raise ConfigError(f"{self._where}: must be a function, got {self._ask!r}.")
+        self.suggest(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask())
+
+    def suggest(self, trial: optuna.Trial) -> Choice:
+        """Let the function ask `trial`.
+
+        Raises:
+            ConfigError: what it returns is no whole choice.
+        """
+        with users_code(f"{self._where}: must return a choice, and raises"):
+            answer = self._ask(trial, self.slots)
+        if isinstance(answer, Choice):
+            return answer
+        try:
+            point = Point.model_validate(answer)
+            norm_map = effective_map(point.norm, self.slots)
+        except (ValidationError, NormError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"{self._where}: must return a choice: {reason}.") from error
+        missing = [slot.name for slot in self.slots if slot.name not in norm_map]
+        missing += [name for name in VALUES[:2] if getattr(point, name) is None]
+        if missing:
+            raise ConfigError(
+                f"{self._where}: must return a whole choice, and {missing[0]} is missing."
+            )
+        return Choice(norm_map, **{name: getattr(point, name) for name in VALUES})
+
+    def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
+        """Return the norm of a map that has the same one in every slot."""
+        norms = set(norm_map.values())
+        return norms.pop() if len(norms) == 1 else None
+
+    def parameters(self, point: Point) -> dict[str, Any]:
+        """Raise ConfigError: only the function knows its parameters."""
+        raise ConfigError(
+            f"{point.source}: known configurations need a space in YAML, got one in Python "
+            f"({self._where})."
+        )
+
+    def unseen(self, past: Sequence[Mapping[str, Any]], start: int = 0) -> dict[str, Any] | None:
+        """Return None: a function has no order to go through."""
+        return None

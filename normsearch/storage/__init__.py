@@ -1,0 +1,1 @@
+"""The Optuna storage, leases, and a run's folder."""

@@ -1,0 +1,274 @@
+"""Optuna's journal file, made to survive a torn write, a full disk and a damaged line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+import warnings
+import zlib
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+
+from normsearch.errors import GoneError, StudyError
+from normsearch.files import disk_full, is_disk_full
+from normsearch.storage.journal_entries import CREATE_STUDY, CREATE_TRIAL, is_operation
+
+_SYNC_S = 1.0
+_LOCK_GRACE_S = 10  # a writer killed with the lock in hand holds the others up this long
+_GONE_LOOKS_S = (0.1, 0.4)  # a network's file system may lose sight of a file for a moment
+_CREATES_TRIAL = b'{"op_code":4,'
+_SEAL = re.compile(rb'(?:,"trials":(\d+))?,"crc":"([0-9a-f]{8})"\}$')
+_told: set[tuple[str, int]] = set()  # the lines that this process has warned of
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in a journal to read on: the entries, bytes, lines, studies and trials before."""
+
+    entries: int = 0
+    offset: int = 0
+    lines: int = 0
+    studies: int = 0
+    trials: int = 0
+
+
+class CrashSafeJournal(JournalFileBackend):
+    """A `JournalFileBackend` whose lines carry a CRC-32, and which outlasts a bad one.
+
+    A torn last line is cut off before the next one is appended. Any other line that is not what
+    was written is left out with a warning.
+
+    Args:
+        path: the file; made if it is not there.
+        valid: whether an entry, of a line without a checksum (of an older version), is one.
+    """
+
+    def __init__(self, path: Path, valid: Callable[[Any], bool]) -> None:
+        path = path.absolute()  # the lock is a link, which would be read from its own folder
+        lock = JournalFileSymlinkLock(str(path), grace_period=_LOCK_GRACE_S)
+        with self._typed(path):
+            super().__init__(str(path), lock_obj=lock)
+        self._path, self._valid = path, valid
+        self._synced, self._place = 0.0, _Place()
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append one line a log entry; the file ends with a whole line before and after.
+
+        The disk is waited for once a second at most: it is the machine that may forget what came
+        since, not the process, and a trial then goes on from a checkpoint ahead of the journal.
+
+        Raises:
+            DiskFullError: there is no room; nothing is appended.
+            GoneError: the file was deleted.
+        """
+        with self._typed(self._path), self._locked():
+            file = os.open(self._path, os.O_RDWR | os.O_APPEND)
+            try:
+                _cut_torn_line(file)
+                self._append(file, b"".join(self._lines(logs)))
+            finally:
+                os.close(file)
+
+    def _append(self, file: int, content: bytes) -> None:
+        before = os.fstat(file).st_size
+        try:
+            written = 0
+            while written < len(content):
+                written += os.write(file, content[written:])
+            if time.monotonic() - self._synced >= _SYNC_S:
+                os.fsync(file)
+                self._synced = time.monotonic()
+        except OSError:
+            os.ftruncate(file, before)
+            raise
+
+    def _lines(self, logs: list[dict[str, Any]]) -> Generator[bytes, None, None]:
+        for log in logs:
+            yield seal(log)
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """Yield the entries from a number on; those of damaged lines have none.
+
+        Raises:
+            StudyError: a damaged line must not be left out.
+            GoneError: the file was deleted.
+        """
+        begin = self._place if self._place.entries <= log_number_from else _Place()
+        for place, entry in self._scan(begin):
+            self._place = place
+            if entry is not None and place.entries > log_number_from:
+                yield entry
+
+    def _scan(self, place: _Place) -> Generator[tuple[_Place, dict[str, Any] | None], None, None]:
+        """Yield each whole line's entry, None of a damaged one, and the place after it."""
+        with self._typed(self._path), self._path.open("rb") as file:
+            file.seek(place.offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return  # being written, or torn
+                entry = self._entry(line, place)
+                place = _after(place, line, entry)
+                yield place, entry
+
+    def _entry(self, line: bytes, place: _Place) -> dict[str, Any] | None:
+        """Return what a line says, None of a damaged one."""
+        text = line.rstrip(b"\r\n")
+        found = _SEAL.search(text)
+        whole = found is not None and int(found[2], 16) == zlib.crc32(text[:-_CRC_LENGTH])
+        entry = _parsed(text) if whole or not found else None
+        if not isinstance(entry, dict) or not (whole or self._valid(entry)):
+            self._tell_damaged(place)
+            return None
+        return entry
+
+    def _tell_damaged(self, place: _Place) -> None:
+        where = (str(self._path), place.lines + 1)
+        if where in _told:
+            return
+        _told.add(where)
+        warnings.warn(
+            f"{where[0]}: line {where[1]} must be an entry, and is damaged; it is left out, and "
+            "what it held is lost.",
+            stacklevel=4,
+        )
+
+    @contextmanager
+    def _locked(self) -> Generator[None, None, None]:
+        self._lock.acquire()
+        try:
+            yield
+        finally:
+            with suppress(RuntimeError):  # taken away while this process was stopped
+                self._lock.release()
+
+    @contextmanager
+    def _typed(self, path: Path) -> Generator[None, None, None]:
+        """Raise as errors of their own what a full disk and a deleted folder cause."""
+        try:
+            yield
+        except OSError as error:
+            if is_disk_full(error):
+                raise disk_full(path) from error
+            if isinstance(error, FileNotFoundError) and _is_gone(path):
+                raise GoneError(
+                    f"{path}: must stay while the run goes on, and was deleted; restore the run's "
+                    "folder, or begin a new run."
+                ) from error
+            raise
+
+
+class StudyJournal(CrashSafeJournal):
+    """The journal of an Optuna study; its lines also say how many trials were made before them.
+
+    An entry names a trial by the number of trials before it in the file. So where the line that
+    made one is damaged, all that follows would be said of the wrong trials.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, is_operation)
+        self._end = _Place()  # as far as known
+
+    def _lines(self, logs: list[dict[str, Any]]) -> Generator[bytes, None, None]:
+        self._end = max(self._end, self._place, key=lambda place: place.offset)
+        for place, _ in self._scan(self._end):
+            self._end = place  # what others have written
+        trials = self._end.trials
+        for log in logs:
+            yield seal({**log, "trials": trials})
+            trials += log["op_code"] == CREATE_TRIAL
+
+    def _entry(self, line: bytes, place: _Place) -> dict[str, Any] | None:
+        entry = super()._entry(line, place)
+        if entry is None:
+            return None
+        if entry.pop("trials", place.trials) != place.trials:
+            raise self._wrong(place, f"follows the making of {place.trials} trials, and of more")
+        if entry.get("trial_id", -1) >= place.trials:
+            raise self._wrong(place, f"is of trial {entry['trial_id']}, which none before it makes")
+        if entry.get("study_id", -1) >= place.studies:
+            raise self._wrong(place, "is of a study that no line before it makes")
+        return entry
+
+    def _wrong(self, place: _Place, what: str) -> StudyError:
+        lines = sorted(line for path, line in _told if path == str(self._path))
+        damaged = f" (damaged: line {', '.join(map(str, lines))})" if lines else ""
+        return StudyError(
+            f"{self._path}: line {place.lines + 1} {what}: a line that makes one is lost{damaged}; "
+            "restore the file from a copy, or begin a new run."
+        )
+
+
+class SkimmedJournal(StudyJournal):
+    """A journal read for its outcomes alone: norm parameters, norm maps and notes are left out.
+
+    They are nine tenths of a long journal, and what reading it costs.
+    """
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """Yield the entries of interest since the last call, whatever number is asked from."""
+        yield from super().read_logs(self._place.entries)
+
+    def _entry(self, line: bytes, place: _Place) -> dict[str, Any] | None:
+        return None if _is_detail(line) else super()._entry(line, place)
+
+
+def seal(log: dict[str, Any]) -> bytes:
+    """Return an entry as a line of JSON that ends with the CRC-32 of what is before."""
+    text = json.dumps(log, separators=(",", ":")).encode()[:-1]
+    return text + b',"crc":"%08x"}\n' % zlib.crc32(text)
+
+
+_CRC_LENGTH = len(b',"crc":"01234567"}')
+
+
+def _parsed(text: bytes) -> Any:
+    try:
+        entry = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(entry, dict):
+        entry.pop("crc", None)
+    return entry
+
+
+def _after(place: _Place, line: bytes, entry: dict[str, Any] | None) -> _Place:
+    operation = entry.get("op_code") if entry else None
+    return _Place(
+        place.entries + (entry is not None),
+        place.offset + len(line),
+        place.lines + 1,
+        place.studies + (operation == CREATE_STUDY),
+        place.trials + (operation == CREATE_TRIAL),
+    )
+
+
+def _is_detail(line: bytes) -> bool:
+    # Optuna's codes: 5 sets a parameter (its value is also in the attribute `values`), 8 a user
+    # attribute, 9 a system attribute. Told by the first bytes, for parsing is what costs.
+    if line.startswith(b'{"op_code":8,'):
+        return b'"user_attr":{"norm_map"' in line
+    return line.startswith((b'{"op_code":5,', b'{"op_code":9,'))
+
+
+def _is_gone(path: Path) -> bool:
+    for pause in _GONE_LOOKS_S:
+        if path.exists():
+            return False
+        time.sleep(pause)
+    return not path.exists()
+
+
+def _cut_torn_line(file: int) -> None:
+    size = os.fstat(file).st_size
+    if size and os.pread(file, 1, size - 1) != b"\n":
+        end = os.pread(file, size, 0).rfind(b"\n") + 1
+        if os.fstat(file).st_size == size:  # else another process took the lock and has cut it
+            os.ftruncate(file, end)
+            os.fsync(file)

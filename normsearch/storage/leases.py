@@ -1,0 +1,239 @@
+"""Who trains which trial: owners, their signs of life, and claims that only one can win.
+
+The log is a journal file in the run's folder, beside the checkpoints, so it works with every
+storage. Its lines are totally ordered, and that order decides: of several claims to the same
+trial and epoch, the first line wins.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from normsearch.errors import DiskFullError, NormsearchError
+from normsearch.storage.driver_process import host_of, machine, process_start
+from normsearch.storage.journal import CrashSafeJournal
+
+LEASE_S = 60.0  # an owner that cannot be looked at and gives no sign of life so long is dead
+_BEATS = 4  # signs of life in a lease
+_LOOK_S = 1.0
+_LOST = 1000  # claims of a trial in a row that may be lost
+_NUMBERS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("stop", "leave"), ()),
+    **dict.fromkeys(("owner", "beat"), ("time",)),
+    "claim": ("trial", "epoch"),
+    "release": ("trial",),
+}
+_ended: set[str] = set()  # owners of this process that could not write that they left
+
+
+def is_entry(entry: Any) -> bool:
+    """Whether a line of the log, of which no checksum tells, is one of its operations."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("owner"), str):
+        return False
+    operation = entry.get("op")
+    if not isinstance(operation, str) or operation not in _NUMBERS:
+        return False
+    kinds: dict[str, tuple[type, ...]] = {"trial": (int,), "epoch": (int,), "time": (int, float)}
+    numbers = {name: kinds[name] for name in _NUMBERS[operation]}
+    if not all(isinstance(entry.get(name), kind) for name, kind in numbers.items()):
+        return False
+    known = isinstance(entry.get("host"), str) and isinstance(entry.get("pid"), int)
+    return operation != "owner" or (known and isinstance(entry.get("lease", 1), int | float))
+
+
+@dataclass
+class _State:
+    owners: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seen: dict[str, float] = field(default_factory=dict)  # by our clock, when each last wrote
+    told: dict[str, float] = field(default_factory=dict)  # by its own clock
+    claims: dict[int, list[str | None]] = field(default_factory=dict)  # by epoch; None = released
+    stopped: set[str] = field(default_factory=set)
+
+    def apply(self, entry: dict[str, Any]) -> None:
+        owner, operation = entry["owner"], entry["op"]
+        if operation == "leave":
+            self.owners.pop(owner, None)
+            self.seen.pop(owner, None)
+            return
+        if operation == "stop":
+            self.stopped.update(self.seen)
+            return
+        self.seen[owner] = time.monotonic()
+        if operation == "claim":
+            self._claim(entry["trial"], entry["epoch"], owner)
+        elif operation == "release":
+            holders = self.claims.get(entry["trial"], [])
+            if holders and holders[-1] == owner:
+                holders[-1] = None
+        else:
+            self.told[owner] = entry["time"]
+            if operation == "owner":
+                self.owners[owner] = entry
+
+    def _claim(self, trial: int, epoch: int, owner: str) -> None:
+        holders = self.claims.get(trial, [])
+        if 0 <= epoch - len(holders) < _LOST:  # more than 0: the claims between are damaged lines
+            self.claims[trial] = [*holders, *[None] * (epoch - len(holders)), owner]
+
+
+class Leases:
+    """The leases of one run, as one owner (a driver process) sees and changes them.
+
+    An owner whose process can be looked at from here lives as long as that runs. One on another
+    machine or in another container lives as long as its signs of life come: they are counted by
+    this process's own clock from when it saw the last, for no two machines' clocks agree. So who
+    looks for the first time waits for a whole lease before it takes anything over.
+
+    Args:
+        path: the log, on a file system that all drivers of the run share.
+        lease: seconds without a sign of life after which others may take over what this one holds.
+        glance: only look, once, and judge signs of life by the clocks of those that gave them.
+    """
+
+    def __init__(self, path: Path, *, lease: float = LEASE_S, glance: bool = False) -> None:
+        self._path, self.lease, self._glance = path, lease, glance
+        self._journal = CrashSafeJournal(path, is_entry)
+        self._state, self._read = _State(), 0
+        self._lock = threading.Lock()
+        self.owner = uuid.uuid4().hex[:12]
+        self._registered = False
+
+    @contextmanager
+    def beating(
+        self, on_failure: Callable[[NormsearchError], None] = lambda error: None
+    ) -> Iterator[None]:
+        """Give signs of life while the block runs; `on_failure` hears that the log is gone."""
+        self._register()
+        stop = threading.Event()
+
+        def watch() -> None:
+            last = time.monotonic()
+            while not stop.wait(min(_LOOK_S, self.lease / _BEATS)):
+                try:
+                    with self._lock:
+                        self._sync()
+                    if time.monotonic() - last >= self.lease / _BEATS:
+                        self._write(op="beat", time=time.time())
+                        last = time.monotonic()
+                except (OSError, DiskFullError):
+                    continue  # a fault of a moment; the next beat says the same
+                except NormsearchError as error:
+                    on_failure(error)
+                    return
+
+        thread = threading.Thread(target=watch, name="normsearch-beat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def claim(self, trial: int) -> bool:
+        """Try to become the holder of `trial` (a number); False if held, or if others were first.
+
+        A trial is free if nobody claimed it yet, its holder released it, or its holder is dead.
+        Claiming a number that no trial has yet reserves the right to create it.
+        """
+        with self._lock:
+            self._sync()
+            holders = self._state.claims.get(trial, [None])
+            if holders[-1] is not None and self._alive(holders[-1]):
+                return False
+            epoch = len(self._state.claims.get(trial, []))
+        self._register()
+        self._write(op="claim", trial=trial, epoch=epoch)
+        with self._lock:
+            self._sync()
+            holders = self._state.claims.get(trial, [])
+            return len(holders) > epoch and holders[epoch] == self.owner
+
+    def holder(self, trial: int) -> str | None:
+        """Return the living owner that holds `trial`, or None if it is free."""
+        with self._lock:
+            self._sync()
+            last = self._state.claims.get(trial, [None])[-1]
+            return last if last is not None and self._alive(last) else None
+
+    def unsure(self, trial: int) -> str | None:
+        """Return the host of the holder of `trial`, if only its signs of life tell of it."""
+        with self._lock:
+            self._sync()
+            last = self._state.claims.get(trial, [None])[-1]
+            if last is None or last == self.owner or not self._alive(last):
+                return None
+            known = self._state.owners.get(last, {"host": "an unknown machine"})
+            return None if known["host"] == machine() else host_of(known["host"])
+
+    def epoch(self, trial: int) -> int:
+        """Return how many times `trial` has been claimed."""
+        with self._lock:
+            self._sync()
+            return len(self._state.claims.get(trial, []))
+
+    def release(self, trial: int) -> None:
+        """Give `trial` back, so that the next owner need not wait for this one's death."""
+        self._write(op="release", trial=trial)
+
+    def leave(self) -> None:
+        """Be no owner any more; what is still held is free."""
+        if self._registered:
+            self._write(op="leave")
+            self._registered = False
+
+    def abandon(self) -> None:
+        """Be no owner any more where that cannot be written: for this process alone."""
+        _ended.add(self.owner)
+        self._registered = False
+
+    def stop_all(self) -> list[str]:
+        """Ask every owner there is to stop, but none that comes later; return the living ones."""
+        self._write(op="stop")
+        with self._lock:
+            self._sync()
+            return [owner for owner in self._state.stopped if self._alive(owner)]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether this owner was asked to stop."""
+        with self._lock:
+            self._sync()
+            return self.owner in self._state.stopped
+
+    def _register(self) -> None:
+        if not self._registered:
+            pid = os.getpid()
+            facts = {"host": machine(), "pid": pid, "started": process_start(pid)}
+            self._write(op="owner", **facts, lease=self.lease, time=time.time())
+            self._registered = True
+            _ended.discard(self.owner)
+
+    def _write(self, **entry: Any) -> None:
+        self._journal.append_logs([{**entry, "owner": self.owner}])
+
+    def _sync(self) -> None:
+        for entry in self._journal.read_logs(self._read):
+            self._state.apply(entry)
+            self._read += 1
+
+    def _alive(self, owner: str) -> bool:
+        if owner == self.owner:
+            return True
+        if owner in _ended or owner not in self._state.seen:
+            return False
+        known = self._state.owners.get(owner, {})  # nothing: its line is damaged
+        if known.get("host") == machine():
+            return bool(process_start(known["pid"]) == known["started"])
+        if self._glance:
+            age = time.time() - self._state.told.get(owner, 0.0)
+        else:
+            age = time.monotonic() - self._state.seen[owner]
+        return age < float(known.get("lease", LEASE_S))

@@ -1,0 +1,237 @@
+"""A study as a record to be read: by the analysis, by `status` and `best`, from a notebook."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.trial import FrozenTrial
+
+from normsearch.config import plain
+from normsearch.config.reading import read_recorded_study
+from normsearch.errors import StudyError
+from normsearch.files import is_file
+from normsearch.files.table_file import Column, as_number, as_text, as_whole, read_typed_table
+from normsearch.search.single_norms import share_of_single_norms
+from normsearch.space.choice import LABELS, VALUES
+from normsearch.storage.objectives import score
+from normsearch.storage.opening import open_storage
+from normsearch.storage.run_folder import find_run, read_local, trial_folder
+from normsearch.storage.trial_states import outcome, single_norm
+
+_CASES: dict[str, Column] = {"case": as_text, "evaluation": as_whole, "score": as_number}
+_LAST = ("samples", "steps", "seconds", "peak_memory", "parameters")
+
+
+class StudyRecord:
+    """What a run has found so far. Scores are of the validation cases (0 to 1, mean over cases).
+
+    Args:
+        folder: the run's folder.
+        storage_url: the storage, if it is not the journal file in the folder.
+        skim: open it for outcomes alone, without norm maps, which is many times faster.
+
+    Raises:
+        ConfigError, StudyError: the folder holds no readable run.
+    """
+
+    direction = "maximize"
+
+    def __init__(self, folder: Path, storage_url: str | None = None, *, skim: bool = False) -> None:
+        self.folder = folder
+        config = read_recorded_study(folder)
+        self.name, self.config = config.name, plain(config)
+        self.metric = config.task.metric
+        storage = open_storage(folder, storage_url or read_local(folder).get("storage"), skim=skim)
+        try:
+            self._study = optuna.load_study(study_name=self.name, storage=storage)
+        except KeyError:
+            raise StudyError(
+                f"{folder}: must hold a study that has begun, and its storage has none; "
+                f"continue it with `normsearch resume {folder.name}`."
+            ) from None
+
+    def _frozen(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+    @property
+    def slots(self) -> list[str]:
+        """Names of the norm slots in order of depth; empty before the first trial began."""
+        maps = (trial.user_attrs.get("norm_map") for trial in self._frozen())
+        return list(next((norm_map for norm_map in maps if norm_map), {}))
+
+    @property
+    def best(self) -> int | None:
+        """Number of the COMPLETE trial with the highest score, if any is complete."""
+        return next(iter(self.ranked()), None)
+
+    def ranked(self) -> list[int]:
+        """Return the numbers of the COMPLETE trials, the highest score first."""
+        complete = [trial for trial in self._frozen() if outcome(trial) == "COMPLETE"]
+        return [trial.number for trial in sorted(complete, key=score, reverse=True)]
+
+    def best_single_norms(self) -> dict[str, int]:
+        """Return the best COMPLETE trial of each single norm over all its settings, best first."""
+        found: dict[str, int] = {}
+        trials = self._frozen()
+        for number in self.ranked():
+            if name := single_norm(trials[number]):
+                found.setdefault(name, number)
+        return found
+
+    def shares(self) -> dict[str, int]:
+        """Return how many trials are single norms at the default setting, tune them, and mix."""
+        trials = self._frozen()
+        tuning, mixtures = share_of_single_norms(trials)
+        default = sum("baseline" in trial.user_attrs for trial in trials)
+        return {"default": default, "tuning": tuning, "mixtures": mixtures}
+
+    def pareto_front(self) -> list[int]:
+        """Return the COMPLETE trials that none is better than in every objective of the search.
+
+        By number. With the score as the only objective these are the best trials.
+        """
+        best = self._study.best_trials if self.ranked() else []
+        return sorted(trial.number for trial in best if outcome(trial) == "COMPLETE")
+
+    def values(self, number: int) -> dict[str, Any]:
+        """Return what trial `number` chose beside the norms: learning_rate, batch_size, ..."""
+        return dict(self._trial(number).user_attrs.get("values", {}))
+
+    def norm_map(self, number: int) -> dict[str, str]:
+        """Return the effective spec of every slot in trial `number`, in order of depth."""
+        norm_map: dict[str, str] = self._trial(number).user_attrs.get("norm_map", {})
+        return dict(norm_map)
+
+    def learnt(self, number: int) -> dict[str, dict[str, dict[str, float]]]:
+        """Return what the adaptive norms of trial `number` had learnt at its last evaluation."""
+        learnt: dict[str, dict[str, dict[str, float]]]
+        learnt = _last_record(self._trial(number)).get("learnt", {})
+        return learnt
+
+    def trials(self) -> pd.DataFrame:
+        """Return one row a trial; the column drawn says how it was chosen, see `how_drawn`.
+
+        Columns: number, state, score (the final one of COMPLETE trials), last_score, baseline (the
+        single norm of a trial at the space's default setting), single_norm (that of every trial
+        with one norm in all slots, whatever its setting), arm, seed and fold (of fixed trainings,
+        None in a search), learning_rate, batch_size and what else was chosen (None where it was
+        not), samples, steps, seconds, peak_memory_bytes, parameters, resumes (how often the trial
+        was resumed), failure, ``norm.SLOT`` for every slot. State DUPLICATE: a repetition,
+        answered from the record of an earlier trial.
+        """
+        return pd.DataFrame([self._row(trial) for trial in self._frozen()], columns=self._columns())
+
+    def history(self) -> pd.DataFrame:
+        """Return number, evaluation, samples, steps, seconds, loss, score; a row an evaluation."""
+        columns = ["evaluation", "samples", "steps", "seconds", "loss", "score"]
+        rows = [
+            {"number": trial.number, **{column: record[column] for column in columns}}
+            for trial in self._frozen()
+            for record in _records(trial)
+        ]
+        return pd.DataFrame(rows, columns=["number", *columns])
+
+    def cases(self) -> pd.DataFrame:
+        """Return the scores of single cases of each COMPLETE trial, at its last evaluation.
+
+        Columns: number, arm, seed, fold, case, score, and the details of cases.csv (Dice and voxel
+        counts of each class). Trials whose cases.csv is elsewhere are left out.
+        """
+        parts = []
+        for trial in self._frozen():
+            path = trial_folder(self.folder, trial.number) / "cases.csv"
+            if outcome(trial) == "COMPLETE" and is_file(path):
+                values = trial.user_attrs.get("values", {})
+                part = read_case_table(path).drop(columns="evaluation")
+                for place, name in enumerate(LABELS):
+                    part.insert(place, name, values.get(name))
+                part.insert(0, "number", trial.number)
+                parts.append(part)
+        empty = pd.DataFrame(columns=["number", *LABELS, "case", "score"])
+        return pd.concat(parts, ignore_index=True) if parts else empty
+
+    def learnt_history(self, number: int) -> pd.DataFrame:
+        """Return what the adaptive norms of trial `number` had learnt at each evaluation.
+
+        Columns: evaluation, samples, slot, statistic, branch, weight.
+        """
+        rows = [
+            (record["evaluation"], record["samples"], slot, statistic, branch, weight)
+            for record in _records(self._trial(number))
+            for slot, statistics in record["learnt"].items()
+            for statistic, branches in statistics.items()
+            for branch, weight in branches.items()
+        ]
+        columns = ["evaluation", "samples", "slot", "statistic", "branch", "weight"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def _columns(self) -> list[str]:
+        outcome = ["number", "state", "score", "last_score"]
+        fixed = [*outcome, "baseline", "single_norm", *LABELS, *VALUES]
+        measured = ["samples", "steps", "seconds", "peak_memory_bytes", "parameters"]
+        norms = [f"norm.{slot}" for slot in self.slots]
+        return [*fixed, *measured, "resumes", "failure", "drawn", *norms]
+
+    def _row(self, trial: FrozenTrial) -> dict[str, Any]:
+        last = _last_record(trial)
+        measured = {name: last.get(name) for name in _LAST}
+        measured["peak_memory_bytes"] = measured.pop("peak_memory")
+        return {
+            "number": trial.number,
+            "state": outcome(trial),
+            "score": score(trial) if outcome(trial) == "COMPLETE" else None,
+            "last_score": last.get("score"),
+            "baseline": trial.user_attrs.get("baseline"),
+            "single_norm": single_norm(trial),
+            **dict.fromkeys((*LABELS, *VALUES)),
+            **trial.user_attrs.get("values", {}),
+            **measured,
+            "resumes": trial.user_attrs.get("resumes", 0),
+            "failure": trial.user_attrs.get("failure"),
+            "drawn": trial.user_attrs.get("drawn"),
+            **{f"norm.{slot}": spec for slot, spec in trial.user_attrs.get("norm_map", {}).items()},
+        }
+
+    def _trial(self, number: int) -> FrozenTrial:
+        trials = self._frozen()
+        if not 0 <= number < len(trials):
+            raise StudyError(
+                f"{self.name}: trial must be a number from 0 to {len(trials) - 1}, got {number}."
+            )
+        return trials[number]
+
+
+def load_study(path_or_name: str | Path, runs: Path | None = None) -> StudyRecord:
+    """Open the record of a run by its name or its folder.
+
+    Names are looked up below `runs`; if it is not given, NORMSEARCH_RUNS or ./runs.
+
+    Raises:
+        StudyError: no such run, or a run that has not begun.
+    """
+    return StudyRecord(
+        find_run(str(path_or_name), runs or Path(os.environ.get("NORMSEARCH_RUNS", "runs")))
+    )
+
+
+def read_case_table(path: Path) -> pd.DataFrame:
+    """Return a trial's cases.csv: case, evaluation, score and further numbers, a row a case.
+
+    Raises:
+        DataError: it is no such table.
+    """
+    return pd.DataFrame(read_typed_table(path, _CASES, others=as_number, key=("case",)))
+
+
+def _records(trial: FrozenTrial) -> list[dict[str, Any]]:
+    steps = sorted(trial.intermediate_values)
+    records = (trial.user_attrs.get(f"evaluation:{step}") for step in steps)
+    return [record for record in records if record]  # one may be lost with a damaged line
+
+
+def _last_record(trial: FrozenTrial) -> dict[str, Any]:
+    return (_records(trial) or [{}])[-1]

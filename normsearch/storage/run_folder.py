@@ -1,0 +1,111 @@
+"""The folder of a run: made whole or not at all, found by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from normsearch.config import Model, StudyConfig, plain
+from normsearch.config.reading import read_model_file
+from normsearch.errors import DiskFullError, StudyError, did_you_mean
+from normsearch.files import is_file, is_there, write_text
+
+
+class LocalConfig(Model):
+    """What local.json says: the data's folder and the storage's URL, on this machine alone."""
+
+    data: str | None = None
+    storage: str | None = None
+
+
+def create_run(folder: Path, config: StudyConfig, local: dict[str, Any]) -> None:
+    """Make a run's folder with the resolved study in it.
+
+    Args:
+        folder: must not exist yet.
+        config: written to study.yaml.
+        local: what holds on this machine alone (data folder, storage URL); written to local.json,
+            readable by its owner only, and shown in no report.
+
+    Raises:
+        StudyError: a run of this name exists.
+    """
+    refuse_existing(folder)
+    making: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        making = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        making.chmod(0o777 & ~_umask())
+        write_study(making, config)
+        write_local(making, local)
+        os.rename(making, folder)
+    except OSError as error:
+        if making:
+            shutil.rmtree(making, ignore_errors=True)
+        refuse_existing(folder)
+        raise StudyError(f"{folder}: must be a folder that can be made: {error}.") from error
+    except DiskFullError:
+        if making:
+            shutil.rmtree(making, ignore_errors=True)
+        raise
+
+
+def trial_folder(run: Path, number: int) -> Path:
+    """Return where a run keeps the files of trial `number`."""
+    return run / "trials" / f"{number:04d}"
+
+
+def refuse_existing(folder: Path) -> None:
+    """Raise StudyError if there is already a run (or anything else) at `folder`."""
+    if is_there(folder):
+        raise StudyError(
+            f"{folder}: the run's name must be new, and this one exists; go on with it by "
+            f"`normsearch resume {folder.name}`, or give another with --name."
+        )
+
+
+def write_study(folder: Path, config: StudyConfig) -> None:
+    """Write the resolved study to FOLDER/study.yaml."""
+    write_text(folder / "study.yaml", yaml.safe_dump(plain(config), sort_keys=False, width=100))
+
+
+def write_local(folder: Path, local: dict[str, Any]) -> None:
+    """Write what holds on this machine alone to FOLDER/local.json."""
+    # A storage URL may hold a password.
+    write_text(folder / "local.json", json.dumps(local, indent=2) + "\n", private=True)
+
+
+def read_local(folder: Path) -> dict[str, Any]:
+    """Return what `write_local` wrote, or nothing where the run came from another machine.
+
+    Raises:
+        ConfigError: the file is not what it must be.
+    """
+    path = folder / "local.json"
+    return read_model_file(LocalConfig, path).model_dump() if is_file(path) else {}
+
+
+def find_run(name: str, runs: Path) -> Path:
+    """Return the folder of a run, given its name below `runs` or its path.
+
+    Raises:
+        StudyError: no such run; the message names the ones there are.
+    """
+    for folder in (runs / name, Path(name)):
+        if is_file(folder / "study.yaml"):
+            return folder
+    known = sorted(path.parent.name for path in runs.glob("*/study.yaml"))
+    there = f"one of {', '.join(known)}" if known else f"a run in {runs}, which holds none"
+    raise StudyError(f"{name}: must be {there}.{did_you_mean(name, known)}")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

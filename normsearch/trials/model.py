@@ -1,0 +1,173 @@
+"""A trained network as a folder of its own: loaded anywhere, without its run, Ray or Optuna."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from normsearch.config import TrialConfig
+from normsearch.config.reading import read_model_file
+from normsearch.errors import CheckpointError, ConfigError, StudyError, one_line
+from normsearch.files import is_there, write_atomically, write_text
+from normsearch.networks import apply_norm_map
+from normsearch.training import load_checkpoint, load_tensors, network_weights
+from normsearch.trials.model_card import PROGRAM, WEIGHTS, ModelConfig, card, sample_shape_of
+from normsearch.trials.trial_network import (
+    build_trial_network,
+    digest_network,
+    refuse_changed_network,
+)
+from normsearch.trials.trust import refuse_foreign_code
+
+DESCRIPTION, CARD = "model.json", "model.py"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network in eval mode and what is known of it."""
+
+    network: nn.Module
+    config: ModelConfig
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """(channels, *spatial) of the samples it was trained on."""
+        return sample_shape_of(self.config.trial)
+
+
+def export_model(
+    folder: Path, trial_folder: Path, config: ModelConfig, *, accept_changed_network: bool = False
+) -> tuple[list[Path], str]:
+    """Write a trial's network into a folder of its own.
+
+    weights.pt holds the state_dict, model.json the trial, model.py a card that is also the code to
+    load it with, program.pt2 the network as a graph (torch.export, any number of samples).
+
+    Args:
+        folder: new or empty.
+        trial_folder: the trial's, with its checkpoint.
+        config: what model.json shall say.
+        accept_changed_network: put the weights into the network as it is now, whatever it was when
+            they were trained; the model's digest is then of it.
+
+    Returns:
+        The files, and why there is no program.pt2 among them (or an empty text).
+
+    Raises:
+        StudyError: the folder holds something, or the trial has no checkpoint.
+        CheckpointError: it is damaged or of another network.
+        ChangedNetworkError: the network's code has changed since the training.
+    """
+    if is_there(folder) and any(folder.iterdir()):
+        raise StudyError(f"{folder}: must be a new or an empty folder; choose another with -o.")
+    state = load_checkpoint(trial_folder / "checkpoint.pt")
+    if state is None:
+        raise StudyError(
+            f"{trial_folder}: must hold a checkpoint.pt, which only completed trials keep; train "
+            f"it again with `normsearch train {trial_folder / 'trial.json'}`."
+        )
+    config = _recognized(config, str(trial_folder / "trial.json"), accept_changed_network)
+    network = rebuild(
+        config.trial, network_weights(state, trial_folder / "checkpoint.pt"), trial_folder
+    )
+    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    program, reason = _program(network, sample_shape_of(config.trial))
+    code = card(config, reason)
+    write_atomically(folder / WEIGHTS, lambda file: torch.save(weights, file))
+    write_text(folder / DESCRIPTION, config.model_dump_json(indent=2) + "\n")
+    write_text(folder / CARD, code)
+    files = [folder / WEIGHTS, folder / DESCRIPTION, folder / CARD]
+    if program:
+        write_atomically(folder / PROGRAM, lambda file: file.write(program))
+        files.append(folder / PROGRAM)
+    return files, reason
+
+
+def load_model(
+    folder: str | Path,
+    device: str = "cpu",
+    *,
+    trust_code: bool = False,
+    accept_changed_network: bool = False,
+) -> TrainedModel:
+    """Load what `export_model` wrote.
+
+    Args:
+        folder: the model's.
+        device: where to put it.
+        trust_code: let a network that is not of this package be imported, that is, run its code.
+        accept_changed_network: put the weights into the network as it is now, whatever it was when
+            they were trained.
+
+    Raises:
+        ConfigError: model.json is missing or not what it must be.
+        TrustError: it names a network that is not of this package, and `trust_code` is False.
+        CheckpointError: weights.pt is missing, damaged or of another network.
+        ChangedNetworkError: the network's code has changed since the training.
+    """
+    folder = Path(folder)
+    config = read_model_file(ModelConfig, folder / DESCRIPTION)
+    if not trust_code:
+        refuse_foreign_code(config.trial.network, str(folder / DESCRIPTION))
+    weights = load_tensors(folder / WEIGHTS)
+    if weights is None:
+        raise CheckpointError(f"{folder}: must hold {WEIGHTS}, and does not; export it again.")
+    config = _recognized(config, str(folder / DESCRIPTION), accept_changed_network)
+    return TrainedModel(rebuild(config.trial, weights, folder / WEIGHTS).to(device), config)
+
+
+def _recognized(config: ModelConfig, where: str, accept_changed: bool) -> ModelConfig:
+    """The model with a digest of its network as it is now, which must be the recorded one."""
+    trial, shape = config.trial, sample_shape_of(config.trial)
+    if not accept_changed:
+        refuse_changed_network(trial, where)
+        return config
+    digest = digest_network(trial.network, shape, trial.task.outputs)
+    changed = trial.model_copy(update={"network_digest": digest})
+    return config.model_copy(update={"trial": changed})
+
+
+def rebuild(trial: TrialConfig, weights: dict[str, Any], where: Path) -> nn.Module:
+    """Return a trial's network with trained weights, in eval mode; `where` names them in messages.
+
+    Raises:
+        CheckpointError: the weights are of another network.
+        ConfigError: the network is too large for this machine.
+    """
+    channels = sample_shape_of(trial)[0]
+    try:
+        network = build_trial_network(trial.network, channels, trial.task.outputs)
+    except (RuntimeError, MemoryError, OverflowError) as error:  # too large for this machine
+        raise ConfigError(
+            f"{where}: must describe a network that can be built, got '{one_line(error)}'."
+        ) from error
+    apply_norm_map(network, trial.norm_map)
+    try:
+        network.load_state_dict(weights)
+    except (RuntimeError, TypeError, AttributeError, LookupError, ValueError) as error:
+        raise CheckpointError(
+            f"{where}: must hold this network's weights: {one_line(error)}."
+        ) from error
+    return network.eval()
+
+
+def _program(network: nn.Module, sample_shape: tuple[int, ...]) -> tuple[bytes, str]:
+    """The network as an exported program, or no bytes and the reason."""
+    example = torch.zeros(2, *sample_shape)  # export takes a length of 1 for a constant
+    samples = torch.export.Dim("samples", min=1)
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch about its own tracing
+        try:
+            program = torch.export.export(network, (example,), dynamic_shapes=({0: samples},))
+            torch.export.save(program, file)
+        except (RuntimeError, ValueError, TypeError) as error:  # what export raises where it cannot
+            reason = str(error).strip().partition("\n")[0]
+            return b"", f"torch.export does not take this network ({reason})"
+    return file.getvalue(), ""

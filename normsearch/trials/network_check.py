@@ -1,0 +1,121 @@
+"""What `run`, `resume`, `confirm` and `validate` find out about a study's network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from normsearch.cli.terminal import say
+from normsearch.config import ArmsConfig, NetworkDigest, PythonSpaceConfig, SpaceConfig, StudyConfig
+from normsearch.data import SampleLoader, Split
+from normsearch.networks import NormSlot, dry_run, list_norms, use_checkpointing
+from normsearch.training import choose_loss
+from normsearch.trials.task import sample_shape, sampling_of
+from normsearch.trials.trial_network import (
+    build_trial_network,
+    digest_network,
+    refuse_other_network,
+)
+
+
+@dataclass(frozen=True)
+class TriedNetwork:
+    """The norm slots that a search may use, and what tells the network from others."""
+
+    slots: list[NormSlot]
+    digest: NetworkDigest
+
+
+def try_network(
+    config: StudyConfig, split: Split, where: str, *, accept_changed: bool = False
+) -> TriedNetwork:
+    """Build a study's network as often as needed, and try it as a training will use it.
+
+    Args:
+        config: the study.
+        split: its data.
+        where: names the study in messages.
+        accept_changed: take the network as it is now for the one that was recorded.
+
+    Raises:
+        ChangedNetworkError: it is not the one that the study recorded.
+        NetworkError: it cannot be built, trained or searched.
+        ConfigError: the loss is not one for the task.
+        DataError: samples differ in shape.
+    """
+    sampling, outputs = sampling_of(config.task), config.task.outputs
+    SampleLoader(split.train, 1, 0, sampling=sampling)  # refuses samples of several shapes
+    choose_loss(config.training.loss, outputs, config.task.kind)  # refuses one of another task
+    shape = sample_shape(config.task, split.train)
+    networks = _build_all(config, shape[0])
+    shapes = {sampling.sample(case, 0)[0].shape for case in (*split.train, *split.validation)}
+    for size in sorted(shapes):
+        if check_size := getattr(networks[0], "check_size", None):
+            check_size(size[1:])
+    digest = digest_network(config.network, shape, outputs) if config.network_digest else None
+    if config.network_digest and digest and not accept_changed:
+        refuse_other_network(config.network.name, config.network_digest, digest, where)
+    slots = list_norms(networks[0])
+    if ":" in config.network.name:
+        others = sorted(shapes - {shape})
+        idle = _try_foreign(config, split, networks, [shape, *others])
+        slots = [slot for slot in slots if slot.name not in idle]
+    return TriedNetwork(slots, digest or digest_network(config.network, shape, outputs))
+
+
+def _build_all(config: StudyConfig, channels: int) -> list[nn.Module]:
+    """The network, and one with each activation that a space offers."""
+    offered = config.space.activation if isinstance(config.space, SpaceConfig) else None
+    names = offered.choices if offered else ()
+    chosen = [config.network.model_copy(update={"activation": name}) for name in names]
+    built = [
+        build_trial_network(network, channels, config.task.outputs)
+        for network in (config.network, *chosen)
+    ]
+    if config.training.checkpointing:
+        for network in built:
+            use_checkpointing(network)
+    return built
+
+
+def _try_foreign(
+    config: StudyConfig,
+    split: Split,
+    networks: Sequence[nn.Module],
+    shapes: Sequence[tuple[int, ...]],
+) -> set[str]:
+    """Try networks, tell what may be wrong, and return the slots whose norm never runs."""
+    task = config.task
+    loss = choose_loss(config.training.loss, task.outputs, task.kind)
+    loaders = [
+        SampleLoader(split.train, size, 0, sampling=sampling_of(task), outputs=task.outputs)
+        for size in _sizes_to_try(config)
+    ]
+    batches = [next(loader.batches(0)) for loader in loaders]
+    idle: set[str] = set()
+    for network in networks:
+        tried = dry_run(network, shapes, batches, loss, task.outputs)
+        for warning in tried.warnings:
+            say(f"normsearch: warning: {warning}.")
+        idle |= set(tried.idle)
+    if idle:
+        names = ", ".join(sorted(idle))
+        say(
+            f"normsearch: {config.network.name}: norms that never run have no part in the search: "
+            f"{names}."
+        )
+    return idle
+
+
+def _sizes_to_try(config: StudyConfig) -> list[int]:
+    """Batch sizes that stand for all of a space: 1, where it has 1, and 2, where it has others."""
+    space = config.space
+    if isinstance(space, PythonSpaceConfig):
+        return [2]
+    if isinstance(space, ArmsConfig):
+        sizes = {arm.batch_size for arm in space.arms}
+    else:
+        sizes = set(space.batch_size.choices)
+    return sorted({min(size, 2) for size in sizes})

@@ -1,0 +1,70 @@
+"""Whether memory holds a study's network, found out before it is made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+
+from normsearch.config import StudyConfig
+from normsearch.errors import ConfigError, one_line
+from normsearch.networks import (
+    NETWORKS,
+)
+from normsearch.training import lacks_memory
+from normsearch.trials.trial_network import build_trial_network
+
+_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
+_COPIES = 3  # weights, their gradients and their momentum
+
+
+def check_weights(config: StudyConfig, channels: int) -> None:
+    """Build a network of ours without its weights, which may be too many to make.
+
+    Raises:
+        ConfigError: it refuses its settings, or memory does not hold it.
+    """
+    if config.network.name not in NETWORKS:
+        return
+    try:
+        with torch.device("meta"):
+            network = build_trial_network(config.network, channels, config.task.outputs)
+    except (ArithmeticError, TypeError, ValueError) as error:  # of its arguments
+        told = f"network: {config.network.name} refuses its settings: {one_line(error)}."
+        raise ConfigError(told) from error
+    taken = _COPIES * sum(weight.numel() * 4 for weight in network.parameters())
+    if taken > (there := _memory()):
+        raise ConfigError(
+            f"network: {config.network.name}: its weights, gradients and momentum must fit into "
+            f"the {there / 2**30:.0f} GiB of this machine, and take {taken / 2**30:.0f} GiB; "
+            "choose a smaller network.first_channels or network.depth."
+        )
+
+
+def _memory() -> int:
+    """Return the bytes of memory that this machine, or its container, has."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError):  # no such file, or no limit
+        found = min(found, int(_LIMIT.read_text()))
+    return found
+
+
+@contextmanager
+def enough_memory(what: str, cure: str) -> Iterator[None]:
+    """Turn what is raised for want of memory into one sentence.
+
+    Raises:
+        ConfigError: `what` does not fit; a smaller `cure` may.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"{what} must fit into memory, and does not ({reason}); choose a smaller {cure}."
+        ) from error

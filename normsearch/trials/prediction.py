@@ -1,0 +1,190 @@
+"""Masks for images that a network has not seen, on each image's own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from normsearch.config import GeometryConfig, TaskConfig
+from normsearch.data import Volume, whole_image
+from normsearch.data.faults import refuse, warn_once
+from normsearch.data.nrrd_geometry import without_channels
+from normsearch.data.orientation import turned_back
+from normsearch.data.reading import Image, read_image
+from normsearch.data.spacing import TOLERANCE, resized_spacing, within
+from normsearch.data.transforms import normalized_image, resize_image
+from normsearch.errors import DataError
+from normsearch.training import window_logits
+from normsearch.trials.task import sampling_of
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was found in one image.
+
+    Attributes:
+        mask: the label values on the image's grid; None for a classification.
+        label: the image's class, None for a segmentation.
+        probability: of that class, from 0 to 1.
+    """
+
+    mask: Volume | None = None
+    label: int | None = None
+    probability: float | None = None
+
+
+def predict_files(
+    network: nn.Module,
+    paths: tuple[Path, ...],
+    task: TaskConfig,
+    sample_shape: tuple[int, ...],
+    device: str = "cpu",
+    *,
+    geometry: GeometryConfig | None = None,
+    any_spacing: bool = False,
+) -> Prediction:
+    """Read one case's image, one file or one for each channel, and predict it on its own grid.
+
+    Args:
+        network: in eval mode, trained on `task`.
+        paths: the image's files.
+        task: how images are prepared, and what the classes mean.
+        sample_shape: (channels, *spatial) of the samples that it was trained on.
+        device: where it lies.
+        geometry: of the training cases; the image is brought to their orientation. If None it is
+            taken as it is stored, and its spacing is not compared.
+        any_spacing: predict an image whose spacing is unlike that of the training cases.
+
+    Raises:
+        DataError: a file cannot be read, or its image is not one that the network was trained for.
+    """
+    plane = task.plane if geometry else None
+    image, faults = read_image(paths[0].name, paths, plane=plane)
+    refuse(paths[0].parent, faults)
+    if image is None:
+        raise DataError(f"{paths[0]}: must be an image that can be read")
+    warn_once(paths[0].parent, [fault for fault in faults if fault.rule != "plane"])
+    array = image.array
+    expected = sample_shape[0] // (task.slices if task.sample == "stack" else 1)
+    if len(array) != expected:
+        raise DataError(
+            f"{paths[0]}: must have the {expected} channels that the network was trained on, got "
+            f"{len(array)}; give one file for each, separated by commas"
+        )
+    if geometry:
+        _check_orientation(paths[0], image, geometry)
+    if geometry and not any_spacing:
+        _check_spacing(paths[0], image, task, geometry)
+    prepared = normalized_image(array, task.intensity)
+    if task.kind == "classification":
+        return _classify(network, prepared, task, sample_shape, device)
+    found = segment(network, prepared, task, sample_shape, device)
+    values = np.array(task.mask_values, np.uint8)
+    return Prediction(
+        mask=_like(image.stored[0], turned_back(values[found], image.stored[0], plane))
+    )
+
+
+def _check_orientation(path: Path, image: Image, geometry: GeometryConfig) -> None:
+    if image.oriented != geometry.oriented:
+        given, wanted = (
+            "an orientation" if oriented else "no orientation"
+            for oriented in (image.oriented, geometry.oriented)
+        )
+        raise DataError(
+            f"{path}: must give {wanted}, as the images of the training, got {given}; export it "
+            "from its source in the format of the training images"
+        )
+
+
+def _check_spacing(path: Path, image: Image, task: TaskConfig, geometry: GeometryConfig) -> None:
+    spacing, shape = image.spacing, image.array.shape[1:]
+    if task.fit == "resize" and task.size is not None:
+        spacing = resized_spacing(spacing, shape, (shape[0], *task.size)[-3:])
+    axes = range(1, 3) if task.sample == "slice" else range(3)  # a slice has no distance to others
+    limits = zip(spacing, geometry.least, geometry.greatest, geometry.unknown, strict=True)
+    fits = [within(*limit) for limit in limits]
+    if all(fits[axis] for axis in axes):
+        return
+    names = "rows, columns" if len(axes) == 2 else "slices, rows, columns"
+    found = _told([spacing[axis] for axis in axes])
+    least, greatest = (
+        _told([ends[axis] for axis in axes]) for ends in (geometry.least, geometry.greatest)
+    )
+    trained = least if least == greatest else f"{least} to {greatest}"
+    raise DataError(
+        f"{path}: the prepared spacing ({names}) must lie within {TOLERANCE:.0%} of that of the "
+        f"training cases, {trained}, got {found}; resample the image, or predict it all the same "
+        "with --any-spacing"
+    )
+
+
+def _told(steps: Sequence[float | None]) -> str:
+    known = [step is not None and np.isfinite(step) for step in steps]
+    if not any(known):
+        return "unknown"
+    told = (f"{step:.3g}" if know else "?" for step, know in zip(steps, known, strict=True))
+    return f"{' x '.join(told)} mm"
+
+
+@torch.inference_mode()
+def segment(
+    network: nn.Module,
+    image: npt.NDArray[np.float32],
+    task: TaskConfig,
+    sample_shape: tuple[int, ...],
+    device: str = "cpu",
+) -> npt.NDArray[np.uint8]:
+    """Return the class indices, (slices, y, x), of an image whose intensities are prepared.
+
+    They come about as those that a validation case is scored by: a task that resizes its images has
+    this one resized, and the logits resized back; else the network slides over it in windows of the
+    size it was trained on, and an image below that size is padded.
+
+    Args:
+        network: in eval mode.
+        image: (slices, channels, y, x).
+        task: what one sample is.
+        sample_shape: (channels, *spatial) of the samples that it was trained on.
+        device: where it lies.
+    """
+    work, grid = torch.from_numpy(image), (len(image), *image.shape[2:])
+    resized = task.fit == "resize" and task.size is not None
+    if resized:
+        work = resize_image(work, task.size or ())
+    window = sample_shape[1:]
+    whole = whole_image(work, sampling_of(task), window, grid=grid, resized=resized)
+    logits = whole.restore(window_logits(network, whole.samples, window, device, "cpu"))
+    found = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
+    return found.byte().cpu().numpy()
+
+
+@torch.inference_mode()
+def _classify(
+    network: nn.Module,
+    image: npt.NDArray[np.float32],
+    task: TaskConfig,
+    sample_shape: tuple[int, ...],
+    device: str,
+) -> Prediction:
+    if image.shape[1:] != sample_shape:
+        raise DataError(
+            f"an image must have the shape {sample_shape} (channels, y, x) of the training, got "
+            f"{image.shape[1:]}; resize it"
+        )
+    shares = network(torch.from_numpy(image).to(device)).softmax(1).mean(0)
+    best = int(shares.argmax())
+    return Prediction(label=(task.classes or ())[best], probability=float(shares[best]))
+
+
+def _like(image: Volume, mask: npt.NDArray[np.uint8]) -> Volume:
+    """The mask, (z, y, x), on the grid of an image, whose channel axis it has not."""
+    if image.kinds and image.kinds[0] == "vector":
+        image = without_channels(image)
+    return replace(image, array=mask.reshape(image.array.shape))

@@ -1,0 +1,246 @@
+"""From a trial's configuration to its network and its training; no Ray, no Optuna."""
+
+from __future__ import annotations
+
+import csv
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from normsearch.config import TaskConfig, TrialConfig
+from normsearch.data import Augmentation, Case, SampleLoader, Split, whole_case
+from normsearch.errors import GoneError, TakenError
+from normsearch.files import write_text
+from normsearch.networks import use_checkpointing
+from normsearch.norms import (
+    PlainNorm,
+    clamp_gates,
+    gate_parameters,
+    initialize_weight_norms,
+    set_progress,
+)
+from normsearch.training import (
+    SCORES,
+    Evaluation,
+    Plan,
+    ValidationCase,
+    choose_loss,
+    limit_memory,
+    load_newest,
+    probe_memory,
+    save_newest,
+    train,
+)
+from normsearch.trials.task import sample_shape, sampling_of, split_task
+from normsearch.trials.trial_network import build_trial_network, place_norms, refuse_changed_network
+
+
+def training_loader(config: TrialConfig, cases: Sequence[Case]) -> SampleLoader:
+    """Return the training samples of a trial."""
+    augmentation = Augmentation(
+        **config.task.augmentation.model_dump(), seed=config.training.augmentation_seed
+    )
+    return SampleLoader(
+        cases,
+        config.batch_size,
+        config.training.data_seed,
+        sampling=sampling_of(config.task),
+        outputs=config.task.outputs,
+        augment=augmentation if augmentation.varies else None,
+    )
+
+
+def validation_cases(
+    task: TaskConfig, cases: Sequence[Case], window: Sequence[int]
+) -> dict[str, ValidationCase]:
+    """Return cases to be scored whole, on their own grids, by id.
+
+    Args:
+        task: what one sample is, and whether images are resized.
+        cases: prepared.
+        window: the spatial sides of the samples that the network is trained on.
+    """
+    resized = task.fit == "resize" and task.size is not None
+    whole = (
+        whole_case(case, sampling_of(task), task.outputs, window, resized=resized) for case in cases
+    )
+    return {case.id: ValidationCase(*one) for case, one in zip(cases, whole, strict=True)}
+
+
+def train_on_own_split(
+    config: TrialConfig, cases: Sequence[Case], folder: Path, token: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Train one trial on a split of `cases` of its own, as `train_trial` does on a given one."""
+    return train_trial(config, split_task(config.task, list(cases)), folder, token)
+
+
+def train_trial(
+    config: TrialConfig, data: Split, folder: Path, token: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Train one trial; yield a plain record per evaluation point, checkpointed in `folder`.
+
+    It goes on from FOLDER/checkpoint.pt if there is one, from checkpoint-previous.pt if that is
+    damaged. A record holds the fields of `Evaluation` but `details`, `parameters` (learnt numbers
+    in the network), `learnt` (what adaptive norms have learnt, by slot) and, after damage,
+    `refused` (why, by file); FOLDER/cases.csv holds the newest score of each validation case, with
+    its details (Dice and counts of true and false voxels of each class).
+
+    Args:
+        config: the trial.
+        data: its training and validation cases; the test cases are not looked at.
+        folder: where the trial's files are.
+        token: what FOLDER/owner must say for this training to be allowed to write.
+
+    Raises:
+        TrainingError: the loss is not finite or memory does not suffice.
+        CheckpointError: the checkpoint is of another network.
+        ChangedNetworkError: the network's code is not what was recorded with the trial.
+        TakenError: another owner has taken the trial over.
+        GoneError: the folder was deleted.
+        DiskFullError: there is no room for what the trial writes.
+    """
+    records = _train_trial(config, data, folder, token)
+    while True:
+        with _subnormals_as_zero():
+            record = next(records, None)
+        if record is None:
+            return
+        yield record
+
+
+@contextmanager
+def _subnormals_as_zero() -> Iterator[None]:
+    """Spare a CPU the numbers below 1e-38: a net without norms took half as much time again."""
+    before = not bool(torch.tensor(1e-40) * 1)  # PyTorch does not tell
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
+
+
+def _train_trial(
+    config: TrialConfig, data: Split, folder: Path, token: str | None
+) -> Iterator[dict[str, Any]]:
+    torch.set_num_threads(config.threads)
+    task, shape = config.task, sample_shape(config.task, data.train)
+    refuse_changed_network(config, str(folder / "trial.json"))
+    network = build_trial_network(config.network, shape[0], task.outputs)
+    place_norms(network, config)
+    if config.training.checkpointing:
+        use_checkpointing(network)
+    torch.manual_seed(config.network.seed)  # of dropout, say: not of what was drawn so far
+    state, refused = load_newest(folder)
+    for reason in refused:
+        warnings.warn(reason, stacklevel=3)
+
+    def check_owner() -> None:
+        if token is not None:
+            check_token(folder, token)
+
+    loader = training_loader(config, data.train)
+    loss = choose_loss(config.training.loss, task.outputs, task.kind)
+    if config.device != "cpu":
+        limit_memory(config.gpu_share)
+        probe_memory(network, next(loader.batches(0)), loss, config.device)
+    if state is None:
+        initialize_weight_norms(network, next(loader.batches(0))[0])
+    for evaluation in train(
+        network,
+        loader,
+        validation_cases(task, data.validation, shape[1:]),
+        _plan(config),
+        loss=loss,
+        score=SCORES[task.kind],
+        parameter_groups=parameter_groups(
+            network, config.learning_rate * config.training.gate_learning_rate_factor
+        ),
+        after_step=lambda: clamp_gates(network),
+        on_progress=lambda share: set_progress(network, share),
+        state=state,
+        save=lambda state: save_newest(folder, state, check_owner),
+        device=config.device,
+    ):
+        check_owner()
+        _write_cases(folder / "cases.csv", evaluation)
+        yield {**_record(evaluation, network), **({"refused": refused} if refused else {})}
+
+
+def check_token(folder: Path, token: str) -> None:
+    """Raise unless FOLDER/owner says `token`, by which a training may write there.
+
+    Raises:
+        TakenError: another owner has taken the trial over.
+        GoneError: the folder was deleted.
+    """
+    try:
+        owner = (folder / "owner").read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        raise GoneError(
+            f"{folder}: must stay while its trial is trained, and was deleted."
+        ) from None
+    if owner != token:
+        raise TakenError(f"{folder}: another owner has taken this trial over.")
+
+
+def _record(evaluation: Evaluation, network: nn.Module) -> dict[str, Any]:
+    parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    record = {**asdict(evaluation), "parameters": parameters, "learnt": _learnt(network)}
+    del record["details"]  # they are in cases.csv, and too many for a study's storage
+    return record
+
+
+def _plan(config: TrialConfig) -> Plan:
+    training = config.training
+    return Plan(
+        samples=training.samples_of(config.batch_size),
+        evaluations=training.evaluations,
+        learning_rate=config.learning_rate,
+        optimizer=training.optimizer,
+        momentum=training.momentum,
+        weight_decay=training.weight_decay,
+        schedule=training.schedule,
+        step_points=training.step_points,
+        step_factor=training.step_factor,
+        amp=training.amp,
+        accumulate=training.accumulate,
+        statistics_samples=training.statistics_samples if training.recompute_statistics else 0,
+    )
+
+
+def parameter_groups(network: nn.Module, gate_rate: float) -> list[dict[str, Any]]:
+    """Return the optimizer's groups: gates learn at `gate_rate` and without weight decay."""
+    gates = gate_parameters(network)
+    known = {id(gate) for gate in gates}
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in network.parameters() if p.requires_grad and id(p) not in known]}
+    ]
+    if gates:
+        groups.append({"params": gates, "lr": gate_rate, "weight_decay": 0.0})
+    return groups
+
+
+def _learnt(network: nn.Module) -> dict[str, dict[str, dict[str, float]]]:
+    return {
+        name: module.importance()
+        for name, module in network.named_modules()
+        if isinstance(module, PlainNorm) and module.importance()
+    }
+
+
+def _write_cases(path: Path, evaluation: Evaluation) -> None:
+    text = io.StringIO()
+    names = list(next(iter(evaluation.details.values()), {}))
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["case", "evaluation", "score", *names])
+    for case, score in evaluation.cases.items():
+        details = [evaluation.details[case][name] for name in names]
+        rows.writerow([case, evaluation.evaluation, score, *details])
+    write_text(path, text.getvalue())

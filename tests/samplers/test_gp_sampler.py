@@ -1,0 +1,168 @@
+"""What the gp sampler learns, from which trials, and what it never does."""
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.trial import TrialState, create_trial
+
+from normsearch.samplers.gp_sampler import GaussianProcessSampler, _Finished, _targets
+
+NORMS = ("none", "BN", "IN", "LN", "SN")
+WORTH = np.random.default_rng(7).normal(size=(6, 5))
+
+
+def height(trial: optuna.Trial) -> float:
+    """Six slots of five norms add what each is worth; a learning rate has its best at 0.1."""
+    picks = [trial.suggest_categorical(f"slot{i}", NORMS) for i in range(6)]
+    rate = trial.suggest_float("rate", 0.001, 1.0, log=True)
+    worth = sum(WORTH[i, NORMS.index(pick)] for i, pick in enumerate(picks))
+    return float(worth - 2 * (math.log10(rate) + 1) ** 2)
+
+
+def study_of(sampler: BaseSampler, direction: str = "maximize") -> optuna.Study:
+    return optuna.create_study(direction=direction, sampler=sampler)
+
+
+def test_it_finds_far_more_than_random_draws() -> None:
+    best = {}
+    for kind in (GaussianProcessSampler, RandomSampler):
+        best[kind] = []
+        for seed in range(5):
+            study = study_of(kind(seed=seed))
+            study.optimize(height, n_trials=60)
+            best[kind].append(WORTH.max(axis=1).sum() - study.best_value)
+    assert np.median(best[GaussianProcessSampler]) < 0.3 * np.median(best[RandomSampler])
+
+
+def test_it_minimizes_where_the_study_does() -> None:
+    found = {}
+    for direction, sign in (("maximize", 1), ("minimize", -1)):
+        study = study_of(GaussianProcessSampler(seed=0), direction)
+        study.optimize(lambda trial, sign=sign: sign * height(trial), n_trials=25)
+        found[direction] = [trial.params for trial in study.trials]
+    assert found["maximize"] == found["minimize"]
+
+
+def test_first_draws_are_those_of_the_random_sampler() -> None:
+    draws = []
+    for sampler in (GaussianProcessSampler(seed=3, startup=5), RandomSampler(seed=3)):
+        study = study_of(sampler)
+        study.optimize(height, n_trials=6)
+        draws.append([trial.params for trial in study.trials])
+    assert draws[0][:5] == draws[1][:5]
+    assert draws[0][5] != draws[1][5]
+
+
+def test_every_choice_comes_once_then_it_repeats() -> None:
+    study = study_of(GaussianProcessSampler(seed=0, startup=2))
+
+    def pick(trial: optuna.Trial) -> float:
+        return len(trial.suggest_categorical("a", NORMS) + trial.suggest_categorical("b", NORMS))
+
+    study.optimize(pick, n_trials=27)
+    seen = [tuple(trial.params.values()) for trial in study.trials]
+    assert set(seen[2:25]) | set(seen[:2]) == set(itertools.product(NORMS, repeat=2))
+
+
+def test_what_is_running_is_not_suggested_again() -> None:
+    study = study_of(GaussianProcessSampler(seed=0, startup=3))
+    study.optimize(lambda trial: len(trial.suggest_categorical("a", NORMS)), n_trials=3)
+    running = []
+    for _ in range(5 - len({trial.params["a"] for trial in study.trials})):
+        running.append(study.ask().suggest_categorical("a", NORMS))
+    assert len({*running, *(t.params["a"] for t in study.trials)}) == 5
+
+
+@pytest.mark.parametrize("kind", ["failed", "too large"])
+def test_what_failed_is_avoided(kind: str) -> None:
+    """All that holds BN fails; of 20 more suggestions few hold it."""
+    study = study_of(GaussianProcessSampler(seed=1))
+    later = []
+    for number in range(50):
+        trial = study.ask()
+        picks = [trial.suggest_categorical(f"slot{i}", NORMS) for i in range(4)]
+        later += ["BN" in picks] if number >= 30 else []
+        if "BN" in picks and kind == "failed":
+            study.tell(trial, state=TrialState.FAIL)
+        elif "BN" in picks:
+            trial.set_constraint("memory", 1.0)
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, 0.1 * picks.count("SN"))
+    assert sum(later) <= 4  # of random draws 20 x (1 - 0.8 ** 4) = 12 would
+
+
+def test_pruned_trials_teach() -> None:
+    """Five of six trials stop half way, and their curves still lead to the best."""
+    study = study_of(GaussianProcessSampler(seed=0))
+    best = -math.inf
+    for number in range(80):
+        trial = study.ask()
+        value = height(trial)
+        best = max(best, value)
+        trial.report(value / 2, 1)
+        if number % 6:
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            trial.report(value, 2)
+            study.tell(trial, value)
+    assert WORTH.max(axis=1).sum() - best < 0.8
+
+
+def test_a_pruned_trials_value_is_read_off_a_line() -> None:
+    # Final values are 0.1 + 1.5 x early, exactly; what failed is as bad as the worst.
+    complete = [_Finished((float(i),), {1: i / 10, 2: 0.1 + 0.15 * i}, 0.1 + 0.15 * i)
+                for i in range(1, 6)]  # fmt: skip
+    pruned, failed = _Finished((6.0,), {1: 0.6}, None), _Finished((7.0,), {}, None)
+    rows, targets, noise = _targets([*complete, pruned, failed])
+    assert rows.shape == (7, 1)
+    assert targets[5] == pytest.approx(0.1 + 1.5 * 0.6, abs=1e-3)  # the slope is held back a little
+    assert targets[6] == targets[:6].min()
+    assert noise[:5].tolist() == [0.0] * 5
+    assert noise[5] < 1e-4
+
+
+def test_scatter_about_the_line_is_noise() -> None:
+    rng = np.random.default_rng(0)
+    early = rng.random(400)
+    final = 0.5 * early + rng.normal(0, 0.1, size=400)
+    known = [_Finished((0.0,), {1: x, 2: y}, y) for x, y in zip(early, final, strict=True)]
+    *_, noise = _targets([*known, _Finished((1.0,), {1: 0.5}, None)])
+    assert noise[-1] == pytest.approx(0.01, rel=0.15)
+
+
+@pytest.mark.parametrize("count", [3000])
+def test_many_trials_are_read_once(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = study_of(GaussianProcessSampler(seed=0))
+    rng = np.random.default_rng(0)
+    distributions = {
+        f"slot{i}": optuna.distributions.CategoricalDistribution(NORMS) for i in range(4)
+    }
+    study.add_trials(
+        create_trial(
+            params={name: str(rng.choice(NORMS)) for name in distributions},
+            distributions=distributions,
+            value=float(rng.random()),
+        )
+        for _ in range(count)
+    )
+    reads: list[int] = []
+    finish: Callable[..., Any] = GaussianProcessSampler._finish
+
+    def counted(self: GaussianProcessSampler, trial: Any, sign: int) -> Any:
+        reads.append(trial.number)
+        return finish(self, trial, sign)
+
+    monkeypatch.setattr(GaussianProcessSampler, "_finish", counted)
+    for _ in range(3):
+        trial = study.ask()
+        for name in distributions:
+            trial.suggest_categorical(name, NORMS)
+        study.tell(trial, 0.5)
+    assert sorted(reads) == list(range(count + 2))

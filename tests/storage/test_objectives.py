@@ -1,0 +1,97 @@
+"""Several objectives: no pruning, a Pareto front; with one, the others are recorded."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from normsearch.config import SearchConfig, TrialConfig
+from normsearch.config.reading import validate
+from normsearch.errors import ConfigError
+from normsearch.search.coordinator import Coordinator
+from normsearch.search.local_executor import run_local
+from normsearch.storage.objectives import directions
+from normsearch.storage.records import StudyRecord
+from normsearch.storage.run_folder import write_study
+
+from .conftest import record
+
+Maker = Callable[..., Coordinator]
+COSTS = {"none": 1.0, "BN": 2.0, "IN": 3.0, "GN-2": 4.0}
+
+
+def costly(config: TrialConfig, data: Any, folder: Path, token: str) -> Iterator[dict[str, Any]]:
+    """Scores and seconds by the norms; BN costs more than none and scores less."""
+    cost = sum(COSTS[spec] for spec in config.norm_map.values()) / len(config.norm_map)
+    for evaluation in range(1, 10):
+        made = record(config, evaluation)
+        yield {**made, "score": 0.3 if cost == 2 else cost / 10 + 0.4, "seconds": cost}
+
+
+def test_directions() -> None:
+    search = SearchConfig(objectives=("seconds", "score", "memory"), pruner="none")
+    assert directions(search) == ["minimize", "maximize", "minimize"]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "genetic", "random"])
+def test_the_front_of_score_and_seconds(study: Maker, tmp_path: Path, sampler: str) -> None:
+    search = {"objectives": ["seconds", "score"], "pruner": "none", "sampler": sampler}
+    coordinator = study(trials=6, search=search)
+    run_local(coordinator, None, costly)
+    write_study(tmp_path / "run", coordinator.config)
+    found = StudyRecord(tmp_path / "run")
+    trials = found.trials().set_index("number")
+    assert list(trials["state"]) == ["COMPLETE"] * 6
+    front = found.pareto_front()
+    baselines = trials["baseline"].dropna()
+    assert {0, 2, 3} <= set(front)  # none, IN, GN-2
+    assert 1 not in front
+    assert dict(baselines) == {0: "none", 1: "BN", 2: "IN", 3: "GN-2"}
+    best = found.best
+    assert best is not None
+    assert trials.loc[best, "score"] == trials["score"].max()
+    assert coordinator.states()[best][1:] == ("COMPLETE", trials["score"].max())
+
+
+def test_with_one_objective_pruned_trials_keep_the_others(study: Maker, tmp_path: Path) -> None:
+    coordinator = study(trials=12)
+    run_local(coordinator, None, costly)
+    write_study(tmp_path / "run", coordinator.config)
+    trials = StudyRecord(tmp_path / "run").trials()
+    pruned = trials[trials["state"] == "PRUNED"]
+    assert len(pruned)
+    assert pruned[["seconds", "peak_memory_bytes", "parameters"]].notna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"objectives": ["score", "seconds"]},
+            r"pruner: must be none with several objectives \(score, seconds\), for a trial can be "
+            r"behind in one and ahead in another, got successive_halving; or keep score alone: the "
+            r"others are recorded anyway\.$",
+        ),
+        (
+            {"objectives": ["score", "memory"], "pruner": "none", "sampler": "evolution"},
+            r"sampler: must know several objectives \(score, memory\), as genetic and tpe do, got",
+        ),
+        ({"objectives": ["score", "secnds"]}, r"got 'secnds'\. Did you mean 'seconds'\?$"),
+        ({"objectives": ["seconds"]}, "objectives: must hold score, and each once, got seconds"),
+        ({"objectives": ["score", "score"]}, "must hold score, and each once, got score, score"),
+    ],
+)
+def test_what_does_not_go_together(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        validate(SearchConfig, given, "s.yaml")
+
+
+def test_a_score_that_is_missing_is_a_failure(study: Maker, tmp_path: Path) -> None:
+    coordinator = study(trials=1, search={"objectives": ["score", "memory"], "pruner": "none"})
+    job = coordinator.next_job()
+    assert job is not None
+    coordinator.report(0, {**record(job.config, 9), "score": float("nan")})
+    coordinator.finish(0, TrialState.COMPLETE)
+    assert coordinator.states()[0][1] == "FAIL"
