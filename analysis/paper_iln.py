@@ -9,13 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import StudyLike, beside, command
+from analysis import StudyLike, command, paper_comparison
 from analysis.arms import arm_trials, interval, metric_name, one_arm_each, seeds_note
 from analysis.palette import caption_below
 from analysis.papers import ILN_DICE
 from normsearch.errors import StudyError
 
-COLUMNS = ["table", "fold", *beside.COLUMNS, "metric"]
+COLUMNS = ["table", "fold", *paper_comparison.COLUMNS, "metric"]
 FOLDS = ("1", "2", "3")
 
 READING = {
@@ -40,7 +40,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
         StudyError: no COMPLETE trial of an arm.
     """
     table = arm_trials(study, "paper_iln")
-    table["norm"] = table["norm"].map(beside.plain_spec)
+    table["norm"] = table["norm"].map(paper_comparison.plain_spec)
     if table["fold"].isna().any():  # one fold for all of them
         table["fold"] = "".join(str(f) for f in study.config["task"].get("test_folds") or ())
     table = one_arm_each(table, ["norm", "fold"])
@@ -61,7 +61,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
 
 def draw(df: pd.DataFrame, ax: Axes) -> None:
     """Draw one table on one fold: the paper's number hollow, ours filled with its interval."""
-    beside.draw_beside(df, ax, most=1)
+    paper_comparison.draw_beside(df, ax, most=1)
 
 
 def describe(df: pd.DataFrame) -> str:
@@ -97,7 +97,12 @@ def figure(study: StudyLike) -> Figure:
             ax.set_title(f"{name}, {fold}", loc="left")
     for ax in axes[-1]:
         ax.set_xlabel(f"{df['metric'].iloc[0]} (0 to 1)")
-    fig.legend(handles=beside.legend_handles(), loc="outside upper center", ncols=2, frameon=False)
+    fig.legend(
+        handles=paper_comparison.legend_handles(),
+        loc="outside upper center",
+        ncols=2,
+        frameon=False,
+    )
     caption_below(fig, describe(df))
     return fig
 

@@ -9,13 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import StudyLike, beside, command
+from analysis import StudyLike, command, paper_comparison
 from analysis.arms import arm_trials, by_norm, metric_name, one_arm_each, over_seeds, seeds_note
 from analysis.palette import caption_below
 from analysis.papers import SPINE_DICE, SPINE_EPOCH_SECONDS
 from normsearch.errors import StudyError
 
-COLUMNS = ["quantity", *beside.COLUMNS, "metric"]
+COLUMNS = ["quantity", *paper_comparison.COLUMNS, "metric"]
 
 READING = {
     "paper_spine": (
@@ -76,10 +76,10 @@ def draw(df: pd.DataFrame, ax: Axes, quantity: str = "score") -> None:
     """Draw one quantity of what `compute` returned: the paper's number hollow, ours filled."""
     part = df[df["quantity"] == quantity]
     if quantity == "score":
-        beside.draw_beside(part, ax, most=1)
+        paper_comparison.draw_beside(part, ax, most=1)
         ax.set_xlabel(f"{df['metric'].iloc[0]} (0 to 1)")
     else:
-        beside.draw_beside(part, ax, digits=2)
+        paper_comparison.draw_beside(part, ax, digits=2)
         ax.axvline(1, color="black", linewidth=0.8, linestyle=(0, (4, 2)))
         # A busy machine makes these intervals long: where they would press the rest, they are cut.
         ax.set_xlim(0, 1.4 * max(part["paper"].max(), part["ours"].max()))
@@ -113,7 +113,12 @@ def figure(study: StudyLike) -> Figure:
     axes = fig.subplots(1, 2)
     for ax, quantity in zip(axes, ("score", "time"), strict=True):
         draw(df, ax, quantity)
-    fig.legend(handles=beside.legend_handles(), loc="outside upper center", ncols=2, frameon=False)
+    fig.legend(
+        handles=paper_comparison.legend_handles(),
+        loc="outside upper center",
+        ncols=2,
+        frameon=False,
+    )
     caption_below(fig, describe(df))
     return fig
 

@@ -14,7 +14,7 @@ from normsearch.benchmark.table import DEPTH, FIRST_CHANNELS
 from normsearch.config import NetworkConfig, TaskConfig
 from normsearch.data import Case, SampleLoader, Split
 from normsearch.networks import apply_norm_map, list_norms
-from normsearch.norms import PlainNorm
+from normsearch.norms import Norm
 from normsearch.training import Plan, ValidationCase, train
 from normsearch.trials.task import load_task, split_task
 from normsearch.trials.training import parameter_groups
@@ -64,9 +64,9 @@ def switchable_weights(
             pass
         for slot in slots:
             norm = network.get_submodule(slot.name)
-            if not isinstance(norm, PlainNorm):
+            if not isinstance(norm, Norm):
                 continue
-            found = norm.importance()
+            found = norm.mixing_weights()
             for branch in found["mean"]:
                 weight = (found["mean"][branch] + found["variance"][branch]) / 2
                 yield {"seed": seed, "slot": slot.name, "stage": slot.stage, "branch": branch,

@@ -20,9 +20,9 @@ from normsearch.benchmark.table import Table
 from normsearch.config import SearchConfig
 from normsearch.samplers.pruners import build_pruner
 from normsearch.samplers.registry import build_sampler, how_drawn
-from normsearch.search.duplicates import Freshness, answer, find_twin
+from normsearch.search.duplicates import Freshness, answer, find_original
 from normsearch.search.single_norms import SingleNormTuning
-from normsearch.space.initial_trials import known_points
+from normsearch.space.initial_trials import initial_trials
 from normsearch.space.layered import Space
 
 P = ParamSpec("P")
@@ -71,7 +71,7 @@ class OptunaMethod:
         self._fresh = Freshness(space, sampler, SingleNormTuning(space, search, sampler))
         self._live: dict[int, optuna.trial.Trial] = {}
         self._waiting: list[tuple[optuna.trial.Trial, int]] = []
-        for params, origin in known_points(search, space):
+        for params, origin in initial_trials(search, space):
             self.study.enqueue_trial(params, user_attrs=origin)
 
     def ask(self) -> tuple[int, tuple[str, ...]] | None:
@@ -79,9 +79,9 @@ class OptunaMethod:
         while not self._fresh.exhausted:
             trials = self.study.get_trials(deepcopy=False)
             self._waiting = [
-                (trial, twin)
-                for trial, twin in self._waiting
-                if not answer(self.study, trial, trials[twin])
+                (trial, original)
+                for trial, original in self._waiting
+                if not answer(self.study, trial, trials[original])
             ]
             self.study.sampler = self._fresh.sampler(trials)
             trial = self.study.ask()
@@ -91,14 +91,14 @@ class OptunaMethod:
             trial.set_user_attr("values", choice.values)
             if single := self._space.single_norm(choice.norm_map):
                 trial.set_user_attr("single_norm", single)
-            twin = find_twin(self.study.get_trials(deepcopy=False), trial.number)
-            self._fresh.note(repeated=twin is not None)
-            if twin is None:
+            original = find_original(self.study.get_trials(deepcopy=False), trial.number)
+            self._fresh.note(repeated=original is not None)
+            if original is None:
                 self._live[trial.number] = trial
                 slots = [unit.slots[0].name for unit in self._space.units]
                 return trial.number, tuple(choice.norm_map[slot] for slot in slots)
-            if not answer(self.study, trial, twin):
-                self._waiting.append((trial, twin.number))
+            if not answer(self.study, trial, original):
+                self._waiting.append((trial, original.number))
         return None
 
     def report(self, number: int, step: int, score: float) -> bool:

@@ -156,7 +156,7 @@ def search(folder: Path, door: Door, how: How) -> None:
 
 def train_all(folder: Path, door: Door, how: How) -> Coordinator:
     """Train until as many trials as asked for are finished, and show progress."""
-    from normsearch.search.callbacks import build_loggers
+    from normsearch.search.callbacks import build_callbacks
     from normsearch.search.coordinator import Coordinator
     from normsearch.search.jobs import Event
 
@@ -164,7 +164,7 @@ def train_all(folder: Path, door: Door, how: How) -> Coordinator:
     if config.task.validation == "training":
         say("Overfit check: scores are of the training cases and prove nothing.")
     data, trainer = _what_workers_get(door)
-    loggers = build_loggers(config.search.callbacks, folder, config.name)
+    loggers = build_callbacks(config.search.callbacks, folder, config.name)
     with Progress(config) as progress:
 
         def listen(event: Event) -> None:
@@ -200,18 +200,18 @@ def train_all(folder: Path, door: Door, how: How) -> Coordinator:
 
 def _what_workers_get(door: Door) -> tuple[Any, Any]:
     """The data and the trainer: in a search no test case leaves here, for none must be seen."""
-    from normsearch.storage.remote_checkpoints import MirroredTrainer
+    from normsearch.storage.remote_checkpoints import RemoteTrainer
 
     data: Any = Split(train=door.split.train, validation=door.split.validation, test=())
     trainer: Any = train_trial
     if isinstance(door.config.space, ArmsConfig) and door.config.space.folds:
         data, trainer = door.cases, train_on_own_split
     if door.config.task.validation == "test":
-        from normsearch.confirmation.test_evaluation import FinalTrainer
+        from normsearch.confirmation.test_evaluation import TestEvaluation
 
-        trainer = FinalTrainer(trainer)
+        trainer = TestEvaluation(trainer)
     far = door.config.search.checkpoints
-    return data, MirroredTrainer(trainer, far) if far else trainer
+    return data, RemoteTrainer(trainer, far) if far else trainer
 
 
 def _first_split(config: StudyConfig, cases: list[Case]) -> Split:

@@ -39,7 +39,7 @@ def run(
     from normsearch.cli.launch import How, check, resumable, search
     from normsearch.config.reading import read_study
     from normsearch.errors import StudyError
-    from normsearch.search.checks import check_reachable, discard_unbegun, with_known_points
+    from normsearch.search.checks import check_reachable, discard_unbegun, with_initial_trials
     from normsearch.storage.run_folder import create_run, refuse_existing
 
     overrides = [*(overrides or []), *([f"name={json.dumps(name)}"] if name is not None else [])]
@@ -48,7 +48,7 @@ def run(
     folder = runs_dir / config.name
     refuse_existing(folder)
     door = check(config, space_origin, data, study, trusted=True)
-    known = with_known_points(door.config.search, door.space, runs_dir)
+    known = with_initial_trials(door.config.search, door.space, runs_dir)
     door = replace(door, config=door.config.model_copy(update={"search": known}))
     facts = {"data": str(door.data) if door.data else None, "storage": storage}
     check_reachable(door.config, storage)

@@ -19,8 +19,8 @@ from normsearch.networks.token_norm import TokenNorm, token_channels
 from normsearch.norms import (
     WEIGHT_NORMS,
     BatchKalmanNorm,
+    Norm,
     NormSpec,
-    PlainNorm,
     build_norm,
     check_weight_norm,
     set_weight_norm,
@@ -28,7 +28,7 @@ from normsearch.norms import (
     weight_norms_for,
 )
 
-NORM_KINDS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, PlainNorm)
+NORM_KINDS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, Norm)
 _INPUT_AXES = {"1d": 1, "2d": 2, "3d": 3}  # the end of a torch norm's class name
 
 
@@ -99,7 +99,7 @@ def apply_norm_map(net: nn.Module, norm_map: Mapping[str, str | NormSpec]) -> di
     """Put a fresh norm into every slot that a glob of `norm_map` matches, in place.
 
     Globs match a slot's name (`*` matches dots too); later ones win over earlier ones; slots that
-    none matches keep what they have. A new norm is the canonical twin of its spec, starts from the
+    none matches keep what they have. A new norm is the canonical form of its spec, starts from the
     usual values (weight 1, bias 0), and goes to all paths of the old one, on its device and in its
     dtype. Nothing is replaced unless all of the map is in order. Do this before an optimizer,
     DistributedDataParallel or torch.compile holds the network's parameters.
@@ -176,7 +176,7 @@ def _aliases(net: nn.Module, norm: nn.Module) -> list[str]:
 
 def _read(name: str, norm: nn.Module) -> tuple[NormSpec, int]:
     """The spec and the channels of what sits in a slot."""
-    if isinstance(norm, PlainNorm):
+    if isinstance(norm, Norm):
         return NormSpec.parse(norm.spec_text), norm.channels
     if isinstance(norm, nn.GroupNorm):
         return NormSpec("GN", norm.num_groups), norm.num_channels
@@ -187,7 +187,7 @@ def _read(name: str, norm: nn.Module) -> tuple[NormSpec, int]:
 
 
 def _dims(net: nn.Module, name: str, norm: nn.Module) -> int:
-    if isinstance(norm, PlainNorm):
+    if isinstance(norm, Norm):
         return norm.dims
     by_name = _INPUT_AXES.get(type(norm).__name__[-2:])
     if by_name is not None:

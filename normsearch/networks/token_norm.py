@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from normsearch.errors import NetworkError
-from normsearch.norms import NormSpec, PlainNorm, build_norm
+from normsearch.norms import Norm, NormSpec, build_norm
 
 
-class TokenNorm(PlainNorm):
+class TokenNorm(Norm):
     """A norm whose pixels are the tokens: (N, *tokens, C) -> the same.
 
     LayerNorm takes its moments over the channels of one token. A norm from here takes them over the

@@ -1,7 +1,7 @@
 """Normalizations of (N, C, *spatial) tensors, built from the text that names them."""
 
 from normsearch.norms.affine import freeze_affine
-from normsearch.norms.base import MomentNorm, PlainNorm, RunningMomentNorm
+from normsearch.norms.base import MomentNorm, Norm, RunningMomentNorm
 from normsearch.norms.batch_channel import BatchChannelNorm
 from normsearch.norms.batch_group import BatchGroupNorm
 from normsearch.norms.batch_instance import BatchInstanceNorm
@@ -49,9 +49,9 @@ __all__ = [
     "MixedNorm",
     "MomentNorm",
     "NoNorm",
+    "Norm",
     "NormKind",
     "NormSpec",
-    "PlainNorm",
     "RunningMomentNorm",
     "SlabGroupNorm",
     "SparseSwitchableNorm",

@@ -6,10 +6,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from normsearch.norms.base import PlainNorm
+from normsearch.norms.base import Norm
 from normsearch.norms.gates import gate_parameters
 
-_NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, PlainNorm)
+_NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, Norm)
 
 
 def freeze_affine(net: nn.Module) -> None:

@@ -31,7 +31,7 @@ def by_rows(x: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:
     return in_format_of(norm(x.contiguous()), x)
 
 
-class PlainNorm(nn.Module):
+class Norm(nn.Module):
     """A norm of (N, C, *spatial) tensors that remembers its slot, so that the slot stays findable.
 
     Args:
@@ -59,7 +59,7 @@ class PlainNorm(nn.Module):
     def clamp_gates(self) -> None:
         """Bring the gates back into their range; to be called after each optimizer step."""
 
-    def importance(self) -> dict[str, dict[str, float]]:
+    def mixing_weights(self) -> dict[str, dict[str, float]]:
         """The weight each statistic has now, as plain numbers: {what is mixed: {norm: weight}}."""
         return {}
 
@@ -67,7 +67,7 @@ class PlainNorm(nn.Module):
         return f"{self.spec_text}, {self.channels}, dims={self.dims}"
 
 
-class MomentNorm(PlainNorm):
+class MomentNorm(Norm):
     """Base of the composite norms: weight, bias, the door check and the pass over the pixels.
 
     A subclass says in `coefficients` what to do with the moments, and in `gates` and `importance`
@@ -88,18 +88,18 @@ class MomentNorm(PlainNorm):
         raise NotImplementedError
 
     def linearize(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
-        """`coefficients`, and how a gradient goes back through them to the moments and `others`.
+        """`coefficients`, and how a gradient goes back through them to the moments and `extra_inputs`.
 
         Here autograd works that out. A norm that gives it by hand spares the two dozen small
         operations that cost as much as the pixels of a small map.
         """
-        return by_autograd(partial(self.coefficients, pixels=pixels), self.others(), moments)
+        return by_autograd(partial(self.coefficients, pixels=pixels), self.extra_inputs(), moments)
 
     def recipe(self, samples: int, pixels: int) -> Recipe | None:
         """`coefficients` told as data, for the compiled kernels; None where they cannot be."""
         return None
 
-    def others(self) -> list[Tensor]:
+    def extra_inputs(self) -> list[Tensor]:
         """What `coefficients` may depend on beside the moments: the other parameters."""
         return [p for p in self.parameters() if p is not self.weight and p is not self.bias]
 
@@ -115,7 +115,9 @@ class MomentNorm(PlainNorm):
         if x.numel() == 0:
             raise NormError(f"{self.spec_text} needs at least one value, got {tuple(x.shape)}")
         linearize = partial(self.linearize, pixels=pixels)
-        return normalize_linearized(x, self.weight, self.bias, linearize, self.eps, self.others())
+        return normalize_linearized(
+            x, self.weight, self.bias, linearize, self.eps, self.extra_inputs()
+        )
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, eps={self.eps}"

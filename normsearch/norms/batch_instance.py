@@ -95,6 +95,6 @@ class BatchInstanceNorm(RunningMomentNorm):
         self.rho.clamp_(0, 1)
 
     @torch.no_grad()
-    def importance(self) -> dict[str, dict[str, float]]:
+    def mixing_weights(self) -> dict[str, dict[str, float]]:
         share = float(self.rho.mean())
         return {"rho": {"BN": share, "IN": 1 - share}}

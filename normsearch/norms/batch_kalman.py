@@ -106,7 +106,7 @@ class BatchKalmanNorm(RunningMomentNorm):
         """All but a prior left by a convolution whose output never came here: it holds a graph."""
         return {**self.__dict__, "_prior": None}
 
-    def others(self) -> list[Tensor]:
+    def extra_inputs(self) -> list[Tensor]:
         return [] if self._prior is None else list(self._prior.moments)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn.functional import group_norm
 
 from normsearch.errors import NormError
-from normsearch.norms.base import PlainNorm, by_rows
+from normsearch.norms.base import Norm, by_rows
 
 
-class SlabGroupNorm(PlainNorm):
+class SlabGroupNorm(Norm):
     """slabGN-G: "GN" by reshaping (N, *spatial, C) to (N, G, ...) without moving the channels.
 
     Each "group" is one of G equal parts of the flattened (*spatial, C): a slab of the first
@@ -50,7 +50,7 @@ class SlabGroupNorm(PlainNorm):
         return out.movedim(-1, 1).contiguous()
 
 
-class AxisNoneNorm(PlainNorm):
+class AxisNoneNorm(Norm):
     """IN-axisnone: "IN" with axis=None: LN, with one weight and one bias for all channels.
 
     The package adds 1e-3 to the standard deviation; here eps stands inside the root, as always.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from normsearch.norms.base import PlainNorm
+from normsearch.norms.base import Norm
 
 
 def gate_parameters(net: nn.Module) -> list[nn.Parameter]:
@@ -12,7 +12,7 @@ def gate_parameters(net: nn.Module) -> list[nn.Parameter]:
 
     They want their own optimizer group: no weight decay, and for BIN ten times the learning rate.
     """
-    norms = [module for module in net.modules() if isinstance(module, PlainNorm)]
+    norms = [module for module in net.modules() if isinstance(module, Norm)]
     gates = (gate for norm in norms for gate in norm.gates())
     return list({id(gate): gate for gate in gates}.values())
 
@@ -20,5 +20,5 @@ def gate_parameters(net: nn.Module) -> list[nn.Parameter]:
 def clamp_gates(net: nn.Module) -> None:
     """Bring every BIN ρ back into [0, 1]; call it after each optimizer step."""
     for norm in net.modules():
-        if isinstance(norm, PlainNorm):
+        if isinstance(norm, Norm):
             norm.clamp_gates()

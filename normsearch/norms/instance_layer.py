@@ -138,6 +138,6 @@ class InstanceLayerNorm(MomentNorm):
         return [self.rho]
 
     @torch.no_grad()
-    def importance(self) -> dict[str, dict[str, float]]:
+    def mixing_weights(self) -> dict[str, dict[str, float]]:
         share = float(self.share())
         return {"gate": {"IN": share, "LN": 1 - share}}

@@ -7,13 +7,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from normsearch.errors import NormError
-from normsearch.norms.base import PlainNorm
+from normsearch.norms.base import Norm
 
 OVER = ("channels", "space")
 _AVERAGE = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
 
 
-class LocalResponseNorm(PlainNorm):
+class LocalResponseNorm(Norm):
     """LRN: y = x / (k + α·mean of x² over the neighbours)^β; nothing is learnt.
 
     The neighbours are `size` channels around the value's own, or, over space, the `size`^dims

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from normsearch.norms.base import PlainNorm
+from normsearch.norms.base import Norm
 from normsearch.norms.batch_moments import bessel
 
 
-class MeanOnlyBatchNorm(PlainNorm):
+class MeanOnlyBatchNorm(Norm):
     """MBN: x − μB + b, μB the mean of each channel over batch and space, with its gradient.
 
     Nothing is divided by: Weight Normalization, which it stands after (WN+MBN), has the scale.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NormError
-from normsearch.norms.base import PlainNorm
+from normsearch.norms.base import Norm
 from normsearch.norms.sparse_switchable import sparsest_max
 from normsearch.norms.spec import NormSpec, build_norm
 
@@ -19,7 +19,7 @@ def reaches_out(text: str) -> bool:
     return spec.weights is not None or spec.activation.kind == "BKN"
 
 
-class MixedNorm(PlainNorm):
+class MixedNorm(Norm):
     """Σ_k w_k · norm_k(x), w a softmax (DARTS, Liu et al. 2019) or SparsestMax of the logits.
 
     The candidates are named by their canonical specs; each has weight, bias and running moments of
@@ -74,7 +74,7 @@ class MixedNorm(PlainNorm):
         return [self.logits]
 
     @torch.no_grad()
-    def importance(self) -> dict[str, dict[str, float]]:
+    def mixing_weights(self) -> dict[str, dict[str, float]]:
         return {"mixture": dict(zip(self.specs, self.shares().tolist(), strict=True))}
 
     def forward(self, x: Tensor) -> Tensor:

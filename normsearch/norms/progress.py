@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from torch import nn
 
 from normsearch.errors import NormError
-from normsearch.norms.base import PlainNorm
+from normsearch.norms.base import Norm
 
 
 @runtime_checkable
@@ -32,5 +32,5 @@ def set_progress(net: nn.Module, fraction: float) -> None:
     if not 0 <= fraction <= 1:
         raise NormError(f"training progress must be from 0 to 1, got {fraction}")
     for norm in net.modules():
-        if isinstance(norm, PlainNorm) and isinstance(norm, FollowsProgress):
+        if isinstance(norm, Norm) and isinstance(norm, FollowsProgress):
             norm.set_progress(fraction)

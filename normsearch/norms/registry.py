@@ -57,7 +57,7 @@ class NormKind:
             comes out (``WS+GN-8``).
         options: the values each option may take, the default first; "G" means any whole number.
         divisor: the number that must divide the channels.
-        twin: the text of the canonical form of a feasible spec for a number of channels.
+        canonical_form: the text of the canonical form of a feasible spec for a number of channels.
         cure: what to use instead, given the numbers that do divide the channels.
     """
 
@@ -67,7 +67,7 @@ class NormKind:
     weight: bool = False
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     divisor: Callable[[NormSpec], int] = _groups
-    twin: Callable[[NormSpec, int], str] = _itself
+    canonical_form: Callable[[NormSpec, int], str] = _itself
     cure: Callable[[NormSpec, list[int]], str] = _listed
 
     @property
@@ -81,27 +81,27 @@ class NormKind:
         return self.form.endswith("-SxG")
 
 
-def _gn_twin(spec: NormSpec, channels: int) -> str:
+def _gn_canonical(spec: NormSpec, channels: int) -> str:
     # LN and GBGN-1xG come here too. IN is asked first: with one channel both hold.
     if channels == _groups(spec):
         return "IN"
     return "LN" if _groups(spec) == 1 else f"GN-{spec.groups}"
 
 
-def _slab_twin(spec: NormSpec, channels: int) -> str:
-    return _gn_twin(spec, channels) if spec.groups == 1 else str(spec)
+def _slab_canonical(spec: NormSpec, channels: int) -> str:
+    return _gn_canonical(spec, channels) if spec.groups == 1 else str(spec)
 
 
-def _axis_none_twin(spec: NormSpec, channels: int) -> str:
+def _axis_none_canonical(spec: NormSpec, channels: int) -> str:
     return "IN" if channels == 1 else str(spec)
 
 
-def _bgn_twin(spec: NormSpec, channels: int) -> str:
+def _bgn_canonical(spec: NormSpec, channels: int) -> str:
     return "BN" if channels == spec.groups else str(spec)
 
 
-def _gbgn_twin(spec: NormSpec, channels: int) -> str:
-    return _gn_twin(spec, channels) if spec.samples == 1 else str(spec)
+def _gbgn_canonical(spec: NormSpec, channels: int) -> str:
+    return _gn_canonical(spec, channels) if spec.samples == 1 else str(spec)
 
 
 def _build_gbgn(spec: NormSpec, channels: int, dims: int) -> nn.Module:
@@ -117,7 +117,7 @@ def _iln_divisor(spec: NormSpec) -> int:
     return _regroup(spec) or 1
 
 
-def _iln_twin(spec: NormSpec, channels: int) -> str:
+def _iln_canonical(spec: NormSpec, channels: int) -> str:
     return "IN" if channels in (1, _regroup(spec)) else str(spec)
 
 
@@ -165,25 +165,25 @@ NORMS: dict[str, NormKind] = {
     "LN": NormKind(
         "Layer Normalization: over channels and space, per sample",
         lambda spec, channels, dims: group_norm(1, channels),
-        twin=_gn_twin,
+        canonical_form=_gn_canonical,
     ),
     "GN": NormKind(
         "Group Normalization: over space and one of G groups of channels, per sample (GN-8: G = 8)",
         lambda spec, channels, dims: group_norm(_groups(spec), channels),
         form="GN-G",
-        twin=_gn_twin,
+        canonical_form=_gn_canonical,
     ),
     "BGN": NormKind(
         "Batch Group Normalization: over the batch, space and one of G groups of channels",
         lambda spec, channels, dims: BatchGroupNorm(channels, dims, _groups(spec)),
         form="BGN-G",
-        twin=_bgn_twin,
+        canonical_form=_bgn_canonical,
     ),
     "GBGN": NormKind(
         "General Batch Group Normalization: over S samples, space and one of G groups of channels",
         _build_gbgn,
         form="GBGN-SxG",
-        twin=_gbgn_twin,
+        canonical_form=_gbgn_canonical,
     ),
     "BCN": NormKind(
         "Batch-Channel Normalization: BN, then GN with G groups",
@@ -202,7 +202,7 @@ NORMS: dict[str, NormKind] = {
         _build_iln,
         options={"gate": ("sigmoid", "clip", "softmax"), "regroup": ("16", "none", ANY_NUMBER)},
         divisor=_iln_divisor,
-        twin=_iln_twin,
+        canonical_form=_iln_canonical,
         cure=_iln_cure,
     ),
     "SN": NormKind(
@@ -237,11 +237,11 @@ NORMS: dict[str, NormKind] = {
         "control: GN as one Keras package computes it, over slabs of the first spatial axis",
         lambda spec, channels, dims: SlabGroupNorm(channels, dims, _groups(spec)),
         form="slabGN-G",
-        twin=_slab_twin,
+        canonical_form=_slab_canonical,
     ),
     "IN-axisnone": NormKind(
         "control: IN as one Keras package computes it by default, LN with one weight for all",
         lambda spec, channels, dims: AxisNoneNorm(channels, dims),
-        twin=_axis_none_twin,
+        canonical_form=_axis_none_canonical,
     ),
 }

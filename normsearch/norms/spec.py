@@ -165,7 +165,7 @@ class NormSpec:
         self.check(channels)
         if self.weights is not None:
             return NormSpec(self.kind, follower=self.activation.canonical(channels))
-        return NormSpec.parse(NORMS[self.kind].twin(self, channels))
+        return NormSpec.parse(NORMS[self.kind].canonical_form(self, channels))
 
     def nearest(self, channels: int) -> NormSpec:
         """The same norm with the number of groups nearest to this one's that divides `channels`.
@@ -205,7 +205,7 @@ class NormSpec:
 
 
 def build_norm(spec: str | NormSpec, channels: int, dims: int) -> nn.Module:
-    """Build the norm that `spec` says, to the letter: GN-C is a GroupNorm, though IN is its twin.
+    """Build the norm that `spec` says, to the letter: GN-C is a GroupNorm, though IN is its canonical_form.
 
     Of WN and WS this is the part in the slot, after the convolution (`NormSpec.activation`); the
     part on the weight is done by `normsearch.norms.set_weight_norm`, or by `apply_norm_map`, which
@@ -223,7 +223,7 @@ def build_norm(spec: str | NormSpec, channels: int, dims: int) -> nn.Module:
     Raises:
         NormError: unknown or infeasible spec, or dims out of range.
 
-    >>> build_norm("ILN(gate=clip)", channels=32, dims=2).importance()
+    >>> build_norm("ILN(gate=clip)", channels=32, dims=2).mixing_weights()
     {'gate': {'IN': 0.5, 'LN': 0.5}}
     """
     wanted = NormSpec.parse(spec) if isinstance(spec, str) else spec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from normsearch.errors import NormError
-from normsearch.norms.base import PlainNorm, by_rows
+from normsearch.norms.base import Norm, by_rows
 
 _BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
@@ -35,7 +35,7 @@ class GroupNorm(nn.GroupNorm):
 _INSTANCE_NORMS = {1: nn.InstanceNorm1d, 2: InstanceNorm2d, 3: InstanceNorm3d}
 
 
-class NoNorm(PlainNorm):
+class NoNorm(Norm):
     """The spec ``none``: returns its input, and remembers its slot so that the slot stays findable.
 
     Shape: (N, C, *spatial) -> the very same tensor.

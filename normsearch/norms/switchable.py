@@ -150,7 +150,7 @@ class SwitchableNorm(RunningMomentNorm):
         return [self.mean_logits, self.variance_logits]
 
     @torch.no_grad()
-    def importance(self) -> dict[str, dict[str, float]]:
+    def mixing_weights(self) -> dict[str, dict[str, float]]:
         """The weights of eval: BN's is 0 where no batch of two or more was ever tracked."""
         seen = self._seen()
         logits = {"mean": self.mean_logits, "variance": self.variance_logits}

@@ -12,7 +12,7 @@ from normsearch.samplers.independent import UniformByDefault
 from normsearch.space.layered import AnySpace
 
 
-class Fixed(UniformByDefault):
+class FixedParametersSampler(UniformByDefault):
     """Answers with given parameters, and by uniform draws what they leave open."""
 
     def __init__(self, parameters: dict[str, Any] | None = None, seed: int | None = None) -> None:
@@ -44,7 +44,7 @@ class Fixed(UniformByDefault):
         return super().sample_independent(study, trial, param_name, param_distribution)
 
 
-class GridSampler(Fixed):
+class GridSampler(FixedParametersSampler):
     """The configurations of `space` in order, without those that a trial of the study has.
 
     Two drivers that ask at the same moment may get the same one; the second is then answered from

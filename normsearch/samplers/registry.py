@@ -15,7 +15,7 @@ from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSample
 from normsearch.config import SearchConfig
 from normsearch.errors import ConfigError, did_you_mean
 from normsearch.samplers.evolution import AgeingEvolution, OnePointGenetic
-from normsearch.samplers.fixed import Fixed, GridSampler
+from normsearch.samplers.fixed import FixedParametersSampler, GridSampler
 from normsearch.samplers.gp_sampler import GaussianProcessSampler
 from normsearch.samplers.independent import UniformByDefault
 from normsearch.space.imports import load, load_hub, users_code
@@ -71,7 +71,7 @@ def how_drawn(sampler: BaseSampler, trial: Trial) -> Drawn:
     """
     if trial._fixed_params:
         return "given"
-    if isinstance(sampler, Fixed):
+    if isinstance(sampler, FixedParametersSampler):
         return "grid" if isinstance(sampler, GridSampler) else "given"
     if isinstance(sampler, RandomSampler | QMCSampler):
         return "uniform"

@@ -97,7 +97,9 @@ LOGGERS: dict[str, Callable[[Path, str], Callable[[Event], None]]] = {
 }
 
 
-def build_loggers(names: Iterable[str], folder: Path, study: str) -> list[Callable[[Event], None]]:
+def build_callbacks(
+    names: Iterable[str], folder: Path, study: str
+) -> list[Callable[[Event], None]]:
     """Return a listener for each of `names` (keys of `LOGGERS`).
 
     Raises:
@@ -106,7 +108,7 @@ def build_loggers(names: Iterable[str], folder: Path, study: str) -> list[Callab
     return [LOGGERS[name](folder, study) for name in names]
 
 
-def check_logger(name: str) -> None:
+def check_callback(name: str) -> None:
     """Raise StudyError if what one of `LOGGERS` needs is not installed."""
     _module(name)
 

@@ -22,16 +22,16 @@ from normsearch.errors import ConfigError
 from normsearch.networks import NormSlot
 from normsearch.samplers.pruners import build_pruner
 from normsearch.samplers.registry import build_sampler
-from normsearch.search.callbacks import check_logger
+from normsearch.search.callbacks import check_callback
 from normsearch.search.identity import check_identity, identity, record_network
 from normsearch.search.supernet import mixable
 from normsearch.space.arms import ArmsSpace
-from normsearch.space.initial_trials import known_points, paper_points, warm_points
+from normsearch.space.initial_trials import initial_trials, paper_points, warm_start_points
 from normsearch.space.layered import AnySpace, Space
 from normsearch.space.python_space import PythonSpace
 from normsearch.storage.opening import open_storage, refuse_taken, retrying
 from normsearch.storage.records import StudyRecord
-from normsearch.storage.remote_checkpoints import Mirror
+from normsearch.storage.remote_checkpoints import RemoteCheckpoints
 from normsearch.storage.run_folder import find_run
 
 
@@ -48,7 +48,7 @@ def check_search(config: StudyConfig, space: AnySpace) -> None:
     """Raise ConfigError unless sampler, pruner and known points go with the space."""
     build_sampler(config.search, space, seed=0)
     build_pruner(config.search.pruner, config.training.evaluations)
-    known_points(config.search, space)
+    initial_trials(config.search, space)
     if config.search.method == "supernet":
         mixable(space)
 
@@ -60,9 +60,9 @@ def check_reachable(config: StudyConfig, storage: str | None) -> None:
     """
     refuse_taken(config.name, storage)
     if config.search.checkpoints:
-        Mirror(config.search.checkpoints, config.name)
+        RemoteCheckpoints(config.search.checkpoints, config.name)
     for name in config.search.callbacks:
-        check_logger(name)
+        check_callback(name)
 
 
 def check_storage(
@@ -103,7 +103,7 @@ def _stored(name: str, folder: Path, url: str | None) -> optuna.Study | None:
     return retrying(optuna.load_study, study_name=name, storage=storage)
 
 
-def with_known_points(search: SearchConfig, space: AnySpace, runs: Path) -> SearchConfig:
+def with_initial_trials(search: SearchConfig, space: AnySpace, runs: Path) -> SearchConfig:
     """Return `search` with what `papers` and `warm_start` mean written out among its `points`.
 
     So the run's study.yaml is complete, and needs the other run no more. What does not fit the
@@ -128,7 +128,7 @@ def with_known_points(search: SearchConfig, space: AnySpace, runs: Path) -> Sear
 
 def _warm(name: str, top: int, space: Space, runs: Path) -> list[Point]:
     record = StudyRecord(find_run(name, runs))
-    points, reasons = warm_points(space, record, top)
+    points, reasons = warm_start_points(space, record, top)
     if not points:
         why = reasons[0] if reasons else "it has no COMPLETE trial."
         raise ConfigError(f"search.warm_start: {name} must have a trial that fits: {why}")

@@ -105,7 +105,7 @@ class Claims:
                 return int(asked._trial_id)
         return None
 
-    def known_before(self, number: int) -> list[FrozenTrial]:
+    def earlier_trials(self, number: int) -> list[FrozenTrial]:
         """Return all trials as soon as other drivers have written down what those before chose.
 
         So of two drivers that choose alike at the same moment the later one sees it.

@@ -20,7 +20,7 @@ from normsearch.errors import DiskFullError, GoneError, NormsearchError, StudyEr
 from normsearch.samplers.pruners import build_pruner
 from normsearch.samplers.registry import build_sampler
 from normsearch.search.claims import Claims
-from normsearch.search.duplicates import Freshness, answer, find_twin
+from normsearch.search.duplicates import Freshness, answer, find_original
 from normsearch.search.identity import check_identity
 from normsearch.search.jobs import Event, Job, seconds_left, trial_config
 from normsearch.search.single_norms import SingleNormTuning
@@ -28,12 +28,12 @@ from normsearch.search.trial_end import TAKEN, tell_end
 from normsearch.search.trial_faults import TrialFaults
 from normsearch.search.trial_start import LOST, prepare_folder, record_choice
 from normsearch.space.choice import Choice
-from normsearch.space.initial_trials import Known, known_points
+from normsearch.space.initial_trials import Known, initial_trials
 from normsearch.space.layered import AnySpace
 from normsearch.storage.leases import LEASE_S, Leases
 from normsearch.storage.objectives import directions, note, score, should_prune
 from normsearch.storage.opening import lock_for_driver, open_storage, retrying
-from normsearch.storage.remote_checkpoints import Mirror
+from normsearch.storage.remote_checkpoints import RemoteCheckpoints
 from normsearch.storage.run_folder import trial_folder
 from normsearch.storage.trial_states import is_repeat, outcome
 
@@ -72,7 +72,7 @@ class Coordinator(TrialFaults):
         self._stopping = False
         self._last_fault: str | None = None
         far = config.search.checkpoints
-        self._mirror = Mirror(far, config.name) if far else None
+        self._mirror = RemoteCheckpoints(far, config.name) if far else None
         self._lock = lock_for_driver(storage_url)
         try:
             self._study = retrying(self._open, storage_url)
@@ -82,9 +82,9 @@ class Coordinator(TrialFaults):
             raise
         sampler = self._study.sampler
         tuning = SingleNormTuning(space, config.search, sampler)
-        self._fresh = Freshness(space, sampler, tuning)
-        self._claims = Claims(self._study, self.leases, self._fresh)
-        self.enqueue(known_points(config.search, space))
+        self._freshness = Freshness(space, sampler, tuning)
+        self._claims = Claims(self._study, self.leases, self._freshness)
+        self.enqueue(initial_trials(config.search, space))
 
     def _open(self, url: str | None) -> optuna.Study:
         search = self.config.search
@@ -134,7 +134,7 @@ class Coordinator(TrialFaults):
         return self._asked(retrying(self._trials)) < self.config.search.trials
 
     def _asked(self, trials: Sequence[FrozenTrial]) -> int:
-        if self._fresh.exhausted:
+        if self._freshness.exhausted:
             return sum(not is_repeat(trial) for trial in trials)
         wanted = self.config.search.trials
         return min(wanted, self._space.size or wanted)
@@ -191,10 +191,10 @@ class Coordinator(TrialFaults):
             self._live[trial.number] = trial
             self._tell(trial.number, TrialState.FAIL, LOST)
             return None
-        twin = find_twin(self._claims.known_before(trial.number), trial.number)
-        self._fresh.note(repeated=twin is not None)
-        if twin is not None:
-            self._repeat(trial, twin)
+        original = find_original(self._claims.earlier_trials(trial.number), trial.number)
+        self._freshness.note(repeated=original is not None)
+        if original is not None:
+            self._repeat(trial, original)
             return None
         return self._job(trial, choice)
 
@@ -213,11 +213,11 @@ class Coordinator(TrialFaults):
         self._listener(Event("started", trial.number, config.model_dump(include=shown)))
         return Job(config, folder, token, seconds_left(trial, self.config.search.time_limit))
 
-    def _repeat(self, trial: optuna.trial.Trial, twin: FrozenTrial) -> None:
-        """Answer a repetition from its twin's record, or leave it until the twin is finished."""
-        if answer(self._study, trial, twin):
-            reason = f"the same choice as trial {twin.number}"
-            record = {"state": "DUPLICATE", "score": score(twin), "reason": reason}
+    def _repeat(self, trial: optuna.trial.Trial, original: FrozenTrial) -> None:
+        """Answer a repetition from its original's record, or leave it until the original is finished."""
+        if answer(self._study, trial, original):
+            reason = f"the same choice as trial {original.number}"
+            record = {"state": "DUPLICATE", "score": score(original), "reason": reason}
             self._listener(Event("finished", trial.number, record))
         self.leases.release(trial.number)
 

@@ -9,7 +9,7 @@ from optuna import Study, Trial
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from normsearch.samplers.fixed import Fixed
+from normsearch.samplers.fixed import FixedParametersSampler
 from normsearch.search.single_norms import SingleNormTuning
 from normsearch.space.layered import AnySpace
 from normsearch.storage.trial_states import DUPLICATE_OF, forbid, is_repeat
@@ -23,7 +23,7 @@ def waits(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
     return is_repeat(trial) and not trials[trial.user_attrs[DUPLICATE_OF]].state.is_finished()
 
 
-def find_twin(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | None:
+def find_original(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | None:
     """Return the first trial before `number` of its configuration, if its record will do.
 
     A failure that the configuration does not explain (a dead worker, say) will not.
@@ -40,21 +40,21 @@ def find_twin(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | None:
     return None
 
 
-def answer(study: Study, trial: Trial, twin: FrozenTrial) -> bool:
-    """Tell `trial` what `twin` was told, its curve included; False while `twin` is not finished."""
+def answer(study: Study, trial: Trial, original: FrozenTrial) -> bool:
+    """Tell `trial` what `original` was told, its curve included; False while `original` is not finished."""
     if DUPLICATE_OF not in trial.user_attrs:
-        trial.set_user_attr(DUPLICATE_OF, twin.number)
-    if not twin.state.is_finished():
+        trial.set_user_attr(DUPLICATE_OF, original.number)
+    if not original.state.is_finished():
         return False
-    for step, value in twin.intermediate_values.items():
-        trial.set_user_attr(f"evaluation:{step}", twin.user_attrs[f"evaluation:{step}"])
+    for step, value in original.intermediate_values.items():
+        trial.set_user_attr(f"evaluation:{step}", original.user_attrs[f"evaluation:{step}"])
         study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
-    if "failure" in twin.user_attrs:
-        trial.set_user_attr("failure", twin.user_attrs["failure"])
-        if twin.state == TrialState.PRUNED:
+    if "failure" in original.user_attrs:
+        trial.set_user_attr("failure", original.user_attrs["failure"])
+        if original.state == TrialState.PRUNED:
             forbid(trial)
-    values = twin.values if twin.state == TrialState.COMPLETE else None
-    study.tell(trial.number, values, state=twin.state, skip_if_finished=True)
+    values = original.values if original.state == TrialState.COMPLETE else None
+    study.tell(trial.number, values, state=original.state, skip_if_finished=True)
     return True
 
 
@@ -86,9 +86,11 @@ class Freshness:
         A trial that tunes a single norm has all its parameters given.
         """
         if (params := self._tuning.next(trials)) is not None:
-            return Fixed(params, len(trials))
+            return FixedParametersSampler(params, len(trials))
         if self._in_a_row < _PATIENCE:
             return self._sampler
         seed = len(trials)
         start = random.Random(seed).randrange(self._space.size or 1)
-        return Fixed(self._space.unseen([trial.params for trial in trials], start), seed)
+        return FixedParametersSampler(
+            self._space.unseen([trial.params for trial in trials], start), seed
+        )

@@ -12,7 +12,7 @@ from optuna.trial import Trial, TrialState
 
 from normsearch.config import StudyConfig
 from normsearch.storage.objectives import final_values
-from normsearch.storage.remote_checkpoints import Mirror
+from normsearch.storage.remote_checkpoints import RemoteCheckpoints
 from normsearch.storage.trial_states import forbid
 
 TAKEN: dict[str, Any] = {"state": "TAKEN"}  # another driver went on with it, and tells its end
@@ -25,7 +25,7 @@ def tell_end(
     reason: str | None,
     config: StudyConfig,
     folder: Path,
-    mirror: Mirror | None,
+    mirror: RemoteCheckpoints | None,
 ) -> dict[str, Any]:
     """Tell the study how a trial ended; return its state, last score and the reason.
 

@@ -11,7 +11,7 @@ from normsearch.networks import NormSlot
 from normsearch.norms import NormSpec
 
 
-def offers_by_slot(
+def candidates_by_slot(
     norm: NormSpace, slots: Sequence[NormSlot], origin: str
 ) -> dict[str, tuple[str, ...]]:
     """Return the specs that each slot is offered, feasible there or not, by the slot's name.

@@ -34,7 +34,7 @@ DEPTH: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
-def known_points(search: SearchConfig, space: AnySpace) -> list[Known]:
+def initial_trials(search: SearchConfig, space: AnySpace) -> list[Known]:
     """Return what a study trains before it asks its sampler, each configuration once.
 
     Raises:
@@ -73,7 +73,7 @@ def paper_points(space: Space) -> list[Point]:
     return [point for point in found if fits(space, point) is None]
 
 
-def warm_points(space: Space, record: StudyRecord, top: int) -> tuple[list[Point], list[str]]:
+def warm_start_points(space: Space, record: StudyRecord, top: int) -> tuple[list[Point], list[str]]:
     """Return the `top` best configurations of another run that fit, and why others do not.
 
     A norm must be offered where it was; a value that is not offered takes the space's default.

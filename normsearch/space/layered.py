@@ -13,7 +13,7 @@ from normsearch.config import NumberSpace, Point, SpaceConfig
 from normsearch.errors import ConfigError, NormError, sentence
 from normsearch.networks import NormSlot
 from normsearch.norms import NormSpec
-from normsearch.space.candidates import effective, fits, offers_by_slot
+from normsearch.space.candidates import candidates_by_slot, effective, fits
 from normsearch.space.choice import VALUES, Choice, effective_map
 
 
@@ -117,7 +117,7 @@ class Space:
 
     def __init__(self, config: SpaceConfig, slots: Sequence[NormSlot], origin: str) -> None:
         self.config, self.slots, self.origin = config, tuple(slots), origin
-        offers = offers_by_slot(config.norm, self.slots, origin)
+        offers = candidates_by_slot(config.norm, self.slots, origin)
         self.texts = tuple(dict.fromkeys(text for texts in offers.values() for text in texts))
         self.units = tuple(
             _unit(name, members, offers, origin)

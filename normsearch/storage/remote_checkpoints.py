@@ -18,7 +18,7 @@ from normsearch.errors import StudyError, TakenError
 _FILES = ("checkpoint-previous.pt", "checkpoint.pt", "cases.csv", "surfaces.csv", "examples.npz")
 
 
-class Mirror:
+class RemoteCheckpoints:
     """The trials of one study at a URL: URL/STUDY/trials/NNNN/FILE.
 
     Args:
@@ -85,12 +85,12 @@ class Mirror:
         return f"{self._base}/{number:04d}/{name}"
 
 
-class MirroredTrainer:
+class RemoteTrainer:
     """A trainer that works in a folder of its own machine and keeps it at a URL.
 
     Args:
         trainer: (trial, data, folder, token) -> one record per evaluation point.
-        url: where the trials are kept, see `Mirror`.
+        url: where the trials are kept, see `RemoteCheckpoints`.
     """
 
     def __init__(self, trainer: Any, url: str) -> None:
@@ -104,7 +104,7 @@ class MirroredTrainer:
         Raises:
             TakenError: another owner has taken the trial over.
         """
-        mirror, number = Mirror(self._url, config.study), config.number
+        mirror, number = RemoteCheckpoints(self._url, config.study), config.number
         with tempfile.TemporaryDirectory(prefix="normsearch-") as scratch:
             here = Path(scratch)
             (here / "owner").write_text(token)

@@ -14,7 +14,7 @@ def is_repeat(trial: FrozenTrial) -> bool:
 
 
 def outcome(trial: FrozenTrial) -> str:
-    """Return the name of a trial's state; FAIL where memory did not suffice, see `forbid`.
+    """Return the name of a trial's state; FAIL where memory did not suffice, see `mark_infeasible`.
 
     DUPLICATE for one that was answered from an earlier trial's record.
     """
@@ -32,7 +32,7 @@ def single_norm(trial: FrozenTrial) -> str | None:
     return name
 
 
-def forbid(trial: Trial) -> TrialState:
+def mark_infeasible(trial: Trial) -> TrialState:
     """Tell the sampler by a violated constraint that `trial` needs too much memory.
 
     Returns the state to tell: PRUNED, for Optuna's samplers look at no failed trial, and one they

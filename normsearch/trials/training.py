@@ -20,7 +20,7 @@ from normsearch.errors import GoneError, TakenError
 from normsearch.files import write_text
 from normsearch.networks import use_checkpointing
 from normsearch.norms import (
-    PlainNorm,
+    Norm,
     clamp_gates,
     gate_parameters,
     initialize_weight_norms,
@@ -229,9 +229,9 @@ def parameter_groups(network: nn.Module, gate_rate: float) -> list[dict[str, Any
 
 def _learnt(network: nn.Module) -> dict[str, dict[str, dict[str, float]]]:
     return {
-        name: module.importance()
+        name: module.mixing_weights()
         for name, module in network.named_modules()
-        if isinstance(module, PlainNorm) and module.importance()
+        if isinstance(module, Norm) and module.mixing_weights()
     }
 
 

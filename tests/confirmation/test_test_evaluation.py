@@ -13,7 +13,7 @@ import pytest
 from normsearch.config import NetworkConfig, TaskConfig, TrainingConfig, TrialConfig
 from normsearch.confirmation.surface import surface_scores
 from normsearch.confirmation.test_evaluation import (
-    FinalTrainer,
+    TestEvaluation,
     _examples,
     _table,
     case_surfaces,
@@ -21,7 +21,7 @@ from normsearch.confirmation.test_evaluation import (
 )
 from normsearch.data import Case, Split
 from normsearch.data.labels import IGNORED
-from normsearch.storage.remote_checkpoints import MirroredTrainer
+from normsearch.storage.remote_checkpoints import RemoteTrainer
 from normsearch.training import dice, load_checkpoint
 from normsearch.trials.model import rebuild
 from normsearch.trials.training import train_on_own_split, train_trial
@@ -63,7 +63,7 @@ def cases(classes: int = 1) -> tuple[Case, ...]:
 def train(folder: Path, trial: TrialConfig, data: Any, trainer: Any = train_trial) -> list[Any]:
     folder.mkdir(exist_ok=True)
     (folder / "owner").write_text("me")
-    return list(FinalTrainer(trainer)(trial, data, folder, "me"))
+    return list(TestEvaluation(trainer)(trial, data, folder, "me"))
 
 
 @pytest.mark.parametrize("classes", [1, 2])
@@ -135,11 +135,11 @@ def test_a_trial_that_was_trained_before_the_crash_gets_its_surfaces(tmp_path: P
 def test_they_travel_with_the_checkpoint(tmp_path: Path) -> None:
     every, far = cases(), tmp_path / "far"
     far.mkdir()
-    from normsearch.storage.remote_checkpoints import Mirror
+    from normsearch.storage.remote_checkpoints import RemoteCheckpoints
 
-    mirror = Mirror(far.as_uri(), "s")
+    mirror = RemoteCheckpoints(far.as_uri(), "s")
     mirror.write_owner(0, "me")
-    trainer = MirroredTrainer(FinalTrainer(train_trial), far.as_uri())
+    trainer = RemoteTrainer(TestEvaluation(train_trial), far.as_uri())
     list(trainer(config(), Split(every[3:], every[:3], ()), tmp_path / "here", "me"))
     mirror.settle(0, tmp_path / "here", keep=True)
     assert (tmp_path / "here" / "surfaces.csv").is_file()

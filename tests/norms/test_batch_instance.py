@@ -46,12 +46,12 @@ def test_at_rho_zero_it_is_instance_norm_in_training_and_eval(make_input) -> Non
 
 def test_gate_is_clamped_and_told() -> None:
     norm = BatchInstanceNorm(4, 2)
-    assert norm.importance() == {"rho": {"BN": 1.0, "IN": 0.0}}
+    assert norm.mixing_weights() == {"rho": {"BN": 1.0, "IN": 0.0}}
     with torch.no_grad():
         norm.rho.copy_(torch.tensor([-0.5, 0.5, 0.5, 1.5]))
     norm.clamp_gates()
     assert norm.rho.tolist() == [0.0, 0.5, 0.5, 1.0]
-    assert norm.importance() == {"rho": {"BN": 0.5, "IN": 0.5}}
+    assert norm.mixing_weights() == {"rho": {"BN": 0.5, "IN": 0.5}}
     assert norm.gates() == [norm.rho]
 
 

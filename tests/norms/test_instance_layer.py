@@ -60,7 +60,7 @@ def test_at_one_channel_a_group_it_is_instance_norm_whatever_rho(make_input) -> 
 def test_gate_starts_from_one_half(gate: str, share: float, numbers: int) -> None:
     norm = InstanceLayerNorm(16, 2, gate)
     assert norm.rho.tolist() == [0.5] * numbers
-    assert norm.importance()["gate"] == pytest.approx({"IN": share, "LN": 1 - share})
+    assert norm.mixing_weights()["gate"] == pytest.approx({"IN": share, "LN": 1 - share})
     assert norm.gates() == [norm.rho]
 
 
@@ -69,7 +69,7 @@ def test_clip_gate_is_left_free_and_has_no_gradient_outside(make_input) -> None:
     nn.init.constant_(norm.rho, 1.5)
     norm.clamp_gates()
     assert norm.rho.item() == 1.5
-    assert norm.importance()["gate"] == {"IN": 1.0, "LN": 0.0}
+    assert norm.mixing_weights()["gate"] == {"IN": 1.0, "LN": 0.0}
     norm(make_input()).sin().sum().backward()
     assert norm.rho.grad is not None
     assert norm.rho.grad.item() == 0

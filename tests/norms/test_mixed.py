@@ -62,15 +62,15 @@ def test_sparse_mixtures_end_with_one_candidate() -> None:
     norm = mixed(*SPECS, sparse=True)
     with torch.no_grad():
         norm.logits[3] = 0.1
-    assert max(norm.importance()["mixture"].values()) < 0.25
+    assert max(norm.mixing_weights()["mixture"].values()) < 0.25
     set_progress(norm, 1.0)
-    assert norm.importance()["mixture"]["LN"] == 1.0
+    assert norm.mixing_weights()["mixture"]["LN"] == 1.0
     x = torch.randn(2, 16, 4, 4)
     torch.testing.assert_close(norm(x), build_norm("LN", 16, 2)(x))
 
 
 def test_candidates_are_named_by_their_canonical_specs() -> None:
-    assert mixed("GN-16", "GN-1").importance() == {"mixture": {"IN": 0.5, "LN": 0.5}}
+    assert mixed("GN-16", "GN-1").mixing_weights() == {"mixture": {"IN": 0.5, "LN": 0.5}}
 
 
 def test_faults() -> None:

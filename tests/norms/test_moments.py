@@ -142,7 +142,7 @@ def test_base_asks_for_coefficients() -> None:
         spec_text = "bare"
 
     bare = Bare(3, 2)
-    assert (bare.gates(), bare.importance()) == ([], {})
+    assert (bare.gates(), bare.mixing_weights()) == ([], {})
     bare.clamp_gates()
     with pytest.raises(NotImplementedError):
         bare(torch.zeros(1, 3, 2, 2))

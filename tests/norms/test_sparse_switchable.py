@@ -93,17 +93,17 @@ def test_it_becomes_one_hot_and_freezes(make_input) -> None:
     third = {"IN": 1 / 3, "LN": 1 / 3, "BN": 1 / 3}
     x = make_input()
     norm(x)
-    assert norm.importance()["mean"] == pytest.approx(third)
+    assert norm.mixing_weights()["mean"] == pytest.approx(third)
     with torch.no_grad():
         norm.mean_logits.copy_(torch.tensor([1.0, 1.2, 0.9]))
         norm.variance_logits.copy_(torch.tensor([1.0, 1.0, 1.1]))
     set_progress(norm, 1.0)
     chosen = {"mean": {"IN": 0, "LN": 1, "BN": 0}, "variance": {"IN": 0, "LN": 0, "BN": 1}}
-    assert norm.importance() == chosen
+    assert norm.mixing_weights() == chosen
     with torch.no_grad():
         norm.mean_logits.copy_(torch.tensor([9.0, 0.0, 0.0]))
     set_progress(norm, 0.2)
-    assert norm.importance() == chosen
+    assert norm.mixing_weights() == chosen
     copy = SparseSwitchableNorm(32, 2).double()
     copy.load_state_dict(norm.state_dict())
     assert torch.equal(copy.eval()(x), norm.eval()(x))

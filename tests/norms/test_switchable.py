@@ -91,9 +91,9 @@ def test_importance_is_that_of_eval(make_input) -> None:
     with torch.no_grad():
         norm.mean_logits.copy_(torch.tensor([0.0, 0.0, 5.0]))
     half = {"IN": 0.5, "LN": 0.5, "BN": 0.0}
-    assert norm.importance() == {"mean": half, "variance": half}
+    assert norm.mixing_weights() == {"mean": half, "variance": half}
     norm(make_input())
-    got = norm.importance()
+    got = norm.mixing_weights()
     assert got["mean"]["BN"] > 0.9
     assert got["variance"] == pytest.approx({"IN": 1 / 3, "LN": 1 / 3, "BN": 1 / 3})
     assert norm.gates() == [norm.mean_logits, norm.variance_logits]
@@ -127,7 +127,7 @@ def test_official_running_variance_starts_at_zero_and_takes_the_unbiased_one(mak
     norm = SwitchableNorm(32, 2, official=True).double()
     assert norm.spec_text == "SN(official=true)"
     assert torch.equal(norm.running_var, torch.zeros(32).double())
-    assert norm.importance()["mean"]["BN"] == pytest.approx(1 / 3)
+    assert norm.mixing_weights()["mean"]["BN"] == pytest.approx(1 / 3)
     x = make_input()
     norm(x)
     means = x.mean((2, 3))

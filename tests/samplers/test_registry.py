@@ -12,7 +12,7 @@ from normsearch.config import SearchConfig
 from normsearch.config.search import SAMPLERS as NAMES
 from normsearch.errors import ConfigError
 from normsearch.samplers.evolution import AgeingEvolution, OnePointGenetic
-from normsearch.samplers.fixed import Fixed, GridSampler
+from normsearch.samplers.fixed import FixedParametersSampler, GridSampler
 from normsearch.samplers.registry import SAMPLERS, build_sampler, how_drawn
 
 from .test_space import space
@@ -161,4 +161,4 @@ def test_how_the_choices_of_a_trial_came_about(
     given = study.ask()
     found.suggest(given)
     assert how_drawn(sampler, given) == "given"
-    assert how_drawn(Fixed(given.params), study.ask()) == "given"
+    assert how_drawn(FixedParametersSampler(given.params), study.ask()) == "given"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from normsearch.errors import StudyError
-from normsearch.search.callbacks import build_loggers
+from normsearch.search.callbacks import build_callbacks
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
 
@@ -47,12 +47,12 @@ def test_a_missing_extra_is_one_sentence(
     for module in ("tensorboardX", "mlflow", "wandb"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(StudyError, match=rf"callbacks: {name} needs .*'normsearch\[{name}\]'"):
-        build_loggers([name], tmp_path, "s")
+        build_callbacks([name], tmp_path, "s")
 
 
 def test_tensorboard_files_hold_the_scores_by_samples(study: Maker, tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX")
-    (logger,) = build_loggers(["tensorboard"], tmp_path, "s")
+    (logger,) = build_callbacks(["tensorboard"], tmp_path, "s")
     run_local(study(trials=5, listener=logger), None, trainer)
 
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -69,7 +69,7 @@ def test_mlflow_is_told_each_trial_as_a_run(
 ) -> None:
     client = Calls()
     monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(MlflowClient=lambda: client))
-    (logger,) = build_loggers(["mlflow"], tmp_path, "s")
+    (logger,) = build_callbacks(["mlflow"], tmp_path, "s")
     run_local(study(trials=5, listener=logger), None, trainer)
     assert [named["run_name"] for _, named in client.of("create_run")] == [
         f"{number:04d}" for number in range(5)
@@ -85,7 +85,7 @@ def test_wandb_is_told_each_trial_as_a_run(
 ) -> None:
     client = Calls()
     monkeypatch.setitem(sys.modules, "wandb", client)
-    (logger,) = build_loggers(["wandb"], tmp_path, "s")
+    (logger,) = build_callbacks(["wandb"], tmp_path, "s")
     run_local(study(trials=5, listener=logger), None, trainer)
     first = client.of("init")[0][1]
     assert first["project"] == "s"

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 from normsearch.config.reading import read_trial
 from normsearch.errors import StudyError
-from normsearch.samplers.fixed import Fixed
+from normsearch.samplers.fixed import FixedParametersSampler
 from normsearch.search import coordinator as module
 from normsearch.search import trial_faults, trial_start
 from normsearch.search.coordinator import Coordinator
@@ -156,7 +156,7 @@ def test_two_drivers_that_choose_alike_at_one_moment_train_it_once(
     space = {"norm": norm, "learning_rate": 0.1, "batch_size": [2, 4]}
     drivers = [study(space=space, search={"baselines": False}) for _ in range(2)]
     for driver in drivers:
-        driver._fresh._sampler = Fixed({"norm.network": "BN", "batch_size": 4})
+        driver._freshness._sampler = FixedParametersSampler({"norm.network": "BN", "batch_size": 4})
     jobs: list[Job | None] = []
     later = threading.Thread(target=lambda: jobs.append(drivers[1].next_job()))
     suggest = drivers[0]._space.suggest

@@ -129,7 +129,7 @@ def test_where_single_norms_are_not_tuned(
     search: dict[str, Any], space: dict[str, Any], study: Maker, tmp_path: Path
 ) -> None:
     coordinator = study(12, search, space)
-    assert coordinator._fresh._tuning.next(coordinator._trials()) is None
+    assert coordinator._freshness._tuning.next(coordinator._trials()) is None
     run_local(coordinator, None, trainer)
     assert len(stored(tmp_path / "run")) >= 12
 

@@ -8,10 +8,16 @@ import pytest
 from normsearch.config import Point, SearchConfig
 from normsearch.errors import ConfigError
 from normsearch.networks import UNet2d, list_norms
-from normsearch.search.checks import with_known_points
+from normsearch.search.checks import with_initial_trials
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
-from normsearch.space.initial_trials import DEPTH, PAPERS, known_points, paper_points, warm_points
+from normsearch.space.initial_trials import (
+    DEPTH,
+    PAPERS,
+    initial_trials,
+    paper_points,
+    warm_start_points,
+)
 from normsearch.storage.records import StudyRecord
 from normsearch.storage.run_folder import write_study
 
@@ -81,14 +87,14 @@ def test_each_configuration_is_known_once() -> None:
         Point(norm={"*": text}, learning_rate=rate, source=text)
         for text, rate in (("BN", None), ("BN", 0.5), ("IN", 0.5), ("IN", 0.5))
     )
-    found = known_points(SearchConfig(points=points), space("BN", "IN"))
+    found = initial_trials(SearchConfig(points=points), space("BN", "IN"))
     assert [origin for _, origin in found] == [
         {"baseline": "BN"},
         {"baseline": "IN"},
         {"source": "BN"},
         {"source": "IN"},
     ]
-    without = known_points(SearchConfig(points=points, baselines=False), space("BN", "IN"))
+    without = initial_trials(SearchConfig(points=points, baselines=False), space("BN", "IN"))
     assert len(without) == 3
 
 
@@ -106,7 +112,7 @@ SMALL = list_norms(UNet2d(first_channels=8, depth=1))
 
 def test_the_best_of_another_run(other: StudyRecord) -> None:
     found = space("none", "BN", "IN", "GN-2", slots=SMALL)
-    points, reasons = warm_points(found, other, top=3)
+    points, reasons = warm_start_points(found, other, top=3)
     assert reasons == []
     assert [point.norm for point in points] == [other.norm_map(n) for n in other.ranked()[:3]]
     assert points[0].source == f"warm_start: made-up trial {other.best}"
@@ -119,7 +125,7 @@ def test_the_best_of_another_run(other: StudyRecord) -> None:
 
 def test_values_that_are_not_offered_take_the_default(other: StudyRecord) -> None:
     found = space("none", "BN", "IN", "GN-2", slots=SMALL, learning_rate=[9.0], batch_size=[64])
-    points, _ = warm_points(found, other, top=1)
+    points, _ = warm_start_points(found, other, top=1)
     assert (points[0].learning_rate, points[0].batch_size) == (None, None)
     params = found.parameters(points[0])
     assert (params["learning_rate"], params["batch_size"]) == (9.0, 64)
@@ -131,24 +137,24 @@ def test_what_does_not_fit_is_told_in_one_sentence(other: StudyRecord, tmp_path:
     with pytest.warns(
         UserWarning, match=r"of 10 trials of run do not fit this space and are left out: warm_start"
     ):
-        kept = with_known_points(search, narrow, tmp_path).points
+        kept = with_initial_trials(search, narrow, tmp_path).points
     assert kept
     with pytest.raises(
         ConfigError,
         match=r"^search\.warm_start: run must have a trial that fits: "
         r"warm_start: made-up trial \d+: norm of enc1\.conv1",
     ):
-        with_known_points(search, space("LN", slots=SMALL), tmp_path)
+        with_initial_trials(search, space("LN", slots=SMALL), tmp_path)
 
 
 def test_papers_and_warm_start_need_a_space_in_yaml(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="papers and warm_start need a space in YAML"):
-        with_known_points(SearchConfig(papers=True), python_space("deeper_is_coarser"), tmp_path)
+        with_initial_trials(SearchConfig(papers=True), python_space("deeper_is_coarser"), tmp_path)
 
 
 def test_nothing_asked_nothing_added(tmp_path: Path) -> None:
     search = SearchConfig()
-    assert with_known_points(search, space("BN"), tmp_path) is search
+    assert with_initial_trials(search, space("BN"), tmp_path) is search
 
 
 def test_known_points_are_trained_first_and_once(

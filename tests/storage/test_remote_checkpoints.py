@@ -12,7 +12,7 @@ import pytest
 from normsearch.errors import StudyError
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
-from normsearch.storage.remote_checkpoints import Mirror, MirroredTrainer
+from normsearch.storage.remote_checkpoints import RemoteCheckpoints, RemoteTrainer
 
 from .conftest import trainer
 from .test_study import stored
@@ -30,15 +30,15 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_what_was_put_comes_back(url: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"weights")
-    Mirror(url, "s").put(3, "checkpoint.pt", source)
-    assert Mirror(url, "s").get(3, "checkpoint.pt", tmp_path / "deeper" / "found")
+    RemoteCheckpoints(url, "s").put(3, "checkpoint.pt", source)
+    assert RemoteCheckpoints(url, "s").get(3, "checkpoint.pt", tmp_path / "deeper" / "found")
     assert (tmp_path / "deeper" / "found").read_bytes() == b"weights"
-    assert not Mirror(url, "s").get(4, "checkpoint.pt", tmp_path / "none")
-    assert not Mirror(url, "other").get(3, "checkpoint.pt", tmp_path / "none")
+    assert not RemoteCheckpoints(url, "s").get(4, "checkpoint.pt", tmp_path / "none")
+    assert not RemoteCheckpoints(url, "other").get(3, "checkpoint.pt", tmp_path / "none")
 
 
 def test_a_failing_upload_leaves_the_old_file(tmp_path: Path, monkeypatch: Any) -> None:
-    mirror, source = Mirror(f"file://{tmp_path}/far", "s"), tmp_path / "source"
+    mirror, source = RemoteCheckpoints(f"file://{tmp_path}/far", "s"), tmp_path / "source"
     source.write_bytes(b"old")
     mirror.put(0, "checkpoint.pt", source)
 
@@ -55,7 +55,7 @@ def test_a_failing_upload_leaves_the_old_file(tmp_path: Path, monkeypatch: Any) 
 @pytest.mark.parametrize("wrong", ["nonsense://x", "/mnt/shared", "s9://bucket"])
 def test_a_url_nobody_can_open_is_one_sentence(wrong: str) -> None:
     with pytest.raises(StudyError, match=r"search\.checkpoints: must be a URL that"):
-        Mirror(wrong, "s")
+        RemoteCheckpoints(wrong, "s")
 
 
 def with_checkpoint(config, data, folder, token):  # type: ignore[no-untyped-def]
@@ -76,11 +76,11 @@ def test_a_trial_goes_on_from_what_is_stored_elsewhere(
 ) -> None:
     far = {"checkpoints": url}
     with pytest.raises(KeyboardInterrupt):
-        run_local(study(trials=8, search=far), (1, 4), MirroredTrainer(with_checkpoint, url))
-    mirror = Mirror(url, "made-up")
+        run_local(study(trials=8, search=far), (1, 4), RemoteTrainer(with_checkpoint, url))
+    mirror = RemoteCheckpoints(url, "made-up")
     assert mirror.get(1, "checkpoint.pt", tmp_path / "found")
     assert (tmp_path / "found").read_text() == "3"
-    run_local(study(trials=8, search=far), None, MirroredTrainer(with_checkpoint, url))
+    run_local(study(trials=8, search=far), None, RemoteTrainer(with_checkpoint, url))
     for trial in stored(tmp_path / "run").trials:
         here = tmp_path / "run" / "trials" / f"{trial.number:04d}" / "checkpoint.pt"
         complete = trial.state.name == "COMPLETE"
@@ -92,10 +92,10 @@ def test_a_late_writer_stores_nothing(study: Maker, tmp_path: Path, url: str) ->
     coordinator = study(search={"checkpoints": url})
     job = coordinator.next_job()
     assert job is not None
-    records = MirroredTrainer(with_checkpoint, url)(job.config, None, job.folder, job.token)
+    records = RemoteTrainer(with_checkpoint, url)(job.config, None, job.folder, job.token)
     next(records)
-    Mirror(url, "made-up").write_owner(0, "2 another")
+    RemoteCheckpoints(url, "made-up").write_owner(0, "2 another")
     with pytest.raises(StudyError, match="another owner has taken this trial over"):
         next(records)
-    assert Mirror(url, "made-up").get(0, "checkpoint.pt", tmp_path / "found")
+    assert RemoteCheckpoints(url, "made-up").get(0, "checkpoint.pt", tmp_path / "found")
     assert (tmp_path / "found").read_text() == "1"

@@ -429,7 +429,7 @@ def test_a_sparse_norm_has_chosen_when_training_ends() -> None:
     assert norms
     for norm in norms:
         assert (norm.choices >= 0).all()
-        assert sorted(norm.importance()["mean"].values()) == [0, 0, 1]
+        assert sorted(norm.mixing_weights()["mean"].values()) == [0, 0, 1]
 
 
 def test_after_step_is_called_after_each_step() -> None:

@@ -133,17 +133,17 @@ def test_channels_in_files_of_their_own(tmp_path: Path) -> None:
 
 
 def test_an_image_with_a_class(tmp_path: Path) -> None:
-    class Fixed(nn.Module):
+    class FixedParametersSampler(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return torch.log(torch.tensor([[0.1, 0.7, 0.2]])).expand(len(x), 3)
 
     write_volume(tmp_path / "a.nrrd", Volume(image(1, 8, 8), (1.0, 1.0, 1.0)))
     labelled = task(layout="idx", classes=(0, 1, 2))
-    made = predict_files(Fixed(), (tmp_path / "a.nrrd",), labelled, (1, 8, 8))
+    made = predict_files(FixedParametersSampler(), (tmp_path / "a.nrrd",), labelled, (1, 8, 8))
     assert (made.mask, made.label) == (None, 1)
     assert made.probability == pytest.approx(0.7)
     with pytest.raises(DataError, match="must have the shape"):
-        predict_files(Fixed(), (tmp_path / "a.nrrd",), labelled, (1, 28, 28))
+        predict_files(FixedParametersSampler(), (tmp_path / "a.nrrd",), labelled, (1, 28, 28))
 
 
 TRAINED = GeometryConfig(

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from analysis.beside import COLUMNS, draw_beside, plain_spec
+from analysis.paper_comparison import COLUMNS, draw_beside, plain_spec
 from analysis.papers import ILN_DICE, SPINE_DICE, SPINE_EPOCH_SECONDS, SPINE_PREDICTION_SECONDS
 
 
