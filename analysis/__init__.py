@@ -24,22 +24,22 @@ from normsearch.files import write_bytes
 
 #: Kind of figure -> "module:function"; the function takes a study and returns a matplotlib figure.
 FIGURES: dict[str, str] = {
-    "layer_preference": "analysis.layer_preference:figure",
-    "sn_weights": "analysis.sn_weights:figure",
-    "search_history": "analysis.search_history:figure",
-    "importance": "analysis.importance:figure",
-    "cooccurrence": "analysis.cooccurrence:figure",
-    "pareto": "analysis.pareto:figure",
-    "training_curves": "analysis.training_curves:figure",
-    "batch_size": "analysis.batch_size:figure",
-    "group_count": "analysis.group_count:figure",
-    "sn_by_depth": "analysis.sn_by_depth:figure",
-    "sn_by_batch": "analysis.sn_by_batch:figure",
-    "gates": "analysis.gates:figure",
-    "paper_spine": "analysis.paper_spine:figure",
-    "paper_iln": "analysis.paper_iln:figure",
-    "critical_difference": "analysis.critical_difference:figure",
-    "examples": "analysis.examples:figure",
+    "layer_preference": "normsearch.analysis.layer_preference:figure",
+    "sn_weights": "normsearch.analysis.sn_weights:figure",
+    "search_history": "normsearch.analysis.search_history:figure",
+    "importance": "normsearch.analysis.importance:figure",
+    "cooccurrence": "normsearch.analysis.cooccurrence:figure",
+    "pareto": "normsearch.analysis.pareto:figure",
+    "training_curves": "normsearch.analysis.training_curves:figure",
+    "batch_size": "normsearch.analysis.batch_size:figure",
+    "group_count": "normsearch.analysis.group_count:figure",
+    "sn_by_depth": "normsearch.analysis.sn_by_depth:figure",
+    "sn_by_batch": "normsearch.analysis.sn_by_batch:figure",
+    "gates": "normsearch.analysis.gates:figure",
+    "paper_spine": "normsearch.analysis.paper_spine:figure",
+    "paper_iln": "normsearch.analysis.paper_iln:figure",
+    "critical_difference": "normsearch.analysis.critical_difference:figure",
+    "examples": "normsearch.analysis.examples:figure",
 }
 
 #: What `save` can write.
@@ -106,7 +106,7 @@ def render(kind: str, study: StudyLike) -> Figure:
             f"{did_you_mean(kind, FIGURES)}"
         )
     # Before the axes are made: a theme does not reach those that there are.
-    importlib.import_module("analysis.palette").style()
+    importlib.import_module("normsearch.analysis.palette").style()
     module, function = FIGURES[kind].split(":")
     make = cast(Callable[[StudyLike], Figure], getattr(importlib.import_module(module), function))
     return make(study)

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from analysis import StudyLike
-from analysis.palette import norm_order
+from normsearch.analysis import StudyLike
+from normsearch.analysis.palette import norm_order
 from normsearch.errors import StudyError
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import StudyLike, command
-from analysis.arms import (
+from normsearch.analysis import StudyLike, command
+from normsearch.analysis.arms import (
     arm_trials,
     bars,
     by_norm,
@@ -19,7 +19,7 @@ from analysis.arms import (
     over_seeds,
     seeds_note,
 )
-from analysis.palette import caption, line_colour, norm_marker
+from normsearch.analysis.palette import caption, line_colour, norm_marker
 from normsearch.errors import StudyError
 
 COLUMNS = ["norm", "batch_size", "arm", "mean", "low", "high", "seeds", "metric"]

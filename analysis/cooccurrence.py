@@ -12,10 +12,16 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import StudyLike, command
-from analysis.layer_preference import LEAST_TOP, rank
-from analysis.palette import caption_below, norm_order
-from analysis.uniform import LEAST_UNIFORM, LEVEL, drawn_uniformly, family_p, said_of_draws
+from normsearch.analysis import StudyLike, command
+from normsearch.analysis.layer_preference import LEAST_TOP, rank
+from normsearch.analysis.palette import caption_below, norm_order
+from normsearch.analysis.uniform import (
+    LEAST_UNIFORM,
+    LEVEL,
+    drawn_uniformly,
+    family_p,
+    said_of_draws,
+)
 from normsearch.errors import StudyError
 
 COLUMNS = [

@@ -17,9 +17,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import StudyLike, command
-from analysis.arms import arm_norms, scored_on
-from analysis.palette import caption_below, line_colour
+from normsearch.analysis import StudyLike, command
+from normsearch.analysis.arms import arm_norms, scored_on
+from normsearch.analysis.palette import caption_below, line_colour
 from normsearch.errors import StudyError
 
 COLUMNS = ["arm", "norm", "rank", "score", "alike", "tested", "finished", "cases", "seeds"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from analysis import StudyLike, open_study
+from normsearch.analysis import StudyLike, open_study
 from normsearch.errors import StudyError
 
 

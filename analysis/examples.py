@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from analysis import StudyLike, command
-from analysis.arms import metric_name, scored_on
-from analysis.palette import caption_below
+from normsearch.analysis import StudyLike, command
+from normsearch.analysis.arms import metric_name, scored_on
+from normsearch.analysis.palette import caption_below
 from normsearch.errors import StudyError, one_line
 
 COLUMNS = [

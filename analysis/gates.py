@@ -13,10 +13,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import StudyLike, command
-from analysis.arms import samples_unit
-from analysis.palette import caption_below, norm_kind, number_colours, slot_label
-from analysis.search_history import spread
+from normsearch.analysis import StudyLike, command
+from normsearch.analysis.arms import samples_unit
+from normsearch.analysis.palette import caption_below, norm_kind, number_colours, slot_label
+from normsearch.analysis.search_history import spread
 from normsearch.errors import StudyError
 
 COLUMNS = ["norm", "slot", "depth", "samples", "evaluation", "rho", "low", "high", "trainings"]

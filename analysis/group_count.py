@@ -12,9 +12,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import StudyLike, command
-from analysis.arms import arm_trials, bars, metric_name, one_arm_each, over_seeds, seeds_note
-from analysis.palette import caption_below, norm_colour, number_colours
+from normsearch.analysis import StudyLike, command
+from normsearch.analysis.arms import (
+    arm_trials,
+    bars,
+    metric_name,
+    one_arm_each,
+    over_seeds,
+    seeds_note,
+)
+from normsearch.analysis.palette import caption_below, norm_colour, number_colours
 from normsearch.errors import StudyError
 
 COLUMNS = [

@@ -21,11 +21,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis import StudyLike, command
-from analysis.arms import searched
-from analysis.layer_preference import single_norms
-from analysis.palette import caption_below, slot_label
-from analysis.uniform import LEAST_UNIFORM, LEVEL, drawn_uniformly, family_p, said_of_draws
+from normsearch.analysis import StudyLike, command
+from normsearch.analysis.arms import searched
+from normsearch.analysis.layer_preference import single_norms
+from normsearch.analysis.palette import caption_below, slot_label
+from normsearch.analysis.uniform import (
+    LEAST_UNIFORM,
+    LEVEL,
+    drawn_uniformly,
+    family_p,
+    said_of_draws,
+)
 from normsearch.errors import StudyError
 
 if TYPE_CHECKING:

@@ -13,10 +13,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
-from analysis import StudyLike, command
-from analysis.arms import searched
-from analysis.palette import caption, norm_colour, norm_order, root, slot_label
-from analysis.uniform import LEAST_UNIFORM, LEVEL, drawn_uniformly, family_p, said_of_draws
+from normsearch.analysis import StudyLike, command
+from normsearch.analysis.arms import searched
+from normsearch.analysis.palette import caption, norm_colour, norm_order, root, slot_label
+from normsearch.analysis.uniform import (
+    LEAST_UNIFORM,
+    LEVEL,
+    drawn_uniformly,
+    family_p,
+    said_of_draws,
+)
 from normsearch.errors import StudyError
 
 COLUMNS = [

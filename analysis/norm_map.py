@@ -17,8 +17,8 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from analysis import StudyLike, open_study
-from analysis.palette import norm_colour, slot_label, text_colour
+from normsearch.analysis import StudyLike, open_study
+from normsearch.analysis.palette import norm_colour, slot_label, text_colour
 from normsearch.errors import NormsearchError, StudyError, visible
 from normsearch.files import write_text
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.palette import line_colour, norm_marker
+from normsearch.analysis.palette import line_colour, norm_marker
 
 #: Columns that every table beside a paper has; `control` marks a norm that the paper did not name.
 COLUMNS = ["norm", "paper", "ours", "ours_low", "ours_high", "n", "control"]

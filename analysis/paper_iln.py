@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import StudyLike, command, paper_comparison
-from analysis.arms import arm_trials, interval, metric_name, one_arm_each, seeds_note
-from analysis.palette import caption_below
-from analysis.papers import ILN_DICE
+from normsearch.analysis import StudyLike, command, paper_comparison
+from normsearch.analysis.arms import arm_trials, interval, metric_name, one_arm_each, seeds_note
+from normsearch.analysis.palette import caption_below
+from normsearch.analysis.papers import ILN_DICE
 from normsearch.errors import StudyError
 
 COLUMNS = ["table", "fold", *paper_comparison.COLUMNS, "metric"]

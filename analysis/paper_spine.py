@@ -9,10 +9,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import StudyLike, command, paper_comparison
-from analysis.arms import arm_trials, by_norm, metric_name, one_arm_each, over_seeds, seeds_note
-from analysis.palette import caption_below
-from analysis.papers import SPINE_DICE, SPINE_EPOCH_SECONDS
+from normsearch.analysis import StudyLike, command, paper_comparison
+from normsearch.analysis.arms import (
+    arm_trials,
+    by_norm,
+    metric_name,
+    one_arm_each,
+    over_seeds,
+    seeds_note,
+)
+from normsearch.analysis.palette import caption_below
+from normsearch.analysis.papers import SPINE_DICE, SPINE_EPOCH_SECONDS
 from normsearch.errors import StudyError
 
 COLUMNS = ["quantity", *paper_comparison.COLUMNS, "metric"]

@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis import StudyLike, command
-from analysis.arms import arm_norms, metric_name
-from analysis.palette import caption_below, norm_colour, norm_marker, norm_order
+from normsearch.analysis import StudyLike, command
+from normsearch.analysis.arms import arm_norms, metric_name
+from normsearch.analysis.palette import caption_below, norm_colour, norm_marker, norm_order
 from normsearch.errors import StudyError
 
 COLUMNS = [

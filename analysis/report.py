@@ -16,9 +16,9 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from analysis import StudyLike, drawn, evidence, norm_map, reading, render_all
-from analysis.arms import single_norm
-from analysis.palette import norm_colour, norm_order, text_colour
+from normsearch.analysis import StudyLike, drawn, evidence, norm_map, reading, render_all
+from normsearch.analysis.arms import single_norm
+from normsearch.analysis.palette import norm_colour, norm_order, text_colour
 from normsearch.errors import visible
 from normsearch.files import write_text
 

@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import StudyLike, command
-from analysis.arms import searched, single_norm
-from analysis.palette import caption, line_colour, norm_colour, root
+from normsearch.analysis import StudyLike, command
+from normsearch.analysis.arms import searched, single_norm
+from normsearch.analysis.palette import caption, line_colour, norm_colour, root
 from normsearch.errors import StudyError
 
 COLUMNS = [

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from analysis import save
-from analysis.palette import caption
+from normsearch.analysis import save
+from normsearch.analysis.palette import caption
 
 _DRAWS = 2000  # bootstrap samples
 _FLOOR = 1e-4  # the scores' last digit; a regret of 0 is drawn here, for the axis is logarithmic

@@ -10,11 +10,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import StudyLike, command, sn_by_depth
-from analysis.arms import bars, interval, seeds_note
-from analysis.palette import caption_below, line_colour, norm_marker
-from analysis.papers import SN_SHARES
-from analysis.sn_weights import BARELY_MOVED, BRANCHES
+from normsearch.analysis import StudyLike, command, sn_by_depth
+from normsearch.analysis.arms import bars, interval, seeds_note
+from normsearch.analysis.palette import caption_below, line_colour, norm_marker
+from normsearch.analysis.papers import SN_SHARES
+from normsearch.analysis.sn_weights import BARELY_MOVED, BRANCHES
 from normsearch.errors import StudyError
 
 COLUMNS = [

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis import StudyLike, command
-from analysis.arms import arm_trials
-from analysis.palette import caption_below, norm_colour, norm_kind, slot_label
-from analysis.sn_weights import BARELY_MOVED, BRANCHES, distance_moved
+from normsearch.analysis import StudyLike, command
+from normsearch.analysis.arms import arm_trials
+from normsearch.analysis.palette import caption_below, norm_colour, norm_kind, slot_label
+from normsearch.analysis.sn_weights import BARELY_MOVED, BRANCHES, distance_moved
 from normsearch.errors import StudyError
 
 COLUMNS = [

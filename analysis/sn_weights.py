@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis import StudyLike, command
-from analysis.arms import searched
-from analysis.palette import norm_colour, norm_kind, slot_label
+from normsearch.analysis import StudyLike, command
+from normsearch.analysis.arms import searched
+from normsearch.analysis.palette import norm_colour, norm_kind, slot_label
 from normsearch.errors import StudyError
 
 COLUMNS = ["slot", "depth", "statistic", "branch", "weight", "n_trials", "moved"]

@@ -10,9 +10,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import StudyLike, command
-from analysis.arms import arm_trials, by_norm, each_seed, metric_name, one_arm_each, samples_unit
-from analysis.palette import caption_below, line_colour, norm_marker
+from normsearch.analysis import StudyLike, command
+from normsearch.analysis.arms import (
+    arm_trials,
+    by_norm,
+    each_seed,
+    metric_name,
+    one_arm_each,
+    samples_unit,
+)
+from normsearch.analysis.palette import caption_below, line_colour, norm_marker
 
 COLUMNS = [
     "norm", "batch_size", "arm", "samples",

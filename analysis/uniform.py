@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis import StudyLike
+from normsearch.analysis import StudyLike
 
 #: With fewer trials that were drawn uniformly nothing is tested.
 LEAST_UNIFORM = 20

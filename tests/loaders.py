@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 import yaml
 
-from analysis import examples
+from normsearch.analysis import examples
 from normsearch.config import (
     NetworkConfig,
     StudyConfig,
@@ -264,7 +264,7 @@ def manifest_json(folder: Path) -> Loader:
 
 
 def confirmed(folder: Path) -> Loader:
-    from analysis.evidence import compared
+    from normsearch.analysis.evidence import compared
 
     path = _json(folder / "confirmation.json", FOUND)
     study: Any = SimpleNamespace(folder=folder)

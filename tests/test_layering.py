@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import FIGURES
+from normsearch.analysis import FIGURES
 from normsearch.config import NetworkConfig, TaskConfig, TrainingConfig, TrialConfig
 from normsearch.data import Volume, write_volume
 
@@ -337,7 +337,11 @@ def test_nothing_points_back() -> None:
             "analysis",
         ),
         ("normsearch.search.ray_executor", "import ray", "must not import ray at module level"),
-        ("normsearch.cli.plot", "def f():\n import analysis.palette", "analysis.palette"),
+        (
+            "normsearch.cli.plot",
+            "def f():\n import analysis.palette",
+            "normsearch.analysis.palette",
+        ),
         ("normsearch.cli.figures", "import_module(f'analysis.{x}')", "analysis at module level"),
         ("normsearch.trials.training", "__import__('optuna')", "must not import optuna"),
         ("normsearch.trials.training", "name = 'ray'\nimport_module(name)", r"must not import \*"),

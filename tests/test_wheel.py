@@ -59,7 +59,7 @@ def test_wheel_runs_in_an_empty_folder(site: Path, tmp_path: Path) -> None:
     assert "layer_preference.png" in python("-m", "normsearch", "plot", "all", "quickstart")
     python("-m", "normsearch", "report", "quickstart")
     assert (working / "runs/quickstart/report/report.html").stat().st_size > 10_000
-    python("-m", "analysis.search_history", "runs/quickstart", "-o", "history.png")
+    python("-m", "normsearch.analysis.search_history", "runs/quickstart", "-o", "history.png")
     assert (working / "history.png").stat().st_size > 5000
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from analysis import evidence
+from normsearch.analysis import evidence
 from tests.analysis.fake_study import FakeStudy, fake_study, tiny
 
 #: What nothing is known of, in confirmation.json.

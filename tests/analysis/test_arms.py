@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.arms import (
+from normsearch.analysis.arms import (
     arm_norms,
     arm_trials,
     bars,

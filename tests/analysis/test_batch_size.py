@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from analysis import batch_size
-from analysis.arms import interval
-from analysis.batch_size import COLUMNS, compute, draw
+from normsearch.analysis import batch_size
+from normsearch.analysis.arms import interval
+from normsearch.analysis.batch_size import COLUMNS, compute, draw
 from normsearch.errors import StudyError
 from tests.analysis.fake_study import FakeStudy, arms_study
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.cooccurrence import COLUMNS, compute, describe, figure
+from normsearch.analysis.cooccurrence import COLUMNS, compute, describe, figure
 from normsearch.errors import StudyError
 from tests.analysis.fake_study import FakeStudy, tiny
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.critical_difference import COLUMNS, compute, describe, figure, groups
+from normsearch.analysis.critical_difference import COLUMNS, compute, describe, figure, groups
 from normsearch.errors import StudyError
 from tests.analysis.fake_study import FakeStudy, arms_study
 

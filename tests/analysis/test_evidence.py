@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis import evidence
-from analysis.evidence import compared, comparison_of, verdicts
+from normsearch.analysis import evidence
+from normsearch.analysis.evidence import compared, comparison_of, verdicts
 from normsearch.confirmation.comparison import confirmation
 from normsearch.errors import StudyError
 from normsearch.findings.results import write_result

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from analysis.examples import COLUMNS, compute, crop, figure
+from normsearch.analysis.examples import COLUMNS, compute, crop, figure
 from normsearch.errors import StudyError
 from tests.analysis.fake_study import FakeStudy, tiny
 

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from analysis.gates import COLUMNS, chosen, compute, describe, figure
+from normsearch.analysis.gates import COLUMNS, chosen, compute, describe, figure
 from normsearch.errors import StudyError
 from tests.analysis.fake_study import FakeStudy, arms_study, fake_study
 

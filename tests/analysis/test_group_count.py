@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.group_count import COLUMNS, compute, figure
+from normsearch.analysis.group_count import COLUMNS, compute, figure
 from normsearch.errors import StudyError
 from tests.analysis.fake_study import FakeStudy, arms_study
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.importance import COLUMNS, compute, describe
-from analysis.importance import figure as importance_figure
+from normsearch.analysis.importance import COLUMNS, compute, describe
+from normsearch.analysis.importance import figure as importance_figure
 from normsearch.errors import StudyError
 from tests.analysis.fake_study import FakeStudy, tiny
 

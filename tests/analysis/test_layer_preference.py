@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from analysis import available, layer_preference, render
-from analysis.layer_preference import (
+from normsearch.analysis import available, layer_preference, render
+from normsearch.analysis.layer_preference import (
     COLUMNS,
     compute,
     describe,

@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from analysis import norm_map
-from analysis.norm_map import CELL, COLUMNS, HEIGHT, WIDTH, compute, draw
-from analysis.palette import norm_colour, slot_label
+from normsearch.analysis import norm_map
+from normsearch.analysis.norm_map import CELL, COLUMNS, HEIGHT, WIDTH, compute, draw
+from normsearch.analysis.palette import norm_colour, slot_label
 from normsearch.errors import StudyError
 from normsearch.networks import ResUNet3d, UNet2d, list_norms
 from tests.analysis.fake_study import FakeStudy, fake_study, tiny

@@ -9,8 +9,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from analysis import palette
-from analysis.palette import (
+from normsearch.analysis import palette
+from normsearch.analysis.palette import (
     GN_SHADES,
     KINDS,
     OTHER,

@@ -7,8 +7,13 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from analysis.paper_comparison import COLUMNS, draw_beside, plain_spec
-from analysis.papers import ILN_DICE, SPINE_DICE, SPINE_EPOCH_SECONDS, SPINE_PREDICTION_SECONDS
+from normsearch.analysis.paper_comparison import COLUMNS, draw_beside, plain_spec
+from normsearch.analysis.papers import (
+    ILN_DICE,
+    SPINE_DICE,
+    SPINE_EPOCH_SECONDS,
+    SPINE_PREDICTION_SECONDS,
+)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.paper_iln import COLUMNS, compute, figure
+from normsearch.analysis.paper_iln import COLUMNS, compute, figure
 from normsearch.errors import StudyError
 from tests.analysis.fake_study import FakeStudy, arms_study
 

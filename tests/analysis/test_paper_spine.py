@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from analysis.paper_spine import COLUMNS, compute, describe, figure
+from normsearch.analysis.paper_spine import COLUMNS, compute, describe, figure
 from normsearch.errors import StudyError
 from tests.analysis.fake_study import FakeStudy, arms_study
 

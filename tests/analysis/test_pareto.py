@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.pareto import COLUMNS, compute, describe, figure
+from normsearch.analysis.pareto import COLUMNS, compute, describe, figure
 from normsearch.errors import StudyError
 from tests.analysis.fake_study import arms_study, tiny
 

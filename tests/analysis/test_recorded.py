@@ -8,7 +8,7 @@ import re
 import pandas as pd
 import pytest
 
-from analysis import FIGURES, available, reading, render
+from normsearch.analysis import FIGURES, available, reading, render
 from normsearch.errors import StudyError
 from tests.analysis.recorded_study import recorded
 

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from analysis import available, reading
-from analysis.report import contents, write_report
+from normsearch.analysis import available, reading
+from normsearch.analysis.report import contents, write_report
 from tests.analysis.fake_study import FakeStudy, fake_study, tiny
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -80,7 +80,7 @@ def test_every_figure_is_there_with_a_caption(html: str) -> None:
 def page_of(study: FakeStudy, path: Path) -> Page:
     """The page without the figures, which take seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("analysis.report.render_all", lambda study: {})
+        patch.setattr("normsearch.analysis.report.render_all", lambda study: {})
         return Page(write_report(study, path).read_text(encoding="utf-8"))
 
 

@@ -12,8 +12,8 @@ import pytest
 from matplotlib.figure import Figure
 from playwright.sync_api import Browser, sync_playwright
 
-from analysis import StudyLike, render_all
-from analysis.report import write_report
+from normsearch.analysis import StudyLike, render_all
+from normsearch.analysis.report import write_report
 from tests.analysis.fake_study import tiny
 from tests.analysis.recorded_study import confirmed_runs
 
@@ -104,7 +104,7 @@ def report(study: StudyLike, drawn: list[str]) -> Path:
 
     drawn.clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("analysis.report.render_all", render)
+        patch.setattr("normsearch.analysis.report.render_all", render)
         return write_report(study)
 
 

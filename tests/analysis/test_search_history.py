@@ -9,10 +9,17 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-import analysis
-from analysis import FIGURES, available, render, save, search_history
-from analysis.palette import norm_colour
-from analysis.search_history import COLUMNS, compute, describe, draw, lowest_shown, spread
+from normsearch import analysis
+from normsearch.analysis import FIGURES, available, render, save, search_history
+from normsearch.analysis.palette import norm_colour
+from normsearch.analysis.search_history import (
+    COLUMNS,
+    compute,
+    describe,
+    draw,
+    lowest_shown,
+    spread,
+)
 from normsearch.errors import StudyError
 from tests.analysis.fake_study import FakeStudy, fake_study, tiny
 

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from scipy.stats import binom
 
-from analysis.search_quality import compute, draw, main
+from normsearch.analysis.search_quality import compute, draw, main
 
 
 @pytest.fixture

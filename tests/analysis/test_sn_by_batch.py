@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.papers import SN_SHARES
-from analysis.sn_by_batch import COLUMNS, compute, describe, figure
+from normsearch.analysis.papers import SN_SHARES
+from normsearch.analysis.sn_by_batch import COLUMNS, compute, describe, figure
 from normsearch.errors import StudyError
 from tests.analysis.fake_study import FakeStudy, arms_study
 from tests.analysis.test_sn_by_depth import study

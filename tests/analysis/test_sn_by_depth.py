@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from matplotlib.figure import Figure
 
-from analysis.sn_by_depth import COLUMNS, compute, describe, draw, figure
-from analysis.sn_weights import distance_moved
+from normsearch.analysis.sn_by_depth import COLUMNS, compute, describe, draw, figure
+from normsearch.analysis.sn_weights import distance_moved
 from normsearch.errors import StudyError
 from tests.analysis.fake_study import FakeStudy, arms_study
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from matplotlib.figure import Figure
 
-from analysis import render
-from analysis.sn_weights import COLUMNS, compute, draw
+from normsearch.analysis import render
+from normsearch.analysis.sn_weights import COLUMNS, compute, draw
 from normsearch.errors import StudyError
 from tests.analysis.fake_study import FakeStudy, tiny
 from tests.analysis.test_layer_preference import SLOTS, trial

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.training_curves import COLUMNS, compute, describe, figure
+from normsearch.analysis.training_curves import COLUMNS, compute, describe, figure
 from tests.analysis.fake_study import FakeStudy, arms_study
 
 

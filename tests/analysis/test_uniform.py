@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.cooccurrence import compute as cooccurrence
-from analysis.layer_preference import compute as layer_preference
-from analysis.uniform import drawn_uniformly, family_p, said_of_draws
+from normsearch.analysis.cooccurrence import compute as cooccurrence
+from normsearch.analysis.layer_preference import compute as layer_preference
+from normsearch.analysis.uniform import drawn_uniformly, family_p, said_of_draws
 from tests.analysis.fake_study import FakeStudy, tiny
 from tests.benchmarks.null_searches import search
 

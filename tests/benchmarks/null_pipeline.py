@@ -26,7 +26,7 @@ import optuna
 import pandas as pd
 from scipy import stats
 
-from analysis.evidence import compared
+from normsearch.analysis.evidence import compared
 from normsearch.benchmark.table import DEPTH, FIRST_CHANNELS, NORMS
 from normsearch.config import StudyConfig
 from normsearch.config.reading import validate

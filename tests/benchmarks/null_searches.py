@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import cooccurrence, importance, layer_preference
+from normsearch.analysis import cooccurrence, importance, layer_preference
 from normsearch.benchmark.simulated_executor import OptunaMethod, replay
 from normsearch.benchmark.table import Table, load_table, table_space
 from normsearch.config import SearchConfig

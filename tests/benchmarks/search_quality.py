@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.search_quality import compute, figure
+from normsearch.analysis.search_quality import compute, figure
 from normsearch.benchmark.simulated_executor import Method, OptunaMethod, Outcome, replay
 from normsearch.benchmark.table import NORMS, STAGES, Table, load_table, table_space
 from normsearch.config import SearchConfig

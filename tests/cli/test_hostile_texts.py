@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-import analysis
-from analysis.palette import style
-from analysis.report import write_report
+from normsearch import analysis
+from normsearch.analysis.palette import style
+from normsearch.analysis.report import write_report
 from normsearch.cli.progress import Progress
 from normsearch.cli.status import _picture
 from normsearch.cli.terminal import Terminal, show
