@@ -43,8 +43,9 @@ def compute(study: StudyLike) -> pd.DataFrame:
     Returns:
         One row an arm, the best mean rank first, with columns arm, norm (its spec), rank (mean,
         1 is best), score (mean), alike (the arms from which it is not told, p ≥ 0.05 over cases
-        and seeds, adjusted by Holm for all pairs, see `normsearch.confirmation.statistics.pairwise`,
-        itself included; a tuple), tested (whether there are two seeds of each arm, and the study
+        and seeds, adjusted by Holm for all pairs, itself included; a tuple; see
+        `normsearch.confirmation.statistics.pairwise`), tested
+        (whether there are two seeds of each arm, and the study
         has finished; else all arms are alike), finished (whether it has), cases, seeds (the fewest
         of an arm).
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from normsearch.analysis import StudyLike, open_study
+from normsearch.analysis.recorded_results import estimate_of, read_results
 from normsearch.errors import StudyError
 
 
@@ -77,8 +78,6 @@ def verdicts(study: StudyLike) -> list[dict[str, Any]]:
     Raises:
         StudyError: a file among the results is none.
     """
-    from normsearch.findings.results import estimate_of, read_results
-
     taken = ("finding", "text", "paper", "told", "scale", "flags")
     return [
         {

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["StudyRecord", "TrainedModel", "__version__", "load_model", "load_study"]
+__all__ = [
+    "Study",
+    "StudyRecord",
+    "TrainedModel",
+    "Trial",
+    "__version__",
+    "load_model",
+    "load_study",
+    "open_study",
+    "suggest_norms",
+]
 
 if TYPE_CHECKING:
+    from normsearch.space.suggesting import suggest_norms
     from normsearch.storage.records import StudyRecord, load_study
+    from normsearch.study import Study, open_study
     from normsearch.trials.model import TrainedModel, load_model
+    from normsearch.trials.trial import Trial
+
+# On demand, so that norms and networks can be used where Optuna is not installed.
+_PLACES = {
+    "Study": "study",
+    "StudyRecord": "storage.records",
+    "TrainedModel": "trials.model",
+    "Trial": "trials.trial",
+    "load_model": "trials.model",
+    "load_study": "storage.records",
+    "open_study": "study",
+    "suggest_norms": "space.suggesting",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # On demand, so that norms and networks can be used where Optuna is not installed.
-    if name in ("load_study", "StudyRecord"):
-        from normsearch.storage import records
-
-        return getattr(records, name)
-    if name in ("load_model", "TrainedModel"):
-        from normsearch.trials import model
-
-        return getattr(model, name)
+    if name in _PLACES:
+        return getattr(import_module(f"normsearch.{_PLACES[name]}"), name)
     raise AttributeError(f"module 'normsearch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -15,181 +15,114 @@ from normsearch.data import Volume, write_volume
 
 ROOT = Path(__file__).resolve().parents[1]
 
-#: Room -> what it may import beside itself and Python's own library. `lazy X` may be imported
-#: inside a function (or for type checkers) alone; `lazy *` is an import whose name is computed.
-#: A room is a package or a module; the longest name that fits a file is its room.
+#: The rooms from the ground up: each may import from those before it, never from those after it.
+ORDER = (
+    *("errors", "files", "norms", "networks", "data", "training", "config", "trials", "space"),
+    *("samplers", "storage", "search", "benchmark", "confirmation", "analysis", "run"),
+    *("study", "findings", "cli", "__main__"),
+)
+
+#: Room -> the rooms and packages it imports beside Python's own library: no other, and no fewer.
+#: `lazy X` is imported inside a function (or for type checkers) alone; `lazy *` is an import whose
+#: name is computed.
 ARROWS: dict[str, set[str]] = {
-    "normsearch.errors": set(),
-    "normsearch.files": {"normsearch.errors"},
-    "normsearch.data.labels": set(),
-    "normsearch.files.text_file": {"normsearch.errors", "normsearch.files"},
-    "normsearch.config.yaml_file": {"yaml", "normsearch.errors", "normsearch.files.text_file"},
-    "normsearch.files.json_file": {"normsearch.errors", "normsearch.files.text_file"},
-    "normsearch.files.table_file": {"normsearch.errors", "normsearch.files.text_file"},
-    "normsearch.limits": {"normsearch.errors"},
-    "normsearch.norms": {"torch", "normsearch.errors", "normsearch.files"},
-    "normsearch.networks": {
-        *("torch", "normsearch.errors", "normsearch.networks.importing", "normsearch.norms"),
+    "errors": set(),
+    "files": {
+        *("errors",),
     },
-    "normsearch.networks.importing": {"normsearch.errors", "lazy *"},
-    "normsearch.data": {
-        *("filelock", "numpy", "torch", "nrrd", "nibabel", "PIL"),
-        *("normsearch.errors", "normsearch.files", "normsearch.data.labels", "normsearch.limits"),
-        *(
-            "normsearch.files.json_file",
-            "normsearch.files.table_file",
-            "normsearch.files.text_file",
-        ),
+    "norms": {
+        *("torch",),
+        *("errors", "files"),
     },
-    "normsearch.training": {
-        *("torch", "normsearch.errors", "normsearch.files", "normsearch.data.labels", "lazy monai"),
+    "networks": {
+        *("lazy *", "torch"),
+        *("errors", "norms"),
     },
-    "normsearch.config.base": {"pydantic", "normsearch.limits"},
-    "normsearch.config.task": {"pydantic", "normsearch.config.base", "normsearch.limits"},
-    "normsearch.config.arms": {
-        *("pydantic", "normsearch.errors", "normsearch.config.base", "normsearch.norms"),
-        "normsearch.limits",
+    "data": {
+        *("PIL", "filelock", "nibabel", "nrrd", "numpy", "torch"),
+        *("errors", "files"),
     },
-    "normsearch.config.space": {
-        *("pydantic", "normsearch.config.arms", "normsearch.config.base"),
-        *("normsearch.errors", "normsearch.limits", "normsearch.norms"),
+    "training": {
+        *("lazy monai", "torch"),
+        *("errors", "files", "data"),
     },
-    "normsearch.config.search": {
-        *("pydantic", "normsearch.errors", "normsearch.config.base", "normsearch.limits"),
+    "config": {
+        *("pydantic", "yaml"),
+        *("errors", "files", "norms"),
     },
-    "normsearch.config": {
-        *("pydantic", "normsearch.config.search", "normsearch.config.space"),
-        *(
-            "normsearch.config.arms",
-            "normsearch.config.base",
-            "normsearch.config.task",
-            "normsearch.limits",
-            "lazy normsearch.files",
-        ),
+    "trials": {
+        *("numpy", "torch"),
+        *("errors", "files", "norms", "networks", "data", "training", "config"),
     },
-    "normsearch.config.reading": {
-        *("pydantic", "normsearch.config", "normsearch.config.space", "normsearch.errors"),
-        *("normsearch.files", "normsearch.files.json_file", "normsearch.config.yaml_file"),
+    "space": {
+        *("lazy git", "lazy github", "lazy optunahub", "optuna", "pydantic", "torch"),
+        *("errors", "norms", "networks", "config"),
     },
-    "normsearch.trials.task": {
-        *("normsearch.config", "normsearch.data", "normsearch.errors", "normsearch.files"),
+    "samplers": {
+        *("numpy", "optuna", "scipy", "threadpoolctl"),
+        *("errors", "config", "space"),
     },
-    "normsearch.trials.trial_network": {
-        *("torch", "normsearch.config", "normsearch.errors", "normsearch.networks"),
-        "normsearch.norms",
+    "storage": {
+        *("lazy fsspec", "lazy grpc", "optuna", "pandas", "psutil", "pyarrow"),
+        *("sqlalchemy", "yaml"),
+        *("errors", "files", "config", "space"),
     },
-    "normsearch.trials.trust": {"normsearch.config", "normsearch.errors", "normsearch.networks"},
-    "normsearch.trials.training": {
-        *("torch", "normsearch.config", "normsearch.data", "normsearch.errors"),
-        *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.trials.task"),
-        *("normsearch.training", "normsearch.trials.trial_network"),
+    "search": {
+        *("lazy *", "lazy optuna_dashboard", "numpy", "optuna", "pandas", "ray"),
+        *("errors", "files", "norms", "networks", "data", "training", "config", "trials"),
+        *("space", "samplers", "storage"),
     },
-    "normsearch.trials.prediction": {
-        *("numpy", "torch", "normsearch.config", "normsearch.data"),
-        *("normsearch.errors", "normsearch.trials.task", "normsearch.training"),
+    "benchmark": {
+        *("numpy", "optuna", "pandas", "torch"),
+        *("errors", "norms", "networks", "data", "training", "config", "trials", "space"),
+        *("samplers", "search"),
     },
-    "normsearch.trials.model_card": {
-        *("normsearch.config", "normsearch.errors", "normsearch.trials.trial_network"),
+    "confirmation": {
+        *("lazy monai", "numpy", "pandas", "scipy", "torch"),
+        *("errors", "files", "networks", "data", "training", "config", "trials", "space"),
+        *("storage", "search"),
     },
-    "normsearch.trials.model": {
-        "normsearch.trials.model_card",
-        *("torch", "normsearch.config", "normsearch.config.reading", "normsearch.errors"),
-        *(
-            "normsearch.files",
-            "normsearch.networks",
-            "normsearch.training",
-            "normsearch.trials.training",
-        ),
-        *("normsearch.files", "normsearch.networks", "normsearch.training"),
-        *("normsearch.trials.trial_network", "normsearch.trials.trust"),
-    },
-    "normsearch.search": {
-        *("numpy", "optuna", "pandas", "psutil", "pydantic", "sqlalchemy", "torch", "yaml"),
-        *("normsearch.config.search", "normsearch.space.imports"),
-        *("normsearch.config", "normsearch.config.reading", "normsearch.data", "normsearch.errors"),
-        *("normsearch.files", "normsearch.networks", "normsearch.norms", "normsearch.training"),
-        *("lazy grpc", "lazy fsspec", "pyarrow", "lazy optuna_dashboard", "lazy *"),
-        *("scipy", "threadpoolctl", "normsearch.files.json_file", "normsearch.files.table_file"),
-        *("scipy", "threadpoolctl", "normsearch.trials.trial_network"),
-    },
-    "normsearch.space.imports": {  # what a study names
-        *("normsearch.errors", "normsearch.networks.importing"),
-        *("lazy git", "lazy github", "lazy optunahub"),
-    },
-    "normsearch.search.trainable": {
-        *("ray", "normsearch.config", "normsearch.errors", "normsearch.search"),
-    },
-    "normsearch.search.bridge": {
-        *("ray", "optuna", "normsearch.errors", "normsearch.search", "normsearch.search.trainable"),
-    },
-    "normsearch.search.ray_executor": {
-        *("lazy ray", "normsearch.config", "normsearch.errors", "normsearch.search"),
-        *("lazy normsearch.search.bridge", "lazy normsearch.search.trainable"),
-    },
-    "normsearch.evidence": {
-        *("numpy", "pandas", "pydantic", "scipy", "torch", "lazy monai"),
-        *("normsearch.config", "normsearch.config.reading"),
-        *(
-            "normsearch.files.json_file",
-            "normsearch.files.table_file",
-            "normsearch.config.yaml_file",
-        ),
-        *("normsearch.data", "normsearch.errors", "normsearch.files", "normsearch.norms"),
-        "normsearch.data.labels",
-        "normsearch.limits",
-        *(
-            "normsearch.networks",
-            "normsearch.search",
-            "normsearch.training",
-            "normsearch.trials.training",
-        ),
-        *("normsearch.trials.model", "normsearch.trials.task", "normsearch.trials.trial_network"),
-    },
-    "normsearch.cli": {
-        "torch",
-        *("pandas", "rich", "typer", "normsearch", "normsearch.config", "normsearch.data"),
-        *(
-            "normsearch.errors",
-            "normsearch.networks",
-            "normsearch.search",
-            "normsearch.trials.training",
-        ),
-        *("normsearch.norms", "normsearch.trials.task", "normsearch.training"),
-        *("lazy normsearch.config.reading", "normsearch.files", "normsearch.limits"),
-        *("normsearch.norms", "normsearch.trials.task", "normsearch.training", "torch"),
-        *("normsearch.trials.trial_network", "normsearch.trials.trust"),
-        *("lazy normsearch.config.reading", "lazy normsearch.files"),
-        *("lazy normsearch.evidence", "lazy normsearch.search.ray_executor"),
-        "lazy normsearch.config.search",
-        *(
-            "lazy normsearch.trials.model",
-            "lazy normsearch.trials.model_card",
-            "lazy normsearch.trials.prediction",
-        ),
-        "normsearch.cli.figures",
-    },
-    "normsearch.cli.figures": {"normsearch", "normsearch.errors", "lazy analysis"},
-    "normsearch": {"lazy normsearch.search", "lazy normsearch.trials.model"},
-    "normsearch.__main__": {"normsearch.cli"},
     "analysis": {
-        *("jinja2", "matplotlib", "numpy", "pandas", "seaborn", "scipy", "yaml"),
-        "lazy optuna",
-        *("normsearch.errors", "normsearch.files", "lazy normsearch"),
-        *("lazy normsearch.evidence", "lazy *"),
+        *("jinja2", "lazy *", "lazy normsearch", "lazy optuna", "matplotlib", "numpy"),
+        *("pandas", "scipy", "seaborn", "yaml"),
+        *("errors", "lazy confirmation"),
+    },
+    "run": {
+        *("lazy matplotlib", "lazy pandas"),
+        *("errors", "config", "storage", "search", "lazy confirmation", "lazy analysis"),
+    },
+    "study": {
+        *("errors", "networks", "config", "trials", "storage", "search", "confirmation"),
+        *("run",),
+    },
+    "findings": {
+        *("numpy", "pandas", "pydantic", "scipy"),
+        *("errors", "files", "config", "benchmark", "confirmation", "analysis", "study"),
+    },
+    "cli": {
+        *("normsearch", "pandas", "rich", "typer"),
+        *("errors", "lazy files", "lazy norms", "lazy networks", "lazy data", "config"),
+        *("lazy trials", "lazy storage", "search", "lazy confirmation", "lazy analysis"),
+        *("lazy study", "lazy findings"),
+    },
+    "__main__": {
+        *("cli",),
+    },
+    "normsearch": {
+        *("lazy trials", "lazy space", "lazy storage", "lazy study"),
     },
 }
 
 
 def room_of(module: str) -> str | None:
     """The room of a module of ours, None for others; ``normsearch`` is that one file alone."""
-    name = module
-    while name:
-        if name in ARROWS and (name != "normsearch" or module == "normsearch"):
-            return name
-        name = name.rpartition(".")[0]
-    if module.partition(".")[0] in ("normsearch", "analysis"):
-        raise KeyError(f"{module}: must have a line in ARROWS of tests/test_layering.py")
-    return None
+    package, _, rest = module.partition(".")
+    if package != "normsearch":
+        return None
+    room = rest.partition(".")[0]
+    if room and room not in ORDER:
+        raise KeyError(f"{module}: must lie in a room of ORDER in tests/test_layering.py")
+    return room or "normsearch"
 
 
 def _is_for_type_checkers(node: ast.AST) -> bool:
@@ -206,7 +139,7 @@ def imports(tree: ast.AST, package: str, lazy: bool = False) -> Iterator[tuple[s
             module = ".".join(filter(None, (base, node.module)))
             for alias in node.names:
                 inner = f"{module}.{alias.name}"
-                yield (inner if inner in ARROWS or _is_ours(inner) else module), lazy
+                yield (inner if module == "normsearch" or _is_ours(inner) else module), lazy
         elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in (
             "import_module",
             "__import__",
@@ -231,29 +164,36 @@ def _computed(name: ast.expr) -> str:
     return "*"
 
 
-def violations(module: str, source: str, *, is_package: bool = False) -> list[str]:
-    """What a module of ours imports against `ARROWS`, as texts."""
+def arrows_of(module: str, source: str, *, is_package: bool = False) -> set[tuple[str, bool]]:
+    """What a module of ours imports: rooms and packages, and whether only inside functions."""
     own = room_of(module)
-    assert own is not None, module
     package = module if is_package else module.rpartition(".")[0]
-    found = []
+    found = set()
     for target, lazy in imports(ast.parse(source), package):
-        top = target.partition(".")[0]
-        if top in sys.stdlib_module_names:
-            continue
-        wanted = top if top not in ("normsearch", "analysis") else room_of(target)
-        allowed = {own} | ARROWS[own]
-        if wanted not in allowed and not (lazy and f"lazy {wanted}" in allowed):
-            found.append(f"{module} must not import {target}{'' if lazy else ' at module level'}")
+        wanted = room_of(target) or target.partition(".")[0]
+        if wanted not in (own, *sys.stdlib_module_names):
+            found.add((wanted, lazy))
     return found
 
 
-FILES = sorted([*(ROOT / "normsearch").rglob("*.py"), *(ROOT / "analysis").rglob("*.py")])
+def violations(module: str, source: str, *, is_package: bool = False) -> list[str]:
+    """What a module of ours imports against `ORDER` and `ARROWS`, as texts."""
+    own = room_of(module)
+    assert own is not None, module
+    allowed, found = ARROWS[own], []
+    for wanted, lazy in sorted(arrows_of(module, source, is_package=is_package)):
+        if wanted not in allowed and not (lazy and f"lazy {wanted}" in allowed):
+            found.append(f"{module} must not import {wanted}{'' if lazy else ' at module level'}")
+    return found
+
+
+FILES = sorted([*(ROOT / "normsearch").rglob("*.py"), *(ROOT / "analysis").glob("*.py")])
 
 
 def module_of(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    return name if name.startswith("normsearch") else f"normsearch.{name}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)
@@ -262,10 +202,40 @@ def test_imports_follow_the_arrows(path: Path) -> None:
     assert violations(module_of(path), source, is_package=path.name == "__init__.py") == []
 
 
+def test_every_arrow_is_used() -> None:
+    used: dict[str, set[str]] = {room: set() for room in ARROWS}
+    for path in FILES:
+        module, source = module_of(path), path.read_text(encoding="utf-8")
+        found = arrows_of(module, source, is_package=path.name == "__init__.py")
+        used[str(room_of(module))] |= {f"lazy {name}" if lazy else name for name, lazy in found}
+    for room, arrows in ARROWS.items():
+        needed = {name for name in used[room] if name.removeprefix("lazy ") not in used[room]}
+        assert arrows == needed | {n for n in used[room] if not n.startswith("lazy ")}, room
+
+
+def test_nothing_points_back() -> None:
+    for room, arrows in ARROWS.items():
+        ours = {name.removeprefix("lazy ") for name in arrows} & {*ORDER}
+        if room != "normsearch":  # the front door opens every room, on demand
+            below = ORDER[: ORDER.index(room)]
+            assert ours <= {*below}, (room, ours - {*below})
+
+
 def test_the_files_are_found() -> None:
     found = {module_of(path) for path in FILES}
-    assert {"normsearch", "normsearch.norms.spec", "analysis", "analysis.report"} <= found
+    assert {"normsearch", "normsearch.norms.spec", "normsearch.analysis.report"} <= found
+    assert {room_of(module) for module in found} == {*ORDER, "normsearch"}
     assert len(found) > 50
+
+
+def test_rooms_are_of_a_size_to_know_by_heart() -> None:
+    sizes: dict[str, int] = {}
+    for path in FILES:
+        if path.name != "__init__.py":
+            sizes[path.parent.name] = sizes.get(path.parent.name, 0) + 1
+    assert sizes["normsearch"] <= 6
+    for room in {*sizes} - {"normsearch", "norms", "data", "cli", "analysis"}:
+        assert 3 <= sizes[room] <= 20, room
 
 
 def who_may(package: str) -> set[str]:
@@ -273,92 +243,44 @@ def who_may(package: str) -> set[str]:
 
 
 def test_the_table_keeps_what_the_design_promises() -> None:
-    search = {room for room in ARROWS if room.startswith("normsearch.search")}
-    cli = {room for room in ARROWS if room.startswith("normsearch.cli")}
-    ray = {f"normsearch.search.{name}" for name in ("executor", "bridge", "trainable")}
-    assert who_may("ray") == ray
-    assert who_may("optuna") <= search | {"analysis"}
-    assert who_may("typer") | who_may("rich") <= cli
-    assert who_may("analysis") == {"normsearch.cli.figures"}
-    assert set().union(*map(who_may, cli)) <= cli | {"normsearch.__main__"}
-    assert ARROWS["normsearch.norms"] == {"torch", "normsearch.errors", "normsearch.files"}
-    ours = {name.removeprefix("lazy ") for name in ARROWS["analysis"] if "normsearch" in name}
-    assert ours == {"normsearch.errors", "normsearch.files", "normsearch.evidence", "normsearch"}
-    assert not {"normsearch", "normsearch.evidence"} & ARROWS["analysis"]
-    for alone in ("normsearch.data", "normsearch.training"):
-        assert {name for name in ARROWS[alone] if "normsearch" in name} <= {
-            "normsearch.errors",
-            "normsearch.files",
-            "normsearch.data.labels",
-            *(f"normsearch.{kind}_file" for kind in ("json", "table", "text")),
-            "normsearch.limits",
-        }
-
-
-def test_nothing_points_back() -> None:
-    reached: dict[str, set[str]] = {}
-
-    def below(room: str, path: tuple[str, ...]) -> set[str]:
-        assert room not in path, f"a circle: {' -> '.join([*path, room])}"
-        if room not in reached:
-            arrows = {name.removeprefix("lazy ") for name in ARROWS[room]} & ARROWS.keys()
-            reached[room] = arrows.union(*(below(name, (*path, room)) for name in arrows))
-        return reached[room]
-
-    for room in ARROWS:
-        below(room, ())
+    assert who_may("ray") == {"search"}
+    optuna = {"space", "samplers", "storage", "search", "benchmark", "analysis"}
+    assert who_may("optuna") <= optuna
+    assert who_may("typer") | who_may("rich") == {"cli"}
+    assert who_may("cli") == {"__main__"}
+    assert ARROWS["norms"] == {"torch", "errors", "files"}
+    assert not {"torch", "lazy torch"} & ARROWS["analysis"]
 
 
 @pytest.mark.parametrize(
     ("module", "source", "fault"),
     [
         ("normsearch.norms.new", "import optuna", "normsearch.norms.new must not import optuna at"),
-        ("normsearch.norms.new", "import numpy.linalg", "must not import numpy.linalg"),
-        ("normsearch.norms.new", "from normsearch.networks import UNet2d", "normsearch.networks"),
-        ("normsearch.norms.new", "from normsearch import networks", "normsearch.networks"),
-        ("normsearch.norms.new", "from ..networks import slots", "normsearch.networks.slots"),
-        ("normsearch.norms.new", "from .. import data", "normsearch.data"),
-        ("normsearch.training.engine", "def f():\n import ray.tune", "not import ray.tune"),
+        ("normsearch.norms.new", "import numpy.linalg", "must not import numpy"),
+        ("normsearch.norms.new", "from normsearch.networks import UNet2d", "import networks"),
+        ("normsearch.norms.new", "from normsearch import networks", "import networks"),
+        ("normsearch.norms.new", "from ..networks import slots", "import networks"),
+        ("normsearch.norms.new", "from .. import data", "import data"),
+        ("normsearch.training.engine", "def f():\n import ray.tune", "not import ray"),
+        ("normsearch.data.new", "if 1:\n try:\n  import normsearch.trials\n finally: 0", "trials"),
+        ("normsearch.storage.new", "async def f():\n from ray import tune", "import ray"),
+        ("normsearch.search.new", "from normsearch.cli import main", "import cli"),
+        ("normsearch.search.new", "import_module('normsearch.analysis')", "import analysis"),
+        ("normsearch.trials.new", "__import__('optuna')", "must not import optuna"),
+        ("normsearch.trials.new", "name = 'ray'\nimport_module(name)", "must not import *"),
+        ("normsearch.trials.new", "from rich.table import Table", "import rich"),
+        ("normsearch.analysis.new", "import torch", "must not import torch"),
+        ("normsearch.analysis.new", "def f():\n from normsearch.search import jobs", "search"),
         (
-            "normsearch.data.new",
-            "if 1:\n try:\n  import normsearch.trials.training\n finally: 0",
-            "trial",
-        ),
-        ("normsearch.search.coordinator", "async def f():\n from ray import tune", "import ray"),
-        (
-            "normsearch.search.coordinator",
-            "import normsearch.search.ray_executor",
-            "search.executor",
-        ),
-        ("normsearch.search.coordinator", "from normsearch.cli import main", "normsearch.cli.main"),
-        (
-            "normsearch.search.coordinator",
-            "import importlib as i\ni.import_module('analysis')",
-            "analysis",
-        ),
-        ("normsearch.search.ray_executor", "import ray", "must not import ray at module level"),
-        (
-            "normsearch.cli.plot",
-            "def f():\n import analysis.palette",
-            "normsearch.analysis.palette",
-        ),
-        ("normsearch.cli.figures", "import_module(f'analysis.{x}')", "analysis at module level"),
-        ("normsearch.trials.training", "__import__('optuna')", "must not import optuna"),
-        ("normsearch.trials.training", "name = 'ray'\nimport_module(name)", r"must not import \*"),
-        ("normsearch.trials.training", "from rich.table import Table", "rich.table"),
-        ("analysis.new", "import torch", "must not import torch"),
-        ("analysis.new", "import normsearch", "must not import normsearch at module level"),
-        ("analysis.new", "def f():\n from normsearch.search import records", "search.records"),
-        (
-            "analysis.new",
+            "normsearch.analysis.new",
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n import normsearch.norms",
-            "normsearch.norms",
+            "import norms",
         ),
     ],
 )
 def test_a_wrong_import_is_caught(module: str, source: str, fault: str) -> None:
     (found,) = violations(module, source)
-    assert fault.replace("\\", "") in found
+    assert fault in found
 
 
 @pytest.mark.parametrize(
@@ -366,9 +288,7 @@ def test_a_wrong_import_is_caught(module: str, source: str, fault: str) -> None:
     [
         ("normsearch.norms.new", "import math, torch\nfrom normsearch.norms.spec import NORMS"),
         ("normsearch.norms.new", "from . import spec\nfrom ..errors import NormError"),
-        ("normsearch.search.ray_executor", "def f():\n import ray\n from ray import tune"),
-        ("normsearch.cli.figures", "def f(x):\n import_module(f'analysis.{x}')"),
-        ("analysis.new", "def f():\n from normsearch import load_study"),
+        ("normsearch.search.new", "def f():\n import ray\n from ray import tune"),
     ],
 )
 def test_a_right_import_is_let_through(module: str, source: str) -> None:
@@ -376,12 +296,12 @@ def test_a_right_import_is_let_through(module: str, source: str) -> None:
 
 
 def test_a_file_without_a_room_is_named() -> None:
-    with pytest.raises(KeyError, match=r"normsearch\.brand_new: must have a line in ARROWS"):
+    with pytest.raises(KeyError, match=r"normsearch\.brand_new: must lie in a room of ORDER"):
         violations("normsearch.brand_new", "")
 
 
 def test_figures_are_computed_names_in_analysis_alone() -> None:
-    assert {target.partition(".")[0] for target in FIGURES.values()} == {"analysis"}
+    assert all(target.startswith("normsearch.analysis.") for target in FIGURES.values())
 
 
 WITHOUT = """

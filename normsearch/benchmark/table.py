@@ -1,7 +1,8 @@
 """A recorded search space: 1,296 norm maps of a small U-Net, each with its real learning curve.
 
 Every combination of six norms in the four stages of a U-Net was trained once on sunnybrook, so a
-search method can be replayed against the record in seconds (`normsearch.benchmark.simulated_executor`).
+search method can be replayed against the record in seconds
+(`normsearch.benchmark.simulated_executor`).
 `Table.provenance` says how; ``tests/benchmarks/record_table.py`` recorded it.
 """
 

@@ -75,8 +75,9 @@ def _layouts() -> dict[str, str]:
 
 def _findings() -> dict[str, str]:
     """Each published statement with its verdict at the largest scale there is one for."""
+    from normsearch.analysis.recorded_results import read_results
     from normsearch.findings.registration import all_statements
-    from normsearch.findings.results import largest_scale, read_results
+    from normsearch.findings.results import largest_scale
 
     results, found = read_results(), {}
     for name, (_, statement) in all_statements().items():

@@ -22,17 +22,13 @@ def plot(
     storage: Storage = None,
 ) -> None:
     """Draw a figure of a run and print where it is."""
-    from normsearch.cli.figures import analysis_module
-    from normsearch.storage.records import StudyRecord
-    from normsearch.storage.run_folder import find_run
+    from normsearch import analysis
+    from normsearch.study import open_study
 
-    analysis = analysis_module()
-    record = StudyRecord(find_run(name, runs_dir), storage)
-    if kind == "all":
-        figures = analysis.render_all(record)
-    else:
-        figures = {kind: analysis.render(kind, record)}
-    folder = output if output and kind == "all" else record.folder / "report"
+    study = open_study(name, runs_dir=runs_dir, storage=storage)
+    every = kind == "all"
+    figures = analysis.render_all(study.record) if every else {kind: study.plot(kind)}
+    folder = output if output and every else study.folder / "report"
     for each, figure in figures.items():
-        single = output if kind != "all" else None
-        show(str(analysis.save(figure, single or folder / f"{each}.png")))
+        target = (None if every else output) or folder / f"{each}.png"
+        show(str(analysis.save(figure, target)))

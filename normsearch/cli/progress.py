@@ -25,7 +25,7 @@ class Progress:
     """
 
     def __init__(self, config: StudyConfig) -> None:
-        self._config, self._metric = config, config.task.metric
+        self._config, self._metric = config, config.metric
         self._asked = config.search.trials
         self._states: Counter[str] = Counter()
         self._running: set[int] = set()
@@ -58,15 +58,13 @@ class Progress:
         if self._console.is_terminal:
             self._bar.stop()
 
-    def begin(self, states: list[tuple[int, str, float]]) -> None:
-        """Take in the trials there are already: (number, state, final score or NaN)."""
-        for number, state, score in states:
-            self._count(number, state, score)
-        self._say(f"{self._config.name}: starting")
-
     def __call__(self, event: Event) -> None:
         """Take in an event and show it."""
-        if event.kind == "waiting":
+        if event.kind == "began":
+            for number, state, score in event.record["trials"]:
+                self._count(number, state, score)
+            self._say(f"{self._config.name}: starting")
+        elif event.kind == "waiting":
             self._say(f"trial {event.number} waits: {event.record['reason']}")
         elif event.kind == "started":
             self._running.add(event.number)

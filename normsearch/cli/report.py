@@ -20,13 +20,6 @@ def report(
     storage: Storage = None,
 ) -> None:
     """Gather figures, tables and the record of a run in one self-contained HTML file."""
-    from normsearch.cli.figures import analysis_module
-    from normsearch.storage.records import StudyRecord
-    from normsearch.storage.run_folder import find_run
+    from normsearch.study import open_study
 
-    record = StudyRecord(find_run(name, runs_dir), storage)
-    if "arms" in record.config["space"] and record.ranked():
-        from normsearch.confirmation.export import write_confirmation
-
-        write_confirmation(record)  # the page shows it as it stands, also of a run under way
-    show(str(analysis_module("report").write_report(record, output)))
+    show(str(open_study(name, runs_dir=runs_dir, storage=storage).report(output)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +19,7 @@ from normsearch.cli.options import (
     Storage,
     TrustCode,
     Workers,
+    executor_of,
 )
 
 
@@ -47,34 +47,26 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Go on with a run: interrupted trials are finished first, from their checkpoints."""
-    from normsearch.cli.launch import How, check, resumable, search
-    from normsearch.config.reading import amend_search, read_recorded_study
-    from normsearch.search.checks import check_storage
-    from normsearch.storage.run_folder import find_run, read_local, write_local, write_study
+    from normsearch.cli.running import progress, resumable, tell_end
+    from normsearch.study import open_study
 
-    folder = find_run(name, runs_dir)
-    local_facts = read_local(folder)
-    given = {
-        "trials": trials,
-        "resources.cpu": cpu,
-        "resources.gpu": gpu,
-        "checkpoints": checkpoints,
-    }
-    given_texts = [f"search.{key}={value}" for key, value in given.items() if value is not None]
-    config = amend_search(read_recorded_study(folder), [*given_texts, *(overrides or [])])
-    if data is None and local_facts.get("data"):
-        data = Path(local_facts["data"])
-    storage = storage or local_facts.get("storage")
-    with resumable(name):
-        door = check(
-            config,
-            f"{folder / 'study.yaml'}: space.",
-            data,
-            str(folder),
-            trusted=trust_code,
-            accept_changed=accept_changed_network,
+    found = open_study(
+        name,
+        data=data,
+        runs_dir=runs_dir,
+        storage=storage,
+        trust_code=trust_code,
+        accept_changed_network=accept_changed_network,
+    )
+    given = {"resources.cpu": cpu, "resources.gpu": gpu, "checkpoints": checkpoints}
+    texts = [f"search.{key}={value}" for key, value in given.items() if value is not None]
+    with resumable(name), progress(found) as shown:
+        found.resume(
+            trials=trials,
+            overrides=[*texts, *(overrides or [])],
+            workers=workers,
+            executor=executor_of(local),
+            address=address,
+            callbacks=[shown],
         )
-        check_storage(door.config, folder, storage, accept_changed=accept_changed_network)
-        write_study(folder, door.config)
-        write_local(folder, {"data": str(door.data) if door.data else None, "storage": storage})
-        search(folder, door, How(address, workers, local, as_json, storage))
+    tell_end(found, as_json)

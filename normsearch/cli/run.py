@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -19,6 +18,7 @@ from normsearch.cli.options import (
     RunsDir,
     Storage,
     Workers,
+    executor_of,
 )
 
 
@@ -36,26 +36,12 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Search: train trials until as many as the study asks for are finished."""
-    from normsearch.cli.launch import How, check, resumable, search
-    from normsearch.config.reading import read_study
-    from normsearch.errors import StudyError
-    from normsearch.search.checks import check_reachable, discard_unbegun, with_initial_trials
-    from normsearch.storage.run_folder import create_run, refuse_existing
+    from normsearch.cli.running import progress, resumable, tell_end
+    from normsearch.study import Study
 
     overrides = [*(overrides or []), *([f"name={json.dumps(name)}"] if name is not None else [])]
     overrides += [f"search.checkpoints={checkpoints}"] if checkpoints else []
-    config, space_origin = read_study(study, overrides)
-    folder = runs_dir / config.name
-    refuse_existing(folder)
-    door = check(config, space_origin, data, study, trusted=True)
-    known = with_initial_trials(door.config.search, door.space, runs_dir)
-    door = replace(door, config=door.config.model_copy(update={"search": known}))
-    facts = {"data": str(door.data) if door.data else None, "storage": storage}
-    check_reachable(door.config, storage)
-    create_run(folder, door.config, facts)
-    try:
-        with resumable(config.name):
-            search(folder, door, How(address, workers, local, as_json, storage))
-    except StudyError:  # such as a cluster that does not answer: no trial may have started
-        discard_unbegun(door.config, folder, storage)
-        raise
+    found = Study.load(study, overrides, data=data, runs_dir=runs_dir, storage=storage)
+    with resumable(found.name), progress(found) as shown:
+        found.run(workers=workers, executor=executor_of(local), address=address, callbacks=[shown])
+    tell_end(found, as_json)

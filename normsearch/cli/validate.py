@@ -55,19 +55,18 @@ def validate(
 
 def _study(study: str, data: Path | None, overrides: list[str], as_json: bool) -> None:
     """Check a study as `run` does, and tell what it would train."""
-    from normsearch.cli.launch import check
-    from normsearch.config.reading import read_study
+    from normsearch.study import Study
 
-    config, space_origin = read_study(study, overrides)
-    door = check(config, space_origin, data, study, trusted=True)
-    slots = [slot.name for slot in door.space.slots]
-    cases = {"training": len(door.split.train), "validation": len(door.split.validation)}
+    found = Study.load(study, overrides, data=data).prepare()
+    slots = [slot.name for slot in found.space.slots]
+    cases = {"training": len(found.split.train), "validation": len(found.split.validation)}
     if as_json:
-        print(json.dumps({"study": config.name, "cases": cases, "slots": slots}))
+        print(json.dumps({"study": found.config.name, "cases": cases, "slots": slots}))
         return
-    print(
+    what = found.config.trainer or found.config.network.name
+    show(
         f"{study}: in order; {_count(cases['training'], 'training case')}, "
-        f"{_count(cases['validation'], 'validation case')}, {config.network.name} with "
+        f"{_count(cases['validation'], 'validation case')}, {what} with "
         f"{_count(len(slots), 'norm slot')}"
     )
 

@@ -2,19 +2,9 @@
 
 from normsearch.config.arms import Arm, ArmsConfig, Origin
 from normsearch.config.base import (
-    BatchSize,
-    Cores,
-    Evaluations,
-    Fraction,
     ImportPath,
     ItemError,
-    LearningRate,
     Model,
-    Number,
-    RunName,
-    Samples,
-    Seed,
-    WeightDecay,
 )
 from normsearch.config.search import Point, PrunerConfig, Resources, SearchConfig, SupernetConfig
 from normsearch.config.space import (
@@ -29,6 +19,7 @@ from normsearch.config.space import (
 from normsearch.config.study import (
     Mixture,
     NetworkConfig,
+    NetworkDigest,
     StudyConfig,
     TrainingConfig,
     TrialConfig,
@@ -38,7 +29,6 @@ from normsearch.config.task import (
     AugmentationConfig,
     GeometryConfig,
     PhantomConfig,
-    SampleShape,
     TaskConfig,
 )
 

@@ -26,6 +26,8 @@ from normsearch.files import find_yaml
 from normsearch.files.json_file import read_object
 
 AnyModel = TypeVar("AnyModel", bound=Model)
+Part = str | Mapping[str, Any] | Model | None
+"""A part of a study in Python: its keys and values, its model, or one text."""
 
 _SHOWN = 200  # characters of a value in a message
 
@@ -60,6 +62,52 @@ def read_study(text: str, overrides: Iterable[str] = ()) -> tuple[StudyConfig, s
         space_origin = f"{space_path}: "
         validate(_PICKED[space_kind(raw["space"])], raw["space"], str(space_path))
     return validate(StudyConfig, raw, str(path)), space_origin
+
+
+def keys_of(part: Any, *, of_text: str = "") -> Any:
+    """Return a part of a study as keys and values; a text is the value of the key `of_text`."""
+    if isinstance(part, str):
+        return {of_text: part}
+    if isinstance(part, Model):
+        return plain(part)
+    return dict(part) if isinstance(part, Mapping) else part  # what is none is told by `validate`
+
+
+def study_of(
+    name: str,
+    trainer: str | None,
+    *,
+    task: Part,
+    network: Part,
+    training: Part,
+    space: Part,
+    search: Part,
+) -> StudyConfig:
+    """Return the study of parts given in Python.
+
+    Args:
+        name: of the study.
+        trainer: the ``module:function`` of a training loop of the user's own.
+        task: keys and values, a model, or the data set alone.
+        network: keys and values, a model, or its name.
+        training: keys and values or a model.
+        space: likewise, or the name of a space file.
+        search: likewise.
+
+    Raises:
+        ConfigError: a key or value that a study file must not hold either.
+    """
+    raw = {
+        "name": name,
+        "trainer": trainer,
+        "task": keys_of(task, of_text="data"),
+        "network": keys_of(network, of_text="name"),
+        "training": keys_of(training),
+        "space": read_space(space if isinstance(space, str) else keys_of(space) or {}),
+        "search": keys_of(search),
+    }
+    given = {key: value for key, value in raw.items() if value is not None}
+    return validate(StudyConfig, given, f"Study({name!r})")
 
 
 def read_space(space: dict[str, Any] | str) -> dict[str, Any]:

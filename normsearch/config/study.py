@@ -14,6 +14,7 @@ from normsearch.config.base import (
     Cores,
     Evaluations,
     Fraction,
+    ImportPath,
     ItemError,
     LearningRate,
     Model,
@@ -28,6 +29,7 @@ from normsearch.config.space import (
     AnySpaceConfig,
 )
 from normsearch.config.task import (
+    OWN_DATA,
     GeometryConfig,
     SampleShape,
     TaskConfig,
@@ -135,13 +137,17 @@ class TrainingConfig(Model):
 class StudyConfig(Model):
     """One study: task + network + training + space + search.
 
+    `trainer` names a training loop of the user's own, ``module:function``, in place of ours;
+    `task` and `network` may then be left out.
+
     A run records the SHA-256 of its cases (`fingerprint`), the `sample_shape` (channels, *spatial),
     the orientation and spacing of its training cases (`geometry`), the `versions` it began with and
     what its network was (`network_digest`).
     """
 
     name: RunName
-    task: TaskConfig
+    trainer: ImportPath | None = None
+    task: TaskConfig = TaskConfig()
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = TrainingConfig()
     space: AnySpaceConfig
@@ -151,6 +157,21 @@ class StudyConfig(Model):
     geometry: GeometryConfig | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     network_digest: NetworkDigest | None = None
+
+    @property
+    def metric(self) -> str:
+        """What a validation score is, for people."""
+        return "score" if self.trainer else self.task.metric
+
+    @model_validator(mode="after")
+    def _a_trainer_or_a_task(self) -> Self:
+        if self.trainer is None and self.task.data == OWN_DATA:
+            raise ItemError("task.data", "must be given, and is not")
+        if self.trainer and self.search.method == "supernet":
+            raise ItemError(
+                "search.method", "must be trials where a trainer is given, got supernet"
+            )
+        return self
 
     @model_validator(mode="after")
     def _float16_needs_a_gpu(self) -> Self:
@@ -205,8 +226,9 @@ class TrialConfig(Model):
     """
 
     study: RunName
+    trainer: ImportPath | None = None
     number: Number
-    task: TaskConfig
+    task: TaskConfig = TaskConfig()
     network: NetworkConfig
     training: TrainingConfig
     norm_map: dict[str, str]

@@ -104,6 +104,10 @@ class GeometryConfig(Model):
     unknown: Annotated[tuple[Number, ...], _THREE]
 
 
+OWN_DATA = "the trainer's own"
+"""What `TaskConfig.data` says where a trainer of the user's own brings its data."""
+
+
 class TaskConfig(Model):
     """What is segmented, and which subjects train, validate and test.
 
@@ -123,7 +127,7 @@ class TaskConfig(Model):
     it is what confirms fixed trainings, with all other subjects to train on.
     """
 
-    data: str
+    data: str = OWN_DATA
     layout: Literal["auto", "folders", "msd", "nnunet", "manifest", "idx"] = "auto"
     phantom: PhantomConfig = PhantomConfig()
     sample: Literal["slice", "stack", "slab", "volume"] = "slice"

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from normsearch.config import Arm, ArmsConfig, StudyConfig
-from normsearch.confirmation.test_evaluation import SURFACES
+from normsearch.confirmation.held_out import SURFACES
 from normsearch.files import is_file
 from normsearch.files.table_file import (
     Column,

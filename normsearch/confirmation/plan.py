@@ -24,7 +24,11 @@ _KEPT = ("resources", "workers", "time_limit", "grace_seconds", "callbacks", "ch
 
 
 def confirm_study(
-    record: StudyRecord, *, top: int = TOP, seeds: int = SEEDS, folds: Sequence[str] = ()
+    record: StudyRecord,
+    *,
+    top: int | None = None,
+    seeds: int | None = None,
+    folds: Sequence[str] = (),
 ) -> StudyConfig:
     """Return the study that confirms a search, called NAME-confirm.
 
@@ -36,13 +40,14 @@ def confirm_study(
 
     Args:
         record: of the search.
-        top: mixtures beside the single norms, fewer if the search has fewer.
-        seeds: trainings of each arm.
+        top: mixtures beside the single norms (3), fewer if the search has fewer.
+        seeds: trainings of each arm (5).
         folds: test folds to take one after another; the search's own, all at once, if empty.
 
     Raises:
         StudyError: it is no search, held out no fold, or has no single norm to compare with.
     """
+    top, seeds = TOP if top is None else top, SEEDS if seeds is None else seeds
     if not 0 < seeds <= limits.SEEDS:
         raise ConfigError(f"seeds must be from 1 to {limits.SEEDS}, got {short(seeds)}.")
     config = read_recorded_study(record.folder)
@@ -81,13 +86,32 @@ def confirm_study(
     return _study(config, space)
 
 
+def check_the_same(
+    config: StudyConfig, top: int | None, seeds: int | None, folds: str | None
+) -> None:
+    """Refuse options that would change a confirmation once its scores may have been seen."""
+    space: Any = config.space
+    begun = {
+        "top": space.origin.top,
+        "seeds": len(space.seeds),
+        "folds": "all" if space.folds else "test",
+    }
+    for option, given in (("top", top), ("seeds", seeds), ("folds", folds)):
+        if given is not None and given != begun[option]:
+            raise StudyError(
+                f"{config.name}: must be resumed as it began, with --{option} {begun[option]}, "
+                "for what is changed after scores were seen is no confirmation; leave the option "
+                "out, or remove the run's folder to confirm anew."
+            )
+
+
 def _check(record: StudyRecord, config: StudyConfig, folds: Sequence[str]) -> None:
     if isinstance(config.space, ArmsConfig):
         raise StudyError(
             f"{record.name}: must be a search to be confirmed, and is a study of fixed trainings "
             f"already; see what it found with `normsearch report {record.name}`."
         )
-    if not (config.task.test_folds or folds):
+    if not (config.task.test_folds or folds or config.trainer):
         raise StudyError(
             f"{record.name}: must have held out test_folds to be confirmed on, and its search saw "
             "every subject; begin a search with --set task.test_folds=[...], or, for results that "
@@ -191,6 +215,7 @@ def _study(config: StudyConfig, space: ArmsConfig) -> StudyConfig:
     task = config.task.model_dump() | {"validation": "test", "validation_folds": None}
     search = SearchConfig(**{name: getattr(config.search, name) for name in _KEPT})
     raw = {
+        "trainer": config.trainer,
         "name": f"{config.name}-confirm",
         "task": task,
         "network": config.network.model_dump(),

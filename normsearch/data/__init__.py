@@ -4,6 +4,7 @@ from normsearch.data.augment import Augmentation
 from normsearch.data.cases import Case, CaseFiles, classes_shown, fingerprint
 from normsearch.data.faults import Fault
 from normsearch.data.idx import read_idx
+from normsearch.data.in_memory import cases_of
 from normsearch.data.layouts import LAYOUTS, DataSet, detect_layout, find_cases, survey
 from normsearch.data.loader import SampleLoader
 from normsearch.data.phantom import generate_phantom
@@ -33,6 +34,7 @@ __all__ = [
     "Volume",
     "WholeCase",
     "WholeImage",
+    "cases_of",
     "classes_shown",
     "detect_layout",
     "find_cases",

@@ -144,7 +144,7 @@ def prepare_case(
     )
     if raw is None:
         raise CaseError(faults)
-    return _prepared(raw, preparation, tuple(faults), classified=files.index is not None)
+    return prepared_from(raw, preparation, tuple(faults), classified=files.index is not None)
 
 
 class CaseError(DataError):
@@ -195,7 +195,7 @@ def load_cases(
             continue
         faults += prepared.warnings
         values |= set(prepared.values)
-        cases.append(_case(files, prepared))
+        cases.append(as_case(files, prepared))
         oriented[files.images[0]] = prepared.oriented
     faults += mixed_orientation(data_set.root, oriented)
     refuse(data_set.root, faults)
@@ -244,7 +244,8 @@ def _values(data_set: DataSet, preparation: Preparation) -> list[int]:
     return sorted({*data_set.values, *preparation.ignore}) if data_set.values else []
 
 
-def _case(files: CaseFiles, prepared: Prepared) -> Case:
+def as_case(files: CaseFiles, prepared: Prepared) -> Case:
+    """Return what was prepared as a case."""
     places = files.id, files.subject, files.fold
     return Case(
         *places,
@@ -268,9 +269,14 @@ def _check_values(root: Path, asked: Sequence[int], found: set[int]) -> None:
         )
 
 
-def _prepared(
-    raw: RawCase, preparation: Preparation, noted: tuple[Fault, ...], *, classified: bool
+def prepared_from(
+    raw: RawCase,
+    preparation: Preparation,
+    noted: tuple[Fault, ...] = (),
+    *,
+    classified: bool = False,
 ) -> Prepared:
+    """Make a case that was read comparable with the others."""
     channels = normalized_image(raw.image, preparation.intensity)
     # A class has no place in the image: a mask stands in for it while the image is resized.
     mask = np.zeros(raw.image.shape[1:], np.uint8) if classified else preparation.indices(raw.label)

@@ -35,11 +35,12 @@ class Part(Model):
     """One study of an experiment: fixed trainings, or a search.
 
     Fixed trainings are `arms` as in a study's space, and each `grid`: keys of an arm with one value
-    or a list of them, of which every combination is an arm (`normsearch.findings.experiment_plan`). With
-    `rates_from` the learning rate of each norm on each fold is the one that scored best in that
-    earlier part; `found` adds arms: name -> {part, take} is what `take` chose there (``best`` trial
-    of a search, ``single`` for its best single norm, ``argmax`` of learnt weights). A search has
-    `space` and `search` in their place, and `replay` is one of recorded trainings.
+    or a list of them, of which every combination is an arm
+    (`normsearch.findings.experiment_plan`).
+    With `rates_from` the learning rate of each norm on each fold is the one that scored best in
+    that earlier part; `found` adds arms: name -> {part, take} is what `take` chose there (``best``
+    trial of a search, ``single`` for its best single norm, ``argmax`` of learnt weights). A search
+    has `space` and `search` in their place, and `replay` is one of recorded trainings.
     """
 
     task: dict[str, Any] = Field(default_factory=dict)

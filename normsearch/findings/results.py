@@ -10,18 +10,14 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import ConfigDict
-
-from normsearch.config import Model
-from normsearch.config.reading import validate
-from normsearch.errors import ConfigError, StudyError, sentence
-from normsearch.files import is_folder, shipped, write_text
-from normsearch.files.json_file import read_object
+from normsearch.analysis.recorded_results import estimate_of, read_results
+from normsearch.errors import StudyError, sentence
+from normsearch.files import write_text
 from normsearch.findings.judges import JUDGES
 from normsearch.findings.measurements import Measured
-from normsearch.findings.registration import SCALES, Experiment, Scale, all_statements
+from normsearch.findings.registration import SCALES, Experiment, all_statements
 from normsearch.findings.verdicts import Verdict
 
 MARKS = ("<!-- findings: python -m normsearch.findings.results README.md -->", "<!-- end -->")
@@ -30,29 +26,6 @@ _AT_THIS_SCALE = {
     "contradicted": "contradicted at this scale",
     "not distinguishable": "not distinguishable at this scale",
 }
-
-
-class _Result(Model):
-    """What a result's file says, as far as it is read again."""
-
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
-
-    finding: str
-    text: str
-    scale: Scale
-    verdict: Literal["reproduced", "contradicted", "not distinguishable"]
-    told: str
-    quantity: str
-    estimate: float | None
-    low: float | None
-    high: float | None
-    interval: str
-    paper: str
-    trainings: int
-    seeds: int
-    flags: list[str]
-    runs: tuple[str, ...] = ()
-    date: str
 
 
 def judge(
@@ -102,47 +75,12 @@ def provenance(runs: Sequence[Any], versions: Mapping[str, str]) -> dict[str, An
     }
 
 
-def default_folder() -> Path:
-    """Return where results are written: analysis/results of the working folder, else results."""
-    own = Path("analysis/results")
-    return own if is_folder(own) else Path("results")
-
-
 def write_result(folder: Path, result: Mapping[str, Any]) -> Path:
     """Write FOLDER/FINDING-SCALE.json and return its path."""
     path = folder / f"{result['finding']}-{result['scale']}.json"
     text = json.dumps(_plain(result), indent=1, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
     return path
-
-
-def read_results(folders: Iterable[Path] | None = None) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return the latest result of each (finding, scale): those shipped and the working folder's.
-
-    Raises:
-        StudyError: a file there is no result.
-    """
-    places = folders if folders is not None else (shipped("analysis/results"), default_folder())
-    latest: dict[tuple[str, str], dict[str, Any]] = {}
-    for path in sorted({p.resolve() for folder in places for p in folder.glob("*-*.json")}):
-        result = read_result(path)
-        key = result["finding"], result["scale"]
-        if key not in latest or latest[key]["date"] <= result["date"]:
-            latest[key] = result
-    return latest
-
-
-def read_result(path: Path) -> dict[str, Any]:
-    """Return what `write_result` wrote.
-
-    Raises:
-        StudyError: the file is no result.
-    """
-    raw = read_object(path, StudyError)
-    try:
-        return validate(_Result, raw, f"{path}: must be the result of a finding").model_dump()
-    except ConfigError as error:
-        raise StudyError(str(error)) from error
 
 
 def largest_scale(results: Mapping[tuple[str, str], dict[str, Any]], finding: str) -> str | None:
@@ -195,17 +133,6 @@ def toy_results(
         or {"finding": name, "text": statement.text, "paper": statement.paper}
         for name, (_, statement) in all_statements().items()
     ]
-
-
-def estimate_of(result: Mapping[str, Any]) -> str:
-    """Return estimate and interval as text.
-
-    >>> estimate_of({"estimate": 0.031, "low": 0.0123, "high": None})
-    '0.031 [0.012, –]'
-    """
-    names = ("estimate", "low", "high")
-    told = [f"{result[name]:.3f}" if result[name] is not None else "–" for name in names]
-    return f"{told[0]} [{told[1]}, {told[2]}]"
 
 
 def _numbers(verdict: Verdict) -> dict[str, Any]:

@@ -7,11 +7,42 @@ import importlib.util
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from normsearch.errors import NetworkError, did_you_mean
+
+_PROVIDED: dict[str, object] = {}
+
+
+def provide(text: str, found: object) -> None:
+    """Let `import_object` return `found` for ``module:name``, of a notebook's own class, say."""
+    _PROVIDED[text] = found
+
+
+def named(network: Any) -> Any:
+    """Return the ``module:name`` of a class or function, and make it importable by that.
+
+    Other things, such as a name, are returned as they are.
+    """
+    if not callable(network):
+        return network
+    text = f"{network.__module__}:{network.__qualname__}"
+    provide(text, network)
+    return text
+
+
+class WithProvided:
+    """A trainer that takes along, to other processes, what `provide` was given in this one."""
+
+    def __init__(self, trainer: Callable[..., Any]) -> None:
+        self._trainer, self._provided = trainer, dict(_PROVIDED)
+
+    def __call__(self, *args: Any) -> Any:
+        """Train as the trainer does."""
+        _PROVIDED.update(self._provided)
+        return self._trainer(*args)
 
 
 def import_object(text: str) -> object:
@@ -20,6 +51,8 @@ def import_object(text: str) -> object:
     Raises:
         NetworkError: not of this form, or no such module or name.
     """
+    if text in _PROVIDED:
+        return _PROVIDED[text]
     path, _, name = text.partition(":")
     if not path or not name:
         raise NetworkError(f"{text!r}: must be of the form module:function")

@@ -16,9 +16,9 @@ from normsearch.norms.local_response import LocalResponseNorm
 from normsearch.norms.mean_only import MeanOnlyBatchNorm
 from normsearch.norms.mixed import MixedNorm, reaches_out
 from normsearch.norms.progress import FollowsProgress, set_progress
-from normsearch.norms.registry import NORMS, NormKind
+from normsearch.norms.registry import build_norm
 from normsearch.norms.sparse_switchable import SparseSwitchableNorm
-from normsearch.norms.spec import NormSpec, build_norm
+from normsearch.norms.spec import NORMS, NormKind, NormSpec
 from normsearch.norms.standard import NoNorm
 from normsearch.norms.switchable import SwitchableNorm
 from normsearch.norms.sync_batch import SyncBatchNorm

@@ -88,7 +88,7 @@ class MomentNorm(Norm):
         raise NotImplementedError
 
     def linearize(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
-        """`coefficients`, and how a gradient goes back through them to the moments and `extra_inputs`.
+        """`coefficients`, and the gradient through them to the moments and `extra_inputs`.
 
         Here autograd works that out. A norm that gives it by hand spares the two dozen small
         operations that cost as much as the pixels of a small map.

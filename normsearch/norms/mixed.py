@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from normsearch.errors import NormError
 from normsearch.norms.base import Norm
+from normsearch.norms.registry import build_norm
 from normsearch.norms.sparse_switchable import sparsest_max
-from normsearch.norms.spec import NormSpec, build_norm
+from normsearch.norms.spec import NormSpec
 
 
 def reaches_out(text: str) -> bool:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
-
 from torch import nn
 
+from normsearch.errors import NormError
 from normsearch.norms.batch_channel import BatchChannelNorm
 from normsearch.norms.batch_group import BatchGroupNorm
 from normsearch.norms.batch_instance import BatchInstanceNorm
@@ -19,73 +16,19 @@ from normsearch.norms.instance_layer import InstanceLayerNorm
 from normsearch.norms.local_response import LocalResponseNorm
 from normsearch.norms.mean_only import MeanOnlyBatchNorm
 from normsearch.norms.sparse_switchable import SparseSwitchableNorm
+from normsearch.norms.spec import ANY_NUMBER, NORMS, NormKind, NormSpec, group_count
 from normsearch.norms.standard import NoNorm, batch_norm, group_norm, instance_norm
 from normsearch.norms.switchable import SwitchableNorm
 from normsearch.norms.sync_batch import SyncBatchNorm
 
-if TYPE_CHECKING:
-    from normsearch.norms.spec import NormSpec
-
-ANY_NUMBER = "G"  # stands for any whole number from 1 on, among an option's values
 _SWITCH = ("false", "true")
-
-Builder: TypeAlias = Callable[["NormSpec", int, int], nn.Module]
-
-
-def _groups(spec: NormSpec) -> int:
-    return spec.groups or 1
-
-
-def _itself(spec: NormSpec, channels: int) -> str:
-    return str(spec)
-
-
-def _listed(spec: NormSpec, fitting: list[int]) -> str:
-    head = str(spec)[: str(spec).rindex(str(spec.groups))]
-    return "one of " + ", ".join(f"{head}{number}" for number in fitting)
-
-
-@dataclass(frozen=True)
-class NormKind:
-    """What the spec language knows of one kind of norm: all that a new kind has to say.
-
-    Args:
-        summary: one line on what it is.
-        build: makes the module from (spec, channels, dims).
-        form: how its spec is written, where that is not its bare name: ``GN-G``.
-        weight: whether it acts on the weight of the convolution before, and another norm on what
-            comes out (``WS+GN-8``).
-        options: the values each option may take, the default first; "G" means any whole number.
-        divisor: the number that must divide the channels.
-        canonical_form: the text of the canonical form of a feasible spec for a number of channels.
-        cure: what to use instead, given the numbers that do divide the channels.
-    """
-
-    summary: str
-    build: Builder
-    form: str = ""
-    weight: bool = False
-    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    divisor: Callable[[NormSpec], int] = _groups
-    canonical_form: Callable[[NormSpec, int], str] = _itself
-    cure: Callable[[NormSpec, list[int]], str] = _listed
-
-    @property
-    def grouped(self) -> bool:
-        """Whether the spec takes a number of channel groups, as GN-8 does."""
-        return self.form.endswith("G")
-
-    @property
-    def sampled(self) -> bool:
-        """Whether the spec takes a number of samples before that, as GBGN-2x8 does."""
-        return self.form.endswith("-SxG")
 
 
 def _gn_canonical(spec: NormSpec, channels: int) -> str:
     # LN and GBGN-1xG come here too. IN is asked first: with one channel both hold.
-    if channels == _groups(spec):
+    if channels == group_count(spec):
         return "IN"
-    return "LN" if _groups(spec) == 1 else f"GN-{spec.groups}"
+    return "LN" if group_count(spec) == 1 else f"GN-{spec.groups}"
 
 
 def _slab_canonical(spec: NormSpec, channels: int) -> str:
@@ -105,7 +48,7 @@ def _gbgn_canonical(spec: NormSpec, channels: int) -> str:
 
 
 def _build_gbgn(spec: NormSpec, channels: int, dims: int) -> nn.Module:
-    return GhostBatchGroupNorm(channels, dims, spec.samples or 1, _groups(spec))
+    return GhostBatchGroupNorm(channels, dims, spec.samples or 1, group_count(spec))
 
 
 def _regroup(spec: NormSpec) -> int | None:
@@ -140,7 +83,7 @@ def _build_activation(spec: NormSpec, channels: int, dims: int) -> nn.Module:
     return NORMS[part.kind].build(part, channels, dims)
 
 
-NORMS: dict[str, NormKind] = {
+_KINDS: dict[str, NormKind] = {
     "none": NormKind("no normalization", lambda spec, channels, dims: NoNorm(channels, dims)),
     "BN": NormKind(
         "Batch Normalization: over the batch and space, per channel",
@@ -169,13 +112,13 @@ NORMS: dict[str, NormKind] = {
     ),
     "GN": NormKind(
         "Group Normalization: over space and one of G groups of channels, per sample (GN-8: G = 8)",
-        lambda spec, channels, dims: group_norm(_groups(spec), channels),
+        lambda spec, channels, dims: group_norm(group_count(spec), channels),
         form="GN-G",
         canonical_form=_gn_canonical,
     ),
     "BGN": NormKind(
         "Batch Group Normalization: over the batch, space and one of G groups of channels",
-        lambda spec, channels, dims: BatchGroupNorm(channels, dims, _groups(spec)),
+        lambda spec, channels, dims: BatchGroupNorm(channels, dims, group_count(spec)),
         form="BGN-G",
         canonical_form=_bgn_canonical,
     ),
@@ -187,7 +130,7 @@ NORMS: dict[str, NormKind] = {
     ),
     "BCN": NormKind(
         "Batch-Channel Normalization: BN, then GN with G groups",
-        lambda spec, channels, dims: BatchChannelNorm(channels, dims, _groups(spec)),
+        lambda spec, channels, dims: BatchChannelNorm(channels, dims, group_count(spec)),
         form="BCN-G",
     ),
     "BIN": NormKind(
@@ -235,7 +178,7 @@ NORMS: dict[str, NormKind] = {
     ),
     "slabGN": NormKind(
         "control: GN as one Keras package computes it, over slabs of the first spatial axis",
-        lambda spec, channels, dims: SlabGroupNorm(channels, dims, _groups(spec)),
+        lambda spec, channels, dims: SlabGroupNorm(channels, dims, group_count(spec)),
         form="slabGN-G",
         canonical_form=_slab_canonical,
     ),
@@ -245,3 +188,33 @@ NORMS: dict[str, NormKind] = {
         canonical_form=_axis_none_canonical,
     ),
 }
+NORMS.update(_KINDS)
+
+
+def build_norm(spec: str | NormSpec, channels: int, dims: int) -> nn.Module:
+    """Build the norm that `spec` names; GN-C is built as a GroupNorm, its canonical form as IN.
+
+    Of WN and WS this is the part in the slot, after the convolution (`NormSpec.activation`); the
+    part on the weight is done by `normsearch.norms.set_weight_norm`, or by `apply_norm_map`, which
+    finds the convolution.
+
+    Args:
+        spec: a spec or its text.
+        channels: C of the (N, C, *spatial) tensors it will see.
+        dims: the number of spatial axes: 1, 2 or 3.
+
+    Returns:
+        A module from (N, C, *spatial) to the same shape, weight 1 and bias 0, on the CPU. In
+        training batch norms raise ValueError at one value a channel, and IN at one pixel.
+
+    Raises:
+        NormError: unknown or infeasible spec, or dims out of range.
+
+    >>> build_norm("ILN(gate=clip)", channels=32, dims=2).mixing_weights()
+    {'gate': {'IN': 0.5, 'LN': 0.5}}
+    """
+    wanted = NormSpec.parse(spec) if isinstance(spec, str) else spec
+    if dims not in (1, 2, 3):
+        raise NormError(f"{wanted} needs 1, 2 or 3 spatial axes, got {dims}")
+    wanted.check(channels)
+    return NORMS[wanted.kind].build(wanted, channels, dims)

@@ -1,17 +1,18 @@
-"""Norm specs: the text that names a norm, its canonical form for a slot, and the norm it builds."""
+"""Norm specs: the text that names a norm, and its canonical form for a slot."""
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from torch import nn
 
 from normsearch.errors import NormError, did_you_mean, short
-from normsearch.norms.registry import ANY_NUMBER, NORMS, NormKind
 
-__all__ = ["NORMS", "NormKind", "NormSpec", "build_norm"]
+ANY_NUMBER = "G"  # stands for any whole number from 1 on, among an option's values
 
 MOST = 65_536  # groups or samples; no layer has as many channels
 _NUMBER = "[1-9][0-9]{0,8}"
@@ -20,6 +21,63 @@ _SPEC = re.compile(
     rf"(?P<kind>[A-Za-z]+(-[a-z]+)?)(-((?P<samples>{_NUMBER})x)?(?P<groups>{_NUMBER}))?"
     r"(\((?P<options>[^()]+)\))?"
 )
+
+
+Builder: TypeAlias = Callable[["NormSpec", int, int], nn.Module]
+
+
+def group_count(spec: NormSpec) -> int:
+    """Return the number of channel groups of a spec, 1 for a kind without groups."""
+    return spec.groups or 1
+
+
+def _itself(spec: NormSpec, channels: int) -> str:
+    return str(spec)
+
+
+def _listed(spec: NormSpec, fitting: list[int]) -> str:
+    head = str(spec)[: str(spec).rindex(str(spec.groups))]
+    return "one of " + ", ".join(f"{head}{number}" for number in fitting)
+
+
+@dataclass(frozen=True)
+class NormKind:
+    """What the spec language knows of one kind of norm: all that a new kind has to say.
+
+    Args:
+        summary: one line on what it is.
+        build: makes the module from (spec, channels, dims).
+        form: how its spec is written, where that is not its bare name: ``GN-G``.
+        weight: whether it acts on the weight of the convolution before, and another norm on what
+            comes out (``WS+GN-8``).
+        options: the values each option may take, the default first; "G" means any whole number.
+        divisor: the number that must divide the channels.
+        canonical_form: the text of the canonical form of a feasible spec for a number of channels.
+        cure: what to use instead, given the numbers that do divide the channels.
+    """
+
+    summary: str
+    build: Builder
+    form: str = ""
+    weight: bool = False
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    divisor: Callable[[NormSpec], int] = group_count
+    canonical_form: Callable[[NormSpec, int], str] = _itself
+    cure: Callable[[NormSpec, list[int]], str] = _listed
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the spec takes a number of channel groups, as GN-8 does."""
+        return self.form.endswith("G")
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the spec takes a number of samples before that, as GBGN-2x8 does."""
+        return self.form.endswith("-SxG")
+
+
+NORMS: dict[str, NormKind] = {}
+"""Kind -> what the spec language knows of it; `normsearch.norms.registry` fills it."""
 
 
 @dataclass(frozen=True)
@@ -202,35 +260,6 @@ class NormSpec:
         """Whether `check` passes: infeasible choices are left out of a search."""
         part = self.activation
         return channels >= 1 and channels % NORMS[part.kind].divisor(part) == 0
-
-
-def build_norm(spec: str | NormSpec, channels: int, dims: int) -> nn.Module:
-    """Build the norm that `spec` says, to the letter: GN-C is a GroupNorm, though IN is its canonical_form.
-
-    Of WN and WS this is the part in the slot, after the convolution (`NormSpec.activation`); the
-    part on the weight is done by `normsearch.norms.set_weight_norm`, or by `apply_norm_map`, which
-    finds the convolution.
-
-    Args:
-        spec: a spec or its text.
-        channels: C of the (N, C, *spatial) tensors it will see.
-        dims: the number of spatial axes: 1, 2 or 3.
-
-    Returns:
-        A module from (N, C, *spatial) to the same shape, weight 1 and bias 0, on the CPU. In
-        training batch norms raise ValueError at one value a channel, and IN at one pixel.
-
-    Raises:
-        NormError: unknown or infeasible spec, or dims out of range.
-
-    >>> build_norm("ILN(gate=clip)", channels=32, dims=2).mixing_weights()
-    {'gate': {'IN': 0.5, 'LN': 0.5}}
-    """
-    wanted = NormSpec.parse(spec) if isinstance(spec, str) else spec
-    if dims not in (1, 2, 3):
-        raise NormError(f"{wanted} needs 1, 2 or 3 spatial axes, got {dims}")
-    wanted.check(channels)
-    return NORMS[wanted.kind].build(wanted, channels, dims)
 
 
 def _number(digits: str | None) -> int | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from normsearch.errors import StudyError
-from normsearch.search.jobs import Event
+from normsearch.search.jobs import Callback, Event
 
 _NEEDS = {"tensorboard": "tensorboardX"}  # an extra's package, where it has another name
 _SHOWN = ("score", "loss", "samples", "seconds", "peak_memory")
@@ -37,7 +37,7 @@ class TensorBoard:
             for name, value in _metrics(event).items():
                 writer.add_scalar(name, value, event.record["samples"])
             writer.flush()
-        elif writer := self._writers.pop(event.number, None):
+        elif event.kind == "finished" and (writer := self._writers.pop(event.number, None)):
             writer.close()
 
 
@@ -62,7 +62,7 @@ class MLflow:
                 self._client.log_metric(
                     self._runs[event.number], name, value, step=event.record["samples"]
                 )
-        elif run_id := self._runs.pop(event.number, None):
+        elif event.kind == "finished" and (run_id := self._runs.pop(event.number, None)):
             status = "FAILED" if event.record["state"] == "FAIL" else "FINISHED"
             self._client.set_terminated(run_id, status=status)
 
@@ -86,20 +86,18 @@ class WeightsAndBiases:
             )
         elif event.kind == "evaluated":
             self._runs[event.number].log(_metrics(event), step=event.record["samples"])
-        elif live := self._runs.pop(event.number, None):
+        elif event.kind == "finished" and (live := self._runs.pop(event.number, None)):
             live.finish(exit_code=int(event.record["state"] == "FAIL"))
 
 
-LOGGERS: dict[str, Callable[[Path, str], Callable[[Event], None]]] = {
+LOGGERS: dict[str, Callable[[Path, str], Callback]] = {
     "tensorboard": TensorBoard,
     "mlflow": MLflow,
     "wandb": WeightsAndBiases,
 }
 
 
-def build_callbacks(
-    names: Iterable[str], folder: Path, study: str
-) -> list[Callable[[Event], None]]:
+def build_callbacks(names: Iterable[str], folder: Path, study: str) -> list[Callback]:
     """Return a listener for each of `names` (keys of `LOGGERS`).
 
     Raises:

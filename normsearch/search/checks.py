@@ -128,7 +128,8 @@ def with_initial_trials(search: SearchConfig, space: AnySpace, runs: Path) -> Se
 
 def _warm(name: str, top: int, space: Space, runs: Path) -> list[Point]:
     record = StudyRecord(find_run(name, runs))
-    points, reasons = warm_start_points(space, record, top)
+    best = [(n, record.norm_map(n), record.values(n)) for n in record.ranked()[:top]]
+    points, reasons = warm_start_points(space, record.name, best)
     if not points:
         why = reasons[0] if reasons else "it has no COMPLETE trial."
         raise ConfigError(f"search.warm_start: {name} must have a trial that fits: {why}")

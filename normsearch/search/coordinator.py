@@ -214,7 +214,7 @@ class Coordinator(TrialFaults):
         return Job(config, folder, token, seconds_left(trial, self.config.search.time_limit))
 
     def _repeat(self, trial: optuna.trial.Trial, original: FrozenTrial) -> None:
-        """Answer a repetition from its original's record, or leave it until the original is finished."""
+        """Answer a repetition from its original's record; leave it while that is unfinished."""
         if answer(self._study, trial, original):
             reason = f"the same choice as trial {original.number}"
             record = {"state": "DUPLICATE", "score": score(original), "reason": reason}

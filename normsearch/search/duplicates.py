@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from normsearch.samplers.fixed import FixedParametersSampler
 from normsearch.search.single_norms import SingleNormTuning
 from normsearch.space.layered import AnySpace
-from normsearch.storage.trial_states import DUPLICATE_OF, forbid, is_repeat
+from normsearch.storage.trial_states import DUPLICATE_OF, is_repeat, mark_infeasible
 
 _PATIENCE = 10  # repetitions in a row after which the sampler is passed over
 _DRAWS = 100  # uniform draws that find nothing new before a space counts as exhausted
@@ -41,7 +41,7 @@ def find_original(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | N
 
 
 def answer(study: Study, trial: Trial, original: FrozenTrial) -> bool:
-    """Tell `trial` what `original` was told, its curve included; False while `original` is not finished."""
+    """Tell `trial` what `original` was told, with its curve; False while that is unfinished."""
     if DUPLICATE_OF not in trial.user_attrs:
         trial.set_user_attr(DUPLICATE_OF, original.number)
     if not original.state.is_finished():
@@ -52,7 +52,7 @@ def answer(study: Study, trial: Trial, original: FrozenTrial) -> bool:
     if "failure" in original.user_attrs:
         trial.set_user_attr("failure", original.user_attrs["failure"])
         if original.state == TrialState.PRUNED:
-            forbid(trial)
+            mark_infeasible(trial)
     values = original.values if original.state == TrialState.COMPLETE else None
     study.tell(trial.number, values, state=original.state, skip_if_finished=True)
     return True

@@ -20,6 +20,8 @@ def identity(study: StudyConfig) -> str:
     parts = {"task", "network", "training", "space", "fingerprint", "sample_shape"}
     facts = study.model_dump(mode="json", include=parts)
     facts["task"].pop("data")
+    if study.trainer:
+        facts["trainer"] = study.trainer
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -6,7 +6,7 @@ import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import optuna
 
@@ -28,14 +28,23 @@ class Job:
 
 @dataclass(frozen=True)
 class Event:
-    """Something a listener may show: a trial ``started``, ``evaluated`` or ``finished``.
+    """Something a callback may show: a trial ``started``, ``evaluated`` or ``finished``.
 
-    Or ``waiting``: another driver may hold it still, and nothing else is to be trained.
+    The first event of a driver is ``began``, with number -1 and in ``trials`` the (number, state,
+    score or NaN) of every trial there is. A trial is ``waiting`` where another driver may hold it
+    still and nothing else is to be trained.
     """
 
-    kind: Literal["started", "evaluated", "finished", "waiting"]
+    kind: Literal["began", "started", "evaluated", "finished", "waiting"]
     number: int
     record: dict[str, Any]
+
+
+class Callback(Protocol):
+    """What a run tells its events."""
+
+    def __call__(self, event: Event) -> None:
+        """Take in an event."""
 
 
 def trial_config(
@@ -44,6 +53,7 @@ def trial_config(
     """Return the whole configuration of a study's trial that chose `choice`."""
     return TrialConfig(
         study=study.name,
+        trainer=study.trainer,
         number=number,
         task=choice.task(study.task),
         network=choice.network(study.network),

@@ -22,24 +22,10 @@ from normsearch.samplers.gp_model import Coding
 from normsearch.samplers.gp_sampler import GaussianProcessSampler
 from normsearch.space.layered import AnySpace
 from normsearch.storage.objectives import score
-from normsearch.storage.trial_states import is_repeat, single_norm
+from normsearch.storage.trial_states import is_repeat, share_of_single_norms, single_norm
 
 _CANDIDATES = 64  # settings drawn from the whole space, and as many near the best ones
 _MOST = 4096  # settings of a finite space that are all candidates
-
-
-def share_of_single_norms(trials: Sequence[FrozenTrial]) -> tuple[int, int]:
-    """Return how many trials tune single norms, and how many are mixtures of the sampler's.
-
-    Defaults, known points and repetitions are neither.
-    """
-    open_to_choice = [
-        trial
-        for trial in trials
-        if not {"baseline", "source"} & trial.user_attrs.keys() and not is_repeat(trial)
-    ]
-    tuning = sum("single_norm" in trial.user_attrs for trial in open_to_choice)
-    return tuning, len(open_to_choice) - tuning
 
 
 class SingleNormTuning:

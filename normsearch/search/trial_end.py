@@ -13,7 +13,7 @@ from optuna.trial import Trial, TrialState
 from normsearch.config import StudyConfig
 from normsearch.storage.objectives import final_values
 from normsearch.storage.remote_checkpoints import RemoteCheckpoints
-from normsearch.storage.trial_states import forbid
+from normsearch.storage.trial_states import mark_infeasible
 
 TAKEN: dict[str, Any] = {"state": "TAKEN"}  # another driver went on with it, and tells its end
 
@@ -39,7 +39,7 @@ def tell_end(
     try:
         if reason:
             trial.set_user_attr("failure", reason)
-        told = forbid(trial) if (reason or "").startswith("memory:") else state
+        told = mark_infeasible(trial) if (reason or "").startswith("memory:") else state
         if mirror and complete:
             mirror.settle(trial.number, folder, keep=True)
         final = final_values(known, config.search) if complete else None

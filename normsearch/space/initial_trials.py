@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from normsearch.config import Point, SearchConfig
@@ -10,7 +11,6 @@ from normsearch.networks import NormSlot
 from normsearch.norms import NormSpec
 from normsearch.space.choice import VALUES
 from normsearch.space.layered import AnySpace, Space
-from normsearch.storage.records import StudyRecord
 
 Known = tuple[dict[str, Any], dict[str, str]]
 """Parameters to enqueue, and the attributes that say where they come from."""
@@ -73,14 +73,20 @@ def paper_points(space: Space) -> list[Point]:
     return [point for point in found if fits(space, point) is None]
 
 
-def warm_start_points(space: Space, record: StudyRecord, top: int) -> tuple[list[Point], list[str]]:
-    """Return the `top` best configurations of another run that fit, and why others do not.
+def warm_start_points(
+    space: Space, name: str, configurations: Iterable[tuple[int, dict[str, str], dict[str, Any]]]
+) -> tuple[list[Point], list[str]]:
+    """Return the configurations of another run that fit the space, and why others do not.
 
     A norm must be offered where it was; a value that is not offered takes the space's default.
+
+    Args:
+        space: of the new study.
+        name: the other run's.
+        configurations: (trial number, norm map, values) of its trials.
     """
     points, reasons = [], []
-    for number in record.ranked()[:top]:
-        values = record.values(number)
+    for number, norm_map, values in configurations:
         kept = {
             name: values[name]
             for name in VALUES
@@ -88,8 +94,8 @@ def warm_start_points(space: Space, record: StudyRecord, top: int) -> tuple[list
             and name in space.values
             and space.values[name].allows(values[name])
         }
-        source = f"warm_start: {record.name} trial {number}"
-        point = Point(norm=record.norm_map(number), source=source, **kept)
+        source = f"warm_start: {name} trial {number}"
+        point = Point(norm=norm_map, source=source, **kept)
         reason = fits(space, point)
         if reason is None:
             points.append(point)

@@ -53,6 +53,10 @@ class AnySpace(Protocol):
     def defaults(self) -> Mapping[str, Any]:
         """The default of each parameter beside the norms."""
 
+    @property
+    def slots(self) -> Sequence[NormSlot]:
+        """The network's slots, in order of depth."""
+
     def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
         """Return the spec of the single-norm network that an effective norm map is, if any."""
 
@@ -163,6 +167,12 @@ class Space:
                 answers[name] = trial.suggest_categorical(name, list(kind.choices))
         values = {name: answers[name] for name in self.values}
         return Choice(self._norm_map(answers), **values)
+
+    def suggest_norms(self, trial: Asker) -> dict[str, str]:
+        """Ask `trial` for the norm of each unit alone; return the effective spec of every slot."""
+        names = {f"norm.{unit.name}": list(unit.choices) for unit in self.units}
+        asked = {name: trial.suggest_categorical(name, texts) for name, texts in names.items()}
+        return self._norm_map(asked)
 
     def _norm_map(self, params: Mapping[str, Any]) -> dict[str, str]:
         """Return the effective spec of every slot, in order of depth."""

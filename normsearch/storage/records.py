@@ -15,12 +15,11 @@ from normsearch.config.reading import read_recorded_study
 from normsearch.errors import StudyError
 from normsearch.files import is_file
 from normsearch.files.table_file import Column, as_number, as_text, as_whole, read_typed_table
-from normsearch.search.single_norms import share_of_single_norms
 from normsearch.space.choice import LABELS, VALUES
 from normsearch.storage.objectives import score
 from normsearch.storage.opening import open_storage
 from normsearch.storage.run_folder import find_run, read_local, trial_folder
-from normsearch.storage.trial_states import outcome, single_norm
+from normsearch.storage.trial_states import outcome, share_of_single_norms, single_norm
 
 _CASES: dict[str, Column] = {"case": as_text, "evaluation": as_whole, "score": as_number}
 _LAST = ("samples", "steps", "seconds", "peak_memory", "parameters")
@@ -44,7 +43,7 @@ class StudyRecord:
         self.folder = folder
         config = read_recorded_study(folder)
         self.name, self.config = config.name, plain(config)
-        self.metric = config.task.metric
+        self.metric = config.metric
         storage = open_storage(folder, storage_url or read_local(folder).get("storage"), skim=skim)
         try:
             self._study = optuna.load_study(study_name=self.name, storage=storage)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 DUPLICATE_OF = "duplicate_of"
@@ -30,6 +32,20 @@ def single_norm(trial: FrozenTrial) -> str | None:
     attributes = trial.user_attrs
     name: str | None = attributes.get("single_norm", attributes.get("baseline"))
     return name
+
+
+def share_of_single_norms(trials: Sequence[FrozenTrial]) -> tuple[int, int]:
+    """Return how many trials tune single norms, and how many are mixtures of the sampler's.
+
+    Defaults, known points and repetitions are neither.
+    """
+    open_to_choice = [
+        trial
+        for trial in trials
+        if not {"baseline", "source"} & trial.user_attrs.keys() and not is_repeat(trial)
+    ]
+    tuning = sum("single_norm" in trial.user_attrs for trial in open_to_choice)
+    return tuning, len(open_to_choice) - tuning
 
 
 def mark_infeasible(trial: Trial) -> TrialState:

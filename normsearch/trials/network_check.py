@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
-from normsearch.cli.terminal import say
 from normsearch.config import ArmsConfig, NetworkDigest, PythonSpaceConfig, SpaceConfig, StudyConfig
 from normsearch.data import SampleLoader, Split
 from normsearch.networks import NormSlot, dry_run, list_norms, use_checkpointing
@@ -98,13 +98,13 @@ def _try_foreign(
     for network in networks:
         tried = dry_run(network, shapes, batches, loss, task.outputs)
         for warning in tried.warnings:
-            say(f"normsearch: warning: {warning}.")
+            warnings.warn(f"{warning}.", stacklevel=2)
         idle |= set(tried.idle)
     if idle:
         names = ", ".join(sorted(idle))
-        say(
-            f"normsearch: {config.network.name}: norms that never run have no part in the search: "
-            f"{names}."
+        warnings.warn(
+            f"{config.network.name}: norms that never run have no part in the search: {names}.",
+            stacklevel=2,
         )
     return idle
 

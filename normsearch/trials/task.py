@@ -7,6 +7,7 @@ import statistics
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from normsearch.config import GeometryConfig, TaskConfig
 from normsearch.data import (
@@ -16,6 +17,7 @@ from normsearch.data import (
     Preparation,
     Sampling,
     Split,
+    cases_of,
     classes_shown,
     detect_layout,
     fingerprint,
@@ -29,6 +31,14 @@ from normsearch.data import (
 from normsearch.errors import ConfigError, DataError
 from normsearch.files import cache_folder, is_there, user_path
 
+MEMORY = "memory"
+"""What `TaskConfig.data` says of a data set in memory."""
+
+
+def in_memory(data: object) -> bool:
+    """Whether a data set is in memory, and not a folder's name."""
+    return data is not None and not isinstance(data, str | Path)
+
 
 def data_folder(task: TaskConfig, data: Path | None) -> Path:
     """Return the folder (or the manifest) of a task's cases; the phantom is generated once.
@@ -39,6 +49,11 @@ def data_folder(task: TaskConfig, data: Path | None) -> Path:
     Raises:
         DataError: there is no such data set.
     """
+    if task.data == MEMORY:
+        raise DataError(
+            "task.data: must be a folder for the command line, and this data set was in memory; "
+            "resume it in Python: Study(..., data=[...]).run(resume=True)"
+        )
     if task.data == "phantom":
         return generate_phantom(cache_folder(), **task.phantom.model_dump())
     named = user_path(task.data)
@@ -72,8 +87,15 @@ def resolve_task(task: TaskConfig, data: Path | None) -> TaskConfig:
     return task.model_copy(update={"layout": found.layout, "classes": classes})
 
 
-def load_task(task: TaskConfig, data: Path | None) -> list[Case]:
+def load_task(
+    task: TaskConfig, data: Path | None, items: Sequence[Any] | None = None
+) -> list[Case]:
     """Read every case of a task and prepare it, or take it from the cache.
+
+    Args:
+        task: what is read, and how it is prepared.
+        data: the folder that holds the data sets, or the data set itself.
+        items: the data set, where it is in memory.
 
     Raises:
         DataError: the folder is missing or cases in it cannot be used (all are named).
@@ -89,6 +111,8 @@ def load_task(task: TaskConfig, data: Path | None) -> list[Case]:
         ignore=task.ignore,
         plane=task.plane,
     )
+    if items is not None:
+        return cases_of(items, preparation)
     folder, cache = data_folder(task, data), cache_folder() / "cases"
     return load_cases(folder, preparation, layout=task.layout, cache=cache)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -74,11 +74,17 @@ def validation_cases(
     return {case.id: ValidationCase(*one) for case, one in zip(cases, whole, strict=True)}
 
 
-def train_on_own_split(
-    config: TrialConfig, cases: Sequence[Case], folder: Path, token: str | None = None
-) -> Iterator[dict[str, Any]]:
-    """Train one trial on a split of `cases` of its own, as `train_trial` does on a given one."""
-    return train_trial(config, split_task(config.task, list(cases)), folder, token)
+class OwnSplit:
+    """A trainer that is given all cases, and splits them for each trial."""
+
+    def __init__(self, trainer: Callable[..., Iterator[dict[str, Any]]]) -> None:
+        self._trainer = trainer
+
+    def __call__(
+        self, config: TrialConfig, cases: Sequence[Case], folder: Path, token: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Train one trial on its own split of `cases`."""
+        return self._trainer(config, split_task(config.task, list(cases)), folder, token)
 
 
 def train_trial(
@@ -141,10 +147,6 @@ def _train_trial(
     for reason in refused:
         warnings.warn(reason, stacklevel=3)
 
-    def check_owner() -> None:
-        if token is not None:
-            check_token(folder, token)
-
     loader = training_loader(config, data.train)
     loss = choose_loss(config.training.loss, task.outputs, task.kind)
     if config.device != "cpu":
@@ -165,34 +167,19 @@ def _train_trial(
         after_step=lambda: clamp_gates(network),
         on_progress=lambda share: set_progress(network, share),
         state=state,
-        save=lambda state: save_newest(folder, state, check_owner),
+        save=lambda state: save_newest(folder, state, lambda: check_owner(folder, token)),
         device=config.device,
     ):
-        check_owner()
-        _write_cases(folder / "cases.csv", evaluation)
+        check_owner(folder, token)
+        write_cases(
+            folder / "cases.csv", evaluation.evaluation, evaluation.cases, evaluation.details
+        )
         yield {**_record(evaluation, network), **({"refused": refused} if refused else {})}
-
-
-def check_token(folder: Path, token: str) -> None:
-    """Raise unless FOLDER/owner says `token`, by which a training may write there.
-
-    Raises:
-        TakenError: another owner has taken the trial over.
-        GoneError: the folder was deleted.
-    """
-    try:
-        owner = (folder / "owner").read_text()
-    except (FileNotFoundError, NotADirectoryError):
-        raise GoneError(
-            f"{folder}: must stay while its trial is trained, and was deleted."
-        ) from None
-    if owner != token:
-        raise TakenError(f"{folder}: another owner has taken this trial over.")
 
 
 def _record(evaluation: Evaluation, network: nn.Module) -> dict[str, Any]:
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    record = {**asdict(evaluation), "parameters": parameters, "learnt": _learnt(network)}
+    record = {**asdict(evaluation), "parameters": parameters, "learnt": learnt(network)}
     del record["details"]  # they are in cases.csv, and too many for a study's storage
     return record
 
@@ -227,7 +214,27 @@ def parameter_groups(network: nn.Module, gate_rate: float) -> list[dict[str, Any
     return groups
 
 
-def _learnt(network: nn.Module) -> dict[str, dict[str, dict[str, float]]]:
+def check_owner(folder: Path, token: str | None) -> None:
+    """Raise unless FOLDER/owner says `token`, by which a training may write there.
+
+    Raises:
+        TakenError: another owner has taken the trial over.
+        GoneError: the folder was deleted.
+    """
+    if token is None:
+        return
+    try:
+        owner = (folder / "owner").read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        raise GoneError(
+            f"{folder}: must stay while its trial is trained, and was deleted."
+        ) from None
+    if owner != token:
+        raise TakenError(f"{folder}: another owner has taken this trial over.")
+
+
+def learnt(network: nn.Module) -> dict[str, dict[str, dict[str, float]]]:
+    """Return what the adaptive norms of a network have learnt, by slot."""
     return {
         name: module.mixing_weights()
         for name, module in network.named_modules()
@@ -235,12 +242,17 @@ def _learnt(network: nn.Module) -> dict[str, dict[str, dict[str, float]]]:
     }
 
 
-def _write_cases(path: Path, evaluation: Evaluation) -> None:
-    text = io.StringIO()
-    names = list(next(iter(evaluation.details.values()), {}))
+def write_cases(
+    path: Path,
+    evaluation: int,
+    scores: Mapping[str, float],
+    details: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Write a row a case: its id, the evaluation, its score, and its details by name."""
+    text, details = io.StringIO(), details or {}
+    names = list(next(iter(details.values()), {}))
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["case", "evaluation", "score", *names])
-    for case, score in evaluation.cases.items():
-        details = [evaluation.details[case][name] for name in names]
-        rows.writerow([case, evaluation.evaluation, score, *details])
+    for case, score in scores.items():
+        rows.writerow([case, evaluation, score, *(details[case][name] for name in names)])
     write_text(path, text.getvalue())

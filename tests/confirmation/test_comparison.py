@@ -22,8 +22,7 @@ from normsearch.confirmation.statistics import compare
 from normsearch.confirmation.summary_text import few_cases, sentences
 from normsearch.errors import StudyError
 from normsearch.storage.records import StudyRecord
-
-from .conftest import SEARCH, Scores, changed
+from tests.made_up_confirmation import SEARCH, Scores, changed
 
 MadeUp = Callable[..., StudyRecord]
 CASES = [f"c{index}" for index in range(12)]

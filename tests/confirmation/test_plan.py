@@ -11,8 +11,7 @@ from normsearch.config import ArmsConfig, StudyConfig, TrialConfig
 from normsearch.confirmation.plan import confirm_study
 from normsearch.errors import ConfigError, StudyError
 from normsearch.storage.records import StudyRecord
-
-from .conftest import SEARCH, changed
+from tests.made_up_confirmation import SEARCH, changed
 
 MadeUp = Callable[..., StudyRecord]
 SINGLE = {"none": 0.1, "BN": 0.5, "IN": 0.7, "GN-2": 0.6}

@@ -9,8 +9,7 @@ import pytest
 from normsearch.errors import StudyError
 from normsearch.findings.arm_selection import taken_arms
 from normsearch.findings.measurements import replayed
-
-from .fake_measured import EMPTY, learnt
+from tests.findings.fake_measured import EMPTY, learnt
 
 
 class Search:

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from normsearch.findings.cost import cost_below
-
-from .fake_measured import scored
+from tests.findings.fake_measured import scored
 
 NORMS = [{"norm": norm} for norm in ("none", "IN")]
 GIVEN = {"part": "main", "of": "IN", "over": "none"}

@@ -13,8 +13,7 @@ from normsearch.errors import ConfigError
 from normsearch.findings.experiment_plan import best_rates, grid_arms, plan_part
 from normsearch.findings.measurements import Measured, replayed
 from normsearch.findings.registration import Experiment, Part
-
-from .test_findings import TINY
+from tests.findings.test_registration import TINY
 
 
 def rates(rows: list[tuple[str, str, float, float | None]]) -> Measured:

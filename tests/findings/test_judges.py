@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from normsearch.findings.judges import JUDGES
-
-from .fake_measured import scored
+from tests.findings.fake_measured import scored
 
 NORMS = [{"norm": norm} for norm in ("BN", "IN")]
 

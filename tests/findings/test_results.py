@@ -9,21 +9,19 @@ from typing import Any
 
 import pytest
 
+from normsearch.analysis.recorded_results import SHIPPED, read_results
 from normsearch.errors import StudyError
-from normsearch.files import shipped
 from normsearch.findings.registration import all_statements, find_experiment
 from normsearch.findings.results import (
     MARKS,
     judge,
     largest_scale,
-    read_results,
     table_of_results,
     toy_results,
     write_result,
     write_table,
 )
-
-from .fake_measured import scored
+from tests.findings.fake_measured import scored
 
 ROOT = Path(__file__).resolve().parents[2]
 SPINE = ["none", "BN", "GN-2", "GN-4", "GN-8", "IN"]
@@ -88,7 +86,7 @@ def test_a_table_needs_its_marks(tmp_path: Path) -> None:
 
 
 def test_every_finding_has_a_toy_result_of_what_is_registered_now() -> None:
-    results = read_results([shipped("analysis/results")])
+    results = read_results([SHIPPED])
     assert {name for name in all_statements() if (name, "toy") not in results} == PENDING
     for name in set(all_statements()) - PENDING:
         result = results[name, "toy"]
@@ -101,7 +99,7 @@ def test_every_finding_has_a_toy_result_of_what_is_registered_now() -> None:
 
 
 def test_readme_shows_the_table_of_the_results_that_ship() -> None:
-    results = read_results([shipped("analysis/results")])
+    results = read_results([SHIPPED])
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = text.partition(MARKS[0])[2].partition(MARKS[1])[0].lstrip("\n")
     assert shown == table_of_results(toy_results(results))

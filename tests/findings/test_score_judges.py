@@ -19,8 +19,7 @@ from normsearch.findings.score_judges import (
     rises_alone,
     trend,
 )
-
-from .fake_measured import Factors, scored
+from tests.findings.fake_measured import Factors, scored
 
 NORMS = [{"norm": norm, "batch_size": 1} for norm in ("none", "BN", "IN")]
 BATCHES = [

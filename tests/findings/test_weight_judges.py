@@ -20,8 +20,7 @@ from normsearch.findings.weight_judges import (
     share_trend,
     weight_below,
 )
-
-from .fake_measured import EMPTY, learnt
+from tests.findings.fake_measured import EMPTY, learnt
 
 BATCHES = [{"norm": "SN", "batch_size": batch} for batch in (2, 4, 8, 16)]
 LAST = {"batch_size": 16}

@@ -14,8 +14,7 @@ from normsearch.errors import ConfigError
 from normsearch.samplers.evolution import AgeingEvolution, OnePointGenetic
 from normsearch.samplers.fixed import FixedParametersSampler, GridSampler
 from normsearch.samplers.registry import SAMPLERS, build_sampler, how_drawn
-
-from .test_space import space
+from tests.space.test_layered import space
 
 FINITE = {"learning_rate": [0.1], "batch_size": [2, 4], "per": "network"}
 

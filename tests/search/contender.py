@@ -20,7 +20,7 @@ from normsearch.networks import build_network, list_norms
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
 from normsearch.space.layered import Space
-from normsearch.trials.training import check_token
+from normsearch.trials.training import check_owner
 
 from .conftest import EVALUATIONS, record
 
@@ -34,7 +34,7 @@ def trainer(config: TrialConfig, data: Any, folder: Path, token: str) -> Iterato
         if evaluation > (int(done.read_text()) if done.exists() else 0):
             began = time.monotonic()
             time.sleep(0.1)
-            check_token(folder, token)
+            check_owner(folder, token)
             done.write_text(str(evaluation))
             with (folder.parents[1] / "intervals").open("a") as log:
                 log.write(f"{ME} {config.number} {evaluation} {began} {time.monotonic()}\n")

@@ -12,8 +12,7 @@ from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError
 
 from normsearch.search.bridge import bridge
 from normsearch.search.coordinator import Coordinator
-
-from .test_study import stored
+from tests.search.test_coordinator import stored
 
 Maker = Callable[..., Coordinator]
 LOW = "1 worker(s) were killed due to the node running low on memory."

@@ -14,8 +14,7 @@ from normsearch.errors import StudyError
 from normsearch.search.callbacks import build_callbacks
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
-
-from .conftest import EVALUATIONS, trainer
+from tests.made_up_search import EVALUATIONS, trainer
 
 Maker = Callable[..., Coordinator]
 

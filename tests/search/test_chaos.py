@@ -20,10 +20,9 @@ import psutil
 import pytest
 
 from normsearch.storage.trial_states import is_repeat
-
-from .chaos import EVALUATIONS
-from .postgres import Server, free_port, server
-from .test_executor import ROOT, begun
+from tests.postgres import Server, free_port, server
+from tests.search.chaos import EVALUATIONS
+from tests.search.test_ray_executor import ROOT, begun
 
 LIMIT_S = 600.0
 #: PostgreSQL itself writes down each time a trial's state becomes a final one.

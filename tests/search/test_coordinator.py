@@ -27,8 +27,7 @@ from normsearch.space.choice import Choice
 from normsearch.storage import opening as storage
 from normsearch.storage.driver_process import machine
 from normsearch.storage.leases import Leases
-
-from .conftest import EVALUATIONS, record, trainer
+from tests.made_up_search import EVALUATIONS, record, trainer
 
 Maker = Callable[..., Coordinator]
 

@@ -17,7 +17,7 @@ from normsearch.search.jobs import Event
 from normsearch.search.local_executor import run_local
 from normsearch.search.ray_executor import run_ray
 from normsearch.search.trial_faults import MAX_DELETIONS
-from normsearch.trials.training import check_token
+from normsearch.trials.training import check_owner
 
 from ..cli.conftest import data_set, study_file  # noqa: F401
 from ..cli.test_interrupt import LIMIT_S, wait_for
@@ -38,7 +38,7 @@ def deleting(times: int) -> Callable[..., Iterator[dict[str, Any]]]:
             if (config.number, entry["evaluation"]) == (1, 3) and gone < times:
                 log.write_text("x" * (gone + 1))
                 shutil.rmtree(folder)
-            check_token(folder, token)
+            check_owner(folder, token)
             yield entry
 
     return train

@@ -17,9 +17,8 @@ from normsearch.search.jobs import Event
 from normsearch.search.local_executor import run_local
 from normsearch.search.single_norms import SingleNormTuning
 from normsearch.storage.trial_states import outcome
-
-from .conftest import EVALUATIONS, record, trainer
-from .test_space import space
+from tests.made_up_search import EVALUATIONS, record, trainer
+from tests.space.test_layered import space
 
 Maker = Callable[..., Coordinator]
 FOUR: dict[str, Any] = {

@@ -22,10 +22,9 @@ from normsearch.errors import ChangedNetworkError, DiskFullError, StudyError, Tr
 from normsearch.search import ray_executor as executor
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.ray_executor import run_ray
-
-from .chaos import EVALUATIONS
-from .conftest import trainer
-from .test_study import stored
+from tests.made_up_search import trainer
+from tests.search.chaos import EVALUATIONS
+from tests.search.test_coordinator import stored
 
 Maker = Callable[..., Coordinator]
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,9 +16,8 @@ from normsearch.config import TrialConfig
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
 from normsearch.search.signals import Terminated, interruptible
-
-from .conftest import trainer
-from .test_study import stored
+from tests.made_up_search import trainer
+from tests.search.test_coordinator import stored
 
 Maker = Callable[..., Coordinator]
 

@@ -15,9 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from normsearch.config import TrialConfig
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
-from normsearch.search.single_norms import share_of_single_norms
-
-from .conftest import EVALUATIONS, record
+from normsearch.storage.trial_states import share_of_single_norms
+from tests.made_up_search import EVALUATIONS, record
 
 Maker = Callable[..., Coordinator]
 

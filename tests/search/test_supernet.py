@@ -27,10 +27,9 @@ from normsearch.search.supernet import (
 from normsearch.space.layered import Space
 from normsearch.storage.records import StudyRecord
 from normsearch.storage.run_folder import write_study
-
-from .conftest import EVALUATIONS, record, trainer
-from .test_python_space import space as python_space
-from .test_space import space
+from tests.made_up_search import EVALUATIONS, record, trainer
+from tests.space.test_layered import space
+from tests.space.test_python_space import space as python_space
 
 Maker = Callable[..., Coordinator]
 

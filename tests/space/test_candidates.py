@@ -8,8 +8,7 @@ from normsearch.config import SpaceConfig
 from normsearch.config.reading import validate
 from normsearch.errors import ConfigError
 from normsearch.space.layered import Space
-
-from .test_space import ORIGIN, SLOTS, config, space
+from tests.space.test_layered import ORIGIN, SLOTS, config, space
 
 
 def test_choices_by_slot_the_last_glob_wins() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,10 +21,9 @@ from normsearch.space.initial_trials import (
 )
 from normsearch.storage.records import StudyRecord
 from normsearch.storage.run_folder import write_study
-
-from .conftest import trainer
-from .test_python_space import space as python_space
-from .test_space import SLOTS, space
+from tests.made_up_search import trainer
+from tests.space.test_layered import SLOTS, space
+from tests.space.test_python_space import space as python_space
 
 ALL = ("none", "BN", "IN", "LN", "GN", "ILN", "ILN(regroup=none)", "SN", "BRN")
 
@@ -110,9 +110,13 @@ def other(study: Callable[..., Coordinator], tmp_path: Path) -> StudyRecord:
 SMALL = list_norms(UNet2d(first_channels=8, depth=1))
 
 
+def best_of(run: StudyRecord, top: int) -> list[tuple[int, dict[str, str], dict[str, Any]]]:
+    return [(n, run.norm_map(n), run.values(n)) for n in run.ranked()[:top]]
+
+
 def test_the_best_of_another_run(other: StudyRecord) -> None:
     found = space("none", "BN", "IN", "GN-2", slots=SMALL)
-    points, reasons = warm_start_points(found, other, top=3)
+    points, reasons = warm_start_points(found, other.name, best_of(other, 3))
     assert reasons == []
     assert [point.norm for point in points] == [other.norm_map(n) for n in other.ranked()[:3]]
     assert points[0].source == f"warm_start: made-up trial {other.best}"
@@ -125,7 +129,7 @@ def test_the_best_of_another_run(other: StudyRecord) -> None:
 
 def test_values_that_are_not_offered_take_the_default(other: StudyRecord) -> None:
     found = space("none", "BN", "IN", "GN-2", slots=SMALL, learning_rate=[9.0], batch_size=[64])
-    points, _ = warm_start_points(found, other, top=1)
+    points, _ = warm_start_points(found, other.name, best_of(other, 1))
     assert (points[0].learning_rate, points[0].batch_size) == (None, None)
     params = found.parameters(points[0])
     assert (params["learning_rate"], params["batch_size"]) == (9.0, 64)

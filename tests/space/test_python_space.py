@@ -15,8 +15,7 @@ from normsearch.networks import NormSlot, UNet2d, list_norms
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
 from normsearch.space.python_space import PythonSpace
-
-from .conftest import trainer
+from tests.made_up_search import trainer
 
 SLOTS = list_norms(UNet2d(first_channels=8, depth=1, seed=0))
 HERE = __name__

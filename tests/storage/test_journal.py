@@ -13,8 +13,7 @@ from optuna.trial import TrialState
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
 from normsearch.storage.journal import SkimmedJournal, StudyJournal
-
-from .conftest import trainer
+from tests.made_up_search import trainer
 
 TORN = b'{"op_code":5,"worker_id":"x","tri'
 

@@ -15,8 +15,7 @@ from normsearch.search.local_executor import run_local
 from normsearch.storage.objectives import directions
 from normsearch.storage.records import StudyRecord
 from normsearch.storage.run_folder import write_study
-
-from .conftest import record
+from tests.made_up_search import record
 
 Maker = Callable[..., Coordinator]
 COSTS = {"none": 1.0, "BN": 2.0, "IN": 3.0, "GN-2": 4.0}

@@ -18,9 +18,8 @@ from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
 from normsearch.storage import opening as storage
 from normsearch.storage.opening import lock_for_driver, open_storage, retrying
-
-from .conftest import EVALUATIONS, record, trainer
-from .postgres import server
+from tests.made_up_search import EVALUATIONS, record, trainer
+from tests.postgres import server
 
 Maker = Callable[..., Coordinator]
 

@@ -13,9 +13,8 @@ from normsearch.errors import StudyError
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
 from normsearch.storage.remote_checkpoints import RemoteCheckpoints, RemoteTrainer
-
-from .conftest import trainer
-from .test_study import stored
+from tests.made_up_search import trainer
+from tests.search.test_coordinator import stored
 
 Maker = Callable[..., Coordinator]
 

@@ -17,8 +17,7 @@ from normsearch.trials.task import (
     split_task,
     task_folds,
 )
-
-from .test_trial import CASES
+from tests.trials.test_training import CASES
 
 
 def changed(pixel: float) -> list[Case]:

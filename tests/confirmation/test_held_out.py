@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 
 from normsearch.config import NetworkConfig, TaskConfig, TrainingConfig, TrialConfig
-from normsearch.confirmation.surface import surface_scores
-from normsearch.confirmation.test_evaluation import (
-    TestEvaluation,
+from normsearch.confirmation.held_out import (
+    HeldOutTrainer,
     _examples,
     _table,
     case_surfaces,
     predicted,
 )
+from normsearch.confirmation.surface import surface_scores
 from normsearch.data import Case, Split
 from normsearch.data.labels import IGNORED
 from normsearch.storage.remote_checkpoints import RemoteTrainer
@@ -63,7 +63,7 @@ def cases(classes: int = 1) -> tuple[Case, ...]:
 def train(folder: Path, trial: TrialConfig, data: Any, trainer: Any = train_trial) -> list[Any]:
     folder.mkdir(exist_ok=True)
     (folder / "owner").write_text("me")
-    return list(TestEvaluation(trainer)(trial, data, folder, "me"))
+    return list(HeldOutTrainer(trainer)(trial, data, folder, "me"))
 
 
 @pytest.mark.parametrize("classes", [1, 2])
@@ -139,7 +139,7 @@ def test_they_travel_with_the_checkpoint(tmp_path: Path) -> None:
 
     mirror = RemoteCheckpoints(far.as_uri(), "s")
     mirror.write_owner(0, "me")
-    trainer = RemoteTrainer(TestEvaluation(train_trial), far.as_uri())
+    trainer = RemoteTrainer(HeldOutTrainer(train_trial), far.as_uri())
     list(trainer(config(), Split(every[3:], every[:3], ()), tmp_path / "here", "me"))
     mirror.settle(0, tmp_path / "here", keep=True)
     assert (tmp_path / "here" / "surfaces.csv").is_file()

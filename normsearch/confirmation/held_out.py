@@ -39,7 +39,7 @@ SURFACES, EXAMPLES = "surfaces.csv", "examples.npz"
 Labels = npt.NDArray[np.uint8]
 
 
-class TestEvaluation:
+class HeldOutTrainer:
     """A trainer that, once a segmentation is trained, measures it on its test cases.
 
     What it measures is written before the last record is yielded, so that no trial is COMPLETE

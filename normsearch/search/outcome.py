@@ -1,0 +1,137 @@
+"""What a search found: its best trial, each single norm at its best, a trial as a model."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from normsearch.config.reading import read_trial
+from normsearch.errors import StudyError
+from normsearch.search.supernet import agreement
+from normsearch.space.range_ends import at_edges
+from normsearch.storage.records import StudyRecord
+from normsearch.storage.run_folder import trial_folder
+from normsearch.trials.model import export_model
+from normsearch.trials.model_card import ModelConfig
+from normsearch.trials.trust import refuse_unseen_network
+
+_COLUMNS = {"memory": "peak_memory_bytes"}  # objectives whose column is called otherwise
+
+
+def best_of(record: StudyRecord) -> dict[str, Any] | None:
+    """Return the best COMPLETE trial and the best trial of each single norm as plain values.
+
+    Keys: study, metric, number, score, what the trial chose (learning_rate, batch_size, ...),
+    steps, baseline and single_norm (None of a mixture), norm_map, single_norms (a row a norm, the
+    best first: norm, number, score, its setting, steps, and trials, how many settings were tried),
+    best_single_norm (the first of them), best_mixture (the same of the best mixture), edges
+    (sentences on numbers chosen at the end of their range), pareto_front, supernet, trial_file.
+    """
+    number = record.best
+    if number is None:
+        return None
+    rows: list[dict[Any, Any]] = record.trials().to_dict(orient="records")
+    single = single_norms(record, rows)
+    mixture = next(
+        (n for n in record.ranked() if not isinstance(rows[n]["single_norm"], str)), None
+    )
+    return {
+        "study": record.name,
+        "metric": record.metric.lower(),
+        **_result(record, rows[number]),
+        "baseline": _text(rows[number]["baseline"]),
+        "single_norm": _text(rows[number]["single_norm"]),
+        "norm_map": record.norm_map(number),
+        "best_single_norm": single[0] if single else None,
+        "best_mixture": None if mixture is None else _result(record, rows[mixture]),
+        "single_norms": single,
+        "edges": _edges(record, number, single),
+        "pareto_front": _front(record, rows),
+        "supernet": agreement(record),
+        "trial_file": str(trial_folder(record.folder, number) / "trial.json"),
+    }
+
+
+def single_norms(record: StudyRecord, rows: list[dict[Any, Any]]) -> list[dict[str, Any]]:
+    """Return the best trial of each single norm, the best norm first; see `best_of`."""
+    tried = defaultdict[Any, set[str]](set)
+    for row in (row for row in rows if isinstance(row["single_norm"], str)):
+        tried[row["single_norm"]].add(str(record.values(int(row["number"]))))
+    return [
+        {"norm": norm, **_result(record, rows[number]), "trials": len(tried[norm])}
+        for norm, number in record.best_single_norms().items()
+    ]
+
+
+def _result(record: StudyRecord, row: dict[Any, Any]) -> dict[str, Any]:
+    number = int(row["number"])
+    return {
+        "number": number,
+        "score": float(row["score"]),
+        **record.values(number),
+        "steps": int(row["steps"]),
+    }
+
+
+def _edges(record: StudyRecord, number: int, single: list[dict[str, Any]]) -> list[str]:
+    """What was chosen at the end of its range, in the best trial and the best single norm."""
+    space = record.config["space"]
+    found = [f"Trial {number}: {told}" for told in at_edges(space, record.values(number))]
+    if single and single[0]["number"] != number:
+        at = f"{single[0]['norm']}, the best single norm (trial {single[0]['number']})"
+        found += [f"{at}: {told}" for told in at_edges(space, single[0])]
+    return found
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _front(record: StudyRecord, rows: list[dict[Any, Any]]) -> list[dict[str, Any]]:
+    """The trials that none is better than in every objective; none where there is but one."""
+    objectives = record.config["search"].get("objectives", ["score"])
+    if len(objectives) < 2:
+        return []
+    columns = {name: _COLUMNS.get(name, name) for name in objectives}
+    front = [rows[number] for number in record.pareto_front()]
+    front.sort(key=lambda row: -float(row["score"]))
+    return [
+        {"number": int(row["number"]), **{n: float(row[c]) for n, c in columns.items()}}
+        for row in front
+    ]
+
+
+def export_trial(
+    record: StudyRecord,
+    number: int,
+    folder: Path,
+    *,
+    trusted: bool = False,
+    accept_changed: bool = False,
+) -> tuple[list[Path], str]:
+    """Write the network of a trial as a folder of its own; see `export_model`."""
+    row: dict[Any, Any] = record.trials().to_dict(orient="records")[number]
+    place = trial_folder(record.folder, number)
+    score = float(row["score"]) if row["state"] == "COMPLETE" else None
+    trial = read_trial(place / "trial.json")
+    if not trusted:
+        refuse_unseen_network(trial.network, str(place / "trial.json"))
+    config = ModelConfig(trial=trial, metric=record.metric, score=score)
+    return export_model(folder, place, config, accept_changed_network=accept_changed)
+
+
+def nothing_completed(record: StudyRecord) -> StudyError:
+    """Return the error of a run in which no trial was completed, which says why."""
+    trials = record.trials()
+    failed = trials[trials["state"] == "FAIL"]
+    reason = "every one was pruned"
+    if len(failed):
+        number, why = int(failed["number"].iloc[0]), failed["failure"].iloc[0]
+        trace = trial_folder(record.folder, number) / "error.txt"
+        told = f" (see {trace})" if trace.is_file() else ""
+        reason = f"{len(failed)} of {len(trials)} failed, trial {number} of '{why}'{told}"
+    return StudyError(
+        f"{record.name}: one trial at least must be completed, and none was: {reason}; mend the "
+        "cause, then begin a new run."
+    )

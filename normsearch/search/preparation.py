@@ -1,0 +1,156 @@
+"""A study that passed every check, with its data and its space: all that a search needs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from normsearch.config import ArmsConfig, StudyConfig
+from normsearch.config.task import OWN_DATA
+from normsearch.data import Case, Split
+from normsearch.errors import ConfigError
+from normsearch.files import user_path
+from normsearch.norms import kernels_in_use
+from normsearch.search.checks import build_space, check_search
+from normsearch.search.jobs import trial_config
+from normsearch.space.choice import Choice
+from normsearch.space.layered import AnySpace, Space
+from normsearch.trials.network_check import try_network
+from normsearch.trials.network_memory import check_weights, enough_memory
+from normsearch.trials.own_training import find_slots
+from normsearch.trials.task import (
+    check_fingerprint,
+    check_foreground,
+    load_task,
+    resolve_task,
+    sample_shape,
+    split_task,
+    training_geometry,
+)
+from normsearch.trials.trust import refuse_unseen_code
+
+
+@dataclass(frozen=True)
+class PreparedStudy:
+    """A study that passed every check: nothing of a run is made before there is one."""
+
+    config: StudyConfig
+    split: Split
+    space: AnySpace
+    data: Path | None
+    cases: tuple[Case, ...]
+
+
+_NO_CASES = Split((), (), ())
+
+
+def prepare(
+    config: StudyConfig,
+    space_origin: str,
+    data: Path | None,
+    where: str,
+    *,
+    items: Sequence[Any] | None = None,
+    trusted: bool = False,
+    accept_changed: bool = False,
+) -> PreparedStudy:
+    """Read the data, build and try the network, lay the space over its slots.
+
+    Args:
+        config: the study.
+        space_origin: what stands before a key of its space in messages.
+        data: the folder that holds the data sets, or the data set itself.
+        where: names the study in messages.
+        items: the data set, where it is in memory; see `normsearch.data.in_memory.cases_of`.
+        trusted: whether all code that it names may run; see `refuse_unseen_code`.
+        accept_changed: take the network as it is now for the one that was recorded.
+
+    Raises:
+        NormsearchError: the first thing that does not hold.
+    """
+    if not trusted:
+        refuse_unseen_code(config, where)
+    data = Path(os.path.realpath(user_path(data))) if data else None
+    if config.trainer and items is None and config.task.data == OWN_DATA:
+        return _of_own_trainer(config, space_origin)
+    if items is None:
+        config = config.model_copy(update={"task": resolve_task(config.task, data)})
+    with enough_memory(f"{config.task.data}: its prepared images", "task.size"):
+        cases = load_task(config.task, data, items)
+    fingerprint = check_fingerprint(cases, config.fingerprint, where)
+    split = _first_split(config, cases)
+    facts: dict[str, Any] = {
+        "fingerprint": fingerprint,
+        "sample_shape": sample_shape(config.task, split.train),
+        "geometry": training_geometry(split.train),
+    }
+    if config.trainer:
+        return _of_own_trainer(config.model_copy(update=facts), space_origin, split, data, cases)
+    check_foreground(config.task, split.validation)
+    with enough_memory(f"network: {config.network.name}", "network.first_channels or task.size"):
+        check_weights(config, facts["sample_shape"][0])
+        network = try_network(config, split, where, accept_changed=accept_changed)
+    facts["network_digest"] = network.digest
+    space = build_space(config.space, network.slots, space_origin)
+    return _checked(config.model_copy(update=facts), split, space, data, cases)
+
+
+def _of_own_trainer(
+    config: StudyConfig,
+    origin: str,
+    split: Split = _NO_CASES,
+    data: Path | None = None,
+    cases: Sequence[Case] = (),
+) -> PreparedStudy:
+    """A study whose trainer is the user's own: the slots are those of the network it builds."""
+    example = Choice({}, learning_rate=1e-3, batch_size=1)
+    with tempfile.TemporaryDirectory() as folder:
+        slots = find_slots(trial_config(config, 0, example, None), split, Path(folder))
+    if not slots:
+        raise ConfigError(f"trainer: {config.trainer} placed norms on a network without norm slots")
+    return _checked(config, split, build_space(config.space, slots, origin), data, cases)
+
+
+def _checked(
+    config: StudyConfig, split: Split, space: AnySpace, data: Path | None, cases: Sequence[Case]
+) -> PreparedStudy:
+    check_search(config, space)
+    _tell_of_single_norms(space)
+    config = config.model_copy(update={"versions": config.versions or versions()})
+    return PreparedStudy(config, split, space, data, tuple(cases))
+
+
+def _tell_of_single_norms(space: AnySpace) -> None:
+    """Warn of norms of the space that are no single norm, or not the same one in every slot."""
+    if not isinstance(space, Space):
+        return
+    for norm, slots in space.substitutes().items():
+        placed = ", ".join(f"{spec} in {slot}" for slot, spec in list(slots.items())[:3])
+        more = f" and {len(slots) - 3} more slots" if len(slots) > 3 else ""
+        told = f"{norm} as a single norm does not fit every slot; the nearest takes its place there"
+        warnings.warn(f"{told}: {placed}{more}.", stacklevel=2)
+    for norm, reason in space.missing_single_norms().items():
+        told = f"{norm} is not compared as a single norm: {reason}."
+        warnings.warn(told, stacklevel=2)
+
+
+def _first_split(config: StudyConfig, cases: list[Case]) -> Split:
+    """The split of the study, of arms that take several folds in turn the first one's."""
+    folds = config.space.folds if isinstance(config.space, ArmsConfig) else ()
+    tasks = [config.task.model_copy(update={"test_folds": (fold,)}) for fold in folds]
+    splits = [split_task(task, cases) for task in tasks or [config.task]]
+    return splits[0]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what a run depends on, and which kernels it uses."""
+    names = ("normsearch", "torch", "optuna", "ray", "numpy", "pynrrd")
+    found = {"python": platform.python_version(), **{name: version(name) for name in names}}
+    return {**found, "kernels": kernels_in_use()}  # compiled now, before the workers ask for them

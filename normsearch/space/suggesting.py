@@ -1,0 +1,34 @@
+"""A norm map for people who keep an Optuna loop of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+from torch import nn
+
+from normsearch.config import SpaceConfig
+from normsearch.config.reading import Part, keys_of, read_space, validate
+from normsearch.networks import list_norms
+from normsearch.space.layered import Space
+
+
+def suggest_norms(
+    trial: optuna.trial.BaseTrial, network: nn.Module, space: Part = "per_layer"
+) -> dict[str, str]:
+    """Ask an Optuna trial for the norm of each slot of a network.
+
+    Args:
+        trial: of a study of your own; it is asked for ``norm.UNIT`` of each unit.
+        network: any module with norm slots; it is not changed, see `apply_norm_map`.
+        space: the name of a space file, or its keys; only its norms are asked for.
+
+    Returns:
+        Slot -> norm spec.
+
+    Raises:
+        ConfigError: no such space, or a norm in it that fits no slot.
+    """
+    raw: Any = read_space(space) if isinstance(space, str) else keys_of(space)
+    config = validate(SpaceConfig, raw, "space")
+    return Space(config, list_norms(network), "space.").suggest_norms(trial)

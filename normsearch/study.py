@@ -1,0 +1,379 @@
+"""The front door: a study, its run, and what came of it; the command line is a layer over this."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+from normsearch.config import StudyConfig
+from normsearch.config.reading import (
+    Part,
+    amend_search,
+    keys_of,
+    read_recorded_study,
+    read_study,
+    study_of,
+)
+from normsearch.confirmation.execution import Executor, execute
+from normsearch.confirmation.plan import check_the_same, confirm_study
+from normsearch.errors import StudyError
+from normsearch.networks.importing import named
+from normsearch.run import Run
+from normsearch.search.callbacks import build_callbacks
+from normsearch.search.checks import (
+    check_reachable,
+    check_storage,
+    discard_unbegun,
+    with_initial_trials,
+)
+from normsearch.search.coordinator import Coordinator
+from normsearch.search.jobs import Callback, Event
+from normsearch.search.outcome import nothing_completed
+from normsearch.search.preparation import PreparedStudy, prepare
+from normsearch.storage.run_folder import (
+    create_run,
+    find_run,
+    read_local,
+    refuse_existing,
+    write_local,
+    write_study,
+)
+from normsearch.trials.task import MEMORY, in_memory, task_folds
+
+
+class Study(Run):
+    """A study and its run.
+
+    Args:
+        name: of the run's folder, of letters, digits, ``.``, ``_`` and ``-``.
+        task: keys of a study file's task, or the data set alone (its folder, or ``phantom``).
+        network: keys of a study file's network, a network's name, or a class or function that
+            builds one from ``in_channels`` and ``out_channels``.
+        trainer: a training loop of your own in place of ours, a function or ``module:function``;
+            see `Trial`. Then task and network may be left out.
+        training: keys of a study file's training.
+        space: keys of a space file, or the name of one.
+        search: keys of a study file's search.
+        data: the folder that holds the data sets; or the data set itself, as a sequence of pairs
+            (image, label) of files, volumes or arrays, or of cases; see
+            `normsearch.data.in_memory.cases_of`.
+        runs_dir: where runs are kept; NORMSEARCH_RUNS or ``runs`` if None.
+        storage: Optuna storage URL instead of the run's journal file.
+
+    Raises:
+        ConfigError: a key or value that a study file must not hold either.
+    """
+
+    def __init__(
+        self,
+        name: str = "study",
+        *,
+        task: Part = None,
+        network: Part | Callable[..., Any] = None,
+        trainer: str | Callable[..., Any] | None = None,
+        training: Part = None,
+        space: Part = "per_layer",
+        search: Part = None,
+        data: str | Path | Sequence[Any] | None = None,
+        runs_dir: str | Path | None = None,
+        storage: str | None = None,
+    ) -> None:
+        parts = {"training": training, "space": space, "search": search}
+        config = study_of(
+            name, named(trainer), task=_task(task, data), network=named(network), **parts
+        )
+        self._set(config, f"Study({name!r}): space.", data, runs_dir, storage)
+
+    def _set(
+        self,
+        config: StudyConfig,
+        origin: str,
+        data: Any,
+        runs_dir: str | Path | None,
+        storage: str | None,
+    ) -> None:
+        self.config, self._origin, self._data, self.storage = config, origin, data, storage
+        self.runs_dir = Path(runs_dir or os.environ.get("NORMSEARCH_RUNS", "runs"))
+        self._folder: Path | None = None
+        self.stopped = self.exhausted = False
+        self.trusted, self.accept_changed_network = True, False
+
+    @classmethod
+    def load(
+        cls,
+        study: str | Path,
+        overrides: Iterable[str] = (),
+        *,
+        data: str | Path | Sequence[Any] | None = None,
+        runs_dir: str | Path | None = None,
+        storage: str | None = None,
+    ) -> Self:
+        """Return the study of a YAML file, or of a shipped one by its name.
+
+        Args:
+            study: the file or the name.
+            overrides: texts such as ``search.trials=20``.
+            data: as of `Study`.
+            runs_dir: as of `Study`.
+            storage: as of `Study`.
+
+        Raises:
+            ConfigError: no such file, or something in it that must not be.
+        """
+        config, origin = read_study(str(study), overrides)
+        return cls.of(config, origin, data=data, runs_dir=runs_dir, storage=storage)
+
+    @classmethod
+    def of(
+        cls,
+        config: StudyConfig,
+        origin: str = "",
+        *,
+        data: Any = None,
+        runs_dir: str | Path | None = None,
+        storage: str | None = None,
+    ) -> Self:
+        """Return the study of a whole configuration; `origin` stands before keys of its space."""
+        study = cls.__new__(cls)
+        study._set(config, origin, data, runs_dir, storage)
+        return study
+
+    def prepare(self) -> PreparedStudy:
+        """Check everything and read the data; nothing is written.
+
+        Raises:
+            NormsearchError: the first thing that does not hold.
+        """
+        items = self._data if in_memory(self._data) else None
+        folder = None if items is not None or self._data is None else Path(self._data)
+        where = str(self.folder) if self.begun else self.name
+        return prepare(
+            self.config,
+            self._origin,
+            folder,
+            where,
+            items=items,
+            trusted=self.trusted,
+            accept_changed=self.accept_changed_network,
+        )
+
+    def run(
+        self,
+        *,
+        workers: int | None = None,
+        executor: Executor = "ray",
+        address: str | None = None,
+        resume: bool = False,
+        callbacks: Sequence[Callback] = (),
+    ) -> Self:
+        """Train until as many trials as the study asks for are finished.
+
+        Args:
+            workers: trials at once; as many as fit if None.
+            executor: ``ray``, or ``local``: in this process, one trial after another.
+            address: a running Ray cluster to join; a local one is started if None.
+            resume: whether to go on with the run of this name if there is one.
+            callbacks: called with each `Event`.
+
+        Raises:
+            StudyError: there is a run of this name, or no trial was completed.
+            NormsearchError: something of the study does not hold.
+            KeyboardInterrupt: after Ctrl-C; the run can be resumed.
+        """
+        if resume and self.begun:
+            self.config, self._origin = read_recorded_study(self.folder), self._recorded_origin
+            return self.resume(
+                workers=workers, executor=executor, address=address, callbacks=callbacks
+            )
+        refuse_existing(self.folder)
+        prepared = self.prepare()
+        known = with_initial_trials(prepared.config.search, prepared.space, self.runs_dir)
+        config = prepared.config.model_copy(update={"search": known})
+        check_reachable(config, self.storage)
+        create_run(self.folder, config, self._local_facts(prepared))
+        try:
+            self._train(replace(prepared, config=config), workers, executor, address, callbacks)
+        except StudyError:  # such as a cluster that does not answer: no trial may have started
+            discard_unbegun(config, self.folder, self.storage)
+            raise
+        return self
+
+    def resume(
+        self,
+        *,
+        trials: int | None = None,
+        overrides: Iterable[str] = (),
+        workers: int | None = None,
+        executor: Executor = "ray",
+        address: str | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Self:
+        """Resume the run: interrupted trials are finished first, from their checkpoints.
+
+        Args:
+            trials: the new total of trials; as first asked for if None.
+            overrides: texts such as ``search.workers=4``, from now on.
+            workers: as of `run`.
+            executor: as of `run`.
+            address: as of `run`.
+            callbacks: as of `run`.
+
+        Raises:
+            StudyError: there is no such run, or no trial was completed.
+            NormsearchError: the data, the network or the space are not those it began with.
+            KeyboardInterrupt: after Ctrl-C; the run can be resumed again.
+        """
+        self._check_begun()
+        given = [f"search.trials={trials}"] if trials is not None else []
+        self.config = amend_search(self.config, [*given, *overrides])
+        prepared = self.prepare()
+        check_storage(
+            prepared.config,
+            self.folder,
+            self.storage,
+            accept_changed=self.accept_changed_network,
+        )
+        write_study(self.folder, prepared.config)
+        write_local(self.folder, self._local_facts(prepared))
+        self._train(prepared, workers, executor, address, callbacks)
+        return self
+
+    def _train(
+        self,
+        prepared: PreparedStudy,
+        workers: int | None,
+        executor: Executor,
+        address: str | None,
+        callbacks: Sequence[Callback],
+    ) -> None:
+        config, self.config = prepared.config, prepared.config
+        listeners = [*callbacks, *build_callbacks(config.search.callbacks, self.folder, self.name)]
+
+        def tell(event: Event) -> None:
+            for listener in listeners:
+                listener(event)
+
+        coordinator = Coordinator(
+            self.folder, config, prepared.space, storage_url=self.storage, listener=tell
+        )
+        tell(Event("began", -1, {"trials": coordinator.states()}))
+        execute(coordinator, prepared, workers, executor, address)
+        self.stopped = coordinator.stopping and not coordinator.done
+        self.exhausted = coordinator.exhausted
+        completed = any(state == "COMPLETE" for _, state, _ in coordinator.states())
+        if not (completed or coordinator.stopping):
+            raise nothing_completed(self.record)
+
+    def confirmation(
+        self, *, top: int | None = None, seeds: int | None = None, folds: str | None = None
+    ) -> Study:
+        """Return the study that confirms this search, called NAME-confirm; nothing is trained.
+
+        Args:
+            top: the best mixtures of norms to confirm (3), beside all single norms.
+            seeds: trainings of each (5).
+            folds: ``test`` (the search's own test folds), or ``all``, one after another.
+
+        Raises:
+            StudyError: it cannot be confirmed, or was begun with other values.
+        """
+        folder = self.folder.parent / f"{self.folder.name}-confirm"
+        if (folder / "study.yaml").is_file():
+            found = open_study(folder, data=self._data, storage=self.storage)
+            found.trusted, found.accept_changed_network = self.trusted, self.accept_changed_network
+            check_the_same(found.config, top, seeds, folds)
+            return found
+        config = confirm_study(
+            self.record, top=top, seeds=seeds, folds=self._every_fold() if folds == "all" else ()
+        )
+        origin = f"{folder / 'study.yaml'}: space."
+        found = type(self).of(
+            config, origin, data=self._data, runs_dir=folder.parent, storage=self.storage
+        )
+        found.trusted, found.accept_changed_network = self.trusted, self.accept_changed_network
+        return found
+
+    def confirm(
+        self,
+        *,
+        top: int | None = None,
+        seeds: int | None = None,
+        folds: str | None = None,
+        workers: int | None = None,
+        executor: Executor = "ray",
+        address: str | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Study:
+        """Train the best mixtures and all single norms again, and test them on held-out subjects.
+
+        The arguments are those of `confirmation` and `run`; called again, it goes on.
+
+        Returns:
+            The study NAME-confirm; its `comparison` says what came of it.
+
+        Raises:
+            StudyError: it cannot be confirmed, or was begun with other values.
+        """
+        found = self.confirmation(top=top, seeds=seeds, folds=folds)
+        if not found.finished:
+            found.run(
+                workers=workers, executor=executor, address=address, resume=True,
+                callbacks=callbacks,
+            )  # fmt: skip
+        return found
+
+    @property
+    def _recorded_origin(self) -> str:
+        return f"{self.folder / 'study.yaml'}: space."
+
+    def _every_fold(self) -> tuple[str, ...]:
+        folder = None if self._data is None or in_memory(self._data) else Path(self._data)
+        return task_folds(self.config.task, folder)
+
+    def _local_facts(self, prepared: PreparedStudy) -> dict[str, Any]:
+        return {"data": str(prepared.data) if prepared.data else None, "storage": self.storage}
+
+
+def open_study(
+    path_or_name: str | Path,
+    *,
+    data: str | Path | Sequence[Any] | None = None,
+    runs_dir: str | Path | None = None,
+    storage: str | None = None,
+    trust_code: bool = False,
+    accept_changed_network: bool = False,
+) -> Study:
+    """Return the study of a run that exists, by its name or its folder.
+
+    Args:
+        path_or_name: a name below `runs_dir`, or the run's folder.
+        data: as of `Study`; where it was when the run began if None.
+        runs_dir: as of `Study`.
+        storage: as of `Study`; that of the run if None.
+        trust_code: run also code outside of normsearch that the run names and that is not in sight.
+        accept_changed_network: the network's code was changed on purpose since the run began.
+
+    Raises:
+        StudyError: there is no such run.
+    """
+    runs = Path(runs_dir or os.environ.get("NORMSEARCH_RUNS", "runs"))
+    folder = find_run(str(path_or_name), runs)
+    facts = read_local(folder)
+    origin = f"{folder / 'study.yaml'}: space."
+    study = Study.of(
+        read_recorded_study(folder),
+        origin,
+        data=facts.get("data") if data is None else data,
+        runs_dir=folder.parent,
+        storage=storage or facts.get("storage"),
+    )
+    study._folder = folder
+    study.trusted, study.accept_changed_network = trust_code, accept_changed_network
+    return study
+
+
+def _task(task: Part, data: Any) -> Part:
+    return {**(keys_of(task) or {}), "data": MEMORY} if in_memory(data) else task

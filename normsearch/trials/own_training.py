@@ -1,0 +1,153 @@
+"""A training loop of the user's own, as a trainer like ours: records, checkpoints, resumption."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from normsearch.config import TrialConfig
+from normsearch.data import Split
+from normsearch.errors import ConfigError, NetworkError, StudyError, TrainingError, sentence
+from normsearch.networks import NormSlot
+from normsearch.networks.importing import import_object, one_line
+from normsearch.norms import set_progress
+from normsearch.training import limit_memory, load_newest, save_newest
+from normsearch.training.error_conversion import typed_failures
+from normsearch.training.memory import peak_memory, reset_peak_memory
+from normsearch.trials.training import check_owner, learnt, write_cases
+from normsearch.trials.trial import SlotsFound, Trial
+
+Trainer = Callable[[Trial], Iterator[Any]]
+
+
+def load_trainer(text: str) -> Trainer:
+    """Return the trainer that ``module:function`` names.
+
+    Raises:
+        ConfigError: there is none, or it cannot be called.
+    """
+    try:
+        found = import_object(text)
+    except NetworkError as error:
+        raise ConfigError(f"trainer: {sentence(error)}") from error
+    if not callable(found):
+        raise ConfigError(f"trainer: must be a function of a trial, got {text}, which is {found!r}")
+    return found
+
+
+def find_slots(config: TrialConfig, cases: Split, folder: Path) -> list[NormSlot]:
+    """Return the slots of the network that a trainer places norms on, by calling it once.
+
+    It is ended where it calls `Trial.place_norms`.
+
+    Raises:
+        ConfigError: it yields, ends or fails before it calls it.
+    """
+    trainer = load_trainer(config.trainer or "")
+    told = f"trainer: {config.trainer} must call trial.place_norms(network) before its first yield"
+    try:
+        for value in trainer(Trial(config, cases, folder, probing=True)):
+            raise ConfigError(f"{told}, and yielded {value!r}")
+    except SlotsFound as found:
+        return found.slots
+    except ConfigError:
+        raise
+    # Whatever the user's code raises is told as one sentence, its traceback kept as the cause.
+    except Exception as error:
+        raise ConfigError(f"{told}, and raised {one_line(error)}") from error
+    raise ConfigError(f"{told}, and ended without")
+
+
+def train_own(
+    config: TrialConfig, data: Split, folder: Path, token: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Train one trial by its own trainer; yield a plain record per score, as `train_trial` does.
+
+    FOLDER/checkpoint.pt holds what the trainer saved and the records so far. An interrupted trial
+    begins with these records; what was trained since is trained again.
+
+    Args:
+        config: the trial.
+        data: training and validation cases, empty where the study has no task.
+        folder: where the trial's files are.
+        token: what FOLDER/owner must say for this training to be allowed to write.
+
+    Raises:
+        TrainingError: memory does not suffice, or not every evaluation has a score.
+        StudyError: what it yields is no score, or another owner has taken the trial over.
+    """
+    torch.set_num_threads(config.threads)
+    if config.device != "cpu":
+        limit_memory(config.gpu_share)
+    state, _ = load_newest(folder)
+    records: list[dict[str, Any]] = list(state["records"]) if state else []
+    yield from records
+    _seed(config.network.seed)
+    trial = Trial(config, data, folder, restored=state["state"] if state else None)
+    spent = records[-1]["seconds"] if records else 0.0
+    began = time.monotonic()
+    reset_peak_memory(config.device)
+    values = iter(load_trainer(config.trainer or "")(trial))
+    while len(records) < trial.evaluations:
+        with typed_failures(trial.batch_size):
+            value = next(values, None)
+        if value is None:
+            raise TrainingError(
+                f"{config.trainer} must yield {trial.evaluations} scores (trial.evaluations), and "
+                f"ended after {len(records)}",
+                kind="trainer",
+            )
+        record = _record(value, len(records) + 1, trial)
+        record |= {
+            "seconds": spent + time.monotonic() - began,
+            "peak_memory": peak_memory(config.device),
+        }
+        records.append(record)
+        check_owner(folder, token)
+        write_cases(folder / "cases.csv", record["evaluation"], record["cases"])
+        if (saved := trial.take_state()) is not None:
+            state = {"records": records, "state": saved}
+            save_newest(folder, state, lambda: check_owner(folder, token))
+        yield record
+
+
+def _record(value: Any, evaluation: int, trial: Trial) -> dict[str, Any]:
+    given = dict(value) if isinstance(value, Mapping) else {"score": value}
+    score, cases = given.get("score"), given.get("cases") or {}
+    if not isinstance(score, Real) and cases:
+        score = float(np.mean([float(one) for one in cases.values()]))
+    if isinstance(score, torch.Tensor) and score.numel() == 1:
+        score = score.item()
+    if not isinstance(score, Real):
+        raise StudyError(
+            f"{trial.config.trainer} must yield a score, or a mapping with score (or cases: id -> "
+            f"score), got {value!r}"
+        )
+    share = evaluation / trial.evaluations
+    if trial.network is not None:
+        set_progress(trial.network, share)
+    parameters = trial.network.parameters() if trial.network is not None else ()
+    return {
+        "evaluation": evaluation,
+        "samples": round(share * trial.samples),
+        "steps": round(share * trial.samples / trial.batch_size),
+        "loss": float(given.get("loss", math.nan)),
+        "score": float(score),
+        "cases": {str(case): float(one) for case, one in cases.items()},
+        "parameters": sum(p.numel() for p in parameters if p.requires_grad),
+        "learnt": learnt(trial.network) if trial.network is not None else {},
+    }
+
+
+def _seed(seed: int) -> None:
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - what users' own code draws from
+    random.seed(seed)

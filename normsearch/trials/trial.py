@@ -1,0 +1,116 @@
+"""One trial as a training loop of the user's own sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import nn
+
+from normsearch.config import TrialConfig
+from normsearch.data import Split
+from normsearch.networks import NormSlot, apply_norm_map, list_norms
+from normsearch.norms import clamp_gates, freeze_affine
+from normsearch.trials.training import parameter_groups
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class SlotsFound(BaseException):
+    """Ends a trainer that was called only to find the slots of its network.
+
+    No Exception, so that a trainer's own handling of errors lets it through.
+    """
+
+    def __init__(self, slots: list[NormSlot]) -> None:
+        self.slots = slots
+
+
+class Trial:
+    """What a trainer is given: the trial's hyperparameters, and what makes it resumable.
+
+    Attributes:
+        number: of the trial, from 0 on.
+        seed: of this training; torch, NumPy and random are seeded with it before it begins.
+        device: where to train.
+        learning_rate: chosen by the search.
+        batch_size: chosen by the search.
+        weight_decay: chosen by the search, or the study's.
+        samples: the budget, in training samples.
+        evaluations: how many scores to yield, at equal fractions of the budget.
+        fold: the test fold, or folds joined by commas; '' where the study names none.
+        scored_on: the subjects to score: ``validation`` in a search, ``test`` in a confirmation,
+            which trains on all others.
+        cases: training and validation cases, where the study has a task; empty elsewhere.
+        folder: the trial's own, for whatever the trainer writes.
+        restored: what `save` was given last, if the trial was interrupted; else None.
+        config: the whole configuration of the trial.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        cases: Split,
+        folder: Path,
+        *,
+        restored: dict[str, Any] | None = None,
+        probing: bool = False,
+    ) -> None:
+        self.config, self.cases, self.folder, self.restored = config, cases, folder, restored
+        self.number, self.seed = config.number, config.network.seed
+        self.device = torch.device(config.device)
+        self.learning_rate, self.batch_size = config.learning_rate, config.batch_size
+        self.weight_decay = config.training.weight_decay
+        self.samples = config.training.samples_of(config.batch_size)
+        self.evaluations = config.training.evaluations
+        self.fold = ",".join(config.task.test_folds)
+        self.scored_on: Literal["validation", "test"] = (
+            "test" if config.task.validation == "test" else "validation"
+        )
+        self._probing, self._state = probing, None  # type: bool, dict[str, Any] | None
+        self.network: nn.Module | None = None
+
+    def place_norms(self, network: Network) -> Network:
+        """Put the trial's norms into the slots of a network, in place, and return it.
+
+        Gates of adaptive norms are kept in their range before every forward pass. Move the network
+        to `device` afterwards.
+
+        Raises:
+            NormError: it has other slots than when the study began.
+        """
+        if self._probing:
+            raise SlotsFound(list_norms(network))
+        apply_norm_map(network, self.config.norm_map)
+        if not self.config.affine:
+            freeze_affine(network)
+        network.register_forward_pre_hook(lambda module, inputs: clamp_gates(module))
+        self.network = network
+        return network
+
+    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        """Return the parameters for an optimizer: gates learn faster and without weight decay."""
+        rate = self.learning_rate * self.config.training.gate_learning_rate_factor
+        return parameter_groups(network, rate)
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Keep what makes an interrupted trial go on; call it before the yield it belongs to.
+
+        Args:
+            state: of tensors, numbers, texts, lists and dicts, such as state_dicts. It is written
+                together with the next score.
+        """
+        self._state = dict(state)
+
+    def take_state(self) -> dict[str, Any] | None:
+        """Return what `save` was given since this was last called, None if nothing."""
+        state, self._state = self._state, None
+        return state
+
+    def __repr__(self) -> str:
+        return (
+            f"<Trial {self.number}: learning rate {self.learning_rate:.3g}, batch size "
+            f"{self.batch_size}, {self.evaluations} evaluations, scored on {self.scored_on}>"
+        )
