@@ -53,10 +53,6 @@ class AnySpace(Protocol):
     def defaults(self) -> Mapping[str, Any]:
         """The default of each parameter beside the norms."""
 
-    @property
-    def slots(self) -> Sequence[NormSlot]:
-        """The network's slots, in order of depth."""
-
     def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
         """Return the spec of the single-norm network that an effective norm map is, if any."""
 

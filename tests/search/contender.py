@@ -21,8 +21,7 @@ from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
 from normsearch.space.layered import Space
 from normsearch.trials.training import check_owner
-
-from .conftest import EVALUATIONS, record
+from tests.made_up_search import EVALUATIONS, record
 
 ME = uuid.uuid4().hex[:8]  # a pid is not one of a kind here
 

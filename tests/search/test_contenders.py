@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from .test_executor import ROOT, told
-from .test_study import stored
+from tests.search.test_coordinator import stored
+from tests.search.test_ray_executor import ROOT, told
 
 CONTAINER = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 TRIALS, LEASE_S, LIMIT_S = 6, 2.0, 90

@@ -18,9 +18,8 @@ from normsearch.storage import leases
 from normsearch.storage.leases import Leases
 from normsearch.storage.records import StudyRecord
 from normsearch.storage.run_folder import write_study
-
-from .conftest import EVALUATIONS, record, trainer
-from .damage import mutated
+from tests.made_up_search import EVALUATIONS, record, trainer
+from tests.search.damage import mutated
 
 Maker = Callable[..., Coordinator]
 TRIALS = 4

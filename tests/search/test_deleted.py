@@ -18,12 +18,10 @@ from normsearch.search.local_executor import run_local
 from normsearch.search.ray_executor import run_ray
 from normsearch.search.trial_faults import MAX_DELETIONS
 from normsearch.trials.training import check_owner
-
-from ..cli.conftest import data_set, study_file  # noqa: F401
-from ..cli.test_interrupt import LIMIT_S, wait_for
-from ..cli.test_running import driver
-from .conftest import trainer
-from .test_study import stored
+from tests.cli.test_interrupt import LIMIT_S, wait_for
+from tests.cli.test_running import driver
+from tests.made_up_search import trainer
+from tests.search.test_coordinator import stored
 
 Maker = Callable[..., Coordinator]
 
@@ -82,8 +80,8 @@ def test_a_deleted_run_ends_its_driver_at_once(study: Maker, tmp_path: Path, how
 
 @pytest.mark.parametrize("how", ["--local", pytest.param("--workers=1", marks=pytest.mark.slow)])
 def test_the_command_line_says_one_sentence_and_exits_with_1(
-    study_file: Path,  # noqa: F811
-    data_set: Path,  # noqa: F811
+    study_file: Path,
+    data_set: Path,
     tmp_path: Path,
     how: str,
 ) -> None:

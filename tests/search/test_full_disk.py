@@ -13,8 +13,7 @@ import torch
 
 from normsearch.errors import DiskFullError
 from normsearch.training import load_newest, save_newest
-
-from ..cli.conftest import Outcome, data_set, normsearch, study_file  # noqa: F401
+from tests.cli.conftest import Outcome, normsearch  # noqa: F401
 
 Call = Callable[..., Outcome]
 LEVELS = 70
@@ -105,7 +104,7 @@ def run_out_of_room(
 
 
 @pytest.fixture
-def arguments(study_file: Path, data_set: Path) -> list[object]:  # noqa: F811
+def arguments(study_file: Path, data_set: Path) -> list[object]:
     wider = ["--set", "network.first_channels=16", "--set", f"search.trials={TRIALS}"]
     return [study_file, "--data", data_set, *wider]
 
