@@ -17,7 +17,18 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: The rooms from the ground up: each may import from those before it, never from those after it.
 ORDER = (
-    *("errors", "files", "norms", "networks", "data", "training", "config", "trials", "space"),
+    *(
+        "errors",
+        "limits",
+        "files",
+        "norms",
+        "networks",
+        "data",
+        "training",
+        "config",
+        "trials",
+        "space",
+    ),
     *("samplers", "storage", "search", "benchmark", "confirmation", "analysis", "run"),
     *("study", "findings", "cli", "__main__"),
 )
@@ -27,6 +38,9 @@ ORDER = (
 #: name is computed.
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
+    "limits": {
+        *("errors",),
+    },
     "files": {
         *("errors",),
     },
@@ -40,7 +54,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "data": {
         *("PIL", "filelock", "nibabel", "nrrd", "numpy", "torch"),
-        *("errors", "files"),
+        *("errors", "limits", "files"),
     },
     "training": {
         *("lazy monai", "torch"),
@@ -48,7 +62,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "config": {
         *("pydantic", "yaml"),
-        *("errors", "files", "norms"),
+        *("errors", "limits", "files", "norms"),
     },
     "trials": {
         *("numpy", "torch"),
@@ -69,23 +83,23 @@ ARROWS: dict[str, set[str]] = {
     },
     "search": {
         *("lazy *", "lazy optuna_dashboard", "numpy", "optuna", "pandas", "ray"),
-        *("errors", "files", "norms", "networks", "data", "training", "config", "trials"),
-        *("space", "samplers", "storage"),
+        *("errors", "files", "norms", "networks", "data", "config", "trials", "space"),
+        *("samplers", "storage"),
     },
     "benchmark": {
         *("numpy", "optuna", "pandas", "torch"),
-        *("errors", "norms", "networks", "data", "training", "config", "trials", "space"),
-        *("samplers", "search"),
+        *("errors", "files", "norms", "networks", "data", "training", "config", "trials"),
+        *("space", "samplers", "search"),
     },
     "confirmation": {
-        *("lazy monai", "numpy", "pandas", "scipy", "torch"),
-        *("errors", "files", "networks", "data", "training", "config", "trials", "space"),
-        *("storage", "search"),
+        *("lazy monai", "numpy", "pandas", "pydantic", "scipy", "torch"),
+        *("errors", "limits", "files", "networks", "data", "training", "config", "trials"),
+        *("space", "storage", "search"),
     },
     "analysis": {
         *("jinja2", "lazy *", "lazy normsearch", "lazy optuna", "matplotlib", "numpy"),
-        *("pandas", "scipy", "seaborn", "yaml"),
-        *("errors", "lazy confirmation"),
+        *("pandas", "pydantic", "scipy", "seaborn", "yaml"),
+        *("errors", "files", "config", "lazy confirmation"),
     },
     "run": {
         *("lazy matplotlib", "lazy pandas"),
@@ -101,9 +115,9 @@ ARROWS: dict[str, set[str]] = {
     },
     "cli": {
         *("normsearch", "pandas", "rich", "typer"),
-        *("errors", "lazy files", "lazy norms", "lazy networks", "lazy data", "config"),
-        *("lazy trials", "lazy storage", "search", "lazy confirmation", "lazy analysis"),
-        *("lazy study", "lazy findings"),
+        *("errors", "limits", "files", "lazy norms", "lazy networks", "lazy data"),
+        *("config", "lazy trials", "lazy storage", "search", "lazy confirmation"),
+        *("lazy analysis", "lazy study", "lazy findings"),
     },
     "__main__": {
         *("cli",),
