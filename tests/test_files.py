@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from normsearch.config_file import read_mapping
 from normsearch.data import generate_phantom, survey
 from normsearch.data.bounded import opened
 from normsearch.data.cache import Prepared, cached
 from normsearch.data.cases import CaseFiles
-from normsearch.data.tables import read_text
 from normsearch.errors import CheckpointError, ConfigError, DataError, StudyError
 from normsearch.files import (
     find_yaml,
@@ -27,6 +25,8 @@ from normsearch.search.run_folder import find_run
 from normsearch.training import load_tensors
 
 IRREGULAR = ("pipe", "folder", "socket", "device", "link to a device", "kernel", "deleted")
+from normsearch.text_file import read_text
+from normsearch.yaml_file import read_yaml
 
 
 def irregular(kind: str, folder: Path) -> Path:
@@ -71,8 +71,8 @@ def never() -> Prepared:
     [
         (open_regular, OSError),
         (read_regular, OSError),
-        (read_mapping, ConfigError),
-        (read_text, DataError),
+        (read_yaml, ConfigError),
+        (lambda path: read_text(path, 100, DataError), DataError),
         (lambda path: opened(path).__enter__(), DataError),
         (lambda path: cached(path.parent, files_of(path), {}, never), DataError),
     ],
@@ -136,7 +136,7 @@ def test_a_path_that_cannot_be_looked_at_is_not_there(kind: str, tmp_path: Path)
     with pytest.raises(ConfigError, match="must be a YAML file or one of"):
         find_yaml(text, "studies")
     with pytest.raises(ConfigError, match="must be"):
-        read_mapping(path)
+        read_yaml(path)
     with pytest.raises(DataError, match="must follow one of the layouts"):
         survey(path)
     with pytest.raises(StudyError, match="must be"):
