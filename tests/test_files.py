@@ -22,11 +22,11 @@ from normsearch.files import (
     write_text,
 )
 from normsearch.search.run_folder import find_run
+from normsearch.text_file import read_text
 from normsearch.training import load_tensors
+from normsearch.yaml_file import read_yaml
 
 IRREGULAR = ("pipe", "folder", "socket", "device", "link to a device", "kernel", "deleted")
-from normsearch.text_file import read_text
-from normsearch.yaml_file import read_yaml
 
 
 def irregular(kind: str, folder: Path) -> Path:
