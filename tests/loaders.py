@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ import torch
 import yaml
 
 from normsearch.analysis import examples
+from normsearch.analysis.recorded_results import read_results
 from normsearch.config import (
     NetworkConfig,
     StudyConfig,
@@ -27,11 +28,9 @@ from normsearch.config import (
 from normsearch.config.reading import read_recorded_study, read_space, read_study, read_trial
 from normsearch.confirmation.arm_table import read_surfaces
 from normsearch.confirmation.export import read_confirmation
-from normsearch.data import survey
 from normsearch.errors import CheckpointError
 from normsearch.files import shipped
 from normsearch.findings.registration import read_experiment
-from normsearch.findings.results import read_results
 from normsearch.norms import NormSpec
 from normsearch.search.supernet import read_preference
 from normsearch.storage.leases import Leases
@@ -42,20 +41,12 @@ from normsearch.trials.model import load_model
 from normsearch.trials.model_card import ModelConfig
 from normsearch.trials.training import build_trial_network
 from tests.analysis.fake_confirmation import FOUND
-from tests.data import test_layout_msd, test_layout_nnunet
-from tests.mutations import BYTES, TEXTS, TREES, Mutation, changed
+from tests.data.loaders import decathlon, folds, manifest, manifest_json, nnunet, splits
+from tests.mutations import BYTES, TEXTS, TREES, Loader, changed, json_file
 from tests.training.test_engine import VALIDATION, Squares, unet
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDED = ROOT / "tests" / "analysis" / "recorded"
-
-
-class Loader(NamedTuple):
-    """A sound file, what reads it (and raises where what it read is wrong), and the damage."""
-
-    file: Path
-    read: Callable[[], object]
-    mutations: list[Mutation]
 
 
 TRIAL = TrialConfig(
@@ -84,12 +75,6 @@ STUDY = {
 }
 
 
-def _json(path: Path, value: object) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value))
-    return path
-
-
 def _same(config: StudyConfig, folder: Path) -> None:
     """What is read can be written and read again."""
     (folder / "study.yaml").write_text(yaml.safe_dump(plain(config)), encoding="utf-8")
@@ -97,7 +82,7 @@ def _same(config: StudyConfig, folder: Path) -> None:
 
 
 def study(folder: Path) -> Loader:
-    path = _json(folder / "small.yaml", STUDY)
+    path = json_file(folder / "small.yaml", STUDY)
     return Loader(path, lambda: _same(read_study(str(path))[0], folder), TREES + TEXTS)
 
 
@@ -108,7 +93,7 @@ def study_text(folder: Path) -> Loader:
 
 
 def overrides(folder: Path) -> Loader:
-    path, words = _json(folder / "small.yaml", STUDY), folder / "words"
+    path, words = json_file(folder / "small.yaml", STUDY), folder / "words"
     words.write_text(
         "search.trials=20\nspace.norm.choices=[BN, IN]\ntask={data: phantom}\ntraining.samples=50"
     )
@@ -121,7 +106,7 @@ def overrides(folder: Path) -> Loader:
 
 
 def space(folder: Path) -> Loader:
-    path = _json(folder / "own.yaml", STUDY["space"])
+    path = json_file(folder / "own.yaml", STUDY["space"])
     return Loader(path, lambda: read_space(str(path)), TREES + TEXTS)
 
 
@@ -199,7 +184,7 @@ def hostile(folder: Path) -> Loader:
 
 
 def weights(folder: Path) -> Loader:
-    _json(folder / "model.json", json.loads(MODEL.model_dump_json()))
+    json_file(folder / "model.json", json.loads(MODEL.model_dump_json()))
     torch.save(load_network().state_dict(), folder / "weights.pt")
     return Loader(folder / "weights.pt", lambda: load_model(folder), BYTES)
 
@@ -220,53 +205,10 @@ def load_network() -> torch.nn.Module:
     return network
 
 
-def decathlon(folder: Path) -> Loader:
-    entries = [{"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz",
-                "subject": "p", "fold": 1} for name in ("la_2", "la_1")]  # fmt: skip
-    test_layout_msd.write_set(folder, training=entries, numTraining=2)
-    return Loader(folder / "dataset.json", lambda: survey(folder, "msd"), TREES + BYTES)
-
-
-def nnunet(folder: Path) -> Loader:
-    test_layout_nnunet.write_set(folder, training=[{"image": "a", "label": "p_1.nrrd"}])
-    return Loader(folder / "dataset.json", lambda: survey(folder, "nnunet"), TREES + BYTES)
-
-
-def splits(folder: Path) -> Loader:
-    test_layout_nnunet.write_set(folder)
-    given = [{"train": ["p_1", "p_2"], "val": ["p_3"]}, {"train": ["p_3"], "val": ["p_1", "p_2"]}]
-    path = _json(folder / "splits_final.json", given)
-    return Loader(path, lambda: survey(folder), TREES + BYTES)
-
-
-def folds(folder: Path) -> Loader:
-    test_layout_nnunet.write_set(folder)
-    (folder / "folds.csv").write_text("id,subject,fold\np_1,a,1\np_2,NA,001\np_3,c,2\n")
-    return Loader(folder / "folds.csv", lambda: survey(folder), TEXTS)
-
-
-def manifest(folder: Path) -> Loader:
-    names = ["a.nrrd", "b.nrrd", "la.nrrd", "lb.nrrd"]
-    for name in names:
-        (folder / name).touch()
-    (folder / "manifest.csv").write_text(
-        "id,image,label,subject,fold\nNA,a.nrrd,la.nrrd,p,1\n001,b.nrrd;a.nrrd,lb.nrrd,q,2\n"
-    )
-    return Loader(folder / "manifest.csv", lambda: survey(folder), TEXTS)
-
-
-def manifest_json(folder: Path) -> Loader:
-    for name in ("a.nrrd", "b.nrrd"):
-        (folder / name).touch()
-    rows = [{"id": "a", "image": ["a.nrrd"], "label": "b.nrrd", "fold": 1, "age": 3}]
-    path = _json(folder / "manifest.json", {"cases": rows, "name": "x"})
-    return Loader(path, lambda: survey(folder), TREES + BYTES)
-
-
 def confirmed(folder: Path) -> Loader:
     from normsearch.analysis.evidence import compared
 
-    path = _json(folder / "confirmation.json", FOUND)
+    path = json_file(folder / "confirmation.json", FOUND)
     study: Any = SimpleNamespace(folder=folder)
 
     def read() -> None:
@@ -320,12 +262,12 @@ def pictures(folder: Path) -> Loader:
 
 
 def local(folder: Path) -> Loader:
-    path = _json(folder / "local.json", {"data": "/data", "storage": "sqlite:///x.db"})
+    path = json_file(folder / "local.json", {"data": "/data", "storage": "sqlite:///x.db"})
     return Loader(path, lambda: read_local(folder), TREES + BYTES)
 
 
 def preference(folder: Path) -> Loader:
-    path = _json(folder / "preference.json", {"a": {"BN": 0.25, "IN": 0.75}, "b": {"BN": 1}})
+    path = json_file(folder / "preference.json", {"a": {"BN": 0.25, "IN": 0.75}, "b": {"BN": 1}})
     return Loader(path, lambda: read_preference(path), TREES + BYTES)
 
 

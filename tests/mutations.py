@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -159,3 +160,18 @@ def _changed(value: Any, rng: np.random.Generator) -> Any:
 
 #: Of JSON.
 TREES: list[Mutation] = [tree, tree, tree, tree, snippet, flip, truncate, lines, delete]
+
+
+class Loader(NamedTuple):
+    """A sound file, what reads it (and raises where what it read is wrong), and the damage."""
+
+    file: Path
+    read: Callable[[], object]
+    mutations: list[Mutation]
+
+
+def json_file(path: Path, value: object) -> Path:
+    """Write a value as JSON; return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+    return path

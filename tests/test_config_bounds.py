@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from normsearch import limits
-from normsearch.cli.launch import check
 from normsearch.config import Model, StudyConfig, TrialConfig, plain
 from normsearch.config.reading import validate
 from normsearch.data import Volume, write_volume
 from normsearch.errors import ConfigError, NormError, NormsearchError
 from normsearch.norms import NormSpec
+from normsearch.search.preparation import prepare
 from normsearch.trials.model import ModelConfig
 from tests.test_config import FULL
 
@@ -123,7 +123,9 @@ def test_all_numbers_of_the_models_are_walked() -> None:
                 if '"integer"' in json.dumps(field) or '"number"' in json.dumps(field)
             }
     assert (
-        fields - walked - {"format", "groups", "low", "high", "default", "choices", "classes"}
+        fields
+        - walked
+        - {"format", "groups", "low", "high", "default", "choices", "classes", "output"}
         == set()
     )
 
@@ -229,7 +231,7 @@ def test_what_is_taken_passes_every_check_or_is_refused_in_a_sentence(
     for value in extremes(place):
         config = StudyConfig.model_validate(changed(whole, place, value))
         with contextlib.suppress(NormsearchError):
-            check(config, "space.", squares, "FILE")
+            prepare(config, "space.", squares, "FILE", trusted=True)
 
 
 @pytest.mark.parametrize(
@@ -249,4 +251,4 @@ def test_a_network_that_no_memory_holds(
     monkeypatch.setenv("NORMSEARCH_CACHE", str(tmp_path))
     config = StudyConfig.model_validate({**TINY, "network": network})
     with pytest.raises(NormsearchError, match=told):
-        check(config, "space.", squares, "FILE")
+        prepare(config, "space.", squares, "FILE", trusted=True)

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from normsearch.config.reading import read_mapping
+from normsearch.config.yaml_file import read_yaml
 from normsearch.data import generate_phantom, survey
 from normsearch.data.cache import Prepared, cached
 from normsearch.data.cases import CaseFiles
 from normsearch.data.safe_read import opened
-from normsearch.data.tables import read_text
 from normsearch.errors import CheckpointError, ConfigError, DataError, StudyError
 from normsearch.files import (
     find_yaml,
@@ -23,6 +22,7 @@ from normsearch.files import (
     user_path,
     write_text,
 )
+from normsearch.files.text_file import read_text
 from normsearch.storage.run_folder import find_run
 from normsearch.training import load_tensors
 
@@ -71,8 +71,8 @@ def never() -> Prepared:
     [
         (open_regular, OSError),
         (read_regular, OSError),
-        (read_mapping, ConfigError),
-        (read_text, DataError),
+        (read_yaml, ConfigError),
+        (lambda path: read_text(path, 100, DataError), DataError),
         (lambda path: opened(path).__enter__(), DataError),
         (lambda path: cached(path.parent, files_of(path), {}, never), DataError),
     ],
@@ -136,7 +136,7 @@ def test_a_path_that_cannot_be_looked_at_is_not_there(kind: str, tmp_path: Path)
     with pytest.raises(ConfigError, match="must be a YAML file or one of"):
         find_yaml(text, "studies")
     with pytest.raises(ConfigError, match="must be"):
-        read_mapping(path)
+        read_yaml(path)
     with pytest.raises(DataError, match="must follow one of the layouts"):
         survey(path)
     with pytest.raises(StudyError, match="must be"):

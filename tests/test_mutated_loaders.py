@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from normsearch.errors import NormsearchError
-from tests.loaders import LOADERS, Loader
+from tests.loaders import LOADERS
+from tests.mutations import Loader
 
 SECONDS, MEMORY = 5, 2**30
 FEW, MANY = 300, 2000

@@ -16,7 +16,7 @@ import yaml
 
 import normsearch as package
 from normsearch.config import TrialConfig
-from normsearch.confirmation import test_evaluation as finals
+from normsearch.confirmation import held_out
 from normsearch.data import read_volume, write_volume
 
 from .conftest import Outcome
@@ -148,7 +148,7 @@ def test_a_poisoned_test_fold_changes_nothing_before_confirm(
 def test_a_crash_between_checkpoint_and_surfaces_is_gone_on_with(
     searched: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured = finals.measure
+    measured = held_out.measure
 
     def crash(trial: TrialConfig, *rest: Any) -> None:
         if trial.number == 1:
@@ -156,7 +156,7 @@ def test_a_crash_between_checkpoint_and_surfaces_is_gone_on_with(
         measured(trial, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(finals, "measure", crash)
+        patch.setattr(held_out, "measure", crash)
         with pytest.raises(PowerCut):
             searched("confirm", "tiny", *FEW)
     assert list(package.load_study("tiny-confirm").trials()["state"]) == ["COMPLETE", "RUNNING"]

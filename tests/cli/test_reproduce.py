@@ -63,7 +63,7 @@ def experiment(normsearch: Call) -> Path:
     """Return the file of an experiment that lies in the working folder's own studies."""
     path = Path("studies/findings/tiny.yaml")
     path.parent.mkdir(parents=True)
-    path.write_text(yaml.safe_dump(TINY, sort_keys=False))
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(TINY)), sort_keys=False))
     return path
 
 
@@ -109,7 +109,7 @@ def test_another_output_folder_and_a_changed_experiment(
     before = json.loads(normsearch("reproduce", "T1", *given, "--output", "kept").out)
     raw = yaml.safe_load(experiment.read_text())
     raw["studies"]["final"]["seeds"] = 3
-    experiment.write_text(yaml.safe_dump(raw, sort_keys=False))
+    experiment.write_text(yaml.safe_dump(json.loads(json.dumps(raw)), sort_keys=False))
     after = json.loads(normsearch("reproduce", "T1", *given, "--output", "kept").out)
     assert before["sha256"] != after["sha256"]
     assert before["runs"][0] == after["runs"][0]  # the rates were not tried again

@@ -365,3 +365,12 @@ def test_what_a_task_asks_of_network_and_samples(
     found = TaskConfig.model_validate({"data": "x", **task})
     assert (found.outputs, found.slices, found.shared) == (outputs, slices, shared)
     assert found.kind == ("classification" if task.get("layout") else "segmentation")
+
+
+def test_a_recorded_study_has_no_aliases_where_values_are_shared(tmp_path: Path) -> None:
+    shared = [1, {"a": [2]}]
+    raw = {**FULL, "network": {"name": "m:f", "arguments": {"x": shared, "y": shared}}}
+    study = validate(StudyConfig, raw, "s.yaml")
+    write_study(tmp_path, study)
+    assert "&" not in (tmp_path / "study.yaml").read_text()
+    assert read_recorded_study(tmp_path) == study

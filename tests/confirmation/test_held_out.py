@@ -24,7 +24,7 @@ from normsearch.data.labels import IGNORED
 from normsearch.storage.remote_checkpoints import RemoteTrainer
 from normsearch.training import dice, load_checkpoint
 from normsearch.trials.model import rebuild
-from normsearch.trials.training import train_on_own_split, train_trial
+from normsearch.trials.training import OwnSplit, train_trial
 
 SPACING = (3.0, 1.0, 2.0)
 
@@ -114,7 +114,7 @@ def test_examples_are_the_best_the_median_and_the_worst(tmp_path: Path) -> None:
 
 
 def test_each_fold_in_turn_is_split_by_the_trial(tmp_path: Path) -> None:
-    train(tmp_path / "t", config(), cases(), train_on_own_split)
+    train(tmp_path / "t", config(), cases(), OwnSplit(train_trial))
     table = pd.read_csv(tmp_path / "t" / "surfaces.csv", dtype={"case": str})
     assert list(table["case"]) == ["1", "2", "3"]
 
