@@ -18,7 +18,7 @@ from normsearch.errors import ConfigError, NormError, NormsearchError
 from normsearch.norms import NormSpec
 from normsearch.search.preparation import prepare
 from normsearch.trials.model import ModelConfig
-from tests.test_config import FULL
+from tests.config.test_study import FULL
 
 Path_ = tuple[str | int, ...]
 ODD = (-1, 0, 1e300, float("nan"), float("inf"), 10**15, 10**40, "", [], None)
