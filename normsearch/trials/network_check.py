@@ -14,8 +14,8 @@ from normsearch.networks import NormSlot, dry_run, list_norms, use_checkpointing
 from normsearch.training import choose_loss
 from normsearch.trials.task import sample_shape, sampling_of
 from normsearch.trials.trial_network import (
-    build_trial_network,
     digest_network,
+    outline,
     refuse_other_network,
 )
 
@@ -71,8 +71,7 @@ def _build_all(config: StudyConfig, channels: int) -> list[nn.Module]:
     names = offered.choices if offered else ()
     chosen = [config.network.model_copy(update={"activation": name}) for name in names]
     built = [
-        build_trial_network(network, channels, config.task.outputs)
-        for network in (config.network, *chosen)
+        outline(network, channels, config.task.outputs) for network in (config.network, *chosen)
     ]
     if config.training.checkpointing:
         for network in built:

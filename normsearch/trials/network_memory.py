@@ -7,15 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import torch
-
 from normsearch.config import StudyConfig
 from normsearch.errors import ConfigError, one_line
 from normsearch.networks import (
     NETWORKS,
 )
 from normsearch.training import lacks_memory
-from normsearch.trials.trial_network import build_trial_network
+from normsearch.trials.trial_network import outline
 
 _LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
 _COPIES = 3  # weights, their gradients and their momentum
@@ -30,8 +28,7 @@ def check_weights(config: StudyConfig, channels: int) -> None:
     if config.network.name not in NETWORKS:
         return
     try:
-        with torch.device("meta"):
-            network = build_trial_network(config.network, channels, config.task.outputs)
+        network = outline(config.network, channels, config.task.outputs)
     except (ArithmeticError, TypeError, ValueError) as error:  # of its arguments
         told = f"network: {config.network.name} refuses its settings: {one_line(error)}."
         raise ConfigError(told) from error

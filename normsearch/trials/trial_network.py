@@ -5,11 +5,13 @@ from __future__ import annotations
 import platform
 from typing import Any
 
+import torch
 from torch import nn
 
 from normsearch.config import NetworkConfig, NetworkDigest, TrialConfig
 from normsearch.errors import ChangedNetworkError
 from normsearch.networks import (
+    NETWORKS,
     apply_norm_map,
     build_network,
     code_files,
@@ -19,6 +21,8 @@ from normsearch.networks import (
     same_output,
 )
 from normsearch.norms import freeze_affine
+
+_NARROW = 8  # channels of the first level
 
 
 def network_settings(config: NetworkConfig, in_channels: int, outputs: int) -> dict[str, Any]:
@@ -67,12 +71,24 @@ def digest_network(
         NetworkError: it cannot be built, or does not accept a sample.
     """
     config = config.model_copy(update={"activation": None, "seed": 0})
-    network = build_trial_network(config, shape[0], outputs).cpu()
+    network = outline(config, shape[0], outputs)
+    computing = network
+    if config.name in NETWORKS:  # a narrow one computes by the same code, and fits into memory
+        narrow = config.model_copy(update={"first_channels": _NARROW})
+        computing = build_trial_network(narrow, shape[0], outputs)
     return NetworkDigest(
         files=code_files(network, config.name) if ":" in config.name else {},
         parameters=parameters_digest(network),
-        output=fixed_output(network, shape),
+        output=fixed_output(computing, shape),
     )
+
+
+def outline(config: NetworkConfig, in_channels: int, outputs: int = 1) -> nn.Module:
+    """Build a study's network on the CPU; of one of ours no weights are made, they may be many."""
+    if config.name not in NETWORKS:
+        return build_trial_network(config, in_channels, outputs).cpu()
+    with torch.device("meta"):
+        return build_trial_network(config, in_channels, outputs)
 
 
 def refuse_changed_network(trial: TrialConfig, where: str) -> None:

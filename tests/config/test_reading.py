@@ -63,8 +63,9 @@ def test_a_misspelt_norm_in_the_spaces_own_file(tmp_path: Path) -> None:
 UNKNOWN = [
     (
         "serach",
-        "serach: unknown key, must be one of name, task, network, training, space, search, "
-        "fingerprint, sample_shape, geometry, versions. Did you mean 'search'?",
+        "serach: unknown key, must be one of name, trainer, task, network, training, space, "
+        "search, fingerprint, sample_shape, geometry, versions, network_digest. "
+        "Did you mean 'search'?",
     ),
     (
         "space.learning-rate",
@@ -94,8 +95,8 @@ UNKNOWN = [
     ),
     (
         "x-y",
-        "x-y: unknown key, must be one of name, task, network, training, space, search, "
-        "fingerprint, sample_shape, geometry, versions.",
+        "x-y: unknown key, must be one of name, trainer, task, network, training, space, "
+        "search, fingerprint, sample_shape, geometry, versions, network_digest.",
     ),
 ]
 
@@ -105,9 +106,7 @@ def test_an_unknown_key(path: str, expected: str, tmp_path: Path) -> None:
     assert message(changed(path, 1), tmp_path) == f"FILE: {expected}"
 
 
-@pytest.mark.parametrize(
-    "path", ["name", "task", "task.data", "space", "space.norm", "space.norm.choices"]
-)
+@pytest.mark.parametrize("path", ["name", "task.data", "space", "space.norm", "space.norm.choices"])
 def test_a_missing_key(path: str, tmp_path: Path) -> None:
     assert message(changed(path, ...), tmp_path) == f"FILE: {path}: must be given, and is not."
 

@@ -295,8 +295,10 @@ def test_the_full_study_sets_every_key() -> None:
     whole = validate(StudyConfig, FULL, "s.yaml").model_dump(mode="json")
     ranges = ("learning_rate", "weight_decay", "gate_learning_rate_factor")
     assert missing(whole, FULL, "") == [
+        "trainer",
         "task.classes",
         *(f"space.{name}.choices" for name in ranges),
+        "network_digest",
     ]
     assert plain(validate(StudyConfig, FULL, "s.yaml"))["task"]["size"] == [64, 48]
 
