@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from normsearch.config import ArmsConfig, StudyConfig
+from normsearch.config.reading import read_recorded_study
 from normsearch.errors import StudyError
 from normsearch.search.outcome import best_of, export_trial
 from normsearch.storage.records import StudyRecord
+from normsearch.storage.run_folder import find_run, read_local
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,12 +24,71 @@ if TYPE_CHECKING:
 class Run:
     """What a study's run has found; `Study` is one that can also be run."""
 
-    config: StudyConfig
-    runs_dir: Path
-    storage: str | None
-    trusted: bool
-    accept_changed_network: bool
-    _folder: Path | None
+    def _set(
+        self,
+        config: StudyConfig,
+        origin: str,
+        data: Any,
+        runs_dir: str | Path | None,
+        storage: str | None,
+    ) -> None:
+        self.config, self._origin, self._data, self.storage = config, origin, data, storage
+        self.runs_dir = Path(runs_dir or os.environ.get("NORMSEARCH_RUNS", "runs"))
+        self._folder: Path | None = None
+        self.stopped = self.exhausted = False
+        self.trusted, self.accept_changed_network = True, False
+
+    @classmethod
+    def of(
+        cls,
+        config: StudyConfig,
+        origin: str = "",
+        *,
+        data: Any = None,
+        runs_dir: str | Path | None = None,
+        storage: str | None = None,
+    ) -> Self:
+        """Return the study of a whole configuration; `origin` stands before keys of its space."""
+        study = cls.__new__(cls)
+        study._set(config, origin, data, runs_dir, storage)
+        return study
+
+    @classmethod
+    def open(
+        cls,
+        path_or_name: str | Path,
+        *,
+        data: str | Path | Sequence[Any] | None = None,
+        runs_dir: str | Path | None = None,
+        storage: str | None = None,
+        trust_code: bool = False,
+        accept_changed_network: bool = False,
+    ) -> Self:
+        """Return the study of a run that exists, by its name or its folder.
+
+        Args:
+            path_or_name: a name below `runs_dir`, or the run's folder.
+            data, runs_dir, storage: as of `Study`; where the run began if None.
+            trust_code: run also code outside of normsearch that the run names and that is not in sight.
+            accept_changed_network: the network's code was changed on purpose since the run began.
+
+        Raises:
+            StudyError: there is no such run.
+        """
+        runs = Path(runs_dir or os.environ.get("NORMSEARCH_RUNS", "runs"))
+        folder = find_run(str(path_or_name), runs)
+        facts = read_local(folder)
+        origin = f"{folder / 'study.yaml'}: space."
+        study = cls.of(
+            read_recorded_study(folder),
+            origin,
+            data=facts.get("data") if data is None else data,
+            runs_dir=folder.parent,
+            storage=storage or facts.get("storage"),
+        )
+        study._folder = folder
+        study.trusted, study.accept_changed_network = trust_code, accept_changed_network
+        return study
 
     @property
     def name(self) -> str:

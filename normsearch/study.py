@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from normsearch.config import StudyConfig
 from normsearch.config.reading import (
     Part,
     amend_search,
@@ -35,8 +33,6 @@ from normsearch.search.outcome import nothing_completed
 from normsearch.search.preparation import PreparedStudy, prepare
 from normsearch.storage.run_folder import (
     create_run,
-    find_run,
-    read_local,
     refuse_existing,
     write_local,
     write_study,
@@ -87,20 +83,6 @@ class Study(Run):
         )
         self._set(config, f"Study({name!r}): space.", data, runs_dir, storage)
 
-    def _set(
-        self,
-        config: StudyConfig,
-        origin: str,
-        data: Any,
-        runs_dir: str | Path | None,
-        storage: str | None,
-    ) -> None:
-        self.config, self._origin, self._data, self.storage = config, origin, data, storage
-        self.runs_dir = Path(runs_dir or os.environ.get("NORMSEARCH_RUNS", "runs"))
-        self._folder: Path | None = None
-        self.stopped = self.exhausted = False
-        self.trusted, self.accept_changed_network = True, False
-
     @classmethod
     def load(
         cls,
@@ -116,30 +98,13 @@ class Study(Run):
         Args:
             study: the file or the name.
             overrides: texts such as ``search.trials=20``.
-            data: as of `Study`.
-            runs_dir: as of `Study`.
-            storage: as of `Study`.
+            data, runs_dir, storage: as of `Study`.
 
         Raises:
             ConfigError: no such file, or something in it that must not be.
         """
         config, origin = read_study(str(study), overrides)
         return cls.of(config, origin, data=data, runs_dir=runs_dir, storage=storage)
-
-    @classmethod
-    def of(
-        cls,
-        config: StudyConfig,
-        origin: str = "",
-        *,
-        data: Any = None,
-        runs_dir: str | Path | None = None,
-        storage: str | None = None,
-    ) -> Self:
-        """Return the study of a whole configuration; `origin` stands before keys of its space."""
-        study = cls.__new__(cls)
-        study._set(config, origin, data, runs_dir, storage)
-        return study
 
     def prepare(self) -> PreparedStudy:
         """Check everything and read the data; nothing is written.
@@ -151,14 +116,9 @@ class Study(Run):
         folder = None if items is not None or self._data is None else Path(self._data)
         where = str(self.folder) if self.begun else self.name
         return prepare(
-            self.config,
-            self._origin,
-            folder,
-            where,
-            items=items,
-            trusted=self.trusted,
-            accept_changed=self.accept_changed_network,
-        )
+            self.config, self._origin, folder, where, items=items,
+            trusted=self.trusted, accept_changed=self.accept_changed_network,
+        )  # fmt: skip
 
     def run(
         self,
@@ -175,7 +135,8 @@ class Study(Run):
             workers: trials at once; as many as fit if None.
             executor: ``ray``, or ``local``: in this process, one trial after another.
             address: a running Ray cluster to join; a local one is started if None.
-            resume: whether to go on with the run of this name if there is one.
+            resume: whether to resume the run of this name if there is one; it must be of the same
+                data, network, training and space.
             callbacks: called with each `Event`.
 
         Raises:
@@ -183,19 +144,25 @@ class Study(Run):
             NormsearchError: something of the study does not hold.
             KeyboardInterrupt: after Ctrl-C; the run can be resumed.
         """
+        how: dict[str, Any] = {
+            "workers": workers, "executor": executor, "address": address, "callbacks": callbacks
+        }  # fmt: skip
         if resume and self.begun:
-            self.config, self._origin = read_recorded_study(self.folder), self._recorded_origin
-            return self.resume(
-                workers=workers, executor=executor, address=address, callbacks=callbacks
-            )
+            self._take_up()
+            return self.resume(**how)
         refuse_existing(self.folder)
         prepared = self.prepare()
         known = with_initial_trials(prepared.config.search, prepared.space, self.runs_dir)
         config = prepared.config.model_copy(update={"search": known})
         check_reachable(config, self.storage)
-        create_run(self.folder, config, self._local_facts(prepared))
         try:
-            self._train(replace(prepared, config=config), workers, executor, address, callbacks)
+            create_run(self.folder, config, self._local_facts(prepared))
+        except StudyError:
+            if resume and self.begun:  # another driver made it just now: train beside it
+                return self.run(**how, resume=True)
+            raise
+        try:
+            self._train(replace(prepared, config=config), **how)
         except StudyError:  # such as a cluster that does not answer: no trial may have started
             discard_unbegun(config, self.folder, self.storage)
             raise
@@ -216,10 +183,7 @@ class Study(Run):
         Args:
             trials: the new total of trials; as first asked for if None.
             overrides: texts such as ``search.workers=4``, from now on.
-            workers: as of `run`.
-            executor: as of `run`.
-            address: as of `run`.
-            callbacks: as of `run`.
+            workers, executor, address, callbacks: as of `run`.
 
         Raises:
             StudyError: there is no such run, or no trial was completed.
@@ -230,20 +194,32 @@ class Study(Run):
         given = [f"search.trials={trials}"] if trials is not None else []
         self.config = amend_search(self.config, [*given, *overrides])
         prepared = self.prepare()
-        check_storage(
-            prepared.config,
-            self.folder,
-            self.storage,
-            accept_changed=self.accept_changed_network,
-        )
+        changed = self.accept_changed_network
+        check_storage(prepared.config, self.folder, self.storage, accept_changed=changed)
         write_study(self.folder, prepared.config)
         write_local(self.folder, self._local_facts(prepared))
-        self._train(prepared, workers, executor, address, callbacks)
+        self._train(
+            prepared, workers=workers, executor=executor, address=address, callbacks=callbacks
+        )
         return self
+
+    def _take_up(self) -> None:
+        """Take over from the run of this name what it found out when it began.
+
+        What the study itself says stays, so that a run of another study is refused.
+        """
+        recorded = read_recorded_study(self.folder)
+        names = ("fingerprint", "sample_shape", "geometry", "versions", "network_digest")
+        facts: dict[str, Any] = {name: getattr(recorded, name) for name in names}
+        if self.config.task.layout == "auto":
+            facts["task"] = self.config.task.model_copy(update={"layout": recorded.task.layout})
+        facts["search"] = self.config.search.model_copy(update={"points": recorded.search.points})
+        self.config = self.config.model_copy(update=facts)
 
     def _train(
         self,
         prepared: PreparedStudy,
+        *,
         workers: int | None,
         executor: Executor,
         address: str | None,
@@ -283,16 +259,12 @@ class Study(Run):
         folder = self.folder.parent / f"{self.folder.name}-confirm"
         if (folder / "study.yaml").is_file():
             found = open_study(folder, data=self._data, storage=self.storage)
-            found.trusted, found.accept_changed_network = self.trusted, self.accept_changed_network
             check_the_same(found.config, top, seeds, folds)
-            return found
-        config = confirm_study(
-            self.record, top=top, seeds=seeds, folds=self._every_fold() if folds == "all" else ()
-        )
-        origin = f"{folder / 'study.yaml'}: space."
-        found = type(self).of(
-            config, origin, data=self._data, runs_dir=folder.parent, storage=self.storage
-        )
+        else:
+            every = self._every_fold() if folds == "all" else ()
+            config = confirm_study(self.record, top=top, seeds=seeds, folds=every)
+            where = {"data": self._data, "runs_dir": folder.parent, "storage": self.storage}
+            found = type(self).of(config, f"{folder / 'study.yaml'}: space.", **where)
         found.trusted, found.accept_changed_network = self.trusted, self.accept_changed_network
         return found
 
@@ -325,10 +297,6 @@ class Study(Run):
             )  # fmt: skip
         return found
 
-    @property
-    def _recorded_origin(self) -> str:
-        return f"{self.folder / 'study.yaml'}: space."
-
     def _every_fold(self) -> tuple[str, ...]:
         folder = None if self._data is None or in_memory(self._data) else Path(self._data)
         return task_folds(self.config.task, folder)
@@ -337,42 +305,9 @@ class Study(Run):
         return {"data": str(prepared.data) if prepared.data else None, "storage": self.storage}
 
 
-def open_study(
-    path_or_name: str | Path,
-    *,
-    data: str | Path | Sequence[Any] | None = None,
-    runs_dir: str | Path | None = None,
-    storage: str | None = None,
-    trust_code: bool = False,
-    accept_changed_network: bool = False,
-) -> Study:
-    """Return the study of a run that exists, by its name or its folder.
-
-    Args:
-        path_or_name: a name below `runs_dir`, or the run's folder.
-        data: as of `Study`; where it was when the run began if None.
-        runs_dir: as of `Study`.
-        storage: as of `Study`; that of the run if None.
-        trust_code: run also code outside of normsearch that the run names and that is not in sight.
-        accept_changed_network: the network's code was changed on purpose since the run began.
-
-    Raises:
-        StudyError: there is no such run.
-    """
-    runs = Path(runs_dir or os.environ.get("NORMSEARCH_RUNS", "runs"))
-    folder = find_run(str(path_or_name), runs)
-    facts = read_local(folder)
-    origin = f"{folder / 'study.yaml'}: space."
-    study = Study.of(
-        read_recorded_study(folder),
-        origin,
-        data=facts.get("data") if data is None else data,
-        runs_dir=folder.parent,
-        storage=storage or facts.get("storage"),
-    )
-    study._folder = folder
-    study.trusted, study.accept_changed_network = trust_code, accept_changed_network
-    return study
+def open_study(path_or_name: str | Path, **how: Any) -> Study:
+    """Return the study of a run that exists; the arguments are those of `Study.open`."""
+    return Study.open(path_or_name, **how)
 
 
 def _task(task: Part, data: Any) -> Part:
