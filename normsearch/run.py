@@ -69,7 +69,8 @@ class Run:
         Args:
             path_or_name: a name below `runs_dir`, or the run's folder.
             data, runs_dir, storage: as of `Study`; where the run began if None.
-            trust_code: run also code outside of normsearch that the run names and that is not in sight.
+            trust_code: run also code outside of normsearch that the run names and that does not
+                lie in sight.
             accept_changed_network: the network's code was changed on purpose since the run began.
 
         Raises:

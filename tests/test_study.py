@@ -207,3 +207,20 @@ def test_importing_normsearch_is_light() -> None:
 
 def test_a_shipped_study_is_the_one_of_its_file() -> None:
     assert normsearch.Study.load("quickstart").config == read_study("quickstart")[0]
+
+
+def test_a_script_called_again_resumes_its_run(
+    runs: Path, study_file: Path, data_set: Path
+) -> None:
+    parts = keys(study_file)
+    few = normsearch.Study("again", data=data_set, **parts | {"search": {"trials": 4}})
+    few.run(executor="local", resume=True)
+    more = normsearch.Study("again", data=data_set, **parts | {"search": {"trials": 6}})
+    more.run(executor="local", resume=True)
+    whole = normsearch.Study("whole", data=data_set, **parts | {"search": {"trials": 6}})
+    whole.run(executor="local")
+    finished = more.trials()["state"].isin(["COMPLETE", "PRUNED"])
+    assert int(finished.sum()) == 6
+    other = parts | {"training": {"samples": 30, "evaluations": 3}}
+    with pytest.raises(StudyError, match="of the same data, network, training and space"):
+        normsearch.Study("again", data=data_set, **other).run(executor="local", resume=True)
