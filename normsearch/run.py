@@ -35,6 +35,7 @@ class Run:
         self.config, self._origin, self._data, self.storage = config, origin, data, storage
         self.runs_dir = Path(runs_dir or os.environ.get("NORMSEARCH_RUNS", "runs"))
         self._folder: Path | None = None
+        self._began_as = config.name  # what messages call a study that has no folder yet
         self.stopped = self.exhausted = False
         self.trusted, self.accept_changed_network = True, False
 

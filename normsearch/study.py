@@ -114,7 +114,7 @@ class Study(Run):
         """
         items = self._data if in_memory(self._data) else None
         folder = None if items is not None or self._data is None else Path(self._data)
-        where = str(self.folder) if self.begun else self.name
+        where = str(self.folder) if self.begun else self._began_as
         return prepare(
             self.config, self._origin, folder, where, items=items,
             trusted=self.trusted, accept_changed=self.accept_changed_network,
@@ -265,6 +265,7 @@ class Study(Run):
             config = confirm_study(self.record, top=top, seeds=seeds, folds=every)
             where = {"data": self._data, "runs_dir": folder.parent, "storage": self.storage}
             found = type(self).of(config, f"{folder / 'study.yaml'}: space.", **where)
+            found._began_as = str(self.folder)
         found.trusted, found.accept_changed_network = self.trusted, self.accept_changed_network
         return found
 

@@ -93,7 +93,7 @@ def test_several_outputs_in_training_are_refused_before_the_first_trial(
 def test_norms_that_never_run_are_left_out_and_named(
     run: Call, normsearch: Call, study: Path, data_set: Path
 ) -> None:
-    told = f"normsearch: {MODULE}:Net: norms that never run have no part in the search: spare."
+    told = f"{MODULE}:Net: norms that never run have no part in the search: spare."
     checked = normsearch("validate", study, "--data", data_set)
     assert checked.code == 0
     assert told in checked.err

@@ -69,7 +69,7 @@ def train(trial: normsearch.Trial) -> Iterator[dict[str, Any]]:
 def dice(network: nn.Module, seed: int) -> float:
     image, label = squares(1, 1000 + seed)
     with torch.no_grad():
-        found = (network.eval()(image) > 0).float()
+        found = network.eval()(image).sigmoid()
     network.train()
     return float(2 * (found * label).sum() / (found.sum() + label.sum()))
 
@@ -125,7 +125,7 @@ import normsearch
 from tests.trials.test_own_training import SPACE, TRAINING, train
 study = normsearch.Study(
     "own", trainer=train, training=TRAINING, runs_dir=sys.argv[1],
-    space=SPACE | {"learning_rate": {"low": 1e-6, "high": 0.2, "log": True}},
+    space=SPACE | {"learning_rate": {"low": 1e-4, "high": 0.2, "default": 0.1}},
     search={"trials": 12, "pruner": {"name": "successive_halving", "min_resource": 1}},
 )
 study.run(workers=2, resume=True)
