@@ -314,8 +314,6 @@ LOADERS: dict[str, Callable[[Path], Loader]] = {
             confirmed,
             result,
         ),
-        *(cases, surfaces, pictures, local, preference),
+        *(cases, surfaces, pictures, local, preference, journal, leases),
     )
 }
-#: To be read like the others as soon as the storage is mended: move them into LOADERS.
-WAITING: dict[str, Callable[[Path], Loader]] = {"journal": journal, "leases": leases}

@@ -72,13 +72,18 @@ def failures(kind: str, count: int, folder: Path) -> tuple[list[str], dict[str, 
     return found, counts
 
 
+#: Kinds of which a damaged line is left out with a warning, and the rest is read.
+LEFT_OUT = ("journal", "leases")
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", list(LOADERS))
 def test_damage_gives_a_typed_error_or_a_right_result(kind: str, tmp_path: Path) -> None:
     count = FEW // 4 if kind in DEAR else FEW
     found, counts = failures(kind, count, tmp_path)
     assert found == []
-    assert counts["refused"] > count // 10
+    if kind not in LEFT_OUT:
+        assert counts["refused"] > count // 10
 
 
 @pytest.mark.slow
