@@ -90,9 +90,10 @@ def _fit(tuner: Any, coordinator: Coordinator) -> None:
 
     try:
         tuner.fit()
-    except TuneError:
-        if coordinator.failure is None:
-            raise
+    except (TuneError, SystemError):
+        # What a signal raises inside of Ray's compiled code comes out as a SystemError.
+        coordinator.check_interrupt()
+        raise
     if coordinator.failure:
         raise coordinator.failure
 
