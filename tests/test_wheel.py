@@ -71,4 +71,4 @@ def test_wheel_holds_the_packages_and_nothing_else(site: Path) -> None:
     assert sources == {"kernels.c", "kernels_algebra.h", "kernels_passes.h"}
     assert (site / "normsearch" / "share" / "studies" / "quickstart.yaml").is_file()
     assert (site / "analysis" / "report.html.j2").is_file()
-    assert (site / "normsearch" / "search" / "table.csv.gz").is_file()
+    assert (site / "normsearch" / "benchmark" / "table.csv.gz").is_file()

@@ -70,7 +70,7 @@ def load_table(path: Path | None = None) -> Table:
     Raises:
         DataError: the file is not such a table.
     """
-    source = path or files("normsearch.search").joinpath(_FILE)
+    source = path or files("normsearch.benchmark").joinpath(_FILE)
     try:
         first, _, rest = gzip.decompress(source.read_bytes()).decode().partition("\n")
         provenance = parse_json(first)
