@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from normsearch.analysis import StudyLike
 from normsearch.analysis.palette import norm_order
+from normsearch.confirmation.pair_tests import t_reach
 from normsearch.errors import StudyError
 
 
@@ -78,8 +78,7 @@ def interval(values: Iterable[float]) -> tuple[float, float, float, int]:
     n = len(known)
     if n < 2:
         return (float(known[0]) if n else float("nan")), float("nan"), float("nan"), n
-    half = float(stats.t.ppf(0.975, n - 1) * known.std(ddof=1) / np.sqrt(n))
-    mean = float(known.mean())
+    mean, half = float(known.mean()), t_reach(known)
     return mean, mean - half, mean + half, n
 
 

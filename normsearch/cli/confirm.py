@@ -91,11 +91,12 @@ def confirm(
 
 def _tell_plan(search: Study, found: Study) -> None:
     """Say what a new confirmation trains."""
+    from normsearch.storage.trial_states import finished
+
     states = search.trials()["state"]
     if states.isin(["RUNNING", "WAITING"]).any():
-        finished = int(states.isin(["COMPLETE", "PRUNED", "FAIL"]).sum())
         say(
-            f"normsearch: warning: {search.name} has finished {finished} of "
+            f"normsearch: warning: {search.name} has finished {finished(states)} of "
             f"{search.config.search.trials} trials; this confirms the best of them."
         )
     arms: Any = found.config.space

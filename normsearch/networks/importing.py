@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from normsearch.errors import NetworkError, did_you_mean
+from normsearch.errors import NetworkError, did_you_mean, one_line
 
 _PROVIDED: dict[str, object] = {}
 
@@ -141,9 +141,3 @@ def _working_folder() -> str:
     if here not in sys.path:
         sys.path.append(here)  # for good: a module may import its neighbours late
     return here
-
-
-def one_line(error: BaseException) -> str:
-    """Return an error in one line, its kind where it has no words."""
-    text = " ".join(str(error).split())
-    return text if len(text) > 3 else f"{type(error).__name__} {text}".strip()

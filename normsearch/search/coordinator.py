@@ -33,6 +33,7 @@ from normsearch.space.layered import AnySpace
 from normsearch.storage.leases import LEASE_S, Leases
 from normsearch.storage.objectives import directions, note, score, should_prune
 from normsearch.storage.opening import lock_for_driver, open_storage, retrying
+from normsearch.storage.optuna_access import stored
 from normsearch.storage.remote_checkpoints import RemoteCheckpoints
 from normsearch.storage.run_folder import trial_folder
 from normsearch.storage.trial_states import is_repeat, outcome
@@ -237,7 +238,7 @@ class Coordinator(TrialFaults):
         trial, step = self._live[number], record["evaluation"]
         if not self._claims.ours(number):
             return True  # the next owner reports it; `finish` then says TAKEN
-        known = self._study._storage.get_trial(trial._trial_id)
+        known = stored(trial)
         if step not in known.intermediate_values:
             trial.set_user_attr(f"evaluation:{step}", record)
             note(trial, step, record["score"])

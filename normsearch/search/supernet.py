@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from normsearch.config import Mixture, StudyConfig, TrialConfig
 from normsearch.errors import ConfigError
@@ -22,6 +21,7 @@ from normsearch.files import is_there, write_text
 from normsearch.files.json_file import read_object
 from normsearch.norms import reaches_out
 from normsearch.search.coordinator import Coordinator
+from normsearch.search.rank_correlation import spearman, spearman_interval
 from normsearch.search.signals import interruptible
 from normsearch.space.choice import Choice
 from normsearch.space.layered import AnySpace, Space
@@ -181,22 +181,3 @@ def agreement(record: StudyRecord) -> dict[str, float | int] | None:
 def _liking(norm_map: dict[str, str], preference: Preference) -> float:
     weights = [preference.get(slot, {}).get(spec, 0.0) for slot, spec in norm_map.items()]
     return float(np.mean(np.log(np.maximum(weights, _FLOOR))))
-
-
-def spearman(first: list[float], second: list[float]) -> float:
-    """Return Spearman's rank correlation, ties at their mean rank; NaN if one is constant."""
-    one, two = (pd.Series(values).rank().to_numpy(dtype=float) for values in (first, second))
-    if np.ptp(one) == 0 or np.ptp(two) == 0:
-        return math.nan
-    return float(np.corrcoef(one, two)[0, 1])
-
-
-def spearman_interval(rho: float, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the 95% interval of a rank correlation over `count` > 3 pairs.
-
-    Fisher's transform with the variance (1 + rho²/2) / (count − 3) of Bonett and Wright,
-    Psychometrika 65 (2000).
-    """
-    centre = math.atanh(max(-1 + 1e-12, min(1 - 1e-12, rho)))
-    half = z * math.sqrt((1 + rho**2 / 2) / (count - 3))
-    return math.tanh(centre - half), math.tanh(centre + half)

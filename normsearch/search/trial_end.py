@@ -12,6 +12,7 @@ from optuna.trial import Trial, TrialState
 
 from normsearch.config import StudyConfig
 from normsearch.storage.objectives import final_values
+from normsearch.storage.optuna_access import stored
 from normsearch.storage.remote_checkpoints import RemoteCheckpoints
 from normsearch.storage.trial_states import mark_infeasible
 
@@ -31,7 +32,7 @@ def tell_end(
 
     COMPLETE becomes FAIL without a last score.
     """
-    known = study._storage.get_trial(trial._trial_id)
+    known = stored(trial)
     values = known.intermediate_values
     if state == TrialState.COMPLETE and (why := _incomplete(known, config)):
         state, reason = TrialState.FAIL, why

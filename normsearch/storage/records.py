@@ -19,7 +19,7 @@ from normsearch.space.choice import LABELS, VALUES
 from normsearch.storage.objectives import score
 from normsearch.storage.opening import open_storage
 from normsearch.storage.run_folder import find_run, read_local, trial_folder
-from normsearch.storage.trial_states import outcome, share_of_single_norms, single_norm
+from normsearch.storage.trial_states import completed, outcome, share_of_single_norms, single_norm
 
 _CASES: dict[str, Column] = {"case": as_text, "evaluation": as_whole, "score": as_number}
 _LAST = ("samples", "steps", "seconds", "peak_memory", "parameters")
@@ -69,8 +69,8 @@ class StudyRecord:
 
     def ranked(self) -> list[int]:
         """Return the numbers of the COMPLETE trials, the highest score first."""
-        complete = [trial for trial in self._frozen() if outcome(trial) == "COMPLETE"]
-        return [trial.number for trial in sorted(complete, key=score, reverse=True)]
+        best_first = sorted(completed(self._frozen()), key=score, reverse=True)
+        return [trial.number for trial in best_first]
 
     def best_single_norms(self) -> dict[str, int]:
         """Return the best COMPLETE trial of each single norm over all its settings, best first."""
@@ -94,7 +94,7 @@ class StudyRecord:
         By number. With the score as the only objective these are the best trials.
         """
         best = self._study.best_trials if self.ranked() else []
-        return sorted(trial.number for trial in best if outcome(trial) == "COMPLETE")
+        return sorted(trial.number for trial in completed(best))
 
     def values(self, number: int) -> dict[str, Any]:
         """Return what trial `number` chose beside the norms: learning_rate, batch_size, ..."""
@@ -141,9 +141,9 @@ class StudyRecord:
         counts of each class). Trials whose cases.csv is elsewhere are left out.
         """
         parts = []
-        for trial in self._frozen():
+        for trial in completed(self._frozen()):
             path = trial_folder(self.folder, trial.number) / "cases.csv"
-            if outcome(trial) == "COMPLETE" and is_file(path):
+            if is_file(path):
                 values = trial.user_attrs.get("values", {})
                 part = read_case_table(path).drop(columns="evaluation")
                 for place, name in enumerate(LABELS):

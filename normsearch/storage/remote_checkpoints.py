@@ -13,7 +13,7 @@ from pyarrow import ArrowException
 from pyarrow.fs import FileSystem, FileType, FSSpecHandler, PyFileSystem
 
 from normsearch.config import TrialConfig
-from normsearch.errors import StudyError, TakenError
+from normsearch.errors import StudyError, TakenError, one_line
 
 _FILES = ("checkpoint-previous.pt", "checkpoint.pt", "cases.csv", "surfaces.csv", "examples.npz")
 
@@ -35,7 +35,7 @@ class RemoteCheckpoints:
         except (ArrowException, ImportError, OSError, ValueError) as error:
             raise StudyError(
                 f"search.checkpoints: must be a URL that pyarrow or fsspec can open, got {url!r}: "
-                f"{' '.join(str(error).split())}."
+                f"{one_line(error)}."
             ) from error
         self._base = f"{base.rstrip('/')}/{study}/trials"
 

@@ -15,9 +15,16 @@ import torch
 
 from normsearch.config import TrialConfig
 from normsearch.data import Split
-from normsearch.errors import ConfigError, NetworkError, StudyError, TrainingError, sentence
+from normsearch.errors import (
+    ConfigError,
+    NetworkError,
+    StudyError,
+    TrainingError,
+    one_line,
+    sentence,
+)
 from normsearch.networks import NormSlot
-from normsearch.networks.importing import import_object, one_line
+from normsearch.networks.importing import import_object
 from normsearch.norms import set_progress
 from normsearch.training import limit_memory, load_newest, save_newest
 from normsearch.training.error_conversion import typed_failures
