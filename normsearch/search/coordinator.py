@@ -7,7 +7,7 @@ across a crash lies in the storage and in the lease log.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,16 @@ from normsearch.samplers.registry import build_sampler
 from normsearch.search.claims import Claims
 from normsearch.search.duplicates import Freshness, answer, find_original
 from normsearch.search.identity import check_identity
-from normsearch.search.jobs import Event, Job, seconds_left, trial_config
+from normsearch.search.jobs import Callback, Event, Job, seconds_left, trial_config
 from normsearch.search.single_norms import SingleNormTuning
-from normsearch.search.trial_end import TAKEN, tell_end
 from normsearch.search.trial_faults import TrialFaults
-from normsearch.search.trial_start import LOST, prepare_folder, record_choice
+from normsearch.search.trial_record import (
+    LOST,
+    TAKEN,
+    prepare_folder,
+    record_choice,
+    tell_end,
+)
 from normsearch.space.choice import Choice
 from normsearch.space.initial_trials import Known, initial_trials
 from normsearch.space.layered import AnySpace
@@ -60,7 +65,7 @@ class Coordinator(TrialFaults):
         space: AnySpace,
         *,
         storage_url: str | None = None,
-        listener: Callable[[Event], None] = lambda event: None,
+        listener: Callback = lambda event: None,
         lease: float = LEASE_S,
     ) -> None:
         self.folder, self.config = folder, config

@@ -43,7 +43,7 @@ class Event:
 class Callback(Protocol):
     """What a run tells its events."""
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event, /) -> None:
         """Take in an event."""
 
 

@@ -26,6 +26,7 @@ from normsearch.search.signals import interruptible
 from normsearch.space.choice import Choice
 from normsearch.space.layered import AnySpace, Space
 from normsearch.storage.records import StudyRecord
+from normsearch.trials.trainer import AnyData, Trainer
 
 FOLDER = "supernet"
 _TRAINING = -2  # the lease under which one driver trains the supernet
@@ -91,7 +92,9 @@ def supernet_config(config: StudyConfig, space: Space) -> TrialConfig:
     )
 
 
-def run_supernet(coordinator: Coordinator, space: AnySpace, data: Any, trainer: Any) -> None:
+def run_supernet(
+    coordinator: Coordinator, space: AnySpace, data: AnyData, trainer: Trainer[AnyData]
+) -> None:
     """Train the study's supernet in this process, unless it is, and enqueue what it prefers.
 
     It goes on from its checkpoint. Where another driver is at it, nothing is done.
@@ -113,7 +116,7 @@ def run_supernet(coordinator: Coordinator, space: AnySpace, data: Any, trainer: 
     coordinator.enqueue([(preferred(units, preference), {"source": FOLDER})])
 
 
-def _train(config: TrialConfig, data: Any, folder: Path, trainer: Any) -> None:
+def _train(config: TrialConfig, data: AnyData, folder: Path, trainer: Trainer[AnyData]) -> None:
     config.write(folder / "trial.json")
     learnt: dict[str, Any] = {}
     for record in trainer(config, data, folder, None):

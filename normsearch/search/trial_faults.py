@@ -11,8 +11,8 @@ from optuna.trial import Trial, TrialState
 
 from normsearch.errors import GoneError, NormsearchError, TakenError
 from normsearch.search.claims import Claims
-from normsearch.search.jobs import Event
-from normsearch.search.trial_end import TAKEN, count_death, count_deletion
+from normsearch.search.jobs import Callback, Event
+from normsearch.search.trial_record import TAKEN, count_death, count_deletion
 from normsearch.storage.leases import Leases
 from normsearch.storage.opening import retrying
 from normsearch.storage.optuna_access import stored
@@ -30,7 +30,7 @@ class TrialFaults:
     _study: optuna.Study
     _claims: Claims
     _live: dict[int, Trial]
-    _listener: Callable[[Event], None]
+    _listener: Callback
 
     def finish(
         self, number: int, state: TrialState, *, reason: str | None = None, fault: bool = False
