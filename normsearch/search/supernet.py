@@ -60,7 +60,7 @@ def supernet_config(config: StudyConfig, space: Space) -> TrialConfig:
     values = {name: values.middle for name, values in space.values.items()}
     given = {"learning_rate": own.learning_rate, "batch_size": own.batch_size}
     values.update({name: value for name, value in given.items() if value is not None})
-    choice = Choice({}, **values)
+    choice = Choice(norm_map={}, **values)
     training = choice.training(config.training)
     if own.samples is not None:
         update = {"budget": "samples", "samples": own.samples, "steps": None}

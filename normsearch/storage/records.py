@@ -11,11 +11,12 @@ import pandas as pd
 from optuna.trial import FrozenTrial
 
 from normsearch.config import plain
+from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.config.reading import read_recorded_study
 from normsearch.errors import StudyError
 from normsearch.files import is_file
 from normsearch.files.table_file import Column, as_number, as_text, as_whole, read_typed_table
-from normsearch.space.choice import LABELS, VALUES
+from normsearch.space.choice import LABELS
 from normsearch.storage.objectives import score
 from normsearch.storage.opening import open_storage
 from normsearch.storage.run_folder import find_run, read_local, trial_folder
@@ -170,7 +171,7 @@ class StudyRecord:
 
     def _columns(self) -> list[str]:
         outcome = ["number", "state", "score", "last_score"]
-        fixed = [*outcome, "baseline", "single_norm", *LABELS, *VALUES]
+        fixed = [*outcome, "baseline", "single_norm", *LABELS, *HYPERPARAMETERS]
         measured = ["samples", "steps", "seconds", "peak_memory_bytes", "parameters"]
         norms = [f"norm.{slot}" for slot in self.slots]
         return [*fixed, *measured, "resumes", "failure", "drawn", *norms]
@@ -186,7 +187,7 @@ class StudyRecord:
             "last_score": last.get("score"),
             "baseline": trial.user_attrs.get("baseline"),
             "single_norm": single_norm(trial),
-            **dict.fromkeys((*LABELS, *VALUES)),
+            **dict.fromkeys((*LABELS, *HYPERPARAMETERS)),
             **trial.user_attrs.get("values", {}),
             **measured,
             "resumes": trial.user_attrs.get("resumes", 0),
