@@ -61,7 +61,7 @@ ARROWS: dict[str, set[str]] = {
         *("errors", "files", "data"),
     },
     "config": {
-        *("pydantic", "yaml"),
+        *("lazy _typeshed", "pydantic", "yaml"),
         *("errors", "limits", "files", "norms"),
     },
     "trials": {

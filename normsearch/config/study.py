@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, create_model, field_validator, model_validator
 
@@ -227,10 +227,13 @@ _own: dict[str, Any] = {
     for name, field in Required.model_fields.items()
     if name in OF_TRIAL
 }
-_OwnHyperparameters: Any = create_model("_OwnHyperparameters", __base__=Model, **_own)
+if TYPE_CHECKING:
+    _OwnHyperparameters = Required
+else:
+    _OwnHyperparameters = create_model("_OwnHyperparameters", __base__=Model, **_own)
 
 
-class TrialConfig(_OwnHyperparameters):  # type: ignore[misc]
+class TrialConfig(_OwnHyperparameters):
     """One resolved choice, complete: the trial can be trained again from this alone.
 
     `norm_map` gives the effective spec of every slot; `fingerprint` is the SHA-256 of the cases,

@@ -215,8 +215,8 @@ class Coordinator(TrialFaults):
         if self._mirror:
             self._mirror.write_owner(trial.number, token)
         self._live[trial.number] = trial
-        shown = {"baseline", "learning_rate", "batch_size", "norm_map"}
-        self._listener(Event("started", trial.number, config.model_dump(include=shown)))
+        shown = {"baseline": config.baseline, "norm_map": choice.norm_map, **choice.values}
+        self._listener(Event("started", trial.number, shown))
         return Job(config, folder, token, seconds_left(trial, self.config.search.time_limit))
 
     def _repeat(self, trial: optuna.trial.Trial, original: FrozenTrial) -> None:

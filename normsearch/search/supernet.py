@@ -21,6 +21,7 @@ from normsearch.files import is_there, write_text
 from normsearch.files.json_file import read_object
 from normsearch.norms import reaches_out
 from normsearch.search.coordinator import Coordinator
+from normsearch.search.jobs import trial_config
 from normsearch.search.rank_correlation import spearman, spearman_interval
 from normsearch.search.signals import interruptible
 from normsearch.space.choice import Choice
@@ -65,31 +66,13 @@ def supernet_config(config: StudyConfig, space: Space) -> TrialConfig:
     if own.samples is not None:
         update = {"budget": "samples", "samples": own.samples, "steps": None}
         training = training.model_copy(update=update)
-    return TrialConfig(
-        study=config.name,
-        number=0,
-        task=config.task,
-        network=choice.network(config.network),
-        training=training,
-        norm_map={},
-        affine=choice.affine is not False,
-        mixtures=tuple(
-            Mixture(
-                slots=tuple(slot.name for slot in unit.slots),
-                choices=unit.choices,
-                weights=own.weights,
-            )
-            for unit in space.units
-        ),
-        learning_rate=choice.learning_rate,
-        batch_size=choice.batch_size,
-        device="cuda" if config.search.resources.gpu else "cpu",
-        threads=config.search.resources.cpu,
-        fingerprint=config.fingerprint,
-        sample_shape=config.sample_shape,
-        versions=config.versions,
-        network_digest=config.network_digest,
-    )
+    mixtures = tuple(
+        Mixture(slots=tuple(slot.name for slot in unit.slots), choices=unit.choices,
+                weights=own.weights)
+        for unit in space.units
+    )  # fmt: skip
+    update = {"training": training, "mixtures": mixtures, "gpu_share": 1.0}  # nothing trains beside
+    return trial_config(config, 0, choice, None).model_copy(update=update)
 
 
 def run_supernet(

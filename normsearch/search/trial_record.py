@@ -12,6 +12,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
 from normsearch.config import StudyConfig, TrialConfig
+from normsearch.config.study import OF_TRIAL
 from normsearch.files import remove_leftovers, write_text
 from normsearch.samplers.registry import how_drawn
 from normsearch.space.choice import Choice
@@ -23,7 +24,7 @@ from normsearch.storage.trial_states import mark_infeasible
 
 TAKEN: dict[str, Any] = {"state": "TAKEN"}  # another driver went on with it, and tells its end
 LOST = "what it chose is lost with a damaged line of the study's journal"
-_CHOSEN = ("norm_map", "affine", "arm", "learning_rate", "batch_size")
+_CHOSEN = ("norm_map", "arm", *OF_TRIAL)
 
 
 def record_choice(trial: Trial, choice: Choice, space: AnySpace) -> bool:

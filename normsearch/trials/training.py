@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from normsearch.config import TaskConfig, TrialConfig
+from normsearch.config.base import shared
 from normsearch.data import Augmentation, Case, SampleLoader, Split, whole_case
 from normsearch.errors import GoneError, TakenError
 from normsearch.files import write_text
@@ -46,7 +47,7 @@ from normsearch.trials.trial_network import build_trial_network, place_norms, re
 def training_loader(config: TrialConfig, cases: Sequence[Case]) -> SampleLoader:
     """Return the training samples of a trial."""
     augmentation = Augmentation(
-        **config.task.augmentation.model_dump(), seed=config.training.augmentation_seed
+        **shared(config.task.augmentation, Augmentation), seed=config.training.augmentation_seed
     )
     return SampleLoader(
         cases,
@@ -187,20 +188,12 @@ def _record(evaluation: Evaluation, network: nn.Module) -> Record:
 
 def _plan(config: TrialConfig) -> Plan:
     training = config.training
-    return Plan(
-        samples=training.samples_of(config.batch_size),
-        evaluations=training.evaluations,
-        learning_rate=config.learning_rate,
-        optimizer=training.optimizer,
-        momentum=training.momentum,
-        weight_decay=training.weight_decay,
-        schedule=training.schedule,
-        step_points=training.step_points,
-        step_factor=training.step_factor,
-        amp=training.amp,
-        accumulate=training.accumulate,
-        statistics_samples=training.statistics_samples if training.recompute_statistics else 0,
-    )
+    own = {
+        "samples": training.samples_of(config.batch_size),
+        "learning_rate": config.learning_rate,
+        "statistics_samples": training.statistics_samples * training.recompute_statistics,
+    }
+    return Plan(**{**shared(training, Plan), **own})
 
 
 def parameter_groups(network: nn.Module, gate_rate: float) -> list[dict[str, Any]]:
