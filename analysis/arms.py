@@ -15,6 +15,11 @@ from normsearch.confirmation.pair_tests import t_reach
 from normsearch.errors import StudyError
 
 
+def completed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the COMPLETE ones of a table of trials; an empty table may lack its columns."""
+    return table if table.empty else table[table["state"] == "COMPLETE"]
+
+
 def arm_norms(study: StudyLike) -> dict[str, str]:
     """Return arm -> its one norm spec, as the study says it; of several norms the arm's name.
 
