@@ -19,11 +19,13 @@ from optuna.trial import TrialState
 from normsearch.benchmark.table import Table
 from normsearch.config import SearchConfig
 from normsearch.samplers.pruners import build_pruner
-from normsearch.samplers.registry import build_sampler, how_drawn
+from normsearch.samplers.registry import build_sampler
 from normsearch.search.duplicates import Freshness, answer, find_original
 from normsearch.search.single_norms import SingleNormTuning
+from normsearch.search.trial_record import record_choice
 from normsearch.space.initial_trials import initial_trials
 from normsearch.space.layered import Space
+from normsearch.storage.objectives import stops
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -86,11 +88,7 @@ class OptunaMethod:
             self.study.sampler = self._fresh.sampler(trials)
             trial = self.study.ask()
             choice = self._space.suggest(trial)
-            trial.set_user_attr("drawn", how_drawn(self.study.sampler, trial))
-            trial.set_user_attr("norm_map", choice.norm_map)
-            trial.set_user_attr("values", choice.values)
-            if single := self._space.single_norm(choice.norm_map):
-                trial.set_user_attr("single_norm", single)
+            record_choice(trial, choice, self._space)
             original = find_original(self.study.get_trials(deepcopy=False), trial.number)
             self._fresh.note(repeated=original is not None)
             if original is None:
@@ -106,7 +104,7 @@ class OptunaMethod:
         trial = self._live[number]
         trial.set_user_attr(f"evaluation:{step}", {"score": score})
         trial.report(score, step)
-        return trial.should_prune() and "baseline" not in trial.user_attrs
+        return stops(trial)
 
     def finish(self, number: int, outcome: Outcome, step: int, score: float) -> bool:
         """Tell the study, once; complete trials are what its user sees."""

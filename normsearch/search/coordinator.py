@@ -36,7 +36,7 @@ from normsearch.space.choice import Choice
 from normsearch.space.initial_trials import Known, initial_trials
 from normsearch.space.layered import AnySpace
 from normsearch.storage.leases import LEASE_S, Leases
-from normsearch.storage.objectives import directions, note, score, should_prune
+from normsearch.storage.objectives import directions, note, score, stops
 from normsearch.storage.opening import lock_for_driver, open_storage, retrying
 from normsearch.storage.optuna_access import stored
 from normsearch.storage.remote_checkpoints import RemoteCheckpoints
@@ -249,11 +249,7 @@ class Coordinator(TrialFaults):
             note(trial, step, record["score"])
         elif step < max(known.intermediate_values) or "pruned_at" in known.user_attrs:
             return bool(known.user_attrs.get("pruned_at") == step)
-        if step >= self.config.training.evaluations or not should_prune(trial):
-            return False
-        # Baselines are asked too, so that they compete in the pruner's rungs, but run to the end:
-        # a comparison at unequal budgets would be none.
-        if "baseline" in trial.user_attrs:
+        if step >= self.config.training.evaluations or not stops(trial):
             return False
         # A pruner does not answer twice alike; a crash before the tell must not lose its answer.
         trial.set_user_attr("pruned_at", step)

@@ -36,6 +36,14 @@ def should_prune(trial: Trial) -> bool:
     return len(trial.study.directions) == 1 and trial.should_prune()
 
 
+def stops(trial: Trial) -> bool:
+    """Ask the pruner whether a trial ends here; of baselines too, which run to the end.
+
+    They compete in the pruner's rungs, but a comparison at unequal budgets would be none.
+    """
+    return should_prune(trial) and "baseline" not in trial.user_attrs
+
+
 def score(trial: FrozenTrial) -> float:
     """Return the final score of a COMPLETE trial, whatever the objectives; NaN for others."""
     if trial.state != TrialState.COMPLETE:
