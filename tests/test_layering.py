@@ -88,8 +88,8 @@ ARROWS: dict[str, set[str]] = {
     },
     "benchmark": {
         *("numpy", "optuna", "pandas", "torch"),
-        *("errors", "files", "norms", "networks", "data", "training", "config", "trials"),
-        *("space", "samplers", "search"),
+        *("errors", "limits", "files", "norms", "networks", "data", "training", "config"),
+        *("trials", "space", "storage", "search"),
     },
     "confirmation": {
         *("lazy monai", "numpy", "pandas", "pydantic", "scipy", "torch"),

@@ -13,6 +13,7 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.config import StudyConfig
@@ -41,7 +42,7 @@ from normsearch.storage.opening import lock_for_driver, open_storage, retrying
 from normsearch.storage.optuna_access import stored
 from normsearch.storage.remote_checkpoints import RemoteCheckpoints
 from normsearch.storage.run_folder import trial_folder
-from normsearch.storage.trial_states import is_repeat, outcome
+from normsearch.storage.trial_states import DUPLICATE_OF, is_repeat, outcome
 
 MAX_FAULTS = 5
 
@@ -70,7 +71,7 @@ class Coordinator(TrialFaults):
     ) -> None:
         self.folder, self.config = folder, config
         self._space, self._listener = space, listener
-        self.leases = Leases(folder / "leases.log", lease=lease)
+        self.leases = self._make_leases(lease)
         self._live: dict[int, optuna.trial.Trial] = {}
         self._faults = 0
         self.interrupted: type[KeyboardInterrupt] | None = None  # in case a library swallows it
@@ -92,10 +93,13 @@ class Coordinator(TrialFaults):
         self._claims = Claims(self._study, self.leases, self._freshness)
         self.enqueue(initial_trials(config.search, space))
 
+    def _make_leases(self, lease: float) -> Leases:
+        return Leases(self.folder / "leases.log", lease=lease)
+
     def _open(self, url: str | None) -> optuna.Study:
         search = self.config.search
         study = optuna.create_study(
-            storage=open_storage(self.folder, url),
+            storage=self._storage(url),
             study_name=self.config.name,
             directions=directions(search),
             pruner=build_pruner(search.pruner, self.config.training.evaluations),
@@ -106,6 +110,9 @@ class Coordinator(TrialFaults):
         seed = search.seed + len(study.get_trials(deepcopy=False))
         study.sampler = build_sampler(search, self._space, seed)
         return study
+
+    def _storage(self, url: str | None) -> BaseStorage:
+        return open_storage(self.folder, url)
 
     def enqueue(self, known: Sequence[Known]) -> None:
         """Let known configurations be trained before new ones; those that are there stay alone."""
@@ -198,7 +205,8 @@ class Coordinator(TrialFaults):
             self._tell(trial.number, TrialState.FAIL, LOST)
             return None
         original = find_original(self._claims.earlier_trials(trial.number), trial.number)
-        self._freshness.note(repeated=original is not None)
+        if DUPLICATE_OF not in trial.user_attrs:  # else it is known, and was noted
+            self._freshness.note(repeated=original is not None)
         if original is not None:
             self._repeat(trial, original)
             return None
