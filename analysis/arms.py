@@ -8,11 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from normsearch.analysis import StudyLike
 from normsearch.analysis.palette import norm_order
+from normsearch.confirmation.pair_tests import t_reach
 from normsearch.errors import StudyError
+
+
+def completed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the COMPLETE ones of a table of trials; an empty table may lack its columns."""
+    return table if table.empty else table[table["state"] == "COMPLETE"]
 
 
 def arm_norms(study: StudyLike) -> dict[str, str]:
@@ -78,8 +83,7 @@ def interval(values: Iterable[float]) -> tuple[float, float, float, int]:
     n = len(known)
     if n < 2:
         return (float(known[0]) if n else float("nan")), float("nan"), float("nan"), n
-    half = float(stats.t.ppf(0.975, n - 1) * known.std(ddof=1) / np.sqrt(n))
-    mean = float(known.mean())
+    mean, half = float(known.mean()), t_reach(known)
     return mean, mean - half, mean + half, n
 
 

@@ -20,7 +20,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from normsearch.analysis import StudyLike, command
-from normsearch.analysis.arms import metric_name, scored_on
+from normsearch.analysis.arms import completed, metric_name, scored_on
 from normsearch.analysis.palette import caption_below
 from normsearch.errors import StudyError, one_line
 
@@ -69,7 +69,7 @@ def read(study: StudyLike) -> tuple[int, dict[str, npt.NDArray[np.generic]]]:
         StudyError: no COMPLETE trial has examples, or the file lacks an array.
     """
     table = study.trials()
-    done = table[table["state"] == "COMPLETE"] if not table.empty else table
+    done = completed(table)
     if len(done):
         done = done.sort_values("score", ascending=False)
     for number in map(int, done.get("number", ())):

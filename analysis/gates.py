@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from normsearch.analysis import StudyLike, command
-from normsearch.analysis.arms import samples_unit
+from normsearch.analysis.arms import completed, samples_unit
 from normsearch.analysis.palette import caption_below, norm_kind, number_colours, slot_label
 from normsearch.analysis.search_history import spread
 from normsearch.errors import StudyError
@@ -46,7 +46,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
         and high (lowest and highest training), trainings (how many). Empty if there are none.
     """
     table = study.trials()
-    done = table[table["state"] == "COMPLETE"] if not table.empty else table
+    done = completed(table)
     parts = []
     for number in done["number"] if len(done) else []:
         norms = {s: n for s, n in study.norm_map(number).items() if norm_kind(n) in BRANCH}

@@ -32,6 +32,7 @@ from normsearch.analysis.uniform import (
     family_p,
     said_of_draws,
 )
+from normsearch.config.hyperparameters import HYPERPARAMETERS, NumberSpace, offers
 from normsearch.errors import StudyError
 
 if TYPE_CHECKING:
@@ -53,12 +54,9 @@ READING = {
 }
 
 #: What a search may choose beside the norms; those with one value throughout are left out.
-VALUES = (
-    "learning_rate", "batch_size", "weight_decay", "gate_learning_rate_factor", "affine",
-    "activation",
-)  # fmt: skip
+VALUES = HYPERPARAMETERS
 #: Of these, those that are numbers on a logarithmic scale; the others are kinds.
-RATES = ("learning_rate", "weight_decay", "gate_learning_rate_factor")
+RATES = tuple(name for name, offered in offers().items() if issubclass(offered.space, NumberSpace))
 #: With fewer trials no importance can be told from noise.
 LEAST = 10
 #: Share of the trials that PED-ANOVA takes as the best.

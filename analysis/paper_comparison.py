@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from normsearch.analysis.palette import line_colour, norm_marker
+from normsearch.analysis.palette import caption_below, line_colour, norm_marker
 
 #: Columns that every table beside a paper has; `control` marks a norm that the paper did not name.
 COLUMNS = ["norm", "paper", "ours", "ours_low", "ours_high", "n", "control"]
@@ -49,6 +50,13 @@ def draw_beside(df: pd.DataFrame, ax: Axes, digits: int = 3, most: float = np.in
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color="#E5E5E5", linewidth=0.7)
     ax.set_axisbelow(True)
+
+
+def with_legend(fig: Figure, text: str) -> Figure:
+    """Return a figure with the legend above it and `text` as its caption."""
+    fig.legend(handles=legend_handles(), loc="outside upper center", ncols=2, frameon=False)
+    caption_below(fig, text)
+    return fig
 
 
 def legend_handles() -> list[Line2D]:

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from normsearch.analysis import StudyLike, command, paper_comparison
 from normsearch.analysis.arms import arm_trials, interval, metric_name, one_arm_each, seeds_note
-from normsearch.analysis.palette import caption_below
 from normsearch.analysis.papers import ILN_DICE
 from normsearch.errors import StudyError
 
@@ -97,14 +96,7 @@ def figure(study: StudyLike) -> Figure:
             ax.set_title(f"{name}, {fold}", loc="left")
     for ax in axes[-1]:
         ax.set_xlabel(f"{df['metric'].iloc[0]} (0 to 1)")
-    fig.legend(
-        handles=paper_comparison.legend_handles(),
-        loc="outside upper center",
-        ncols=2,
-        frameon=False,
-    )
-    caption_below(fig, describe(df))
-    return fig
+    return paper_comparison.with_legend(fig, describe(df))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

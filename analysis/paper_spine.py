@@ -18,7 +18,6 @@ from normsearch.analysis.arms import (
     over_seeds,
     seeds_note,
 )
-from normsearch.analysis.palette import caption_below
 from normsearch.analysis.papers import SPINE_DICE, SPINE_EPOCH_SECONDS
 from normsearch.errors import StudyError
 
@@ -120,14 +119,7 @@ def figure(study: StudyLike) -> Figure:
     axes = fig.subplots(1, 2)
     for ax, quantity in zip(axes, ("score", "time"), strict=True):
         draw(df, ax, quantity)
-    fig.legend(
-        handles=paper_comparison.legend_handles(),
-        loc="outside upper center",
-        ncols=2,
-        frameon=False,
-    )
-    caption_below(fig, describe(df))
-    return fig
+    return paper_comparison.with_legend(fig, describe(df))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -82,7 +82,7 @@ def _full_samples(training: Mapping[str, Any], batch_sizes: pd.Series) -> pd.Ser
 
 def _best_singles(table: pd.DataFrame) -> pd.Series:
     """Whether each trial is its single norm's best: of the COMPLETE ones, else of the pruned."""
-    done = table[table["state"].isin(["COMPLETE", "PRUNED"]) & table["single"].notna()]
+    done = settled_of(table[table["single"].notna()])
     done = done[done["shown"].notna()].sort_values(["state", "shown"], ascending=[True, False])
     best = done.drop_duplicates("single")
     return pd.Series(table.index.isin(best.index), table.index)
@@ -198,9 +198,14 @@ def lowest_shown(df: pd.DataFrame) -> float:
     return float(max(df["score"].min(), lower - 1.5 * (upper - lower)))
 
 
+def settled_of(df: pd.DataFrame) -> pd.DataFrame:
+    """Return the complete and the pruned ones of a table of trials."""
+    return df[df["state"].isin(["COMPLETE", "PRUNED"])]
+
+
 def draw_savings(df: pd.DataFrame, ax: Axes) -> None:
     """Draw what pruning saved: samples spent and left unspent, of all that were asked for."""
-    settled = df[df["state"].isin(["COMPLETE", "PRUNED"])]
+    settled = settled_of(df)
     spent, saved = settled["samples"].sum() / 1000, settled["saved_samples"].sum() / 1000
     whole = spent + saved
     ax.barh(0, spent, height=0.9, color="#333333")
@@ -218,9 +223,9 @@ def describe(df: pd.DataFrame) -> str:
     counts = df["state"].value_counts()
     words = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
     states = ", ".join(f"{counts[s]} {word}" for s, word in words.items() if s in counts)
-    settled = df[df["state"].isin(["COMPLETE", "PRUNED"])]
+    settled = settled_of(df)
     saved, whole = int(settled["saved_samples"].sum()), int(settled["full_samples"].sum())
-    share = 100 * saved / whole if whole else 0
+    share = 100 * saved / whole if whole else 0.0
     edge = lowest_shown(df)
     below = int((df["score"] < edge).sum())
     note = f" {below} below {edge:.2f} drawn at the lower edge." if below else ""
@@ -234,7 +239,7 @@ def describe(df: pd.DataFrame) -> str:
 def figure(study: StudyLike) -> Figure:
     """Return the figure search_history; raises StudyError without a COMPLETE or PRUNED trial."""
     df = compute(study)
-    if not df["state"].isin(["COMPLETE", "PRUNED"]).any():
+    if settled_of(df).empty:
         raise StudyError(f"{study.name}: search_history needs at least one finished trial.")
     fig = Figure(figsize=(7.0, 5.0), layout="constrained")
     savings, history = fig.subplots(2, 1, height_ratios=[1, 15])

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from normsearch.analysis import StudyLike, command
-from normsearch.analysis.arms import searched
+from normsearch.analysis.arms import completed, searched
 from normsearch.analysis.palette import norm_colour, norm_kind, slot_label
 from normsearch.errors import StudyError
 
@@ -50,7 +50,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
     """
     table = searched(study)
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
-    done = table[table["state"] == "COMPLETE"] if not table.empty else table
+    done = completed(table)
     for trial in done.to_dict("records"):
         slots = [s for s in study.slots if norm_kind(str(trial[f"norm.{s}"])) == "SN"]
         learnt = study.learnt(int(trial["number"])) if slots else {}

@@ -101,10 +101,16 @@ def sentence(text: object) -> str:
 def one_line(text: object) -> str:
     """Return a text, or an error's, in one line of at most 200 characters, all of them printable.
 
+    Of an error that says almost nothing its kind is told too.
+
     >>> one_line("a\\n  b\\x1b.")
     'a b\\\\x1b'
+    >>> one_line(KeyError(0))
+    'KeyError 0'
     """
-    line = " ".join(str(text).split()).rstrip(".")[:200] or type(text).__name__
+    line = " ".join(str(text).split()).rstrip(".")[:200]
+    if len(line) <= 3 and (isinstance(text, BaseException) or not line):
+        line = f"{type(text).__name__} {line}".strip()
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
 
 

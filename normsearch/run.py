@@ -13,6 +13,7 @@ from normsearch.errors import StudyError
 from normsearch.search.outcome import best_of, export_trial
 from normsearch.storage.records import StudyRecord
 from normsearch.storage.run_folder import find_run, read_local
+from normsearch.storage.trial_states import finished
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,9 +194,8 @@ class Run:
             record = StudyRecord(self.folder, self.storage, skim=True)
         except StudyError:  # killed before its first trial
             return False
-        states = record.trials()["state"]
         asked: int = record.config["search"]["trials"]
-        return int(states.isin(["COMPLETE", "PRUNED", "FAIL"]).sum()) >= asked
+        return finished(record.trials()["state"]) >= asked
 
     def __repr__(self) -> str:
         if not self.begun:

@@ -15,7 +15,7 @@ from normsearch.config.reading import (
     read_study,
     study_of,
 )
-from normsearch.confirmation.execution import Executor, execute
+from normsearch.confirmation.execution import ExecutorName, execute
 from normsearch.confirmation.plan import check_the_same, confirm_study
 from normsearch.errors import StudyError
 from normsearch.networks.importing import named
@@ -124,7 +124,7 @@ class Study(Run):
         self,
         *,
         workers: int | None = None,
-        executor: Executor = "ray",
+        executor: ExecutorName = "ray",
         address: str | None = None,
         resume: bool = False,
         callbacks: Sequence[Callback] = (),
@@ -174,7 +174,7 @@ class Study(Run):
         trials: int | None = None,
         overrides: Iterable[str] = (),
         workers: int | None = None,
-        executor: Executor = "ray",
+        executor: ExecutorName = "ray",
         address: str | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> Self:
@@ -221,7 +221,7 @@ class Study(Run):
         prepared: PreparedStudy,
         *,
         workers: int | None,
-        executor: Executor,
+        executor: ExecutorName,
         address: str | None,
         callbacks: Sequence[Callback],
     ) -> None:
@@ -276,7 +276,7 @@ class Study(Run):
         seeds: int | None = None,
         folds: str | None = None,
         workers: int | None = None,
-        executor: Executor = "ray",
+        executor: ExecutorName = "ray",
         address: str | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> Study:

@@ -61,7 +61,7 @@ ARROWS: dict[str, set[str]] = {
         *("errors", "files", "data"),
     },
     "config": {
-        *("pydantic", "yaml"),
+        *("lazy _typeshed", "pydantic", "yaml"),
         *("errors", "limits", "files", "norms"),
     },
     "trials": {
@@ -79,7 +79,7 @@ ARROWS: dict[str, set[str]] = {
     "storage": {
         *("lazy fsspec", "lazy grpc", "optuna", "pandas", "psutil", "pyarrow"),
         *("sqlalchemy", "yaml"),
-        *("errors", "files", "config", "space"),
+        *("errors", "files", "config", "trials", "space"),
     },
     "search": {
         *("lazy *", "lazy optuna_dashboard", "numpy", "optuna", "pandas", "ray"),
@@ -88,8 +88,8 @@ ARROWS: dict[str, set[str]] = {
     },
     "benchmark": {
         *("numpy", "optuna", "pandas", "torch"),
-        *("errors", "files", "norms", "networks", "data", "training", "config", "trials"),
-        *("space", "samplers", "search"),
+        *("errors", "limits", "files", "norms", "networks", "data", "training", "config"),
+        *("trials", "space", "storage", "search"),
     },
     "confirmation": {
         *("lazy monai", "numpy", "pandas", "pydantic", "scipy", "torch"),
@@ -98,8 +98,8 @@ ARROWS: dict[str, set[str]] = {
     },
     "analysis": {
         *("jinja2", "lazy *", "lazy normsearch", "lazy optuna", "matplotlib", "numpy"),
-        *("pandas", "pydantic", "scipy", "seaborn", "yaml"),
-        *("errors", "files", "config", "lazy confirmation"),
+        *("pandas", "pydantic", "seaborn", "yaml"),
+        *("errors", "files", "config", "confirmation"),
     },
     "run": {
         *("lazy matplotlib", "lazy pandas"),
@@ -111,12 +111,13 @@ ARROWS: dict[str, set[str]] = {
     },
     "findings": {
         *("numpy", "pandas", "pydantic", "scipy"),
-        *("errors", "files", "config", "benchmark", "confirmation", "analysis", "study"),
+        *("errors", "files", "config", "search", "benchmark", "confirmation", "analysis"),
+        *("study",),
     },
     "cli": {
         *("normsearch", "pandas", "rich", "typer"),
         *("errors", "limits", "files", "lazy norms", "lazy networks", "lazy data"),
-        *("config", "lazy trials", "lazy storage", "search", "lazy confirmation"),
+        *("config", "lazy trials", "storage", "search", "lazy confirmation"),
         *("lazy analysis", "lazy study", "lazy findings"),
     },
     "__main__": {

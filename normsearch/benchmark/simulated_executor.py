@@ -1,7 +1,7 @@
 """Replay a search method against a recorded table: virtual workers on a virtual clock.
 
 A training costs no time here: each evaluation point ends when the table says so. What asks,
-judges and is told is real: the samplers, pruners and spaces that `normsearch run` uses.
+judges and is told is real: the coordinator, samplers, pruners and spaces of `normsearch run`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,9 @@ import numpy as np
 import optuna
 from optuna.trial import TrialState
 
+from normsearch.benchmark.memory import CoordinatorInMemory
 from normsearch.benchmark.table import Table
 from normsearch.config import SearchConfig
-from normsearch.samplers.pruners import build_pruner
-from normsearch.samplers.registry import build_sampler, how_drawn
-from normsearch.search.duplicates import Freshness, answer, find_original
-from normsearch.search.single_norms import SingleNormTuning
-from normsearch.space.initial_trials import initial_trials
 from normsearch.space.layered import Space
 
 P = ParamSpec("P")
@@ -49,74 +45,39 @@ class Method(Protocol):
 
 
 class OptunaMethod:
-    """A search as `normsearch run` does it, with the same parts, in memory and without files.
-
-    Known points come first, baselines are never pruned, and a repeated choice is answered from the
-    record, so it costs nothing (see `normsearch.search.coordinator.Coordinator`).
+    """A search as `normsearch run` does it: by the same coordinator, which keeps it in memory.
 
     Args:
         space: what trials choose from; its units are the table's stages.
-        search: sampler, pruner, baselines and seed of a study.
+        search: sampler, pruner, baselines and seed of a study; its number of trials is not heeded.
         evaluations: evaluation points of a trial.
     """
 
     def __init__(self, space: Space, search: SearchConfig, evaluations: int) -> None:
-        self.study = optuna.create_study(
-            direction="maximize",
-            sampler=build_sampler(search, space, search.seed),
-            pruner=build_pruner(search.pruner, evaluations),
-        )
-        self._space = space
-        sampler = self.study.sampler
-        self._fresh = Freshness(space, sampler, SingleNormTuning(space, search, sampler))
-        self._live: dict[int, optuna.trial.Trial] = {}
-        self._waiting: list[tuple[optuna.trial.Trial, int]] = []
-        for params, origin in initial_trials(search, space):
-            self.study.enqueue_trial(params, user_attrs=origin)
+        self.coordinator = CoordinatorInMemory(space, search, evaluations)
+        self._slots = [unit.slots[0].name for unit in space.units]
+
+    @property
+    def study(self) -> optuna.Study:
+        """The study, with all its trials."""
+        return self.coordinator.study
 
     def ask(self) -> tuple[int, tuple[str, ...]] | None:
         """Return a new trial's number and its norm in each unit."""
-        while not self._fresh.exhausted:
-            trials = self.study.get_trials(deepcopy=False)
-            self._waiting = [
-                (trial, original)
-                for trial, original in self._waiting
-                if not answer(self.study, trial, trials[original])
-            ]
-            self.study.sampler = self._fresh.sampler(trials)
-            trial = self.study.ask()
-            choice = self._space.suggest(trial)
-            trial.set_user_attr("drawn", how_drawn(self.study.sampler, trial))
-            trial.set_user_attr("norm_map", choice.norm_map)
-            trial.set_user_attr("values", choice.values)
-            if single := self._space.single_norm(choice.norm_map):
-                trial.set_user_attr("single_norm", single)
-            original = find_original(self.study.get_trials(deepcopy=False), trial.number)
-            self._fresh.note(repeated=original is not None)
-            if original is None:
-                self._live[trial.number] = trial
-                slots = [unit.slots[0].name for unit in self._space.units]
-                return trial.number, tuple(choice.norm_map[slot] for slot in slots)
-            if not answer(self.study, trial, original):
-                self._waiting.append((trial, original.number))
-        return None
+        if (job := self.coordinator.next_job()) is None:
+            return None
+        return job.config.number, tuple(job.config.norm_map[slot] for slot in self._slots)
 
     def report(self, number: int, step: int, score: float) -> bool:
         """Report to the storage, then ask the pruner."""
-        trial = self._live[number]
-        trial.set_user_attr(f"evaluation:{step}", {"score": score})
-        trial.report(score, step)
-        return trial.should_prune() and "baseline" not in trial.user_attrs
+        return self.coordinator.report(number, {"evaluation": step, "score": score})
 
     def finish(self, number: int, outcome: Outcome, step: int, score: float) -> bool:
         """Tell the study, once; complete trials are what its user sees."""
-        trial = self._live.pop(number)
-        if outcome == "failed":
-            trial.set_user_attr("failure", "nan: no score is in the table")
+        reason = "nan: no score is in the table" if outcome == "failed" else None
         if outcome == "complete":
-            trial.set_user_attr(f"evaluation:{step}", {"score": score})
-            trial.report(score, step)
-        self.study.tell(trial, score if outcome == "complete" else None, state=_STATES[outcome])
+            self.report(number, step, score)
+        self.coordinator.finish(number, _STATES[outcome], reason=reason)
         return outcome == "complete"
 
 

@@ -20,7 +20,6 @@ from normsearch.cli.options import (
     Storage,
     TrustCode,
     Workers,
-    executor_of,
 )
 from normsearch.cli.terminal import say
 
@@ -64,7 +63,7 @@ def confirm(
     also at those of each mixture. The run is called NAME-confirm; the same command resumes it, or
     prints its result again.
     """
-    from normsearch.cli.running import progress, resumable, tell_comparison, tell_end
+    from normsearch.cli.running import tell_comparison, tell_end, training
     from normsearch.study import open_study
 
     search = open_study(
@@ -81,21 +80,19 @@ def confirm(
         return
     if not found.begun:
         _tell_plan(search, found)
-    with resumable(found.name), progress(found) as shown:
-        found.run(
-            workers=workers, executor=executor_of(local), address=address, resume=True,
-            callbacks=[shown],
-        )  # fmt: skip
+    with training(found, workers, local, address) as how:
+        found.run(resume=True, **how)
     tell_end(found, as_json)
 
 
 def _tell_plan(search: Study, found: Study) -> None:
     """Say what a new confirmation trains."""
+    from normsearch.storage.trial_states import finished
+
     states = search.trials()["state"]
     if states.isin(["RUNNING", "WAITING"]).any():
-        finished = int(states.isin(["COMPLETE", "PRUNED", "FAIL"]).sum())
         say(
-            f"normsearch: warning: {search.name} has finished {finished} of "
+            f"normsearch: warning: {search.name} has finished {finished(states)} of "
             f"{search.config.search.trials} trials; this confirms the best of them."
         )
     arms: Any = found.config.space

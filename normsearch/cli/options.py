@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -73,8 +73,3 @@ AcceptChangedNetwork = Annotated[
 Name = Annotated[str, typer.Argument(help="A run's name, or its folder.", show_default=False)]
 
 RUNS = Path("runs")
-
-
-def executor_of(local: bool) -> Literal["ray", "local"]:
-    """Return the executor that --local asks for."""
-    return "local" if local else "ray"

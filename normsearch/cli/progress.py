@@ -14,8 +14,7 @@ from rich.progress import Progress as Bar
 from normsearch.cli.terminal import Terminal, say
 from normsearch.config import StudyConfig
 from normsearch.search.jobs import Event
-
-_FINISHED = ("COMPLETE", "PRUNED", "FAIL")
+from normsearch.storage.trial_states import FINISHED
 
 
 class Progress:
@@ -95,7 +94,7 @@ class Progress:
 
     @property
     def _done(self) -> int:
-        return sum(self._states[state] for state in _FINISHED)
+        return sum(self._states[state] for state in FINISHED)
 
     def _count(self, number: int, state: str, score: float) -> None:
         self._states[state] += 1

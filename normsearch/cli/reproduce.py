@@ -17,7 +17,6 @@ from normsearch.cli.options import (
     Local,
     RunsDir,
     Workers,
-    executor_of,
 )
 from normsearch.cli.terminal import show
 
@@ -47,7 +46,7 @@ def reproduce(
     findings of one experiment; called again after any end, it goes on where it was.
     """
     from normsearch.analysis.recorded_results import default_folder, read_result
-    from normsearch.cli.running import progress, resumable
+    from normsearch.cli.running import training
     from normsearch.findings.experiments import Experiments
     from normsearch.findings.registration import all_statements, find_experiment
     from normsearch.findings.results import judge, provenance, write_result
@@ -55,11 +54,8 @@ def reproduce(
 
     def train(study: Study) -> None:
         command = f"normsearch reproduce {finding} --scale {scale}"
-        with resumable(study.name, command), progress(study) as shown:
-            study.run(
-                workers=workers, executor=executor_of(local), address=address, resume=True,
-                callbacks=[shown],
-            )  # fmt: skip
+        with training(study, workers, local, address, command=command) as how:
+            study.run(resume=True, **how)
 
     every = finding.lower() == "all"
     names = list(all_statements()) if every else [finding.upper()]

@@ -19,7 +19,6 @@ from normsearch.cli.options import (
     Storage,
     TrustCode,
     Workers,
-    executor_of,
 )
 
 
@@ -47,7 +46,7 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Go on with a run: interrupted trials are finished first, from their checkpoints."""
-    from normsearch.cli.running import progress, resumable, tell_end
+    from normsearch.cli.running import tell_end, training
     from normsearch.study import open_study
 
     found = open_study(
@@ -60,13 +59,6 @@ def resume(
     )
     given = {"resources.cpu": cpu, "resources.gpu": gpu, "checkpoints": checkpoints}
     texts = [f"search.{key}={value}" for key, value in given.items() if value is not None]
-    with resumable(name), progress(found) as shown:
-        found.resume(
-            trials=trials,
-            overrides=[*texts, *(overrides or [])],
-            workers=workers,
-            executor=executor_of(local),
-            address=address,
-            callbacks=[shown],
-        )
+    with training(found, workers, local, address, command=f"normsearch resume {name}") as how:
+        found.resume(trials=trials, overrides=[*texts, *(overrides or [])], **how)
     tell_end(found, as_json)

@@ -18,7 +18,6 @@ from normsearch.cli.options import (
     RunsDir,
     Storage,
     Workers,
-    executor_of,
 )
 
 
@@ -36,12 +35,12 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Search: train trials until as many as the study asks for are finished."""
-    from normsearch.cli.running import progress, resumable, tell_end
+    from normsearch.cli.running import tell_end, training
     from normsearch.study import Study
 
     overrides = [*(overrides or []), *([f"name={json.dumps(name)}"] if name is not None else [])]
     overrides += [f"search.checkpoints={checkpoints}"] if checkpoints else []
     found = Study.load(study, overrides, data=data, runs_dir=runs_dir, storage=storage)
-    with resumable(found.name), progress(found) as shown:
-        found.run(workers=workers, executor=executor_of(local), address=address, callbacks=[shown])
+    with training(found, workers, local, address) as how:
+        found.run(**how)
     tell_end(found, as_json)

@@ -42,6 +42,28 @@ def progress(study: Study) -> Iterator[Progress]:
         yield shown
 
 
+@contextmanager
+def training(
+    study: Study,
+    workers: int | None,
+    local: bool,
+    address: str | None,
+    *,
+    command: str | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Give the arguments by which `Study.run` and its kin train as the options say.
+
+    How the trials go is shown, and after an interruption by which `command` they are resumed.
+    """
+    with resumable(study.name, command), progress(study) as shown:
+        yield {
+            "workers": workers,
+            "executor": "local" if local else "ray",
+            "address": address,
+            "callbacks": [shown],
+        }
+
+
 def tell_end(study: Study, as_json: bool) -> None:
     """Say why a search ended, and what it found."""
     if study.stopped:

@@ -26,8 +26,6 @@ _COLUMNS = (
     *("learning_rate", "batch_size"),
 )
 
-
-_FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 _LONGEST = 3600.0  # seconds between two looks
 _SHOWN = 100  # newest trials in the table, unless all are asked for
 
@@ -60,6 +58,8 @@ def status(
 
 def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:
     """Show the newest trials until all are finished; without a terminal, a line a change."""
+    from normsearch.storage.trial_states import FINISHED
+
     console, said = Terminal(), ""
     plain = as_json or not console.is_terminal
     with Live(console=console, auto_refresh=False) if not plain else nullcontext() as live:
@@ -71,7 +71,7 @@ def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:
             elif (line := json.dumps(found) if as_json else _counts(found)) != said:
                 show(line)
                 said = line
-            if sum(found["states"][state] for state in _FINISHED) >= found["asked"]:
+            if sum(found["states"][state] for state in FINISHED) >= found["asked"]:
                 return
             time.sleep(interval if 0.1 <= interval <= _LONGEST else _LONGEST)
 

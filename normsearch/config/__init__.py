@@ -6,13 +6,16 @@ from normsearch.config.base import (
     ItemError,
     Model,
 )
+from normsearch.config.hyperparameters import (
+    BatchSizeSpace,
+    Hyperparameters,
+    LearningRateSpace,
+    NumberSpace,
+)
 from normsearch.config.search import Point, PrunerConfig, Resources, SearchConfig, SupernetConfig
 from normsearch.config.space import (
     AnySpaceConfig,
-    BatchSizeSpace,
-    LearningRateSpace,
     NormSpace,
-    NumberSpace,
     PythonSpaceConfig,
     SpaceConfig,
 )
@@ -39,6 +42,7 @@ __all__ = [
     "AugmentationConfig",
     "BatchSizeSpace",
     "GeometryConfig",
+    "Hyperparameters",
     "ImportPath",
     "ItemError",
     "LearningRateSpace",

@@ -9,15 +9,13 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from normsearch import limits
 from normsearch.config.base import (
-    BatchSize,
     ItemError,
-    LearningRate,
     Model,
     Number,
     RunName,
     Seed,
-    WeightDecay,
 )
+from normsearch.config.hyperparameters import Required
 from normsearch.errors import NormError, short
 from normsearch.norms import NormSpec
 
@@ -37,7 +35,12 @@ def _counted(value: object) -> object:
     return tuple(range(value))
 
 
-class Arm(Model):
+class _Named(Model):
+    name: Annotated[str, Field(min_length=1)]
+    norm: Annotated[dict[str, str], BeforeValidator(_everywhere), Field(min_length=1)]
+
+
+class Arm(Required, _Named):
     """One way of training, fixed: a norm map by globs and all else that a search would choose.
 
     `norm` may be one spec, for every slot. `training` are keys of the study's training that this
@@ -45,14 +48,6 @@ class Arm(Model):
     network say.
     """
 
-    name: Annotated[str, Field(min_length=1)]
-    norm: Annotated[dict[str, str], BeforeValidator(_everywhere), Field(min_length=1)]
-    learning_rate: LearningRate
-    batch_size: BatchSize
-    weight_decay: WeightDecay | None = None
-    gate_learning_rate_factor: LearningRate | None = None
-    affine: bool | None = None
-    activation: str | None = None
     training: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")

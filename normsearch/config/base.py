@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from normsearch import limits
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Seed = Annotated[int, Field(ge=0, le=limits.SEED)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -33,6 +37,12 @@ class Model(BaseModel):
     """A frozen record that refuses keys it does not know."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def shared(config: BaseModel, record: type[DataclassInstance]) -> dict[str, Any]:
+    """Return what a configuration says of the fields of a data class: those of the same name."""
+    names = {field.name for field in fields(record)} & type(config).model_fields.keys()
+    return {name: getattr(config, name) for name in names}
 
 
 class ItemError(ValueError):

@@ -21,8 +21,8 @@ from normsearch.config.base import (
     Seconds,
     Seed,
     Trials,
-    WeightDecay,
 )
+from normsearch.config.hyperparameters import Hyperparameters
 from normsearch.errors import did_you_mean
 
 SAMPLERS = {
@@ -102,19 +102,16 @@ class Resources(Model):
         return gpu
 
 
-class Point(Model):
+class _PlacedNorms(Model):
+    norm: dict[str, str]
+
+
+class Point(Hyperparameters, _PlacedNorms):
     """A known configuration to train early: a norm map by globs and whatever else is fixed.
 
     What is left out takes the space's default. `source` says where it comes from.
     """
 
-    norm: dict[str, str]
-    learning_rate: LearningRate | None = None
-    batch_size: BatchSize | None = None
-    weight_decay: WeightDecay | None = None
-    gate_learning_rate_factor: LearningRate | None = None
-    affine: bool | None = None
-    activation: str | None = None
     source: str = "points"
 
 

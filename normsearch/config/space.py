@@ -4,143 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
-
-from normsearch import limits
-from normsearch.config.arms import ArmsConfig
-from normsearch.config.base import (
-    BatchSize,
-    ImportPath,
-    ItemError,
-    LearningRate,
-    Model,
-    WeightDecay,
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    create_model,
+    field_validator,
+    model_validator,
 )
+
+from normsearch.config.arms import ArmsConfig
+from normsearch.config.base import ImportPath, ItemError, Model
+from normsearch.config.hyperparameters import fields_of_a_space
 from normsearch.errors import NormError
 from normsearch.norms import NormSpec
 from normsearch.norms.spec import MOST as MOST_GROUPS
-
-
-def _range(value: object) -> object:
-    """Read ``0.1`` as one choice and ``[1, 2]`` as choices; a mapping stays what it is.
-
-    To YAML ``1e-3``, without a point, is a text.
-    """
-    if isinstance(value, int | float | str) and not isinstance(value, bool):
-        return {"choices": [value]}
-    return _choices(value) if isinstance(value, list | tuple) else value
-
-
-def _choices(value: object) -> object:
-    """Read one value as one choice and a list as choices; a mapping stays what it is."""
-    if isinstance(value, list | tuple):
-        return {"choices": value}
-    return value if value is None or isinstance(value, dict | Model) else {"choices": [value]}
-
-
-class NumberSpace(Model):
-    """Numbers from 0 on: `choices`, or the range `low` to `high` (`log` spaced)."""
-
-    choices: Annotated[tuple[WeightDecay, ...], Field(min_length=1)] | None = None
-    low: WeightDecay | None = None
-    high: WeightDecay | None = None
-    log: bool = True
-    default: WeightDecay | None = None
-
-    @model_validator(mode="after")
-    def _choices_or_range(self) -> Self:
-        if self.choices is None:
-            if self.low is None or self.high is None or self.low >= self.high:
-                raise ValueError(
-                    f"must be choices, or low below high; got low {self.low}, high {self.high}"
-                )
-            if self.log and self.low < limits.LEARNING_RATE[0]:
-                raise ValueError(
-                    f"low must be at least {limits.LEARNING_RATE[0]} in a log range, got "
-                    f"{self.low:g}; or take log: false"
-                )
-        elif self.low is not None or self.high is not None:
-            raise ValueError("must be either choices or a range, got both")
-        if self.default is not None and not self.allows(self.default):
-            raise ValueError(f"default must be one of what is offered, got {self.default}")
-        return self
-
-    def allows(self, value: float) -> bool:
-        """Whether `value` is one of what is offered."""
-        if self.choices is not None:
-            return value in self.choices
-        return self.low is not None and self.high is not None and self.low <= value <= self.high
-
-    @property
-    def middle(self) -> float:
-        """The value a baseline takes: `default`, else the middle of the choices or the range."""
-        if self.default is not None:
-            return self.default
-        if self.choices is not None:
-            return sorted(self.choices)[len(self.choices) // 2]
-        low, high = self.low or 0.0, self.high or 0.0
-        return float((low * high) ** 0.5 if self.log else (low + high) / 2)
-
-
-class LearningRateSpace(NumberSpace):
-    """Numbers above 0 to choose from: learning rates, and factors of them."""
-
-    choices: Annotated[tuple[LearningRate, ...], Field(min_length=1)] | None = None
-    low: LearningRate | None = None
-    high: LearningRate | None = None
-    default: LearningRate | None = None
-
-
-class BatchSizeSpace(Model):
-    """Batch sizes (samples a step) to choose from."""
-
-    choices: Annotated[tuple[BatchSize, ...], Field(min_length=1)]
-    default: BatchSize | None = None
-
-    @model_validator(mode="after")
-    def _default_is_offered(self) -> Self:
-        if self.default is not None and self.default not in self.choices:
-            raise ValueError(f"default must be one of {list(self.choices)}, got {self.default}")
-        return self
-
-    def allows(self, value: int) -> bool:
-        """Whether `value` is one of what is offered."""
-        return value in self.choices
-
-    @property
-    def middle(self) -> int:
-        """The value a baseline takes: `default`, else the middle choice."""
-        return self.default or sorted(self.choices)[len(self.choices) // 2]
-
-
-class AffineSpace(Model):
-    """Whether norms learn γ and β: true, false, or either."""
-
-    choices: Annotated[tuple[bool, ...], Field(min_length=1, max_length=2)]
-
-    def allows(self, value: bool) -> bool:
-        """Whether `value` is one of what is offered."""
-        return value in self.choices
-
-    @property
-    def middle(self) -> bool:
-        """The value a baseline takes: the first choice."""
-        return self.choices[0]
-
-
-class ActivationSpace(Model):
-    """Activations to choose from, by the names that the network offers."""
-
-    choices: Annotated[tuple[str, ...], Field(min_length=1)]
-
-    def allows(self, value: str) -> bool:
-        """Whether `value` is one of what is offered."""
-        return value in self.choices
-
-    @property
-    def middle(self) -> str:
-        """The value a baseline takes: the first choice."""
-        return self.choices[0]
 
 
 def _none_is_a_norm(value: object) -> object:
@@ -195,19 +74,18 @@ class NormSpace(Model):
         return self
 
 
-class SpaceConfig(Model):
+class _NormsOffered(Model):
+    norm: NormSpace
+
+
+_Offers: Any = create_model("_Offers", __base__=_NormsOffered, **fields_of_a_space())
+
+
+class SpaceConfig(_Offers):  # type: ignore[misc]
     """What a trial may choose. What is left out is not asked: the training or the network says it.
 
-    `affine`: whether norms learn γ and β. `activation`: a name that the network offers.
+    Beside `norm` it has a field for each of `Hyperparameters`.
     """
-
-    norm: NormSpace
-    learning_rate: Annotated[LearningRateSpace, BeforeValidator(_range)]
-    batch_size: Annotated[BatchSizeSpace, BeforeValidator(_range)]
-    weight_decay: Annotated[NumberSpace | None, BeforeValidator(_range)] = None
-    gate_learning_rate_factor: Annotated[LearningRateSpace | None, BeforeValidator(_range)] = None
-    affine: Annotated[AffineSpace | None, BeforeValidator(_choices)] = None
-    activation: Annotated[ActivationSpace | None, BeforeValidator(_choices)] = None
 
 
 class PythonSpaceConfig(Model):

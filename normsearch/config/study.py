@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
 from normsearch import limits
 from normsearch.config.arms import ArmsConfig
@@ -24,6 +24,7 @@ from normsearch.config.base import (
     Seed,
     WeightDecay,
 )
+from normsearch.config.hyperparameters import HYPERPARAMETERS, Required
 from normsearch.config.search import PrunerConfig, SearchConfig
 from normsearch.config.space import (
     AnySpaceConfig,
@@ -215,14 +216,32 @@ class Mixture(Model):
     weights: Literal["softmax", "sparsest_max"] = "softmax"
 
 
-class TrialConfig(Model):
+OF_TRAINING = tuple(name for name in HYPERPARAMETERS if name in TrainingConfig.model_fields)
+"""The hyperparameters that are settings of the training."""
+OF_NETWORK = tuple(name for name in HYPERPARAMETERS if name in NetworkConfig.model_fields)
+"""The hyperparameters that are settings of the network."""
+OF_TRIAL = tuple(name for name in HYPERPARAMETERS if name not in (*OF_TRAINING, *OF_NETWORK))
+"""The others: a trial holds them itself."""
+_own: dict[str, Any] = {
+    name: (field.annotation, field)
+    for name, field in Required.model_fields.items()
+    if name in OF_TRIAL
+}
+if TYPE_CHECKING:
+    _OwnHyperparameters = Required
+else:
+    _OwnHyperparameters = create_model("_OwnHyperparameters", __base__=Model, **_own)
+
+
+class TrialConfig(_OwnHyperparameters):
     """One resolved choice, complete: the trial can be trained again from this alone.
 
     `norm_map` gives the effective spec of every slot; `fingerprint` is the SHA-256 of the cases,
     `sample_shape` the (channels, *spatial) of what the network is given, `geometry` the orientation
     and spacing of the training cases, `network_digest` what the network was. On a GPU it takes no
-    more than `gpu_share` of the memory. `affine`: whether norms learn γ and β. A supernet has
-    `mixtures`, and no norm map. `arm`: which of the study's arms it is, if it has arms.
+    more than `gpu_share` of the memory. It has a field for each of `OF_TRIAL`; what was chosen of
+    the other hyperparameters is said by `training` and `network`. A supernet has `mixtures`, and no
+    norm map. `arm`: which of the study's arms it is, if it has arms.
     """
 
     study: RunName
@@ -235,8 +254,6 @@ class TrialConfig(Model):
     affine: bool = True
     arm: str | None = None
     mixtures: tuple[Mixture, ...] = ()
-    learning_rate: LearningRate
-    batch_size: BatchSize
     baseline: str | None = None
     device: Literal["cpu", "cuda"] = "cpu"
     gpu_share: Annotated[float, Field(gt=0, le=1)] = 1.0

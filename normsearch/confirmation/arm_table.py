@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from normsearch.config import Arm, ArmsConfig, StudyConfig
+from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.confirmation.held_out import SURFACES
 from normsearch.files import is_file
 from normsearch.files.table_file import (
@@ -20,7 +21,6 @@ from normsearch.files.table_file import (
     as_whole,
     read_typed_table,
 )
-from normsearch.space.choice import VALUES
 from normsearch.storage.records import StudyRecord
 from normsearch.storage.run_folder import trial_folder
 
@@ -156,7 +156,7 @@ def unit_of(surfaces: pd.DataFrame) -> str:
 
 
 def _setting(arm: Arm) -> dict[str, Any]:
-    return {name: getattr(arm, name) for name in VALUES}
+    return {name: getattr(arm, name) for name in HYPERPARAMETERS}
 
 
 def _role_of_each(space: ArmsConfig) -> dict[str, str]:

@@ -4,45 +4,59 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
-from normsearch.config import ArmsConfig
+from normsearch.config import ArmsConfig, StudyConfig
 from normsearch.confirmation.held_out import HeldOutTrainer
 from normsearch.confirmation.summary_text import few_cases
-from normsearch.data import Case, Split
+from normsearch.data import Split
 from normsearch.networks.importing import WithProvided
 from normsearch.search.coordinator import Coordinator
-from normsearch.search.local_executor import run_local
+from normsearch.search.local_executor import Executor, run_local
 from normsearch.search.preparation import PreparedStudy
 from normsearch.search.ray_executor import run_ray
 from normsearch.search.supernet import run_supernet
 from normsearch.storage.remote_checkpoints import RemoteTrainer
 from normsearch.trials.own_training import train_own
+from normsearch.trials.trainer import Data, Trainer
 from normsearch.trials.training import OwnSplit, train_trial
 
-Executor = Literal["ray", "local"]
+ExecutorName = Literal["ray", "local"]
 
 
 def execute(
     coordinator: Coordinator,
     prepared: PreparedStudy,
     workers: int | None,
-    executor: Executor,
+    executor: ExecutorName,
     address: str | None,
 ) -> None:
     """Train until as many trials as asked for are finished, by Ray or in this process."""
     _warn_of_few_cases(prepared)
-    search = prepared.config.search
-    data, trainer = _data_and_trainer(prepared)
+    search, run = prepared.config.search, executor_of(executor, prepared, workers, address)
+    split = replace(prepared.split, test=())  # no test case leaves here, for none must be seen
     if search.method == "supernet":
-        run_supernet(coordinator, prepared.space, data, train_trial)
-    if executor == "local":
-        run_local(coordinator, data, trainer)
+        run_supernet(coordinator, prepared.space, split, train_trial)
+    trainer: Trainer[Split] = train_own if prepared.config.trainer else train_trial
+    space = prepared.config.space
+    if isinstance(space, ArmsConfig) and space.folds and prepared.cases:
+        run(coordinator, prepared.cases, _whole(OwnSplit(trainer), prepared.config))
     else:
-        run_ray(
-            coordinator, data, trainer,
-            resources=search.resources, workers=workers or search.workers, address=address,
-        )  # fmt: skip
+        run(coordinator, split, _whole(trainer, prepared.config))
+
+
+def executor_of(
+    name: ExecutorName, prepared: PreparedStudy, workers: int | None, address: str | None
+) -> Executor:
+    """Return the executor of a name, for a study's workers."""
+    if name == "local":
+        return run_local
+    search = prepared.config.search
+    return partial(
+        run_ray,
+        resources=search.resources, workers=workers or search.workers, address=address,
+    )  # fmt: skip
 
 
 def _warn_of_few_cases(prepared: PreparedStudy) -> None:
@@ -56,14 +70,10 @@ def _warn_of_few_cases(prepared: PreparedStudy) -> None:
         warnings.warn(f"{few}{cure}", stacklevel=3)
 
 
-def _data_and_trainer(prepared: PreparedStudy) -> tuple[Any, Any]:
-    """The data and the trainer: in a search no test case leaves here, for none must be seen."""
-    config = prepared.config
-    data: Split | tuple[Case, ...] = replace(prepared.split, test=())
-    trainer: Any = train_own if config.trainer else train_trial
-    if isinstance(config.space, ArmsConfig) and config.space.folds and prepared.cases:
-        data, trainer = prepared.cases, OwnSplit(trainer)
+def _whole(trainer: Trainer[Data], config: StudyConfig) -> Trainer[Data]:
+    """Return a trainer with what a study wants beside training."""
     if config.task.validation == "test" and not config.trainer:
         trainer = HeldOutTrainer(trainer)
-    far = config.search.checkpoints
-    return data, WithProvided(RemoteTrainer(trainer, far) if far else trainer)
+    if far := config.search.checkpoints:
+        trainer = RemoteTrainer(trainer, far)
+    return WithProvided(trainer)

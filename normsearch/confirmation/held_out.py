@@ -15,7 +15,7 @@ import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ from normsearch.training import load_newest, network_weights, score_cases
 from normsearch.training.precision import autocast
 from normsearch.trials.model import rebuild
 from normsearch.trials.task import sample_shape, split_task
+from normsearch.trials.trainer import Data, Record, Trainer
 from normsearch.trials.training import validation_cases
 
 SURFACES, EXAMPLES = "surfaces.csv", "examples.npz"
@@ -39,23 +40,22 @@ SURFACES, EXAMPLES = "surfaces.csv", "examples.npz"
 Labels = npt.NDArray[np.uint8]
 
 
-class HeldOutTrainer:
+class HeldOutTrainer(Generic[Data]):
     """A trainer that, once a segmentation is trained, measures it on its test cases.
 
     What it measures is written before the last record is yielded, so that no trial is COMPLETE
     without, and after a crash it is written again.
 
     Args:
-        trainer: (trial, data, folder, token) -> one record per evaluation point; `data` is a
-            `Split`, or the cases, which each trial then splits for itself.
+        trainer: trains one trial.
     """
 
-    def __init__(self, trainer: Any) -> None:
-        self._trainer = trainer
+    def __init__(self, trainer: Trainer[Data]) -> None:
+        self._trainer: Trainer[Data] = trainer
 
     def __call__(
-        self, config: TrialConfig, data: Any, folder: Path, token: str
-    ) -> Iterator[dict[str, Any]]:
+        self, config: TrialConfig, data: Data, folder: Path, token: str | None, /
+    ) -> Iterator[Record]:
         """Train and yield what the trainer does."""
         for record in self._trainer(config, data, folder, token):
             last = record["evaluation"] == config.training.evaluations

@@ -17,6 +17,12 @@ _LIMIT = 3.0  # degrees of freedom believed, for each of the arm with fewer seed
 Array = npt.NDArray[np.float64]
 
 
+def t_reach(values: Array) -> float:
+    """Return half the length of the 95% interval of the mean of two or more independent values."""
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    return float(error * stats.t.ppf(1 - ALPHA / 2, len(values) - 1))
+
+
 def mean_interval(scores: Array) -> tuple[Array, Array]:
     """Return the 95% interval of the mean of (..., seeds, cases), by t over cases and seeds.
 

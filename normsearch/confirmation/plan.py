@@ -12,9 +12,9 @@ from typing import Any
 
 from normsearch import limits
 from normsearch.config import Arm, ArmsConfig, Origin, SearchConfig, SpaceConfig, StudyConfig
+from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.config.reading import read_recorded_study, validate
 from normsearch.errors import ConfigError, StudyError, short
-from normsearch.space.choice import VALUES
 from normsearch.space.range_ends import at_edges
 from normsearch.storage.records import StudyRecord
 
@@ -140,7 +140,7 @@ def _arm(record: StudyRecord, name: str, number: int, single: Collection[str]) -
     norm = record.norm_map(number)
     if name in single:
         norm = {"*": name, **{slot: spec for slot, spec in norm.items() if spec != name}}
-    values = {key: value for key, value in record.values(number).items() if key in VALUES}
+    values = {key: value for key, value in record.values(number).items() if key in HYPERPARAMETERS}
     return Arm(name=name, norm=norm, **values)
 
 
@@ -151,7 +151,7 @@ def _beside(arms: dict[str, Arm], reference: str, names: Sequence[str]) -> dict[
     for name in names:
         if name == reference:
             continue
-        wanted = own.model_copy(update={key: getattr(arms[name], key) for key in VALUES})
+        wanted = own.model_copy(update={key: getattr(arms[name], key) for key in HYPERPARAMETERS})
         same = [arm.name for arm in arms.values() if _same_training(arm, wanted)]
         if not same:
             same = [f"{reference} at {name}'s setting"]
@@ -177,7 +177,7 @@ def _settings(config: StudyConfig) -> int | None:
     """The number of settings that a space offers beside the norms, None with a range or code."""
     if not isinstance(config.space, SpaceConfig):
         return None
-    offered = [getattr(config.space, name) for name in VALUES]
+    offered = [getattr(config.space, name) for name in HYPERPARAMETERS]
     choices = [values.choices for values in offered if values is not None]
     return None if None in choices else math.prod(len(set(each)) for each in choices)
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from normsearch.confirmation.pair_tests import ALPHA, Array
 from normsearch.confirmation.statistics import compare
 from normsearch.errors import StudyError
 from normsearch.findings.measurements import Measured, per_seed, select
 from normsearch.findings.verdicts import Contrast, Outcome, Verdict, all_above, by_t, rows_of
+from normsearch.search.rank_correlation import curve_ranks, rank_correlations, standardized
 
 Parts = Mapping[str, Measured]
 _PERMUTATIONS = 4000
@@ -216,10 +216,10 @@ def correlation(curves: pd.DataFrame, *, sign: int) -> tuple[float, float, float
     seeds excludes 0. Where the correlations of all seeds are equal there is no interval, and the
     permutations alone decide.
     """
-    ranks = pd.DataFrame(_unit(_ranks(curves)), curves.index)
+    ranks = pd.DataFrame(standardized(curve_ranks(curves)), curves.index)
     several = "seed" in curves.index.names and len(curves.index.names) > 1
     by_seed = (ranks.groupby(level="seed").mean() if several else ranks).to_numpy()
-    levels = _unit(np.arange(by_seed.shape[1], dtype=float))
+    levels = standardized(np.arange(by_seed.shape[1], dtype=float))
     rho: Array = sign * by_seed @ levels
     found = by_t("", rho)
     random = np.random.default_rng(0)
@@ -231,19 +231,6 @@ def correlation(curves: pd.DataFrame, *, sign: int) -> tuple[float, float, float
         p = float(np.maximum(p, found.p))
     low, high = float(np.clip(found.low, -1, 1)), float(np.clip(found.high, -1, 1))
     return found.estimate, low, high, p
-
-
-def rank_correlations(curves: pd.DataFrame) -> Array:
-    """Return Spearman's correlation of each row with the order of the columns."""
-    ranks = _unit(_ranks(curves))
-    found: Array = ranks @ _unit(np.arange(ranks.shape[1], dtype=float))
-    return found
-
-
-def _ranks(curves: pd.DataFrame) -> Array:
-    values = curves.sort_index(axis=1).to_numpy(float)
-    ranks: Array = np.apply_along_axis(stats.rankdata, 1, values)
-    return ranks
 
 
 def verdict_of_trend(
@@ -265,11 +252,3 @@ def verdict_of_trend(
         outcome, "Spearman's rank correlation, mean over seeds", sign * estimate, lower, upper,
         _SEEDS, f"{told[:1].upper()}{told[1:]}: {name}.", rows_of(means), tuple(flags),
     )  # fmt: skip
-
-
-def _unit(values: Array) -> Array:
-    """Values less their mean along the last axis, at length 1; 0 where all are equal."""
-    away = values - values.mean(axis=-1, keepdims=True)
-    length = np.sqrt((away**2).sum(axis=-1, keepdims=True))
-    found: Array = np.divide(away, length, out=np.zeros_like(away), where=length > 0)
-    return found

@@ -16,8 +16,9 @@ from normsearch.config import SearchConfig
 from normsearch.config.reading import validate
 from normsearch.confirmation.pair_tests import Array
 from normsearch.errors import ConfigError
-from normsearch.findings.score_judges import Parts, rank_correlations
+from normsearch.findings.score_judges import Parts
 from normsearch.findings.verdicts import Verdict, all_above, by_t
+from normsearch.search.rank_correlation import rank_correlations
 
 BRANCHES = ("IN", "LN", "BN")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from normsearch.confirmation.pair_tests import ALPHA, Array
+from normsearch.confirmation.pair_tests import ALPHA, Array, t_reach
 from normsearch.confirmation.statistics import holm
 
 Outcome = Literal["reproduced", "contradicted", "not distinguishable"]
@@ -62,7 +62,7 @@ def by_t(name: str, values: Sequence[float] | Array, **more: Any) -> Contrast:
     error = float(known.std(ddof=1) / np.sqrt(count))
     if np.isclose(error, 0, atol=1e-12):
         return Contrast(name, mean, nothing, nothing, 2.0 ** (1 - count) if mean else 1.0, more)
-    reach = error * float(stats.t.ppf(0.975, count - 1))
+    reach = t_reach(known)
     p = float(2 * stats.t.sf(abs(mean) / error, count - 1))
     return Contrast(name, mean, mean - reach, mean + reach, p, more)
 

@@ -205,7 +205,7 @@ def explained(
         outcome = "reproduced"
     elif best_high < 0:
         outcome = "contradicted"
-    words = ", ".join(f"{name} {100 * share:.0f}%" for name, share in found.items())
+    words = ", ".join(f"{name} {share:.0%}" for name, share in found.items())
     return Verdict(
         outcome, f"variance explained: the least of {', '.join(by)} less the most of "
         f"{', '.join(against)}", smallest - largest, low, high, "95%, bootstrap over layers",

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from normsearch.errors import NetworkError
-from normsearch.networks.importing import import_object, one_line, with_objects
+from normsearch.errors import NetworkError, one_line
+from normsearch.networks.importing import import_object, with_objects
 
 
 def build_foreign(

@@ -20,8 +20,8 @@ from types import FunctionType, ModuleType
 import torch
 from torch import Tensor, nn
 
-from normsearch.errors import NetworkError
-from normsearch.networks.importing import one_line, place_of
+from normsearch.errors import NetworkError, one_line
+from normsearch.networks.importing import place_of
 
 _PLACES = 8  # of the output that are looked at
 _CLOSE = 1e-3

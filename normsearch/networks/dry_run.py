@@ -11,8 +11,7 @@ from typing import Any, Literal, NoReturn
 import torch
 from torch import Tensor, nn
 
-from normsearch.errors import NetworkError
-from normsearch.networks.importing import one_line
+from normsearch.errors import NetworkError, one_line
 from normsearch.networks.slots import apply_norm_map, list_norms
 from normsearch.networks.verify import idle_slots, norms_called
 

@@ -9,9 +9,12 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
-from normsearch.errors import NetworkError, did_you_mean
+from normsearch.errors import NetworkError, did_you_mean, one_line
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _PROVIDED: dict[str, object] = {}
 
@@ -33,16 +36,16 @@ def named(network: Any) -> Any:
     return text
 
 
-class WithProvided:
+class WithProvided(Generic[P, R]):
     """A trainer that takes along, to other processes, what `provide` was given in this one."""
 
-    def __init__(self, trainer: Callable[..., Any]) -> None:
+    def __init__(self, trainer: Callable[P, R]) -> None:
         self._trainer, self._provided = trainer, dict(_PROVIDED)
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Train as the trainer does."""
         _PROVIDED.update(self._provided)
-        return self._trainer(*args)
+        return self._trainer(*args, **kwargs)
 
 
 def import_object(text: str) -> object:
@@ -141,9 +144,3 @@ def _working_folder() -> str:
     if here not in sys.path:
         sys.path.append(here)  # for good: a module may import its neighbours late
     return here
-
-
-def one_line(error: BaseException) -> str:
-    """Return an error in one line, its kind where it has no words."""
-    text = " ".join(str(error).split())
-    return text if len(text) > 3 else f"{type(error).__name__} {text}".strip()

@@ -73,7 +73,7 @@ def kernels() -> ctypes.CDLL | None:
     try:
         return _load(build(compiler))
     except (OSError, DiskFullError, subprocess.SubprocessError) as error:
-        fault = f"{SOURCE.name} cannot be used ({_in_one_line(error)})"
+        fault = f"{SOURCE.name} cannot be used ({_compiler_says(error)})"
         if choice == "c":
             raise NormError(f"NORMSEARCH_KERNELS=c: {fault}") from error
         warnings.warn(
@@ -161,7 +161,7 @@ def _processor() -> bytes:
     return "\n".join(words).encode()
 
 
-def _in_one_line(error: Exception) -> str:
+def _compiler_says(error: Exception) -> str:
     told = getattr(error, "stderr", None) or b""
     lines = told.decode(errors="replace").splitlines()
     return next((line for line in lines if "error" in line), "") or str(error)

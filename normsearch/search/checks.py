@@ -30,6 +30,7 @@ from normsearch.space.initial_trials import initial_trials, paper_points, warm_s
 from normsearch.space.layered import AnySpace, Space
 from normsearch.space.python_space import PythonSpace
 from normsearch.storage.opening import open_storage, refuse_taken, retrying
+from normsearch.storage.optuna_access import storage_of
 from normsearch.storage.records import StudyRecord
 from normsearch.storage.remote_checkpoints import RemoteCheckpoints
 from normsearch.storage.run_folder import find_run
@@ -92,7 +93,7 @@ def discard_unbegun(config: StudyConfig, folder: Path, url: str | None) -> None:
     if study and study.user_attrs.get("identity") == identity(config):
         if any(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False)):
             return
-        retrying(optuna.delete_study, study_name=config.name, storage=study._storage)
+        retrying(optuna.delete_study, study_name=config.name, storage=storage_of(study))
     shutil.rmtree(folder, ignore_errors=True)
 
 

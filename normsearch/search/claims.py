@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from normsearch.search.duplicates import Freshness, waits
 from normsearch.space.initial_trials import Known
 from normsearch.storage.leases import Leases
+from normsearch.storage.optuna_access import begin, state_now, storage_id
 from normsearch.storage.trial_states import is_repeat
 
 _CHOOSING_S = 10.0  # what another driver may take to write down a choice; it takes well below 1 s
@@ -78,7 +79,7 @@ class Claims:
             if not interrupted or waits(trial, trials):
                 continue
             if self.take(trial.number) and self._still_running(trial):
-                return int(trial._trial_id)
+                return storage_id(trial)
         waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
         begun = sum(not is_repeat(t) for t in trials) - sum(map(self._unclaimed, waiting))
         if begun >= wanted:
@@ -89,9 +90,8 @@ class Claims:
     def _waiting(self, waiting: Sequence[FrozenTrial]) -> int | None:
         for trial in waiting:
             if self.take(trial.number):
-                storage = self._study._storage
-                if storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
-                    return int(trial._trial_id)
+                if begin(self._study, trial):
+                    return storage_id(trial)
                 self._leases.release(trial.number)
         return None
 
@@ -102,7 +102,7 @@ class Claims:
             self._study.sampler = self._fresh.sampler(trials)
             asked = self._study.ask()
             if asked.number == len(trials):
-                return int(asked._trial_id)
+                return storage_id(asked)
         return None
 
     def earlier_trials(self, number: int) -> list[FrozenTrial]:
@@ -126,4 +126,4 @@ class Claims:
         return self._leases.holder(trial.number) in (None, self._leases.owner)
 
     def _still_running(self, trial: FrozenTrial) -> bool:
-        return self._study._storage.get_trial(trial._trial_id).state == TrialState.RUNNING
+        return state_now(self._study, trial) == TrialState.RUNNING

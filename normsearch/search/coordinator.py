@@ -7,12 +7,13 @@ across a crash lies in the storage and in the lease log.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.config import StudyConfig
@@ -22,20 +23,26 @@ from normsearch.samplers.registry import build_sampler
 from normsearch.search.claims import Claims
 from normsearch.search.duplicates import Freshness, answer, find_original
 from normsearch.search.identity import check_identity
-from normsearch.search.jobs import Event, Job, seconds_left, trial_config
+from normsearch.search.jobs import Callback, Event, Job, seconds_left, trial_config
 from normsearch.search.single_norms import SingleNormTuning
-from normsearch.search.trial_end import TAKEN, tell_end
 from normsearch.search.trial_faults import TrialFaults
-from normsearch.search.trial_start import LOST, prepare_folder, record_choice
+from normsearch.search.trial_record import (
+    LOST,
+    TAKEN,
+    prepare_folder,
+    record_choice,
+    tell_end,
+)
 from normsearch.space.choice import Choice
 from normsearch.space.initial_trials import Known, initial_trials
 from normsearch.space.layered import AnySpace
 from normsearch.storage.leases import LEASE_S, Leases
-from normsearch.storage.objectives import directions, note, score, should_prune
+from normsearch.storage.objectives import directions, note, score, stops
 from normsearch.storage.opening import lock_for_driver, open_storage, retrying
+from normsearch.storage.optuna_access import stored
 from normsearch.storage.remote_checkpoints import RemoteCheckpoints
 from normsearch.storage.run_folder import trial_folder
-from normsearch.storage.trial_states import is_repeat, outcome
+from normsearch.storage.trial_states import DUPLICATE_OF, is_repeat, outcome
 
 MAX_FAULTS = 5
 
@@ -59,12 +66,12 @@ class Coordinator(TrialFaults):
         space: AnySpace,
         *,
         storage_url: str | None = None,
-        listener: Callable[[Event], None] = lambda event: None,
+        listener: Callback = lambda event: None,
         lease: float = LEASE_S,
     ) -> None:
         self.folder, self.config = folder, config
         self._space, self._listener = space, listener
-        self.leases = Leases(folder / "leases.log", lease=lease)
+        self.leases = self._make_leases(lease)
         self._live: dict[int, optuna.trial.Trial] = {}
         self._faults = 0
         self.interrupted: type[KeyboardInterrupt] | None = None  # in case a library swallows it
@@ -86,10 +93,13 @@ class Coordinator(TrialFaults):
         self._claims = Claims(self._study, self.leases, self._freshness)
         self.enqueue(initial_trials(config.search, space))
 
+    def _make_leases(self, lease: float) -> Leases:
+        return Leases(self.folder / "leases.log", lease=lease)
+
     def _open(self, url: str | None) -> optuna.Study:
         search = self.config.search
         study = optuna.create_study(
-            storage=open_storage(self.folder, url),
+            storage=self._storage(url),
             study_name=self.config.name,
             directions=directions(search),
             pruner=build_pruner(search.pruner, self.config.training.evaluations),
@@ -100,6 +110,9 @@ class Coordinator(TrialFaults):
         seed = search.seed + len(study.get_trials(deepcopy=False))
         study.sampler = build_sampler(search, self._space, seed)
         return study
+
+    def _storage(self, url: str | None) -> BaseStorage:
+        return open_storage(self.folder, url)
 
     def enqueue(self, known: Sequence[Known]) -> None:
         """Let known configurations be trained before new ones; those that are there stay alone."""
@@ -192,7 +205,8 @@ class Coordinator(TrialFaults):
             self._tell(trial.number, TrialState.FAIL, LOST)
             return None
         original = find_original(self._claims.earlier_trials(trial.number), trial.number)
-        self._freshness.note(repeated=original is not None)
+        if DUPLICATE_OF not in trial.user_attrs:  # else it is known, and was noted
+            self._freshness.note(repeated=original is not None)
         if original is not None:
             self._repeat(trial, original)
             return None
@@ -209,8 +223,8 @@ class Coordinator(TrialFaults):
         if self._mirror:
             self._mirror.write_owner(trial.number, token)
         self._live[trial.number] = trial
-        shown = {"baseline", "learning_rate", "batch_size", "norm_map"}
-        self._listener(Event("started", trial.number, config.model_dump(include=shown)))
+        shown = {"baseline": config.baseline, "norm_map": choice.norm_map, **choice.values}
+        self._listener(Event("started", trial.number, shown))
         return Job(config, folder, token, seconds_left(trial, self.config.search.time_limit))
 
     def _repeat(self, trial: optuna.trial.Trial, original: FrozenTrial) -> None:
@@ -237,17 +251,13 @@ class Coordinator(TrialFaults):
         trial, step = self._live[number], record["evaluation"]
         if not self._claims.ours(number):
             return True  # the next owner reports it; `finish` then says TAKEN
-        known = self._study._storage.get_trial(trial._trial_id)
+        known = stored(trial)
         if step not in known.intermediate_values:
             trial.set_user_attr(f"evaluation:{step}", record)
             note(trial, step, record["score"])
         elif step < max(known.intermediate_values) or "pruned_at" in known.user_attrs:
             return bool(known.user_attrs.get("pruned_at") == step)
-        if step >= self.config.training.evaluations or not should_prune(trial):
-            return False
-        # Baselines are asked too, so that they compete in the pruner's rungs, but run to the end:
-        # a comparison at unequal budgets would be none.
-        if "baseline" in trial.user_attrs:
+        if step >= self.config.training.evaluations or not stops(trial):
             return False
         # A pruner does not answer twice alike; a crash before the tell must not lose its answer.
         trial.set_user_attr("pruned_at", step)

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from normsearch.samplers.fixed import FixedParametersSampler
 from normsearch.search.single_norms import SingleNormTuning
 from normsearch.space.layered import AnySpace
+from normsearch.storage.optuna_access import store_value
 from normsearch.storage.trial_states import DUPLICATE_OF, is_repeat, mark_infeasible
 
 _PATIENCE = 10  # repetitions in a row after which the sampler is passed over
@@ -48,7 +49,7 @@ def answer(study: Study, trial: Trial, original: FrozenTrial) -> bool:
         return False
     for step, value in original.intermediate_values.items():
         trial.set_user_attr(f"evaluation:{step}", original.user_attrs[f"evaluation:{step}"])
-        study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
+        store_value(trial, step, value)
     if "failure" in original.user_attrs:
         trial.set_user_attr("failure", original.user_attrs["failure"])
         if original.state == TrialState.PRUNED:

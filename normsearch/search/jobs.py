@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import optuna
 
 from normsearch.config import StudyConfig, TrialConfig
+from normsearch.config.study import OF_TRIAL
 from normsearch.errors import DiskFullError, GoneError, NormsearchError, TakenError
 from normsearch.files import disk_full, is_disk_full, write_text
 from normsearch.space.choice import Choice
@@ -43,7 +44,7 @@ class Event:
 class Callback(Protocol):
     """What a run tells its events."""
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event, /) -> None:
         """Take in an event."""
 
 
@@ -59,10 +60,8 @@ def trial_config(
         network=choice.network(study.network),
         training=choice.training(study.training),
         norm_map=choice.norm_map,
-        affine=choice.affine is not False,
         arm=choice.arm,
-        learning_rate=choice.learning_rate,
-        batch_size=choice.batch_size,
+        **choice.given(OF_TRIAL),
         baseline=baseline,
         device="cuda" if study.search.resources.gpu else "cpu",
         gpu_share=min(1.0, study.search.resources.gpu or 1.0),

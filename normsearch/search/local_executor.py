@@ -1,9 +1,9 @@
-"""The search in this process, one trial after another: no Ray, a debugger works."""
+"""What an executor is, and the one in this process: no Ray, a debugger works."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Protocol
 
 from optuna.trial import TrialState
 
@@ -11,17 +11,30 @@ from normsearch.errors import NormsearchError, TrainingError
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.jobs import Job, fault_of_storage, write_trace
 from normsearch.search.signals import interruptible
+from normsearch.trials.trainer import AnyData, Trainer
 
 
-def run_local(coordinator: Coordinator, data: Any, trainer: Any) -> None:
+class Executor(Protocol):
+    """Asks a coordinator for trials, trains them, and tells it of each evaluation and end."""
+
+    def __call__(
+        self, coordinator: Coordinator, data: AnyData, trainer: Trainer[AnyData], /
+    ) -> None:
+        """Train until as many trials as asked for are finished.
+
+        Args:
+            coordinator: gives the trials and takes their results.
+            data: handed to `trainer`.
+            trainer: trains one trial.
+        """
+
+
+def run_local(coordinator: Coordinator, data: AnyData, trainer: Trainer[AnyData]) -> None:
     """Train until as many trials as asked for are finished.
 
     A study's `time_limit` is looked at after each evaluation, so a trial that hangs is not ended.
 
-    Args:
-        coordinator: gives the trials and takes their results.
-        data: handed to `trainer`.
-        trainer: (trial, data, folder, token) -> one record per evaluation point.
+    See `Executor`.
     """
     try:
         with interruptible(coordinator) as fail, coordinator.leases.beating(fail):
@@ -35,7 +48,7 @@ def run_local(coordinator: Coordinator, data: Any, trainer: Any) -> None:
         coordinator.close()
 
 
-def _run(coordinator: Coordinator, job: Job, data: Any, trainer: Any) -> None:
+def _run(coordinator: Coordinator, job: Job, data: AnyData, trainer: Trainer[AnyData]) -> None:
     number, began = job.config.number, time.monotonic()
     try:
         for record in trainer(job.config, data, job.folder, job.token):

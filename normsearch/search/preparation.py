@@ -110,7 +110,7 @@ def _of_own_trainer(
     cases: Sequence[Case] = (),
 ) -> PreparedStudy:
     """A study whose trainer is the user's own: the slots are those of the network it builds."""
-    example = Choice({}, learning_rate=1e-3, batch_size=1)
+    example = Choice(norm_map={}, learning_rate=1e-3, batch_size=1)
     with tempfile.TemporaryDirectory() as folder:
         slots = find_slots(trial_config(config, 0, example, None), split, Path(folder))
     if not slots:

@@ -14,6 +14,7 @@ from normsearch.config import Resources
 from normsearch.errors import StudyError
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.signals import interruptible
+from normsearch.trials.trainer import AnyData, Trainer
 
 _LOOK_S = 5.0
 
@@ -34,8 +35,8 @@ _ENVIRONMENT = {
 
 def run_ray(
     coordinator: Coordinator,
-    data: Any,
-    trainer: Any,
+    data: AnyData,
+    trainer: Trainer[AnyData],
     *,
     resources: Resources,
     workers: int | None = None,
@@ -46,7 +47,7 @@ def run_ray(
     Args:
         coordinator: gives the trials and takes their results.
         data: handed to `trainer`; put into the object store once.
-        trainer: (trial, data, folder, token) -> one record per evaluation point.
+        trainer: trains one trial.
         resources: what each trial occupies.
         workers: trials at once; as many as the cluster holds at each moment if None. More than it
             holds wait for it to grow.
@@ -172,8 +173,8 @@ def trials_on(gpus: float, share: float) -> int:
 
 def _tuner(
     coordinator: Coordinator,
-    data: Any,
-    trainer: Any,
+    data: AnyData,
+    trainer: Trainer[AnyData],
     resources: Resources,
     slots: Slots,
     scratch: str,

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from normsearch.config import SearchConfig
 from normsearch.samplers.gp_model import Coding
 from normsearch.samplers.gp_sampler import GaussianProcessSampler
 from normsearch.space.layered import AnySpace
 from normsearch.storage.objectives import score
-from normsearch.storage.trial_states import is_repeat, share_of_single_norms, single_norm
+from normsearch.storage.trial_states import completed, share_of_single_norms, single_norm
 
 _CANDIDATES = 64  # settings drawn from the whole space, and as many near the best ones
 _MOST = 4096  # settings of a finite space that are all candidates
@@ -104,7 +104,7 @@ class SingleNormTuning:
 
     def _best(self, trials: Any) -> dict[str, Any] | None:
         """The setting of the best COMPLETE one of `trials`."""
-        complete = [t for t in trials if t.state == TrialState.COMPLETE and not is_repeat(t)]
+        complete = completed(trials)
         return self._setting(max(complete, key=score)) if complete else None
 
     def _setting(self, trial: FrozenTrial) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from normsearch.config import Mixture, StudyConfig, TrialConfig
 from normsearch.errors import ConfigError
@@ -22,10 +21,13 @@ from normsearch.files import is_there, write_text
 from normsearch.files.json_file import read_object
 from normsearch.norms import reaches_out
 from normsearch.search.coordinator import Coordinator
+from normsearch.search.jobs import trial_config
+from normsearch.search.rank_correlation import spearman, spearman_interval
 from normsearch.search.signals import interruptible
 from normsearch.space.choice import Choice
 from normsearch.space.layered import AnySpace, Space
 from normsearch.storage.records import StudyRecord
+from normsearch.trials.trainer import AnyData, Trainer
 
 FOLDER = "supernet"
 _TRAINING = -2  # the lease under which one driver trains the supernet
@@ -59,39 +61,23 @@ def supernet_config(config: StudyConfig, space: Space) -> TrialConfig:
     values = {name: values.middle for name, values in space.values.items()}
     given = {"learning_rate": own.learning_rate, "batch_size": own.batch_size}
     values.update({name: value for name, value in given.items() if value is not None})
-    choice = Choice({}, **values)
+    choice = Choice(norm_map={}, **values)
     training = choice.training(config.training)
     if own.samples is not None:
         update = {"budget": "samples", "samples": own.samples, "steps": None}
         training = training.model_copy(update=update)
-    return TrialConfig(
-        study=config.name,
-        number=0,
-        task=config.task,
-        network=choice.network(config.network),
-        training=training,
-        norm_map={},
-        affine=choice.affine is not False,
-        mixtures=tuple(
-            Mixture(
-                slots=tuple(slot.name for slot in unit.slots),
-                choices=unit.choices,
-                weights=own.weights,
-            )
-            for unit in space.units
-        ),
-        learning_rate=choice.learning_rate,
-        batch_size=choice.batch_size,
-        device="cuda" if config.search.resources.gpu else "cpu",
-        threads=config.search.resources.cpu,
-        fingerprint=config.fingerprint,
-        sample_shape=config.sample_shape,
-        versions=config.versions,
-        network_digest=config.network_digest,
-    )
+    mixtures = tuple(
+        Mixture(slots=tuple(slot.name for slot in unit.slots), choices=unit.choices,
+                weights=own.weights)
+        for unit in space.units
+    )  # fmt: skip
+    update = {"training": training, "mixtures": mixtures, "gpu_share": 1.0}  # nothing trains beside
+    return trial_config(config, 0, choice, None).model_copy(update=update)
 
 
-def run_supernet(coordinator: Coordinator, space: AnySpace, data: Any, trainer: Any) -> None:
+def run_supernet(
+    coordinator: Coordinator, space: AnySpace, data: AnyData, trainer: Trainer[AnyData]
+) -> None:
     """Train the study's supernet in this process, unless it is, and enqueue what it prefers.
 
     It goes on from its checkpoint. Where another driver is at it, nothing is done.
@@ -113,7 +99,7 @@ def run_supernet(coordinator: Coordinator, space: AnySpace, data: Any, trainer: 
     coordinator.enqueue([(preferred(units, preference), {"source": FOLDER})])
 
 
-def _train(config: TrialConfig, data: Any, folder: Path, trainer: Any) -> None:
+def _train(config: TrialConfig, data: AnyData, folder: Path, trainer: Trainer[AnyData]) -> None:
     config.write(folder / "trial.json")
     learnt: dict[str, Any] = {}
     for record in trainer(config, data, folder, None):
@@ -181,22 +167,3 @@ def agreement(record: StudyRecord) -> dict[str, float | int] | None:
 def _liking(norm_map: dict[str, str], preference: Preference) -> float:
     weights = [preference.get(slot, {}).get(spec, 0.0) for slot, spec in norm_map.items()]
     return float(np.mean(np.log(np.maximum(weights, _FLOOR))))
-
-
-def spearman(first: list[float], second: list[float]) -> float:
-    """Return Spearman's rank correlation, ties at their mean rank; NaN if one is constant."""
-    one, two = (pd.Series(values).rank().to_numpy(dtype=float) for values in (first, second))
-    if np.ptp(one) == 0 or np.ptp(two) == 0:
-        return math.nan
-    return float(np.corrcoef(one, two)[0, 1])
-
-
-def spearman_interval(rho: float, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the 95% interval of a rank correlation over `count` > 3 pairs.
-
-    Fisher's transform with the variance (1 + rho²/2) / (count − 3) of Bonett and Wright,
-    Psychometrika 65 (2000).
-    """
-    centre = math.atanh(max(-1 + 1e-12, min(1 - 1e-12, rho)))
-    half = z * math.sqrt((1 + rho**2 / 2) / (count - 3))
-    return math.tanh(centre - half), math.tanh(centre + half)

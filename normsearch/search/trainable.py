@@ -6,7 +6,7 @@ import faulthandler
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,7 @@ from ray import tune
 from normsearch.config import TrialConfig
 from normsearch.errors import ChangedNetworkError, DiskFullError, NetworkError, TrainingError
 from normsearch.search.jobs import Job, fault_of_storage, write_trace
-
-Trainer = Callable[[TrialConfig, Any, Path, str], Iterator[dict[str, Any]]]
-"""(trial, data, folder, token) -> one record per evaluation point."""
+from normsearch.trials.trainer import Trainer
 
 ENDS = (DiskFullError, ChangedNetworkError, NetworkError)
 """What ends a search and is no trial's fault: the trial is given back."""
@@ -37,7 +35,7 @@ def pack(job: Job) -> dict[str, str]:
 class TrialActor(tune.Trainable):  # type: ignore[misc]
     """Yields a trainer's records to Tune, one a step."""
 
-    def setup(self, config: dict[str, Any], *, data: Any, trainer: Trainer) -> None:
+    def setup(self, config: dict[str, Any], *, data: Any, trainer: Trainer[Any]) -> None:
         """Keep `data` and `trainer` for every trial of this actor and begin the first."""
         self._data, self._trainer = data, trainer
         self.reset_config(config)

@@ -11,10 +11,11 @@ from optuna.trial import Trial, TrialState
 
 from normsearch.errors import GoneError, NormsearchError, TakenError
 from normsearch.search.claims import Claims
-from normsearch.search.jobs import Event
-from normsearch.search.trial_end import TAKEN, count_death, count_deletion
+from normsearch.search.jobs import Callback, Event
+from normsearch.search.trial_record import TAKEN, count_death, count_deletion
 from normsearch.storage.leases import Leases
 from normsearch.storage.opening import retrying
+from normsearch.storage.optuna_access import stored
 
 MAX_CRASHES = 3  # workers a trial may lose before it counts as failed
 MAX_DELETIONS = 3  # of its folder, after which a trial is not begun again
@@ -29,7 +30,7 @@ class TrialFaults:
     _study: optuna.Study
     _claims: Claims
     _live: dict[int, Trial]
-    _listener: Callable[[Event], None]
+    _listener: Callback
 
     def finish(
         self, number: int, state: TrialState, *, reason: str | None = None, fault: bool = False
@@ -76,7 +77,7 @@ class TrialFaults:
 
     def _count(self, count: Callable[..., int], number: int) -> int:
         trial = self._live[number]
-        known = retrying(self._study._storage.get_trial, trial._trial_id)
+        known = retrying(stored, trial)
         try:
             return retrying(count, trial, known)
         except UpdateFinishedTrialError:

@@ -8,9 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 from normsearch.config import ArmsConfig, Point
+from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.errors import ConfigError, NormError, sentence
 from normsearch.networks import NormSlot
-from normsearch.space.choice import VALUES, Choice, effective_map
+from normsearch.space.choice import Choice, effective_map
 
 
 class ArmsSpace:
@@ -55,8 +56,8 @@ class ArmsSpace:
         }
         arm = self._arms[answers["arm"]]
         return Choice(
-            self._maps[arm.name],
-            **{name: getattr(arm, name) for name in VALUES},
+            norm_map=self._maps[arm.name],
+            **arm.given(HYPERPARAMETERS),
             **answers,
             overrides=arm.training,
         )

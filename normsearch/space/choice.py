@@ -3,44 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from pydantic import Field
+
 from normsearch.config import NetworkConfig, TaskConfig, TrainingConfig
+from normsearch.config.hyperparameters import HYPERPARAMETERS, Required
+from normsearch.config.study import OF_NETWORK, OF_TRAINING
 from normsearch.networks import NormSlot
 from normsearch.norms import NormSpec
 
-_TRAINING = ("weight_decay", "gate_learning_rate_factor")
-VALUES = ("learning_rate", "batch_size", *_TRAINING, "affine", "activation")
-"""What may be chosen beside the norms: keys of a space, of a `Point` and of a `Choice`."""
 LABELS = ("arm", "seed", "fold")
 """Which of a study's fixed trainings a trial is; None in a search."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """One resolved choice: the effective spec of every slot, learning rate, batch size.
+class Choice(Required):
+    """One resolved choice: the effective spec of every slot, and its hyperparameters.
 
     What is None was not asked: the study's training or network says it.
     """
 
     norm_map: dict[str, str]
-    learning_rate: float
-    batch_size: int
-    weight_decay: float | None = None
-    gate_learning_rate_factor: float | None = None
-    affine: bool | None = None
-    activation: str | None = None
     arm: str | None = None
     seed: int | None = None
     fold: str | None = None
-    overrides: Mapping[str, Any] = field(default_factory=dict)
+    overrides: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def values(self) -> dict[str, Any]:
         """What was chosen beside the norms, and which training of an arm it is."""
-        return self._given(*VALUES, *LABELS)
+        return self.given((*HYPERPARAMETERS, *LABELS))
 
     def task(self, config: TaskConfig) -> TaskConfig:
         """Return the study's task with the fold to test on."""
@@ -49,16 +42,13 @@ class Choice:
     def network(self, config: NetworkConfig) -> NetworkConfig:
         """Return the study's network with what was chosen for it."""
         seed = {} if self.seed is None else {"seed": self.seed}
-        return config.model_copy(update={**self._given("activation"), **seed})
+        return config.model_copy(update={**self.given(OF_NETWORK), **seed})
 
     def training(self, config: TrainingConfig) -> TrainingConfig:
         """Return the study's training with what was chosen for it."""
         names = () if self.seed is None else ("data_seed", "augmentation_seed")
         seeds = dict.fromkeys(names, self.seed)
-        return config.changed({**self.overrides, **self._given(*_TRAINING), **seeds})
-
-    def _given(self, *names: str) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return config.changed({**self.overrides, **self.given(OF_TRAINING), **seeds})
 
 
 def effective_map(globs: Mapping[str, str], slots: Sequence[NormSlot]) -> dict[str, str]:

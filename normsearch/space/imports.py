@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from normsearch.errors import ConfigError, NetworkError, NormsearchError, sentence
-from normsearch.networks.importing import import_object, one_line
+from normsearch.errors import ConfigError, NetworkError, NormsearchError, one_line, sentence
+from normsearch.networks.importing import import_object
 
 
 def load(path: str, where: str) -> Any:
@@ -40,7 +40,7 @@ def load_hub(path: str, where: str) -> Any:
     try:
         return getattr(optunahub.load_module(package), name)
     except (AttributeError, ImportError, OSError, ValueError, GitError, GithubException) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ConfigError(
             f"{where}: must be optunahub:samplers/PACKAGE:CLASS, got {path}: {reason}."
         ) from error

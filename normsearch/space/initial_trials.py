@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from normsearch.config import Point, SearchConfig
+from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.errors import ConfigError
 from normsearch.networks import NormSlot
 from normsearch.norms import NormSpec
-from normsearch.space.choice import VALUES
 from normsearch.space.layered import AnySpace, Space
 
 Known = tuple[dict[str, Any], dict[str, str]]
@@ -89,7 +89,7 @@ def warm_start_points(
     for number, norm_map, values in configurations:
         kept = {
             name: values[name]
-            for name in VALUES
+            for name in HYPERPARAMETERS
             if values.get(name) is not None
             and name in space.values
             and space.values[name].allows(values[name])

@@ -10,11 +10,12 @@ from typing import Any, Protocol
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from normsearch.config import NumberSpace, Point, SpaceConfig
+from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.errors import ConfigError, NormError, sentence
 from normsearch.networks import NormSlot
 from normsearch.norms import NormSpec
 from normsearch.space.candidates import candidates_by_slot, effective, fits
-from normsearch.space.choice import VALUES, Choice, effective_map
+from normsearch.space.choice import Choice, effective_map
 
 
 class Asker(Protocol):
@@ -124,7 +125,9 @@ class Space:
             for name, members in _grouped(self.slots, config.norm.per).items()
         )
         self.values = {
-            name: getattr(config, name) for name in VALUES if getattr(config, name) is not None
+            name: getattr(config, name)
+            for name in HYPERPARAMETERS
+            if getattr(config, name) is not None
         }
         self.distributions: dict[str, BaseDistribution] = {
             **{f"norm.{unit.name}": CategoricalDistribution(unit.choices) for unit in self.units},
@@ -162,7 +165,7 @@ class Space:
             elif isinstance(kind, CategoricalDistribution):
                 answers[name] = trial.suggest_categorical(name, list(kind.choices))
         values = {name: answers[name] for name in self.values}
-        return Choice(self._norm_map(answers), **values)
+        return Choice(norm_map=self._norm_map(answers), **values)
 
     def suggest_norms(self, trial: Asker) -> dict[str, str]:
         """Ask `trial` for the norm of each unit alone; return the effective spec of every slot."""
@@ -243,7 +246,7 @@ class Space:
                     f"{', '.join(unit.choices)}, got {given}."
                 )
             found[f"norm.{unit.name}"] = choice
-        for name in VALUES:
+        for name in HYPERPARAMETERS:
             given = getattr(point, name)
             if given is not None and not (name in self.values and self.values[name].allows(given)):
                 raise ConfigError(

@@ -10,9 +10,10 @@ import optuna
 from pydantic import ValidationError
 
 from normsearch.config import Point, PythonSpaceConfig
+from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.errors import ConfigError, NormError
 from normsearch.networks import NormSlot
-from normsearch.space.choice import VALUES, Choice, effective_map
+from normsearch.space.choice import Choice, effective_map
 from normsearch.space.imports import load, users_code
 
 
@@ -56,13 +57,15 @@ class PythonSpace:
         except (ValidationError, NormError) as error:
             reason = " ".join(str(error).split())
             raise ConfigError(f"{self._where}: must return a choice: {reason}.") from error
+        given = point.given(HYPERPARAMETERS)
+        needed = {name for name, one in Choice.model_fields.items() if one.is_required()}
         missing = [slot.name for slot in self.slots if slot.name not in norm_map]
-        missing += [name for name in VALUES[:2] if getattr(point, name) is None]
+        missing += [name for name in HYPERPARAMETERS if name in needed and name not in given]
         if missing:
             raise ConfigError(
                 f"{self._where}: must return a whole choice, and {missing[0]} is missing."
             )
-        return Choice(norm_map, **{name: getattr(point, name) for name in VALUES})
+        return Choice(norm_map=norm_map, **given)
 
     def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
         """Return the norm of a map that has the same one in every slot."""

@@ -6,12 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-NAMES = {
-    "learning_rate": "learning rate",
-    "batch_size": "batch size",
-    "weight_decay": "weight decay",
-    "gate_learning_rate_factor": "gate learning rate factor",
-}
+from normsearch.config.hyperparameters import offers
+
+NAMES = {name: name.replace("_", " ") for name, offered in offers().items() if offered.numeric}
 _NEAR = 0.05  # of a range, on its own scale, that counts as its end
 _FURTHER = {"learning_rate": 3.0, "batch_size": 2, "weight_decay": 10.0}  # factors
 

@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from optuna.distributions import json_to_distribution
-from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import TrialState
+
+from normsearch.storage.optuna_access import JournalOperation
 
 CREATE_STUDY, CREATE_TRIAL = int(JournalOperation.CREATE_STUDY), int(JournalOperation.CREATE_TRIAL)
 

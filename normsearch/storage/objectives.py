@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from normsearch.config import SearchConfig
 from normsearch.config.search import OBJECTIVES
+from normsearch.storage.optuna_access import store_value
 
 
 def directions(search: SearchConfig) -> list[Literal["maximize", "minimize"]]:
@@ -27,12 +28,20 @@ def note(trial: Trial, step: int, value: float) -> None:
     if len(trial.study.directions) == 1:
         trial.report(value, step)
     else:  # report refuses such studies, and so do the pruners that would ask for it
-        trial.study._storage.set_trial_intermediate_value(trial._trial_id, step, float(value))
+        store_value(trial, step, float(value))
 
 
 def should_prune(trial: Trial) -> bool:
     """Ask the study's pruner; with several objectives nothing is pruned."""
     return len(trial.study.directions) == 1 and trial.should_prune()
+
+
+def stops(trial: Trial) -> bool:
+    """Ask the pruner whether a trial ends here; of baselines too, which run to the end.
+
+    They compete in the pruner's rungs, but a comparison at unequal budgets would be none.
+    """
+    return should_prune(trial) and "baseline" not in trial.user_attrs
 
 
 def score(trial: FrozenTrial) -> float:

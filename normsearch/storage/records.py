@@ -11,15 +11,16 @@ import pandas as pd
 from optuna.trial import FrozenTrial
 
 from normsearch.config import plain
+from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.config.reading import read_recorded_study
 from normsearch.errors import StudyError
 from normsearch.files import is_file
 from normsearch.files.table_file import Column, as_number, as_text, as_whole, read_typed_table
-from normsearch.space.choice import LABELS, VALUES
+from normsearch.space.choice import LABELS
 from normsearch.storage.objectives import score
 from normsearch.storage.opening import open_storage
 from normsearch.storage.run_folder import find_run, read_local, trial_folder
-from normsearch.storage.trial_states import outcome, share_of_single_norms, single_norm
+from normsearch.storage.trial_states import completed, outcome, share_of_single_norms, single_norm
 
 _CASES: dict[str, Column] = {"case": as_text, "evaluation": as_whole, "score": as_number}
 _LAST = ("samples", "steps", "seconds", "peak_memory", "parameters")
@@ -69,8 +70,8 @@ class StudyRecord:
 
     def ranked(self) -> list[int]:
         """Return the numbers of the COMPLETE trials, the highest score first."""
-        complete = [trial for trial in self._frozen() if outcome(trial) == "COMPLETE"]
-        return [trial.number for trial in sorted(complete, key=score, reverse=True)]
+        best_first = sorted(completed(self._frozen()), key=score, reverse=True)
+        return [trial.number for trial in best_first]
 
     def best_single_norms(self) -> dict[str, int]:
         """Return the best COMPLETE trial of each single norm over all its settings, best first."""
@@ -94,7 +95,7 @@ class StudyRecord:
         By number. With the score as the only objective these are the best trials.
         """
         best = self._study.best_trials if self.ranked() else []
-        return sorted(trial.number for trial in best if outcome(trial) == "COMPLETE")
+        return sorted(trial.number for trial in completed(best))
 
     def values(self, number: int) -> dict[str, Any]:
         """Return what trial `number` chose beside the norms: learning_rate, batch_size, ..."""
@@ -141,9 +142,9 @@ class StudyRecord:
         counts of each class). Trials whose cases.csv is elsewhere are left out.
         """
         parts = []
-        for trial in self._frozen():
+        for trial in completed(self._frozen()):
             path = trial_folder(self.folder, trial.number) / "cases.csv"
-            if outcome(trial) == "COMPLETE" and is_file(path):
+            if is_file(path):
                 values = trial.user_attrs.get("values", {})
                 part = read_case_table(path).drop(columns="evaluation")
                 for place, name in enumerate(LABELS):
@@ -170,7 +171,7 @@ class StudyRecord:
 
     def _columns(self) -> list[str]:
         outcome = ["number", "state", "score", "last_score"]
-        fixed = [*outcome, "baseline", "single_norm", *LABELS, *VALUES]
+        fixed = [*outcome, "baseline", "single_norm", *LABELS, *HYPERPARAMETERS]
         measured = ["samples", "steps", "seconds", "peak_memory_bytes", "parameters"]
         norms = [f"norm.{slot}" for slot in self.slots]
         return [*fixed, *measured, "resumes", "failure", "drawn", *norms]
@@ -186,7 +187,7 @@ class StudyRecord:
             "last_score": last.get("score"),
             "baseline": trial.user_attrs.get("baseline"),
             "single_norm": single_norm(trial),
-            **dict.fromkeys((*LABELS, *VALUES)),
+            **dict.fromkeys((*LABELS, *HYPERPARAMETERS)),
             **trial.user_attrs.get("values", {}),
             **measured,
             "resumes": trial.user_attrs.get("resumes", 0),

@@ -7,13 +7,14 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Generic
 
 from pyarrow import ArrowException
 from pyarrow.fs import FileSystem, FileType, FSSpecHandler, PyFileSystem
 
 from normsearch.config import TrialConfig
-from normsearch.errors import StudyError, TakenError
+from normsearch.errors import StudyError, TakenError, one_line
+from normsearch.trials.trainer import AnyData, Record, Trainer
 
 _FILES = ("checkpoint-previous.pt", "checkpoint.pt", "cases.csv", "surfaces.csv", "examples.npz")
 
@@ -35,7 +36,7 @@ class RemoteCheckpoints:
         except (ArrowException, ImportError, OSError, ValueError) as error:
             raise StudyError(
                 f"search.checkpoints: must be a URL that pyarrow or fsspec can open, got {url!r}: "
-                f"{' '.join(str(error).split())}."
+                f"{one_line(error)}."
             ) from error
         self._base = f"{base.rstrip('/')}/{study}/trials"
 
@@ -85,20 +86,20 @@ class RemoteCheckpoints:
         return f"{self._base}/{number:04d}/{name}"
 
 
-class RemoteTrainer:
+class RemoteTrainer(Generic[AnyData]):
     """A trainer that works in a folder of its own machine and keeps it at a URL.
 
     Args:
-        trainer: (trial, data, folder, token) -> one record per evaluation point.
+        trainer: trains one trial.
         url: where the trials are kept, see `RemoteCheckpoints`.
     """
 
-    def __init__(self, trainer: Any, url: str) -> None:
+    def __init__(self, trainer: Trainer[AnyData], url: str) -> None:
         self._trainer, self._url = trainer, url
 
     def __call__(
-        self, config: TrialConfig, data: Any, folder: Path, token: str
-    ) -> Iterator[dict[str, Any]]:
+        self, config: TrialConfig, data: AnyData, folder: Path, token: str | None, /
+    ) -> Iterator[Record]:
         """Fetch what there is of the trial, train, and store each new file before its record.
 
         Raises:
@@ -107,7 +108,7 @@ class RemoteTrainer:
         mirror, number = RemoteCheckpoints(self._url, config.study), config.number
         with tempfile.TemporaryDirectory(prefix="normsearch-") as scratch:
             here = Path(scratch)
-            (here / "owner").write_text(token)
+            (here / "owner").write_text(token or "")
             for name in _FILES:
                 mirror.get(number, name, here / name)
             for record in self._trainer(config, data, here, token):

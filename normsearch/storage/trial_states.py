@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+FINISHED = ("COMPLETE", "PRUNED", "FAIL")
+"""The states of trials that count as trained: none of them is trained again."""
 DUPLICATE_OF = "duplicate_of"
 """The attribute of a repetition: the number of the trial whose record answered it."""
 
@@ -25,6 +27,16 @@ def outcome(trial: FrozenTrial) -> str:
     if trial.state == TrialState.PRUNED and "failure" in trial.user_attrs:
         return TrialState.FAIL.name
     return trial.state.name
+
+
+def completed(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the COMPLETE ones of `trials`, without repetitions: those that may be the best."""
+    return [trial for trial in trials if outcome(trial) == TrialState.COMPLETE.name]
+
+
+def finished(states: Iterable[str]) -> int:
+    """Return how many trials are finished, by their `outcome`."""
+    return sum(state in FINISHED for state in states)
 
 
 def single_norm(trial: FrozenTrial) -> str | None:

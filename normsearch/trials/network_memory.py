@@ -61,7 +61,7 @@ def enough_memory(what: str, cure: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not lacks_memory(error):
             raise
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise ConfigError(
             f"{what} must fit into memory, and does not ({reason}); choose a smaller {cure}."
         ) from error

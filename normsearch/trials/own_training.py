@@ -15,20 +15,29 @@ import torch
 
 from normsearch.config import TrialConfig
 from normsearch.data import Split
-from normsearch.errors import ConfigError, NetworkError, StudyError, TrainingError, sentence
+from normsearch.errors import (
+    ConfigError,
+    NetworkError,
+    StudyError,
+    TrainingError,
+    one_line,
+    sentence,
+)
 from normsearch.networks import NormSlot
-from normsearch.networks.importing import import_object, one_line
+from normsearch.networks.importing import import_object
 from normsearch.norms import set_progress
 from normsearch.training import limit_memory, load_newest, save_newest
 from normsearch.training.error_conversion import typed_failures
 from normsearch.training.memory import peak_memory, reset_peak_memory
+from normsearch.trials.trainer import Record
 from normsearch.trials.training import check_owner, learnt, write_cases
 from normsearch.trials.trial import SlotsFound, Trial
 
-Trainer = Callable[[Trial], Iterator[Any]]
+UsersTrainer = Callable[[Trial], Iterator[Any]]
+"""A training loop of the user's own: it yields scores, or mappings with a score."""
 
 
-def load_trainer(text: str) -> Trainer:
+def load_trainer(text: str) -> UsersTrainer:
     """Return the trainer that ``module:function`` names.
 
     Raises:
@@ -68,7 +77,7 @@ def find_slots(config: TrialConfig, cases: Split, folder: Path) -> list[NormSlot
 
 def train_own(
     config: TrialConfig, data: Split, folder: Path, token: str | None = None
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Record]:
     """Train one trial by its own trainer; yield a plain record per score, as `train_trial` does.
 
     FOLDER/checkpoint.pt holds what the trainer saved and the records so far. An interrupted trial
@@ -88,7 +97,7 @@ def train_own(
     if config.device != "cpu":
         limit_memory(config.gpu_share)
     state, _ = load_newest(folder)
-    records: list[dict[str, Any]] = list(state["records"]) if state else []
+    records: list[Record] = list(state["records"]) if state else []
     yield from records
     _seed(config.network.seed)
     trial = Trial(config, data, folder, restored=state["state"] if state else None)
@@ -119,7 +128,7 @@ def train_own(
         yield record
 
 
-def _record(value: Any, evaluation: int, trial: Trial) -> dict[str, Any]:
+def _record(value: Any, evaluation: int, trial: Trial) -> Record:
     given = dict(value) if isinstance(value, Mapping) else {"score": value}
     score, cases = given.get("score"), given.get("cases") or {}
     if not isinstance(score, Real) and cases:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from normsearch.config import GeometryConfig, TaskConfig
+from normsearch.config.base import shared
 from normsearch.data import (
     LAYOUTS,
     SAMPLINGS,
@@ -101,16 +102,8 @@ def load_task(
         DataError: the folder is missing or cases in it cannot be used (all are named).
     """
     classified = task.kind == "classification"
-    preparation = Preparation(
-        size=task.size,
-        fit=task.fit,
-        intensity=task.intensity,
-        foreground=task.foreground,
-        classes=None if classified else task.classes,
-        segments=task.segments,
-        ignore=task.ignore,
-        plane=task.plane,
-    )
+    given = shared(task, Preparation)
+    preparation = Preparation(**{**given, "classes": None if classified else task.classes})
     if items is not None:
         return cases_of(items, preparation)
     folder, cache = data_folder(task, data), cache_folder() / "cases"

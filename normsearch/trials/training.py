@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from normsearch.config import TaskConfig, TrialConfig
+from normsearch.config.base import shared
 from normsearch.data import Augmentation, Case, SampleLoader, Split, whole_case
 from normsearch.errors import GoneError, TakenError
 from normsearch.files import write_text
@@ -39,13 +40,14 @@ from normsearch.training import (
     train,
 )
 from normsearch.trials.task import sample_shape, sampling_of, split_task
+from normsearch.trials.trainer import Record, Trainer
 from normsearch.trials.trial_network import build_trial_network, place_norms, refuse_changed_network
 
 
 def training_loader(config: TrialConfig, cases: Sequence[Case]) -> SampleLoader:
     """Return the training samples of a trial."""
     augmentation = Augmentation(
-        **config.task.augmentation.model_dump(), seed=config.training.augmentation_seed
+        **shared(config.task.augmentation, Augmentation), seed=config.training.augmentation_seed
     )
     return SampleLoader(
         cases,
@@ -77,19 +79,19 @@ def validation_cases(
 class OwnSplit:
     """A trainer that is given all cases, and splits them for each trial."""
 
-    def __init__(self, trainer: Callable[..., Iterator[dict[str, Any]]]) -> None:
+    def __init__(self, trainer: Trainer[Split]) -> None:
         self._trainer = trainer
 
     def __call__(
-        self, config: TrialConfig, cases: Sequence[Case], folder: Path, token: str | None = None
-    ) -> Iterator[dict[str, Any]]:
+        self, config: TrialConfig, cases: Sequence[Case], folder: Path, token: str | None, /
+    ) -> Iterator[Record]:
         """Train one trial on its own split of `cases`."""
         return self._trainer(config, split_task(config.task, list(cases)), folder, token)
 
 
 def train_trial(
     config: TrialConfig, data: Split, folder: Path, token: str | None = None
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Record]:
     """Train one trial; yield a plain record per evaluation point, checkpointed in `folder`.
 
     It goes on from FOLDER/checkpoint.pt if there is one, from checkpoint-previous.pt if that is
@@ -134,7 +136,7 @@ def _subnormals_as_zero() -> Iterator[None]:
 
 def _train_trial(
     config: TrialConfig, data: Split, folder: Path, token: str | None
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Record]:
     torch.set_num_threads(config.threads)
     task, shape = config.task, sample_shape(config.task, data.train)
     refuse_changed_network(config, str(folder / "trial.json"))
@@ -177,7 +179,7 @@ def _train_trial(
         yield {**_record(evaluation, network), **({"refused": refused} if refused else {})}
 
 
-def _record(evaluation: Evaluation, network: nn.Module) -> dict[str, Any]:
+def _record(evaluation: Evaluation, network: nn.Module) -> Record:
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     record = {**asdict(evaluation), "parameters": parameters, "learnt": learnt(network)}
     del record["details"]  # they are in cases.csv, and too many for a study's storage
@@ -186,20 +188,12 @@ def _record(evaluation: Evaluation, network: nn.Module) -> dict[str, Any]:
 
 def _plan(config: TrialConfig) -> Plan:
     training = config.training
-    return Plan(
-        samples=training.samples_of(config.batch_size),
-        evaluations=training.evaluations,
-        learning_rate=config.learning_rate,
-        optimizer=training.optimizer,
-        momentum=training.momentum,
-        weight_decay=training.weight_decay,
-        schedule=training.schedule,
-        step_points=training.step_points,
-        step_factor=training.step_factor,
-        amp=training.amp,
-        accumulate=training.accumulate,
-        statistics_samples=training.statistics_samples if training.recompute_statistics else 0,
-    )
+    own = {
+        "samples": training.samples_of(config.batch_size),
+        "learning_rate": config.learning_rate,
+        "statistics_samples": training.statistics_samples * training.recompute_statistics,
+    }
+    return Plan(**{**shared(training, Plan), **own})
 
 
 def parameter_groups(network: nn.Module, gate_rate: float) -> list[dict[str, Any]]:

@@ -31,13 +31,9 @@ def network_settings(config: NetworkConfig, in_channels: int, outputs: int) -> d
         "name": config.name,
         "in_channels": in_channels,
         "out_channels": outputs,
-        "first_channels": config.first_channels,
-        "depth": config.depth,
-        "arguments": config.arguments or None,
-        "seed": config.seed,
-        **({"activation": config.activation} if config.activation else {}),
+        **dict(config),
     }
-    return {key: value for key, value in settings.items() if value is not None}
+    return {key: value for key, value in settings.items() if value not in (None, "", {})}
 
 
 def build_trial_network(config: NetworkConfig, in_channels: int, outputs: int = 1) -> nn.Module:

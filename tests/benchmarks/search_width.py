@@ -83,7 +83,7 @@ def search(
     while len(regret) < trials and (asked := method.ask()):
         number, norms = asked
         picks = np.array([NORMS.index(norm) for norm in norms])
-        value = land.score(picks, method._live[number].params["learning_rate"])
+        value = land.score(picks, method.coordinator.chosen(number)["learning_rate"])
         scores.append(value + rng.normal())
         method.finish(number, "complete", 1, scores[-1])
         if scores[-1] > highest:

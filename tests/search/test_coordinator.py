@@ -19,7 +19,7 @@ from normsearch.config.reading import read_trial
 from normsearch.errors import StudyError
 from normsearch.samplers.fixed import FixedParametersSampler
 from normsearch.search import coordinator as module
-from normsearch.search import trial_faults, trial_start
+from normsearch.search import trial_faults, trial_record
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.jobs import Event, Job
 from normsearch.search.local_executor import run_local
@@ -388,14 +388,14 @@ def test_a_fault_in_the_middle_of_starting_loses_nothing(
     """The trial is RUNNING and ours, but never came back from next_job: it is taken up again."""
     monkeypatch.setattr(storage.time, "sleep", lambda _: None)
     coordinator = study(trials=5)
-    real, faults = trial_start.write_text, iter([OSError("disk"), None])
+    real, faults = trial_record.write_text, iter([OSError("disk"), None])
 
     def flaky(path: Path, text: str) -> None:
         if fault := next(faults, None):
             raise fault
         real(path, text)
 
-    monkeypatch.setattr(trial_start, "write_text", flaky)
+    monkeypatch.setattr(trial_record, "write_text", flaky)
     job = coordinator.next_job()
     assert job is not None
     assert job.config.number == 0

@@ -5,14 +5,21 @@ from normsearch.space.choice import Choice, effective_map
 
 def test_what_was_not_chosen_stays_as_the_study_says() -> None:
     network, training = NetworkConfig(activation="elu"), TrainingConfig(weight_decay=0.5)
-    plain = Choice({}, 0.1, 2)
+    plain = Choice(norm_map={}, learning_rate=0.1, batch_size=2)
     assert plain.network(network) == network
     assert plain.training(training) == training
     assert plain.values == {"learning_rate": 0.1, "batch_size": 2}
 
 
 def test_what_was_chosen_takes_its_place() -> None:
-    choice = Choice({}, 0.1, 2, weight_decay=0.0, activation="silu", affine=False)
+    choice = Choice(
+        norm_map={},
+        learning_rate=0.1,
+        batch_size=2,
+        weight_decay=0.0,
+        activation="silu",
+        affine=False,
+    )
     assert choice.network(NetworkConfig(depth=2)) == NetworkConfig(depth=2, activation="silu")
     changed = choice.training(TrainingConfig(weight_decay=0.5, momentum=0.8))
     assert changed == TrainingConfig(weight_decay=0.0, momentum=0.8)

@@ -9,12 +9,12 @@ import torch
 from optuna.distributions import CategoricalDistribution
 
 from normsearch.config import Point, SpaceConfig
+from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.config.reading import validate
 from normsearch.errors import ConfigError
 from normsearch.networks import NormSlot, UNet2d, apply_norm_map, list_norms, verify_norm_map
 from normsearch.norms import NormSpec
 from normsearch.space.candidates import effective
-from normsearch.space.choice import VALUES
 from normsearch.space.layered import Space
 
 ORIGIN = "studies/mine.yaml: space."
@@ -338,7 +338,7 @@ def test_whatever_is_listed_is_asked_and_comes_back() -> None:
     assert asked.activation in ("relu", "silu")
     assert 0 <= (asked.weight_decay or 0) <= 0.1
     assert asked.gate_learning_rate_factor in (1, 10, 100)
-    assert asked.values.keys() == found.values.keys() == set(VALUES)
+    assert asked.values.keys() == found.values.keys() == set(HYPERPARAMETERS)
     defaults = found.defaults
     assert defaults["weight_decay"] == 0.05
     assert defaults["gate_learning_rate_factor"] == 10

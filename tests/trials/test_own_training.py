@@ -107,7 +107,7 @@ def test_two_equal_searches_agree(tmp_path: Path) -> None:
 
 def test_an_interrupted_trial_goes_on_from_what_it_saved(tmp_path: Path) -> None:
     config = study(tmp_path).prepare().config
-    choice = Choice({"*": "IN"}, learning_rate=0.1, batch_size=2)
+    choice = Choice(norm_map={"*": "IN"}, learning_rate=0.1, batch_size=2)
     trial = trial_config(config, 0, choice, None)
     nothing = Split((), (), ())
     expected = list(train_own(trial, nothing, tmp_path / "whole"))

@@ -1,7 +1,8 @@
-"""How a trial's end is told: once, with its values, and with no files that nobody will ask for."""
+"""What is written down of a trial: its choice, its owner and trial.json, and how it ended."""
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,64 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
-from normsearch.config import StudyConfig
+from normsearch.config import StudyConfig, TrialConfig
+from normsearch.config.study import OF_TRIAL
+from normsearch.files import remove_leftovers, write_text
+from normsearch.samplers.registry import how_drawn
+from normsearch.space.choice import Choice
+from normsearch.space.layered import AnySpace
 from normsearch.storage.objectives import final_values
+from normsearch.storage.optuna_access import stored
 from normsearch.storage.remote_checkpoints import RemoteCheckpoints
 from normsearch.storage.trial_states import mark_infeasible
 
 TAKEN: dict[str, Any] = {"state": "TAKEN"}  # another driver went on with it, and tells its end
+LOST = "what it chose is lost with a damaged line of the study's journal"
+_CHOSEN = ("norm_map", "arm", *OF_TRIAL)
+
+
+def record_choice(trial: Trial, choice: Choice, space: AnySpace) -> bool:
+    """Put what a trial chose into the storage; False if it had chosen something else before.
+
+    That is so where lines of the journal are lost. Its curve and checkpoint are of that choice.
+    """
+    known = trial.user_attrs
+    chosen = {"norm_map": choice.norm_map, "values": choice.values}
+    begun = any(name.startswith("evaluation:") for name in known)
+    for name, value in chosen.items():
+        if known.get(name, None if begun else value) != value:
+            return False
+    if chosen.keys() <= known.keys():
+        return True
+    for name, value in chosen.items():
+        trial.set_user_attr(name, value)
+    trial.set_user_attr("drawn", how_drawn(trial.study.sampler, trial))
+    if single := space.single_norm(choice.norm_map):
+        trial.set_user_attr("single_norm", single)
+    return True
+
+
+def prepare_folder(folder: Path, config: TrialConfig, token: str) -> None:
+    """Make a trial's folder its owner's, with a trial.json and nothing of another choice in it."""
+    write_text(folder / "owner", token)
+    remove_leftovers(folder)  # after the owner: a late writer is refused, not in the way
+    path = folder / "trial.json"
+    known = _read(path)
+    own = config.model_dump(mode="json", include=set(_CHOSEN))
+    if any(known[name] != own[name] for name in _CHOSEN if name in known):
+        for name in ("checkpoint.pt", "checkpoint-previous.pt", "cases.csv"):
+            (folder / name).unlink(missing_ok=True)
+        known = {}
+    if not known:
+        config.write(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        known = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def tell_end(
@@ -31,7 +84,7 @@ def tell_end(
 
     COMPLETE becomes FAIL without a last score.
     """
-    known = study._storage.get_trial(trial._trial_id)
+    known = stored(trial)
     values = known.intermediate_values
     if state == TrialState.COMPLETE and (why := _incomplete(known, config)):
         state, reason = TrialState.FAIL, why

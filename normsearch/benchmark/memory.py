@@ -1,0 +1,89 @@
+"""A coordinator that keeps its study in memory and writes no files, for replays."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import weakref
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, InMemoryStorage
+
+from normsearch.config import SearchConfig, StudyConfig, TaskConfig, TrainingConfig, TrialConfig
+from normsearch.limits import TRIALS
+from normsearch.search.coordinator import Coordinator
+from normsearch.search.jobs import Job
+from normsearch.space.choice import Choice
+from normsearch.space.layered import Space
+from normsearch.storage.leases import Leases
+
+
+class LeasesInMemory(Leases):
+    """The leases of a driver that is alone: it gets whatever it claims."""
+
+    owner = "replay"
+
+    def __init__(self) -> None:
+        self._held = set[int]()
+
+    def claim(self, trial: int) -> bool:
+        """Take a trial."""
+        self._held.add(trial)
+        return True
+
+    def holder(self, trial: int) -> str | None:
+        """Return the driver if it holds a trial."""
+        return self.owner if trial in self._held else None
+
+    def release(self, trial: int) -> None:
+        """Let a trial go."""
+        self._held.discard(trial)
+
+    @property
+    def stopped(self) -> bool:
+        """Nobody asks it to stop."""
+        return False
+
+
+class CoordinatorInMemory(Coordinator):
+    """One driver, alone, of a study without data.
+
+    Args:
+        space: what trials choose from.
+        search: of the study; its number of trials is not heeded.
+        evaluations: evaluation points of a trial.
+    """
+
+    def __init__(self, space: Space, search: SearchConfig, evaluations: int) -> None:
+        config = StudyConfig(
+            name="replay",
+            task=TaskConfig(data="none"),
+            training=TrainingConfig(samples=evaluations, evaluations=evaluations),
+            space=space.config,
+            search=search.model_copy(update={"trials": TRIALS}),
+        )
+        folder = tempfile.mkdtemp(prefix="normsearch-")  # stays empty
+        weakref.finalize(self, os.rmdir, folder)
+        super().__init__(Path(folder), config, space)
+
+    @property
+    def study(self) -> optuna.Study:
+        """The study, with all its trials."""
+        return self._study
+
+    def chosen(self, number: int) -> dict[str, Any]:
+        """Return the parameters of a trial that is under way."""
+        return self._live[number].params
+
+    def _make_leases(self, lease: float) -> Leases:
+        return LeasesInMemory()
+
+    def _storage(self, url: str | None) -> BaseStorage:
+        return InMemoryStorage()
+
+    def _job(self, trial: optuna.trial.Trial, choice: Choice) -> Job:
+        self._live[trial.number] = trial
+        known = {"number": trial.number, "norm_map": choice.norm_map, **choice.values}
+        return Job(TrialConfig.model_construct(None, **known), self.folder, "")
