@@ -26,7 +26,7 @@ _LAST = ("samples", "steps", "seconds", "peak_memory", "parameters")
 
 
 class StudyRecord:
-    """What a run has found so far. Scores are of the validation cases (0 to 1, mean over cases).
+    """What a run has found so far. Scores are of the validation cases, by the study's metric.
 
     Args:
         folder: the run's folder.
@@ -37,13 +37,11 @@ class StudyRecord:
         ConfigError, StudyError: the folder holds no readable run.
     """
 
-    direction = "maximize"
-
     def __init__(self, folder: Path, storage_url: str | None = None, *, skim: bool = False) -> None:
         self.folder = folder
         config = read_recorded_study(folder)
         self.name, self.config = config.name, plain(config)
-        self.metric = config.metric
+        self.metric, self.direction = config.metric, config.direction
         storage = open_storage(folder, storage_url or read_local(folder).get("storage"), skim=skim)
         try:
             self._study = optuna.load_study(study_name=self.name, storage=storage)
@@ -64,13 +62,14 @@ class StudyRecord:
 
     @property
     def best(self) -> int | None:
-        """Number of the COMPLETE trial with the highest score, if any is complete."""
+        """Number of the COMPLETE trial with the best score, if any is complete."""
         return next(iter(self.ranked()), None)
 
     def ranked(self) -> list[int]:
-        """Return the numbers of the COMPLETE trials, the highest score first."""
+        """Return the numbers of the COMPLETE trials, the best score first."""
         complete = [trial for trial in self._frozen() if outcome(trial) == "COMPLETE"]
-        return [trial.number for trial in sorted(complete, key=score, reverse=True)]
+        highest_first = self.direction == "maximize"
+        return [trial.number for trial in sorted(complete, key=score, reverse=highest_first)]
 
     def best_single_norms(self) -> dict[str, int]:
         """Return the best COMPLETE trial of each single norm over all its settings, best first."""
