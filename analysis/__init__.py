@@ -64,6 +64,14 @@ class StudyLike(Protocol):
         """What a score is, for people: ``Dice``, say."""
 
     @property
+    def case_metric(self) -> str:
+        """What the score of one case is, for people."""
+
+    @property
+    def of_class(self) -> int | None:
+        """The class that is scored alone, if one is."""
+
+    @property
     def direction(self) -> str:
         """``maximize``, or ``minimize`` where a lower score is better."""
 

@@ -20,7 +20,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from normsearch.analysis import StudyLike, command
-from normsearch.analysis.arms import metric_name, scored_on
+from normsearch.analysis.arms import scored_on
 from normsearch.analysis.palette import caption_below
 from normsearch.errors import StudyError, one_line
 
@@ -71,7 +71,7 @@ def read(study: StudyLike) -> tuple[int, dict[str, npt.NDArray[np.generic]]]:
     table = study.trials()
     done = table[table["state"] == "COMPLETE"] if not table.empty else table
     if len(done):
-        done = done.sort_values("score", ascending=False)
+        done = done.sort_values("score", ascending=study.direction == "minimize")
     for number in map(int, done.get("number", ())):
         path = study.folder / "trials" / f"{number:04d}" / "examples.npz"
         if path.is_file():
@@ -237,13 +237,14 @@ def describe(df: pd.DataFrame) -> str:
 def figure(study: StudyLike) -> Figure:
     """Return the figure examples; raises StudyError without a trial that has examples."""
     df, (_, arrays) = compute(study), read(study)
-    order = np.argsort(-arrays["score"].astype(float), kind="stable")
+    sign = 1 if study.direction == "minimize" else -1
+    order = np.argsort(sign * arrays["score"].astype(float), kind="stable")
     fig = Figure(figsize=(7.6, 0.9 + 1.9 * len(df)), layout="constrained")
     axes = fig.subplots(len(df), 4, squeeze=False)
     for row, place in enumerate(order):
         draw({name: values[place] for name, values in arrays.items()}, axes[row])
         told = df.iloc[row]
-        name = metric_name(study).split()[-1]
+        name = study.case_metric
         axes[row, 0].set_ylabel(f"{told['which']}: {told['case']}\n{name} {told['score']:.3f}")
     for ax, title in zip(axes[0], ("image", "truth", "prediction", "overlap"), strict=True):
         ax.set_title(title)

@@ -42,6 +42,7 @@ class StudyRecord:
         config = read_recorded_study(folder)
         self.name, self.config = config.name, plain(config)
         self.metric, self.direction = config.metric, config.direction
+        self.case_metric, self.of_class = config.case_metric, config.training.metric.number
         storage = open_storage(folder, storage_url or read_local(folder).get("storage"), skim=skim)
         try:
             self._study = optuna.load_study(study_name=self.name, storage=storage)

@@ -84,7 +84,7 @@ def test_draw_names_axes_with_units_and_baselines_with_their_score(
     ax = Figure(layout="constrained").subplots()
     draw(compute(study), ax)
     assert ax.get_xlabel() == "Samples spent by the whole study (thousands)"
-    assert ax.get_ylabel() == f"Validation {metric} (mean per case, 0 to 1)"
+    assert ax.get_ylabel() == f"Validation {metric} (0 to 1)"
     assert any(text.get_text() == "BN 0.500 (lr 0.001, batch 2)" for text in ax.texts)
     legend = ax.get_legend()
     assert legend is not None
