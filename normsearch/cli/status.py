@@ -157,7 +157,9 @@ def _picture(found: dict[str, Any], metric: str, newest: int | None) -> list[Tab
         )
     if found["best"]:
         best_row = found["best"]
-        parts.append(f"Best {metric} {best_row['score']:.3f}, trial {best_row['number']} (bold)")
+        lower = ", lower is better" if found["direction"] == "minimize" else ""
+        told = f"Best {metric} {best_row['score']:.3f}, trial {best_row['number']} (bold){lower}"
+        parts.append(told)
     return parts
 
 
