@@ -142,7 +142,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
     """
     number, arrays = read(study)
     rows: list[tuple[object, ...]] = []
-    for place in np.argsort(-arrays["score"].astype(float), kind="stable"):
+    for place in _best_first(study, arrays["score"]):
         truth = arrays["truth"][place].astype(bool)
         prediction = arrays["prediction"][place].astype(bool)
         high, wide = (float(step) for step in arrays["spacing"][place])
@@ -153,6 +153,12 @@ def compute(study: StudyLike) -> pd.DataFrame:
             truth.shape[0] * high, truth.shape[1] * wide, _unit(arrays["known"][place]),
         ))  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _best_first(study: StudyLike, scores: npt.NDArray[np.generic]) -> npt.NDArray[np.intp]:
+    """The places of scores, the best first."""
+    sign = 1 if study.direction == "minimize" else -1
+    return np.argsort(sign * scores.astype(float), kind="stable")
 
 
 def _unit(known: object) -> str:
@@ -237,8 +243,7 @@ def describe(df: pd.DataFrame) -> str:
 def figure(study: StudyLike) -> Figure:
     """Return the figure examples; raises StudyError without a trial that has examples."""
     df, (_, arrays) = compute(study), read(study)
-    sign = 1 if study.direction == "minimize" else -1
-    order = np.argsort(sign * arrays["score"].astype(float), kind="stable")
+    order = _best_first(study, arrays["score"])
     fig = Figure(figsize=(7.6, 0.9 + 1.9 * len(df)), layout="constrained")
     axes = fig.subplots(len(df), 4, squeeze=False)
     for row, place in enumerate(order):

@@ -197,7 +197,12 @@ def _mean(values: list[float]) -> float:
 
 
 def lowest_shown(df: pd.DataFrame) -> float:
-    """Return the score at the lower edge of the figure: Tukey's fence, or the lowest there is."""
+    """Return the score at the lower edge of the figure: Tukey's fence, or the lowest there is.
+
+    Where lower is better, the lowest are not cut off.
+    """
+    if LOWER in df["metric"].iloc[0]:
+        return float(df["score"].min())
     lower, upper = df["score"].quantile(0.25), df["score"].quantile(0.75)
     return float(max(df["score"].min(), lower - 1.5 * (upper - lower)))
 
