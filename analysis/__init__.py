@@ -61,7 +61,19 @@ class StudyLike(Protocol):
 
     @property
     def metric(self) -> str:
-        """What a score is, for people: ``Dice`` or ``accuracy``."""
+        """What a score is, for people: ``Dice``, say."""
+
+    @property
+    def case_metric(self) -> str:
+        """What the score of one case is, for people."""
+
+    @property
+    def of_class(self) -> int | None:
+        """The class that is scored alone, if one is."""
+
+    @property
+    def direction(self) -> str:
+        """``maximize``, or ``minimize`` where a lower score is better."""
 
     @property
     def slots(self) -> Sequence[str]:
@@ -95,14 +107,17 @@ class StudyLike(Protocol):
 
 
 def render(kind: str, study: StudyLike) -> Figure:
-    """Draw one kind of figure.
+    """Draw one kind of figure: of `FIGURES`, or ``module:name``, a function of a study record.
 
     Raises:
         StudyError: the kind is unknown, or the study's data do not allow this figure.
     """
+    if ":" in kind:
+        return _users_figure(kind, study)
     if kind not in FIGURES:
         raise StudyError(
-            f"plot kind must be one of {', '.join(FIGURES)}, got '{kind}'."
+            f"plot kind must be one of {', '.join(FIGURES)}, or an import path such as "
+            f"my_figures:scores, got '{kind}'."
             f"{did_you_mean(kind, FIGURES)}"
         )
     # Before the axes are made: a theme does not reach those that there are.
@@ -110,6 +125,18 @@ def render(kind: str, study: StudyLike) -> Figure:
     module, function = FIGURES[kind].split(":")
     make = cast(Callable[[StudyLike], Figure], getattr(importlib.import_module(module), function))
     return make(study)
+
+
+def _users_figure(text: str, study: StudyLike) -> Figure:
+    from normsearch.networks.importing import load
+
+    make = load(text, "plot")
+    figure = make(study) if callable(make) else make
+    if not isinstance(figure, Figure):
+        raise StudyError(
+            f"plot: {text} must return a matplotlib.figure.Figure, got {type(figure).__name__}."
+        )
+    return figure
 
 
 def reading(kind: str) -> tuple[str, str]:

@@ -14,6 +14,8 @@ from normsearch.analysis.palette import norm_order
 from normsearch.confirmation.pair_tests import t_reach
 from normsearch.errors import StudyError
 
+LOWER = " (lower is better)"
+
 
 def completed(table: pd.DataFrame) -> pd.DataFrame:
     """Return the COMPLETE ones of a table of trials; an empty table may lack its columns."""
@@ -60,13 +62,13 @@ def searched(study: StudyLike) -> pd.DataFrame:
     return table[table["arm"].isna()] if "arm" in table else table
 
 
-def one_arm_each(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+def one_arm_each(table: pd.DataFrame, by: list[str], direction: str = "maximize") -> pd.DataFrame:
     """Keep, of several arms with equal `by`, the one with the best mean score over its seeds.
 
     Arms that differ in the learning rate alone become one: each norm at its own best rate.
     """
     means = table.groupby([*by, "arm"], as_index=False)[["score"]].mean()
-    best = means.sort_values("score", ascending=False).drop_duplicates(by)
+    best = means.sort_values("score", ascending=direction == "minimize").drop_duplicates(by)
     return table[table["arm"].isin(best["arm"])].reset_index(drop=True)
 
 
@@ -115,7 +117,14 @@ def scored_on(study: StudyLike) -> str:
 
 def metric_name(study: StudyLike) -> str:
     """Return what a score of this study is, for an axis: ``Validation Dice``, ``Test accuracy``."""
-    return f"{scored_on(study).capitalize()} {study.metric}"
+    note = LOWER if study.direction == "minimize" else ""
+    return f"{scored_on(study).capitalize()} {study.metric}{note}"
+
+
+def with_range(metric: str, scores: pd.Series) -> str:
+    """Return an axis' words, with ``(0 to 1)`` where all scores lie there and more is better."""
+    inside = scores.dropna().astype(float).between(0, 1).all() and LOWER not in metric
+    return f"{metric} (0 to 1)" if inside else metric
 
 
 def single_norm(row: Mapping[Any, Any], study: StudyLike) -> str:
@@ -142,11 +151,14 @@ def samples_unit(most: float) -> tuple[float, str]:
 
 
 def bars(df: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Return the lengths of error bars below and above the mean, (2, rows), within 0 to 1.
+    """Return the lengths of error bars below and above the mean, (2, rows).
 
-    A t interval of few seeds may end beyond what a score can be; no interval has no length.
+    A t interval of few seeds may end beyond 0 or 1; where all means lie within, so do the bars. No
+    interval has no length.
     """
-    low, high = df["low"].clip(lower=0), df["high"].clip(upper=1)
+    low, high = df["low"], df["high"]
+    if df["mean"].between(0, 1).all():
+        low, high = low.clip(lower=0), high.clip(upper=1)
     return np.stack([(df["mean"] - low).fillna(0), (high - df["mean"]).fillna(0)])
 
 

@@ -49,7 +49,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
         StudyError: no COMPLETE trial of an arm.
     """
     by = ["norm", "batch_size"]
-    table = one_arm_each(arm_trials(study, "batch_size"), by)
+    table = one_arm_each(arm_trials(study, "batch_size"), by, study.direction)
     found = over_seeds(table.astype({"batch_size": int}), [*by, "arm"], "score")
     found = found[found.groupby("norm")["batch_size"].transform("nunique") > 1]
     return by_norm(found, "batch_size").assign(metric=metric_name(study))[COLUMNS]

@@ -57,7 +57,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
     table = study.cases()
     table = table[table["arm"].notna()] if len(table) else table
     counts = table.groupby(["arm", "seed"])["case"].transform("nunique")
-    scores = with_empty_truth(table[counts == table["case"].nunique()])
+    scores = with_empty_truth(table[counts == table["case"].nunique()], study.of_class)
     arms = scores["arm"].nunique()
     known = score_table(scores) if scores["score"].notna().any() else None
     cases = known.arms[next(iter(known.arms))].shape[1] if known else 0
@@ -72,7 +72,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
     tested = finished and seeds > 1
     norms = arm_norms(study)
     found = pd.DataFrame({
-        "rank": means.rank(axis=1, ascending=False).mean(),
+        "rank": means.rank(axis=1, ascending=study.direction == "minimize").mean(),
         "score": means.mean(),
         "alike": _alike(scores, list(known.arms)) if tested else [tuple(known.arms)] * arms,
         "tested": tested,

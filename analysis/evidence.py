@@ -32,14 +32,15 @@ def compared(study: StudyLike) -> dict[str, Any]:
     """Return what a study of fixed trainings shows, written out for people.
 
     Returns:
-        study, metric, finished, seeds, cases, scored_on (``test``, ``validation`` or ``training``
-        cases), seen (whether the search had seen some of the cases), lead (what was found, in plain
-        words), remarks (what qualifies it, a sentence each), settings (names of what is shown of
-        each arm's setting), arms (a row each, the best mean first: arm, setting, mean, interval,
-        seed_sd, seeds, failed, collapsed, false_positives, difference, reach, p, beside, hd95,
-        surface_dice, verdict), empty (whether there are cases with an empty truth), beside (whether
-        mixtures have a second comparison), reference, hd95_unit and surfaces (whether any arm has
-        surface distances); empty as long as there is no comparison.
+        study, metric, note (what to know of it), finished, seeds, cases, scored_on (``test``,
+        ``validation`` or ``training`` cases), seen (whether the search had seen some of the cases),
+        lead (what was found, in plain words), remarks (what qualifies it, a sentence each),
+        settings (names of what is shown of each arm's setting), arms (a row each, the best mean
+        first: arm, setting, mean, interval, seed_sd, seeds, failed, collapsed, false_positives,
+        difference, reach, p, beside, hd95, surface_dice, verdict), empty (whether there are cases
+        with an empty truth), beside (whether mixtures have a second comparison), reference,
+        hd95_unit and surfaces (whether any arm has surface distances); empty as long as there is no
+        comparison.
 
     Raises:
         ConfigError: the comparison's file is not what `normsearch confirm` wrote.
@@ -53,6 +54,8 @@ def compared(study: StudyLike) -> dict[str, Any]:
     settings = _settings(found["arms"])
     return {
         **{key: found[key] for key in ("study", "metric", "finished", "seeds", "cases")},
+        "note": " (lower is better)" if found["direction"] == "minimize" else "",
+        "limit": "above twice" if found["direction"] == "minimize" else "below half of",
         "reference": found["reference"],
         "scored_on": found["scored_on"],
         "hd95_unit": found["hd95_unit"],

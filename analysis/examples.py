@@ -20,7 +20,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from normsearch.analysis import StudyLike, command
-from normsearch.analysis.arms import completed, metric_name, scored_on
+from normsearch.analysis.arms import completed, scored_on
 from normsearch.analysis.palette import caption_below
 from normsearch.errors import StudyError, one_line
 
@@ -71,7 +71,7 @@ def read(study: StudyLike) -> tuple[int, dict[str, npt.NDArray[np.generic]]]:
     table = study.trials()
     done = completed(table)
     if len(done):
-        done = done.sort_values("score", ascending=False)
+        done = done.sort_values("score", ascending=study.direction == "minimize")
     for number in map(int, done.get("number", ())):
         path = study.folder / "trials" / f"{number:04d}" / "examples.npz"
         if path.is_file():
@@ -142,7 +142,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
     """
     number, arrays = read(study)
     rows: list[tuple[object, ...]] = []
-    for place in np.argsort(-arrays["score"].astype(float), kind="stable"):
+    for place in _best_first(study, arrays["score"]):
         truth = arrays["truth"][place].astype(bool)
         prediction = arrays["prediction"][place].astype(bool)
         high, wide = (float(step) for step in arrays["spacing"][place])
@@ -153,6 +153,12 @@ def compute(study: StudyLike) -> pd.DataFrame:
             truth.shape[0] * high, truth.shape[1] * wide, _unit(arrays["known"][place]),
         ))  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _best_first(study: StudyLike, scores: npt.NDArray[np.generic]) -> npt.NDArray[np.intp]:
+    """The places of scores, the best first."""
+    sign = 1 if study.direction == "minimize" else -1
+    return np.argsort(sign * scores.astype(float), kind="stable")
 
 
 def _unit(known: object) -> str:
@@ -237,13 +243,13 @@ def describe(df: pd.DataFrame) -> str:
 def figure(study: StudyLike) -> Figure:
     """Return the figure examples; raises StudyError without a trial that has examples."""
     df, (_, arrays) = compute(study), read(study)
-    order = np.argsort(-arrays["score"].astype(float), kind="stable")
+    order = _best_first(study, arrays["score"])
     fig = Figure(figsize=(7.6, 0.9 + 1.9 * len(df)), layout="constrained")
     axes = fig.subplots(len(df), 4, squeeze=False)
     for row, place in enumerate(order):
         draw({name: values[place] for name, values in arrays.items()}, axes[row])
         told = df.iloc[row]
-        name = metric_name(study).split()[-1]
+        name = study.case_metric
         axes[row, 0].set_ylabel(f"{told['which']}: {told['case']}\n{name} {told['score']:.3f}")
     for ax, title in zip(axes[0], ("image", "truth", "prediction", "overlap"), strict=True):
         ax.set_title(title)

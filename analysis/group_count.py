@@ -20,6 +20,7 @@ from normsearch.analysis.arms import (
     one_arm_each,
     over_seeds,
     seeds_note,
+    with_range,
 )
 from normsearch.analysis.palette import caption_below, norm_colour, number_colours
 from normsearch.errors import StudyError
@@ -67,7 +68,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     by = ["batch_size", "groups"]
     last = study.history().sort_values("evaluation").drop_duplicates("number", keep="last")
-    table = one_arm_each(table, by).drop(columns="loss", errors="ignore")
+    table = one_arm_each(table, by, study.direction).drop(columns="loss", errors="ignore")
     table = table.merge(last[["number", "loss"]], on="number", how="left")
     parts = [
         over_seeds(table, [*by, "norm", "arm"], quantity).assign(quantity=quantity)
@@ -100,7 +101,7 @@ def draw(df: pd.DataFrame, axes: Sequence[Axes]) -> None:
         ax.set_xlabel("Groups of channels G")
         ax.grid(axis="y", color="#E5E5E5", linewidth=0.7)
         ax.set_axisbelow(True)
-    axes[0].set_ylabel(f"{df['metric'].iloc[0]} (0 to 1)")
+    axes[0].set_ylabel(with_range(df["metric"].iloc[0], df.loc[df["quantity"] == "score", "mean"]))
     axes[1].set_ylabel("Training loss at the end")
 
 

@@ -98,7 +98,8 @@ def compute(study: StudyLike, shuffles: int = 39, seed: int = 0) -> pd.DataFrame
     choices = _choices(table, study.slots) if len(table) >= LEAST else {}
     if not choices:
         return pd.DataFrame(columns=COLUMNS)
-    scores, made = table["score"].to_numpy(float), _study(choices)
+    sign = -1 if study.direction == "minimize" else 1  # more is better from here on
+    scores, made = sign * table["score"].to_numpy(float), _study(choices)
     random = np.random.default_rng(seed)
     orders = [scores, *(random.permutation(scores) for _ in range(shuffles if tested else 0))]
     found = np.stack([

@@ -73,7 +73,9 @@ def rank(study: StudyLike) -> pd.DataFrame:
         reached = table["number"].map(furthest).fillna(0).astype(float)
     reached = reached.mask(complete, np.inf)
     keyed = table.assign(_reached=reached, _score=score)[keep]
-    order = keyed.sort_values(["_reached", "_score", "number"], ascending=[False, False, True])
+    order = keyed.sort_values(
+        ["_reached", "_score", "number"], ascending=[False, study.direction == "minimize", True]
+    )
     return order.drop(columns=["_reached", "_score"])
 
 

@@ -10,7 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from normsearch.analysis import StudyLike, command, paper_comparison
-from normsearch.analysis.arms import arm_trials, interval, metric_name, one_arm_each, seeds_note
+from normsearch.analysis.arms import (
+    arm_trials,
+    interval,
+    metric_name,
+    one_arm_each,
+    seeds_note,
+    with_range,
+)
 from normsearch.analysis.papers import ILN_DICE
 from normsearch.errors import StudyError
 
@@ -42,7 +49,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
     table["norm"] = table["norm"].map(paper_comparison.plain_spec)
     if table["fold"].isna().any():  # one fold for all of them
         table["fold"] = "".join(str(f) for f in study.config["task"].get("test_folds") or ())
-    table = one_arm_each(table, ["norm", "fold"])
+    table = one_arm_each(table, ["norm", "fold"], study.direction)
     ours = {
         (str(norm), str(fold)): interval(group["score"])
         for (norm, fold), group in table.groupby(["norm", "fold"])
@@ -95,7 +102,7 @@ def figure(study: StudyLike) -> Figure:
             ax.tick_params(axis="y", labelleft=column == 0)
             ax.set_title(f"{name}, {fold}", loc="left")
     for ax in axes[-1]:
-        ax.set_xlabel(f"{df['metric'].iloc[0]} (0 to 1)")
+        ax.set_xlabel(with_range(df["metric"].iloc[0], df["ours"]))
     return paper_comparison.with_legend(fig, describe(df))
 
 

@@ -17,6 +17,7 @@ from normsearch.analysis.arms import (
     one_arm_each,
     over_seeds,
     seeds_note,
+    with_range,
 )
 from normsearch.analysis.papers import SPINE_DICE, SPINE_EPOCH_SECONDS
 from normsearch.errors import StudyError
@@ -51,7 +52,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
     Raises:
         StudyError: no COMPLETE trial of an arm.
     """
-    table = one_arm_each(arm_trials(study, "paper_spine"), ["norm"])
+    table = one_arm_each(arm_trials(study, "paper_spine"), ["norm"], study.direction)
     none = table.loc[table["norm"] == "none", "seconds"].astype(float).mean()
     table["time"] = table["seconds"].astype(float) / none
     paper = {
@@ -83,7 +84,7 @@ def draw(df: pd.DataFrame, ax: Axes, quantity: str = "score") -> None:
     part = df[df["quantity"] == quantity]
     if quantity == "score":
         paper_comparison.draw_beside(part, ax, most=1)
-        ax.set_xlabel(f"{df['metric'].iloc[0]} (0 to 1)")
+        ax.set_xlabel(with_range(df["metric"].iloc[0], part["ours"]))
     else:
         paper_comparison.draw_beside(part, ax, digits=2)
         ax.axvline(1, color="black", linewidth=0.8, linestyle=(0, (4, 2)))

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from normsearch.analysis import StudyLike, command
-from normsearch.analysis.arms import arm_norms, metric_name
+from normsearch.analysis.arms import LOWER, arm_norms, metric_name, with_range
 from normsearch.analysis.palette import caption_below, norm_colour, norm_marker, norm_order
 from normsearch.errors import StudyError
 
@@ -60,14 +60,16 @@ def compute(study: StudyLike) -> pd.DataFrame:
         "memory": table["peak_memory_bytes"].astype(float) / 2**30,
     })  # fmt: skip
     for cost in COSTS:
-        found[f"front_{cost}"] = _front(found, cost)
+        found[f"front_{cost}"] = _front(found, cost, study.direction)
     return found.assign(metric=metric_name(study)).reset_index(drop=True)[COLUMNS]
 
 
-def _front(df: pd.DataFrame, cost: str) -> pd.Series:
-    """Whether no other trial costs no more and scores no less, one of the two strictly."""
-    known = df.dropna(subset=[cost]).sort_values([cost, "score"], ascending=[True, False])
-    before = known["score"].cummax().shift(fill_value=-1.0)
+def _front(df: pd.DataFrame, cost: str, direction: str) -> pd.Series:
+    """Whether no other trial costs no more and scores no worse, one of the two strictly."""
+    sign = 1.0 if direction == "maximize" else -1.0
+    known = df.assign(score=sign * df["score"]).dropna(subset=[cost])
+    known = known.sort_values([cost, "score"], ascending=[True, False])
+    before = known["score"].cummax().shift(fill_value=-np.inf)
     front = known["score"] > before
     return front.reindex(df.index, fill_value=False)
 
@@ -96,6 +98,8 @@ def draw(df: pd.DataFrame, ax: Axes, cost: str = "seconds") -> None:
 
 def _lowest(df: pd.DataFrame) -> float | None:
     """The lower end of the score axis, if far outliers would press the rest together."""
+    if LOWER in df["metric"].iloc[0]:
+        return None
     low, high = np.quantile(df["score"], (0.25, 0.75))
     fence = float(low) - 2 * max(float(high - low), 0.02)
     return fence if df["score"].min() < fence else None
@@ -123,7 +127,7 @@ def figure(study: StudyLike) -> Figure:
     axes = cast(Sequence[Axes], fig.subplots(1, 2, sharey=True))
     for ax, cost in zip(axes, COSTS, strict=True):
         draw(df, ax, cost)
-    axes[0].set_ylabel(f"{df['metric'].iloc[0]} (0 to 1)")
+    axes[0].set_ylabel(with_range(df["metric"].iloc[0], df["score"]))
     handles, labels = axes[0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside right center", frameon=False)
     caption_below(fig, describe(df))

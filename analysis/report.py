@@ -17,7 +17,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from normsearch.analysis import StudyLike, drawn, evidence, norm_map, reading, render_all
-from normsearch.analysis.arms import single_norm
+from normsearch.analysis.arms import LOWER, single_norm
 from normsearch.analysis.palette import norm_colour, norm_order, text_colour
 from normsearch.errors import visible
 from normsearch.files import write_text
@@ -63,7 +63,7 @@ def contents(study: StudyLike) -> dict[str, Any]:
     shown = _searched(study, table) if searched else _NOTHING_SEARCHED
     return {
         "name": study.name,
-        "metric": study.metric,
+        "metric": f"{study.metric}{LOWER if study.direction == 'minimize' else ''}",
         "about": _about(plain),
         "total": len(table),
         "states": [(int(counts[s]), word) for s, word in STATES.items() if s in counts],
@@ -88,12 +88,14 @@ _NOTHING_SEARCHED: dict[str, Any] = {
 
 def _searched(study: StudyLike, table: pd.DataFrame) -> dict[str, Any]:
     """What a search found: the best single norm and mixture, their maps, tables of trials."""
-    complete = table[table["state"] == "COMPLETE"].sort_values("score", ascending=False)
+    lower = study.direction == "minimize"
+    complete = table[table["state"] == "COMPLETE"].sort_values("score", ascending=lower)
     rows: list[dict[Any, Any]] = complete.to_dict("records")
     single = [row for row in rows if single_norm(row, study)]
     mixtures = [row for row in rows if not single_norm(row, study)]
     leading = mixtures[:1] + single[:1]
-    best = max(leading, key=lambda row: float(row["score"]), default=None)
+    sign = -1 if lower else 1
+    best = max(leading, key=lambda row: sign * float(row["score"]), default=None)
     return {
         "best": best and _trial(best, study),
         "single": _trial(single[0], study) if single else None,
@@ -115,7 +117,7 @@ def _single_norms(
     A norm without a COMPLETE trial is shown with the best of the others.
     """
     tried = table[~table["state"].isin(["DUPLICATE", "WAITING"])].sort_values(
-        ["score", "last_score"], ascending=False, na_position="last"
+        ["score", "last_score"], ascending=study.direction == "minimize", na_position="last"
     )
     best: dict[str, dict[Any, Any]] = {}
     trials: Counter[str] = Counter()

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from normsearch.analysis import StudyLike, command
-from normsearch.analysis.arms import searched, single_norm
+from normsearch.analysis.arms import LOWER, searched, single_norm, with_range
 from normsearch.analysis.palette import caption, line_colour, norm_colour, root
 from normsearch.errors import StudyError
 
@@ -39,12 +39,12 @@ def compute(study: StudyLike) -> pd.DataFrame:
         a trial with one in all slots, or None), best_single (whether it is that norm's best trial
         over all its settings), setting (its learning rate and batch size, for people), samples (the
         trial's own), total_samples (the study's up to and with this trial, whatever became of it),
-        score (0 to 1; final for COMPLETE, last reported otherwise), best (highest final score of
+        score (0 to 1; final for COMPLETE, last reported otherwise), best (best final score of
         the COMPLETE trials so far, NaN before the first), saved_samples (full budget − samples for
         PRUNED, else 0), full_samples (a trial's full budget) and metric (what the score is, for
         people).
     """
-    table = searched(study)
+    table, lower = searched(study), study.direction == "minimize"
     if table.empty:
         return pd.DataFrame(columns=COLUMNS)
     table = table[table["state"] != "WAITING"].sort_values("number").reset_index(drop=True)
@@ -60,15 +60,17 @@ def compute(study: StudyLike) -> pd.DataFrame:
         "number": table["number"].astype(int),
         "state": table["state"],
         "single_norm": singles,
-        "best_single": _best_singles(table.assign(single=singles, shown=shown)),
+        "best_single": _best_singles(
+            table.assign(single=singles, shown=shown), study.direction
+        ),
         "setting": [_setting(row) for row in table.to_dict("records")],
         "samples": samples,
         "total_samples": samples.cumsum(),
         "score": shown,
-        "best": final.cummax().ffill(),
+        "best": (final.cummin() if lower else final.cummax()).ffill(),
         "saved_samples": (full - samples).clip(lower=0).where(pruned, 0),
         "full_samples": full,
-        "metric": study.metric,
+        "metric": f"{study.metric}{LOWER}" if lower else study.metric,
     })  # fmt: skip
 
 
@@ -80,10 +82,11 @@ def _full_samples(training: Mapping[str, Any], batch_sizes: pd.Series) -> pd.Ser
     return (batch_sizes.astype(float).fillna(0) * each).astype(int)
 
 
-def _best_singles(table: pd.DataFrame) -> pd.Series:
+def _best_singles(table: pd.DataFrame, direction: str) -> pd.Series:
     """Whether each trial is its single norm's best: of the COMPLETE ones, else of the pruned."""
     done = settled_of(table[table["single"].notna()])
-    done = done[done["shown"].notna()].sort_values(["state", "shown"], ascending=[True, False])
+    done = done[done["shown"].notna()]
+    done = done.sort_values(["state", "shown"], ascending=[True, direction == "minimize"])
     best = done.drop_duplicates("single")
     return pd.Series(table.index.isin(best.index), table.index)
 
@@ -100,13 +103,14 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
     caption: they would press the rest together.
     """
     text, metric = describe(df), df["metric"].iloc[0]
+    last = f"pruned (last {metric.removesuffix(LOWER)})"
     df = df.assign(score=df["score"].clip(lower=lowest_shown(df)), told=df["score"])
     spent = df["total_samples"] / 1000
     plain = df["single_norm"].isna()
     complete, pruned = df["state"] == "COMPLETE", df["state"] == "PRUNED"
     chosen = pruned & plain
     ax.scatter(spent[chosen], df["score"][chosen], marker="v", s=22, facecolors="none",
-               edgecolors="#8A8A8A", linewidths=0.9, label=f"pruned (last {metric})")  # fmt: skip
+               edgecolors="#8A8A8A", linewidths=0.9, label=last)  # fmt: skip
     chosen = complete & plain
     ax.scatter(spent[chosen], df["score"][chosen], s=26, color="#333333", edgecolors="white",
                linewidths=0.5, zorder=3, label="complete")  # fmt: skip
@@ -117,7 +121,7 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
     named = singles[singles["best_single"]]
     _draw_singles(singles, ax)
     ax.set(xlabel="Samples spent by the whole study (thousands)",
-           ylabel=f"Validation {metric} (mean per case, 0 to 1)")  # fmt: skip
+           ylabel=with_range(f"Validation {metric}", df["told"]))  # fmt: skip
     ax.grid(axis="y", color="#E5E5E5", linewidth=0.7)
     ax.set_axisbelow(True)
     ax.margins(x=0.03, y=0.12)
@@ -193,7 +197,12 @@ def _mean(values: list[float]) -> float:
 
 
 def lowest_shown(df: pd.DataFrame) -> float:
-    """Return the score at the lower edge of the figure: Tukey's fence, or the lowest there is."""
+    """Return the score at the lower edge of the figure: Tukey's fence, or the lowest there is.
+
+    Where lower is better, the lowest are not cut off.
+    """
+    if LOWER in df["metric"].iloc[0]:
+        return float(df["score"].min())
     lower, upper = df["score"].quantile(0.25), df["score"].quantile(0.75)
     return float(max(df["score"].min(), lower - 1.5 * (upper - lower)))
 

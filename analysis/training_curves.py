@@ -18,6 +18,7 @@ from normsearch.analysis.arms import (
     metric_name,
     one_arm_each,
     samples_unit,
+    with_range,
 )
 from normsearch.analysis.palette import caption_below, line_colour, norm_marker
 
@@ -49,7 +50,9 @@ def compute(study: StudyLike) -> pd.DataFrame:
         StudyError: no COMPLETE trial of an arm.
     """
     by = ["norm", "batch_size"]
-    table = one_arm_each(arm_trials(study, "training_curves"), by).astype({"batch_size": int})
+    table = one_arm_each(arm_trials(study, "training_curves"), by, study.direction).astype(
+        {"batch_size": int}
+    )
     points = study.history().merge(table[["number", "seed", "arm", *by]], on="number")
     points = each_seed(points, [*by, "arm", "samples"], ["score", "loss"])
     found = points.groupby([*by, "arm", "samples"], as_index=False, sort=False).agg(
@@ -100,7 +103,7 @@ def figure(study: StudyLike) -> Figure:
             draw(part, axes[row, column], quantity)
         axes[0, column].set_title(f"batch size {size}")
         axes[1, column].set_xlabel(samples_unit(df["samples"].max())[1])
-    axes[0, 0].set_ylabel(f"{df['metric'].iloc[0]} (0 to 1)")
+    axes[0, 0].set_ylabel(with_range(df["metric"].iloc[0], df["score"]))
     axes[1, 0].set_ylabel("Training loss")
     found = {
         label: handle

@@ -53,6 +53,7 @@ def study(tmp_path: Path) -> Callable[..., Coordinator]:
         trials: int = 12,
         search: dict[str, Any] | None = None,
         space: dict[str, Any] | None = None,
+        metric: dict[str, Any] | None = None,
         **arguments: Any,
     ) -> Coordinator:
         config = StudyConfig.model_validate(
@@ -60,7 +61,7 @@ def study(tmp_path: Path) -> Callable[..., Coordinator]:
                 "name": "made-up",
                 "task": {"data": "none"},
                 "network": {"first_channels": 8, "depth": 1},
-                "training": {"samples": 90, "evaluations": EVALUATIONS},
+                "training": {"samples": 90, "evaluations": EVALUATIONS, "metric": metric or {}},
                 "space": space
                 or {
                     "norm": {"choices": ["none", "BN", "IN", "GN-2"]},

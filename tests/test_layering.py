@@ -54,15 +54,15 @@ ARROWS: dict[str, set[str]] = {
     },
     "data": {
         *("PIL", "filelock", "nibabel", "nrrd", "numpy", "torch"),
-        *("errors", "limits", "files"),
+        *("errors", "limits", "files", "networks"),
     },
     "training": {
-        *("lazy monai", "torch"),
-        *("errors", "files", "data"),
+        *("lazy monai", "numpy", "torch"),
+        *("errors", "files", "networks", "data"),
     },
     "config": {
         *("lazy _typeshed", "pydantic", "yaml"),
-        *("errors", "limits", "files", "norms"),
+        *("errors", "limits", "files", "norms", "data", "training"),
     },
     "trials": {
         *("numpy", "torch"),
@@ -74,7 +74,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "samplers": {
         *("numpy", "optuna", "scipy", "threadpoolctl"),
-        *("errors", "config", "space"),
+        *("errors", "networks", "config", "space"),
     },
     "storage": {
         *("lazy fsspec", "lazy grpc", "optuna", "pandas", "psutil", "pyarrow"),
@@ -92,14 +92,14 @@ ARROWS: dict[str, set[str]] = {
         *("trials", "space", "storage", "search"),
     },
     "confirmation": {
-        *("lazy monai", "numpy", "pandas", "pydantic", "scipy", "torch"),
+        *("numpy", "pandas", "pydantic", "scipy", "torch"),
         *("errors", "limits", "files", "networks", "data", "training", "config", "trials"),
         *("space", "storage", "search"),
     },
     "analysis": {
         *("jinja2", "lazy *", "lazy normsearch", "lazy optuna", "matplotlib", "numpy"),
         *("pandas", "pydantic", "seaborn", "yaml"),
-        *("errors", "files", "config", "confirmation"),
+        *("errors", "files", "lazy networks", "config", "confirmation"),
     },
     "run": {
         *("lazy matplotlib", "lazy pandas"),
@@ -116,9 +116,9 @@ ARROWS: dict[str, set[str]] = {
     },
     "cli": {
         *("normsearch", "pandas", "rich", "typer"),
-        *("errors", "limits", "files", "lazy norms", "lazy networks", "lazy data"),
-        *("config", "lazy trials", "storage", "search", "lazy confirmation"),
-        *("lazy analysis", "lazy study", "lazy findings"),
+        *("errors", "limits", "files", "lazy norms", "lazy data", "config", "lazy trials"),
+        *("storage", "search", "lazy confirmation", "lazy analysis", "lazy study"),
+        *("lazy findings",),
     },
     "__main__": {
         *("cli",),

@@ -93,7 +93,7 @@ def test_volumes_of_several_classes(tmp_path: Path) -> None:
 
 
 def test_whole_images(tmp_path: Path) -> None:
-    assert trial("pictures").task.metric == "accuracy"
+    assert trial("pictures").metric == "accuracy"
     *_, last = train_trial(trial("pictures", samples=120), PICTURES, tmp_path)
     found = rows(tmp_path)
     right = [row["predicted"] == row["true"] for row in found]

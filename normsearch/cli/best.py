@@ -38,7 +38,7 @@ def _show(found: dict[str, Any], metric: str) -> None:
     console.print(
         f"Trial {found['number']} of {found['study']}{what}: {metric} {found['score']:.3f}, "
         f"learning rate {found['learning_rate']:.3g}, batch size {found['batch_size']}, "
-        f"{found['steps']} steps",
+        f"{found['steps']} steps{', lower is better' * (found['direction'] == 'minimize')}",
         soft_wrap=True,
     )
     table = Table("slot", "norm", box=None, header_style="bold", pad_edge=False)
@@ -46,7 +46,7 @@ def _show(found: dict[str, Any], metric: str) -> None:
         table.add_row(slot, spec)
     console.print(table)
     if found["single_norms"]:
-        console.print(_comparison(found, metric.split()[-1]))
+        console.print(_comparison(found, metric.partition(" ")[2]))
     for sentence in found["edges"]:
         console.print(sentence, soft_wrap=True, highlight=False)
     if front := found["pareto_front"]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +25,12 @@ class Kind(StrEnum):
     NETWORKS = "networks"
     SAMPLERS = "samplers"
     PRUNERS = "pruners"
+    METRICS = "metrics"
+    LOSSES = "losses"
+    OPTIMIZERS = "optimizers"
+    SCHEDULES = "schedules"
+    LOGGERS = "loggers"
+    FIGURES = "figures"
     LAYOUTS = "layouts"
     FINDINGS = "findings"
 
@@ -30,23 +39,8 @@ def listing(
     kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
     as_json: Json = False,
 ) -> None:
-    """List norms, spaces, studies, networks, samplers, pruners, layouts of data or findings."""
-    from normsearch.config.search import PRUNERS, SAMPLERS
-    from normsearch.files import shipped
-
-    if kind is Kind.NORMS:
-        found = _norms()
-    elif kind is Kind.NETWORKS:
-        found = _networks()
-    elif kind in (Kind.SAMPLERS, Kind.PRUNERS):
-        found = SAMPLERS if kind is Kind.SAMPLERS else PRUNERS
-    elif kind is Kind.LAYOUTS:
-        found = _layouts()
-    elif kind is Kind.FINDINGS:
-        found = _findings()
-    else:
-        folder = shipped("studies" if kind is Kind.STUDIES else "search_spaces")
-        found = {path.stem: _first_comment(path) for path in sorted(folder.glob("*.yaml"))}
+    """List what there is to choose from; of most kinds module:name may be given, too."""
+    found = _LISTS[kind]()
     if as_json:
         print(json.dumps(found))
     else:
@@ -61,16 +55,27 @@ def _norms() -> dict[str, str]:
     return {kind: norm.summary for kind, norm in NORMS.items()}
 
 
-def _networks() -> dict[str, str]:
-    from normsearch.networks import NETWORKS
+def _summaries(module: str, table: str) -> dict[str, str]:
+    """A line on each entry of a table of ours: its summary, or the first of its docstring."""
+    entries = getattr(importlib.import_module(f"normsearch.{module}"), table)
+    return {name: getattr(entry, "summary", None) or _first_line(entry)
+            for name, entry in entries.items()}  # fmt: skip
 
-    return {name: (build.__doc__ or "").strip().splitlines()[0] for name, build in NETWORKS.items()}
+
+def _first_line(entry: object) -> str:
+    return (entry.__doc__ or "").strip().splitlines()[0].removeprefix("Return ")
 
 
-def _layouts() -> dict[str, str]:
-    from normsearch.data import LAYOUTS
+def _figures() -> dict[str, str]:
+    from normsearch.analysis import FIGURES, reading
 
-    return {name: layout.summary for name, layout in LAYOUTS.items()}
+    return {kind: reading(kind)[0] for kind in FIGURES}
+
+
+def _files(folder: str) -> dict[str, str]:
+    from normsearch.files import shipped
+
+    return {path.stem: _first_comment(path) for path in sorted(shipped(folder).glob("*.yaml"))}
 
 
 def _findings() -> dict[str, str]:
@@ -90,3 +95,21 @@ def _findings() -> dict[str, str]:
 def _first_comment(path: Path) -> str:
     first = path.read_text(encoding="utf-8").splitlines()[0]
     return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+_LISTS: dict[Kind, Callable[[], dict[str, str]]] = {
+    Kind.NORMS: _norms,
+    Kind.SPACES: partial(_files, "search_spaces"),
+    Kind.STUDIES: partial(_files, "studies"),
+    Kind.NETWORKS: partial(_summaries, "networks", "NETWORKS"),
+    Kind.SAMPLERS: partial(_summaries, "config.search", "SAMPLERS"),
+    Kind.PRUNERS: partial(_summaries, "config.search", "PRUNERS"),
+    Kind.METRICS: partial(_summaries, "training", "METRICS"),
+    Kind.LOSSES: partial(_summaries, "training", "LOSSES"),
+    Kind.OPTIMIZERS: partial(_summaries, "training", "OPTIMIZERS"),
+    Kind.SCHEDULES: partial(_summaries, "training", "SCHEDULES"),
+    Kind.LOGGERS: partial(_summaries, "config.search", "CALLBACKS"),
+    Kind.FIGURES: _figures,
+    Kind.LAYOUTS: partial(_summaries, "data", "LAYOUTS"),
+    Kind.FINDINGS: _findings,
+}

@@ -12,7 +12,7 @@ from normsearch.cli.terminal import show
 
 
 def plot(
-    kind: Annotated[str, typer.Argument(help="Which figure; `all` for every one.")],
+    kind: Annotated[str, typer.Argument(help="Which figure, or module:name; `all` for every one.")],
     name: Name,
     output: Annotated[
         Path | None,
@@ -30,5 +30,5 @@ def plot(
     figures = analysis.render_all(study.record) if every else {kind: study.plot(kind)}
     folder = output if output and every else study.folder / "report"
     for each, figure in figures.items():
-        target = (None if every else output) or folder / f"{each}.png"
+        target = (None if every else output) or folder / f"{each.replace(':', '-')}.png"
         show(str(analysis.save(figure, target)))

@@ -98,8 +98,12 @@ class Progress:
 
     def _count(self, number: int, state: str, score: float) -> None:
         self._states[state] += 1
-        if state == "COMPLETE" and (self._best is None or score > self._best[0]):
+        if state == "COMPLETE" and (self._best is None or self._better(score)):
             self._best = (score, number)
+
+    def _better(self, score: float) -> bool:
+        best = self._best[0] if self._best else math.nan
+        return score > best if self._config.direction == "maximize" else score < best
 
     def _seconds_left(self) -> float | None:
         # By the mean time a finished trial took here: pruned and full ones in their proportion.

@@ -83,7 +83,8 @@ def tell_end(study: Study, as_json: bool) -> None:
         show(f"No trial of {study.name} was completed; see normsearch status {study.name}")
     else:
         single = found["best_single_norm"]
-        show(f"Best validation {study.record.metric} {_setting(found)}.")
+        lower = ", lower is better" if found["direction"] == "minimize" else ""
+        show(f"Best validation {study.record.metric} {_setting(found)}{lower}.")
         if single and single["number"] != found["number"]:
             show(f"Best single norm: {single['norm']}, {_setting(single)}.")
         show(f"See: normsearch best {study.name}; normsearch report {study.name}")

@@ -77,7 +77,9 @@ def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:
 
 
 def status_of(record: StudyRecord) -> dict[str, Any]:
-    """Return a run's name, metric, asked, states (counts), best, and its trials, as plain values.
+    """Return a run as plain values.
+
+    They are name, metric, direction, asked, states (counts), shares, best and trials.
 
     `shares` says how a search shares its trials: default (single norms at the space's default
     setting), tuning (of single norms), mixtures, and single_norms, the share that tuning is given
@@ -95,6 +97,7 @@ def status_of(record: StudyRecord) -> dict[str, Any]:
     return {
         "name": record.name,
         "metric": record.metric.lower(),
+        "direction": record.direction,
         "asked": record.config["search"]["trials"],
         "states": {state: int(counts.get(state, 0)) for state in order},
         "shares": _shares(record),
@@ -154,7 +157,9 @@ def _picture(found: dict[str, Any], metric: str, newest: int | None) -> list[Tab
         )
     if found["best"]:
         best_row = found["best"]
-        parts.append(f"Best {metric} {best_row['score']:.3f}, trial {best_row['number']} (bold)")
+        lower = ", lower is better" if found["direction"] == "minimize" else ""
+        told = f"Best {metric} {best_row['score']:.3f}, trial {best_row['number']} (bold){lower}"
+        parts.append(told)
     return parts
 
 

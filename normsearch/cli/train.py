@@ -30,11 +30,12 @@ def train(
     from normsearch.trials.task import check_fingerprint, load_task, resolve_task, split_task
     from normsearch.trials.training import train_trial
     from normsearch.trials.trial_network import digest_network
-    from normsearch.trials.trust import refuse_unseen_network
+    from normsearch.trials.trust import refuse_unseen_network, refuse_unseen_training
 
     config = read_trial(trial)
     if not trust_code:
         refuse_unseen_network(config.network, str(trial))
+        refuse_unseen_training(config, str(trial))
     if device:
         config = config.model_copy(update={"device": device})
     folder = output or Path(f"{config.study}-trial-{config.number:04d}")
@@ -45,7 +46,7 @@ def train(
         digest = digest_network(config.network, config.sample_shape, config.task.outputs)
         config = config.model_copy(update={"network_digest": digest})
     config.write(folder / "trial.json")
-    record, metric = {}, config.task.metric
+    record, metric = {}, config.metric
     for record in train_trial(config, split_task(config.task, cases), folder):
         say(
             f"evaluation {record['evaluation']} of {config.training.evaluations}: "
@@ -53,6 +54,6 @@ def train(
             f"{record['samples']} samples, {record['seconds']:.0f} s"
         )
     if as_json:
-        print(json.dumps({"metric": metric.lower(), **record}))
+        print(json.dumps({"metric": metric.lower(), "direction": config.direction, **record}))
     else:
         show(f"Validation {metric} {record['score']:.3f}; weights in {folder / 'checkpoint.pt'}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from normsearch import limits
+from normsearch.errors import did_you_mean, short
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -31,6 +34,36 @@ Seconds = Annotated[float, Field(ge=0, le=limits.SECONDS)]
 RunName = Annotated[str, AfterValidator(limits.check_run_name)]
 ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 """``module:name``, as in ``my_space:ask``."""
+
+
+class Listed(NamedTuple):
+    """One of ours: its import path, and a line on it."""
+
+    path: str
+    summary: str
+
+
+_IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def one_of(names: Iterable[str], example: str) -> Callable[[str], str]:
+    """Return what accepts one of `names`, or ``module:name``, as `example` shows it."""
+    known = list(names)
+
+    def check(text: str) -> str:
+        if text in known or _IMPORT_PATH.fullmatch(text):
+            return text
+        raise ValueError(
+            f"must be one of {', '.join(known)}, or an import path such as {example}, got "
+            f"{short(text)}.{did_you_mean(text, known)}"
+        )
+
+    return check
+
+
+def text_as_name(value: object) -> object:
+    """Read a bare name as the record of that name with its usual settings."""
+    return {"name": value} if isinstance(value, str) else value
 
 
 class Model(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from normsearch import limits
 from normsearch.config.base import (
@@ -14,6 +14,7 @@ from normsearch.config.base import (
     Evaluations,
     ItemError,
     LearningRate,
+    Listed,
     Model,
     Number,
     Points,
@@ -21,25 +22,61 @@ from normsearch.config.base import (
     Seconds,
     Seed,
     Trials,
+    one_of,
+    text_as_name,
 )
 from normsearch.config.hyperparameters import Hyperparameters
 from normsearch.errors import did_you_mean
 
-SAMPLERS = {
-    "gp": "a Gaussian process over the choices; learns from pruned trials and repeats none",
-    "tpe": "Optuna's tree-structured Parzen estimator; learns from pruned trials too",
-    "random": "uniform draws",
-    "grid": "every configuration of a space without ranges, once, in order",
-    "genetic": "NSGA-II; one objective or several",
-    "evonms": "genetic search as in evoNMS: 20 a generation, one-point crossover, 10% mutation",
-    "evolution": "regularized evolution: the best of a few mutates, the oldest dies",
+_OURS = "normsearch.samplers"
+
+#: Name -> the class or function that builds it, and a line on it; likewise below.
+SAMPLERS: dict[str, Listed] = {
+    "gp": Listed(
+        f"{_OURS}.gp_sampler:GaussianProcessSampler",
+        "a Gaussian process over the choices; learns from pruned trials and repeats none",
+    ),
+    "tpe": Listed(
+        "optuna.samplers:TPESampler",
+        "Optuna's tree-structured Parzen estimator; learns from pruned trials too",
+    ),
+    "random": Listed("optuna.samplers:RandomSampler", "uniform draws"),
+    "grid": Listed(
+        f"{_OURS}.fixed:GridSampler",
+        "every configuration of a space without ranges, once, in order",
+    ),
+    "genetic": Listed(f"{_OURS}.registry:genetic", "NSGA-II; one objective or several"),
+    "evonms": Listed(
+        f"{_OURS}.evolution:OnePointGenetic",
+        "genetic search as in evoNMS: 20 a generation, one-point crossover, 10% mutation",
+    ),
+    "evolution": Listed(
+        f"{_OURS}.evolution:AgeingEvolution",
+        "regularized evolution: the best of a few mutates, the oldest dies",
+    ),
 }
-PRUNERS = {
-    "successive_halving": "asynchronous: the best third at each rung goes on",
-    "hyperband": "several brackets of successive halving, with later first rungs",
-    "median": "below the median of the trials before at the same point",
-    "patient": "another pruner, asked only once a curve has been falling for a while",
-    "none": "every trial runs to the end",
+PRUNERS: dict[str, Listed] = {
+    "successive_halving": Listed(
+        f"{_OURS}.pruners:successive_halving",
+        "asynchronous: the best third at each rung goes on",
+    ),
+    "hyperband": Listed(
+        f"{_OURS}.pruners:hyperband",
+        "several brackets of successive halving, with later first rungs",
+    ),
+    "median": Listed(
+        f"{_OURS}.pruners:median", "below the median of the trials before at the same point"
+    ),
+    "patient": Listed(
+        f"{_OURS}.pruners:patient",
+        "another pruner, asked only once a curve has been falling for a while",
+    ),
+    "none": Listed(f"{_OURS}.pruners:none", "every trial runs to the end"),
+}
+CALLBACKS: dict[str, Listed] = {
+    "tensorboard": Listed("normsearch.search.callbacks:TensorBoard", "scalars in RUN/tensorboard"),
+    "mlflow": Listed("normsearch.search.callbacks:MLflow", "runs where MLFLOW_TRACKING_URI says"),
+    "wandb": Listed("normsearch.search.callbacks:WeightsAndBiases", "Weights & Biases"),
 }
 OBJECTIVES: dict[str, tuple[str, Literal["maximize", "minimize"]]] = {
     "score": ("score", "maximize"),
@@ -52,11 +89,6 @@ OBJECTIVES: dict[str, tuple[str, Literal["maximize", "minimize"]]] = {
 ONE_OBJECTIVE = ("gp", "evonms", "evolution")  # samplers that know no Pareto front
 
 
-def _named(value: object) -> object:
-    """Read a pruner's bare name as the pruner with its usual settings."""
-    return {"name": value} if isinstance(value, str) else value
-
-
 class PrunerConfig(Model):
     """When a trial is stopped early. Resources are evaluation points.
 
@@ -64,23 +96,27 @@ class PrunerConfig(Model):
     `reduction_factor` times later. median: not before `startup_trials` trials and not in the first
     `warmup` points. patient: where the best of the last `patience` + 1 points is more than
     `min_delta` below the best before them, `wrapped` is asked; without one the trial is stopped.
+    `name` may also be the import path of any Optuna pruner, whose constructor takes `arguments`.
     """
 
-    name: Literal["successive_halving", "hyperband", "median", "patient", "none"] = (
+    name: Annotated[str, AfterValidator(one_of(PRUNERS, "optuna.pruners:PercentilePruner"))] = (
         "successive_halving"
     )
+    arguments: dict[str, Any] = Field(default_factory=dict)
     min_resource: Evaluations = 2
     reduction_factor: Annotated[int, Field(ge=2, le=limits.EVALUATIONS)] = 3
     startup_trials: Number = 5
     warmup: Points = 0
     patience: Points = 1
     min_delta: Annotated[float, Field(ge=0, le=1)] = 0.0
-    wrapped: Annotated[PrunerConfig | None, BeforeValidator(_named)] = None
+    wrapped: Annotated[PrunerConfig | None, BeforeValidator(text_as_name)] = None
 
     @model_validator(mode="after")
     def _patient_wraps(self) -> Self:
         if self.wrapped is not None and self.name != "patient":
             raise ValueError(f"only patient takes wrapped, got {self.name} with it")
+        if self.arguments and self.name in PRUNERS:
+            raise ValueError(f"arguments are for an import path, got {self.name} with them")
         return self
 
 
@@ -144,8 +180,8 @@ class SearchConfig(Model):
     all candidates in every slot first, and adds what it prefers.
     `workers` trials run at once; if it is not given, as many as the resources hold. `time_limit`
     is what a trial may train, in seconds; after SIGTERM a driver waits `grace_seconds` at most.
-    `callbacks` log the trials elsewhere too; `checkpoints` is a URL to keep checkpoints at, where
-    the workers do not share the run's folder.
+    `callbacks` log the trials elsewhere too, ours or ``module:name``; `checkpoints` is a URL to
+    keep checkpoints at, where the workers do not share the run's folder.
     """
 
     trials: Trials = 50
@@ -154,7 +190,7 @@ class SearchConfig(Model):
     sampler_arguments: dict[str, Any] = Field(default_factory=dict)
     objectives: Annotated[tuple[str, ...], Field(min_length=1)] = ("score",)
     seed: Seed = 0
-    pruner: Annotated[PrunerConfig, BeforeValidator(_named)] = PrunerConfig()
+    pruner: Annotated[PrunerConfig, BeforeValidator(text_as_name)] = PrunerConfig()
     baselines: bool = True
     single_norms: Annotated[float, Field(ge=0, le=1)] = 0.5
     papers: bool = False
@@ -166,7 +202,9 @@ class SearchConfig(Model):
     workers: Annotated[int, Field(gt=0, le=limits.WORKERS)] | None = None
     time_limit: Annotated[float, Field(gt=0, le=limits.SECONDS)] | None = None
     grace_seconds: Seconds = 20.0
-    callbacks: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
+    callbacks: tuple[
+        Annotated[str, AfterValidator(one_of(CALLBACKS, "my_loggers:Printer"))], ...
+    ] = ()
     checkpoints: str | None = None
 
     @model_validator(mode="before")
@@ -181,11 +219,8 @@ class SearchConfig(Model):
     @field_validator("sampler")
     @classmethod
     def _known_sampler(cls, sampler: str) -> str:
-        if sampler not in SAMPLERS and ":" not in sampler:
-            raise ValueError(
-                f"must be one of {', '.join(SAMPLERS)}, or an import path such as "
-                f"optuna.samplers:QMCSampler, got {sampler!r}.{did_you_mean(sampler, SAMPLERS)}"
-            )
+        if not sampler.startswith("optunahub:"):
+            one_of(SAMPLERS, "optuna.samplers:QMCSampler")(sampler)
         return sampler
 
     @field_validator("checkpoints")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, create_model, field_validator, model_validator
+from pydantic import AfterValidator, Field, create_model, field_validator, model_validator
 
 from normsearch import limits
 from normsearch.config.arms import ArmsConfig
@@ -23,8 +23,10 @@ from normsearch.config.base import (
     Samples,
     Seed,
     WeightDecay,
+    one_of,
 )
 from normsearch.config.hyperparameters import HYPERPARAMETERS, Required
+from normsearch.config.metric import AnyMetric, MetricConfig, Scored
 from normsearch.config.search import PrunerConfig, SearchConfig
 from normsearch.config.space import (
     AnySpaceConfig,
@@ -35,6 +37,7 @@ from normsearch.config.task import (
     SampleShape,
     TaskConfig,
 )
+from normsearch.training import LOSSES, OPTIMIZERS, SCHEDULES
 
 
 class NetworkConfig(Model):
@@ -78,12 +81,13 @@ class TrainingConfig(Model):
     """How a trial trains. The `budget` is `samples`, whatever the batch size, or optimizer `steps`.
 
     Equal samples mean fewer steps for larger batches, equal steps more samples. `evaluations`
-    validation points lie at equal fractions of the budget. `loss` auto is bce_dice
-    for one foreground, dice_cross_entropy for several classes, cross_entropy for whole images.
+    validation points lie at equal fractions of the budget. `metric` is what is optimized. `loss`,
+    `optimizer` and `schedule` may also be ``module:name``. `loss` auto is bce_dice for one
+    foreground, dice_cross_entropy for several classes, cross_entropy for whole images.
     `step_points` (shares of the budget) and `step_factor` belong to schedule step; `amp` is
     automatic mixed precision; a step takes `accumulate` batches; `checkpointing` trades time for
-    memory where the network offers it. `recompute_statistics` replaces running statistics by
-    fresh ones, over `statistics_samples` samples, before each validation. The seeds of order,
+    memory where the network offers it. `recompute_statistics` replaces running statistics by fresh
+    ones, over `statistics_samples` samples, before each validation. The seeds of order,
     augmentation and (in network) first weights are independent of each other.
     """
 
@@ -91,11 +95,12 @@ class TrainingConfig(Model):
     samples: Samples = 10_000
     steps: Samples | None = None
     evaluations: Evaluations = 9
-    loss: Literal["auto", "bce_dice", "cross_entropy", "dice_cross_entropy"] = "auto"
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    metric: AnyMetric = MetricConfig()
+    loss: Annotated[str, AfterValidator(one_of(["auto", *LOSSES], "my_losses:focal"))] = "auto"
+    optimizer: Annotated[str, AfterValidator(one_of(OPTIMIZERS, "torch.optim:RAdam"))] = "sgd"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: WeightDecay = 0.0
-    schedule: Literal["constant", "step", "polynomial", "cosine"] = "cosine"
+    schedule: Annotated[str, AfterValidator(one_of(SCHEDULES, "my_schedules:warm_up"))] = "cosine"
     step_points: tuple[Fraction, ...] = (0.5,)
     step_factor: Fraction = 0.2
     amp: Literal["off", "bfloat16", "float16"] = "off"
@@ -135,7 +140,7 @@ class TrainingConfig(Model):
         return self.samples if self.steps is None else self.steps * batch_size * self.accumulate
 
 
-class StudyConfig(Model):
+class StudyConfig(Model, Scored):
     """One study: task + network + training + space + search.
 
     `trainer` names a training loop of the user's own, ``module:function``, in place of ours;
@@ -158,11 +163,6 @@ class StudyConfig(Model):
     geometry: GeometryConfig | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     network_digest: NetworkDigest | None = None
-
-    @property
-    def metric(self) -> str:
-        """What a validation score is, for people."""
-        return "score" if self.trainer else self.task.metric
 
     @model_validator(mode="after")
     def _a_trainer_or_a_task(self) -> Self:
@@ -233,7 +233,7 @@ else:
     _OwnHyperparameters = create_model("_OwnHyperparameters", __base__=Model, **_own)
 
 
-class TrialConfig(_OwnHyperparameters):
+class TrialConfig(_OwnHyperparameters, Scored):
     """One resolved choice, complete: the trial can be trained again from this alone.
 
     `norm_map` gives the effective spec of every slot; `fingerprint` is the SHA-256 of the cases,

@@ -15,7 +15,8 @@ from pydantic import (
 )
 
 from normsearch import limits
-from normsearch.config.base import Fraction, Model, Number, Seed, Side
+from normsearch.config.base import Fraction, ImportPath, Model, Number, Seed, Side, one_of
+from normsearch.data import LAYOUTS
 
 LabelValue = Annotated[int, Field(ge=0, le=255)]
 Degrees = Annotated[float, Field(ge=-360, le=360)]
@@ -74,12 +75,14 @@ class AugmentationConfig(Model):
     is [lowest, highest] factor of the intensities. Flips are off unless named here. Of axial and
     coronal slices, x is the left-right axis of the patient (of sagittal slices it is z): leave it
     out where classes mirror each other, such as left and right organs, for a flip makes one look
-    like the other and keeps its label.
+    like the other and keeps its label. `transforms` are functions of the user's own,
+    ``module:name``, called in turn with an image, its label and a NumPy generator.
     """
 
     rotation: tuple[Degrees, Degrees, Annotated[float, Field(ge=1e-3, le=360)]] | None = None
     flip: tuple[Literal["z", "y", "x"], ...] = ()
     scale: tuple[Factor, Factor] | None = None
+    transforms: tuple[ImportPath, ...] = ()
 
     @field_validator("rotation", "scale")
     @classmethod
@@ -112,7 +115,8 @@ class TaskConfig(Model):
     """What is segmented, and which subjects train, validate and test.
 
     `data` is ``phantom``, a folder or a manifest (absolute, or below the data folder), in a
-    `layout` of ``normsearch list layouts``. A `sample` is a slice, a stack of `depth` slices whose
+    `layout` of ``normsearch list layouts``, or ``module:name``, a function from the folder to
+    {id: (image, label)}. A `sample` is a slice, a stack of `depth` slices whose
     middle one is predicted, a slab of `depth` slices that shares `overlap` with the next, or a
     volume. `size` is (y, x) in pixels, for volumes (z, y, x), reached by `fit`; resize keeps the
     field of view and changes the spacing. `plane` is how slices are cut, of images that give an
@@ -128,7 +132,9 @@ class TaskConfig(Model):
     """
 
     data: str = OWN_DATA
-    layout: Literal["auto", "folders", "msd", "nnunet", "manifest", "idx"] = "auto"
+    layout: Annotated[str, AfterValidator(one_of(["auto", *LAYOUTS], "my_layouts:by_patient"))] = (
+        "auto"
+    )
     phantom: PhantomConfig = PhantomConfig()
     sample: Literal["slice", "stack", "slab", "volume"] = "slice"
     depth: Side | None = None
@@ -240,8 +246,3 @@ class TaskConfig(Model):
         """Slices that a slab shares with the next."""
         given = self.slices // 2 if self.overlap is None else self.overlap
         return given if self.sample == "slab" else 0
-
-    @property
-    def metric(self) -> str:
-        """What a validation score is, for people."""
-        return "accuracy" if self.kind == "classification" else "Dice"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from normsearch.config import ArmsConfig, StudyConfig
+from normsearch.config.metric import Direction
 from normsearch.config.reading import read_recorded_study
 from normsearch.confirmation.arm_table import Roles, described, read_surfaces, roles_of, unit_of
 from normsearch.confirmation.claims import beats_all, judged
@@ -57,16 +58,19 @@ class Comparison:
 class Confirmation:
     """What a study of fixed trainings has shown so far.
 
-    `trainings` are those that have ended, and those asked for. `scored_on`: ``test``,
-    ``validation`` or ``training`` cases. `failures` are the reasons of failed trainings, by arm;
-    `reference_score` is the reference's validation score in the search; `cases_left_out` have an
-    empty truth. `edges` says, by arm, which numbers the search chose at the end of their range.
-    `misses`: segmentations missed, and all of them. `hd95_unit`: ``mm`` or ``pixels``.
+    `metric` is what the score of a case is, `chosen_by` that of the search. `trainings` are those
+    that have ended, and those asked for. `scored_on`: ``test``, ``validation`` or ``training``
+    cases. `failures` are the reasons of failed trainings, by arm; `reference_score` is the
+    reference's validation score in the search; `cases_left_out` have an empty truth. `edges` says,
+    by arm, which numbers the search chose at the end of their range. `misses`: segmentations
+    missed, and all of them. `hd95_unit`: ``mm`` or ``pixels``.
     """
 
     study: str
     confirms: str | None
     metric: str
+    chosen_by: str
+    direction: Direction
     finished: bool
     trainings: tuple[int, int]
     scored_on: str
@@ -93,6 +97,7 @@ def compared(
     *,
     roles: Roles | None = None,
     tested: bool = True,
+    direction: Direction = "maximize",
 ) -> Comparison:
     """Compare arms and say what the comparison could have found; see `compare` and `judged`.
 
@@ -101,11 +106,16 @@ def compared(
         reference: the arm that all are compared with.
         roles: which arms are single norms, mixtures, and the reference at a mixture's setting.
         tested: whether all trainings have ended; else there are means alone.
+        direction: whether a higher score is better, or a lower one.
 
     Raises:
         DataError: as for `compare`.
     """
     roles = roles or Roles()
+    if direction == "minimize":  # the negatives are compared, and told with their own sign
+        turned = scores.assign(score=-scores["score"])
+        found = compared(turned, reference, roles=roles, tested=tested)
+        return replace(found, table=negated(found.table))
     added = {other for other in roles.beside.values() if other} - {*roles.singles, *roles.mixtures}
     if not tested:
         return Comparison(compare(scores, reference, tested=False), {}, None, None)
@@ -120,6 +130,18 @@ def compared(
     if min(table["seeds"].min(), table["cases"].min(), len(table)) > 1:
         spread, power = components(scores), _power(scores, table, reference, roles)
     return Comparison(_with_added(table, scores, reference), not_beaten, spread, power)
+
+
+def negated(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a comparison of negated scores as that of the scores themselves."""
+    columns = {name: name for name in ("mean", "difference", "beside_difference")}
+    for prefix in ("", "total_", "beside_"):
+        columns |= {f"{prefix}low": f"{prefix}high", f"{prefix}high": f"{prefix}low"}
+    return table.assign(**{
+        name: 0.0 - table[other].astype(float)
+        for name, other in columns.items()
+        if other in table
+    })  # fmt: skip
 
 
 def _not_beaten(
@@ -192,22 +214,26 @@ def confirmation(record: StudyRecord) -> Confirmation:
             f"found with `normsearch confirm {record.name}`."
         )
     trials = record.trials()
-    whole = _whole_seeds(with_empty_truth(record.cases()))
+    whole = _whole_seeds(with_empty_truth(record.cases(), record.of_class))
     roles = roles_of(space)
-    first, reference = _reference(space, roles, set(whole["arm"]))
+    first, reference = _reference(space, roles, set(whole["arm"]), record.direction)
     if reference is None:
         raise StudyError(
             f"{record.name}: must have a finished training of an arm to compare with, and has "
             f"none; see `normsearch status {record.name}`."
         )
     ended = int(trials["state"].isin(["COMPLETE", "FAIL"]).sum())
-    found = compared(whole, reference, roles=roles, tested=ended >= space.size)
+    found = compared(
+        whole, reference, roles=roles, tested=ended >= space.size, direction=record.direction
+    )
     surfaces = read_surfaces(record)
     failed = trials[trials["state"] == "FAIL"]
     failures = {str(arm): list(part["failure"]) for arm, part in failed.groupby("arm")}
     return Confirmation(
         study=record.name,
-        metric=record.metric,
+        metric=record.case_metric,
+        chosen_by=record.metric,
+        direction=record.direction,
         finished=ended >= space.size,
         trainings=(ended, space.size),
         scored_on=SCORED_ON[config.task.validation],
@@ -251,9 +277,12 @@ def _whole_seeds(scores: pd.DataFrame) -> pd.DataFrame:
     return scores[counts == scores["case"].nunique()]
 
 
-def _reference(space: ArmsConfig, roles: Roles, trained: set[str]) -> tuple[str, str | None]:
+def _reference(
+    space: ArmsConfig, roles: Roles, trained: set[str], direction: Direction
+) -> tuple[str, str | None]:
     """The arm that was to be compared with, and the one that can be."""
     first = space.reference or space.arms[0].name
     scores: Mapping[str, float] = space.origin.scores if space.origin else {}
-    order = [first, *sorted(roles.singles, key=lambda name: -scores.get(name, 0.0))]
+    sign = -1 if direction == "maximize" else 1
+    order = [first, *sorted(roles.singles, key=lambda name: sign * scores.get(name, 0.0))]
     return first, next((name for name in order if name in trained), None)

@@ -31,7 +31,16 @@ from normsearch.files.json_file import read_object
 from normsearch.storage.records import StudyRecord
 
 _PLAIN = (
-    *("study", "confirms", "metric", "finished", "trainings", "scored_on", "reference"),
+    *(
+        "study",
+        "confirms",
+        "metric",
+        "direction",
+        "finished",
+        "trainings",
+        "scored_on",
+        "reference",
+    ),
     *("reference_score", "seeds", "cases", "cases_left_out", "folds", "seen_folds", "hd95_unit"),
     *("failures", "left_out", "edges"),
 )
@@ -97,6 +106,7 @@ class _ConfirmationFile(Model):
 
     study: str
     metric: str
+    direction: Literal["maximize", "minimize"] = "maximize"
     finished: bool
     seeds: int
     cases: int

@@ -23,13 +23,13 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.config import TrialConfig
-from normsearch.confirmation.surface import SurfaceScores, surface_scores
 from normsearch.data import Case, Split
 from normsearch.data.labels import IGNORED
 from normsearch.data.transforms import resize_image
 from normsearch.files import write_atomically, write_text
 from normsearch.training import load_newest, network_weights, score_cases
 from normsearch.training.precision import autocast
+from normsearch.training.surface import SurfaceScores, measured_spacing, surface_scores
 from normsearch.trials.model import rebuild
 from normsearch.trials.task import sample_shape, split_task
 from normsearch.trials.trainer import Data, Record, Trainer
@@ -82,7 +82,7 @@ def measure(
     network = rebuild(config, network_weights(state, folder), folder).to(config.device)
     found = {case.id: predicted(network, case, config) for case in cases}
     write_text(folder / SURFACES, _table(config, cases, found))
-    examples: dict[str, Any] = _examples(cases, found, scores)
+    examples: dict[str, Any] = _examples(cases, found, scores, config.direction == "maximize")
     write_atomically(folder / EXAMPLES, lambda file: np.savez_compressed(file, **examples))
 
 
@@ -90,7 +90,7 @@ def predicted(network: nn.Module, case: Case, config: TrialConfig) -> Labels:
     """Return the class indices (slices, y, x) that a network gives to a case, on its own grid."""
     found = list[Tensor]()
 
-    def keep(logits: Tensor, truth: Tensor) -> dict[str, float]:
+    def keep(logits: Tensor, truth: Tensor, spacing: object = None) -> dict[str, float]:
         found.append(logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1))
         return {}
 
@@ -116,10 +116,7 @@ def case_surfaces(prediction: Labels, case: Case, classes: int) -> dict[int, Sur
 
 
 def _measured(case: Case) -> tuple[tuple[float, ...], str]:
-    """Return the spacing that a case's distances are measured by, and their unit."""
-    spacing = case.whole_spacing[1:] if len(case.whole_label) == 1 else case.whole_spacing
-    known = all(math.isfinite(step) for step in spacing)
-    return (spacing, "mm") if known else ((1.0,) * len(spacing), "pixels")
+    return measured_spacing(case.whole_spacing, flat=len(case.whole_label) == 1)
 
 
 def _table(config: TrialConfig, cases: tuple[Case, ...], found: dict[str, Labels]) -> str:
@@ -135,9 +132,14 @@ def _table(config: TrialConfig, cases: tuple[Case, ...], found: dict[str, Labels
 
 
 def _examples(
-    cases: tuple[Case, ...], found: dict[str, Labels], scores: dict[str, float]
+    cases: tuple[Case, ...],
+    found: dict[str, Labels],
+    scores: dict[str, float],
+    higher_is_better: bool = True,
 ) -> dict[str, npt.NDArray[Any]]:
-    known = sorted((c for c in cases if not math.isnan(scores[c.id])), key=lambda c: -scores[c.id])
+    """The cases with the best, the middle and the worst score, as pictures."""
+    known = [case for case in cases if not math.isnan(scores[case.id])]
+    known.sort(key=lambda case: scores[case.id], reverse=higher_is_better)
     chosen = (
         [known[i] for i in dict.fromkeys((0, len(known) // 2, len(known) - 1))] if known else []
     )

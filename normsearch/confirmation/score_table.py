@@ -36,15 +36,20 @@ class ScoreTable:
         return self.arms[arm].to_numpy(float)
 
 
-def with_empty_truth(cases: pd.DataFrame) -> pd.DataFrame:
+def with_empty_truth(cases: pd.DataFrame, of_class: int | None = None) -> pd.DataFrame:
     """Return the scores of cases with a column empty_truth (bool).
 
     Args:
         cases: what `StudyRecord.cases` returns. Columns ``tp_1``, ``fn_1`` and so on count the
             voxels of each class; a truth is empty where all of them are 0. Without such columns
             (classification) no column is added.
+        of_class: the class that is scored alone; all if None.
     """
-    counts = [name for name in cases if str(name).startswith(("tp_", "fn_"))]
+    wanted = ("tp_", "fn_") if of_class is None else (f"tp_{of_class}", f"fn_{of_class}")
+    exact = of_class is not None
+    counts = [
+        name for name in cases if (str(name) in wanted if exact else str(name).startswith(wanted))
+    ]
     if not counts:
         return cases
     return cases.assign(empty_truth=cases[counts].fillna(0).sum(axis=1) == 0)

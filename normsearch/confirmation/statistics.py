@@ -231,7 +231,8 @@ def _span(table: ScoreTable) -> float:
 def _collapses(table: ScoreTable) -> pd.DataFrame:
     """Collapsed trainings of each arm with the bound on their share, and false positives."""
     means = {arm: part.to_numpy(float).mean(axis=1) for arm, part in table.arms.items()}
-    limit = COLLAPSED * float(np.median(np.concatenate(list(means.values()))))
+    middle = float(np.median(np.concatenate(list(means.values()))))
+    limit = COLLAPSED * middle if middle >= 0 else middle / COLLAPSED  # negated: twice as much
     counts = {arm: int((own < limit).sum()) for arm, own in means.items()}
     return pd.DataFrame({
         "collapsed": list(counts.values()),

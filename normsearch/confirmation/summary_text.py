@@ -52,13 +52,20 @@ def _reference(found: Confirmation) -> str:
     if found.reference_score is None:
         return f"The others are compared with {found.reference}, the reference that the study sets."
     return (
-        f"{found.reference} is the single norm with the best validation {found.metric} of the "
+        f"{found.reference} is the single norm with the best validation {found.chosen_by} of the "
         f"search ({found.reference_score:.3f}), chosen before any of these scores was seen; one "
         "validation training may not have found the best single norm."
     )
 
 
 def _scope(found: Confirmation) -> Iterator[str]:
+    if found.direction == "minimize":
+        yield f"Of {found.metric} less is better."
+    if found.chosen_by != found.metric:
+        yield (
+            f"The search chose by {found.chosen_by}, which no single case has; cases are compared "
+            f"by {found.metric}."
+        )
     if found.finished:
         yield "This holds for this training set and protocol; another training set was not sampled."
     if found.scored_on == "validation":
@@ -110,10 +117,11 @@ def _failures(found: Confirmation) -> Iterator[str]:
 def _collapses(found: Confirmation) -> Iterator[str]:
     """Collapsed trainings, and what none among so few leaves open."""
     trained = found.table[found.table["seeds"] > 0]
+    limit = "below half of" if found.direction == "maximize" else "above twice"
     for row in trained[trained["collapsed"] > 0].to_dict("records"):
         yield (
             f"{int(row['collapsed'])} of {count(int(row['seeds']), 'training')} of {row['arm']} "
-            f"collapsed (mean {found.metric} below half of the median training's): up to "
+            f"collapsed (mean {found.metric} {limit} the median training's): up to "
             f"{row['collapse_bound']:.0%} of its trainings may do so (95% bound)."
         )
     none = trained[trained["collapsed"] == 0]

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from normsearch.errors import DataError
 from normsearch.limits import check_seed
+from normsearch.networks.importing import load
 
 AXES = ("z", "y", "x")
 
@@ -26,15 +27,20 @@ class Augmentation:
             are turned about their middle (the ILN paper, seed 001: (-60, 60, 2)).
         flip: axes (z, y, x), each turned round for every second sample or so.
         scale: (lowest, highest) factor of the intensities, drawn evenly.
+        transforms: functions of the user's own, ``module:name``, called in turn with an image
+            (channels, *spatial), its label (*spatial) and a NumPy generator of this sample alone;
+            each returns image and label in their shapes.
         seed: 0 to 2**32 - 1.
 
     Raises:
         DataError: a range that is none, or an axis that is not there.
+        ConfigError: a transform that is not there.
     """
 
     rotation: tuple[float, float, float] | None = None
     flip: tuple[str, ...] = ()
     scale: tuple[float, float] | None = None
+    transforms: tuple[str, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -45,13 +51,15 @@ class Augmentation:
             )
         if self.scale and not 0 < self.scale[0] <= self.scale[1]:
             raise DataError(f"scale must be lowest and highest factor above 0, got {self.scale}")
+        for text in self.transforms:
+            load(text, "task.augmentation.transforms")
         if set(self.flip) - set(AXES):
             raise DataError(f"flip must be axes among {', '.join(AXES)}, got {self.flip}")
 
     @property
     def varies(self) -> bool:
         """Whether it does anything at all."""
-        return bool(self.rotation or self.flip or self.scale)
+        return bool(self.rotation or self.flip or self.scale or self.transforms)
 
     def __call__(
         self, images: Tensor, labels: Tensor, numbers: Sequence[int]
@@ -76,7 +84,23 @@ class Augmentation:
         if any(angles):
             images = rotate(images, angles)
             labels = rotate_labels(labels, angles) if labels.ndim > 1 else labels
+        if self.transforms:
+            pairs = [self._transformed(*one) for one in zip(images, labels, numbers, strict=True)]
+            images, labels = (torch.stack(part) for part in zip(*pairs, strict=True))
         return images, labels
+
+    def _transformed(self, image: Tensor, label: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        random = np.random.default_rng((self.seed, number, 1))
+        for text in self.transforms:
+            given = load(text, "task.augmentation.transforms")(image, label, random)
+            shapes = [getattr(part, "shape", None) for part in given]
+            if shapes != [image.shape, label.shape]:
+                raise DataError(
+                    f"task.augmentation.transforms: {text} must return image and label in the "
+                    f"shapes it was given, {tuple(image.shape)} and {tuple(label.shape)}"
+                )
+            image, label = given[0].to(image.dtype), given[1].to(label.dtype)
+        return image, label
 
     def _draw(self, number: int) -> tuple[float, frozenset[int], float]:
         random = np.random.default_rng((self.seed, number))

@@ -16,9 +16,10 @@ from normsearch.data import (
 )
 from normsearch.data.cases import CaseFiles
 from normsearch.data.faults import Fault, refuse
-from normsearch.data.pairing import Found
-from normsearch.errors import DataError, did_you_mean
+from normsearch.data.pairing import Found, Pair, with_folds
+from normsearch.errors import DataError, did_you_mean, short
 from normsearch.files import is_there
+from normsearch.networks.importing import load
 
 Kind = Literal["segmentation", "classification"]
 
@@ -95,17 +96,20 @@ def survey(root: Path, layout: str = "auto") -> DataSet:
 
     Args:
         root: its folder, or a manifest.
-        layout: a name in `LAYOUTS`, or ``auto``.
+        layout: a name in `LAYOUTS`, ``auto``, or ``module:name``, a function from the folder to
+            {id: (image, label)}, paths; folds come from folds.csv, as in the layout folders.
 
     Raises:
         DataError: no layout fits, or what is there cannot be told apart into cases.
     """
     root = Path(root)
-    if layout != "auto" and layout not in LAYOUTS:
+    if layout != "auto" and layout not in LAYOUTS and ":" not in layout:
         raise DataError(
             f"layout must be auto or one of {', '.join(LAYOUTS)}, got '{layout}'."
             + did_you_mean(layout, LAYOUTS)
         )
+    if ":" in layout:
+        return DataSet(root, layout, "segmentation", **vars(_found_by(layout, root)))
     name = layout if layout != "auto" and is_there(root) else detect_layout(root)
     if name is None:
         ways = "; ".join(f"{name}: {layout.summary}" for name, layout in LAYOUTS.items())
@@ -115,6 +119,25 @@ def survey(root: Path, layout: str = "auto") -> DataSet:
         )
     found = LAYOUTS[name].find(root)
     return DataSet(layout_manifest.folder_of(root), name, LAYOUTS[name].kind, **vars(found))
+
+
+def _found_by(text: str, root: Path) -> Found:
+    """What a function of the user's own finds in a folder."""
+    found = load(text, "task.layout")
+    pairs = found(root) if callable(found) else found
+    try:
+        files = {
+            str(name): Pair((Path(image),), Path(label)) for name, (image, label) in pairs.items()
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{root}: {text} must be a function that returns {{id: (image, label)}}, got "
+            f"{short(pairs)}"
+        ) from error
+    if not files:
+        raise DataError(f"{root}: {text} must find a case at least, and found none")
+    parts = with_folds(root, files)
+    return Found(parts.cases, parts.faults, unused=parts.unused)
 
 
 def find_cases(root: Path, layout: str = "auto") -> list[CaseFiles]:

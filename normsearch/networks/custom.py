@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import nn
 
 from normsearch.errors import NetworkError, one_line
-from normsearch.networks.importing import import_object, with_objects
+from normsearch.networks.importing import import_object, parameters_of, with_objects
 
 
 def build_foreign(
@@ -32,7 +30,7 @@ def build_foreign(
     function = import_object(name)
     if not callable(function):
         raise NetworkError(f"{name}: must be a function or class, got a {type(function).__name__}")
-    known = _parameters(function)
+    known = parameters_of(function)
     given = {key: value for key, value in offered.items() if key in known}
     given.update({key: with_objects(value) for key, value in arguments.items()})
     if seed is not None and "seed" in known:
@@ -56,12 +54,3 @@ def build_foreign(
 def is_network_class(value: object) -> bool:
     """Whether `value` is a class of torch modules."""
     return isinstance(value, type) and issubclass(value, nn.Module)
-
-
-def _parameters(function: Any) -> list[str]:
-    """The names it takes as keyword arguments; none where Python cannot tell."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    return [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 import sysconfig
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
-from normsearch.errors import NetworkError, did_you_mean, one_line
+from normsearch.errors import ConfigError, NetworkError, did_you_mean, one_line, sentence
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -80,6 +81,27 @@ def import_object(text: str) -> object:
             raise NetworkError(f"{text}: must name something in {path}, got {part!r}.{likely}")
         found = getattr(found, part)
     return found
+
+
+def load(text: str, where: str) -> Any:
+    """Return what ``module:name`` says, as `import_object` does.
+
+    Raises:
+        ConfigError: there is none, or its import fails; `where` is the key that holds the text.
+    """
+    try:
+        return import_object(text)
+    except NetworkError as error:
+        raise ConfigError(f"{where}: {sentence(error)}") from error
+
+
+def parameters_of(function: Any) -> list[str]:
+    """Return the names a function takes as keyword arguments; none where Python cannot tell."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
 
 
 def with_objects(value: object) -> object:

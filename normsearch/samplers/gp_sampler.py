@@ -108,18 +108,19 @@ class GaussianProcessSampler(UniformByDefault):
             return self._coding.params(self._chosen(known, taken))
 
     def choose(
-        self, trials: Sequence[FrozenTrial], candidates: Sequence[dict[str, Any]]
+        self, trials: Sequence[FrozenTrial], candidates: Sequence[dict[str, Any]], sign: int = 1
     ) -> int | None:
-        """Return the index of the candidate that may well be best, for a study that maximizes.
+        """Return the index of the candidate that may well be best.
 
         Args:
             trials: of the study.
             candidates: whole parameters, one at least.
+            sign: 1 for a study that maximizes, -1 for one that minimizes.
 
         Returns:
             None while too few trials are finished.
         """
-        known = self._known(trials, self._choices(trials), sign=1)
+        known = self._known(trials, self._choices(trials), sign)
         if not known:
             return None
         rows = np.array([self._coding.row(params) for params in candidates])

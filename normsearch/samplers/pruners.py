@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import (
@@ -15,27 +16,64 @@ from optuna.pruners import (
 )
 
 from normsearch.config import PrunerConfig
+from normsearch.config.search import PRUNERS
+from normsearch.errors import ConfigError
+from normsearch.networks.importing import load
+from normsearch.space.imports import users_code
+
+_WHERE = "search.pruner"
 
 
 def build_pruner(config: PrunerConfig, evaluations: int) -> BasePruner:
-    """Return the pruner that `config` names, for trials of `evaluations` points."""
-    if config.name == "none":
-        return NopPruner()
-    if config.name == "median":
-        # Optuna counts steps from 0, and we points from 1.
-        first = config.warmup + 1
-        return MedianPruner(n_startup_trials=config.startup_trials, n_warmup_steps=first)
-    if config.name == "hyperband":
-        return HyperbandPruner(
-            min_resource=config.min_resource,
-            max_resource=evaluations,
-            reduction_factor=config.reduction_factor,
+    """Return the pruner that `config` names, for trials of `evaluations` points.
+
+    Raises:
+        ConfigError: an import path names no class of Optuna pruners, or it refuses its arguments.
+    """
+    if config.name in PRUNERS:
+        build: Callable[[PrunerConfig, int], BasePruner] = load(PRUNERS[config.name].path, _WHERE)
+        return build(config, evaluations)
+    kind = load(config.name, _WHERE)
+    if not (isinstance(kind, type) and issubclass(kind, BasePruner)):
+        raise ConfigError(
+            f"{_WHERE}: must be a class of Optuna pruners, got {config.name} ({kind!r})."
         )
-    if config.name == "patient":
-        wrapped = build_pruner(config.wrapped, evaluations) if config.wrapped else None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            return PatientPruner(wrapped, patience=config.patience, min_delta=config.min_delta)
+    refused = f"{_WHERE}.arguments: {config.name} refuses them"
+    with users_code(refused), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return kind(**config.arguments)
+
+
+def none(config: PrunerConfig, evaluations: int) -> BasePruner:
+    """Return one that stops nothing."""
+    return NopPruner()
+
+
+def median(config: PrunerConfig, evaluations: int) -> BasePruner:
+    """Return Optuna's, which counts steps from 0; we count points from 1."""
+    first = config.warmup + 1
+    return MedianPruner(n_startup_trials=config.startup_trials, n_warmup_steps=first)
+
+
+def hyperband(config: PrunerConfig, evaluations: int) -> BasePruner:
+    """Return Optuna's."""
+    return HyperbandPruner(
+        min_resource=config.min_resource,
+        max_resource=evaluations,
+        reduction_factor=config.reduction_factor,
+    )
+
+
+def patient(config: PrunerConfig, evaluations: int) -> BasePruner:
+    """Return Optuna's, around the pruner that is `wrapped`."""
+    wrapped = build_pruner(config.wrapped, evaluations) if config.wrapped else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return PatientPruner(wrapped, patience=config.patience, min_delta=config.min_delta)
+
+
+def successive_halving(config: PrunerConfig, evaluations: int) -> BasePruner:
+    """Return Optuna's."""
     return SuccessiveHalvingPruner(
         min_resource=config.min_resource, reduction_factor=config.reduction_factor
     )

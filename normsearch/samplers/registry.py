@@ -10,26 +10,18 @@ from typing import Any, Literal
 
 from optuna import Trial
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler
 
 from normsearch.config import SearchConfig
+from normsearch.config.search import SAMPLERS
 from normsearch.errors import ConfigError, did_you_mean
-from normsearch.samplers.evolution import AgeingEvolution, OnePointGenetic
+from normsearch.networks.importing import load
 from normsearch.samplers.fixed import FixedParametersSampler, GridSampler
-from normsearch.samplers.gp_sampler import GaussianProcessSampler
 from normsearch.samplers.independent import UniformByDefault
-from normsearch.space.imports import load, load_hub, users_code
+from normsearch.space.imports import load_hub, users_code
 from normsearch.space.layered import AnySpace
 
-SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
-    "gp": GaussianProcessSampler,
-    "tpe": TPESampler,
-    "random": RandomSampler,
-    "grid": GridSampler,
-    "genetic": partial(NSGAIISampler, population_size=20),
-    "evonms": OnePointGenetic,
-    "evolution": AgeingEvolution,
-}
+genetic = partial(NSGAIISampler, population_size=20)
 _HUB = "optunahub:"
 
 Drawn = Literal["uniform", "grid", "given", "adaptive"]
@@ -44,7 +36,7 @@ def build_sampler(config: SearchConfig, space: AnySpace, seed: int) -> BaseSampl
     Raises:
         ConfigError: no such sampler, arguments that it does not take, or grid over a range.
     """
-    name = config.sampler
+    name, where = config.sampler, "search.sampler"
     if name == "grid":
         if endless := space.endless:
             raise ConfigError(
@@ -53,8 +45,7 @@ def build_sampler(config: SearchConfig, space: AnySpace, seed: int) -> BaseSampl
             )
         return _make(partial(GridSampler, space), name, config.sampler_arguments, seed)
     if name in SAMPLERS:
-        return _make(SAMPLERS[name], name, config.sampler_arguments, seed)
-    where = "search.sampler"
+        return _make(load(SAMPLERS[name].path, where), name, config.sampler_arguments, seed)
     kind = load_hub(name.removeprefix(_HUB), where) if name.startswith(_HUB) else load(name, where)
     if not (isinstance(kind, type) and issubclass(kind, BaseSampler)):
         raise ConfigError(f"{where}: must be a class of Optuna samplers, got {name} ({kind!r}).")

@@ -11,7 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from normsearch.errors import StudyError
+from normsearch.config.search import CALLBACKS
+from normsearch.errors import ConfigError, StudyError
+from normsearch.networks.importing import load
 from normsearch.search.jobs import Callback, Event
 
 _NEEDS = {"tensorboard": "tensorboardX"}  # an extra's package, where it has another name
@@ -90,25 +92,33 @@ class WeightsAndBiases:
             live.finish(exit_code=int(event.record["state"] == "FAIL"))
 
 
-LOGGERS: dict[str, Callable[[Path, str], Callback]] = {
-    "tensorboard": TensorBoard,
-    "mlflow": MLflow,
-    "wandb": WeightsAndBiases,
-}
-
-
 def build_callbacks(names: Iterable[str], folder: Path, study: str) -> list[Callback]:
-    """Return a listener for each of `names` (keys of `LOGGERS`).
+    """Return a listener for each of `names`: of `CALLBACKS`, or ``module:name``.
+
+    ``module:name`` is called with the run's folder and the study's name, as our classes are, and
+    returns what is called with each `Event`.
 
     Raises:
         StudyError: what a name needs is not installed.
+        ConfigError: ``module:name`` names nothing that can be called.
     """
-    return [LOGGERS[name](folder, study) for name in names]
+    return [_listener(name)(folder, study) for name in names]
 
 
 def check_callback(name: str) -> None:
-    """Raise StudyError if what one of `LOGGERS` needs is not installed."""
-    _module(name)
+    """Raise StudyError or ConfigError if `build_callbacks` would."""
+    if name in CALLBACKS:
+        _module(name)
+    _listener(name)
+
+
+def _listener(name: str) -> Callable[[Path, str], Callback]:
+    where = "search.callbacks"
+    found = load(CALLBACKS[name].path if name in CALLBACKS else name, where)
+    if not callable(found):
+        raise ConfigError(f"{where}: must be a class or function, got {name}, which is {found!r}.")
+    build: Callable[[Path, str], Callback] = found
+    return build
 
 
 def _module(extra: str) -> Any:

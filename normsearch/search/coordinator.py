@@ -88,7 +88,7 @@ class Coordinator(TrialFaults):
                 self._lock.close()
             raise
         sampler = self._study.sampler
-        tuning = SingleNormTuning(space, config.search, sampler)
+        tuning = SingleNormTuning(space, config.search, sampler, config.direction)
         self._freshness = Freshness(space, sampler, tuning)
         self._claims = Claims(self._study, self.leases, self._freshness)
         self.enqueue(initial_trials(config.search, space))
@@ -101,7 +101,7 @@ class Coordinator(TrialFaults):
         study = optuna.create_study(
             storage=self._storage(url),
             study_name=self.config.name,
-            directions=directions(search),
+            directions=directions(self.config),
             pruner=build_pruner(search.pruner, self.config.training.evaluations),
             load_if_exists=True,
         )

@@ -8,6 +8,7 @@ import json
 import optuna
 
 from normsearch.config import NetworkDigest, StudyConfig
+from normsearch.config.metric import MetricConfig
 from normsearch.errors import StudyError
 from normsearch.trials.trial_network import refuse_other_network
 
@@ -20,6 +21,10 @@ def identity(study: StudyConfig) -> str:
     parts = {"task", "network", "training", "space", "fingerprint", "sample_shape"}
     facts = study.model_dump(mode="json", include=parts)
     facts["task"].pop("data")
+    if study.training.metric == MetricConfig():  # as in runs from before there was a choice
+        facts["training"].pop("metric")
+    if not study.task.augmentation.transforms:
+        facts["task"]["augmentation"].pop("transforms")
     if study.trainer:
         facts["trainer"] = study.trainer
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

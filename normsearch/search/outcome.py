@@ -22,11 +22,12 @@ _COLUMNS = {"memory": "peak_memory_bytes"}  # objectives whose column is called 
 def best_of(record: StudyRecord) -> dict[str, Any] | None:
     """Return the best COMPLETE trial and the best trial of each single norm as plain values.
 
-    Keys: study, metric, number, score, what the trial chose (learning_rate, batch_size, ...),
-    steps, baseline and single_norm (None of a mixture), norm_map, single_norms (a row a norm, the
-    best first: norm, number, score, its setting, steps, and trials, how many settings were tried),
-    best_single_norm (the first of them), best_mixture (the same of the best mixture), edges
-    (sentences on numbers chosen at the end of their range), pareto_front, supernet, trial_file.
+    Keys: study, metric, direction (``maximize`` or ``minimize``), number, score, what the trial
+    chose (learning_rate, batch_size, ...), steps, baseline and single_norm (None of a mixture),
+    norm_map, single_norms (a row a norm, the best first: norm, number, score, its setting, steps,
+    and trials, how many settings were tried), best_single_norm (the first of them), best_mixture
+    (the same of the best mixture), edges (sentences on numbers chosen at the end of their range),
+    pareto_front, supernet, trial_file.
     """
     number = record.best
     if number is None:
@@ -39,6 +40,7 @@ def best_of(record: StudyRecord) -> dict[str, Any] | None:
     return {
         "study": record.name,
         "metric": record.metric.lower(),
+        "direction": record.direction,
         **_result(record, rows[number]),
         "baseline": _text(rows[number]["baseline"]),
         "single_norm": _text(rows[number]["single_norm"]),
@@ -95,7 +97,7 @@ def _front(record: StudyRecord, rows: list[dict[Any, Any]]) -> list[dict[str, An
         return []
     columns = {name: _COLUMNS.get(name, name) for name in objectives}
     front = [rows[number] for number in record.pareto_front()]
-    front.sort(key=lambda row: -float(row["score"]))
+    front.sort(key=lambda row: float(row["score"]), reverse=record.direction == "maximize")
     return [
         {"number": int(row["number"]), **{n: float(row[c]) for n, c in columns.items()}}
         for row in front

@@ -18,6 +18,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from normsearch.config import SearchConfig
+from normsearch.config.metric import Direction
 from normsearch.samplers.gp_model import Coding
 from normsearch.samplers.gp_sampler import GaussianProcessSampler
 from normsearch.space.layered import AnySpace
@@ -41,9 +42,17 @@ class SingleNormTuning:
         space: the study's; one in which every choice is a single norm needs no tuning.
         search: `single_norms`, the share, and the seed.
         sampler: the study's; its own process is used if it is gp.
+        direction: of the study's score.
     """
 
-    def __init__(self, space: AnySpace, search: SearchConfig, sampler: BaseSampler) -> None:
+    def __init__(
+        self,
+        space: AnySpace,
+        search: SearchConfig,
+        sampler: BaseSampler,
+        direction: Direction = "maximize",
+    ) -> None:
+        self._sign = 1 if direction == "maximize" else -1
         gp = sampler if isinstance(sampler, GaussianProcessSampler) else None
         self._space, self._process = space, gp or GaussianProcessSampler(search.seed)
         self._seed, self._several = search.seed, len(search.objectives) > 1
@@ -78,7 +87,7 @@ class SingleNormTuning:
             if norm is None or norm not in best:
                 continue
             begun[norm] += "baseline" not in trial.user_attrs
-            reached = score(trial)
+            reached = self._sign * score(trial)
             best[norm] = max(best[norm], -math.inf if math.isnan(reached) else reached)
         ranked = sorted(best, key=lambda norm: -best[norm])
         return sorted(ranked, key=lambda norm: ranked.index(norm) + begun[norm])
@@ -99,13 +108,14 @@ class SingleNormTuning:
         if not settings:
             return None
         candidates = [{**self._space.single_norms[norm], **setting} for setting in settings]
-        chosen = None if self._several else self._process.choose(trials, candidates)
+        chosen = None if self._several else self._process.choose(trials, candidates, self._sign)
         return settings[random.integers(len(settings)) if chosen is None else chosen]
 
     def _best(self, trials: Any) -> dict[str, Any] | None:
         """The setting of the best COMPLETE one of `trials`."""
         complete = completed(trials)
-        return self._setting(max(complete, key=score)) if complete else None
+        best = max(complete, key=lambda trial: self._sign * score(trial), default=None)
+        return None if best is None else self._setting(best)
 
     def _setting(self, trial: FrozenTrial) -> dict[str, Any]:
         if "baseline" in trial.user_attrs:  # it may not have been asked yet

@@ -144,11 +144,12 @@ def preferred(space: Space, preference: Preference) -> dict[str, Any]:
 def agreement(record: StudyRecord) -> dict[str, float | int] | None:
     """Return how well a run's supernet predicts the trials trained from scratch.
 
-    ``rho`` is Spearman's rank correlation over the COMPLETE trials between the score and what the
-    supernet thinks of the trial's norm map (the mean over slots of the logarithm of the chosen
-    norm's weight); ``low`` and ``high`` its 95% confidence interval (Bonett and Wright 2000),
-    ``trials`` how many there are. None without a supernet or with fewer than 5 trials. Learning
-    rate and batch size differ between the trials, too: that alone keeps rho below 1.
+    ``rho`` is Spearman's rank correlation over the COMPLETE trials between the score (less of it,
+    if less is better) and what the supernet thinks of the trial's norm map (the mean over slots of
+    the logarithm of the chosen norm's weight); ``low`` and ``high`` its 95% confidence interval
+    (Bonett and Wright 2000), ``trials`` how many there are. None without a supernet or with fewer
+    than 5 trials. Learning rate and batch size differ between the trials, too: that alone keeps rho
+    below 1.
     """
     path = record.folder / "trials" / FOLDER / "preference.json"
     numbers = record.ranked()
@@ -157,7 +158,8 @@ def agreement(record: StudyRecord) -> dict[str, float | int] | None:
     preference = read_preference(path)
     scores = record.trials().set_index("number")["score"]
     liked = [_liking(record.norm_map(number), preference) for number in numbers]
-    rho = spearman(liked, [float(scores[number]) for number in numbers])
+    sign = 1 if record.direction == "maximize" else -1
+    rho = spearman(liked, [sign * float(scores[number]) for number in numbers])
     if math.isnan(rho):
         return None
     low, high = spearman_interval(rho, len(numbers))

@@ -1,4 +1,4 @@
-"""Python code that a study names: by ``module:name``, or from OptunaHub."""
+"""Python code of others that a study names: from OptunaHub; and what it raises."""
 
 from __future__ import annotations
 
@@ -6,20 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from normsearch.errors import ConfigError, NetworkError, NormsearchError, one_line, sentence
-from normsearch.networks.importing import import_object
-
-
-def load(path: str, where: str) -> Any:
-    """Return what ``module:name`` means; the working folder is importable.
-
-    Raises:
-        ConfigError: there is none, or its import fails; `where` is the key that holds the path.
-    """
-    try:
-        return import_object(path)
-    except NetworkError as error:
-        raise ConfigError(f"{where}: {sentence(error)}") from error
+from normsearch.errors import ConfigError, NormsearchError, one_line
 
 
 def load_hub(path: str, where: str) -> Any:

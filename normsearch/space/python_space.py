@@ -13,8 +13,9 @@ from normsearch.config import Point, PythonSpaceConfig
 from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.errors import ConfigError, NormError
 from normsearch.networks import NormSlot
+from normsearch.networks.importing import load
 from normsearch.space.choice import Choice, effective_map
-from normsearch.space.imports import load, users_code
+from normsearch.space.imports import users_code
 
 
 class PythonSpace:

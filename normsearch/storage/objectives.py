@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from normsearch.config import SearchConfig
+from normsearch.config import SearchConfig, StudyConfig
+from normsearch.config.metric import Direction
 from normsearch.config.search import OBJECTIVES
 from normsearch.storage.optuna_access import store_value
 
 
-def directions(search: SearchConfig) -> list[Literal["maximize", "minimize"]]:
-    """Return ``maximize`` or ``minimize`` for each objective."""
-    return [OBJECTIVES[name][1] for name in search.objectives]
+def directions(study: StudyConfig) -> list[Direction]:
+    """Return ``maximize`` or ``minimize`` for each objective; the score's is the metric's."""
+    return [
+        study.direction if name == "score" else OBJECTIVES[name][1]
+        for name in study.search.objectives
+    ]
 
 
 def final_values(trial: FrozenTrial, search: SearchConfig) -> list[float]:

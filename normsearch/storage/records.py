@@ -27,7 +27,7 @@ _LAST = ("samples", "steps", "seconds", "peak_memory", "parameters")
 
 
 class StudyRecord:
-    """What a run has found so far. Scores are of the validation cases (0 to 1, mean over cases).
+    """What a run has found so far. Scores are of the validation cases, by the study's metric.
 
     Args:
         folder: the run's folder.
@@ -38,13 +38,12 @@ class StudyRecord:
         ConfigError, StudyError: the folder holds no readable run.
     """
 
-    direction = "maximize"
-
     def __init__(self, folder: Path, storage_url: str | None = None, *, skim: bool = False) -> None:
         self.folder = folder
         config = read_recorded_study(folder)
         self.name, self.config = config.name, plain(config)
-        self.metric = config.metric
+        self.metric, self.direction = config.metric, config.direction
+        self.case_metric, self.of_class = config.case_metric, config.training.metric.number
         storage = open_storage(folder, storage_url or read_local(folder).get("storage"), skim=skim)
         try:
             self._study = optuna.load_study(study_name=self.name, storage=storage)
@@ -65,12 +64,13 @@ class StudyRecord:
 
     @property
     def best(self) -> int | None:
-        """Number of the COMPLETE trial with the highest score, if any is complete."""
+        """Number of the COMPLETE trial with the best score, if any is complete."""
         return next(iter(self.ranked()), None)
 
     def ranked(self) -> list[int]:
-        """Return the numbers of the COMPLETE trials, the highest score first."""
-        best_first = sorted(completed(self._frozen()), key=score, reverse=True)
+        """Return the numbers of the COMPLETE trials, the best score first."""
+        highest_first = self.direction == "maximize"
+        best_first = sorted(completed(self._frozen()), key=score, reverse=highest_first)
         return [trial.number for trial in best_first]
 
     def best_single_norms(self) -> dict[str, int]:

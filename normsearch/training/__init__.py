@@ -18,8 +18,8 @@ from normsearch.training.losses import (
     dice_cross_entropy_loss,
 )
 from normsearch.training.memory import limit_memory, probe_memory
+from normsearch.training.metric_registry import METRICS, choose_metric
 from normsearch.training.metrics import (
-    SCORES,
     classification_score,
     dice,
     mean_score,
@@ -34,16 +34,17 @@ from normsearch.training.validation import ValidationCase, score_cases, window_l
 
 __all__ = [
     "LOSSES",
+    "METRICS",
     "OPTIMIZERS",
     "PRECISIONS",
     "SCHEDULES",
-    "SCORES",
     "Evaluation",
     "Loader",
     "Plan",
     "ValidationCase",
     "bce_dice_loss",
     "choose_loss",
+    "choose_metric",
     "classification_score",
     "cross_entropy_loss",
     "dice",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -44,6 +44,7 @@ def train(
     *,
     loss: Loss = bce_dice_loss,
     score: Score = segmentation_score,
+    score_of_all: Callable[[Mapping[str, Mapping[str, float]]], float] | None = None,
     parameter_groups: Iterable[dict[str, Any]] | None = None,
     after_step: Callable[[], None] | None = None,
     on_progress: Callable[[float], None] | None = None,
@@ -62,7 +63,9 @@ def train(
         validation: the cases to score, by id; see `ValidationCase`.
         plan: budget, evaluation points, optimizer and precision.
         loss: scalar from logits (float32) and labels.
-        score: ``score`` and details from the logits and the truth of one case.
+        score: ``score`` and details from logits, truth and spacing of one case.
+        score_of_all: the score of an evaluation from what `score` returned, by case; the mean of
+            the cases' scores if None.
         parameter_groups: for the optimizer, in place of all parameters at one learning rate; a
             group's ``lr`` is its own first value.
         after_step: called after each optimizer step (to clamp gates, say).
@@ -97,7 +100,10 @@ def train(
                     _refresh_statistics(network, loader, plan.statistics_samples, device)
                 found = score_cases(network, validation, score, device=device)
         progress.seconds += time.perf_counter() - started
-        progress.history.append(_evaluation(number, progress, mean_loss, found, device))
+        total = mean_score(case["score"] for case in found.values())
+        if score_of_all:
+            total = score_of_all(found)
+        progress.history.append(_evaluation(number, progress, mean_loss, total, found, device))
         if save:
             save(_state(network, stepper, progress))
         yield progress.history[-1]
@@ -151,6 +157,7 @@ def _evaluation(
     number: int,
     progress: Progress,
     loss: float,
+    score: float,
     found: dict[str, dict[str, float]],
     device: str,
 ) -> Evaluation:
@@ -165,7 +172,7 @@ def _evaluation(
         steps=progress.steps,
         seconds=progress.seconds,
         loss=loss,
-        score=mean_score(cases.values()),
+        score=score,
         peak_memory=peak_memory(device),
         cases=cases,
         details=details,

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from normsearch.data.labels import IGNORED
 from normsearch.errors import ConfigError
+from normsearch.networks.importing import load
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -97,14 +98,17 @@ LOSSES: dict[str, Loss] = {
 def choose_loss(
     name: str, outputs: int, kind: Literal["segmentation", "classification"] = "segmentation"
 ) -> Loss:
-    """Return a loss of `LOSSES`, or for ``auto`` the usual one of the task.
+    """Return a loss of `LOSSES`, the one of ``module:name``, or for ``auto`` the task's usual one.
 
     That is bce_dice for one output channel, dice_cross_entropy for several classes and
-    cross_entropy where a whole image has a class.
+    cross_entropy where a whole image has a class. ``module:name`` is a function of logits and
+    labels (as `cross_entropy_loss` takes them) that returns a scalar, or a class of such modules.
 
     Raises:
         ConfigError: the loss is not one for this task.
     """
+    if ":" in name:
+        return _users_loss(name)
     usual = "bce_dice" if outputs == 1 else "dice_cross_entropy"
     fitting = [usual, *(loss for loss in ("cross_entropy", "dice_cross_entropy") if loss != usual)]
     if kind == "classification":
@@ -115,6 +119,16 @@ def choose_loss(
             f"{outputs} output channel{'s' if outputs > 1 else ''}, got {name!r}."
         )
     return LOSSES[fitting[0] if name == "auto" else name]
+
+
+def _users_loss(name: str) -> Loss:
+    found = load(name, "training.loss")
+    if isinstance(found, type) and issubclass(found, nn.Module):
+        found = found()
+    if not callable(found):
+        raise ConfigError(f"training.loss: must be a function of logits and truth, got {found!r}.")
+    loss: Loss = found
+    return loss
 
 
 def _known(truth: Tensor) -> Tensor | None:

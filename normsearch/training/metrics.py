@@ -10,8 +10,8 @@ from torch import Tensor
 
 from normsearch.data.labels import IGNORED
 
-Score = Callable[[Tensor, Tensor], dict[str, float]]
-"""(logits, truth) of one case -> ``score`` (0 to 1, or NaN: it has none), and details by name."""
+Score = Callable[[Tensor, Tensor, tuple[float, ...] | None], dict[str, float]]
+"""(logits, truth, spacing) of one case -> ``score`` (NaN: it has none), and details by name."""
 
 
 def dice(prediction: Tensor, truth: Tensor) -> float:
@@ -34,13 +34,16 @@ def mean_score(scores: Iterable[float]) -> float:
     return math.fsum(known) / len(known) if known else math.nan
 
 
-def segmentation_score(logits: Tensor, truth: Tensor) -> dict[str, float]:
+def segmentation_score(
+    logits: Tensor, truth: Tensor, spacing: tuple[float, ...] | None = None
+) -> dict[str, float]:
     """Score one case by its Dice, the mean over the classes that it or its prediction holds.
 
     Args:
         logits: (Z, 1, *spatial) of foreground, or (Z, K + 1, *spatial), channel 0 the background.
         truth: 0 and 1 in the shape of the logits, or class indices (Z, *spatial). Where it is
             `IGNORED`, truth and prediction both count as empty.
+        spacing: of no account.
 
     Returns:
         ``score``, and for each class ``dice_1``, ``tp_1``, ``fp_1``, ``fn_1`` and so on (voxels);
@@ -65,24 +68,21 @@ def segmentation_score(logits: Tensor, truth: Tensor) -> dict[str, float]:
     return {"score": mean_score(scores), **details}
 
 
-def classification_score(logits: Tensor, truth: Tensor) -> dict[str, float]:
+def classification_score(
+    logits: Tensor, truth: Tensor, spacing: tuple[float, ...] | None = None
+) -> dict[str, float]:
     """Score one image 1 if the class of its greatest logit is the true one, else 0.
 
     Args:
         logits: (1, K).
         truth: (1,), a class index.
+        spacing: of no account.
 
     Returns:
         ``score``, and the class indices ``predicted`` and ``true``.
     """
     predicted, true = int(logits.argmax(1).item()), int(truth.item())
     return {"score": float(predicted == true), "predicted": predicted, "true": true}
-
-
-SCORES: dict[str, Score] = {
-    "segmentation": segmentation_score,
-    "classification": classification_score,
-}
 
 
 def _counts(prediction: Tensor, truth: Tensor) -> tuple[int, int, int]:

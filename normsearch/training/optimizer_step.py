@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from normsearch.errors import ConfigError, one_line
+from normsearch.networks.importing import load, parameters_of
 from normsearch.training.losses import Loss
 from normsearch.training.plan import Plan
 from normsearch.training.precision import autocast, loss_scaler
@@ -19,17 +21,20 @@ Groups = list[dict[str, Any]]
 
 
 def _sgd(groups: Groups, plan: Plan) -> torch.optim.Optimizer:
+    """SGD with momentum."""
     return torch.optim.SGD(
         groups, plan.learning_rate, momentum=plan.momentum, weight_decay=plan.weight_decay
     )
 
 
 def _adam(groups: Groups, plan: Plan) -> torch.optim.Optimizer:
+    """Adam; momentum is its beta 1."""
     betas = (plan.momentum, 0.999)
     return torch.optim.Adam(groups, plan.learning_rate, betas=betas, weight_decay=plan.weight_decay)
 
 
 def _adamw(groups: Groups, plan: Plan) -> torch.optim.Optimizer:
+    """AdamW; momentum is its beta 1."""
     betas = (plan.momentum, 0.999)
     return torch.optim.AdamW(
         groups, plan.learning_rate, betas=betas, weight_decay=plan.weight_decay
@@ -41,6 +46,39 @@ OPTIMIZERS: dict[str, Callable[[Groups, Plan], torch.optim.Optimizer]] = {
     "adam": _adam,
     "adamw": _adamw,
 }
+
+
+def build_optimizer(groups: Groups, plan: Plan) -> torch.optim.Optimizer:
+    """Return the optimizer of `OPTIMIZERS` or of ``module:name`` that a plan names.
+
+    ``module:name`` is a class of torch optimizers, or a function like one: it is given the groups,
+    lr, weight_decay and, if it takes them, momentum.
+
+    Raises:
+        ConfigError: it is none, or refuses what it is given.
+    """
+    if ":" not in plan.optimizer:
+        return OPTIMIZERS[plan.optimizer](groups, plan)
+    where = "training.optimizer"
+    build = load(plan.optimizer, where)
+    offered = {"weight_decay": plan.weight_decay, "momentum": plan.momentum}
+    known = parameters_of(build)
+    try:
+        found = build(
+            groups,
+            lr=plan.learning_rate,
+            **{name: value for name, value in offered.items() if name in known},
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{where}: {plan.optimizer} must take groups of parameters and lr, and says: "
+            f"{one_line(error)}."
+        ) from error
+    if not isinstance(found, torch.optim.Optimizer):
+        raise ConfigError(
+            f"{where}: {plan.optimizer} must be an optimizer of torch, got {found!r}."
+        )
+    return found
 
 
 _ADAM = {"step", "exp_avg", "exp_avg_sq"}
@@ -70,7 +108,7 @@ class Stepper:
         self._names = [plan.optimizer, plan.amp]
         self._accumulate, self._schedule = plan.accumulate, schedule_of(plan)
         groups = list(parameter_groups or [{"params": list(network.parameters())}])
-        self._optimizer = OPTIMIZERS[plan.optimizer](groups, plan)
+        self._optimizer = build_optimizer(groups, plan)
         for group in self._optimizer.param_groups:
             group["initial_lr"] = group["lr"]
         self._autocast = autocast(plan.amp, device)
@@ -135,7 +173,7 @@ class Stepper:
                 raise ValueError("its learning rate is not finite")
         parameters = [one for group in self._optimizer.param_groups for one in group["params"]]
         for number, values in saved["state"].items():
-            known = _STATE[self._names[0]]
+            known = _STATE.get(self._names[0], values.keys())
             if values.keys() - known or (known is _ADAM and values and values.keys() != known):
                 raise ValueError(f"its state has {', '.join(map(str, values))}")
             for value in values.values():

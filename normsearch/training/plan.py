@@ -42,7 +42,7 @@ class Evaluation:
 
     `samples` and `steps` seen since the trial began, `seconds` trained and validated (also before
     a resume), mean training `loss` since the point before (NaN: a batch larger than what lies
-    between two points left no step to take), mean per-case validation `score` (0 to 1) over the
+    between two points left no step to take), the validation `score`, by the metric, over the
     cases that have one, `peak_memory` in bytes, `cases` = score by case (NaN: it has none) and
     `details` = what else was counted, by case.
     """

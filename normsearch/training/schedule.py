@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from functools import partial
 
+from normsearch.errors import ConfigError
+from normsearch.networks.importing import load
 from normsearch.training.plan import Plan
 
 
@@ -41,7 +43,16 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 def schedule_of(plan: Plan) -> Callable[[float], float]:
-    """Return a plan's schedule: from progress (0 to 1) to the fraction of the learning rate."""
+    """Return a plan's schedule: from progress (0 to 1) to the fraction of the learning rate.
+
+    Raises:
+        ConfigError: ``module:name`` names no function.
+    """
+    if ":" in plan.schedule:
+        found = load(plan.schedule, "training.schedule")
+        if not callable(found):
+            raise ConfigError(f"training.schedule: must be a function, got {found!r}.")
+        return lambda progress: float(found(progress))
     if plan.schedule == "step":
         return partial(step, points=plan.step_points, factor=plan.step_factor)
     return SCHEDULES[plan.schedule]

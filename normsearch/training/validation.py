@@ -23,12 +23,14 @@ class ValidationCase(NamedTuple):
         restore: makes of the logits of all samples those in the order and on the grid of the truth;
             None where each sample is a slice, or an image, of it.
         window: the spatial sides that the network is given at once; those of the samples if None.
+        spacing: mm per voxel along z, y and x of the truth, NaN where unknown; None if not given.
     """
 
     samples: Tensor
     truth: Tensor
     restore: Callable[[Tensor], Tensor] | None = None
     window: tuple[int, ...] | None = None
+    spacing: tuple[float, ...] | None = None
 
     @property
     def whole(self) -> bool:
@@ -49,7 +51,7 @@ def score_cases(
     Args:
         network: maps (S, C, *spatial) to logits (S, K, ...), each sample for itself.
         validation: the cases.
-        score: of one case's logits, float32, and its truth, on one device.
+        score: of one case's logits, float32, and its truth, on one device, and its spacing.
         device: where the network is.
     """
     network.eval()
@@ -62,7 +64,7 @@ def score_cases(
         for name, own in zip(names, torch.split(logits, [*map(len, inputs)]), strict=True):
             case = cases[name]
             whole = case.restore(own) if case.restore else own
-            found[name] = score(whole, case.truth.to(whole.device))
+            found[name] = score(whole, case.truth.to(whole.device), case.spacing)
     return found
 
 

@@ -126,6 +126,8 @@ def _meaning(task: TaskConfig) -> str:
 
 def _worth(config: ModelConfig) -> str:
     score = "unknown" if config.score is None else f"{config.score:.3f}"
+    if config.trial.direction == "minimize":
+        score += " (lower is better)"
     if config.trial.task.validation == "test":
         return (
             f"Test {config.metric}: {score}, on subjects held out of training; where the trial was "

@@ -6,12 +6,24 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
-from normsearch.config import ArmsConfig, NetworkDigest, PythonSpaceConfig, SpaceConfig, StudyConfig
+from normsearch.config import (
+    ArmsConfig,
+    NetworkDigest,
+    PythonSpaceConfig,
+    SpaceConfig,
+    StudyConfig,
+    TaskConfig,
+    TrainingConfig,
+)
 from normsearch.data import SampleLoader, Split
 from normsearch.networks import NormSlot, dry_run, list_norms, use_checkpointing
-from normsearch.training import choose_loss
+from normsearch.networks.importing import load
+from normsearch.training import Plan, choose_loss, choose_metric
+from normsearch.training.optimizer_step import build_optimizer
+from normsearch.training.schedule import schedule_of
 from normsearch.trials.task import sample_shape, sampling_of
 from normsearch.trials.trial_network import (
     digest_network,
@@ -47,7 +59,7 @@ def try_network(
     """
     sampling, outputs = sampling_of(config.task), config.task.outputs
     SampleLoader(split.train, 1, 0, sampling=sampling)  # refuses samples of several shapes
-    choose_loss(config.training.loss, outputs, config.task.kind)  # refuses one of another task
+    check_training(config.training, config.task)
     shape = sample_shape(config.task, split.train)
     networks = _build_all(config, shape[0])
     shapes = {sampling.sample(case, 0)[0].shape for case in (*split.train, *split.validation)}
@@ -63,6 +75,17 @@ def try_network(
         idle = _try_foreign(config, split, networks, [shape, *others])
         slots = [slot for slot in slots if slot.name not in idle]
     return TriedNetwork(slots, digest or digest_network(config.network, shape, outputs))
+
+
+def check_training(training: TrainingConfig, task: TaskConfig) -> None:
+    """Raise ConfigError unless all that a training names is there, and for this task."""
+    choose_loss(training.loss, task.outputs, task.kind)
+    choose_metric(training.metric, task.outputs, task.kind)
+    for text in task.augmentation.transforms:
+        load(text, "task.augmentation.transforms")
+    plan = Plan(1, 1, 0.1, optimizer=training.optimizer, schedule=training.schedule)
+    schedule_of(plan)
+    build_optimizer([{"params": [nn.Parameter(torch.zeros(1))]}], plan)
 
 
 def _build_all(config: StudyConfig, channels: int) -> list[nn.Module]:

@@ -17,14 +17,12 @@ from normsearch.config import TrialConfig
 from normsearch.data import Split
 from normsearch.errors import (
     ConfigError,
-    NetworkError,
     StudyError,
     TrainingError,
     one_line,
-    sentence,
 )
 from normsearch.networks import NormSlot
-from normsearch.networks.importing import import_object
+from normsearch.networks.importing import load
 from normsearch.norms import set_progress
 from normsearch.training import limit_memory, load_newest, save_newest
 from normsearch.training.error_conversion import typed_failures
@@ -43,10 +41,7 @@ def load_trainer(text: str) -> UsersTrainer:
     Raises:
         ConfigError: there is none, or it cannot be called.
     """
-    try:
-        found = import_object(text)
-    except NetworkError as error:
-        raise ConfigError(f"trainer: {sentence(error)}") from error
+    found: UsersTrainer = load(text, "trainer")
     if not callable(found):
         raise ConfigError(f"trainer: must be a function of a trial, got {text}, which is {found!r}")
     return found

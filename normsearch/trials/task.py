@@ -59,7 +59,8 @@ def data_folder(task: TaskConfig, data: Path | None) -> Path:
         return generate_phantom(cache_folder(), **task.phantom.model_dump())
     named = user_path(task.data)
     bases = [data / named, data] if data else [named]
-    found = [base for base in bases if is_there(base) and detect_layout(base)]
+    own = ":" in task.layout
+    found = [base for base in bases if is_there(base) and (own or detect_layout(base))]
     if not found:
         raise DataError(
             f"{bases[0]}: must be a data set in one of the layouts {', '.join(LAYOUTS)} (see "

@@ -28,11 +28,11 @@ from normsearch.norms import (
     set_progress,
 )
 from normsearch.training import (
-    SCORES,
     Evaluation,
     Plan,
     ValidationCase,
     choose_loss,
+    choose_metric,
     limit_memory,
     load_newest,
     probe_memory,
@@ -73,7 +73,10 @@ def validation_cases(
     whole = (
         whole_case(case, sampling_of(task), task.outputs, window, resized=resized) for case in cases
     )
-    return {case.id: ValidationCase(*one) for case, one in zip(cases, whole, strict=True)}
+    return {
+        case.id: ValidationCase(*one, spacing=case.whole_spacing)
+        for case, one in zip(cases, whole, strict=True)
+    }
 
 
 class OwnSplit:
@@ -151,6 +154,7 @@ def _train_trial(
 
     loader = training_loader(config, data.train)
     loss = choose_loss(config.training.loss, task.outputs, task.kind)
+    metric = choose_metric(config.training.metric, task.outputs, task.kind)
     if config.device != "cpu":
         limit_memory(config.gpu_share)
         probe_memory(network, next(loader.batches(0)), loss, config.device)
@@ -162,7 +166,8 @@ def _train_trial(
         validation_cases(task, data.validation, shape[1:]),
         _plan(config),
         loss=loss,
-        score=SCORES[task.kind],
+        score=metric.of_case,
+        score_of_all=metric.of_all,
         parameter_groups=parameter_groups(
             network, config.learning_rate * config.training.gate_learning_rate_factor
         ),

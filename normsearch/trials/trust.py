@@ -3,12 +3,17 @@
 A study file that a user gives names code of their own choice: it runs. A model runs code of this
 package alone unless it is trusted. A run's folder, which may be another's, runs what lies in the
 user's sight (a module in the working folder or elsewhere outside of the installed packages), and of
-installed packages only what can do little harm: classes of networks and of samplers.
+installed packages only what can do little harm: classes of networks, losses, optimizers, samplers
+and pruners. What a user says on the command line, such as a figure, is theirs, too.
 """
 
 from __future__ import annotations
 
-from normsearch.config import NetworkConfig, PythonSpaceConfig, StudyConfig
+from collections.abc import Iterable
+
+import torch
+
+from normsearch.config import NetworkConfig, PythonSpaceConfig, StudyConfig, TrialConfig
 from normsearch.errors import TrustError
 from normsearch.networks import import_object, imports_in, is_network_class, locate
 
@@ -40,22 +45,47 @@ def refuse_unseen_network(network: NetworkConfig, where: str) -> None:
 def refuse_unseen_code(study: StudyConfig, where: str) -> None:
     """Raise TrustError if a run names code that the user may never have seen."""
     refuse_unseen_network(study.network, where)
-    sampler = study.search.sampler
-    if sampler.startswith("optunahub:") or (":" in sampler and locate(sampler) == "of Python"):
-        raise _unseen(sampler, where)  # of installed samplers only classes of samplers are called
-    space = study.space
-    if isinstance(space, PythonSpaceConfig) and locate(space.function) not in (None, "in sight"):
-        raise _unseen(space.function, where)
+    refuse_unseen_training(study, where)
+    search, space = study.search, study.space
+    if search.sampler.startswith("optunahub:"):
+        raise _unseen(search.sampler, where)
+    # Of installed samplers and pruners only classes of theirs are called.
+    pruners = [search.pruner.name, search.pruner.wrapped.name if search.pruner.wrapped else ""]
+    for text in (search.sampler, *pruners):
+        if ":" in text and locate(text) == "of Python":
+            raise _unseen(text, where)
+    of_space = [space.function] if isinstance(space, PythonSpaceConfig) else []
+    _refuse_unless_in_sight([*of_space, *search.callbacks], where)
+
+
+def refuse_unseen_training(config: StudyConfig | TrialConfig, where: str) -> None:
+    """Raise TrustError if a training names code that the user may never have seen."""
+    training, task = config.training, config.task
+    for text in (training.loss, training.optimizer):
+        if ":" in text and not (locate(text) == "installed" and _harmless(text)):
+            _refuse_unless_in_sight([text], where)
+    metric = training.metric.name if training.metric.foreign else None
+    others = (config.trainer, metric, training.schedule, task.layout)
+    _refuse_unless_in_sight(
+        [text or "" for text in (*others, *task.augmentation.transforms)], where
+    )
+
+
+def _refuse_unless_in_sight(texts: Iterable[str], where: str) -> None:
+    for text in texts:
+        if ":" in text and locate(text) not in (None, "in sight"):
+            raise _unseen(text, where)
 
 
 def _harmless(text: str) -> bool:
-    """Whether an installed name is a class of networks, or a value that nobody can call."""
+    """Whether an installed name is a class of networks or optimizers, or nothing to be called."""
     found = import_object(text)
-    return is_network_class(found) or not callable(found)
+    is_optimizer = isinstance(found, type) and issubclass(found, torch.optim.Optimizer)
+    return is_network_class(found) or is_optimizer or not callable(found)
 
 
 def _unseen(text: str, where: str) -> TrustError:
     return TrustError(
         f"{where}: must name code that lies in sight (in the working folder, say) or an installed "
-        f"class of networks to be used without a word, got {text}; {_CURE}"
+        f"class of networks, losses or optimizers to be used without a word, got {text}; {_CURE}"
     )

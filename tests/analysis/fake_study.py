@@ -39,6 +39,8 @@ class FakeStudy:
     config: dict[str, Any] = field(default_factory=lambda: {"training": {"samples": BUDGET}})
     direction: str = "maximize"
     metric: str = "Dice"
+    case_metric: str = "Dice"
+    of_class: int | None = None
 
     def trials(self) -> pd.DataFrame:
         """One row a trial."""

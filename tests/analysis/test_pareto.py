@@ -45,3 +45,12 @@ def test_the_legend_names_single_norms() -> None:
 def test_one_trial_is_no_front() -> None:
     with pytest.raises(StudyError, match="pareto needs at least two COMPLETE trials"):
         figure(tiny(ROWS[:1], ["a.norm"]))
+
+
+def test_the_front_where_less_is_better() -> None:
+    study = tiny([{**row, "score": 1 - row.get("score", 0)} for row in ROWS], ["a.norm"])
+    study.direction, study.metric = "minimize", "HD95"
+    df = compute(study)
+    assert df["front_seconds"].tolist() == [True, True, False, False, True]
+    made = figure(study)
+    assert made.axes[0].get_ylabel() == "Validation HD95 (lower is better)"

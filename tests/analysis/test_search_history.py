@@ -84,7 +84,7 @@ def test_draw_names_axes_with_units_and_baselines_with_their_score(
     ax = Figure(layout="constrained").subplots()
     draw(compute(study), ax)
     assert ax.get_xlabel() == "Samples spent by the whole study (thousands)"
-    assert ax.get_ylabel() == f"Validation {metric} (mean per case, 0 to 1)"
+    assert ax.get_ylabel() == f"Validation {metric} (0 to 1)"
     assert any(text.get_text() == "BN 0.500 (lr 0.001, batch 2)" for text in ax.texts)
     legend = ax.get_legend()
     assert legend is not None
@@ -179,3 +179,17 @@ def test_far_outliers_are_drawn_at_the_edge_and_counted(study: FakeStudy) -> Non
     ax = Figure(layout="constrained").subplots()
     draw(df, ax)
     assert ax.get_ylim()[0] > -5.0
+
+
+def test_where_less_is_better_the_best_is_the_lowest() -> None:
+    rows: list[dict[str, object]] = [{"score": score} for score in (5.0, 5.2, 4.9, 5.1, 0.5)]
+    study = tiny([*rows, {"score": 3.0, "baseline": "BN"}, {"score": 2.0, "baseline": "BN"}],
+                 ["a.norm"])  # fmt: skip
+    study.direction, study.metric = "minimize", "HD95"
+    df = compute(study)
+    assert df["best"].tolist() == [5.0, 5.0, 4.9, 4.9, 0.5, 0.5, 0.5]
+    assert df["best_single"].tolist() == [False] * 6 + [True]
+    ax = Figure(layout="constrained").subplots()
+    draw(df, ax)
+    assert ax.get_ylabel() == "Validation HD95 (lower is better)"
+    assert ax.get_ylim()[0] < 0.5  # an outlier that is the best is no outlier to hide

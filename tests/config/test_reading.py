@@ -80,7 +80,7 @@ UNKNOWN = [
     ),
     (
         "search.pruner.min_resources",
-        "search.pruner.min_resources: unknown key, must be one of name, min_resource, "
+        "search.pruner.min_resources: unknown key, must be one of name, arguments, min_resource, "
         "reduction_factor, startup_trials, warmup, patience, min_delta, wrapped. "
         "Did you mean 'min_resource'?",
     ),
@@ -169,14 +169,25 @@ def test_one_item_of_a_list(path: str, value: object, expected: str, tmp_path: P
         (
             "search.pruner.name",
             "xx",
-            "successive_halving, hyperband, median, patient, none, got 'xx'.",
+            "successive_halving, hyperband, median, patient, none, or an import path such as "
+            "optuna.pruners:PercentilePruner, got 'xx'.",
         ),
         (
             "task.intensity",
             "percntile",
             "minmax, percentile, zscore, got 'percntile'. {} 'percentile'?",
         ),
-        ("training.optimizer", 1, "sgd, adam, adamw, got 1."),
+        (
+            "training.optimizer",
+            "sdg",
+            "sgd, adam, adamw, or an import path such as torch.optim:RAdam, got 'sdg'. {} 'sgd'?",
+        ),
+        (
+            "training.metric",
+            "dise",
+            "dice, global_dice, iou, surface_dice, accuracy, balanced_accuracy, or an import path "
+            "such as my_metrics:missed_volume, got 'dise'. {} 'dice'?",
+        ),
     ],
 )
 def test_a_wrong_word(path: str, value: object, expected: str, tmp_path: Path) -> None:
@@ -404,7 +415,10 @@ def test_a_shipped_space_is_valid(path: Path, tmp_path: Path) -> None:
             {"augmentation": {"rotation": [60, -60, 2]}},
             "augmentation.rotation: must be lowest, then highest, got 60 above -60.",
         ),
-        ({"layout": "nifti"}, "layout: must be one of auto, folders, msd, nnunet, manifest, idx,"),
+        (
+            {"layout": "nifti"},
+            "layout: must be one of auto, manifest, nnunet, msd, folders, idx, or",
+        ),
     ],
 )
 def test_samples_that_cannot_be(task: dict[str, Any], expected: str, tmp_path: Path) -> None:

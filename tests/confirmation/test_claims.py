@@ -123,3 +123,31 @@ def test_no_verdict_on_a_single_norm_that_was_completed_at_too_few_settings() ->
     assert verdicts.to_dict() == {
         "BN": "reference", "IN": UNTUNED, "LN": "worse", "GN-2": NO_DIFFERENCE,
     }  # fmt: skip
+
+
+def test_where_less_is_better_the_same_is_found_with_its_own_sign() -> None:
+    roles = Roles(("BN", "IN"), ("trial 7",), BESIDE)
+    shifts = {"BN": 0.0, "IN": -0.2, "trial 7": 0.2, "BN at trial 7's setting": 0.0}
+    scores = study(shifts, np.random.default_rng(3))
+    more = compared(scores.assign(score=-scores["score"]), "BN", roles=roles)
+    less = compared(scores, "BN", roles=roles, direction="minimize")
+    assert list(less.table["arm"]) == list(more.table["arm"])
+    found, other = (table.set_index("arm") for table in (less.table, more.table))
+    assert (found.loc["IN", "verdict"], found.loc["trial 7", "verdict"]) == ("better", "worse")
+    means = scores.groupby("arm")["score"].mean()
+    assert found["mean"].to_dict() == pytest.approx(means.to_dict())
+    assert found.loc["IN", "difference"] == pytest.approx(means["IN"] - means["BN"])
+    for low, high in (("low", "high"), ("total_low", "total_high"), ("beside_low", "beside_high")):
+        assert (found[low].dropna() <= found[high].dropna()).all()
+        pd.testing.assert_series_equal(found[low], -other[high], check_names=False)
+    same = ["verdict", "p_holm", "rank", "collapsed", "sd"]
+    pd.testing.assert_frame_equal(found[same], other[same])
+    assert less.not_beaten == more.not_beaten
+
+
+def test_a_training_that_needs_twice_as_much_has_collapsed() -> None:
+    scores = study({"BN": 0.0, "IN": 0.0}, np.random.default_rng(3))
+    bad = (scores["arm"] == "IN") & (scores["seed"] == 2)
+    scores.loc[bad, "score"] *= 3
+    table = compared(scores, "BN", direction="minimize").table.set_index("arm")
+    assert table["collapsed"].to_dict() == {"BN": 0, "IN": 1}

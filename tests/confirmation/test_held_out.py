@@ -18,11 +18,11 @@ from normsearch.confirmation.held_out import (
     case_surfaces,
     predicted,
 )
-from normsearch.confirmation.surface import surface_scores
 from normsearch.data import Case, Split
 from normsearch.data.labels import IGNORED
 from normsearch.storage.remote_checkpoints import RemoteTrainer
 from normsearch.training import dice, load_checkpoint
+from normsearch.training.surface import surface_scores
 from normsearch.trials.model import rebuild
 from normsearch.trials.training import OwnSplit, train_trial
 

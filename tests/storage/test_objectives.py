@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from normsearch.config import SearchConfig, TrialConfig
+from normsearch.config import SearchConfig, StudyConfig, TrainingConfig, TrialConfig
 from normsearch.config.reading import validate
 from normsearch.errors import ConfigError
 from normsearch.search.coordinator import Coordinator
@@ -31,7 +31,15 @@ def costly(config: TrialConfig, data: Any, folder: Path, token: str) -> Iterator
 
 def test_directions() -> None:
     search = SearchConfig(objectives=("seconds", "score", "memory"), pruner="none")
-    assert directions(search) == ["minimize", "maximize", "minimize"]
+    study = StudyConfig.model_validate({
+        "name": "s", "trainer": "m:train", "space": {"function": "m:ask"}, "search": search,
+    })  # fmt: skip
+    assert directions(study) == ["minimize", "maximize", "minimize"]
+    training = TrainingConfig.model_validate(
+        {"metric": {"name": "m:hd95", "direction": "minimize"}}
+    )
+    lower = study.model_copy(update={"training": training})
+    assert directions(lower) == ["minimize", "minimize", "minimize"]
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "genetic", "random"])

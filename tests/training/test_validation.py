@@ -68,7 +68,7 @@ def test_samples_are_put_together_as_the_truth_is() -> None:
         assert logits.shape == (2, 1, 3, 2, 2)
         return torch.cat([logits[0].transpose(0, 1), logits[1].transpose(0, 1)[1:]])
 
-    def score(logits: Tensor, truth: Tensor) -> dict[str, float]:
+    def score(logits: Tensor, truth: Tensor, spacing: object) -> dict[str, float]:
         seen.append((logits, truth))
         return {"score": 0.25, "more": 3}
 
@@ -88,7 +88,7 @@ def test_a_large_sample_is_slid_over_in_windows_of_the_trained_size() -> None:
     network = Spy()
     seen: list[Tensor] = []
 
-    def score(logits: Tensor, truth: Tensor) -> dict[str, float]:
+    def score(logits: Tensor, truth: Tensor, spacing: object) -> dict[str, float]:
         seen.append(logits)
         return {"score": 1.0}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,27 @@ def surface_scores(
     Raises:
         DataError: shapes differ, or a spacing is not known.
     """
+    surface = surface_dice(prediction, truth, spacing, tolerance)
+    if not prediction.any() and not truth.any():
+        return SurfaceScores(math.nan, surface, False)
+    if not prediction.any() or not truth.any():
+        sides = (size * step for size, step in zip(truth.shape, spacing, strict=True))
+        return SurfaceScores(math.hypot(*sides), surface, True)
+    from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+
+    hd95 = _by_monai(
+        compute_hausdorff_distance, prediction, truth, True, percentile=95, spacing=spacing
+    )
+    return SurfaceScores(hd95, surface, False)
+
+
+def surface_dice(
+    prediction: Mask, truth: Mask, spacing: tuple[float, ...], tolerance: float = 2.0
+) -> float:
+    """Return the surface Dice of two masks, from 0 to 1; see `surface_scores`.
+
+    It is 0 where one mask alone is empty, and NaN where both are.
+    """
     if prediction.shape != truth.shape or len(spacing) != truth.ndim:
         raise DataError(
             "prediction, truth and spacing must fit one another, got "
@@ -51,24 +72,31 @@ def surface_scores(
         )
     if not all(step > 0 and math.isfinite(step) for step in spacing):
         raise DataError(f"distances need a spacing above 0 per axis, got {spacing}")
-    if not prediction.any() and not truth.any():
-        return SurfaceScores(math.nan, math.nan, False)
     if not prediction.any() or not truth.any():
-        sides = (size * step for size, step in zip(truth.shape, spacing, strict=True))
-        return SurfaceScores(math.hypot(*sides), 0.0, True)
-    return SurfaceScores(*_by_monai(prediction, truth, spacing, tolerance), False)
+        return 0.0 if prediction.any() or truth.any() else math.nan
+    from monai.metrics.surface_dice import compute_surface_dice
+
+    return _by_monai(compute_surface_dice, prediction, truth, [tolerance], True, spacing=spacing)
+
+
+def measured_spacing(
+    spacing: tuple[float, ...], *, flat: bool = False
+) -> tuple[tuple[float, ...], str]:
+    """Return the spacing that a case's distances are measured by, and their unit.
+
+    Args:
+        spacing: mm per voxel along z, y, x; NaN where it is not known.
+        flat: whether the case is one slice, which is measured in its plane.
+    """
+    steps = tuple(spacing[1:]) if flat else tuple(spacing)
+    known = all(math.isfinite(step) for step in steps)
+    return (steps, "mm") if known else ((1.0,) * len(steps), "pixels")
 
 
 def _by_monai(
-    prediction: Mask, truth: Mask, spacing: tuple[float, ...], tolerance: float
-) -> tuple[float, float]:
-    from monai.metrics.hausdorff_distance import compute_hausdorff_distance
-    from monai.metrics.surface_dice import compute_surface_dice
-
+    measure: Any, prediction: Mask, truth: Mask, *args: Any, spacing: tuple[float, ...], **more: Any
+) -> float:
     found, true = (torch.from_numpy(mask.copy())[None, None] for mask in (prediction, truth))
-    steps = list(spacing)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # MONAI 1.6 about calls of its own
-        hd95 = compute_hausdorff_distance(found, true, True, percentile=95, spacing=steps)
-        surface = compute_surface_dice(found, true, [tolerance], True, spacing=steps)
-    return float(hd95), float(surface)
+        return float(measure(found, true, *args, spacing=list(spacing), **more))

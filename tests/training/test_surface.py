@@ -9,8 +9,8 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from normsearch.confirmation.surface import surface_scores
 from normsearch.errors import DataError
+from normsearch.training.surface import surface_scores
 
 SPACING = (3.0, 1.0, 2.0)
 

@@ -1,0 +1,122 @@
+"""What a study optimizes, as a typed model: a metric, its direction, its name for people."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from normsearch.config.base import Model, one_of, text_as_name
+from normsearch.training.metric_registry import METRICS, USUAL, Kind, Metric
+
+Direction = Literal["maximize", "minimize"]
+_OF_CLASS = re.compile(r"(\w+):([1-9][0-9]{0,2})")
+
+
+def _known(text: str | None) -> str | None:
+    """Accept a metric of ours, one of a class (``dice:2``), or ``module:name``."""
+    if text is None:
+        return None
+    found = _OF_CLASS.fullmatch(text)
+    name = one_of(METRICS, "my_metrics:missed_volume")(found[1] if found else text)
+    if found and METRICS[name].of_class is None:
+        raise ValueError(f"{name} must be without a class, got {text!r}")
+    return text
+
+
+class MetricConfig(Model):
+    """What is optimized: the score of a trial, its direction and its name in tables and figures.
+
+    `name` is one of ``normsearch list metrics``, with ``:2`` behind it of class 2 alone
+    (``dice:2``), or ``module:name``, a function of prediction and truth of one case; dice if None,
+    of images with a class accuracy. `direction` and `label` are for ``module:name`` and for a
+    trainer of the user's own, which computes its scores itself. `tolerance` is that of surface
+    Dice, in mm (pixels where the spacing is not known).
+    """
+
+    name: Annotated[str | None, Field(max_length=200)] = None
+    direction: Direction | None = None
+    label: Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]*$")] | (
+        None
+    ) = None
+    tolerance: Annotated[float, Field(gt=0, le=1e3)] = 2.0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _known(self.name)
+        if self.ours and self.direction not in (None, self.ours.direction):
+            raise ValueError(
+                f"direction must be left out of {self.name}, which is to be "
+                f"{self.ours.direction}d, got {self.direction}"
+            )
+        return self
+
+    @property
+    def number(self) -> int | None:
+        """The class that counts alone, if one does."""
+        found = _OF_CLASS.fullmatch(self.name or "")
+        return int(found[2]) if found else None
+
+    @property
+    def ours(self) -> Metric | None:
+        """The metric of ours that is named; None where none or ``module:name`` is."""
+        return METRICS.get((self.name or "").partition(":")[0]) if not self.foreign else None
+
+    @property
+    def foreign(self) -> bool:
+        """Whether ``module:name`` is named."""
+        return ":" in (self.name or "") and self.number is None
+
+    @property
+    def optimized(self) -> Direction:
+        """Whether more of it is better."""
+        return self.direction or (self.ours.direction if self.ours else "maximize")
+
+    def called(self, kind: Kind | None, *, of_case: bool = False) -> str:
+        """Return what people call it, in a task of this kind, or in a training of their own (None).
+
+        Args:
+            kind: of the task.
+            of_case: of the score of one case, which differs where all cases are taken together.
+        """
+        ours = self.ours
+        if self.name is None:
+            if kind is None:
+                return self.label or "score"
+            ours = METRICS[USUAL[kind]]
+        if ours is None:
+            return self.label or (self.name or "").rpartition(":")[2].replace("_", " ")
+        found = ours.case_label if of_case and ours.case_label else ours.label
+        if self.label and not (of_case and ours.case_label):
+            return self.label
+        return f"{found} of class {self.number}" if self.number else found
+
+
+AnyMetric = Annotated[MetricConfig, BeforeValidator(text_as_name)]
+
+
+class Scored:
+    """What a study and its trials say of their scores; both have trainer, task and training."""
+
+    @property
+    def metric(self) -> str:
+        """What a score is, for people."""
+        return _called(self)
+
+    @property
+    def case_metric(self) -> str:
+        """What the score of one case is, for people."""
+        return _called(self, of_case=True)
+
+    @property
+    def direction(self) -> Direction:
+        """Whether a higher score is better (``maximize``), or a lower one."""
+        config: Any = self
+        found: Direction = config.training.metric.optimized
+        return found
+
+
+def _called(config: Any, *, of_case: bool = False) -> str:
+    chosen: MetricConfig = config.training.metric
+    return chosen.called(None if config.trainer else config.task.kind, of_case=of_case)

@@ -1,0 +1,86 @@
+"""A search that minimizes a score does what one that maximizes its negative does."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from normsearch.cli.progress import Progress
+from normsearch.config import TrialConfig
+from normsearch.search.coordinator import Coordinator
+from normsearch.search.identity import identity
+from normsearch.search.local_executor import run_local
+from normsearch.search.outcome import best_of
+from normsearch.storage.records import StudyRecord
+from normsearch.storage.run_folder import write_study
+from tests.made_up_search import trainer
+
+Maker = Callable[..., Coordinator]
+SHARED = {"task", "network", "training", "space", "fingerprint", "sample_shape"}
+LESS = {"name": "mine:wrong_voxels", "direction": "minimize"}
+
+
+def negated(config: TrialConfig, data: Any, folder: Path, token: str) -> Iterator[dict[str, Any]]:
+    for one in trainer(config, data, folder, token):
+        yield {**one, "score": -one["score"]}
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        {"sampler": "gp"},
+        {"sampler": "tpe", "pruner": "median"},
+        {"sampler": "evolution", "sampler_arguments": {"population": 5, "tournament": 3}},
+        {"sampler": "evonms", "sampler_arguments": {"population": 5}, "pruner": "none"},
+        {"sampler": "genetic", "objectives": ["score", "seconds"], "pruner": "none"},
+    ],
+    ids=lambda search: search["sampler"],
+)
+def test_the_mirror_image(search: dict[str, Any], study: Maker, tmp_path: Path) -> None:
+    first = study(18, search)
+    write_study(tmp_path / "run", first.config)
+    run_local(first, None, trainer)
+    (tmp_path / "run").rename(tmp_path / "more")
+    second = study(18, search, metric=LESS)
+    write_study(tmp_path / "run", second.config)
+    run_local(second, None, negated)
+    more, less = StudyRecord(tmp_path / "more"), StudyRecord(tmp_path / "run")
+    assert (less.metric, less.direction) == ("wrong voxels", "minimize")
+    same = [name for name in more.trials() if name not in ("score", "last_score")]
+    assert less.trials()[same].equals(more.trials()[same])
+    assert less.trials()["score"].dropna().tolist() == (-more.trials()["score"].dropna()).tolist()
+    assert less.ranked() == more.ranked()
+    assert less.best_single_norms() == more.best_single_norms()
+    assert less.pareto_front() == more.pareto_front()
+    found, other = best_of(less), best_of(more)
+    assert found is not None
+    assert other is not None
+    assert (found["metric"], found["direction"]) == ("wrong voxels", "minimize")
+    assert found["best_mixture"]["number"] == other["best_mixture"]["number"]
+    assert [one["number"] for one in found["pareto_front"]] == [
+        one["number"] for one in other["pareto_front"]
+    ]
+
+
+def test_progress_tells_the_lowest(study: Maker, capsys: pytest.CaptureFixture[str]) -> None:
+    config = study(3, metric=LESS).config
+    progress = Progress(config)
+    for number, score in enumerate((0.5, 0.2, 0.9)):
+        progress._count(number, "COMPLETE", score)
+    assert "best wrong voxels 0.200 (trial 1)" in progress.summary()
+
+
+def test_runs_of_before_there_was_a_choice_have_the_same_identity(
+    study: Maker, tmp_path: Path
+) -> None:
+    config = study(3).config
+    facts = config.model_dump(mode="json", include=SHARED)
+    del facts["task"]["data"], facts["task"]["augmentation"]["transforms"]
+    del facts["training"]["metric"]
+    text = json.dumps(facts, sort_keys=True)
+    assert identity(config) == hashlib.sha256(text.encode()).hexdigest()
+    (tmp_path / "run").rename(tmp_path / "more")
+    assert identity(study(3, metric=LESS).config) != identity(config)
