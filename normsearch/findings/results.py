@@ -20,7 +20,10 @@ from normsearch.findings.measurements import Measured
 from normsearch.findings.registration import SCALES, Experiment, all_statements
 from normsearch.findings.verdicts import Verdict
 
-MARKS = ("<!-- findings: python -m normsearch.findings.results README.md -->", "<!-- end -->")
+MARKS = (
+    "<!-- findings: python -m normsearch.findings.results docs/findings.md -->",
+    "<!-- end -->",
+)
 _AT_THIS_SCALE = {
     "reproduced": "direction reproduced at this scale",
     "contradicted": "contradicted at this scale",
@@ -110,18 +113,18 @@ def _direction_only(result: Mapping[str, Any]) -> bool:
     return bool(result["verdict"] == "reproduced" and result["scale"] != "paper")
 
 
-def write_table(readme: Path, results: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
-    """Replace the table between README's two marks by that of the toy results.
+def write_table(page: Path, results: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
+    """Replace the table between a page's two marks by that of the toy results.
 
     Raises:
         StudyError: the marks are not there.
     """
-    before, mark, rest = readme.read_text(encoding="utf-8").partition(MARKS[0])
+    before, mark, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
     _, end, after = rest.partition(MARKS[1])
     if not (mark and end):
-        raise StudyError(f"{readme}: must hold {MARKS[0]} and {MARKS[1]} around the table.")
+        raise StudyError(f"{page}: must hold {MARKS[0]} and {MARKS[1]} around the table.")
     table = table_of_results(toy_results(results))
-    write_text(readme, f"{before}{mark}\n{table}{end}{after}")
+    write_text(page, f"{before}{mark}\n{table}{end}{after}")
 
 
 def toy_results(

@@ -1,9 +1,10 @@
-"""Results: what they hold, which one counts, and that README tells what they say."""
+"""Results: what they hold, which one counts, and that docs/findings.md shows them."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -70,19 +71,19 @@ def test_a_file_that_is_no_result_is_told(tmp_path: Path) -> None:
 
 
 def test_a_table_needs_its_marks(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
+    page = tmp_path / "findings.md"
+    page.write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
     results = {("S1", "toy"): s1()}
-    write_table(readme, results)
+    write_table(page, results)
     table = table_of_results(toy_results(results))
-    assert readme.read_text() == f"before\n{MARKS[0]}\n{table}{MARKS[1]}\nafter\n"
+    assert page.read_text() == f"before\n{MARKS[0]}\n{table}{MARKS[1]}\nafter\n"
     assert "| S1 | Every norm beats none at batch size 1. | none .598;" in table
     assert "| reproduced, direction only |" in table
     statement = {"finding": "S2", "text": "t", "paper": "p"}
     assert table_of_results([statement]).endswith("| S2 | t | p | – | not run yet |\n")
-    readme.write_text("nothing")
+    page.write_text("nothing")
     with pytest.raises(StudyError, match="must hold <!-- findings"):
-        write_table(readme, results)
+        write_table(page, results)
 
 
 def test_every_finding_has_a_toy_result_of_what_is_registered_now() -> None:
@@ -98,8 +99,17 @@ def test_every_finding_has_a_toy_result_of_what_is_registered_now() -> None:
         assert result["experiment"] == experiment.name
 
 
-def test_readme_shows_the_table_of_the_results_that_ship() -> None:
+def test_the_page_shows_the_table_of_the_results_that_ship() -> None:
     results = read_results([SHIPPED])
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
     shown = text.partition(MARKS[0])[2].partition(MARKS[1])[0].lstrip("\n")
     assert shown == table_of_results(toy_results(results))
+
+
+def test_the_readme_counts_the_verdicts() -> None:
+    counts = Counter(result["verdict"] for result in read_results([SHIPPED]).values())
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"We registered {counts.total()} statements" in text
+    reproduced, contradicted, unclear = (counts[outcome] for outcome in OUTCOMES)
+    assert f"Of them {reproduced} were reproduced, {contradicted} contradicted, and" in text
+    assert f"and {unclear} are not distinguishable" in text

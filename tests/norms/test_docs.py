@@ -31,10 +31,5 @@ def test_the_table_of_formulas_has_one_row_of_each_kind() -> None:
     assert len(first_cells("| spec | formula")) == len(NORMS)
 
 
-def test_the_readme_links_to_the_page_and_shows_no_spec_that_is_none() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "(docs/norms.md)" in readme
-    table = readme[readme.index("| norm | statistics over") :].split("\n\n")[0]
-    for line in table.splitlines()[2:]:
-        for text in re.findall("`([^`]+)`", line.split("|")[1]):
-            NormSpec.parse(text)
+def test_the_readme_links_to_the_page() -> None:
+    assert "(docs/norms.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
