@@ -12,7 +12,7 @@ import importlib
 import io
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -94,17 +94,21 @@ class StudyLike(Protocol):
         """One row for each case of each COMPLETE trial."""
 
 
+def check_kind(kind: str, known: Collection[str]) -> None:
+    """Raise StudyError if `kind` is not among the known kinds of figure."""
+    if kind not in known:
+        raise StudyError(
+            f"plot kind must be one of {', '.join(known)}, got '{kind}'.{did_you_mean(kind, known)}"
+        )
+
+
 def render(kind: str, study: StudyLike) -> Figure:
     """Draw one kind of figure.
 
     Raises:
         StudyError: the kind is unknown, or the study's data do not allow this figure.
     """
-    if kind not in FIGURES:
-        raise StudyError(
-            f"plot kind must be one of {', '.join(FIGURES)}, got '{kind}'."
-            f"{did_you_mean(kind, FIGURES)}"
-        )
+    check_kind(kind, FIGURES)
     # Before the axes are made: a theme does not reach those that there are.
     importlib.import_module("normsearch.analysis.palette").style()
     module, function = FIGURES[kind].split(":")

@@ -9,6 +9,7 @@ from normsearch.config import ArmsConfig, StudyConfig
 from normsearch.errors import StudyError
 from normsearch.search.outcome import best_of, export_trial
 from normsearch.storage.records import StudyRecord
+from normsearch.storage.trial_states import FINISHED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,7 +131,7 @@ class Run:
             return False
         states = record.trials()["state"]
         asked: int = record.config["search"]["trials"]
-        return int(states.isin(["COMPLETE", "PRUNED", "FAIL"]).sum()) >= asked
+        return int(states.isin(FINISHED).sum()) >= asked
 
     def __repr__(self) -> str:
         if not self.begun:

@@ -116,7 +116,7 @@ ARROWS: dict[str, set[str]] = {
     "cli": {
         *("normsearch", "pandas", "rich", "typer"),
         *("errors", "limits", "files", "lazy norms", "lazy networks", "lazy data"),
-        *("config", "lazy trials", "lazy storage", "search", "lazy confirmation"),
+        *("config", "lazy trials", "storage", "search", "lazy confirmation"),
         *("lazy analysis", "lazy study", "lazy findings"),
     },
     "__main__": {

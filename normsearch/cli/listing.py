@@ -1,58 +1,89 @@
-"""`normsearch list`: what there is to choose from."""
+"""`normsearch list`: the names that studies and other commands accept."""
 
 from __future__ import annotations
 
 import json
-from enum import StrEnum
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from normsearch.cli.options import Json
+from normsearch.cli.options import RUNS, Json, RunsDir
+from normsearch.cli.run_table import show_runs
 from normsearch.cli.terminal import show
+from normsearch.errors import did_you_mean
 
 
-class Kind(StrEnum):
-    """What can be listed."""
+def _known_kind(kind: str) -> str:
+    if kind not in KINDS:
+        known, hint = ", ".join(KINDS), did_you_mean(kind, KINDS)
+        raise typer.BadParameter(f"must be one of {known}, got {kind!r}.{hint}")
+    return kind
 
-    NORMS = "norms"
-    SPACES = "spaces"
-    STUDIES = "studies"
-    NETWORKS = "networks"
-    SAMPLERS = "samplers"
-    PRUNERS = "pruners"
-    LAYOUTS = "layouts"
-    FINDINGS = "findings"
+
+def _kinds(incomplete: str) -> list[str]:
+    return [kind for kind in KINDS if kind.startswith(incomplete)]
 
 
 def listing(
-    kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
+    *,
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="runs, norms, spaces, studies, networks, samplers, pruners, layouts, figures or "
+            "findings.",
+            show_default=False,
+            callback=_known_kind,
+            autocompletion=_kinds,
+        ),
+    ],
+    runs_dir: RunsDir = RUNS,
     as_json: Json = False,
 ) -> None:
-    """List norms, spaces, studies, networks, samplers, pruners, layouts of data or findings."""
-    from normsearch.config.search import PRUNERS, SAMPLERS
-    from normsearch.files import shipped
+    """List the runs there are, or the names that studies and other commands accept.
 
-    if kind is Kind.NORMS:
-        found = _norms()
-    elif kind is Kind.NETWORKS:
-        found = _networks()
-    elif kind in (Kind.SAMPLERS, Kind.PRUNERS):
-        found = SAMPLERS if kind is Kind.SAMPLERS else PRUNERS
-    elif kind is Kind.LAYOUTS:
-        found = _layouts()
-    elif kind is Kind.FINDINGS:
-        found = _findings()
-    else:
-        folder = shipped("studies" if kind is Kind.STUDIES else "search_spaces")
-        found = {path.stem: _first_comment(path) for path in sorted(folder.glob("*.yaml"))}
+    Example: normsearch list norms
+    """
+    if kind == "runs":
+        show_runs(runs_dir, as_json)
+        return
+    found = KINDS[kind]()
     if as_json:
         print(json.dumps(found))
     else:
         width = max(map(len, found))
         for name, text in found.items():
             show(f"{name:<{width}}  {text}")
+
+
+def _nothing() -> Mapping[str, str]:
+    return {}  # runs are shown as a table of their own
+
+
+def _shipped(folder: str) -> dict[str, str]:
+    from normsearch.files import shipped
+
+    files = sorted(shipped(folder).glob("*.yaml"))
+    return {path.stem: _first_comment(path) for path in files}
+
+
+def _samplers() -> Mapping[str, str]:
+    from normsearch.config.search import SAMPLERS
+
+    return SAMPLERS
+
+
+def _pruners() -> Mapping[str, str]:
+    from normsearch.config.search import PRUNERS
+
+    return PRUNERS
+
+
+def _figures() -> dict[str, str]:
+    from normsearch.analysis import FIGURES, reading
+
+    return {kind: reading(kind)[0] for kind in FIGURES}
 
 
 def _norms() -> dict[str, str]:
@@ -74,7 +105,7 @@ def _layouts() -> dict[str, str]:
 
 
 def _findings() -> dict[str, str]:
-    """Each published statement with its verdict at the largest scale there is one for."""
+    """Return each published statement with its verdict at the largest scale that has one."""
     from normsearch.analysis.recorded_results import read_results
     from normsearch.findings.registration import all_statements
     from normsearch.findings.results import largest_scale
@@ -90,3 +121,18 @@ def _findings() -> dict[str, str]:
 def _first_comment(path: Path) -> str:
     first = path.read_text(encoding="utf-8").splitlines()[0]
     return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+#: Each kind of list, and the function that returns its names with a line about each.
+KINDS: dict[str, Callable[[], Mapping[str, str]]] = {
+    "runs": _nothing,
+    "norms": _norms,
+    "spaces": lambda: _shipped("search_spaces"),
+    "studies": lambda: _shipped("studies"),
+    "networks": _networks,
+    "samplers": _samplers,
+    "pruners": _pruners,
+    "layouts": _layouts,
+    "figures": _figures,
+    "findings": _findings,
+}

@@ -1,4 +1,4 @@
-"""`normsearch resume`: go on with a study after any end, also with more trials."""
+"""`normsearch resume`: continue a run after any end, also with more trials."""
 
 from __future__ import annotations
 
@@ -6,67 +6,44 @@ from typing import Annotated
 
 import typer
 
-from normsearch.cli.options import (
-    RUNS,
-    AcceptChangedNetwork,
-    Address,
-    Checkpoints,
-    Data,
-    Json,
-    Local,
-    Name,
-    RunsDir,
-    Storage,
-    TrustCode,
-    Workers,
-    executor_of,
-)
+from normsearch.cli.options import Checkpoints, Data, Execution, Json, Name, Trust, Where
 
 
 def resume(
+    *,
     name: Name,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="New total of trials (default: as first asked for).")
+        int | None, typer.Option(min=1, help="New total of trials (default: unchanged).")
     ] = None,
-    cpu: Annotated[int | None, typer.Option(min=1, help="CPU cores a trial, from now on.")] = None,
+    cpu: Annotated[int | None, typer.Option(min=1, help="New number of CPU cores a trial.")] = None,
     gpu: Annotated[
-        float | None, typer.Option(min=0, help="GPUs a trial, also a fraction, from now on.")
+        float | None, typer.Option(min=0, help="New number of GPUs a trial, also a fraction.")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="search.key=value, from now on.")
+        list[str] | None,
+        typer.Option("--set", help="search.key=value, a new value for the rest of the run."),
     ] = None,
     data: Data = None,
-    runs_dir: RunsDir = RUNS,
-    workers: Workers = None,
-    local: Local = False,
-    address: Address = None,
-    storage: Storage = None,
+    where: Where,
     checkpoints: Checkpoints = None,
-    trust_code: TrustCode = False,
-    accept_changed_network: AcceptChangedNetwork = False,
+    execution: Execution,
+    trust: Trust,
     as_json: Json = False,
 ) -> None:
-    """Go on with a run: interrupted trials are finished first, from their checkpoints."""
-    from normsearch.cli.running import progress, resumable, tell_end
-    from normsearch.study import open_study
+    """Resume an interrupted run: first its unfinished trials, from their checkpoints.
 
-    found = open_study(
-        name,
-        data=data,
-        runs_dir=runs_dir,
-        storage=storage,
-        trust_code=trust_code,
-        accept_changed_network=accept_changed_network,
-    )
+    Example: normsearch resume quickstart --trials 40
+    """
+    from normsearch.cli.running import progress, resumable, tell_end
+
+    found = where.open(name, trust, data)
     given = {"resources.cpu": cpu, "resources.gpu": gpu, "checkpoints": checkpoints}
     texts = [f"search.{key}={value}" for key, value in given.items() if value is not None]
-    with resumable(name), progress(found) as shown:
+    with resumable(found), progress(found) as shown:
         found.resume(
             trials=trials,
             overrides=[*texts, *(overrides or [])],
-            workers=workers,
-            executor=executor_of(local),
-            address=address,
+            **execution.arguments(),
             callbacks=[shown],
         )
     tell_end(found, as_json)

@@ -220,7 +220,10 @@ def find_experiment(finding: str, scale: str) -> tuple[Experiment, Path]:
     """
     known: list[str] = []
     if scale not in SCALES:
-        raise ConfigError(f"--scale: must be one of {', '.join(SCALES)}, got {scale!r}.")
+        raise ConfigError(
+            f"--scale: must be one of {', '.join(SCALES)}, got {scale!r}."
+            + did_you_mean(scale, SCALES)
+        )
     for path in experiment_files():
         names = list(_mapping(read_yaml(path), "statements", path))
         if finding.upper() in names:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+FINISHED = ("COMPLETE", "PRUNED", "FAIL")
+"""The states of trials that count as done; see `outcome`."""
+
 DUPLICATE_OF = "duplicate_of"
 """The attribute of a repetition: the number of the trial whose record answered it."""
 
