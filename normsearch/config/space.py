@@ -39,13 +39,18 @@ def _choices(value: object) -> object:
 
 
 class NumberSpace(Model):
-    """Numbers from 0 on: `choices`, or the range `low` to `high` (`log` spaced)."""
+    """Numbers from 0 on: a list of choices, or a range."""
 
     choices: Annotated[tuple[WeightDecay, ...], Field(min_length=1)] | None = None
+    """The choices."""
     low: WeightDecay | None = None
+    """Lower end of the range."""
     high: WeightDecay | None = None
+    """Upper end of the range."""
     log: bool = True
+    """Whether the range is sampled on a log scale."""
     default: WeightDecay | None = None
+    """Value of the baselines; the middle if left out."""
 
     @model_validator(mode="after")
     def _choices_or_range(self) -> Self:
@@ -83,19 +88,25 @@ class NumberSpace(Model):
 
 
 class LearningRateSpace(NumberSpace):
-    """Numbers above 0 to choose from: learning rates, and factors of them."""
+    """Numbers above 0, such as learning rates: a list of choices, or a range."""
 
     choices: Annotated[tuple[LearningRate, ...], Field(min_length=1)] | None = None
+    """The choices."""
     low: LearningRate | None = None
+    """Lower end of the range."""
     high: LearningRate | None = None
+    """Upper end of the range."""
     default: LearningRate | None = None
+    """Value of the baselines; the middle if left out."""
 
 
 class BatchSizeSpace(Model):
-    """Batch sizes (samples a step) to choose from."""
+    """Batch sizes to choose from."""
 
     choices: Annotated[tuple[BatchSize, ...], Field(min_length=1)]
+    """Samples in a batch."""
     default: BatchSize | None = None
+    """Value of the baselines; the middle choice if left out."""
 
     @model_validator(mode="after")
     def _default_is_offered(self) -> Self:
@@ -114,9 +125,10 @@ class BatchSizeSpace(Model):
 
 
 class AffineSpace(Model):
-    """Whether norms learn γ and β: true, false, or either."""
+    """Whether norms learn γ and β."""
 
     choices: Annotated[tuple[bool, ...], Field(min_length=1, max_length=2)]
+    """true, false, or both."""
 
     def allows(self, value: bool) -> bool:
         """Whether `value` is one of what is offered."""
@@ -129,9 +141,10 @@ class AffineSpace(Model):
 
 
 class ActivationSpace(Model):
-    """Activations to choose from, by the names that the network offers."""
+    """Activations to choose from."""
 
     choices: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names that the network knows."""
 
     def allows(self, value: str) -> bool:
         """Whether `value` is one of what is offered."""
@@ -164,16 +177,16 @@ def _check_norms(choices: tuple[str, ...], place: str = "") -> None:
 
 
 class NormSpace(Model):
-    """Which norms may sit where: one choice `per` layer, block, stage or the whole network.
-
-    ``GN`` among the `choices` stands for one GN-G for each of `groups`. `by_slot` gives the slots
-    that a glob matches choices of their own; of several globs that match, the last one holds.
-    """
+    """Which norms may be placed where."""
 
     per: Literal["layer", "block", "stage", "network"] = "layer"
+    """What one choice applies to."""
     choices: Annotated[NormChoices, Field(min_length=1)] = ()
+    """Specs of norms; ``GN`` stands for GN-G with each G of `groups`."""
     by_slot: dict[str, Annotated[NormChoices, Field(min_length=1)]] = Field(default_factory=dict)
+    """Choices for the slots that a glob matches; the last matching glob applies."""
     groups: tuple[Annotated[int, Field(gt=0, le=MOST_GROUPS)], ...] = (2, 4, 8, 16)
+    """Numbers of groups for ``GN``."""
 
     @field_validator("choices")
     @classmethod
@@ -196,24 +209,29 @@ class NormSpace(Model):
 
 
 class SpaceConfig(Model):
-    """What a trial may choose. What is left out is not asked: the training or the network says it.
-
-    `affine`: whether norms learn γ and β. `activation`: a name that the network offers.
-    """
+    """What a trial may choose. A value that is left out is that of the training or the network."""
 
     norm: NormSpace
+    """Norms."""
     learning_rate: Annotated[LearningRateSpace, BeforeValidator(_range)]
+    """Learning rate: a value, a list, or a range {low, high, log}."""
     batch_size: Annotated[BatchSizeSpace, BeforeValidator(_range)]
+    """Batch size: a value or a list."""
     weight_decay: Annotated[NumberSpace | None, BeforeValidator(_range)] = None
+    """Weight decay: a value, a list, or a range."""
     gate_learning_rate_factor: Annotated[LearningRateSpace | None, BeforeValidator(_range)] = None
+    """Factor of the learning rate of the weights by which norms mix."""
     affine: Annotated[AffineSpace | None, BeforeValidator(_choices)] = None
+    """Whether norms learn γ and β: true, false, or [true, false]."""
     activation: Annotated[ActivationSpace | None, BeforeValidator(_choices)] = None
+    """Activation: a name or a list, of those that the network knows."""
 
 
 class PythonSpaceConfig(Model):
-    """A space in Python: ``module:function``; function(trial, slots) returns the choice."""
+    """A space in Python."""
 
     function: ImportPath
+    """``module:function``; function(trial, slots) returns the choice."""
 
 
 # What pydantic adds to locations.

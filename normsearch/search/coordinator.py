@@ -256,7 +256,7 @@ class Coordinator(TrialFaults):
     def finish(
         self, number: int, state: TrialState, *, reason: str | None = None, fault: bool = False
     ) -> None:
-        """Tell the study how a trial ended; the only place that does, once a trial.
+        """Record in the storage how a trial ended, once a trial.
 
         COMPLETE takes the last reported score as its value; without a score it becomes FAIL. A
         `fault` is a failure that the trial's choice does not explain: after `MAX_FAULTS` in a row
