@@ -71,7 +71,7 @@ class Progress:
             self._running.discard(event.number)
             if event.record["state"] in ("INTERRUPTED", "TAKEN"):
                 if reason := event.record.get("reason"):
-                    self._say(f"trial {event.number} starts anew, {reason}")
+                    self._say(f"trial {event.number} restarts, {reason}")
                 return  # not finished: it continues later, or in another driver
             self._finished_here += 1
             state, score = event.record["state"], event.record.get("score", math.nan)

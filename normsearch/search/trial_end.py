@@ -1,4 +1,4 @@
-"""How a trial's end is told: once, with its values, and with no files that nobody will ask for."""
+"""The end of a trial: its state and values are recorded, and files of no use are deleted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from normsearch.storage.objectives import final_values
 from normsearch.storage.remote_checkpoints import RemoteCheckpoints
 from normsearch.storage.trial_states import mark_infeasible
 
-TAKEN: dict[str, Any] = {"state": "TAKEN"}  # another driver went on with it, and tells its end
+TAKEN: dict[str, Any] = {"state": "TAKEN"}  # another driver has resumed it, and records its end
 
 
 def tell_end(
@@ -27,7 +27,7 @@ def tell_end(
     folder: Path,
     mirror: RemoteCheckpoints | None,
 ) -> dict[str, Any]:
-    """Tell the study how a trial ended; return its state, last score and the reason.
+    """Record how a trial ended; return its state, last score and the reason.
 
     COMPLETE becomes FAIL without a last score.
     """
@@ -48,7 +48,7 @@ def tell_end(
         return TAKEN
     if mirror and not complete:
         mirror.settle(trial.number, folder, keep=False)
-    # The weights of a trial that did not complete are a model nobody will ask for.
+    # The weights of an incomplete trial are of no use.
     for name in ("checkpoint-previous.pt", *(() if complete else ("checkpoint.pt",))):
         (folder / name).unlink(missing_ok=True)
     last = values[max(values)] if values else math.nan
@@ -60,12 +60,12 @@ def _incomplete(known: optuna.trial.FrozenTrial, config: StudyConfig) -> str | N
     if math.isnan(known.intermediate_values.get(last, math.nan)):
         return "no validation case has a score"
     if f"evaluation:{last}" not in known.user_attrs:
-        return "its last record is lost with a damaged line of the study's journal"
+        return "its last record is lost in a damaged line of the study's journal"
     return None
 
 
 def count_death(trial: Trial, known: optuna.trial.FrozenTrial) -> int:
-    """Write down that a worker of a trial died; return how many did since it last got on."""
+    """Record that a worker of a trial died; return the deaths since its last progress."""
     reached = max(known.intermediate_values, default=0)
     at, deaths = known.user_attrs.get("crashes_at", [reached, 0])
     deaths = deaths + 1 if at == reached else 1
@@ -75,7 +75,7 @@ def count_death(trial: Trial, known: optuna.trial.FrozenTrial) -> int:
 
 
 def count_deletion(trial: Trial, known: optuna.trial.FrozenTrial) -> int:
-    """Write down that a trial's folder was deleted; return how often it was."""
+    """Record that a trial's folder was deleted; return the number of deletions."""
     deletions = int(known.user_attrs.get("deletions", 0)) + 1
     trial.set_user_attr("deletions", deletions)
     return deletions

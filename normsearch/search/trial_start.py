@@ -1,4 +1,4 @@
-"""What is written down when a trial starts or goes on: its choice, its owner, its trial.json."""
+"""The start of a trial: its choice, owner and trial.json are recorded."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from normsearch.samplers.registry import how_drawn
 from normsearch.space.choice import Choice
 from normsearch.space.layered import AnySpace
 
-LOST = "what it chose is lost with a damaged line of the study's journal"
+LOST = "its choice is lost in a damaged line of the study's journal"
 _CHOSEN = ("norm_map", "affine", "arm", "learning_rate", "batch_size")
 
 
 def record_choice(trial: Trial, choice: Choice, space: AnySpace) -> bool:
-    """Put what a trial chose into the storage; False if it had chosen something else before.
+    """Store what a trial chose; False if it had chosen something else before.
 
-    That is so where lines of the journal are lost. Its curve and checkpoint are of that choice.
+    That happens if lines of the journal are lost. Its curve and checkpoint are of the old choice.
     """
     known = trial.user_attrs
     chosen = {"norm_map": choice.norm_map, "values": choice.values}
@@ -40,9 +40,9 @@ def record_choice(trial: Trial, choice: Choice, space: AnySpace) -> bool:
 
 
 def prepare_folder(folder: Path, config: TrialConfig, token: str) -> None:
-    """Make a trial's folder its owner's, with a trial.json and nothing of another choice in it."""
+    """Prepare a trial's folder: owner, trial.json, and no files of another choice."""
     write_text(folder / "owner", token)
-    remove_leftovers(folder)  # after the owner: a late writer is refused, not in the way
+    remove_leftovers(folder)  # after the owner is set, which refuses late writers
     path = folder / "trial.json"
     known = _read(path)
     own = config.model_dump(mode="json", include=set(_CHOSEN))

@@ -1,4 +1,4 @@
-"""The runs below a folder, each in a few numbers."""
+"""Summaries of the runs below a folder."""
 
 from __future__ import annotations
 
