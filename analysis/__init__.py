@@ -12,7 +12,7 @@ import importlib
 import io
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -106,6 +106,14 @@ class StudyLike(Protocol):
         """One row for each case of each COMPLETE trial."""
 
 
+def check_kind(kind: str, known: Collection[str]) -> None:
+    """Raise StudyError if `kind` is not among the known kinds of figure."""
+    if kind not in known:
+        raise StudyError(
+            f"plot kind must be one of {', '.join(known)}, got '{kind}'.{did_you_mean(kind, known)}"
+        )
+
+
 def render(kind: str, study: StudyLike) -> Figure:
     """Draw one kind of figure: of `FIGURES`, or ``module:name``, a function of a study record.
 
@@ -114,12 +122,7 @@ def render(kind: str, study: StudyLike) -> Figure:
     """
     if ":" in kind:
         return _users_figure(kind, study)
-    if kind not in FIGURES:
-        raise StudyError(
-            f"plot kind must be one of {', '.join(FIGURES)}, or an import path such as "
-            f"my_figures:scores, got '{kind}'."
-            f"{did_you_mean(kind, FIGURES)}"
-        )
+    check_kind(kind, FIGURES)
     # Before the axes are made: a theme does not reach those that there are.
     importlib.import_module("normsearch.analysis.palette").style()
     module, function = FIGURES[kind].split(":")

@@ -7,23 +7,22 @@ from typing import Any
 
 from rich.table import Table
 
-from normsearch.cli.options import RUNS, Json, Name, RunsDir, Storage
+from normsearch.cli.options import Json, Name, Where
 from normsearch.cli.terminal import Terminal
 from normsearch.errors import StudyError
 
 
-def best(
-    name: Name, runs_dir: RunsDir = RUNS, storage: Storage = None, as_json: Json = False
-) -> None:
-    """Show the best completed trial: score, learning rate, batch size and the norm of each slot."""
-    from normsearch.study import open_study
+def best(*, name: Name, where: Where, as_json: Json = False) -> None:
+    """Show the best completed trial: score, learning rate, batch size and the norm of each slot.
 
-    study = open_study(name, runs_dir=runs_dir, storage=storage)
+    Example: normsearch best quickstart
+    """
+    study = where.open(name)
     found = study.best
     if found is None:
         raise StudyError(
             f"{name}: must have a COMPLETE trial, and has none yet; "
-            f"see `normsearch status {name}`, go on with `normsearch resume {name}`."
+            f"see `normsearch status {name}`, or continue it with `normsearch resume {name}`."
         )
     if as_json:
         print(json.dumps(found))
@@ -61,7 +60,7 @@ def _show(found: dict[str, Any], metric: str) -> None:
 
 
 def _comparison(found: dict[str, Any], metric: str) -> Table:
-    """Each single norm at its own best setting, and the best mixture."""
+    """Return a table of each single norm at its own best setting, and the best mixture."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     columns = ("single norm, at its best", metric, "lr", "batch", "steps", "settings tried")
     for column in (columns[0], "trial", *columns[1:]):
@@ -76,7 +75,7 @@ def _comparison(found: dict[str, Any], metric: str) -> Table:
 
 
 def _show_front(console: Terminal, front: list[dict[str, Any]]) -> None:
-    """Show what is traded: each further trial is better in something."""
+    """Show the trials that none is better than in every objective."""
     console.print("Pareto front (none is better in every objective):")
     names = [name for name in front[0] if name != "number"]
     table = Table("trial", *names, box=None, header_style="bold", pad_edge=False)

@@ -8,19 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from normsearch import limits
-from normsearch.cli.options import (
-    RUNS,
-    AcceptChangedNetwork,
-    Address,
-    Data,
-    Json,
-    Local,
-    Name,
-    RunsDir,
-    Storage,
-    TrustCode,
-    Workers,
-)
+from normsearch.cli.options import Data, Execution, Json, Name, Trust, Where
 from normsearch.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -35,6 +23,7 @@ class Folds(StrEnum):
 
 
 def confirm(
+    *,
     name: Name,
     top: Annotated[
         int | None,
@@ -45,16 +34,12 @@ def confirm(
     ] = None,
     folds: Annotated[
         Folds | None,
-        typer.Option(help="The search's test folds (default), or all folds one after another."),
+        typer.Option(help="The search's own test folds (default), or every fold in turn."),
     ] = None,
     data: Data = None,
-    runs_dir: RunsDir = RUNS,
-    workers: Workers = None,
-    local: Local = False,
-    address: Address = None,
-    storage: Storage = None,
-    trust_code: TrustCode = False,
-    accept_changed_network: AcceptChangedNetwork = False,
+    where: Where,
+    execution: Execution,
+    trust: Trust,
     as_json: Json = False,
 ) -> None:
     """Train the best mixtures and all single norms again, and compare them on test subjects.
@@ -62,31 +47,25 @@ def confirm(
     Every single norm is trained at its own best learning rate and batch size, and the reference
     also at those of each mixture. The run is called NAME-confirm; the same command resumes it, or
     prints its result again.
+
+    Example: normsearch confirm spine --top 3
     """
     from normsearch.cli.running import tell_comparison, tell_end, training
-    from normsearch.study import open_study
 
-    search = open_study(
-        name,
-        data=data,
-        runs_dir=runs_dir,
-        trust_code=trust_code,
-        accept_changed_network=accept_changed_network,
-    )
-    search.storage = storage or search.storage
+    search = where.open(name, trust, data)
     found = search.confirmation(top=top, seeds=seeds, folds=folds)
     if found.finished:
         tell_comparison(found, as_json)
         return
     if not found.begun:
         _tell_plan(search, found)
-    with training(found, workers, local, address) as how:
+    with training(found, execution) as how:
         found.run(resume=True, **how)
     tell_end(found, as_json)
 
 
 def _tell_plan(search: Study, found: Study) -> None:
-    """Say what a new confirmation trains."""
+    """Say what a new confirmation will train."""
     from normsearch.storage.trial_states import finished
 
     states = search.trials()["state"]

@@ -1,4 +1,4 @@
-"""A confirmation on the terminal: its tables and the plain words."""
+"""The tables and sentences of a confirmation on the terminal."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from normsearch.cli.terminal import Terminal
 if TYPE_CHECKING:
     from normsearch.confirmation.comparison import Confirmation
 
-_WIDTH = 100  # where no terminal says how wide it is
+_WIDTH = 100  # where there is no terminal
 
 
 def show(found: Confirmation) -> None:
-    """Print each arm's scores and verdict, its spread and surfaces, and what they mean."""
+    """Print each arm's scores, verdict, spread and surface distances, and what they mean."""
     from normsearch.confirmation.summary_text import sentences
 
     console = Terminal()
@@ -34,7 +34,7 @@ def show(found: Confirmation) -> None:
 
 
 def _settings(found: Confirmation, rows: list[dict[Any, Any]]) -> Table:
-    """What each arm was trained with, and for how many steps."""
+    """Return a table of the hyperparameters and steps of each arm."""
     names = list(found.table.columns)
     chosen = names[names.index("learning_rate") : names.index("steps") + 1]
     if found.confirms is not None:

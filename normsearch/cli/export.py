@@ -1,4 +1,4 @@
-"""`normsearch export`: a trained trial as a folder of its own."""
+"""`normsearch export`: write a trained trial to a folder of its own."""
 
 from __future__ import annotations
 
@@ -8,19 +8,12 @@ from typing import Annotated
 
 import typer
 
-from normsearch.cli.options import (
-    RUNS,
-    AcceptChangedNetwork,
-    Json,
-    Name,
-    RunsDir,
-    Storage,
-    TrustCode,
-)
+from normsearch.cli.options import Json, Name, Trust, Where
 from normsearch.cli.terminal import say, show
 
 
 def export(
+    *,
     name: Name,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="A new or empty folder.", show_default=False)
@@ -28,23 +21,15 @@ def export(
     trial: Annotated[
         int | None, typer.Option("--trial", min=0, help="Its number (default: the best trial).")
     ] = None,
-    runs_dir: RunsDir = RUNS,
-    storage: Storage = None,
-    trust_code: TrustCode = False,
-    accept_changed_network: AcceptChangedNetwork = False,
+    where: Where,
+    trust: Trust,
     as_json: Json = False,
 ) -> None:
-    """Write weights, norm map, a card that is also the loading code, and the network as a graph."""
-    from normsearch.study import open_study
+    """Write a trained trial to a folder: weights, norm map, loading code, and the network's graph.
 
-    study = open_study(
-        name,
-        runs_dir=runs_dir,
-        storage=storage,
-        trust_code=trust_code,
-        accept_changed_network=accept_changed_network,
-    )
-    number, files, no_program = study.export(output, trial)
+    Example: normsearch export quickstart -o model
+    """
+    number, files, no_program = where.open(name, trust).export(output, trial)
     if no_program:
         say(f"normsearch: warning: no program.pt2: {no_program}")
     if as_json:

@@ -1,52 +1,75 @@
-"""`normsearch list`: what there is to choose from."""
+"""`normsearch list`: the names that studies and other commands accept."""
 
 from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable
-from enum import StrEnum
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from normsearch.cli.options import Json
+from normsearch.cli.options import RUNS, Json, RunsDir
+from normsearch.cli.run_table import show_runs
 from normsearch.cli.terminal import show
+from normsearch.errors import did_you_mean
 
 
-class Kind(StrEnum):
-    """What can be listed."""
+def _known_kind(kind: str) -> str:
+    if kind not in KINDS:
+        known, hint = ", ".join(KINDS), did_you_mean(kind, KINDS)
+        raise typer.BadParameter(f"must be one of {known}, got {kind!r}.{hint}")
+    return kind
 
-    NORMS = "norms"
-    SPACES = "spaces"
-    STUDIES = "studies"
-    NETWORKS = "networks"
-    SAMPLERS = "samplers"
-    PRUNERS = "pruners"
-    METRICS = "metrics"
-    LOSSES = "losses"
-    OPTIMIZERS = "optimizers"
-    SCHEDULES = "schedules"
-    LOGGERS = "loggers"
-    FIGURES = "figures"
-    LAYOUTS = "layouts"
-    FINDINGS = "findings"
+
+def _kinds(incomplete: str) -> list[str]:
+    return [kind for kind in KINDS if kind.startswith(incomplete)]
 
 
 def listing(
-    kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
+    *,
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="runs, norms, spaces, studies, networks, samplers, pruners, metrics, losses, "
+            "optimizers, schedules, loggers, layouts, figures or findings.",
+            show_default=False,
+            callback=_known_kind,
+            autocompletion=_kinds,
+        ),
+    ],
+    runs_dir: RunsDir = RUNS,
     as_json: Json = False,
 ) -> None:
-    """List what there is to choose from; of most kinds module:name may be given, too."""
-    found = _LISTS[kind]()
+    """List the runs there are, or the names that studies and other commands accept.
+
+    Of most kinds module:name may be given, too.
+
+    Example: normsearch list norms
+    """
+    if kind == "runs":
+        show_runs(runs_dir, as_json)
+        return
+    found = KINDS[kind]()
     if as_json:
         print(json.dumps(found))
     else:
         width = max(map(len, found))
         for name, text in found.items():
             show(f"{name:<{width}}  {text}")
+
+
+def _nothing() -> Mapping[str, str]:
+    return {}  # runs are shown as a table of their own
+
+
+def _shipped(folder: str) -> dict[str, str]:
+    from normsearch.files import shipped
+
+    files = sorted(shipped(folder).glob("*.yaml"))
+    return {path.stem: _first_comment(path) for path in files}
 
 
 def _norms() -> dict[str, str]:
@@ -72,14 +95,8 @@ def _figures() -> dict[str, str]:
     return {kind: reading(kind)[0] for kind in FIGURES}
 
 
-def _files(folder: str) -> dict[str, str]:
-    from normsearch.files import shipped
-
-    return {path.stem: _first_comment(path) for path in sorted(shipped(folder).glob("*.yaml"))}
-
-
 def _findings() -> dict[str, str]:
-    """Each published statement with its verdict at the largest scale there is one for."""
+    """Return each published statement with its verdict at the largest scale that has one."""
     from normsearch.analysis.recorded_results import read_results
     from normsearch.findings.registration import all_statements
     from normsearch.findings.results import largest_scale
@@ -97,19 +114,21 @@ def _first_comment(path: Path) -> str:
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 
-_LISTS: dict[Kind, Callable[[], dict[str, str]]] = {
-    Kind.NORMS: _norms,
-    Kind.SPACES: partial(_files, "search_spaces"),
-    Kind.STUDIES: partial(_files, "studies"),
-    Kind.NETWORKS: partial(_summaries, "networks", "NETWORKS"),
-    Kind.SAMPLERS: partial(_summaries, "config.search", "SAMPLERS"),
-    Kind.PRUNERS: partial(_summaries, "config.search", "PRUNERS"),
-    Kind.METRICS: partial(_summaries, "training", "METRICS"),
-    Kind.LOSSES: partial(_summaries, "training", "LOSSES"),
-    Kind.OPTIMIZERS: partial(_summaries, "training", "OPTIMIZERS"),
-    Kind.SCHEDULES: partial(_summaries, "training", "SCHEDULES"),
-    Kind.LOGGERS: partial(_summaries, "config.search", "CALLBACKS"),
-    Kind.FIGURES: _figures,
-    Kind.LAYOUTS: partial(_summaries, "data", "LAYOUTS"),
-    Kind.FINDINGS: _findings,
+#: Each kind of list, and the function that returns its names with a line about each.
+KINDS: dict[str, Callable[[], Mapping[str, str]]] = {
+    "runs": _nothing,
+    "norms": _norms,
+    "spaces": partial(_shipped, "search_spaces"),
+    "studies": partial(_shipped, "studies"),
+    "networks": partial(_summaries, "networks", "NETWORKS"),
+    "samplers": partial(_summaries, "config.search", "SAMPLERS"),
+    "pruners": partial(_summaries, "config.search", "PRUNERS"),
+    "metrics": partial(_summaries, "training", "METRICS"),
+    "losses": partial(_summaries, "training", "LOSSES"),
+    "optimizers": partial(_summaries, "training", "OPTIMIZERS"),
+    "schedules": partial(_summaries, "training", "SCHEDULES"),
+    "loggers": partial(_summaries, "config.search", "CALLBACKS"),
+    "layouts": partial(_summaries, "data", "LAYOUTS"),
+    "figures": _figures,
+    "findings": _findings,
 }

@@ -26,27 +26,23 @@ from normsearch.cli import (
     train,
     validate,
 )
-from normsearch.cli.terminal import say
+from normsearch.cli.options import expanded, runs_folder
+from normsearch.cli.run_table import show_runs
+from normsearch.cli.terminal import say, show
 from normsearch.errors import NormsearchError
 
 app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Find by search which normalization each layer of a segmentation network should use.",
 )
-for verb in (run.run, resume.resume, status.status, best.best, train.train, plot.plot):
-    app.command()(verb)
-app.command()(confirm.confirm)
-app.command()(report.report)
-app.command()(reproduce.reproduce)
-app.command()(stop.stop)
-app.command()(dashboard.dashboard)
-app.command()(validate.validate)
-app.command()(export.export)
-app.command()(predict.predict)
-app.command("list")(listing.listing)
+for verb in (
+    *(run.run, resume.resume, status.status, best.best, train.train, plot.plot, confirm.confirm),
+    *(report.report, reproduce.reproduce, stop.stop, dashboard.dashboard, validate.validate),
+    *(export.export, predict.predict),
+):
+    app.command()(expanded(verb))
+app.command("list")(expanded(listing.listing))
 
 
 def _version(wanted: bool) -> None:
@@ -55,13 +51,22 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _options(
+    context: typer.Context,
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version."
     ),
 ) -> None:
-    pass
+    """Find by search which normalization each layer of a segmentation network should use.
+
+    Without a command, show the runs there are.
+
+    Example: normsearch run quickstart --local
+    """
+    if context.invoked_subcommand is None:
+        show_runs(runs_folder())
+        show("All commands: normsearch --help")
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -72,7 +77,7 @@ def main() -> None:
     """Run the command line; exit 1 for a user's mistake or failed data, 2 for wrong usage."""
     warnings.showwarning = _warn
     try:
-        app()
+        app(prog_name="normsearch")
     except NormsearchError as error:
         say(f"normsearch: {error}")
         sys.exit(1)

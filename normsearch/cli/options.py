@@ -1,21 +1,30 @@
-"""Options that several verbs share."""
+"""Options that several verbs share, by themselves and in groups."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+import os
 import socket
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from normsearch import limits
 from normsearch.errors import StudyError
 
+if TYPE_CHECKING:
+    from normsearch.study import Study
+
+RUNS = Path("runs")
 _ANSWER_S = 5.0
 
 
 def _answering(address: str | None) -> str | None:
-    """Refuse a machine and port where nothing listens; Ray itself asks for two minutes."""
+    """Refuse a machine and port where nothing listens; Ray itself tries for two minutes."""
     host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
         try:
@@ -28,48 +37,145 @@ def _answering(address: str | None) -> str | None:
     return address
 
 
+def runs_folder() -> Path:
+    """Return the default of --runs-dir: NORMSEARCH_RUNS, else ``runs``."""
+    return Path(os.environ.get("NORMSEARCH_RUNS") or RUNS)
+
+
+def _known_runs(incomplete: str) -> list[str]:
+    """Return the names of runs that a shell may complete."""
+    names = sorted(path.parent.name for path in runs_folder().glob("*/study.yaml"))
+    return [name for name in names if name.startswith(incomplete)]
+
+
+_RUN = typer.Argument(
+    help="A run's name, or its folder.", show_default=False, autocompletion=_known_runs
+)
+Name = Annotated[str, _RUN]
+OptionalName = Annotated[str | None, _RUN]
 RunsDir = Annotated[
-    Path, typer.Option("--runs-dir", envvar="NORMSEARCH_RUNS", help="Where runs are kept.")
+    Path, typer.Option("--runs-dir", envvar="NORMSEARCH_RUNS", help="The folder of all runs.")
 ]
 Data = Annotated[
     Path | None,
     typer.Option("--data", envvar="NORMSEARCH_DATA", help="The folder that holds the data sets."),
 ]
-Storage = Annotated[
-    str | None,
-    typer.Option("--storage", help="Optuna storage URL instead of the run's journal file."),
-]
 Checkpoints = Annotated[
     str | None,
-    typer.Option("--checkpoints", help="URL for checkpoints where workers share no run folder."),
+    typer.Option("--checkpoints", help="URL for checkpoints if workers do not share run folders."),
 ]
-Address = Annotated[
-    str | None,
-    typer.Option(
-        "--address", help="A running Ray cluster to join, such as auto.", callback=_answering
-    ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers", min=1, max=limits.WORKERS, help="Trials at once (default: as many as fit)."
-    ),
-]
-Local = Annotated[
-    bool, typer.Option("--local", help="Train in this process, one trial after another, no Ray.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="key=value, such as search.trials=20.")
 ]
-TrustCode = Annotated[
-    bool,
-    typer.Option("--trust-code", help="Run the code outside of normsearch that its files name."),
-]
-AcceptChangedNetwork = Annotated[
-    bool,
-    typer.Option("--accept-changed-network", help="The network's code was changed on purpose."),
-]
-Name = Annotated[str, typer.Argument(help="A run's name, or its folder.", show_default=False)]
 
-RUNS = Path("runs")
+
+@dataclass(frozen=True)
+class Where:
+    """The options that say where a run and its trials are stored."""
+
+    runs_dir: RunsDir = RUNS
+    storage: Annotated[
+        str | None,
+        typer.Option("--storage", help="Optuna storage URL instead of the run's journal file."),
+    ] = None
+
+    def open(self, name: str, trust: Trust | None = None, data: Path | None = None) -> Study:
+        """Return the study of a run that exists; see `normsearch.open_study`."""
+        from normsearch.study import open_study
+
+        trust = trust or Trust()
+        return open_study(
+            name,
+            data=data,
+            runs_dir=self.runs_dir,
+            storage=self.storage,
+            trust_code=trust.trust_code,
+            accept_changed_network=trust.accept_changed_network,
+        )
+
+
+@dataclass(frozen=True)
+class Trust:
+    """The options that allow code from elsewhere, or code that has changed."""
+
+    trust_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-code", help="Run code outside of normsearch that the run or model names."
+        ),
+    ] = False
+    accept_changed_network: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changed-network", help="Accept that the network's code has changed."
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
+class Execution:
+    """The options that say where trials are trained, and how many at once."""
+
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", min=1, max=limits.WORKERS, help="Trials at once (default: as many as fit)."
+        ),
+    ] = None
+    local: Annotated[
+        bool,
+        typer.Option("--local", help="Train in this process, one trial at a time, without Ray."),
+    ] = False
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address", help="A running Ray cluster to join, such as auto.", callback=_answering
+        ),
+    ] = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return them as the arguments of `normsearch.Study.run`."""
+        executor = "local" if self.local else "ray"
+        return {"workers": self.workers, "executor": executor, "address": self.address}
+
+
+def expanded(verb: Callable[..., None]) -> Callable[..., None]:
+    """Return a verb that typer can read: each field of an option group is an option of its own.
+
+    Typer knows no groups, so a verb that takes ``where: Where`` is given the signature of one that
+    takes ``runs_dir`` and ``storage``.
+    """
+    signature = inspect.signature(verb, eval_str=True)
+    groups: dict[str, Any] = {}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        if is_dataclass(parameter.annotation):
+            groups[name] = parameter.annotation
+            parameters += _options_of(parameter.annotation)
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+
+    @functools.wraps(verb)
+    def call(**given: Any) -> None:
+        for name, group in groups.items():
+            options = {field.name: given.pop(field.name) for field in fields(group)}
+            given[name] = group(**options)
+        verb(**given)
+
+    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return call
+
+
+def _options_of(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(group)
+    ]

@@ -7,25 +7,41 @@ from typing import Annotated
 
 import typer
 
-from normsearch.cli.options import RUNS, Name, RunsDir, Storage
+from normsearch.cli.options import Name, Where
 from normsearch.cli.terminal import show
 
 
+def _kinds(incomplete: str) -> list[str]:
+    """Return the names of figures that a shell may complete."""
+    from normsearch.analysis import FIGURES
+
+    return [kind for kind in ("all", *FIGURES) if kind.startswith(incomplete)]
+
+
 def plot(
-    kind: Annotated[str, typer.Argument(help="Which figure, or module:name; `all` for every one.")],
+    *,
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="Which figure (normsearch list figures), or module:name; `all` for every one.",
+            autocompletion=_kinds,
+        ),
+    ],
     name: Name,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="File; for `all` a folder (default: RUN/report)."),
     ] = None,
-    runs_dir: RunsDir = RUNS,
-    storage: Storage = None,
+    where: Where,
 ) -> None:
-    """Draw a figure of a run and print where it is."""
-    from normsearch import analysis
-    from normsearch.study import open_study
+    """Draw a figure of a run and print the path of its file.
 
-    study = open_study(name, runs_dir=runs_dir, storage=storage)
+    Example: normsearch plot layer_preference quickstart -o preference.svg
+    """
+    from normsearch import analysis
+
+    analysis.check_kind(kind, ("all", *analysis.FIGURES))
+    study = where.open(name)
     every = kind == "all"
     figures = analysis.render_all(study.record) if every else {kind: study.plot(kind)}
     folder = output if output and every else study.folder / "report"

@@ -11,13 +11,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from normsearch.cli.options import AcceptChangedNetwork, Json, TrustCode
+from normsearch.cli.options import Json, Trust
 from normsearch.cli.terminal import show
 from normsearch.errors import DataError
 from normsearch.files import is_file, is_there, user_path
 
 
 def predict(
+    *,
     model: Annotated[Path, typer.Argument(help="A folder that normsearch export wrote.")],
     images: Annotated[
         list[str], typer.Argument(help="Image files; one case's channels separated by commas.")
@@ -26,24 +27,29 @@ def predict(
         Path, typer.Option("-o", "--output", help="Folder for the masks, STEM_mask.SUFFIX.")
     ] = Path(),
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace masks there are.")
+        bool, typer.Option("--overwrite", help="Replace masks that exist.")
     ] = False,
     any_spacing: Annotated[
         bool,
         typer.Option("--any-spacing", help="Predict images of another spacing than in training."),
     ] = False,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to run.")] = "cpu",
-    trust_code: TrustCode = False,
-    accept_changed_network: AcceptChangedNetwork = False,
+    trust: Trust,
     as_json: Json = False,
 ) -> None:
-    """Write a mask for each image, in the image's own format and geometry."""
+    """Write a mask for each image, in the image's own format and geometry.
+
+    Example: normsearch predict model scan.nii.gz -o masks
+    """
     from normsearch.data import write_volume
     from normsearch.trials.model import load_model
     from normsearch.trials.prediction import predict_files
 
     loaded = load_model(
-        model, device, trust_code=trust_code, accept_changed_network=accept_changed_network
+        model,
+        device,
+        trust_code=trust.trust_code,
+        accept_changed_network=trust.accept_changed_network,
     )
     cases = [_files(text) for text in images]
     targets = [_target(paths[0], output) for paths in cases]
@@ -78,7 +84,7 @@ def predict(
 
 
 class _SpacingOnce:
-    """Collects the warnings of files that give no spacing, and gives one for all of them."""
+    """Collects the warnings about files without a spacing, and issues one for all of them."""
 
     def __init__(self) -> None:
         self._found: list[str] = []

@@ -1,4 +1,4 @@
-"""How a search goes: a bar where there is a terminal, plain lines where there is none."""
+"""The progress of a search: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from normsearch.storage.trial_states import FINISHED
 class Progress:
     """Shows trials done, pruned, running, best score and time left, from a coordinator's events.
 
-    Everything goes to standard error, so that standard output holds results alone.
+    Everything goes to standard error, so that standard output holds only results.
     """
 
     def __init__(self, config: StudyConfig) -> None:
@@ -53,12 +53,12 @@ class Progress:
         self.close()
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Stop the bar and restore the terminal."""
         if self._console.is_terminal:
             self._bar.stop()
 
     def __call__(self, event: Event) -> None:
-        """Take in an event and show it."""
+        """Show an event."""
         if event.kind == "began":
             for number, state, score in event.record["trials"]:
                 self._count(number, state, score)
@@ -71,8 +71,8 @@ class Progress:
             self._running.discard(event.number)
             if event.record["state"] in ("INTERRUPTED", "TAKEN"):
                 if reason := event.record.get("reason"):
-                    self._say(f"trial {event.number} starts anew, {reason}")
-                return  # not finished: here later, or by another driver
+                    self._say(f"trial {event.number} restarts, {reason}")
+                return  # not finished: it continues later, or in another driver
             self._finished_here += 1
             state, score = event.record["state"], event.record.get("score", math.nan)
             self._count(event.number, state, score)
@@ -86,7 +86,7 @@ class Progress:
         if self._states["FAIL"]:
             parts.append(f"{self._states['FAIL']} failed")
         parts.append(f"{len(self._running)} running")
-        if self._best and self._config.task.validation != "test":  # nothing is chosen by those
+        if self._best and self._config.task.validation != "test":  # test scores choose nothing
             parts.append(f"best {self._metric} {self._best[0]:.3f} (trial {self._best[1]})")
         if (left := self._seconds_left()) is not None:
             parts.append("about {}:{:02} left".format(*divmod(round(left), 60)))
@@ -106,7 +106,7 @@ class Progress:
         return score > best if self._config.direction == "maximize" else score < best
 
     def _seconds_left(self) -> float | None:
-        # By the mean time a finished trial took here: pruned and full ones in their proportion.
+        # The mean time of the trials finished here, pruned ones included.
         if not self._finished_here:
             return None
         elapsed = time.monotonic() - self._began

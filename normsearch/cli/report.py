@@ -7,19 +7,20 @@ from typing import Annotated
 
 import typer
 
-from normsearch.cli.options import RUNS, Name, RunsDir, Storage
+from normsearch.cli.options import Name, Where
 from normsearch.cli.terminal import show
 
 
 def report(
+    *,
     name: Name,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="HTML file (default: RUN/report/).")
     ] = None,
-    runs_dir: RunsDir = RUNS,
-    storage: Storage = None,
+    where: Where,
 ) -> None:
-    """Gather figures, tables and the record of a run in one self-contained HTML file."""
-    from normsearch.study import open_study
+    """Write the figures, tables and record of a run to one self-contained HTML file.
 
-    show(str(open_study(name, runs_dir=runs_dir, storage=storage).report(output)))
+    Example: normsearch report quickstart -o quickstart.html
+    """
+    show(str(where.open(name).report(output)))

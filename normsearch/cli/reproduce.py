@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from normsearch.cli.options import (
-    RUNS,
-    Address,
-    Data,
-    Json,
-    Local,
-    RunsDir,
-    Workers,
-)
+from normsearch.cli.options import RUNS, Data, Execution, Json, RunsDir
 from normsearch.cli.terminal import show
 
 if TYPE_CHECKING:
@@ -25,25 +17,28 @@ if TYPE_CHECKING:
 
 
 def reproduce(
+    *,
     finding: Annotated[str, typer.Argument(help="S1, I3, ... (normsearch list findings), or all.")],
     scale: Annotated[
         str, typer.Option(help="toy (two cores, minutes), small (hours) or paper (a GPU).")
     ] = "toy",
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder of results (default: analysis/results if there, else results)."),
+        typer.Option(
+            help="Folder of results (default: analysis/results if it exists, else results)."
+        ),
     ] = None,
     data: Data = None,
     runs_dir: RunsDir = RUNS,
-    workers: Workers = None,
-    local: Local = False,
-    address: Address = None,
+    execution: Execution,
     as_json: Json = False,
 ) -> None:
     """Train what a published statement needs and judge it: reproduced, contradicted, or neither.
 
-    What is trained is registered in studies/findings. The runs are ordinary ones, shared by the
-    findings of one experiment; called again after any end, it goes on where it was.
+    The trainings are registered in studies/findings. Findings of one experiment share their runs,
+    which are ordinary ones; the same command resumes them after an interruption.
+
+    Example: normsearch reproduce S1 --scale toy --local
     """
     from normsearch.analysis.recorded_results import default_folder, read_result
     from normsearch.cli.running import training
@@ -54,7 +49,7 @@ def reproduce(
 
     def train(study: Study) -> None:
         command = f"normsearch reproduce {finding} --scale {scale}"
-        with training(study, workers, local, address, command=command) as how:
+        with training(study, execution, command=command) as how:
             study.run(resume=True, **how)
 
     every = finding.lower() == "all"

@@ -1,4 +1,4 @@
-"""`normsearch resume`: go on with a study after any end, also with more trials."""
+"""`normsearch resume`: continue a run after any end, also with more trials."""
 
 from __future__ import annotations
 
@@ -6,59 +6,39 @@ from typing import Annotated
 
 import typer
 
-from normsearch.cli.options import (
-    RUNS,
-    AcceptChangedNetwork,
-    Address,
-    Checkpoints,
-    Data,
-    Json,
-    Local,
-    Name,
-    RunsDir,
-    Storage,
-    TrustCode,
-    Workers,
-)
+from normsearch.cli.options import Checkpoints, Data, Execution, Json, Name, Trust, Where
 
 
 def resume(
+    *,
     name: Name,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="New total of trials (default: as first asked for).")
+        int | None, typer.Option(min=1, help="New total of trials (default: unchanged).")
     ] = None,
-    cpu: Annotated[int | None, typer.Option(min=1, help="CPU cores a trial, from now on.")] = None,
+    cpu: Annotated[int | None, typer.Option(min=1, help="New number of CPU cores a trial.")] = None,
     gpu: Annotated[
-        float | None, typer.Option(min=0, help="GPUs a trial, also a fraction, from now on.")
+        float | None, typer.Option(min=0, help="New number of GPUs a trial, also a fraction.")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="search.key=value, from now on.")
+        list[str] | None,
+        typer.Option("--set", help="search.key=value, a new value for the rest of the run."),
     ] = None,
     data: Data = None,
-    runs_dir: RunsDir = RUNS,
-    workers: Workers = None,
-    local: Local = False,
-    address: Address = None,
-    storage: Storage = None,
+    where: Where,
     checkpoints: Checkpoints = None,
-    trust_code: TrustCode = False,
-    accept_changed_network: AcceptChangedNetwork = False,
+    execution: Execution,
+    trust: Trust,
     as_json: Json = False,
 ) -> None:
-    """Go on with a run: interrupted trials are finished first, from their checkpoints."""
-    from normsearch.cli.running import tell_end, training
-    from normsearch.study import open_study
+    """Resume an interrupted run: first its unfinished trials, from their checkpoints.
 
-    found = open_study(
-        name,
-        data=data,
-        runs_dir=runs_dir,
-        storage=storage,
-        trust_code=trust_code,
-        accept_changed_network=accept_changed_network,
-    )
+    Example: normsearch resume quickstart --trials 40
+    """
+    from normsearch.cli.running import tell_end, training
+
+    found = where.open(name, trust, data)
     given = {"resources.cpu": cpu, "resources.gpu": gpu, "checkpoints": checkpoints}
     texts = [f"search.{key}={value}" for key, value in given.items() if value is not None]
-    with training(found, workers, local, address, command=f"normsearch resume {name}") as how:
+    with training(found, execution) as how:
         found.resume(trials=trials, overrides=[*texts, *(overrides or [])], **how)
     tell_end(found, as_json)

@@ -1,4 +1,4 @@
-"""`normsearch run`: begin a study."""
+"""`normsearch run`: start a study."""
 
 from __future__ import annotations
 
@@ -7,40 +7,30 @@ from typing import Annotated
 
 import typer
 
-from normsearch.cli.options import (
-    RUNS,
-    Address,
-    Checkpoints,
-    Data,
-    Json,
-    Local,
-    Overrides,
-    RunsDir,
-    Storage,
-    Workers,
-)
+from normsearch.cli.options import Checkpoints, Data, Execution, Json, Overrides, Where
 
 
 def run(
+    *,
     study: Annotated[str, typer.Argument(help="A study's YAML file, or a shipped one's name.")],
     name: Annotated[str | None, typer.Option(help="The run's name (default: the study's).")] = None,
     data: Data = None,
-    runs_dir: RunsDir = RUNS,
     overrides: Overrides = None,
-    workers: Workers = None,
-    local: Local = False,
-    address: Address = None,
-    storage: Storage = None,
+    where: Where,
     checkpoints: Checkpoints = None,
+    execution: Execution,
     as_json: Json = False,
 ) -> None:
-    """Search: train trials until as many as the study asks for are finished."""
+    """Start a study: train trials until as many as it asks for are finished.
+
+    Example: normsearch run quickstart --workers 2 --set search.trials=20
+    """
     from normsearch.cli.running import tell_end, training
     from normsearch.study import Study
 
     overrides = [*(overrides or []), *([f"name={json.dumps(name)}"] if name is not None else [])]
     overrides += [f"search.checkpoints={checkpoints}"] if checkpoints else []
-    found = Study.load(study, overrides, data=data, runs_dir=runs_dir, storage=storage)
-    with training(found, workers, local, address) as how:
+    found = Study.load(study, overrides, data=data, runs_dir=where.runs_dir, storage=where.storage)
+    with training(found, execution) as how:
         found.run(**how)
     tell_end(found, as_json)

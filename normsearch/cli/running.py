@@ -1,8 +1,9 @@
-"""What the verbs that train share: how they are interrupted, and what they say at their end."""
+"""What the verbs that train share: interruption, progress, and the summary at the end."""
 
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from normsearch.cli.options import Execution, runs_folder
 from normsearch.cli.progress import Progress
 from normsearch.cli.terminal import say, show
 
@@ -18,56 +20,47 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def resumable(name: str, command: str | None = None) -> Iterator[None]:
-    """Turn Ctrl-C into exit code 130, SIGTERM into 143, and say how to resume: by `command`."""
+def resumable(study: Study, command: str | None = None) -> Iterator[None]:
+    """Turn Ctrl-C into exit code 130, SIGTERM into 143, and say which `command` resumes."""
     from normsearch.search.signals import Terminated
 
     try:
         yield
     except KeyboardInterrupt as end:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # settled: a second one stops nothing
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is saved: ignore a second one
         terminated = isinstance(end, Terminated)
         word = "Terminated" if terminated else "Interrupted"
-        command = command or f"normsearch resume {name}"
-        say(f"{word}; nothing is lost. Go on with: {command}")
+        command = command or f"normsearch resume {_reference(study)}"
+        say(f"{word}; nothing is lost. Resume with: {command}")
         raise typer.Exit(143 if terminated else 130) from None
 
 
 @contextmanager
 def progress(study: Study) -> Iterator[Progress]:
-    """Show how the trials of a study go."""
+    """Show the progress of a study's trials."""
     if study.config.task.validation == "training":
-        say("Overfit check: scores are of the training cases and prove nothing.")
+        say("Overfit check: scores are of the training cases and say nothing about new ones.")
     with Progress(study.config) as shown:
         yield shown
 
 
 @contextmanager
 def training(
-    study: Study,
-    workers: int | None,
-    local: bool,
-    address: str | None,
-    *,
-    command: str | None = None,
+    study: Study, execution: Execution, *, command: str | None = None
 ) -> Iterator[dict[str, Any]]:
     """Give the arguments by which `Study.run` and its kin train as the options say.
 
     How the trials go is shown, and after an interruption by which `command` they are resumed.
     """
-    with resumable(study.name, command), progress(study) as shown:
-        yield {
-            "workers": workers,
-            "executor": "local" if local else "ray",
-            "address": address,
-            "callbacks": [shown],
-        }
+    with resumable(study, command), progress(study) as shown:
+        yield {**execution.arguments(), "callbacks": [shown]}
 
 
 def tell_end(study: Study, as_json: bool) -> None:
-    """Say why a search ended, and what it found."""
+    """Say why a study ended, what it found, and what to do next."""
+    name = _reference(study)
     if study.stopped:
-        say(f"Stopped; nothing is lost. Go on with: normsearch resume {study.name}")
+        say(f"Stopped; nothing is lost. Resume with: normsearch resume {name}")
     if study.exhausted:
         say(
             f"The space is exhausted: it holds no further configuration, so the search ended "
@@ -80,18 +73,25 @@ def tell_end(study: Study, as_json: bool) -> None:
     if as_json:
         print(json.dumps(found))
     elif found is None:
-        show(f"No trial of {study.name} was completed; see normsearch status {study.name}")
+        show(f"No trial of {study.name} was completed; see normsearch status {name}")
     else:
         single = found["best_single_norm"]
         lower = ", lower is better" if found["direction"] == "minimize" else ""
         show(f"Best validation {study.record.metric} {_setting(found)}{lower}.")
         if single and single["number"] != found["number"]:
             show(f"Best single norm: {single['norm']}, {_setting(single)}.")
-        show(f"See: normsearch best {study.name}; normsearch report {study.name}")
+        _show_next(
+            {
+                f"best {name}": "its norm of each slot, and each single norm at its best",
+                **_confirming(study, name),
+                f"report {name}": "figures, tables and the record in one HTML file",
+                f"export {name} -o model": "the trained network, for normsearch predict",
+            }
+        )
 
 
 def tell_comparison(study: Study, as_json: bool) -> None:
-    """Write what a study of arms shows into its folder, and print it."""
+    """Write the comparison of a study's arms to its folder, print it, and say what to do next."""
     from normsearch.cli.confirmed import show as show_comparison
     from normsearch.confirmation.export import plain
 
@@ -100,6 +100,34 @@ def tell_comparison(study: Study, as_json: bool) -> None:
         print(json.dumps(plain(found)))
     else:
         show_comparison(found)
+        name = _reference(study)
+        _show_next(
+            {
+                f"report {name}": "figures, tables and the record in one HTML file",
+                f"export {name} -o model --trial N": "one of its trained networks",
+            }
+        )
+
+
+def _confirming(study: Study, name: str) -> dict[str, str]:
+    """Return the command that confirms a search, if it has subjects to be confirmed on."""
+    if not (study.config.task.test_folds or study.config.trainer):
+        return {}
+    return {f"confirm {name}": "train the best again with several seeds, and test them"}
+
+
+def _show_next(commands: dict[str, str]) -> None:
+    width = max(map(len, commands))
+    show("Next:")
+    for command, purpose in commands.items():
+        show(f"  normsearch {command:<{width}}  # {purpose}")
+
+
+def _reference(study: Study) -> str:
+    """Return what a command calls a run: its name, or its folder where the name is not enough."""
+    if study.folder == runs_folder() / study.name:
+        return study.name
+    return shlex.quote(str(study.folder))
 
 
 def _setting(found: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`normsearch status`: where a run stands."""
+"""`normsearch status`: the state of a run, or of all runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
-from normsearch.cli.options import RUNS, Json, Name, RunsDir, Storage
+from normsearch.cli.options import Json, OptionalName, Where
+from normsearch.cli.run_table import show_runs
 from normsearch.cli.terminal import Terminal, show
 from normsearch.files import is_there
 
@@ -31,19 +32,27 @@ _SHOWN = 100  # newest trials in the table, unless all are asked for
 
 
 def status(
-    name: Name,
+    *,
+    name: OptionalName = None,
     every: Annotated[bool, typer.Option("--all", help="Show every trial of a long run.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Show anew until it has ended.")] = False,
-    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 2.0,
-    runs_dir: RunsDir = RUNS,
-    storage: Storage = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh until the run ends.")] = False,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two refreshes.")] = 2.0,
+    where: Where,
     as_json: Json = False,
 ) -> None:
-    """Show the trials of a run: a table for people, --json for programs."""
+    """Show the trials of a run, or without a name the runs there are.
+
+    Example: normsearch status quickstart --watch
+    """
     from normsearch.storage.records import StudyRecord
     from normsearch.storage.run_folder import find_run
 
-    record = StudyRecord(find_run(name, runs_dir), storage, skim=True)
+    if name is None:
+        if watch or where.storage:
+            raise typer.BadParameter("--watch and --storage need the name of a run")
+        show_runs(where.runs_dir, as_json)
+        return
+    record = StudyRecord(find_run(name, where.runs_dir), where.storage, skim=True)
     if watch:
         _watch(record, interval, as_json)
         return

@@ -1,4 +1,4 @@
-"""Texts on a terminal: what comes from files, networks and errors is shown as it stands."""
+"""Texts on a terminal; those from files, networks and errors are printed literally."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["Terminal", "say", "show", "visible"]
 
 
 def say(text: str) -> None:
-    """Print a line for people on standard error."""
+    """Print a message on standard error."""
     print(visible(text), file=sys.stderr, flush=True)
 
 
 def show(text: str) -> None:
-    """Print lines of a result on standard output; what programs read goes there by itself."""
+    """Print lines of a result on standard output."""
     print(visible(text), flush=True)
 
 
 class Terminal(Console):
-    """A console that takes no text for markup and obeys no control character in it."""
+    """A console that interprets neither markup nor control characters in a text."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, **options)

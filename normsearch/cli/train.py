@@ -1,4 +1,4 @@
-"""`normsearch train`: one trial again, from its trial.json alone; neither Ray nor Optuna."""
+"""`normsearch train`: train one trial again, from its trial.json, without Ray and Optuna."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from normsearch.cli.options import AcceptChangedNetwork, Data, Json, TrustCode
+from normsearch.cli.options import Data, Json, Trust
 from normsearch.cli.terminal import say, show
 
 
 def train(
+    *,
     trial: Annotated[Path, typer.Argument(help="A trial.json of a run.", show_default=False)],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder (default: STUDY-trial-NUMBER).")
@@ -21,11 +22,13 @@ def train(
     device: Annotated[
         Literal["cpu", "cuda"] | None, typer.Option(help="Where to train (default: as the trial).")
     ] = None,
-    trust_code: TrustCode = False,
-    accept_changed_network: AcceptChangedNetwork = False,
+    trust: Trust,
     as_json: Json = False,
 ) -> None:
-    """Train one trial again; interrupted, it goes on from its checkpoint."""
+    """Train one trial again; after an interruption, the same command resumes it.
+
+    Example: normsearch train runs/quickstart/trials/0007/trial.json
+    """
     from normsearch.config.reading import read_trial
     from normsearch.trials.task import check_fingerprint, load_task, resolve_task, split_task
     from normsearch.trials.training import train_trial
@@ -33,7 +36,7 @@ def train(
     from normsearch.trials.trust import refuse_unseen_network, refuse_unseen_training
 
     config = read_trial(trial)
-    if not trust_code:
+    if not trust.trust_code:
         refuse_unseen_network(config.network, str(trial))
         refuse_unseen_training(config, str(trial))
     if device:
@@ -42,7 +45,7 @@ def train(
     config = config.model_copy(update={"task": resolve_task(config.task, data)})
     cases = load_task(config.task, data)
     check_fingerprint(cases, config.fingerprint, str(trial))
-    if accept_changed_network and config.sample_shape:
+    if trust.accept_changed_network and config.sample_shape:
         digest = digest_network(config.network, config.sample_shape, config.task.outputs)
         config = config.model_copy(update={"network_digest": digest})
     config.write(folder / "trial.json")

@@ -1,4 +1,4 @@
-"""`normsearch validate`: what is wrong with a data set, or what `run` would refuse of a study."""
+"""`normsearch validate`: check a data set, or a study as `run` does before its first trial."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 def validate(
+    *,
     data_set: Annotated[
         Path,
         typer.Argument(
@@ -28,15 +29,17 @@ def validate(
         ),
     ],
     layout: Annotated[
-        str, typer.Option(help="How it lies on disk: auto or one of `normsearch list layouts`.")
+        str, typer.Option(help="Its layout on disk: auto, or one of `normsearch list layouts`.")
     ] = "auto",
     data: Data = None,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Read every case of a data set; list every fault and what there is. Exit 1 on errors.
+    """Read every case of a data set, and list its faults and contents; exit 1 on errors.
 
-    Of a study, make every check that `run` makes before the first trial, and nothing else.
+    For a study's file, make every check that `run` makes before the first trial.
+
+    Example: normsearch validate hearts --data /data
     """
     from normsearch.data import inspect
 
@@ -54,7 +57,7 @@ def validate(
 
 
 def _study(study: str, data: Path | None, overrides: list[str], as_json: bool) -> None:
-    """Check a study as `run` does, and tell what it would train."""
+    """Check a study as `run` does, and say what it would train."""
     from normsearch.study import Study
 
     found = Study.load(study, overrides, data=data).prepare()

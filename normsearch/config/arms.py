@@ -37,18 +37,16 @@ def _counted(value: object) -> object:
 
 class _Named(Model):
     name: Annotated[str, Field(min_length=1)]
+    """Name of the arm."""
     norm: Annotated[dict[str, str], BeforeValidator(_everywhere), Field(min_length=1)]
+    """Norm of each slot, by glob; or one spec for every slot."""
 
 
 class Arm(Required, _Named):
-    """One way of training, fixed: a norm map by globs and all else that a search would choose.
-
-    `norm` may be one spec, for every slot. `training` are keys of the study's training that this
-    arm has otherwise (``{schedule: constant}``). What is None is as the study's training and
-    network say.
-    """
+    """A fixed way of training. A value left out is that of the study's training or network."""
 
     training: dict[str, Any] = Field(default_factory=dict)
+    """Keys of the study's training that differ for this arm, such as {schedule: constant}."""
 
     @model_validator(mode="after")
     def _known_norms(self) -> Self:
@@ -61,47 +59,47 @@ class Arm(Required, _Named):
 
 
 class Origin(Model):
-    """The search that arms were chosen from, and what it had seen when they were.
-
-    `top` is how many of its best were asked for beside the single norms; `trials` and `scores` are
-    the search's trial and its validation score, by arm; `left_out` says why a single norm is no
-    arm; `seen_folds` are test folds that the search did not hold out. `mixtures` are the arms
-    with several norms. `beside` gives each arm the one that is the reference at that arm's setting:
-    the reference itself where their settings are equal, else an arm added for it. `untuned` are the
-    single norms that the search completed at too few settings to compare them, with their number.
-    `edges` says, by arm, which numbers the search
-    chose at the end of their range.
-    """
+    """The search that the arms of a confirmation were chosen from."""
 
     study: RunName
+    """Name of the run."""
     top: Number | None = None
+    """How many of its best mixtures were asked for."""
     trials: dict[str, Number]
+    """Trial of the search, by arm."""
     scores: dict[str, float]
+    """Validation score of that trial, by arm."""
     left_out: dict[str, str] = Field(default_factory=dict)
+    """Why a single norm is no arm."""
     seen_folds: tuple[str, ...] = ()
+    """Test folds that the search did not hold out."""
     mixtures: tuple[str, ...] = ()
+    """Names of the arms with several norms."""
     beside: dict[str, str] = Field(default_factory=dict)
+    """The arm that trains the reference norm at an arm's setting, by arm."""
     untuned: dict[str, Number] = Field(default_factory=dict)
+    """Number of settings completed, for single norms with too few to be compared."""
     edges: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Numbers that the search chose at the end of their range, by arm."""
 
 
 class ArmsConfig(Model):
-    """Trainings that are compared, not searched: every arm with every seed (on every fold).
-
-    A seed is that of the first weights, the order of samples and the augmentation. `seeds` may be
-    a number of them. `folds`, if given, are taken as the test fold one after another, in place of
-    the task's own. `reference` is the arm that the others are compared with, the first if none is
-    named: it must not be chosen by the scores that are compared. `origin` is where arms are from.
-    """
+    """Fixed trainings that are compared: every arm with every seed, on every fold."""
 
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
+    """The arms."""
     seeds: Annotated[tuple[Seed, ...], BeforeValidator(_counted), Field(min_length=1)] = (0,)
+    """Seeds of initial weights, order of samples and augmentation; or a number of seeds."""
     folds: Annotated[
         tuple[str, ...],
         BeforeValidator(lambda v: tuple(map(str, v)) if isinstance(v, list | tuple) else v),
     ] = ()
+    """Folds to test on in turn, in place of the task's own."""
     reference: str | None = None
+    """Arm that the others are compared with (the first); it must not be chosen by the scores that
+    are compared."""
     origin: Origin | None = None
+    """The search that the arms come from; recorded by `normsearch confirm`."""
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:

@@ -67,9 +67,14 @@ def text_as_name(value: object) -> object:
 
 
 class Model(BaseModel):
-    """A frozen record that refuses keys it does not know."""
+    """A frozen record that refuses keys it does not know.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    The text below a field is the field's description.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 def shared(config: BaseModel, record: type[DataclassInstance]) -> dict[str, Any]:

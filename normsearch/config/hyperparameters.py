@@ -39,10 +39,15 @@ class NumberSpace(Model):
     """Numbers from 0 on: `choices`, or the range `low` to `high` (`log` spaced)."""
 
     choices: Annotated[tuple[WeightDecay, ...], Field(min_length=1)] | None = None
+    """The choices."""
     low: WeightDecay | None = None
+    """Lower end of the range."""
     high: WeightDecay | None = None
+    """Upper end of the range."""
     log: bool = True
+    """Whether the range is sampled on a log scale."""
     default: WeightDecay | None = None
+    """Value of the baselines; the middle if left out."""
 
     @model_validator(mode="after")
     def _choices_or_range(self) -> Self:
@@ -80,19 +85,25 @@ class NumberSpace(Model):
 
 
 class LearningRateSpace(NumberSpace):
-    """Numbers above 0 to choose from: learning rates, and factors of them."""
+    """Numbers above 0, such as learning rates: a list of choices, or a range."""
 
     choices: Annotated[tuple[LearningRate, ...], Field(min_length=1)] | None = None
+    """The choices."""
     low: LearningRate | None = None
+    """Lower end of the range."""
     high: LearningRate | None = None
+    """Upper end of the range."""
     default: LearningRate | None = None
+    """Value of the baselines; the middle if left out."""
 
 
 class BatchSizeSpace(Model):
-    """Batch sizes (samples a step) to choose from."""
+    """Batch sizes to choose from."""
 
     choices: Annotated[tuple[BatchSize, ...], Field(min_length=1)]
+    """Samples in a batch."""
     default: BatchSize | None = None
+    """Value of the baselines; the middle choice if left out."""
 
     @model_validator(mode="after")
     def _default_is_offered(self) -> Self:
@@ -111,9 +122,10 @@ class BatchSizeSpace(Model):
 
 
 class AffineSpace(Model):
-    """Whether norms learn γ and β: true, false, or either."""
+    """Whether norms learn γ and β."""
 
     choices: Annotated[tuple[bool, ...], Field(min_length=1, max_length=2)]
+    """true, false, or both."""
 
     def allows(self, value: bool) -> bool:
         """Whether `value` is one of what is offered."""
@@ -126,9 +138,10 @@ class AffineSpace(Model):
 
 
 class ActivationSpace(Model):
-    """Activations to choose from, by the names that the network offers."""
+    """Activations to choose from."""
 
     choices: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names that the network knows."""
 
     def allows(self, value: str) -> bool:
         """Whether `value` is one of what is offered."""
@@ -148,6 +161,11 @@ class Offered:
     read: Callable[[object], object] = _choices
 
     @property
+    def ranged(self) -> bool:
+        """Whether it may be offered as a range."""
+        return issubclass(self.space, NumberSpace)
+
+    @property
     def numeric(self) -> bool:
         """Whether it is a number."""
         return issubclass(self.space, NumberSpace | BatchSizeSpace)
@@ -160,17 +178,19 @@ class Hyperparameters(Model):
     """
 
     learning_rate: Annotated[LearningRate | None, Offered(LearningRateSpace, _range)] = None
+    """Learning rate."""
     batch_size: Annotated[BatchSize | None, Offered(BatchSizeSpace, _range)] = None
+    """Batch size."""
     weight_decay: Annotated[WeightDecay | None, Offered(NumberSpace, _range)] = None
+    """Weight decay."""
     gate_learning_rate_factor: Annotated[
         LearningRate | None, Offered(LearningRateSpace, _range)
-    ] = Field(default=None, description="factor of the learning rate for gates of adaptive norms")
-    affine: Annotated[bool | None, Offered(AffineSpace)] = Field(
-        default=None, description="whether norms learn γ and β"
-    )
-    activation: Annotated[str | None, Offered(ActivationSpace)] = Field(
-        default=None, description="a name that the network offers"
-    )
+    ] = None
+    """Factor of the learning rate of the weights by which norms mix."""
+    affine: Annotated[bool | None, Offered(AffineSpace)] = None
+    """Whether norms learn γ and β."""
+    activation: Annotated[str | None, Offered(ActivationSpace)] = None
+    """Activation, by a name that the network knows."""
 
     def given(self, names: Iterable[str]) -> dict[str, Any]:
         """Return those of `names` that are not None."""
@@ -181,7 +201,9 @@ class Required(Hyperparameters):
     """Hyperparameters of a training: it has a learning rate and a batch size."""
 
     learning_rate: LearningRate
+    """Learning rate."""
     batch_size: BatchSize
+    """Batch size."""
 
 
 HYPERPARAMETERS = tuple(Hyperparameters.model_fields)
@@ -207,5 +229,14 @@ def fields_of_a_space(
     for name, offered in offers(record).items():
         required = name in needed.model_fields and needed.model_fields[name].is_required()
         kind: Any = offered.space if required else offered.space | None
-        found[name] = Annotated[kind, BeforeValidator(offered.read)], ... if required else None
+        how = (
+            "a value, a list, or a range {low, high, log}"
+            if offered.ranged
+            else "a value or a list"
+        )
+        meaning = (record.model_fields[name].description or name).rstrip(".")
+        found[name] = (
+            Annotated[kind, BeforeValidator(offered.read)],
+            Field(... if required else None, description=f"{meaning}: {how}."),
+        )
     return found

@@ -26,21 +26,20 @@ def _known(text: str | None) -> str | None:
 
 
 class MetricConfig(Model):
-    """What is optimized: the score of a trial, its direction and its name in tables and figures.
-
-    `name` is one of ``normsearch list metrics``, with ``:2`` behind it of class 2 alone
-    (``dice:2``), or ``module:name``, a function of prediction and truth of one case; dice if None,
-    of images with a class accuracy. `direction` and `label` are for ``module:name`` and for a
-    trainer of the user's own, which computes its scores itself. `tolerance` is that of surface
-    Dice, in mm (pixels where the spacing is not known).
-    """
+    """What is optimized: the score of a trial, its direction and its name in tables and figures."""
 
     name: Annotated[str | None, Field(max_length=200)] = None
+    """One of ``normsearch list metrics``, with ``:2`` behind it for class 2 alone (``dice:2``), or
+    ``module:name``, a function of prediction and truth of one case. The default is dice, and
+    accuracy for images with a class."""
     direction: Direction | None = None
+    """Whether more or less of it is better; for ``module:name`` and for a trainer of your own."""
     label: Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]*$")] | (
         None
     ) = None
+    """Its name in tables and figures."""
     tolerance: Annotated[float, Field(gt=0, le=1e3)] = 2.0
+    """Tolerance of surface Dice, in mm; in pixels where the spacing is unknown."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

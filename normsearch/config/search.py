@@ -90,26 +90,29 @@ ONE_OBJECTIVE = ("gp", "evonms", "evolution")  # samplers that know no Pareto fr
 
 
 class PrunerConfig(Model):
-    """When a trial is stopped early. Resources are evaluation points.
-
-    successive_halving and hyperband: the first rung lies at `min_resource`, each further one
-    `reduction_factor` times later. median: not before `startup_trials` trials and not in the first
-    `warmup` points. patient: where the best of the last `patience` + 1 points is more than
-    `min_delta` below the best before them, `wrapped` is asked; without one the trial is stopped.
-    `name` may also be the import path of any Optuna pruner, whose constructor takes `arguments`.
-    """
+    """When a trial is stopped early. Resources are counted in evaluation points."""
 
     name: Annotated[str, AfterValidator(one_of(PRUNERS, "optuna.pruners:PercentilePruner"))] = (
         "successive_halving"
     )
+    """One of ``normsearch list pruners``, or the import path of an Optuna pruner."""
     arguments: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the constructor, for a pruner given by its import path."""
     min_resource: Evaluations = 2
+    """First rung of successive_halving and hyperband."""
     reduction_factor: Annotated[int, Field(ge=2, le=limits.EVALUATIONS)] = 3
+    """Factor from one rung to the next."""
     startup_trials: Number = 5
+    """Trials before median stops any."""
     warmup: Points = 0
+    """Evaluation points before median stops a trial."""
     patience: Points = 1
+    """patient asks `wrapped` if the best of the last `patience` + 1 points is worse than the best
+    before them."""
     min_delta: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """By how much it must be worse."""
     wrapped: Annotated[PrunerConfig | None, BeforeValidator(text_as_name)] = None
+    """The pruner that patient asks; it stops the trial itself if this is left out."""
 
     @model_validator(mode="after")
     def _patient_wraps(self) -> Self:
@@ -121,10 +124,12 @@ class PrunerConfig(Model):
 
 
 class Resources(Model):
-    """What one trial occupies: CPU cores and GPUs (a fraction shares one)."""
+    """What one trial occupies."""
 
     cpu: Cores = 1
+    """CPU cores."""
     gpu: Annotated[float, Field(ge=0, le=limits.GPUS)] = 0.0
+    """GPUs: 0, a fraction of one, or a whole number."""
 
     @field_validator("gpu")
     @classmethod
@@ -140,72 +145,85 @@ class Resources(Model):
 
 class _PlacedNorms(Model):
     norm: dict[str, str]
+    """Norm of each slot, by glob."""
 
 
 class Point(Hyperparameters, _PlacedNorms):
-    """A known configuration to train early: a norm map by globs and whatever else is fixed.
-
-    What is left out takes the space's default. `source` says where it comes from.
-    """
+    """A configuration to train early. What is left out has the space's default."""
 
     source: str = "points"
+    """Where the configuration comes from."""
 
 
 class SupernetConfig(Model):
-    """The one-shot network of `method: supernet`; what is left out is the study's own.
-
-    `weights` is how a slot's candidates are mixed: ``softmax``, or ``sparsest_max``, which ends
-    with one candidate alone. `learning_rate` and `batch_size`: the space's defaults if left out.
-    """
+    """The one-shot network of ``method: supernet``."""
 
     weights: Literal["softmax", "sparsest_max"] = "softmax"
+    """How the norms of a slot are mixed; sparsest_max ends with a single one."""
     samples: Samples | None = None
+    """Training samples; those of the study if left out."""
     learning_rate: LearningRate | None = None
+    """Learning rate; the space's default if left out."""
     batch_size: BatchSize | None = None
+    """Batch size; the space's default if left out."""
 
 
 class SearchConfig(Model):
-    """How many trials are asked for, by which sampler, pruned how, on what.
+    """How many trials are trained, and how their configurations are chosen.
 
-    `sampler` is a name, or the import path of any Optuna sampler (``optuna.samplers:QMCSampler``,
-    ``optunahub:samplers/PACKAGE:CLASS``); `sampler_arguments` go to its constructor. If it is not
-    given it is gp, and tpe with several objectives.
-    `baselines` runs every norm of the space as a single-norm network first, at the space's default
-    setting and never pruned; then come `points`, to which `papers` adds the published settings and
-    `warm_start` the `warm_start_top` best configurations of another run. Of the trials that are
-    left the share `single_norms` tunes the better single norms: it tries them at further learning
-    rates and batch sizes (and whatever else the space holds), and at those of the best mixtures.
-    Without `baselines`, with sampler grid, or where every choice is a single norm, the sampler has
-    all trials. `method: supernet` trains one network with
-    all candidates in every slot first, and adds what it prefers.
-    `workers` trials run at once; if it is not given, as many as the resources hold. `time_limit`
-    is what a trial may train, in seconds; after SIGTERM a driver waits `grace_seconds` at most.
-    `callbacks` log the trials elsewhere too, ours or ``module:name``; `checkpoints` is a URL to
-    keep checkpoints at, where the workers do not share the run's folder.
+    First come the baselines, then the `points` and those of `papers` and `warm_start`. Of the other
+    trials, the share `single_norms` tunes single norms, and the sampler chooses the rest. The
+    sampler chooses all of them without `baselines`, with sampler grid, and where every choice is a
+    single norm.
     """
 
     trials: Trials = 50
+    """Number of trials."""
     method: Literal["trials", "supernet"] = "trials"
+    """``supernet`` first trains one network with all norms in every slot, and adds the
+    configurations that it prefers."""
     sampler: str = "gp"
+    """One of ``normsearch list samplers``, or the import path of an Optuna sampler
+    (``optuna.samplers:QMCSampler``, ``optunahub:samplers/PACKAGE:CLASS``). The default is gp, and
+    tpe with several objectives."""
     sampler_arguments: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the sampler's constructor."""
     objectives: Annotated[tuple[str, ...], Field(min_length=1)] = ("score",)
+    """What is optimized: score, and any of seconds, memory and parameters."""
     seed: Seed = 0
+    """Seed of the sampler."""
     pruner: Annotated[PrunerConfig, BeforeValidator(text_as_name)] = PrunerConfig()
+    """When a trial is stopped early; a name, or the keys of a pruner."""
     baselines: bool = True
+    """Whether each norm of the space is first trained in all slots, at the space's default setting
+    and without pruning."""
     single_norms: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the trials that trains the better single norms at other learning rates, batch sizes
+    and so on, and at those of the best mixtures."""
     papers: bool = False
+    """Whether published configurations are trained early."""
     warm_start: str | None = None
+    """Name of another run whose best configurations are trained early."""
     warm_start_top: Trials = 5
+    """How many of them."""
     points: tuple[Point, ...] = ()
+    """Configurations to train early."""
     supernet: SupernetConfig = SupernetConfig()
+    """The network of ``method: supernet``."""
     resources: Resources = Resources()
+    """What one trial occupies."""
     workers: Annotated[int, Field(gt=0, le=limits.WORKERS)] | None = None
+    """Trials at once; as many as the resources allow if left out."""
     time_limit: Annotated[float, Field(gt=0, le=limits.SECONDS)] | None = None
+    """Longest training of a trial, in seconds."""
     grace_seconds: Seconds = 20.0
+    """How long a driver waits for its trials after SIGTERM, in seconds."""
     callbacks: tuple[
         Annotated[str, AfterValidator(one_of(CALLBACKS, "my_loggers:Printer"))], ...
     ] = ()
+    """Loggers that record the trials too: of ``normsearch list loggers``, or ``module:name``."""
     checkpoints: str | None = None
+    """URL for checkpoints, if workers do not share the run's folder."""
 
     @model_validator(mode="before")
     @classmethod

@@ -43,16 +43,16 @@ def _check_norms(choices: tuple[str, ...], place: str = "") -> None:
 
 
 class NormSpace(Model):
-    """Which norms may sit where: one choice `per` layer, block, stage or the whole network.
-
-    ``GN`` among the `choices` stands for one GN-G for each of `groups`. `by_slot` gives the slots
-    that a glob matches choices of their own; of several globs that match, the last one holds.
-    """
+    """Which norms may be placed where."""
 
     per: Literal["layer", "block", "stage", "network"] = "layer"
+    """What one choice applies to."""
     choices: Annotated[NormChoices, Field(min_length=1)] = ()
+    """Specs of norms; ``GN`` stands for GN-G with each G of `groups`."""
     by_slot: dict[str, Annotated[NormChoices, Field(min_length=1)]] = Field(default_factory=dict)
+    """Choices for the slots that a glob matches; the last matching glob applies."""
     groups: tuple[Annotated[int, Field(gt=0, le=MOST_GROUPS)], ...] = (2, 4, 8, 16)
+    """Numbers of groups for ``GN``."""
 
     @field_validator("choices")
     @classmethod
@@ -76,22 +76,21 @@ class NormSpace(Model):
 
 class _NormsOffered(Model):
     norm: NormSpace
+    """Norms."""
 
 
 _Offers: Any = create_model("_Offers", __base__=_NormsOffered, **fields_of_a_space())
 
 
 class SpaceConfig(_Offers):  # type: ignore[misc]
-    """What a trial may choose. What is left out is not asked: the training or the network says it.
-
-    Beside `norm` it has a field for each of `Hyperparameters`.
-    """
+    """What a trial may choose. A value that is left out is that of the training or the network."""
 
 
 class PythonSpaceConfig(Model):
-    """A space in Python: ``module:function``; function(trial, slots) returns the choice."""
+    """A space in Python."""
 
     function: ImportPath
+    """``module:function``; function(trial, slots) returns the choice."""
 
 
 # What pydantic adds to locations.

@@ -41,19 +41,22 @@ from normsearch.training import LOSSES, OPTIMIZERS, SCHEDULES
 
 
 class NetworkConfig(Model):
-    """A network by name, its size, and the seed of its initial weights.
-
-    `name` is one of ours or anybody's ``module:function`` (the working folder is importable), and
-    `arguments` are its further arguments. `first_channels` and `depth` are for our networks, which
-    have defaults of their own. `activation` is a name that the network offers; its own if None.
-    """
+    """The network of a study, its size, and the seed of its initial weights."""
 
     name: str = "unet2d"
+    """One of ``normsearch list networks``, or ``module:function``; modules in the working folder
+    can be imported."""
     first_channels: Annotated[int, Field(gt=0, le=limits.CHANNELS)] | None = None
+    """Channels of the first level, for the networks of normsearch; the network's default if left
+    out."""
     depth: Annotated[int, Field(ge=1, le=8)] | None = None
+    """Number of levels, for the networks of normsearch; the network's default if left out."""
     activation: str | None = None
+    """One of the network's activations; its default if left out."""
     arguments: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of the network's function."""
     seed: Seed = 0
+    """Seed of the initial weights."""
 
     @model_validator(mode="after")
     def _arguments_of_a_foreign_network(self) -> Self:
@@ -66,51 +69,66 @@ class NetworkConfig(Model):
 
 
 class NetworkDigest(Model):
-    """What a network was when a run, a trial or a model was made; see `digest_network`.
-
-    `files`: module -> SHA-256 of its source, none for a network of this package; `parameters`: the
-    SHA-256 of their names and shapes; `output`: a few numbers that it computes with fixed weights.
-    """
+    """A record of the network that a run, trial or model was made with; see `digest_network`."""
 
     files: dict[str, str]
+    """SHA-256 of the source of each module; empty for a network of normsearch."""
     parameters: str
+    """SHA-256 of the names and shapes of the parameters."""
     output: tuple[float, ...]
+    """A few outputs of the network with fixed weights."""
 
 
 class TrainingConfig(Model):
-    """How a trial trains. The `budget` is `samples`, whatever the batch size, or optimizer `steps`.
+    """How a trial is trained.
 
-    Equal samples mean fewer steps for larger batches, equal steps more samples. `evaluations`
-    validation points lie at equal fractions of the budget. `metric` is what is optimized. `loss`,
-    `optimizer` and `schedule` may also be ``module:name``. `loss` auto is bce_dice for one
-    foreground, dice_cross_entropy for several classes, cross_entropy for whole images.
-    `step_points` (shares of the budget) and `step_factor` belong to schedule step; `amp` is
-    automatic mixed precision; a step takes `accumulate` batches; `checkpointing` trades time for
-    memory where the network offers it. `recompute_statistics` replaces running statistics by fresh
-    ones, over `statistics_samples` samples, before each validation. The seeds of order,
-    augmentation and (in network) first weights are independent of each other.
+    With equal samples a larger batch takes fewer steps; with equal steps it sees more samples. The
+    seeds of the order of samples, of augmentation and (in the network) of initial weights are
+    independent of each other.
     """
 
     budget: Literal["samples", "steps"] = "samples"
+    """What a training is measured in: samples, whatever the batch size, or optimizer steps."""
     samples: Samples = 10_000
+    """Training samples of a trial, if `budget` is samples."""
     steps: Samples | None = None
+    """Optimizer steps of a trial, if `budget` is steps."""
     evaluations: Evaluations = 9
+    """Number of validation points, at equal fractions of the budget."""
     metric: AnyMetric = MetricConfig()
+    """What is optimized; a name, or the keys of a metric."""
     loss: Annotated[str, AfterValidator(one_of(["auto", *LOSSES], "my_losses:focal"))] = "auto"
+    """One of ``normsearch list losses``, ``module:name``, or auto: bce_dice for one foreground
+    class, dice_cross_entropy for several, and cross_entropy for whole images."""
     optimizer: Annotated[str, AfterValidator(one_of(OPTIMIZERS, "torch.optim:RAdam"))] = "sgd"
+    """One of ``normsearch list optimizers``, or ``module:name``."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Momentum of sgd."""
     weight_decay: WeightDecay = 0.0
+    """Weight decay."""
     schedule: Annotated[str, AfterValidator(one_of(SCHEDULES, "my_schedules:warm_up"))] = "cosine"
+    """How the learning rate changes during training: one of ``normsearch list schedules``, or
+    ``module:name``."""
     step_points: tuple[Fraction, ...] = (0.5,)
+    """Fractions of the budget at which schedule step lowers the learning rate."""
     step_factor: Fraction = 0.2
+    """Factor of the learning rate at each of the `step_points`."""
     amp: Literal["off", "bfloat16", "float16"] = "off"
+    """Data type of automatic mixed precision."""
     accumulate: BatchSize = 1
+    """Batches whose gradients are accumulated for one optimizer step."""
     checkpointing: bool = False
+    """Recompute activations in the backward pass to save memory, if the network supports it."""
     gate_learning_rate_factor: LearningRate = 10.0
+    """Learning rate of the weights by which norms mix, as a factor of the others'."""
     recompute_statistics: bool = True
+    """Whether running statistics are recomputed before each validation."""
     statistics_samples: Annotated[int, Field(gt=0, le=limits.STATISTICS_SAMPLES)] = 128
+    """Samples from which they are recomputed."""
     data_seed: Seed = 0
+    """Seed of the order of samples."""
     augmentation_seed: Seed = 0
+    """Seed of the augmentation."""
 
     @field_validator("amp", mode="before")
     @classmethod
@@ -141,28 +159,33 @@ class TrainingConfig(Model):
 
 
 class StudyConfig(Model, Scored):
-    """One study: task + network + training + space + search.
-
-    `trainer` names a training loop of the user's own, ``module:function``, in place of ours;
-    `task` and `network` may then be left out.
-
-    A run records the SHA-256 of its cases (`fingerprint`), the `sample_shape` (channels, *spatial),
-    the orientation and spacing of its training cases (`geometry`), the `versions` it began with and
-    what its network was (`network_digest`).
-    """
+    """A study: task, network, training, space and search."""
 
     name: RunName
+    """Name of the study, and of its run unless --name gives another."""
     trainer: ImportPath | None = None
+    """A training loop of your own, ``module:function``; `task` and `network` may then be left out.
+    """
     task: TaskConfig = TaskConfig()
+    """The data."""
     network: NetworkConfig = NetworkConfig()
+    """The network."""
     training: TrainingConfig = TrainingConfig()
+    """How each trial is trained."""
     space: AnySpaceConfig
+    """What a trial may choose: the keys of a space, or the name or path of a space file."""
     search: SearchConfig = SearchConfig()
+    """How configurations are chosen."""
     fingerprint: str | None = None
+    """SHA-256 of the cases; recorded by a run."""
     sample_shape: SampleShape | None = None
+    """Shape of a sample, (channels, *spatial); recorded by a run."""
     geometry: GeometryConfig | None = None
+    """Orientation and spacing of the training cases; recorded by a run."""
     versions: dict[str, str] = Field(default_factory=dict)
+    """Versions of the software at the start; recorded by a run."""
     network_digest: NetworkDigest | None = None
+    """The network at the start; recorded by a run."""
 
     @model_validator(mode="after")
     def _a_trainer_or_a_task(self) -> Self:
@@ -209,11 +232,14 @@ class StudyConfig(Model, Scored):
 
 
 class Mixture(Model):
-    """Slots that mix all `choices` by one vector of learnt weights: a unit of a supernet."""
+    """Slots of a supernet that mix all choices by one vector of learnt weights."""
 
     slots: tuple[str, ...]
+    """Names of the slots."""
     choices: tuple[str, ...]
+    """Specs of the norms that are mixed."""
     weights: Literal["softmax", "sparsest_max"] = "softmax"
+    """Function from parameters to weights."""
 
 
 OF_TRAINING = tuple(name for name in HYPERPARAMETERS if name in TrainingConfig.model_fields)
@@ -234,35 +260,51 @@ else:
 
 
 class TrialConfig(_OwnHyperparameters, Scored):
-    """One resolved choice, complete: the trial can be trained again from this alone.
+    """A trial, complete: it can be trained again from this record alone.
 
-    `norm_map` gives the effective spec of every slot; `fingerprint` is the SHA-256 of the cases,
-    `sample_shape` the (channels, *spatial) of what the network is given, `geometry` the orientation
-    and spacing of the training cases, `network_digest` what the network was. On a GPU it takes no
-    more than `gpu_share` of the memory. It has a field for each of `OF_TRIAL`; what was chosen of
-    the other hyperparameters is said by `training` and `network`. A supernet has `mixtures`, and no
-    norm map. `arm`: which of the study's arms it is, if it has arms.
+    Beside its own fields it has one for each of `OF_TRIAL`; what was chosen of the other
+    hyperparameters is said by `training` and `network`. A supernet has `mixtures` in place of a
+    norm map.
     """
 
     study: RunName
+    """Name of the run."""
     trainer: ImportPath | None = None
+    """The study's training loop, if it is not that of normsearch."""
     number: Number
+    """Number of the trial."""
     task: TaskConfig = TaskConfig()
+    """The data."""
     network: NetworkConfig
+    """The network."""
     training: TrainingConfig
+    """How the trial is trained."""
     norm_map: dict[str, str]
+    """Effective spec of the norm in each slot."""
     affine: bool = True
+    """Whether norms learn γ and β."""
     arm: str | None = None
+    """Name of the arm, in a study of arms."""
     mixtures: tuple[Mixture, ...] = ()
+    """Mixtures of a supernet."""
     baseline: str | None = None
+    """The norm, for a single norm at the space's default setting."""
     device: Literal["cpu", "cuda"] = "cpu"
+    """Where the trial is trained."""
     gpu_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Largest share of the GPU's memory that the trial may use."""
     threads: Cores = 1
+    """CPU threads."""
     fingerprint: str | None = None
+    """SHA-256 of the cases."""
     sample_shape: SampleShape | None = None
+    """Shape of a sample, (channels, *spatial)."""
     geometry: GeometryConfig | None = None
+    """Orientation and spacing of the training cases."""
     versions: dict[str, str] = Field(default_factory=dict)
+    """Versions of the software."""
     network_digest: NetworkDigest | None = None
+    """The network at the start."""
 
     def write(self, path: Path) -> None:
         """Write the trial as JSON, whole or not at all."""

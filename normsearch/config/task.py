@@ -49,11 +49,14 @@ Folds = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 
 
 class PhantomConfig(Model):
-    """The embedded data set: `subjects` volumes of `size`³ voxels."""
+    """The embedded data set, ``phantom``: generated volumes with known labels."""
 
     size: Annotated[int, Field(ge=32, le=512)] = 64
+    """Voxels along each side of a volume."""
     subjects: Annotated[int, Field(ge=3, le=10_000)] = 10
+    """Number of volumes."""
     seed: Seed = 0
+    """Seed of the volumes."""
 
     @model_validator(mode="after")
     def _can_be_made(self) -> Self:
@@ -69,20 +72,22 @@ _DEPTHS = {"stack": 3, "slab": 16}  # slices, where a task does not say
 
 
 class AugmentationConfig(Model):
-    """How training samples are varied at random; nothing is varied if nothing is given.
+    """Random changes of the training samples; none by default.
 
-    `rotation` is [lowest, highest, step] in degrees, in plane; `flip` names axes (z, y, x); `scale`
-    is [lowest, highest] factor of the intensities. Flips are off unless named here. Of axial and
-    coronal slices, x is the left-right axis of the patient (of sagittal slices it is z): leave it
-    out where classes mirror each other, such as left and right organs, for a flip makes one look
-    like the other and keeps its label. `transforms` are functions of the user's own,
-    ``module:name``, called in turn with an image, its label and a NumPy generator.
+    Of axial and coronal slices, x is the left-right axis of the patient (of sagittal slices, z is).
+    Do not flip this axis if classes mirror each other, such as left and right organs: a flip makes
+    one look like the other but keeps its label.
     """
 
     rotation: tuple[Degrees, Degrees, Annotated[float, Field(ge=1e-3, le=360)]] | None = None
+    """Rotation within a slice: [lowest, highest, step], in degrees."""
     flip: tuple[Literal["z", "y", "x"], ...] = ()
+    """Axes to flip at random, of z, y and x."""
     scale: tuple[Factor, Factor] | None = None
+    """Factor of the intensities: [lowest, highest]."""
     transforms: tuple[ImportPath, ...] = ()
+    """Functions of your own, ``module:name``, called in turn with an image, its label and a NumPy
+    generator."""
 
     @field_validator("rotation", "scale")
     @classmethod
@@ -95,16 +100,19 @@ class AugmentationConfig(Model):
 class GeometryConfig(Model):
     """The orientation and spacing of a study's prepared training cases.
 
-    `oriented`: whether they gave an orientation, and so were brought to the canonical one. The
-    others are in mm along slices, rows and columns, None where unknown; `unknown` counts the cases
-    whose spacing is not known.
+    Spacings are in mm along slices, rows and columns, None where unknown.
     """
 
     oriented: bool
+    """Whether the cases gave an orientation, and so were brought to the canonical one."""
     least: Annotated[tuple[float | None, ...], _THREE]
+    """The smallest spacings."""
     median: Annotated[tuple[float | None, ...], _THREE]
+    """The median spacings."""
     greatest: Annotated[tuple[float | None, ...], _THREE]
+    """The largest spacings."""
     unknown: Annotated[tuple[Number, ...], _THREE]
+    """Number of cases whose spacing is unknown, by axis."""
 
 
 OWN_DATA = "the trainer's own"
@@ -112,47 +120,59 @@ OWN_DATA = "the trainer's own"
 
 
 class TaskConfig(Model):
-    """What is segmented, and which subjects train, validate and test.
-
-    `data` is ``phantom``, a folder or a manifest (absolute, or below the data folder), in a
-    `layout` of ``normsearch list layouts``, or ``module:name``, a function from the folder to
-    {id: (image, label)}. A `sample` is a slice, a stack of `depth` slices whose
-    middle one is predicted, a slab of `depth` slices that shares `overlap` with the next, or a
-    volume. `size` is (y, x) in pixels, for volumes (z, y, x), reached by `fit`; resize keeps the
-    field of view and changes the spacing. `plane` is how slices are cut, of images that give an
-    orientation; others are cut as they are stored. `intensity` is a rule or a window [low, high]
-    (HU). `foreground` are the label values merged to one class, `classes`
-    those kept apart as classes 1 to K; all non-zero ones are merged if neither is given. The value
-    0 may be among them, where it is not the background. `ignore`
-    are label values that nobody annotated, left out of loss and score (nnU-Net's ``ignore`` is one
-    without being named). `segments` names the segments of 3D Slicer's labels that are taken as
-    label values 1, 2, ... `validation` on
-    the training cases is a check that they can be learnt at all, and no evidence; on the test cases
-    it is what confirms fixed trainings, with all other subjects to train on.
-    """
+    """The data of a study: where it is, how samples are cut from it, and how it is split."""
 
     data: str = OWN_DATA
+    """``phantom``, a folder or a manifest; absolute, or below the data folder. A study with a
+    trainer of its own may leave it out."""
     layout: Annotated[str, AfterValidator(one_of(["auto", *LAYOUTS], "my_layouts:by_patient"))] = (
         "auto"
     )
+    """How the data set lies on disk: one of ``normsearch list layouts``, or ``module:name``, a
+    function from the folder to {id: (image, label)}."""
     phantom: PhantomConfig = PhantomConfig()
+    """Size of the embedded data set, if `data` is ``phantom``."""
     sample: Literal["slice", "stack", "slab", "volume"] = "slice"
+    """What the network is given: a slice; a stack of slices, of which the middle one is predicted;
+    a slab of slices; or a volume."""
     depth: Side | None = None
+    """Slices of a stack (3) or a slab (16)."""
     overlap: Annotated[int, Field(ge=0, le=limits.SIDE)] | None = None
+    """Slices that a slab shares with the next one (half of them)."""
     size: tuple[Side, ...] | None = None
+    """Size of a sample in pixels: [y, x], for volumes [z, y, x]; the image's own if left out."""
     plane: Literal["axial", "coronal", "sagittal"] = "axial"
+    """Plane in which slices are cut, for images that give an orientation; others are cut as they
+    are stored."""
     fit: Literal["resize", "pad"] = "resize"
+    """How `size` is reached: resize keeps the field of view and changes the spacing; pad crops or
+    pads and keeps the spacing."""
     intensity: Literal["minmax", "percentile", "zscore"] | Window = "percentile"
+    """How intensities are normalized: a rule, or a window [low, high] (in HU for CT)."""
     foreground: Annotated[tuple[LabelValue, ...], Field(max_length=_CLASSES)] | None = None
+    """Label values that are merged to one class. If neither `foreground` nor `classes` is given,
+    all values but 0 are merged."""
     classes: Annotated[tuple[LabelValue, ...], Field(max_length=_CLASSES)] | None = None
+    """Label values that are kept apart, as classes 1 to K. 0 may be among them if it is not the
+    background."""
     segments: tuple[str, ...] = ()
+    """Names of 3D Slicer's segments that become the label values 1, 2, ..."""
     ignore: tuple[LabelValue, ...] = ()
+    """Label values of voxels that nobody annotated, left out of loss and score. nnU-Net's
+    ``ignore`` label is found without this."""
     augmentation: AugmentationConfig = AugmentationConfig()
+    """Random changes of the training samples."""
     test_folds: Folds = ()
+    """Folds that the search never sees; `normsearch confirm` tests on them."""
     validation: Literal["held_out", "training", "test"] = "held_out"
+    """Which cases are scored: held_out; training, to check that they can be learnt at all; or test,
+    for fixed trainings only, which then train on all other subjects."""
     validation_folds: Folds | None = None
+    """Folds to validate on, in place of `validation_fraction`."""
     validation_fraction: Fraction = 0.25
+    """Share of the remaining subjects to validate on."""
     split_seed: Seed = 0
+    """Seed of the split by `validation_fraction`."""
 
     @field_validator("validation_folds")
     @classmethod

@@ -21,6 +21,7 @@ from normsearch.config.yaml_file import read_yaml
 from normsearch.errors import ConfigError, did_you_mean
 from normsearch.files import shipped
 
+TAKES = ("best", "argmax")
 SCALES = ("toy", "small", "paper")
 Scale = Literal["toy", "small", "paper"]
 _ORDER = "SIGPZB"  # first letters of findings, one a source
@@ -38,9 +39,9 @@ class Part(Model):
     or a list of them, of which every combination is an arm
     (`normsearch.findings.experiment_plan`).
     With `rates_from` the learning rate of each norm on each fold is the one that scored best in
-    that earlier part; `found` adds arms: name -> {part, take} is what `take` chose there (``best``
-    trial of a search, ``single`` for its best single norm, ``argmax`` of learnt weights). A search
-    has `space` and `search` in their place, and `replay` is one of recorded trainings.
+    that earlier part. `found` adds arms, name -> {part, take}: the ``best`` trial of an earlier
+    search, or the ``argmax`` of the weights that an earlier part learnt. A search has `space` and
+    `search` in place of arms, and a `replay` reads recorded trainings.
     """
 
     task: dict[str, Any] = Field(default_factory=dict)
@@ -58,6 +59,16 @@ class Part(Model):
     space: dict[str, Any] | str | None = None
     search: dict[str, Any] = Field(default_factory=dict)
     replay: dict[str, Any] | None = None
+
+    @field_validator("found")
+    @classmethod
+    def _known_takes(cls, found: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        for name, arm in found.items():
+            if "part" not in arm or arm.get("take") not in TAKES:
+                raise ItemError(
+                    name, f"must name a part, and take {' or '.join(TAKES)}, got {arm!r:.100}"
+                )
+        return found
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -220,7 +231,10 @@ def find_experiment(finding: str, scale: str) -> tuple[Experiment, Path]:
     """
     known: list[str] = []
     if scale not in SCALES:
-        raise ConfigError(f"--scale: must be one of {', '.join(SCALES)}, got {scale!r}.")
+        raise ConfigError(
+            f"--scale: must be one of {', '.join(SCALES)}, got {scale!r}."
+            + did_you_mean(scale, SCALES)
+        )
     for path in experiment_files():
         names = list(_mapping(read_yaml(path), "statements", path))
         if finding.upper() in names:

@@ -36,18 +36,18 @@ _DEATHS = (RayActorError, NodeDiedError, ObjectLostError, WorkerCrashedError)
 
 
 class _Link:
-    """What searcher and scheduler share. Tune pickles both at construction; a copy is inert."""
+    """State that searcher and scheduler share. Tune pickles them; copies do nothing."""
 
     def __init__(self, coordinator: Coordinator, slots: Callable[[], int]) -> None:
         self.coordinator, self.slots = coordinator, slots
         self.numbers: dict[str, int] = {}  # Tune's trial id -> Optuna's trial number
         self.pruned: set[str] = set()
-        self.returned: set[str] = set()  # stopped at an evaluation point, to be gone on with
-        self.left: dict[str, float] = {}  # seconds each may still train, by its last word
+        self.returned: set[str] = set()  # stopped at an evaluation point, to be resumed
+        self.left: dict[str, float] = {}  # seconds each may still train, by its last record
 
     @contextmanager
     def settling(self) -> Iterator[None]:
-        """Keep the sentence of an error that ends the search; Tune makes a traceback of it."""
+        """Keep the error that ends the search; Tune would turn it into a traceback."""
         try:
             yield
         except NormsearchError as error:
@@ -59,14 +59,14 @@ class _Link:
 
 
 class StorageSearcher(Searcher):  # type: ignore[misc]
-    """Suggests what the coordinator wants trained, and tells it how each trial ended."""
+    """Suggests the coordinator's next trial, and reports to it how each trial ended."""
 
     def __init__(self, link: _Link) -> None:
         super().__init__(metric="training_iteration", mode="max")
         self._link = link
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """Return the next trial's configuration, None to be asked again, or FINISHED."""
+        """Return the next trial's configuration, None if there is none now, or FINISHED."""
         link = self._link
         link.coordinator.check_interrupt()
         if link.coordinator.live >= link.slots():
@@ -85,10 +85,10 @@ class StorageSearcher(Searcher):  # type: ignore[misc]
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell the end of a trial; its last evaluation first, for Tune shows that only here."""
+        """Report a trial's last evaluation, which Tune passes only to this method, and its end."""
         number = self._link.numbers.pop(trial_id, None)
         if error or number is None:
-            return  # told by the scheduler's on_trial_error, which knows the cause
+            return  # reported by the scheduler's on_trial_error, which knows the cause
         with self._link.settling():
             self._settle(trial_id, number, result or {})
 
@@ -112,10 +112,10 @@ class StorageSearcher(Searcher):  # type: ignore[misc]
             coordinator.finish(number, TrialState.COMPLETE)
 
     def save(self, checkpoint_path: str) -> None:
-        """Do nothing: the storage has it all."""
+        """Do nothing: the state is in the storage."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Do nothing: the storage has it all."""
+        """Do nothing: the state is in the storage."""
 
 
 class StorageScheduler(FIFOScheduler):  # type: ignore[misc]
@@ -142,7 +142,7 @@ class StorageScheduler(FIFOScheduler):  # type: ignore[misc]
         return str(TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """A dead worker gives the trial back to be gone on with; an exception is its end."""
+        """Release the trial of a dead worker, to be resumed; fail one that raised an exception."""
         coordinator, number = self._link.coordinator, self._link.numbers[trial.trial_id]
         error = _error_of(trial)
         lines = str(error).strip().splitlines()
@@ -156,12 +156,12 @@ class StorageScheduler(FIFOScheduler):  # type: ignore[misc]
                 limit = coordinator.config.search.time_limit
                 fail(reason=f"timeout: longer than time_limit, {limit:g} s", fault=True)
             elif coordinator.stopping:
-                coordinator.give_back(number)  # its node goes down together with the driver
+                coordinator.give_back(number)  # its node stops together with the driver
             else:
                 coordinator.crashed(number, type(error).__name__)
 
     def _overdue(self, trial: Trial) -> bool:
-        # The worker measures a step and dies of it, see TrialActor; no look from here ends earlier.
+        # The worker measures each step and ends itself, see TrialActor.
         data = trial.run_metadata
         since = max(data.start_time or math.inf, data.last_result_time or 0.0)
         return bool(time.time() - since >= self._link.left[trial.trial_id])
@@ -174,7 +174,7 @@ def _ran_out_of_memory(error: object) -> bool:
 
 
 def _error_of(trial: Trial) -> object:
-    # Trial.get_pickled_error looks in the storage, where Tune has not put it yet at this hook.
+    # Trial.get_pickled_error reads the storage, which Tune writes only after this hook.
     path = Path(trial.pickled_error_file or "")
     return cloudpickle.loads(path.read_bytes()) if path.is_file() else trial.get_error()
 

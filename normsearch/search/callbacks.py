@@ -1,6 +1,6 @@
-"""Trials in TensorBoard, MLflow or Weights & Biases: listeners to a coordinator's events.
+"""Callbacks that log trials to TensorBoard, MLflow or Weights & Biases.
 
-A trial that repeats another finishes without having started, and is in none of them.
+A trial that repeats another finishes without having started, and is not logged.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from normsearch.errors import ConfigError, StudyError
 from normsearch.networks.importing import load
 from normsearch.search.jobs import Callback, Event
 
-_NEEDS = {"tensorboard": "tensorboardX"}  # an extra's package, where it has another name
+_NEEDS = {"tensorboard": "tensorboardX"}  # the package of an extra, if it has another name
 _SHOWN = ("score", "loss", "samples", "seconds", "peak_memory")
 
 
 class TensorBoard:
-    """Writes RUN/tensorboard/NNNN: scalars by samples seen; see ``tensorboard --logdir``."""
+    """Writes scalars by samples seen to RUN/tensorboard/NNNN; see ``tensorboard --logdir``."""
 
     def __init__(self, folder: Path, study: str) -> None:
         self._folder = folder / "tensorboard"
@@ -29,7 +29,7 @@ class TensorBoard:
         self._writers: dict[int, Any] = {}
 
     def __call__(self, event: Event) -> None:
-        """Take in an event."""
+        """Handle an event."""
         if event.kind == "started":
             writer = self._make(str(self._folder / f"{event.number:04d}"))
             self._writers[event.number] = writer
@@ -44,7 +44,7 @@ class TensorBoard:
 
 
 class MLflow:
-    """One run a trial in the experiment of the study's name, where MLFLOW_TRACKING_URI says."""
+    """Logs one run a trial to the experiment of the study's name, at MLFLOW_TRACKING_URI."""
 
     def __init__(self, folder: Path, study: str) -> None:
         client = _module("mlflow").MlflowClient()
@@ -53,7 +53,7 @@ class MLflow:
         self._client, self._runs = client, dict[int, str]()
 
     def __call__(self, event: Event) -> None:
-        """Take in an event."""
+        """Handle an event."""
         if event.kind == "started":
             run = self._client.create_run(self._experiment, run_name=f"{event.number:04d}")
             self._runs[event.number] = run.info.run_id
@@ -70,21 +70,21 @@ class MLflow:
 
 
 class WeightsAndBiases:
-    """One run a trial in the project of the study's name; WANDB_MODE=offline keeps it here."""
+    """Logs one run a trial to the project of the study's name; locally if WANDB_MODE=offline."""
 
     def __init__(self, folder: Path, study: str) -> None:
         self._wandb, self._folder, self._study = _module("wandb"), folder, study
         self._runs: dict[int, Any] = {}
 
     def __call__(self, event: Event) -> None:
-        """Take in an event."""
+        """Handle an event."""
         if event.kind == "started":
             self._runs[event.number] = self._wandb.init(
                 project=self._study,
                 name=f"{event.number:04d}",
                 dir=str(self._folder),
                 config=_choice(event),
-                reinit="create_new",  # several trials live at once
+                reinit="create_new",  # several trials are open at once
             )
         elif event.kind == "evaluated":
             self._runs[event.number].log(_metrics(event), step=event.record["samples"])
@@ -127,7 +127,7 @@ def _module(extra: str) -> Any:
         return import_module(name)
     except ImportError as error:
         raise StudyError(
-            f"search.callbacks: {extra} needs {name}, which is not here; "
+            f"search.callbacks: {extra} needs {name}, which is not installed; "
             f"pip install 'normsearch[{extra}]'."
         ) from error
 

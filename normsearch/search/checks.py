@@ -1,4 +1,4 @@
-"""What of a search is checked and resolved before anything of its run is made."""
+"""Checks of a search, made before its run is created."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from normsearch.storage.run_folder import find_run
 
 
 def build_space(config: AnySpaceConfig, slots: Sequence[NormSlot], origin: str) -> AnySpace:
-    """Lay a space over a network's slots; see `Space`, `PythonSpace` and `ArmsSpace`."""
+    """Return the space of a study on a network's slots; see `Space`, `PythonSpace`, `ArmsSpace`."""
     if isinstance(config, ArmsConfig):
         return ArmsSpace(config, slots, origin)
     if isinstance(config, PythonSpaceConfig):
@@ -46,7 +46,7 @@ def build_space(config: AnySpaceConfig, slots: Sequence[NormSlot], origin: str) 
 
 
 def check_search(config: StudyConfig, space: AnySpace) -> None:
-    """Raise ConfigError unless sampler, pruner and known points go with the space."""
+    """Raise ConfigError unless sampler, pruner and initial trials fit the space."""
     build_sampler(config.search, space, seed=0)
     build_pruner(config.search.pruner, config.training.evaluations)
     initial_trials(config.search, space)
@@ -55,7 +55,7 @@ def check_search(config: StudyConfig, space: AnySpace) -> None:
 
 
 def check_reachable(config: StudyConfig, storage: str | None) -> None:
-    """Raise StudyError unless a new run's storage, checkpoints and callbacks can be used.
+    """Raise StudyError unless a new run's storage, checkpoints and callbacks are usable.
 
     The storage must hold no study of the run's name.
     """
@@ -71,7 +71,7 @@ def check_storage(
 ) -> None:
     """Raise StudyError if a run's storage cannot be opened, or holds another run of its name.
 
-    `accept_changed`: the storage, too, takes the network as it is now for the run's own.
+    With `accept_changed` the storage records the network as it is now.
     """
     if study := _stored(config.name, folder, url):
         if accept_changed:
@@ -80,7 +80,7 @@ def check_storage(
 
 
 def discard_unbegun(config: StudyConfig, folder: Path, url: str | None) -> None:
-    """Delete a run that no trial has started in, so that the corrected command can create it.
+    """Delete a run without started trials, so that the corrected command can create it.
 
     Its study in a database is deleted too, unless it belongs to another run of the same name.
 
@@ -105,13 +105,13 @@ def _stored(name: str, folder: Path, url: str | None) -> optuna.Study | None:
 
 
 def with_initial_trials(search: SearchConfig, space: AnySpace, runs: Path) -> SearchConfig:
-    """Return `search` with what `papers` and `warm_start` mean written out among its `points`.
+    """Return `search` with the configurations of `papers` and `warm_start` among its `points`.
 
-    So the run's study.yaml is complete, and needs the other run no more. What does not fit the
-    space is left out with a warning.
+    The run's study.yaml is then complete without the other run. Configurations that do not fit
+    the space are left out with a warning.
 
     Raises:
-        ConfigError: a space in Python, or nothing of the other run fits.
+        ConfigError: the space is in Python, or no configuration of the other run fits.
         StudyError: there is no such run below `runs`.
     """
     if not search.papers and search.warm_start is None:
@@ -119,7 +119,7 @@ def with_initial_trials(search: SearchConfig, space: AnySpace, runs: Path) -> Se
     if not isinstance(space, Space):
         raise ConfigError(
             "search: papers and warm_start need a space in YAML, got one in Python; "
-            "let its function begin with them."
+            "let its function suggest them first."
         )
     points: list[Point] = [*search.points, *(paper_points(space) if search.papers else [])]
     if search.warm_start is not None:

@@ -1,4 +1,4 @@
-"""Which trial a driver takes next: never one that another trains, never one too many."""
+"""Claims: which trial a driver trains next, never one of another driver's, and never too many."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from normsearch.storage.leases import Leases
 from normsearch.storage.optuna_access import begin, state_now, storage_id
 from normsearch.storage.trial_states import is_repeat
 
-_CHOOSING_S = 10.0  # what another driver may take to write down a choice; it takes well below 1 s
+_CHOOSING_S = 10.0  # time for another driver to record a choice, which takes well below 1 s
 _LOOK_S = 0.1
-_ENQUEUEING = -1  # the lease under which one driver enqueues what is known
+_ENQUEUEING = -1  # the lease under which one driver enqueues initial trials
 
 
 class Claims:
-    """Takes the trials of a study for one driver.
+    """Claims trials of a study for one driver.
 
     Args:
-        study: what is searched.
-        leases: this driver's.
-        fresh: names the sampler to ask for a new trial.
+        study: the Optuna study.
+        leases: of this driver.
+        fresh: chooses the sampler of a new trial.
     """
 
     def __init__(self, study: Study, leases: Leases, fresh: Freshness) -> None:
@@ -33,8 +33,8 @@ class Claims:
         self._waited_for = set[str]()
 
     def take(self, number: int) -> bool:
-        """Try to become the holder of a trial, or of the right to make it."""
-        # Held by us but not live: a storage fault broke off the last attempt to start it.
+        """Try to become the holder of a trial, or of the right to create it."""
+        # Held by us but not live: a storage fault interrupted the last attempt to start it.
         return self.ours(number) or self._leases.claim(number)
 
     def ours(self, number: int) -> bool:
@@ -42,9 +42,9 @@ class Claims:
         return self._leases.holder(number) == self._leases.owner
 
     def enqueue(self, known: Sequence[Known]) -> None:
-        """Let known configurations be trained before new ones, each once."""
+        """Enqueue configurations to be trained before new ones, each once."""
         if not known or not self.take(_ENQUEUEING):
-            return  # another driver is at it
+            return  # another driver does it
         present = [trial.user_attrs for trial in self._study.get_trials(deepcopy=False)]
         for params, origin in known:
             if not any(origin.items() <= attributes.items() for attributes in present):
@@ -52,10 +52,7 @@ class Claims:
         self._leases.release(_ENQUEUEING)
 
     def waited_for(self, trials: Sequence[FrozenTrial]) -> Iterator[tuple[int, str]]:
-        """Yield trials of drivers that only signs of life tell of, and what is waited for.
-
-        Each host once.
-        """
+        """Yield a trial of each host whose drivers show only heartbeats, and why it waits."""
         for trial in trials:
             running = trial.state == TrialState.RUNNING
             host = self._leases.unsure(trial.number) if running else None
@@ -63,16 +60,16 @@ class Claims:
                 self._waited_for.add(host)
                 yield (
                     trial.number,
-                    f"a driver on {host} holds it; it goes on here if that one gives no sign of "
-                    f"life for {self._leases.lease:g} s",
+                    f"a driver on {host} holds it; it resumes here if that driver sends no "
+                    f"heartbeat for {self._leases.lease:g} s",
                 )
 
     def next_trial(
         self, trials: Sequence[FrozenTrial], wanted: int, live: Container[int]
     ) -> int | None:
-        """Take an interrupted trial, else one that waits, else a new one; return its storage id.
+        """Claim an interrupted trial, else a waiting one, else a new one; return its storage id.
 
-        None if there is none to take now, or `wanted` are begun. `live` are trained here already.
+        None if there is none now, or if `wanted` have started. `live` are trained here already.
         """
         for trial in trials:
             interrupted = trial.state == TrialState.RUNNING and trial.number not in live
@@ -96,8 +93,8 @@ class Claims:
         return None
 
     def _new(self, trials: Sequence[FrozenTrial]) -> int | None:
-        # The number is claimed before the trial exists, so that a crash leaves no trial without
-        # an owner and two drivers never create more trials than were asked for.
+        # The number is claimed before the trial exists. So a crash leaves no trial without an
+        # owner, and two drivers never create more trials than were asked for.
         if self.take(len(trials)):
             self._study.sampler = self._fresh.sampler(trials)
             asked = self._study.ask()
@@ -106,9 +103,9 @@ class Claims:
         return None
 
     def earlier_trials(self, number: int) -> list[FrozenTrial]:
-        """Return all trials as soon as other drivers have written down what those before chose.
+        """Return all trials once other drivers have recorded what the earlier ones chose.
 
-        So of two drivers that choose alike at the same moment the later one sees it.
+        If two drivers make the same choice at the same time, the later one then sees it.
         """
         until = time.monotonic() + _CHOOSING_S
         while True:

@@ -1,8 +1,8 @@
-"""The one truth of a search: which trial is next, who trains it, what it is told at the end.
+"""The coordinator of a search: which trial is next, which driver trains it, and how it ended.
 
-A `Coordinator` is one driver's view of the Optuna study. It knows neither Ray nor torch; the
-bridge to Ray Tune and the local loop call the same four methods. Everything it must remember
-across a crash lies in the storage and in the lease log.
+A `Coordinator` is one driver's view of the Optuna study. It uses neither Ray nor torch; all
+executors call the same four methods. All state that must survive a crash is in the storage and
+the lease log.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class Coordinator(TrialFaults):
     Args:
         folder: the run's folder; journal, leases and trials lie below it.
         config: the resolved study.
-        space: what trials choose from.
+        space: the space of the trials' choices.
         storage_url: the storage, if it is not the journal file in the folder.
         listener: called with each `Event`.
-        lease: seconds without a sign of life after which a driver that cannot be looked at is dead.
+        lease: seconds without a heartbeat after which a driver on another machine is dead.
     """
 
     def __init__(
@@ -74,8 +74,10 @@ class Coordinator(TrialFaults):
         self.leases = self._make_leases(lease)
         self._live: dict[int, optuna.trial.Trial] = {}
         self._faults = 0
-        self.interrupted: type[KeyboardInterrupt] | None = None  # in case a library swallows it
-        self.failure: NormsearchError | None = None  # what ends the search, for the same reason
+        self.interrupted: type[KeyboardInterrupt] | None = (
+            None  # kept in case a library suppresses it
+        )
+        self.failure: NormsearchError | None = None  # the error that ends the search, likewise
         self._stopping = False
         self._last_fault: str | None = None
         far = config.search.checkpoints
@@ -106,7 +108,7 @@ class Coordinator(TrialFaults):
             load_if_exists=True,
         )
         check_identity(study, self.config)
-        # A driver that goes on with a study must not repeat the draws of the one before it.
+        # A driver that resumes a study must not repeat the draws of the one before it.
         seed = search.seed + len(study.get_trials(deepcopy=False))
         study.sampler = build_sampler(search, self._space, seed)
         return study
@@ -115,26 +117,26 @@ class Coordinator(TrialFaults):
         return open_storage(self.folder, url)
 
     def enqueue(self, known: Sequence[Known]) -> None:
-        """Let known configurations be trained before new ones; those that are there stay alone."""
+        """Enqueue configurations to be trained before new ones, unless the study has them."""
         retrying(self._claims.enqueue, known)
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
     def states(self) -> list[tuple[int, str, float]]:
-        """Return (number, state, final score or NaN) of every trial there is."""
+        """Return (number, state, final score or NaN) of every trial."""
         return [(trial.number, outcome(trial), score(trial)) for trial in retrying(self._trials)]
 
     @property
     def live(self) -> int:
-        """Trials this driver is training now."""
+        """The trials that this driver is training now."""
         return len(self._live)
 
     @property
     def done(self) -> bool:
         """Whether as many trials as asked for are finished (COMPLETE, PRUNED or FAIL).
 
-        Repetitions do not count, but must be answered; see `asked`.
+        Repetitions do not count, but must be finished too; see `asked`.
         """
         trials = retrying(self._trials)
         finished = sum(trial.state.is_finished() and not is_repeat(trial) for trial in trials)
@@ -153,14 +155,14 @@ class Coordinator(TrialFaults):
         return min(wanted, self._space.size or wanted)
 
     def check_interrupt(self) -> None:
-        """Raise what ends the search, if it came and the exception got lost on its way."""
+        """Raise the exception that ends the search, if a library suppressed it."""
         if self.interrupted:
             raise self.interrupted
         if self.failure:
             raise self.failure
 
     def request_stop(self) -> None:
-        """Let each live trial go on to its next evaluation point and no further."""
+        """Let each live trial run to its next evaluation point and stop there."""
         self._stopping = True
 
     @property
@@ -169,7 +171,7 @@ class Coordinator(TrialFaults):
         return self._stopping or self.leases.stopped
 
     def next_job(self) -> Job | None:
-        """Return a trial to train, or None while the others are for somebody else to finish.
+        """Return a trial to train, or None while other drivers finish the rest.
 
         Interrupted trials come first, then enqueued ones, then a new one from the sampler.
 
@@ -180,7 +182,7 @@ class Coordinator(TrialFaults):
         if self._faults >= MAX_FAULTS:
             raise StudyError(
                 f"{self.config.name}: the last {self._faults} trials failed ({self._last_fault}); "
-                f"mend the cause, then `normsearch resume {self.config.name} --trials N`."
+                f"fix the cause, then `normsearch resume {self.config.name} --trials N`."
             )
         return retrying(self._next_job)
 
@@ -193,11 +195,11 @@ class Coordinator(TrialFaults):
                     self._listener(Event("waiting", number, {"reason": reason}))
                 return None
             if job := self._start(trial_id):
-                return job  # else it was a repetition, and is answered
+                return job  # else it was a repetition, now finished
 
     def _start(self, trial_id: int) -> Job | None:
-        # Trial(...) on a running trial keeps its parameters, values and pruning rungs, so that
-        # the questions it was already asked get the answers it already gave.
+        # Trial(...) of a running trial keeps its parameters, values and pruning rungs: parameters
+        # that were suggested before get the same values again.
         trial = optuna.trial.Trial(self._study, trial_id)
         choice = self._space.suggest(trial)
         if not record_choice(trial, choice, self._space):
@@ -228,7 +230,7 @@ class Coordinator(TrialFaults):
         return Job(config, folder, token, seconds_left(trial, self.config.search.time_limit))
 
     def _repeat(self, trial: optuna.trial.Trial, original: FrozenTrial) -> None:
-        """Answer a repetition from its original's record; leave it while that is unfinished."""
+        """Finish a repetition with its original's record; leave it while that is unfinished."""
         if answer(self._study, trial, original):
             reason = f"the same choice as trial {original.number}"
             record = {"state": "DUPLICATE", "score": score(original), "reason": reason}
@@ -236,14 +238,14 @@ class Coordinator(TrialFaults):
         self.leases.release(trial.number)
 
     def report(self, number: int, record: dict[str, Any]) -> bool:
-        """Store one evaluation of a trial; True if the pruner says it should stop here.
+        """Store one evaluation of a trial; return whether the pruner stops it here.
 
-        A record that was stored before the last crash changes nothing.
+        A record that was stored before a crash is not stored again.
         """
         try:
             prune = retrying(self._report, number, record)
         except UpdateFinishedTrialError:
-            return True  # another driver ended it meanwhile; `finish` then says TAKEN
+            return True  # another driver has finished it; `finish` then reports TAKEN
         self._listener(Event("evaluated", number, record))
         return prune
 
@@ -259,18 +261,18 @@ class Coordinator(TrialFaults):
             return bool(known.user_attrs.get("pruned_at") == step)
         if step >= self.config.training.evaluations or not stops(trial):
             return False
-        # A pruner does not answer twice alike; a crash before the tell must not lose its answer.
+        # A pruner may decide differently the next time, so its decision must survive a crash.
         trial.set_user_attr("pruned_at", step)
         return True
 
     def finish(
         self, number: int, state: TrialState, *, reason: str | None = None, fault: bool = False
     ) -> None:
-        """Tell the study how a trial ended; the only place that does, once a trial.
+        """Record in the storage how a trial ended, once a trial.
 
-        COMPLETE takes the last reported score as its value; without a score it becomes FAIL. A
-        `fault` is a failure that the trial's choice does not explain: after `MAX_FAULTS` in a row
-        `next_job` refuses to spend more trials on it.
+        COMPLETE stores the last reported score as the trial's value; without a score the trial
+        becomes FAIL. A `fault` is a failure that the trial's choice does not explain: after
+        `MAX_FAULTS` in a row `next_job` raises.
         """
         record = self._tell(number, state, reason)
         if record["state"] != "TAKEN":
@@ -294,13 +296,13 @@ class Coordinator(TrialFaults):
         return tell_end(self._study, trial, state, reason, *about)
 
     def close(self) -> None:
-        """Give back every unfinished trial: RUNNING in the storage, free to go on with."""
+        """Release every unfinished trial: it stays RUNNING in the storage, and can be resumed."""
         try:
             for number in list(self._live):
                 self.give_back(number)
             retrying(self.leases.leave)
         except (DiskFullError, GoneError) as error:
-            # Nothing can be written, or read any more. The dead, too, hold nothing.
+            # Nothing can be written any more. The leases expire by themselves.
             self.leases.abandon()
             self.failure = self.failure or error
         finally:

@@ -1,4 +1,4 @@
-"""optuna-dashboard over the storage of a run."""
+"""optuna-dashboard for the storage of a run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def serve(folder: Path, storage_url: str | None, host: str, port: int) -> None:
     """Serve the dashboard of the run in `folder` at http://HOST:PORT until interrupted.
 
     Raises:
-        StudyError: optuna-dashboard is not installed, the storage or the port cannot be had.
+        StudyError: optuna-dashboard is not installed, or storage or port cannot be opened.
     """
     try:
         import optuna_dashboard
     except ImportError as error:
         raise StudyError(
-            "dashboard: needs optuna-dashboard, which is not here; "
+            "dashboard: needs optuna-dashboard, which is not installed; "
             "pip install 'normsearch[dashboard]'."
         ) from error
     storage = open_storage(folder, storage_url or read_local(folder).get("storage"))

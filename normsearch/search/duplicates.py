@@ -1,4 +1,4 @@
-"""Configurations that a sampler asks for again: answered from the record, never trained twice."""
+"""Duplicates: configurations suggested again are answered from the record, never trained twice."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from normsearch.space.layered import AnySpace
 from normsearch.storage.optuna_access import store_value
 from normsearch.storage.trial_states import DUPLICATE_OF, is_repeat, mark_infeasible
 
-_PATIENCE = 10  # repetitions in a row after which the sampler is passed over
-_DRAWS = 100  # uniform draws that find nothing new before a space counts as exhausted
+_PATIENCE = 10  # repetitions in a row after which another sampler is used
+_DRAWS = 100  # uniform draws without a new configuration after which a space counts as exhausted
 
 
 def waits(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
@@ -25,9 +25,9 @@ def waits(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
 
 
 def find_original(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | None:
-    """Return the first trial before `number` of its configuration, if its record will do.
+    """Return the first trial before `number` of its configuration, if its record can be reused.
 
-    A failure that the configuration does not explain (a dead worker, say) will not.
+    A failure that the configuration does not explain (such as a dead worker) cannot.
     """
     own = trials[number].user_attrs
     values, norm_map = own["values"], own["norm_map"]
@@ -42,7 +42,7 @@ def find_original(trials: Sequence[FrozenTrial], number: int) -> FrozenTrial | N
 
 
 def answer(study: Study, trial: Trial, original: FrozenTrial) -> bool:
-    """Tell `trial` what `original` was told, with its curve; False while that is unfinished."""
+    """Finish `trial` with the curve and result of `original`; False while that is unfinished."""
     if DUPLICATE_OF not in trial.user_attrs:
         trial.set_user_attr(DUPLICATE_OF, original.number)
     if not original.state.is_finished():
@@ -60,12 +60,12 @@ def answer(study: Study, trial: Trial, original: FrozenTrial) -> bool:
 
 
 class Freshness:
-    """Passes over a sampler that repeats itself, and knows when there is nothing new to ask.
+    """Replaces a sampler that repeats itself, and detects when a space is exhausted.
 
     Args:
         space: the study's space.
         sampler: the study's sampler.
-        tuning: names the trials that train a single norm.
+        tuning: chooses the trials that train a single norm.
     """
 
     def __init__(self, space: AnySpace, sampler: BaseSampler, tuning: SingleNormTuning) -> None:
@@ -73,16 +73,16 @@ class Freshness:
         self._in_a_row = 0
 
     def note(self, repeated: bool) -> None:
-        """Take in whether the newest configuration was a repetition."""
+        """Record whether the newest configuration was a repetition."""
         self._in_a_row = self._in_a_row + 1 if repeated else 0
 
     @property
     def exhausted(self) -> bool:
-        """Whether nothing new was found for so long that there may be nothing new."""
+        """Whether so many draws found nothing new that the space counts as exhausted."""
         return self._in_a_row >= _PATIENCE + _DRAWS
 
     def sampler(self, trials: Sequence[FrozenTrial]) -> BaseSampler:
-        """Return the sampler to ask next: the study's, or one that gives what no trial has.
+        """Return the sampler of the next trial: the study's, or one that avoids repetitions.
 
         A trial that tunes a single norm has all its parameters given.
         """

@@ -1,4 +1,4 @@
-"""What a study's storage says about whose trials it holds."""
+"""The identity of a study in its storage, so that two studies never share trials."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from normsearch.trials.trial_network import refuse_other_network
 
 
 def identity(study: StudyConfig) -> str:
-    """Return the SHA-256 of what a study's trials share: data, network, training, space, metric.
+    """Return the SHA-256 of a study's data, network, training, space and metric.
 
-    Where the data lies is no part of it, and neither is how the search goes.
+    The place of the data and the settings of the search are not part of it.
     """
     parts = {"task", "network", "training", "space", "fingerprint", "sample_shape"}
     facts = study.model_dump(mode="json", include=parts)
@@ -31,13 +31,13 @@ def identity(study: StudyConfig) -> str:
 
 
 def check_identity(study: optuna.Study, config: StudyConfig) -> None:
-    """Raise StudyError if the storage's study was begun with other data, network or space.
+    """Raise StudyError if the storage's study was started with other data, network or space.
 
-    A study that has no identity yet, for it is new or of an older version, gets this one, and
-    likewise the digest of its network.
+    A study without an identity (new, or of an older version) gets this one, and the digest of
+    its network.
 
     Raises:
-        ChangedNetworkError: another driver's network has other code.
+        ChangedNetworkError: the network's code differs from another driver's.
     """
     own = identity(config)
     known = study.user_attrs.get("identity")
@@ -61,6 +61,6 @@ def check_identity(study: optuna.Study, config: StudyConfig) -> None:
 
 
 def record_network(study: optuna.Study, config: StudyConfig) -> None:
-    """Write down in the storage which network a study's trials are of from now on."""
+    """Record in the storage the network of a study's trials from now on."""
     digest = config.network_digest
     study.set_user_attr("network_digest", digest and digest.model_dump(mode="json"))

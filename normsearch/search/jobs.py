@@ -1,4 +1,4 @@
-"""What a coordinator hands out and tells: a trial to train, an event to show."""
+"""Jobs, which a coordinator hands to an executor, and events, which it sends to callbacks."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Event:
-    """Something a callback may show: a trial ``started``, ``evaluated`` or ``finished``.
+    """An event of a search, for callbacks: a trial ``started``, ``evaluated`` or ``finished``.
 
-    The first event of a driver is ``began``, with number -1 and in ``trials`` the (number, state,
-    score or NaN) of every trial there is. A trial is ``waiting`` where another driver may hold it
-    still and nothing else is to be trained.
+    The first event of a driver is ``began``, with number -1 and with the (number, state, score or
+    NaN) of every trial in ``trials``. A trial is ``waiting`` if another driver may still hold it
+    and nothing else is left to train.
     """
 
     kind: Literal["began", "started", "evaluated", "finished", "waiting"]
@@ -42,7 +42,7 @@ class Event:
 
 
 class Callback(Protocol):
-    """What a run tells its events."""
+    """A function that is called with each event of a run."""
 
     def __call__(self, event: Event, /) -> None:
         """Take in an event."""
@@ -51,7 +51,7 @@ class Callback(Protocol):
 def trial_config(
     study: StudyConfig, number: int, choice: Choice, baseline: str | None
 ) -> TrialConfig:
-    """Return the whole configuration of a study's trial that chose `choice`."""
+    """Return the complete configuration of a study's trial that chose `choice`."""
     return TrialConfig(
         study=study.name,
         trainer=study.trainer,
@@ -75,9 +75,9 @@ def trial_config(
 
 
 def fault_of_storage(error: Exception, folder: Path) -> NormsearchError | None:
-    """Return what an error of a training is, if it is none of the training's own.
+    """Return the cause of an error that is not the training's own, None for other errors.
 
-    That is a full disk, a lease that is another driver's by now, or a deleted folder.
+    Such causes are a full disk, a lease taken over by another driver, and a deleted folder.
     """
     if isinstance(error, DiskFullError | TakenError | GoneError):
         return error
@@ -89,13 +89,13 @@ def fault_of_storage(error: Exception, folder: Path) -> NormsearchError | None:
 
 
 def write_trace(folder: Path) -> None:
-    """Write the exception that is handled now to FOLDER/error.txt, for whoever mends it."""
+    """Write the traceback of the current exception to FOLDER/error.txt."""
     with suppress(DiskFullError, OSError):
         write_text(folder / "error.txt", traceback.format_exc())
 
 
 def seconds_left(trial: optuna.trial.Trial, limit: float | None) -> float | None:
-    """Return what is left of a time limit after the evaluations that `trial` has already."""
+    """Return the seconds left of a time limit after the evaluations that `trial` has."""
     if limit is None:
         return None
     records = [v for k, v in trial.user_attrs.items() if k.startswith("evaluation:")]

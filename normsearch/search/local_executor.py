@@ -32,7 +32,7 @@ class Executor(Protocol):
 def run_local(coordinator: Coordinator, data: AnyData, trainer: Trainer[AnyData]) -> None:
     """Train until as many trials as asked for are finished.
 
-    A study's `time_limit` is looked at after each evaluation, so a trial that hangs is not ended.
+    A study's `time_limit` is checked after each evaluation, so a trial that hangs is not ended.
 
     See `Executor`.
     """
@@ -41,7 +41,7 @@ def run_local(coordinator: Coordinator, data: AnyData, trainer: Trainer[AnyData]
             while not (coordinator.done or coordinator.stopping):
                 job = coordinator.next_job()
                 if job is None:
-                    time.sleep(1)  # the rest is in other drivers' hands
+                    time.sleep(1)  # other drivers train the rest
                 else:
                     _run(coordinator, job, data, trainer)
     finally:
@@ -63,15 +63,15 @@ def _run(coordinator: Coordinator, job: Job, data: AnyData, trainer: Trainer[Any
     except TrainingError as error:
         coordinator.finish(number, TrialState.FAIL, reason=f"{error.kind}: {error}")
         return
-    # Any error of a user's network fails its trial, as an actor's does under Ray: one faulty
-    # configuration must not end the search. Its traceback is kept in the trial's folder.
+    # Any error of a user's network fails only its trial, as in an actor under Ray. The traceback
+    # is kept in the trial's folder.
     except Exception as error:
         coordinator.check_interrupt()
         if fault := fault_of_storage(error, job.folder):
             coordinator.storage_failed(number, fault)
             return
         if isinstance(error, NormsearchError):
-            raise  # no fault of this trial's
+            raise  # not this trial's fault
         write_trace(job.folder)
         reason = f"{type(error).__name__}: {error}"
         coordinator.finish(number, TrialState.FAIL, reason=reason, fault=True)

@@ -1,4 +1,4 @@
-"""What a search found: its best trial, each single norm at its best, a trial as a model."""
+"""The outcome of a search: its best trial, the best of each single norm, exported models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from normsearch.trials.model import export_model
 from normsearch.trials.model_card import ModelConfig
 from normsearch.trials.trust import refuse_unseen_network
 
-_COLUMNS = {"memory": "peak_memory_bytes"}  # objectives whose column is called otherwise
+_COLUMNS = {"memory": "peak_memory_bytes"}  # objectives whose column has another name
 
 
 def best_of(record: StudyRecord) -> dict[str, Any] | None:
@@ -77,7 +77,7 @@ def _result(record: StudyRecord, row: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _edges(record: StudyRecord, number: int, single: list[dict[str, Any]]) -> list[str]:
-    """What was chosen at the end of its range, in the best trial and the best single norm."""
+    """Return sentences on numbers at the end of their range in the best trial and single norm."""
     space = record.config["space"]
     found = [f"Trial {number}: {told}" for told in at_edges(space, record.values(number))]
     if single and single[0]["number"] != number:
@@ -91,7 +91,7 @@ def _text(value: object) -> str | None:
 
 
 def _front(record: StudyRecord, rows: list[dict[Any, Any]]) -> list[dict[str, Any]]:
-    """The trials that none is better than in every objective; none where there is but one."""
+    """Return the trials on the Pareto front; none with a single objective."""
     objectives = record.config["search"].get("objectives", ["score"])
     if len(objectives) < 2:
         return []
@@ -112,7 +112,7 @@ def export_trial(
     trusted: bool = False,
     accept_changed: bool = False,
 ) -> tuple[list[Path], str]:
-    """Write the network of a trial as a folder of its own; see `export_model`."""
+    """Write the network of a trial to a folder; see `export_model`."""
     row: dict[Any, Any] = record.trials().to_dict(orient="records")[number]
     place = trial_folder(record.folder, number)
     score = float(row["score"]) if row["state"] == "COMPLETE" else None
@@ -124,7 +124,7 @@ def export_trial(
 
 
 def nothing_completed(record: StudyRecord) -> StudyError:
-    """Return the error of a run in which no trial was completed, which says why."""
+    """Return the error of a run without a completed trial, with the reason."""
     trials = record.trials()
     failed = trials[trials["state"] == "FAIL"]
     reason = "every one was pruned"
@@ -134,6 +134,6 @@ def nothing_completed(record: StudyRecord) -> StudyError:
         told = f" (see {trace})" if trace.is_file() else ""
         reason = f"{len(failed)} of {len(trials)} failed, trial {number} of '{why}'{told}"
     return StudyError(
-        f"{record.name}: one trial at least must be completed, and none was: {reason}; mend the "
-        "cause, then begin a new run."
+        f"{record.name}: at least one trial must be completed, and none was: {reason}; fix the "
+        "cause, then start a new run."
     )

@@ -1,4 +1,4 @@
-"""A study that passed every check, with its data and its space: all that a search needs."""
+"""Preparation of a study: its checks, its data and its space."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from normsearch.trials.trust import refuse_unseen_code
 
 @dataclass(frozen=True)
 class PreparedStudy:
-    """A study that passed every check: nothing of a run is made before there is one."""
+    """A study that passed every check; a run is created only from one of these."""
 
     config: StudyConfig
     split: Split
@@ -61,19 +61,19 @@ def prepare(
     trusted: bool = False,
     accept_changed: bool = False,
 ) -> PreparedStudy:
-    """Read the data, build and try the network, lay the space over its slots.
+    """Read the data, build and try the network, and build the space on its slots.
 
     Args:
         config: the study.
-        space_origin: what stands before a key of its space in messages.
-        data: the folder that holds the data sets, or the data set itself.
-        where: names the study in messages.
-        items: the data set, where it is in memory; see `normsearch.data.in_memory.cases_of`.
+        space_origin: prefix of its space's keys in messages.
+        data: the folder of the data sets.
+        where: name of the study in messages.
+        items: the data set, if it is in memory; see `normsearch.data.in_memory.cases_of`.
         trusted: whether all code that it names may run; see `refuse_unseen_code`.
-        accept_changed: take the network as it is now for the one that was recorded.
+        accept_changed: accept the network as it is now in place of the recorded one.
 
     Raises:
-        NormsearchError: the first thing that does not hold.
+        NormsearchError: the first check that fails.
     """
     if not trusted:
         refuse_unseen_code(config, where)
@@ -128,13 +128,13 @@ def _checked(
 
 
 def _tell_of_single_norms(space: AnySpace) -> None:
-    """Warn of norms of the space that are no single norm, or not the same one in every slot."""
+    """Warn of norms that are no single norm, or differ between slots as one."""
     if not isinstance(space, Space):
         return
     for norm, slots in space.substitutes().items():
         placed = ", ".join(f"{spec} in {slot}" for slot, spec in list(slots.items())[:3])
         more = f" and {len(slots) - 3} more slots" if len(slots) > 3 else ""
-        told = f"{norm} as a single norm does not fit every slot; the nearest takes its place there"
+        told = f"{norm} as a single norm does not fit every slot; the nearest norm replaces it"
         warnings.warn(f"{told}: {placed}{more}.", stacklevel=2)
     for norm, reason in space.missing_single_norms().items():
         told = f"{norm} is not compared as a single norm: {reason}."
@@ -142,7 +142,7 @@ def _tell_of_single_norms(space: AnySpace) -> None:
 
 
 def _first_split(config: StudyConfig, cases: list[Case]) -> Split:
-    """The split of the study, of arms that take several folds in turn the first one's."""
+    """Return the study's split; for arms with several folds, that of the first."""
     folds = config.space.folds if isinstance(config.space, ArmsConfig) else ()
     tasks = [config.task.model_copy(update={"test_folds": (fold,)}) for fold in folds]
     splits = [split_task(task, cases) for task in tasks or [config.task]]
@@ -150,7 +150,7 @@ def _first_split(config: StudyConfig, cases: list[Case]) -> Split:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what a run depends on, and which kernels it uses."""
+    """Return the versions of the packages that a run depends on, and the kernels in use."""
     names = ("normsearch", "torch", "optuna", "ray", "numpy", "pynrrd")
     found = {"python": platform.python_version(), **{name: version(name) for name in names}}
-    return {**found, "kernels": kernels_in_use()}  # compiled now, before the workers ask for them
+    return {**found, "kernels": kernels_in_use()}  # compiled now, before the workers need them

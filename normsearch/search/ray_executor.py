@@ -1,4 +1,4 @@
-"""Ray Tune as the executor: workers used again, the data once a node, no state of its own."""
+"""The executor on Ray Tune: workers are reused, and data is loaded once a node."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from normsearch.trials.trainer import AnyData, Trainer
 
 _LOOK_S = 5.0
 
-# Read when ray is imported, so set before. Noise and costs that a search does not need.
+# Ray reads these on import. They turn off output and work that a search does not need.
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",  # the new one prints tables even at verbose=0
@@ -49,21 +49,21 @@ def run_ray(
         data: handed to `trainer`; put into the object store once.
         trainer: trains one trial.
         resources: what each trial occupies.
-        workers: trials at once; as many as the cluster holds at each moment if None. More than it
-            holds wait for it to grow.
+        workers: trials at once; if None, as many as fit the cluster at each moment. More than fit
+            wait for the cluster to grow.
         address: a running cluster to join; a local one is started if None.
 
     Raises:
-        StudyError: the cluster cannot be reached or holds not even one trial.
-        DiskFullError: no checkpoint can be written; the trials are given back.
+        StudyError: the cluster cannot be reached, or not even one trial fits it.
+        DiskFullError: no checkpoint can be written; the trials are released.
         GoneError: the run's folder was deleted.
-        NetworkError: a worker cannot build the network, or finds other code than was recorded;
-            likewise.
-        KeyboardInterrupt: after Ctrl-C, with every unfinished trial given back.
+        NetworkError: a worker cannot build the network, or finds code that differs from the
+            recorded one; the trials are released.
+        KeyboardInterrupt: after Ctrl-C; all unfinished trials are released.
         Terminated: after SIGTERM, likewise.
     """
-    # Ray listens on every network interface: only who has the user's token may run code there.
-    # Later ones than 2.52 do so by themselves, also where Ray has been imported already.
+    # Ray listens on every network interface; a token protects it. Versions after 2.52 do this by
+    # themselves, even if Ray was imported before.
     token = {"RAY_AUTH_MODE": "token"} if address is None and "ray" not in sys.modules else {}
     os.environ.update({**_ENVIRONMENT, **token, **os.environ})
     import ray
@@ -72,7 +72,7 @@ def run_ray(
         with interruptible(coordinator):
             _connect(address, resources, workers)
             slots = Slots(resources, workers, may_grow=address is not None)
-            # Again, for ray.init puts its own handler in the place of ours.
+            # Again, since ray.init replaces our handler.
             with (
                 interruptible(coordinator) as fail,
                 coordinator.leases.beating(fail),
@@ -118,11 +118,11 @@ def _connect(address: str | None, resources: Resources, workers: int | None) -> 
 
 
 class Slots:
-    """How many trials may run at once: `workers`, or what the cluster holds at the moment.
+    """The number of trials at once: `workers`, or as many as fit the cluster at the moment.
 
     Raises:
-        StudyError: not even one trial fits, and no number was asked for that a cluster which
-            `may_grow` could grow to.
+        StudyError: not even one trial fits, and the cluster may not grow (or no `workers` were
+            asked for).
     """
 
     def __init__(self, resources: Resources, workers: int | None, *, may_grow: bool) -> None:
@@ -139,7 +139,7 @@ class Slots:
             )
 
     def __call__(self) -> int:
-        """Return the number, counted anew every few seconds."""
+        """Return the number, updated every few seconds."""
         if self._workers and self._grows:
             return self._workers
         if time.monotonic() - self._looked > _LOOK_S:
@@ -150,7 +150,7 @@ class Slots:
         import ray
 
         wanted, fits = self._resources, 0
-        for node in ray.nodes():  # a trial does not spread over nodes
+        for node in ray.nodes():  # a trial runs on a single node
             if node["Alive"]:
                 has = node["Resources"]
                 cpu = int(has.get("CPU", 0) // wanted.cpu)
@@ -160,12 +160,12 @@ class Slots:
 
 
 def trials_on(gpus: float, share: float) -> int:
-    """Return how many trials fit a node's GPUs, each on a `share` of one GPU or on several whole.
+    """Return how many trials fit a node's GPUs, each on a `share` of one GPU or on whole GPUs.
 
     >>> trials_on(1, 0.1), trials_on(1, 0.2), trials_on(8, 0.4), trials_on(8, 2)
     (10, 5, 16, 4)
     """
-    there, wanted = Fraction(str(gpus)), Fraction(str(share))  # 0.1 is a tenth, as it was written
+    there, wanted = Fraction(str(gpus)), Fraction(str(share))  # 0.1 is exactly a tenth
     if wanted >= 1:
         return int(there // wanted)
     return int(there) * int(1 // wanted) + int(there % 1 // wanted)
@@ -184,7 +184,7 @@ def _tuner(
     from normsearch.search.bridge import bridge
     from normsearch.search.trainable import TrialActor
 
-    # Ray 2.60 logs failed trials with their traceback; the study records the reason instead.
+    # Ray 2.60 logs the traceback of failed trials; the study records the reason instead.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     searcher, scheduler = bridge(coordinator, slots)
     trainable = tune.with_resources(

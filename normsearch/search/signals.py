@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM on a search: what is live is given back, and the run can be gone on with."""
+"""Ctrl-C and SIGTERM during a search: live trials are released, and the run can be resumed."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from normsearch.search.coordinator import Coordinator
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came, and the grace period is over or nothing is left to wait for."""
+    """SIGTERM arrived, and the grace period is over or no trial is left to wait for."""
 
 
 @contextmanager
 def interruptible(coordinator: Coordinator) -> Iterator[Callable[[NormsearchError], None]]:
     """Let Ctrl-C end the search at once, and SIGTERM after the study's grace period at the latest.
 
-    Within the grace period trials go on to their next evaluation point, whose checkpoint is then
-    the one to go on from. Both signals end the search even where they land in code that may not
-    raise (a finalizer): there Python prints the exception and goes on; the coordinator then raises
-    it again.
+    Within the grace period trials run to their next evaluation point, and later resume from its
+    checkpoint. Both signals end the search even if they arrive in code that cannot raise, such as
+    a finalizer: Python then prints the exception, and the coordinator raises it again.
 
-    Yields a function by which another thread ends the search with an error: at once too, except
-    outside the main thread, where no signal comes.
+    Yields a function by which another thread ends the search with an error. It takes effect at
+    once, except outside the main thread, which receives no signals.
 
     Raises:
         KeyboardInterrupt: Ctrl-C.
@@ -50,11 +49,11 @@ def interruptible(coordinator: Coordinator) -> Iterator[Callable[[NormsearchErro
         nonlocal terminated
         terminated = True
         coordinator.request_stop()
-        # At least a moment: zero would mean no alarm at all.
+        # Above 0, since zero would mean no alarm.
         signal.setitimer(signal.ITIMER_REAL, max(coordinator.config.search.grace_seconds, 0.001))
 
     if threading.current_thread() is not threading.main_thread():
-        yield fail  # signals are the main thread's
+        yield fail  # only the main thread receives signals
         return
     handlers |= {signal.SIGINT: interrupt, signal.SIGALRM: interrupt, signal.SIGTERM: terminate}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}

@@ -1,7 +1,7 @@
-"""Tuning of single norms: which trials of a search train one norm everywhere, and at what setting.
+"""Tuning of single norms: which trials train one norm in all slots, and at which setting.
 
-A mixture is compared with the best single norm. Were single norms trained at the space's default
-learning rate and batch size alone, a mixture at tuned ones would win by its setting.
+A mixture is compared with the best single norm. If single norms were trained only at the space's
+default learning rate and batch size, a mixture could win by its better setting alone.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from normsearch.space.layered import AnySpace
 from normsearch.storage.objectives import score
 from normsearch.storage.trial_states import completed, share_of_single_norms, single_norm
 
-_CANDIDATES = 64  # settings drawn from the whole space, and as many near the best ones
-_MOST = 4096  # settings of a finite space that are all candidates
+_CANDIDATES = 64  # settings drawn from the whole space, and as many near the best
+_MOST = 4096  # largest finite space of which all settings are candidates
 
 
 class SingleNormTuning:
-    """Gives a share of a search's trials to single norms, the better ones more.
+    """Gives a share of a search's trials to single norms, more to the better ones.
 
-    The next norm is the one with the lowest sum of its rank by best score and its tuning trials
-    so far: of 4 norms and 10 trials the best gets 4, then 3, 2, 1. It is tried at the setting
-    (learning rate, batch size and whatever else the space holds) of the best mixture, and in turn
-    at one that the Gaussian process of the sampler gp, fitted to all trials, thinks promising;
-    with several objectives, or before it knows enough, at one drawn uniformly.
+    The next norm is the one with the lowest sum of its rank by best score and its number of tuning
+    trials: of 4 norms and 10 trials the best gets 4, the others 3, 2 and 1. It is trained in turn
+    at the setting (learning rate, batch size and so on) of the best mixture, and at one with a
+    high upper confidence bound under the Gaussian process of the sampler gp, fitted to all trials.
+    With several objectives, or with too few trials for the process, the latter is a uniform draw.
 
     Args:
         space: the study's; one in which every choice is a single norm needs no tuning.
@@ -79,7 +79,7 @@ class SingleNormTuning:
         return None
 
     def _in_turn(self, trials: Sequence[FrozenTrial]) -> list[str]:
-        """All single norms, the one whose turn it is first."""
+        """Return all single norms, the next one to train first."""
         best = dict.fromkeys(self._space.single_norms, -math.inf)
         begun = Counter[str]()
         for trial in trials:
@@ -118,14 +118,14 @@ class SingleNormTuning:
         return None if best is None else self._setting(best)
 
     def _setting(self, trial: FrozenTrial) -> dict[str, Any]:
-        if "baseline" in trial.user_attrs:  # it may not have been asked yet
+        if "baseline" in trial.user_attrs:  # its parameters may not be suggested yet
             return dict(self._space.defaults)
         return {name: trial.params[name] for name in self._settings if name in trial.params}
 
     def _candidates(
         self, known: Sequence[Mapping[str, Any]], random: np.random.Generator
     ) -> list[dict[str, Any]]:
-        """Settings to choose from: all of a finite space, else some anywhere and some near."""
+        """Return settings to choose from: all of a finite space, else random and nearby ones."""
         kinds = self._settings.values()
         choices = [kind.choices for kind in kinds if isinstance(kind, CategoricalDistribution)]
         if len(choices) == len(self._settings) and math.prod(map(len, choices)) <= _MOST:

@@ -1,9 +1,8 @@
-"""One-shot search: one network with every candidate in every slot, and what it prefers.
+"""One-shot search: a supernet with every norm in every slot, and the norms it prefers.
 
-The supernet is a trial of its own, in the run's folder trials/supernet: its trial.json trains it
-again, its checkpoint.pt is what an interrupted training goes on from, and its preference.json
-holds the weight of every candidate in every slot. It is no trial of the Optuna study; the norm map
-of its greatest weights is enqueued there.
+The supernet has a trial folder, trials/supernet: trial.json trains it again, an interrupted
+training resumes from checkpoint.pt, and preference.json holds the weight of every norm in every
+slot. It is not a trial of the Optuna study, but the norm map of its largest weights is enqueued.
 """
 
 from __future__ import annotations
@@ -31,18 +30,18 @@ from normsearch.trials.trainer import AnyData, Trainer
 
 FOLDER = "supernet"
 _TRAINING = -2  # the lease under which one driver trains the supernet
-_FLOOR = 1e-6  # a weight below counts as this: SparsestMax makes many exactly 0
-_ENOUGH = 5  # retrained trials that a correlation needs
+_FLOOR = 1e-6  # lower bound of a weight: SparsestMax makes many exactly 0
+_ENOUGH = 5  # fewest trials for a correlation
 
 Preference = dict[str, dict[str, float]]
-"""Slot -> effective spec -> weight, of sum 1."""
+"""Slot -> effective spec -> weight; the weights of a slot sum to 1."""
 
 
 def mixable(space: AnySpace) -> Space:
     """Return `space` if a supernet can mix its norms.
 
     Raises:
-        ConfigError: a space in Python, or one that offers a norm that cannot be mixed.
+        ConfigError: the space is in Python, or has a norm that cannot be mixed.
     """
     if not isinstance(space, Space):
         raise ConfigError("search.method: supernet needs a space in YAML, got one in Python.")
@@ -80,10 +79,10 @@ def run_supernet(
 ) -> None:
     """Train the study's supernet in this process, unless it is, and enqueue what it prefers.
 
-    It goes on from its checkpoint. Where another driver is at it, nothing is done.
+    Training resumes from a checkpoint. Nothing is done while another driver trains it.
 
     Raises:
-        TrainingError: the supernet cannot be trained (its loss is not finite, say).
+        TrainingError: the supernet cannot be trained (for example, its loss is not finite).
     """
     units, folder = mixable(space), coordinator.folder / "trials" / FOLDER
     path = folder / "preference.json"
@@ -117,7 +116,7 @@ def read_preference(path: Path) -> Preference:
     """Return the weights of a preference.json.
 
     Raises:
-        ConfigError: it is no such file.
+        ConfigError: the file is not such a table of weights.
     """
     raw = read_object(path)
     weights = [one if isinstance(one, dict) and one else {"": None} for one in raw.values()]
@@ -127,7 +126,7 @@ def read_preference(path: Path) -> Preference:
 
 
 def preferred(space: Space, preference: Preference) -> dict[str, Any]:
-    """Return the parameters of the norm map of greatest weights; values at their defaults."""
+    """Return the parameters of the norm map of largest weights, with other values at defaults."""
     norms: dict[str, Any] = {}
     for unit in space.units:
         weights = preference.get(unit.slots[0].name, {})

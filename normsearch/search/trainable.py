@@ -1,4 +1,4 @@
-"""A trial inside a Ray actor that is used again for the next one."""
+"""The Ray actor that trains a trial, and is reused for the next one."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from normsearch.search.jobs import Job, fault_of_storage, write_trace
 from normsearch.trials.trainer import Trainer
 
 ENDS = (DiskFullError, ChangedNetworkError, NetworkError)
-"""What ends a search and is no trial's fault: the trial is given back."""
+"""Errors that end a search and are not the trial's fault: the trial is released."""
 
 
 def pack(job: Job) -> dict[str, str]:
-    """Return `job` as the configuration of a Tune trial: one text, so that Tune unrolls nothing."""
+    """Return `job` as a Tune trial's configuration: one text, which Tune does not expand."""
     return {
         "trial": job.config.model_dump_json(),
         "folder": str(job.folder.absolute()),  # a worker runs where its node was started
@@ -41,14 +41,14 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Begin the trial of `new_config`, from its checkpoint if it has one."""
+        """Start the trial of `new_config`, from its checkpoint if it has one."""
         self._trial = TrialConfig.model_validate_json(new_config["trial"])
         self._folder, self._left = Path(new_config["folder"]), float(new_config["seconds"])
         self._records = self._trainer(self._trial, self._data, self._folder, new_config["token"])
         return True
 
     def step(self) -> dict[str, Any]:
-        """Return the next record as JSON; a training that cannot go on is a result, not a crash."""
+        """Return the next record as JSON; a training that cannot continue is a result, no crash."""
         try:
             with self._time_limit():
                 record = next(self._records)
@@ -59,7 +59,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         except Exception as error:
             if fault := fault_of_storage(error, self._folder):
                 return {"done": True, "fault": (type(fault).__name__, str(fault))}
-            # Raised again, so that Ray fails the trial; only here is its traceback complete.
+            # Raised again, so that Ray fails the trial; the traceback is complete only here.
             write_trace(self._folder)
             raise
         return {
@@ -71,16 +71,16 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
 
     @contextmanager
     def _time_limit(self) -> Iterator[None]:
-        """End this process if the block takes longer than is left, whatever it hangs in.
+        """End this process if the block exceeds the time left, wherever it hangs.
 
-        The trial's folder then tells in hang.txt where it was.
+        hang.txt in the trial's folder then holds the stack.
         """
         if math.isinf(self._left):
             yield
             return
         began = time.monotonic()
         with (self._folder / "hang.txt").open("w") as where:
-            # A thread of C: it needs no lock that the training may hold.
+            # faulthandler uses a C thread, which needs no lock that the training may hold.
             faulthandler.dump_traceback_later(max(self._left, 0.01), exit=True, file=where)
             try:
                 yield

@@ -1,4 +1,4 @@
-"""What becomes of a trial that a dead worker, a deleted folder or a full disk interrupts."""
+"""Handling of trials interrupted by a dead worker, a deleted folder or a full disk."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from normsearch.storage.opening import retrying
 from normsearch.storage.optuna_access import stored
 
 MAX_CRASHES = 3  # workers a trial may lose before it counts as failed
-MAX_DELETIONS = 3  # of its folder, after which a trial is not begun again
+MAX_DELETIONS = 3  # of its folder, after which a trial is not restarted
 
 
 class TrialFaults:
-    """The part of a coordinator that handles them."""
+    """The part of a coordinator that handles interrupted trials."""
 
     folder: Path
     leases: Leases
@@ -35,13 +35,13 @@ class TrialFaults:
     def finish(
         self, number: int, state: TrialState, *, reason: str | None = None, fault: bool = False
     ) -> None:
-        """Tell the study how a trial ended."""
+        """Record how a trial ended."""
         raise NotImplementedError
 
     def crashed(self, number: int, reason: str) -> None:
-        """Give back a trial whose worker died; after `MAX_CRASHES` without progress it failed.
+        """Release a trial whose worker died; after `MAX_CRASHES` without progress, fail it.
 
-        A trial that gets on between the deaths of its workers (preempted ones) goes on for ever.
+        A trial that makes progress between the deaths of its workers (preemption) never fails so.
         """
         deaths = self._count(count_death, number)
         if deaths > MAX_CRASHES:
@@ -51,10 +51,10 @@ class TrialFaults:
             self.give_back(number)
 
     def storage_failed(self, number: int, fault: NormsearchError) -> None:
-        """Give back a trial whose files failed it; end the search unless that is its own affair.
+        """Release a trial whose files cannot be used; end the search if the fault is not its own.
 
-        A trial that another driver has taken over is let go. One whose folder was deleted starts
-        anew, at most `MAX_DELETIONS` times.
+        A trial that another driver has taken over is dropped. A trial whose folder was deleted is
+        restarted, at most `MAX_DELETIONS` times.
 
         Raises:
             DiskFullError: `fault`.
@@ -70,7 +70,7 @@ class TrialFaults:
                 reason = f"its folder was deleted {times} times"
                 self.finish(number, TrialState.FAIL, reason=reason, fault=True)
             else:
-                self.give_back(number, "for its folder was deleted")
+                self.give_back(number, "since its folder was deleted")
         else:
             self.failure = fault
             raise fault
@@ -84,7 +84,7 @@ class TrialFaults:
             return 0
 
     def give_back(self, number: int, reason: str | None = None) -> None:
-        """Release an unfinished trial: RUNNING in the storage, free to go on with."""
+        """Release an unfinished trial: it stays RUNNING in the storage, and can be resumed."""
         retrying(self.leases.release, number)
         del self._live[number]
         self._listener(Event("finished", number, {"state": "INTERRUPTED", "reason": reason}))

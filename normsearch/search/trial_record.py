@@ -80,7 +80,7 @@ def tell_end(
     folder: Path,
     mirror: RemoteCheckpoints | None,
 ) -> dict[str, Any]:
-    """Tell the study how a trial ended; return its state, last score and the reason.
+    """Record how a trial ended; return its state, last score and the reason.
 
     COMPLETE becomes FAIL without a last score.
     """
@@ -101,7 +101,7 @@ def tell_end(
         return TAKEN
     if mirror and not complete:
         mirror.settle(trial.number, folder, keep=False)
-    # The weights of a trial that did not complete are a model nobody will ask for.
+    # The weights of an incomplete trial are of no use.
     for name in ("checkpoint-previous.pt", *(() if complete else ("checkpoint.pt",))):
         (folder / name).unlink(missing_ok=True)
     last = values[max(values)] if values else math.nan
@@ -113,12 +113,12 @@ def _incomplete(known: optuna.trial.FrozenTrial, config: StudyConfig) -> str | N
     if math.isnan(known.intermediate_values.get(last, math.nan)):
         return "no validation case has a score"
     if f"evaluation:{last}" not in known.user_attrs:
-        return "its last record is lost with a damaged line of the study's journal"
+        return "its last record is lost in a damaged line of the study's journal"
     return None
 
 
 def count_death(trial: Trial, known: optuna.trial.FrozenTrial) -> int:
-    """Write down that a worker of a trial died; return how many did since it last got on."""
+    """Record that a worker of a trial died; return the deaths since its last progress."""
     reached = max(known.intermediate_values, default=0)
     at, deaths = known.user_attrs.get("crashes_at", [reached, 0])
     deaths = deaths + 1 if at == reached else 1
@@ -128,7 +128,7 @@ def count_death(trial: Trial, known: optuna.trial.FrozenTrial) -> int:
 
 
 def count_deletion(trial: Trial, known: optuna.trial.FrozenTrial) -> int:
-    """Write down that a trial's folder was deleted; return how often it was."""
+    """Record that a trial's folder was deleted; return the number of deletions."""
     deletions = int(known.user_attrs.get("deletions", 0)) + 1
     trial.set_user_attr("deletions", deletions)
     return deletions

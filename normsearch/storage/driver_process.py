@@ -1,4 +1,4 @@
-"""Which process a driver is, in words that another process of the same machine can check."""
+"""The identity of a driver's process, which other processes of the same machine can check."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def host_of(machine: str) -> str:
 
 
 def process_start(pid: int) -> str | None:
-    """Return when a process of this machine began, None if it does not run (or is a zombie)."""
+    """Return when a process of this machine started, None if it does not run (or is a zombie)."""
     try:
         if not Path("/proc/self/stat").exists():
             process = psutil.Process(pid)
             dead = process.status() == psutil.STATUS_ZOMBIE
             return None if dead else str(round(process.create_time()))
-        # Ticks since boot: no clock that somebody may set is in it.
+        # Ticks since boot, which do not depend on the system clock.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return None if fields[0] in "ZXx" else fields[19]
     except (OSError, psutil.Error):

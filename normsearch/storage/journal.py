@@ -1,4 +1,4 @@
-"""Optuna's journal file, made to survive a torn write, a full disk and a damaged line."""
+"""Optuna's journal file, made to survive an incomplete write, a full disk and a damaged line."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from normsearch.files import disk_full, is_disk_full
 from normsearch.storage.journal_entries import CREATE_STUDY, CREATE_TRIAL, is_operation
 
 _SYNC_S = 1.0
-_LOCK_GRACE_S = 10  # a writer killed with the lock in hand holds the others up this long
-_GONE_LOOKS_S = (0.1, 0.4)  # a network's file system may lose sight of a file for a moment
+_LOCK_GRACE_S = 10  # how long a writer killed while holding the lock delays the others
+_GONE_LOOKS_S = (0.1, 0.4)  # a network file system may briefly not show a file
 _CREATES_TRIAL = b'{"op_code":4,'
 _SEAL = re.compile(rb'(?:,"trials":(\d+))?,"crc":"([0-9a-f]{8})"\}$')
-_told: set[tuple[str, int]] = set()  # the lines that this process has warned of
+_told: set[tuple[str, int]] = set()  # the lines that this process has warned about
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where in a journal to read on: the entries, bytes, lines, studies and trials before."""
+    """A position in a journal: the entries, bytes, lines, studies and trials before it."""
 
     entries: int = 0
     offset: int = 0
@@ -40,18 +40,18 @@ class _Place:
 
 
 class CrashSafeJournal(JournalFileBackend):
-    """A `JournalFileBackend` whose lines carry a CRC-32, and which outlasts a bad one.
+    """A `JournalFileBackend` whose lines carry a CRC-32, and which tolerates damaged ones.
 
-    A torn last line is cut off before the next one is appended. Any other line that is not what
-    was written is left out with a warning.
+    An incomplete last line is removed before the next one is appended. Any other damaged line is
+    skipped with a warning.
 
     Args:
-        path: the file; made if it is not there.
-        valid: whether an entry, of a line without a checksum (of an older version), is one.
+        path: the file; created if it does not exist.
+        valid: checks an entry whose line has no checksum (of an older version).
     """
 
     def __init__(self, path: Path, valid: Callable[[Any], bool]) -> None:
-        path = path.absolute()  # the lock is a link, which would be read from its own folder
+        path = path.absolute()  # the lock is a link, which is resolved relative to its own folder
         lock = JournalFileSymlinkLock(str(path), grace_period=_LOCK_GRACE_S)
         with self._typed(path):
             super().__init__(str(path), lock_obj=lock)
@@ -59,13 +59,13 @@ class CrashSafeJournal(JournalFileBackend):
         self._synced, self._place = 0.0, _Place()
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append one line a log entry; the file ends with a whole line before and after.
+        """Append one line a log entry; the file ends with a complete line before and after.
 
-        The disk is waited for once a second at most: it is the machine that may forget what came
-        since, not the process, and a trial then goes on from a checkpoint ahead of the journal.
+        The file is synced to disk at most once a second. If the machine (not the process) fails,
+        the last second is lost, and a trial resumes from a checkpoint ahead of the journal.
 
         Raises:
-            DiskFullError: there is no room; nothing is appended.
+            DiskFullError: the disk is full; nothing is appended.
             GoneError: the file was deleted.
         """
         with self._typed(self._path), self._locked():
@@ -94,10 +94,10 @@ class CrashSafeJournal(JournalFileBackend):
             yield seal(log)
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
-        """Yield the entries from a number on; those of damaged lines have none.
+        """Yield the entries from a number on; damaged lines have no number.
 
         Raises:
-            StudyError: a damaged line must not be left out.
+            StudyError: a damaged line cannot be skipped.
             GoneError: the file was deleted.
         """
         begin = self._place if self._place.entries <= log_number_from else _Place()
@@ -107,18 +107,18 @@ class CrashSafeJournal(JournalFileBackend):
                 yield entry
 
     def _scan(self, place: _Place) -> Generator[tuple[_Place, dict[str, Any] | None], None, None]:
-        """Yield each whole line's entry, None of a damaged one, and the place after it."""
+        """Yield the entry of each complete line (None if damaged), and the place after it."""
         with self._typed(self._path), self._path.open("rb") as file:
             file.seek(place.offset)
             for line in file:
                 if not line.endswith(b"\n"):
-                    return  # being written, or torn
+                    return  # being written, or incomplete
                 entry = self._entry(line, place)
                 place = _after(place, line, entry)
                 yield place, entry
 
     def _entry(self, line: bytes, place: _Place) -> dict[str, Any] | None:
-        """Return what a line says, None of a damaged one."""
+        """Return the entry of a line, None if it is damaged."""
         text = line.rstrip(b"\r\n")
         found = _SEAL.search(text)
         whole = found is not None and int(found[2], 16) == zlib.crc32(text[:-_CRC_LENGTH])
@@ -134,8 +134,8 @@ class CrashSafeJournal(JournalFileBackend):
             return
         _told.add(where)
         warnings.warn(
-            f"{where[0]}: line {where[1]} must be an entry, and is damaged; it is left out, and "
-            "what it held is lost.",
+            f"{where[0]}: line {where[1]} must be an entry, and is damaged; it is skipped, and "
+            "its content is lost.",
             stacklevel=4,
         )
 
@@ -145,12 +145,12 @@ class CrashSafeJournal(JournalFileBackend):
         try:
             yield
         finally:
-            with suppress(RuntimeError):  # taken away while this process was stopped
+            with suppress(RuntimeError):  # removed while this process was stopped
                 self._lock.release()
 
     @contextmanager
     def _typed(self, path: Path) -> Generator[None, None, None]:
-        """Raise as errors of their own what a full disk and a deleted folder cause."""
+        """Turn the errors of a full disk and of a deleted folder into typed ones."""
         try:
             yield
         except OSError as error:
@@ -159,16 +159,16 @@ class CrashSafeJournal(JournalFileBackend):
             if isinstance(error, FileNotFoundError) and _is_gone(path):
                 raise GoneError(
                     f"{path}: must stay while the run goes on, and was deleted; restore the run's "
-                    "folder, or begin a new run."
+                    "folder, or start a new run."
                 ) from error
             raise
 
 
 class StudyJournal(CrashSafeJournal):
-    """The journal of an Optuna study; its lines also say how many trials were made before them.
+    """The journal of an Optuna study; its lines also record how many trials were created before.
 
-    An entry names a trial by the number of trials before it in the file. So where the line that
-    made one is damaged, all that follows would be said of the wrong trials.
+    An entry names a trial by the number of trials before it in the file. If the line that created
+    a trial is damaged, all later entries would be applied to the wrong trials.
     """
 
     def __init__(self, path: Path) -> None:
@@ -189,26 +189,30 @@ class StudyJournal(CrashSafeJournal):
         if entry is None:
             return None
         if entry.pop("trials", place.trials) != place.trials:
-            raise self._wrong(place, f"follows the making of {place.trials} trials, and of more")
+            raise self._wrong(
+                place, f"follows {place.trials} created trials, but was written after more"
+            )
         if entry.get("trial_id", -1) >= place.trials:
-            raise self._wrong(place, f"is of trial {entry['trial_id']}, which none before it makes")
+            raise self._wrong(
+                place, f"is of trial {entry['trial_id']}, which no line before creates"
+            )
         if entry.get("study_id", -1) >= place.studies:
-            raise self._wrong(place, "is of a study that no line before it makes")
+            raise self._wrong(place, "is of a study that no line before creates")
         return entry
 
     def _wrong(self, place: _Place, what: str) -> StudyError:
         lines = sorted(line for path, line in _told if path == str(self._path))
         damaged = f" (damaged: line {', '.join(map(str, lines))})" if lines else ""
         return StudyError(
-            f"{self._path}: line {place.lines + 1} {what}: a line that makes one is lost{damaged}; "
-            "restore the file from a copy, or begin a new run."
+            f"{self._path}: line {place.lines + 1} {what}: a line that creates one is "
+            f"lost{damaged}; restore the file from a copy, or start a new run."
         )
 
 
 class SkimmedJournal(StudyJournal):
-    """A journal read for its outcomes alone: norm parameters, norm maps and notes are left out.
+    """A journal read for its outcomes only, without norm parameters, norm maps and notes.
 
-    They are nine tenths of a long journal, and what reading it costs.
+    These make up nine tenths of a long journal, and of the time to read it.
     """
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
@@ -220,7 +224,7 @@ class SkimmedJournal(StudyJournal):
 
 
 def seal(log: dict[str, Any]) -> bytes:
-    """Return an entry as a line of JSON that ends with the CRC-32 of what is before."""
+    """Return an entry as a line of JSON that ends with the CRC-32 of the text before."""
     text = json.dumps(log, separators=(",", ":")).encode()[:-1]
     return text + b',"crc":"%08x"}\n' % zlib.crc32(text)
 
@@ -251,7 +255,7 @@ def _after(place: _Place, line: bytes, entry: dict[str, Any] | None) -> _Place:
 
 def _is_detail(line: bytes) -> bool:
     # Optuna's codes: 5 sets a parameter (its value is also in the attribute `values`), 8 a user
-    # attribute, 9 a system attribute. Told by the first bytes, for parsing is what costs.
+    # attribute, 9 a system attribute. The first bytes are compared since parsing is slow.
     if line.startswith(b'{"op_code":8,'):
         return b'"user_attr":{"norm_map"' in line
     return line.startswith((b'{"op_code":5,', b'{"op_code":9,'))
@@ -269,6 +273,8 @@ def _cut_torn_line(file: int) -> None:
     size = os.fstat(file).st_size
     if size and os.pread(file, 1, size - 1) != b"\n":
         end = os.pread(file, size, 0).rfind(b"\n") + 1
-        if os.fstat(file).st_size == size:  # else another process took the lock and has cut it
+        if (
+            os.fstat(file).st_size == size
+        ):  # else another process has taken the lock and truncated it
             os.ftruncate(file, end)
             os.fsync(file)

@@ -1,4 +1,4 @@
-"""What an entry of an Optuna journal must be, for lines that no checksum vouches for."""
+"""The form of the entries of an Optuna journal, to check lines without a checksum."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _are_directions(value: Any) -> bool:
 
 
 def _is_user_attribute(value: Any) -> bool:
-    """One name and value; of the names that the search relies on, values of their kind."""
+    """Whether this is one name and value, of the right type for names that the search uses."""
     if not _is_one(value):
         return False
     name, content = next(iter(value.items()))
@@ -129,7 +129,7 @@ _MAY: _Needs = {
 
 
 def _has_time(entry: dict[str, Any]) -> bool:
-    """Whether a change of state has the time that Optuna reads with it."""
+    """Whether a change of state has the time that Optuna expects."""
     if entry["op_code"] != JournalOperation.SET_TRIAL_STATE_VALUES:
         return True
     state = TrialState(entry["state"])

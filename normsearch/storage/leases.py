@@ -1,8 +1,8 @@
-"""Who trains which trial: owners, their signs of life, and claims that only one can win.
+"""Leases: which driver trains which trial, decided by a log that all drivers share.
 
-The log is a journal file in the run's folder, beside the checkpoints, so it works with every
-storage. Its lines are totally ordered, and that order decides: of several claims to the same
-trial and epoch, the first line wins.
+The log is a journal file in the run's folder, so it works with every storage. Of several claims
+to the same trial and epoch, the first line in the log wins. An owner is a driver process; its
+heartbeats are lines too.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from normsearch.errors import DiskFullError, NormsearchError
 from normsearch.storage.driver_process import host_of, machine, process_start
 from normsearch.storage.journal import CrashSafeJournal
 
-LEASE_S = 60.0  # an owner that cannot be looked at and gives no sign of life so long is dead
-_BEATS = 4  # signs of life in a lease
+LEASE_S = 60.0  # an owner on another machine without a heartbeat for so long is dead
+_BEATS = 4  # heartbeats in a lease
 _LOOK_S = 1.0
-_LOST = 1000  # claims of a trial in a row that may be lost
+_LOST = 1000  # successive claims of a trial that may be lost
 _NUMBERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("stop", "leave"), ()),
     **dict.fromkeys(("owner", "beat"), ("time",)),
     "claim": ("trial", "epoch"),
     "release": ("trial",),
 }
-_ended: set[str] = set()  # owners of this process that could not write that they left
+_ended: set[str] = set()  # owners of this process that could not record that they left
 
 
 def is_entry(entry: Any) -> bool:
-    """Whether a line of the log, of which no checksum tells, is one of its operations."""
+    """Whether a line of the log without a checksum is one of its operations."""
     if not isinstance(entry, dict) or not isinstance(entry.get("owner"), str):
         return False
     operation = entry.get("op")
@@ -52,8 +52,10 @@ def is_entry(entry: Any) -> bool:
 @dataclass
 class _State:
     owners: dict[str, dict[str, Any]] = field(default_factory=dict)
-    seen: dict[str, float] = field(default_factory=dict)  # by our clock, when each last wrote
-    told: dict[str, float] = field(default_factory=dict)  # by its own clock
+    seen: dict[str, float] = field(
+        default_factory=dict
+    )  # time of each owner's last line, by our clock
+    told: dict[str, float] = field(default_factory=dict)  # and by the owner's clock
     claims: dict[int, list[str | None]] = field(default_factory=dict)  # by epoch; None = released
     stopped: set[str] = field(default_factory=set)
 
@@ -80,22 +82,24 @@ class _State:
 
     def _claim(self, trial: int, epoch: int, owner: str) -> None:
         holders = self.claims.get(trial, [])
-        if 0 <= epoch - len(holders) < _LOST:  # more than 0: the claims between are damaged lines
+        if (
+            0 <= epoch - len(holders) < _LOST
+        ):  # if more than 0, the claims between are damaged lines
             self.claims[trial] = [*holders, *[None] * (epoch - len(holders)), owner]
 
 
 class Leases:
     """The leases of one run, as one owner (a driver process) sees and changes them.
 
-    An owner whose process can be looked at from here lives as long as that runs. One on another
-    machine or in another container lives as long as its signs of life come: they are counted by
-    this process's own clock from when it saw the last, for no two machines' clocks agree. So who
-    looks for the first time waits for a whole lease before it takes anything over.
+    An owner on the same machine is alive while its process runs. An owner on another machine or
+    in another container is alive while its heartbeats arrive. Their age is measured by this
+    process's own clock, since the clocks of two machines differ. A new driver therefore waits for
+    a whole lease before it takes a trial over.
 
     Args:
         path: the log, on a file system that all drivers of the run share.
-        lease: seconds without a sign of life after which others may take over what this one holds.
-        glance: only look, once, and judge signs of life by the clocks of those that gave them.
+        lease: seconds without a heartbeat after which others may take over this owner's trials.
+        glance: read the log once, and judge heartbeats by the clocks of their owners.
     """
 
     def __init__(self, path: Path, *, lease: float = LEASE_S, glance: bool = False) -> None:
@@ -110,7 +114,7 @@ class Leases:
     def beating(
         self, on_failure: Callable[[NormsearchError], None] = lambda error: None
     ) -> Iterator[None]:
-        """Give signs of life while the block runs; `on_failure` hears that the log is gone."""
+        """Write heartbeats while the block runs; call `on_failure` if the log is gone."""
         self._register()
         stop = threading.Event()
 
@@ -124,7 +128,7 @@ class Leases:
                         self._write(op="beat", time=time.time())
                         last = time.monotonic()
                 except (OSError, DiskFullError):
-                    continue  # a fault of a moment; the next beat says the same
+                    continue  # a temporary fault; the next heartbeat serves as well
                 except NormsearchError as error:
                     on_failure(error)
                     return
@@ -138,9 +142,9 @@ class Leases:
             thread.join()
 
     def claim(self, trial: int) -> bool:
-        """Try to become the holder of `trial` (a number); False if held, or if others were first.
+        """Try to become the holder of `trial` (a number); False if held, or if another was first.
 
-        A trial is free if nobody claimed it yet, its holder released it, or its holder is dead.
+        A trial is free if it was never claimed, its holder released it, or its holder is dead.
         Claiming a number that no trial has yet reserves the right to create it.
         """
         with self._lock:
@@ -164,7 +168,7 @@ class Leases:
             return last if last is not None and self._alive(last) else None
 
     def unsure(self, trial: int) -> str | None:
-        """Return the host of the holder of `trial`, if only its signs of life tell of it."""
+        """Return the host of the holder of `trial`, if only heartbeats show whether it is alive."""
         with self._lock:
             self._sync()
             last = self._state.claims.get(trial, [None])[-1]
@@ -180,22 +184,22 @@ class Leases:
             return len(self._state.claims.get(trial, []))
 
     def release(self, trial: int) -> None:
-        """Give `trial` back, so that the next owner need not wait for this one's death."""
+        """Release `trial`, so that the next owner need not wait for the lease to expire."""
         self._write(op="release", trial=trial)
 
     def leave(self) -> None:
-        """Be no owner any more; what is still held is free."""
+        """Stop being an owner; all trials still held are free."""
         if self._registered:
             self._write(op="leave")
             self._registered = False
 
     def abandon(self) -> None:
-        """Be no owner any more where that cannot be written: for this process alone."""
+        """Stop being an owner in this process only, if that cannot be written."""
         _ended.add(self.owner)
         self._registered = False
 
     def stop_all(self) -> list[str]:
-        """Ask every owner there is to stop, but none that comes later; return the living ones."""
+        """Ask all present owners to stop, but no later ones; return those that are alive."""
         self._write(op="stop")
         with self._lock:
             self._sync()
@@ -229,7 +233,7 @@ class Leases:
             return True
         if owner in _ended or owner not in self._state.seen:
             return False
-        known = self._state.owners.get(owner, {})  # nothing: its line is damaged
+        known = self._state.owners.get(owner, {})  # empty if its line is damaged
         if known.get("host") == machine():
             return bool(process_start(known["pid"]) == known["started"])
         if self._glance:

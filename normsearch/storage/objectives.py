@@ -1,4 +1,4 @@
-"""What a search aims at: the score alone, or several objectives at once."""
+"""The objectives of a search: the score, or several at once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def final_values(trial: FrozenTrial, search: SearchConfig) -> list[float]:
 
 
 def note(trial: Trial, step: int, value: float) -> None:
-    """Put the score at an evaluation point into the storage."""
+    """Store the score at an evaluation point."""
     if len(trial.study.directions) == 1:
         trial.report(value, step)
     else:  # report refuses such studies, and so do the pruners that would ask for it

@@ -1,4 +1,4 @@
-"""The Optuna storage of a run: a journal file or a database by URL; calls that outlast a fault."""
+"""The Optuna storage of a run: a journal file, or a database by URL; and retried calls."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_RETRY_S = (0.1, 0.3, 1, 3, 10, 20, 30, 30, 30)  # two minutes: twice what a restart may take
-_OPEN_AGAIN_S = (0.3, 1, 3)  # two drivers that make the tables at once stumble over each other
+_RETRY_S = (0.1, 0.3, 1, 3, 10, 20, 30, 30, 30)  # two minutes: twice as long as a restart takes
+_OPEN_AGAIN_S = (0.3, 1, 3)  # two drivers may create the tables at once
 _CONNECT_S = 10
 _POSTGRES = ("psycopg", "grpc")  # what the extra of this name installs
 
@@ -37,7 +37,7 @@ def open_storage(folder: Path, url: str | None, *, skim: bool = False) -> BaseSt
         folder: the run's folder.
         url: SQLAlchemy's form (``sqlite:///FILE``, ``postgresql+psycopg://USER@HOST/DATABASE``), or
             ``grpc://HOST:PORT`` for Optuna's proxy in front of a database.
-        skim: for reading outcomes alone: leave out of a journal what `SkimmedJournal` does.
+        skim: read outcomes only; see `SkimmedJournal`.
 
     Raises:
         StudyError: the database cannot be opened, or the journal cannot be read.
@@ -51,9 +51,9 @@ def open_storage(folder: Path, url: str | None, *, skim: bool = False) -> BaseSt
         cause = error.__cause__ if isinstance(error.__cause__, ImportError) else error
         missing = (cause.name or "its driver").partition(".")[0]
         cure = "pip install " + ("'normsearch[postgres]'" if missing in _POSTGRES else missing)
-        raise StudyError(f"--storage: needs {missing}, which is not here; {cure}.") from error
+        raise StudyError(f"--storage: needs {missing}, which is not installed; {cure}.") from error
     except (OSError, ValueError, StorageInternalError, SQLAlchemyError) as error:
-        # An URL may hold a password, so it is not repeated here.
+        # A URL may hold a password, so it is not in the message.
         where = "--storage" if url else str(folder / "journal.log")
         reason = " ".join(str(error).split())
         raise StudyError(f"{where}: must be a storage Optuna can open: {reason}") from error
@@ -97,16 +97,16 @@ def refuse_taken(name: str, url: str | None) -> None:
     if name in retrying(lambda: optuna.get_all_study_names(open_storage(Path(), url))):
         raise StudyError(
             f"--storage: must hold no study called {name} before its run begins, and does, of "
-            "another run; give a new name with --name, or go on with that run in its own folder "
-            f"by `normsearch resume {name}`."
+            "another run; give a new name with --name, or resume that run in its own folder with "
+            f"`normsearch resume {name}`."
         )
 
 
 def lock_for_driver(url: str | None) -> sqlite3.Connection | None:
-    """Take the place of the one driver of a SQLite database; closing the connection gives it back.
+    """Lock a SQLite database for one driver; closing the connection unlocks it.
 
-    The lock is SQLite's own, on a file beside the database: the operating system drops it when
-    the process dies, workers it started do not inherit it, and readers are not in its way.
+    The lock is SQLite's own, on a file next to the database. The operating system releases it
+    when the process dies. Workers do not inherit it, and it does not block readers.
 
     Raises:
         StudyError: another driver has it.
@@ -129,9 +129,9 @@ def lock_for_driver(url: str | None) -> sqlite3.Connection | None:
 
 
 def retrying(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Return ``call(...)``, trying again for about two minutes while the storage fails.
+    """Return ``call(...)``, retried for about two minutes while the storage fails.
 
-    What is called must be right when it is called again after a fault that came too late.
+    The call must be idempotent: it may have succeeded before the fault.
 
     Raises:
         StudyError: the storage still fails; nothing of the run is lost.
@@ -149,12 +149,12 @@ def retrying(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         reason = " ".join(str(error).split())
         raise StudyError(
             f"the study's storage must answer, and did not for {sum(_RETRY_S):.0f} s "
-            f"({type(error).__name__}: {reason}); nothing is lost, go on with "
-            "`normsearch resume` when it is back."
+            f"({type(error).__name__}: {reason}); nothing is lost; when it is back, resume with "
+            "`normsearch resume`."
         ) from error
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    grpc = sys.modules.get("grpc")  # only there where the proxy is used
+    grpc = sys.modules.get("grpc")  # imported only if the proxy is used
     proxy = (grpc.RpcError,) if grpc else ()
     return (OSError, StorageInternalError, SQLAlchemyError, *proxy)

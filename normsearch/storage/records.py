@@ -1,4 +1,4 @@
-"""A study as a record to be read: by the analysis, by `status` and `best`, from a notebook."""
+"""The record of a study, as figures, `status`, `best` and notebooks read it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class StudyRecord:
     Args:
         folder: the run's folder.
         storage_url: the storage, if it is not the journal file in the folder.
-        skim: open it for outcomes alone, without norm maps, which is many times faster.
+        skim: read outcomes only, without norm maps, which is many times faster.
 
     Raises:
         ConfigError, StudyError: the folder holds no readable run.
@@ -49,7 +49,7 @@ class StudyRecord:
             self._study = optuna.load_study(study_name=self.name, storage=storage)
         except KeyError:
             raise StudyError(
-                f"{folder}: must hold a study that has begun, and its storage has none; "
+                f"{folder}: must hold a study that has started, and its storage has none; "
                 f"continue it with `normsearch resume {folder.name}`."
             ) from None
 
@@ -58,7 +58,7 @@ class StudyRecord:
 
     @property
     def slots(self) -> list[str]:
-        """Names of the norm slots in order of depth; empty before the first trial began."""
+        """Names of the norm slots in order of depth; empty before the first trial."""
         maps = (trial.user_attrs.get("norm_map") for trial in self._frozen())
         return list(next((norm_map for norm_map in maps if norm_map), {}))
 
@@ -83,22 +83,22 @@ class StudyRecord:
         return found
 
     def shares(self) -> dict[str, int]:
-        """Return how many trials are single norms at the default setting, tune them, and mix."""
+        """Return the number of trials of each kind: default, tuning (of single norms), mixtures."""
         trials = self._frozen()
         tuning, mixtures = share_of_single_norms(trials)
         default = sum("baseline" in trial.user_attrs for trial in trials)
         return {"default": default, "tuning": tuning, "mixtures": mixtures}
 
     def pareto_front(self) -> list[int]:
-        """Return the COMPLETE trials that none is better than in every objective of the search.
+        """Return the numbers of the COMPLETE trials on the Pareto front of the objectives.
 
-        By number. With the score as the only objective these are the best trials.
+        With the score as the only objective these are the best trials.
         """
         best = self._study.best_trials if self.ranked() else []
         return sorted(trial.number for trial in completed(best))
 
     def values(self, number: int) -> dict[str, Any]:
-        """Return what trial `number` chose beside the norms: learning_rate, batch_size, ..."""
+        """Return what trial `number` chose besides the norms: learning_rate, batch_size, ..."""
         return dict(self._trial(number).user_attrs.get("values", {}))
 
     def norm_map(self, number: int) -> dict[str, str]:
@@ -113,20 +113,20 @@ class StudyRecord:
         return learnt
 
     def trials(self) -> pd.DataFrame:
-        """Return one row a trial; the column drawn says how it was chosen, see `how_drawn`.
+        """Return one row a trial.
 
         Columns: number, state, score (the final one of COMPLETE trials), last_score, baseline (the
-        single norm of a trial at the space's default setting), single_norm (that of every trial
-        with one norm in all slots, whatever its setting), arm, seed and fold (of fixed trainings,
-        None in a search), learning_rate, batch_size and what else was chosen (None where it was
-        not), samples, steps, seconds, peak_memory_bytes, parameters, resumes (how often the trial
-        was resumed), failure, ``norm.SLOT`` for every slot. State DUPLICATE: a repetition,
-        answered from the record of an earlier trial.
+        norm of a single-norm trial at the space's default setting), single_norm (the norm of every
+        single-norm trial, at any setting), arm, seed and fold (of fixed trainings; None in a
+        search), learning_rate, batch_size and other choices (None if not chosen), samples, steps,
+        seconds, peak_memory_bytes, parameters, resumes (how often the trial was resumed), failure,
+        drawn (how the trial was chosen, see `how_drawn`), ``norm.SLOT`` for every slot. The state
+        DUPLICATE means a repetition, answered from the record of an earlier trial.
         """
         return pd.DataFrame([self._row(trial) for trial in self._frozen()], columns=self._columns())
 
     def history(self) -> pd.DataFrame:
-        """Return number, evaluation, samples, steps, seconds, loss, score; a row an evaluation."""
+        """Return number, evaluation, samples, steps, seconds, loss and score of each evaluation."""
         columns = ["evaluation", "samples", "steps", "seconds", "loss", "score"]
         rows = [
             {"number": trial.number, **{column: record[column] for column in columns}}
@@ -136,10 +136,10 @@ class StudyRecord:
         return pd.DataFrame(rows, columns=["number", *columns])
 
     def cases(self) -> pd.DataFrame:
-        """Return the scores of single cases of each COMPLETE trial, at its last evaluation.
+        """Return the score of each case of each COMPLETE trial, at its last evaluation.
 
         Columns: number, arm, seed, fold, case, score, and the details of cases.csv (Dice and voxel
-        counts of each class). Trials whose cases.csv is elsewhere are left out.
+        counts of each class). Trials without a cases.csv in the folder are left out.
         """
         parts = []
         for trial in completed(self._frozen()):
@@ -222,7 +222,7 @@ def read_case_table(path: Path) -> pd.DataFrame:
     """Return a trial's cases.csv: case, evaluation, score and further numbers, a row a case.
 
     Raises:
-        DataError: it is no such table.
+        DataError: the file is not such a table.
     """
     return pd.DataFrame(read_typed_table(path, _CASES, others=as_number, key=("case",)))
 
@@ -230,7 +230,7 @@ def read_case_table(path: Path) -> pd.DataFrame:
 def _records(trial: FrozenTrial) -> list[dict[str, Any]]:
     steps = sorted(trial.intermediate_values)
     records = (trial.user_attrs.get(f"evaluation:{step}") for step in steps)
-    return [record for record in records if record]  # one may be lost with a damaged line
+    return [record for record in records if record]  # one may be lost in a damaged line
 
 
 def _last_record(trial: FrozenTrial) -> dict[str, Any]:

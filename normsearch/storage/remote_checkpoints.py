@@ -1,4 +1,4 @@
-"""Checkpoints away from the run's folder: on any file system that pyarrow or fsspec can reach."""
+"""Checkpoints outside the run's folder, on any file system that pyarrow or fsspec can reach."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class RemoteCheckpoints:
     """The trials of one study at a URL: URL/STUDY/trials/NNNN/FILE.
 
     Args:
-        url: ``file:///mnt/shared``, ``s3://bucket/prefix``, or what fsspec knows (``memory://``).
+        url: ``file:///mnt/shared``, ``s3://bucket/prefix``, or any URL of fsspec (``memory://``).
         study: the study's name.
 
     Raises:
-        StudyError: no file system of this kind can be reached.
+        StudyError: the file system cannot be reached.
     """
 
     def __init__(self, url: str, study: str) -> None:
@@ -41,10 +41,10 @@ class RemoteCheckpoints:
         self._base = f"{base.rstrip('/')}/{study}/trials"
 
     def put(self, number: int, name: str, source: Path) -> None:
-        """Store `source`, whole or not at all."""
+        """Store `source` completely or not at all."""
         target = self._path(number, name)
         self._files.create_dir(target.rpartition("/")[0], recursive=True)
-        # Object stores show a file when it is whole; others need the rename.
+        # Object stores show a file once it is complete; others need the rename.
         making = f"{target}.{uuid.uuid4().hex}"
         with source.open("rb") as file, self._files.open_output_stream(making) as stream:
             shutil.copyfileobj(file, stream)
@@ -61,20 +61,20 @@ class RemoteCheckpoints:
         return True
 
     def write_owner(self, number: int, token: str) -> None:
-        """Say whose training may store files of a trial from now on."""
+        """Record whose training may store files of a trial from now on."""
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "owner"
             source.write_text(token)
             self.put(number, "owner", source)
 
     def owner(self, number: int) -> str:
-        """Return what `write_owner` wrote last, or an empty text."""
+        """Return the owner that `write_owner` last recorded, or an empty text."""
         with tempfile.TemporaryDirectory() as folder:
             found = Path(folder) / "owner"
             return found.read_text() if self.get(number, "owner", found) else ""
 
     def settle(self, number: int, folder: Path, *, keep: bool) -> None:
-        """Bring the weights of a trial that is complete to its folder; delete them of others."""
+        """Fetch the weights of a complete trial to its folder; delete those of other trials."""
         for name in _FILES:
             path = self._path(number, name)
             if keep and name != _FILES[0]:

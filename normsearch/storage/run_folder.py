@@ -1,4 +1,4 @@
-"""The folder of a run: made whole or not at all, found by name."""
+"""The folder of a run: created completely or not at all, and found by name."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ from normsearch.files import is_file, is_there, write_text
 
 
 class LocalConfig(Model):
-    """What local.json says: the data's folder and the storage's URL, on this machine alone."""
+    """The content of local.json: facts that hold on this machine only."""
 
     data: str | None = None
+    """The folder of the data sets."""
     storage: str | None = None
+    """The storage's URL."""
 
 
 def create_run(folder: Path, config: StudyConfig, local: dict[str, Any]) -> None:
-    """Make a run's folder with the resolved study in it.
+    """Create a run's folder with the resolved study in it.
 
     Args:
         folder: must not exist yet.
         config: written to study.yaml.
-        local: what holds on this machine alone (data folder, storage URL); written to local.json,
-            readable by its owner only, and shown in no report.
+        local: facts that hold on this machine only (data folder, storage URL); written to
+            local.json, which only its owner can read, and shown in no report.
 
     Raises:
         StudyError: a run of this name exists.
@@ -49,7 +51,7 @@ def create_run(folder: Path, config: StudyConfig, local: dict[str, Any]) -> None
         if making:
             shutil.rmtree(making, ignore_errors=True)
         refuse_existing(folder)
-        raise StudyError(f"{folder}: must be a folder that can be made: {error}.") from error
+        raise StudyError(f"{folder}: must be a folder that can be created: {error}.") from error
     except DiskFullError:
         if making:
             shutil.rmtree(making, ignore_errors=True)
@@ -65,8 +67,8 @@ def refuse_existing(folder: Path) -> None:
     """Raise StudyError if there is already a run (or anything else) at `folder`."""
     if is_there(folder):
         raise StudyError(
-            f"{folder}: the run's name must be new, and this one exists; go on with it by "
-            f"`normsearch resume {folder.name}`, or give another with --name."
+            f"{folder}: the run's name must be new, and this one exists; resume it with "
+            f"`normsearch resume {folder.name}`, or give another name with --name."
         )
 
 
@@ -76,16 +78,16 @@ def write_study(folder: Path, config: StudyConfig) -> None:
 
 
 def write_local(folder: Path, local: dict[str, Any]) -> None:
-    """Write what holds on this machine alone to FOLDER/local.json."""
+    """Write the facts that hold on this machine only to FOLDER/local.json."""
     # A storage URL may hold a password.
     write_text(folder / "local.json", json.dumps(local, indent=2) + "\n", private=True)
 
 
 def read_local(folder: Path) -> dict[str, Any]:
-    """Return what `write_local` wrote, or nothing where the run came from another machine.
+    """Return what `write_local` wrote, or an empty dict if the run came from another machine.
 
     Raises:
-        ConfigError: the file is not what it must be.
+        ConfigError: the file is damaged.
     """
     path = folder / "local.json"
     return read_model_file(LocalConfig, path).model_dump() if is_file(path) else {}
@@ -95,7 +97,7 @@ def find_run(name: str, runs: Path) -> Path:
     """Return the folder of a run, given its name below `runs` or its path.
 
     Raises:
-        StudyError: no such run; the message names the ones there are.
+        StudyError: no such run; the message names those that exist.
     """
     for folder in (runs / name, Path(name)):
         if is_file(folder / "study.yaml"):

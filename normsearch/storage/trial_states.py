@@ -1,4 +1,4 @@
-"""How a trial ended, and how the sampler learns that its choice does not fit into memory."""
+"""The final states of trials, and how the sampler learns that a choice exceeds the memory."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 """The states of trials that count as trained: none of them is trained again."""
 DUPLICATE_OF = "duplicate_of"
-"""The attribute of a repetition: the number of the trial whose record answered it."""
+"""The attribute of a repetition: the number of the trial whose record was copied."""
 
 
 def is_repeat(trial: FrozenTrial) -> bool:
-    """Whether a trial only repeats an earlier one; such trials do not count as asked for."""
+    """Whether a trial only repeats an earlier one; such trials do not count."""
     return DUPLICATE_OF in trial.user_attrs
 
 
 def outcome(trial: FrozenTrial) -> str:
-    """Return the name of a trial's state; FAIL where memory did not suffice, see `mark_infeasible`.
+    """Return the name of a trial's state.
 
-    DUPLICATE for one that was answered from an earlier trial's record.
+    It is FAIL for a trial that exceeded the memory (see `mark_infeasible`), and DUPLICATE for one
+    that was answered from an earlier trial's record.
     """
     if is_repeat(trial):
         return "DUPLICATE"
@@ -40,16 +41,16 @@ def finished(states: Iterable[str]) -> int:
 
 
 def single_norm(trial: FrozenTrial) -> str | None:
-    """Return the norm of a trial that has the same one in all slots, None of a mixture."""
+    """Return the norm of a trial with one norm in all slots, None for a mixture."""
     attributes = trial.user_attrs
     name: str | None = attributes.get("single_norm", attributes.get("baseline"))
     return name
 
 
 def share_of_single_norms(trials: Sequence[FrozenTrial]) -> tuple[int, int]:
-    """Return how many trials tune single norms, and how many are mixtures of the sampler's.
+    """Return how many trials tune single norms, and how many are mixtures from the sampler.
 
-    Defaults, known points and repetitions are neither.
+    Defaults, initial trials and repetitions count as neither.
     """
     open_to_choice = [
         trial
@@ -61,10 +62,11 @@ def share_of_single_norms(trials: Sequence[FrozenTrial]) -> tuple[int, int]:
 
 
 def mark_infeasible(trial: Trial) -> TrialState:
-    """Tell the sampler by a violated constraint that `trial` needs too much memory.
+    """Record as a violated constraint that `trial` needs too much memory.
 
-    Returns the state to tell: PRUNED, for Optuna's samplers look at no failed trial, and one they
-    do not see they would suggest again.
+    Returns:
+        PRUNED, the state to record: Optuna's samplers ignore failed trials, and would suggest the
+        same choice again.
     """
     if "memory" not in trial.constraints:
         trial.set_constraint("memory", 1.0)

@@ -55,7 +55,7 @@ def probe_memory(
     """Run one forward and backward pass on a copy of `network`, which is left as it was.
 
     Args:
-        network: maps (B, C, *spatial) to logits (B, 1, *spatial).
+        network: maps (B, C, *spatial) to logits (B, K, *spatial), or (B, K) for whole images.
         batch: images and labels of the size that training will use.
         loss: scalar from logits and labels.
         device: where training will be.

@@ -46,7 +46,7 @@ def test_ctrl_c_settles_and_the_run_can_be_gone_on_with(
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     said = log.read_text()
-    assert "Interrupted; nothing is lost. Go on with: normsearch resume tiny" in said
+    assert "Interrupted; nothing is lost. Resume with: normsearch resume tiny" in said
     assert "Traceback" not in said
 
     found = json.loads(normsearch("status", "tiny", "--json").out)["states"]

@@ -60,7 +60,7 @@ def test_stop_and_sigterm_settle_and_the_run_can_be_gone_on_with(
             process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=LIMIT_S) == (0 if how == "stop" else 143), log.read_text()
     said = "Stopped" if how == "stop" else "Terminated"
-    assert f"{said}; nothing is lost. Go on with: normsearch resume tiny" in log.read_text()
+    assert f"{said}; nothing is lost. Resume with: normsearch resume tiny" in log.read_text()
     assert "Traceback" not in log.read_text()
     found = states(normsearch)
     assert found["RUNNING"] == 0

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
+from normsearch.config.reading import validate
 from normsearch.errors import ConfigError
 from normsearch.findings.experiment_plan import plan_part
 from normsearch.findings.registration import (
     SCALES,
+    Part,
     all_statements,
     experiment_files,
     find_experiment,
@@ -137,3 +139,9 @@ def test_an_unknown_finding_or_scale_is_told() -> None:
         find_experiment("S9", "toy")
     with pytest.raises(ConfigError, match="--scale: must be one of toy, small, paper, got 'huge'"):
         find_experiment("S1", "huge")
+
+
+@pytest.mark.parametrize("arm", [{"part": "search", "take": "single"}, {"take": "best"}], ids=str)
+def test_an_arm_is_taken_in_a_known_way_or_refused(arm: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"x: found\.mine: must name a part, and take best or"):
+        validate(Part, {"found": {"mine": arm}}, "x")

@@ -1,0 +1,82 @@
+"""Summaries of the runs below a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from normsearch.config.reading import read_recorded_study
+from normsearch.errors import NormsearchError
+from normsearch.storage.records import StudyRecord
+from normsearch.storage.trial_states import FINISHED
+
+_CHANGING = ("study.yaml", "journal.log", "leases.log", "trials")
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run in a few numbers.
+
+    Attributes:
+        name: of the run's folder.
+        changed: when one of its files was last written, in UTC.
+        done: number of finished trials (COMPLETE, PRUNED and FAIL).
+        asked: number of trials asked for; None if the run cannot be read.
+        metric: what a score is, such as ``Dice``.
+        best: score of the best COMPLETE trial; None if there is none, and where trials are
+            scored on the test cases, since the best of several test scores is no result.
+        trial: number of the trial with that score.
+        fault: why the run cannot be read.
+    """
+
+    name: str
+    changed: datetime
+    done: int = 0
+    asked: int | None = None
+    metric: str | None = None
+    best: float | None = None
+    trial: int | None = None
+    fault: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values; `changed` in ISO 8601."""
+        return {**asdict(self), "changed": self.changed.isoformat(timespec="seconds")}
+
+
+def list_runs(runs: Path) -> list[RunSummary]:
+    """Return the runs below a folder, the one changed last first.
+
+    A run that cannot be read is in the list too, with its `fault`.
+    """
+    found = [_summary(path.parent) for path in runs.glob("*/study.yaml")]
+    return sorted(found, key=lambda run: (run.changed, run.name), reverse=True)
+
+
+def _summary(folder: Path) -> RunSummary:
+    name, changed = folder.name, datetime.fromtimestamp(max(_times(folder), default=0), UTC)
+    try:
+        config = read_recorded_study(folder)
+        record = StudyRecord(folder, skim=True)
+        trials = record.trials().set_index("number")
+    except NormsearchError as error:
+        return RunSummary(name, changed, fault=str(error))
+    best = None if config.task.validation == "test" else record.best
+    return RunSummary(
+        name,
+        changed,
+        done=int(trials["state"].isin(FINISHED).sum()),
+        asked=config.search.trials,
+        metric=config.metric,
+        best=None if best is None else float(trials["score"][best]),
+        trial=best,
+    )
+
+
+def _times(folder: Path) -> Iterator[float]:
+    for name in _CHANGING:
+        with suppress(OSError):
+            yield (folder / name).lstat().st_mtime
