@@ -39,7 +39,7 @@ from normsearch.storage.run_folder import read_local
 from normsearch.training import Plan, load_newest, save_checkpoint, train
 from normsearch.trials.model import load_model
 from normsearch.trials.model_card import ModelConfig
-from normsearch.trials.training import build_trial_network
+from normsearch.trials.trial_network import build_trial_network
 from tests.analysis.fake_confirmation import FOUND
 from tests.data.loaders import decathlon, folds, manifest, manifest_json, nnunet, splits
 from tests.mutations import BYTES, TEXTS, TREES, Loader, changed, json_file

@@ -80,7 +80,7 @@ def test_an_interrupted_trial_scores_as_a_whole_one(
     begun = train_own(trial, nothing, tmp_path / "halves")
     next(begun)
     next(begun)
-    begun.close()
+    del begun
     assert scores("halves") == pytest.approx(scores("whole"), abs=1e-6)
 
 
