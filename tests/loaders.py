@@ -39,7 +39,7 @@ from normsearch.storage.run_folder import read_local
 from normsearch.training import Plan, load_newest, save_checkpoint, train
 from normsearch.trials.model import load_model
 from normsearch.trials.model_card import ModelConfig
-from normsearch.trials.training import build_trial_network
+from normsearch.trials.trial_network import build_trial_network
 from tests.analysis.fake_confirmation import FOUND
 from tests.data.loaders import decathlon, folds, manifest, manifest_json, nnunet, splits
 from tests.mutations import BYTES, TEXTS, TREES, Loader, changed, json_file
@@ -257,7 +257,7 @@ def pictures(folder: Path) -> Loader:
         score=np.array([0.5, 1, 0]), spacing=np.full((3, 2), 0.7),
     )  # fmt: skip
     rows = pd.DataFrame([{"state": "COMPLETE", "number": 0, "score": 0.5}])
-    study: Any = SimpleNamespace(folder=folder, name="s", trials=lambda: rows)
+    study: Any = SimpleNamespace(folder=folder, name="s", direction="maximize", trials=lambda: rows)
     return Loader(path, lambda: examples.compute(study), BYTES)
 
 

@@ -49,7 +49,7 @@ def edit_field(data: bytearray, rng: np.random.Generator) -> bytearray:
     """Overwrite two or four bytes among the first 352 by an extreme value."""
     values = [np.int16(-1), np.int16(2**15 - 1), np.int32(2**31 - 1), np.float32("nan")]
     values += [np.float32("inf"), np.float32(-1e30), np.int16(0), np.int32(1)]
-    new = values[rng.integers(len(values))].tobytes()
+    new = values[rng.integers(len(values))].tobytes()  # type: ignore[attr-defined]
     place = int(rng.integers(min(352, len(data)) // 2)) * 2
     data[place : place + len(new)] = new
     return data

@@ -17,7 +17,7 @@ from normsearch.data import Volume, write_volume
 from normsearch.errors import ConfigError, NormError, NormsearchError
 from normsearch.norms import NormSpec
 from normsearch.search.preparation import prepare
-from normsearch.trials.model import ModelConfig
+from normsearch.trials.model_card import ModelConfig
 from tests.config.test_study import FULL
 
 Path_ = tuple[str | int, ...]

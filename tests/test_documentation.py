@@ -44,7 +44,9 @@ def test_yaml_is_a_study_or_a_space(page: str, number: int) -> None:
         validate(SpaceConfig, {**STUDY["space"], **found}, page)
         return
     space = STUDY["space"] if isinstance(found.get("space", ""), str) else found["space"]
-    validate(StudyConfig, {**STUDY, **found, "space": space}, page)
+    whole = {**STUDY, **found, "space": space}
+    whole["task"] = {**STUDY["task"], **found.get("task", {})}
+    validate(StudyConfig, whole, page)
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,9 @@ def test_an_interrupted_trial_scores_as_a_whole_one(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = example(name, monkeypatch).study(runs_dir=tmp_path / "runs").prepare().config
-    trial = trial_config(config, 0, Choice({"*": "BN"}, learning_rate=0.05, batch_size=2), None)
+    trial = trial_config(
+        config, 0, Choice(norm_map={"*": "BN"}, learning_rate=0.05, batch_size=2), None
+    )
     nothing = Split((), (), ())
 
     def scores(folder: str) -> list[float]:
@@ -80,7 +82,7 @@ def test_an_interrupted_trial_scores_as_a_whole_one(
     begun = train_own(trial, nothing, tmp_path / "halves")
     next(begun)
     next(begun)
-    begun.close()
+    del begun
     assert scores("halves") == pytest.approx(scores("whole"), abs=1e-6)
 
 

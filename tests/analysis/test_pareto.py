@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from normsearch.analysis.pareto import COLUMNS, compute, describe, figure
@@ -48,7 +50,8 @@ def test_one_trial_is_no_front() -> None:
 
 
 def test_the_front_where_less_is_better() -> None:
-    study = tiny([{**row, "score": 1 - row.get("score", 0)} for row in ROWS], ["a.norm"])
+    rows: list[Any] = list(ROWS)
+    study = tiny([{**row, "score": 1 - row.get("score", 0)} for row in rows], ["a.norm"])
     study.direction, study.metric = "minimize", "HD95"
     df = compute(study)
     assert df["front_seconds"].tolist() == [True, True, False, False, True]

@@ -71,7 +71,8 @@ def test_each_figure_stands_on_one_run_and_says_why_not_on_another(kind: str) ->
             figure = render(kind, study)
             assert all(ax.get_xlabel() or ax.get_ylabel() for ax in figure.axes[-1:])
             told = " ".join(
-                text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text"))
+                text.get_text()  # type: ignore[attr-defined]
+                for text in figure.findobj(lambda a: hasattr(a, "get_text"))
             )
             if kind != "sn_weights":
                 assert re.search(

@@ -53,7 +53,8 @@ def test_the_figure_names_methods_and_axes(runs: pd.DataFrame) -> None:
     assert "Dice below the best" in ax.get_ylabel()
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [0.05, 1e-4])  # 0 is shown at the floor
     assert "9 seeds" in " ".join(
-        text.get_text() for text in ax.figure.findobj(lambda a: hasattr(a, "get_text"))
+        text.get_text()  # type: ignore[attr-defined]
+        for text in ax.figure.findobj(lambda a: hasattr(a, "get_text"))
     )
 
 

@@ -26,6 +26,8 @@ class Simulated:
     slots: list[str]
     name: str = "simulated"
     metric: str = "Dice"
+    case_metric: str = "Dice"
+    direction: str = "maximize"
     folder: Path = Path("simulated")
     best: int | None = None
     config: dict[str, Any] = field(default_factory=dict)

@@ -107,7 +107,7 @@ def test_tiff_round_trip(kind: str, shape: tuple[int, ...], tmp_path: Path) -> N
     assert found.array.dtype == kind
     assert found.kinds == flat(array).kinds
     with Image.open(tmp_path / "a.tiff") as image:
-        assert image.n_frames == (3 if len(shape) == 3 else 1)
+        assert image.n_frames == (3 if len(shape) == 3 else 1)  # type: ignore[attr-defined]
 
 
 def test_a_stack_of_colours(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def scored(
                 {**label, "evaluation": i, "seconds": i * seconds(arm) * random.normal(1, 0.001)}
                 for i in (1, 2, 3)
             ]
-    return Measured(*map(pd.DataFrame, (trials, rows, curves)), EMPTY, EMPTY)
+    return Measured(*map(pd.DataFrame, (trials, rows, curves)), EMPTY, EMPTY)  # type: ignore[call-arg]
 
 
 def learnt(

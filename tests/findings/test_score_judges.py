@@ -15,10 +15,10 @@ from normsearch.findings.score_judges import (
     correlation,
     gap_grows,
     in_order,
-    rank_correlations,
     rises_alone,
     trend,
 )
+from normsearch.search.rank_correlation import rank_correlations
 from tests.findings.fake_measured import Factors, scored
 
 NORMS = [{"norm": norm, "batch_size": 1} for norm in ("none", "BN", "IN")]

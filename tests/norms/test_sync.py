@@ -24,7 +24,7 @@ def test_alone_it_is_batch_norm(
 ) -> None:
     def formula(x: Tensor, norm: nn.Module) -> Tensor:
         running = (None, None) if norm.training else (norm.running_mean, norm.running_var)
-        return nn.functional.batch_norm(x, *running, norm.weight, norm.bias, norm.training)
+        return nn.functional.batch_norm(x, *running, norm.weight, norm.bias, norm.training)  # type: ignore[call-arg]
 
     for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
         norm = randomize(SyncBatchNorm(32, dims).to(dtype))
@@ -87,7 +87,7 @@ def work(rank: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> list[dict[tuple[str, int], dict]]:
     folder = tmp_path_factory.mktemp("gloo")
-    mp.spawn(work, (str(folder),), nprocs=2)
+    mp.spawn(work, (str(folder),), nprocs=2)  # type: ignore[attr-defined]
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 

@@ -24,7 +24,6 @@ from normsearch.search.coordinator import Coordinator
 from normsearch.search.jobs import Event, Job
 from normsearch.search.local_executor import run_local
 from normsearch.space.choice import Choice
-from normsearch.storage import opening as storage
 from normsearch.storage.driver_process import machine
 from normsearch.storage.leases import Leases
 from tests.made_up_search import EVALUATIONS, record, trainer
@@ -386,9 +385,9 @@ def test_a_fault_in_the_middle_of_starting_loses_nothing(
     study: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The trial is RUNNING and ours, but never came back from next_job: it is taken up again."""
-    monkeypatch.setattr(storage.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     coordinator = study(trials=5)
-    real, faults = trial_record.write_text, iter([OSError("disk"), None])
+    real, faults = trial_record.write_text, iter([OSError("disk"), None])  # type: ignore[attr-defined]
 
     def flaky(path: Path, text: str) -> None:
         if fault := next(faults, None):

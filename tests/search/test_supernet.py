@@ -15,13 +15,12 @@ from normsearch.config.reading import read_trial
 from normsearch.errors import ConfigError
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
+from normsearch.search.rank_correlation import spearman, spearman_interval
 from normsearch.search.supernet import (
     agreement,
     mixable,
     preferred,
     run_supernet,
-    spearman,
-    spearman_interval,
     supernet_config,
 )
 from normsearch.space.layered import Space

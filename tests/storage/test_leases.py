@@ -124,13 +124,13 @@ def test_an_owner_elsewhere_lives_by_its_beats_whatever_its_clock(
     other = Leases(log)
     assert not other.claim(0)
     assert other.unsure(0) == host.partition(":")[0]
-    monkeypatch.setattr(leases.time, "monotonic", lambda: now + leases.LEASE_S - 1)
+    monkeypatch.setattr(time, "monotonic", lambda: now + leases.LEASE_S - 1)
     assert not other.claim(0)
     one._write(op="beat", time=told + 59)
     assert other.holder(0) == one.owner
-    monkeypatch.setattr(leases.time, "monotonic", lambda: now + 2 * leases.LEASE_S - 2)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 2 * leases.LEASE_S - 2)
     assert not other.claim(0)
-    monkeypatch.setattr(leases.time, "monotonic", lambda: now + 2 * leases.LEASE_S)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 2 * leases.LEASE_S)
     assert other.unsure(0) is None
     assert other.claim(0)
     one._write(
@@ -146,7 +146,7 @@ def test_a_shorter_lease_is_the_owners_own(log: Path, monkeypatch: pytest.Monkey
     monkeypatch.undo()
     assert not other.claim(0)
     now = time.monotonic()
-    monkeypatch.setattr(leases.time, "monotonic", lambda: now + 2.1)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 2.1)
     assert other.claim(0)
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from optuna.storages._grpc.server import make_server
 from normsearch.errors import StudyError
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
-from normsearch.storage import opening as storage
 from normsearch.storage.opening import lock_for_driver, open_storage, retrying
 from tests.made_up_search import EVALUATIONS, record, trainer
 from tests.postgres import server
@@ -32,7 +32,7 @@ def test_a_storage_that_cannot_be_opened_is_one_sentence_without_the_url(tmp_pat
 
 def test_a_storage_fault_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(storage.time, "sleep", pauses.append)
+    monkeypatch.setattr(time, "sleep", pauses.append)
     answers = iter([OSError("gone"), optuna.exceptions.StorageInternalError("gone"), "there"])
 
     def call() -> str:
@@ -46,7 +46,7 @@ def test_a_storage_fault_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_storage_that_stays_away_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
 
     def call() -> None:
         raise OSError("gone for good")

@@ -412,7 +412,7 @@ def test_a_new_trial_starts_weight_norms_from_data_a_resumed_one_does_not(
     assert [tuple(batch.shape) for batch in started] == [(3, 1, 16, 16)]
     run = train_trial(trial, DATA, tmp_path / "parts")
     next(run)
-    run.close()
+    del run
     again = [untimed(record) for record in train_trial(trial, DATA, tmp_path / "parts")]
     assert again[-2:] == whole[-2:]
     assert len(started) == 2
