@@ -108,7 +108,7 @@ class StudyLike(Protocol):
 
 def check_kind(kind: str, known: Collection[str]) -> None:
     """Raise StudyError if `kind` is not among the known kinds of figure."""
-    if kind not in known:
+    if kind not in known and ":" not in kind:
         raise StudyError(
             f"plot kind must be one of {', '.join(known)}, got '{kind}'.{did_you_mean(kind, known)}"
         )

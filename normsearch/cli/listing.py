@@ -13,14 +13,15 @@ import typer
 
 from normsearch.cli.options import RUNS, Json, RunsDir
 from normsearch.cli.run_table import show_runs
-from normsearch.cli.terminal import show
-from normsearch.errors import StudyError, did_you_mean
+from normsearch.cli.terminal import say, show
+from normsearch.errors import did_you_mean
 
 
 def _known_kind(kind: str) -> str:
     if kind not in KINDS:
         known, hint = ", ".join(KINDS), did_you_mean(kind, KINDS)
-        raise StudyError(f"list: must be one of {known}, got {kind!r}.{hint}")
+        say(f"normsearch: list: must be one of {known}, got {kind!r}.{hint}")
+        raise typer.Exit(2)
     return kind
 
 

@@ -58,7 +58,7 @@ def test_a_trial_whose_folder_is_deleted_starts_anew_a_few_times(
     run(how, study(trials=4, listener=events.append), deleting(times))
     trial = stored(tmp_path / "run").trials[1]
     told = Counter(event.record.get("reason") for event in events)
-    assert told["for its folder was deleted"] == min(times, MAX_DELETIONS)
+    assert told["since its folder was deleted"] == min(times, MAX_DELETIONS)
     failure = "its folder was deleted 4 times" if times > MAX_DELETIONS else None
     assert trial.user_attrs.get("failure") == failure
     assert all(trial.state.is_finished() for trial in stored(tmp_path / "run").trials)
