@@ -101,7 +101,7 @@ def sentence(text: object) -> str:
 def one_line(text: object) -> str:
     """Return a text, or an error's, in one line of at most 200 characters, all of them printable.
 
-    Of an error that says almost nothing its kind is told too.
+    If an error has almost no text, the name of its type comes first.
 
     >>> one_line("a\\n  b\\x1b.")
     'a b\\\\x1b'

@@ -200,9 +200,10 @@ class Run:
     def __repr__(self) -> str:
         if not self.begun:
             return f"<Study {self.name}: not begun, {self.config.search.trials} trials asked for>"
-        found = self.best
-        told = f", best {self.record.metric} {found['score']:.3f}" if found else ""
-        counts = ", ".join(f"{n} {s}" for s, n in self.trials()["state"].value_counts().items())
+        record = self.record
+        found = best_of(record)
+        told = f", best {record.metric} {found['score']:.3f}" if found else ""
+        counts = ", ".join(f"{n} {s}" for s, n in record.trials()["state"].value_counts().items())
         return f"<Study {self.name}: {counts or 'no trials yet'}{told}>"
 
     def _repr_html_(self) -> str:

@@ -1,7 +1,7 @@
 """Replay a search method against a recorded table: virtual workers on a virtual clock.
 
-A training costs no time here: each evaluation point ends when the table says so. What asks,
-judges and is told is real: the coordinator, samplers, pruners and spaces of `normsearch run`.
+A training takes no time: each evaluation point ends at the time that the table gives. The
+coordinator, samplers, pruners and spaces are those of `normsearch run`.
 """
 
 from __future__ import annotations

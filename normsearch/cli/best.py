@@ -28,7 +28,7 @@ def best(*, name: Name, where: Where, as_json: Json = False) -> None:
         print(json.dumps(found))
     else:
         part = "test" if study.config.task.validation == "test" else "validation"
-        _show(found, f"{part} {study.record.metric}")
+        _show(found, f"{part} {study.config.metric}")
 
 
 def _show(found: dict[str, Any], metric: str) -> None:

@@ -77,7 +77,7 @@ def tell_end(study: Study, as_json: bool) -> None:
     else:
         single = found["best_single_norm"]
         lower = ", lower is better" if found["direction"] == "minimize" else ""
-        show(f"Best validation {study.record.metric} {_setting(found)}{lower}.")
+        show(f"Best validation {study.config.metric} {_setting(found)}{lower}.")
         if single and single["number"] != found["number"]:
             show(f"Best single norm: {single['norm']}, {_setting(single)}.")
         _show_next(

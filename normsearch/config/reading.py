@@ -70,7 +70,7 @@ def keys_of(part: Any, *, of_text: str = "") -> Any:
         return {of_text: part}
     if isinstance(part, Model):
         return plain(part)
-    return dict(part) if isinstance(part, Mapping) else part  # what is none is told by `validate`
+    return dict(part) if isinstance(part, Mapping) else part  # `validate` refuses other types
 
 
 def study_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def cases_of(items: Sequence[Any], preparation: Preparation) -> list[Case]:
     for place, item in enumerate(items):
         known = isinstance(item, Case)
         cases.append(item if known else _case(place, _parts(place, item), preparation))
-    doubles = sorted({case.id for case in cases if sum(c.id == case.id for c in cases) > 1})
+    doubles = sorted(name for name, count in Counter(c.id for c in cases).items() if count > 1)
     if doubles:
         raise DataError(f"data: each case must have an id of its own, got {doubles[0]} twice")
     return cases

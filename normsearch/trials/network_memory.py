@@ -9,9 +9,7 @@ from pathlib import Path
 
 from normsearch.config import StudyConfig
 from normsearch.errors import ConfigError, one_line
-from normsearch.networks import (
-    NETWORKS,
-)
+from normsearch.networks import NETWORKS
 from normsearch.training import lacks_memory
 from normsearch.trials.trial_network import outline
 

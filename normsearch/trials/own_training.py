@@ -64,7 +64,7 @@ def find_slots(config: TrialConfig, cases: Split, folder: Path) -> list[NormSlot
         return found.slots
     except ConfigError:
         raise
-    # Whatever the user's code raises is told as one sentence, its traceback kept as the cause.
+    # The user's code may raise anything; its traceback is kept as the cause.
     except Exception as error:
         raise ConfigError(f"{told}, and raised {one_line(error)}") from error
     raise ConfigError(f"{told}, and ended without")

@@ -10,7 +10,7 @@ from normsearch.config import TrialConfig
 from normsearch.data import Case, Split
 
 Record = dict[str, Any]
-"""What is told of one evaluation point: plain values, see `train_trial`."""
+"""The results of one evaluation point as plain values; see `train_trial`."""
 Data = TypeVar("Data", Split, Sequence[Case])
 """What trials train on: one split for all of them, or all cases, which each splits for itself."""
 AnyData = TypeVar("AnyData")

@@ -11,9 +11,10 @@ from torch import nn
 
 from normsearch.config import TrialConfig
 from normsearch.data import Split
-from normsearch.networks import NormSlot, apply_norm_map, list_norms
-from normsearch.norms import clamp_gates, freeze_affine
+from normsearch.networks import NormSlot, list_norms
+from normsearch.norms import clamp_gates
 from normsearch.trials.training import parameter_groups
+from normsearch.trials.trial_network import place_norms
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -83,9 +84,7 @@ class Trial:
         """
         if self._probing:
             raise SlotsFound(list_norms(network))
-        apply_norm_map(network, self.config.norm_map)
-        if not self.config.affine:
-            freeze_affine(network)
+        place_norms(network, self.config)
         network.register_forward_pre_hook(lambda module, inputs: clamp_gates(module))
         self.network = network
         return network

@@ -1,4 +1,4 @@
-"""A run whose journal or lease log is damaged: read and gone on with, or one typed error."""
+"""A run with a damaged journal or lease log is read and resumed, or raises one typed error."""
 
 from __future__ import annotations
 
