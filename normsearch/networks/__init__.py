@@ -17,6 +17,7 @@ from normsearch.networks.dry_run import Tried, dry_run
 from normsearch.networks.importing import Place, import_object, imports_in, locate
 from normsearch.networks.mixing import mix_norms
 from normsearch.networks.res_unet3d import ResUNet3d
+from normsearch.networks.resnet import ResNet
 from normsearch.networks.slots import (
     NormSlot,
     PlacesSlots,
@@ -33,6 +34,7 @@ __all__ = [
     "NormSlot",
     "Place",
     "PlacesSlots",
+    "ResNet",
     "ResUNet3d",
     "Tried",
     "UNet2d",
@@ -58,6 +60,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "unet2d": UNet2d,
     "res_unet3d": ResUNet3d,
     "classifier": Classifier,
+    "resnet": ResNet,
 }
 
 

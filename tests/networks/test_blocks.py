@@ -6,7 +6,8 @@ from normsearch.networks import build_network
 
 
 @pytest.mark.parametrize(
-    ("name", "side"), [("unet2d", (8, 8)), ("res_unet3d", (8, 8, 8)), ("classifier", (8, 8))]
+    ("name", "side"),
+    [("unet2d", (8, 8)), ("res_unet3d", (8, 8, 8)), ("classifier", (8, 8)), ("resnet", (8, 8))],
 )
 def test_every_network_takes_an_activation(name: str, side: tuple[int, ...]) -> None:
     given = {"first_channels": 2, "depth": 1, "seed": 0}

@@ -13,15 +13,15 @@ def test_networks_are_built_by_name() -> None:
     net = build_network("unet2d", out_channels=3, depth=1, norm="IN", seed=0)
     assert isinstance(net, UNet2d)
     assert net.head.out_channels == 3
-    assert list(NETWORKS) == ["unet2d", "res_unet3d", "classifier"]
+    assert list(NETWORKS) == ["unet2d", "res_unet3d", "classifier", "resnet"]
 
 
 def test_an_unknown_name_or_setting_is_told_with_the_likely_one() -> None:
     with pytest.raises(NetworkError) as caught:
         build_network("unet")
     assert str(caught.value) == (
-        "network must be one of unet2d, res_unet3d, classifier or module:function, got 'unet'. "
-        "Did you mean 'unet2d'?"
+        "network must be one of unet2d, res_unet3d, classifier, resnet or module:function, "
+        "got 'unet'. Did you mean 'unet2d'?"
     )
     with pytest.raises(NetworkError) as caught:
         build_network("unet2d", depht=3)
