@@ -1,1 +1,35 @@
-"""Published statements, the studies that test them, and verdicts."""
+"""Published statements, one Python page an experiment: claim, design and test.
+
+A page in studies/findings, or a file of your own, holds functions marked `part`, which say what is
+trained, and functions marked `finding`, which say what is looked at and return contrasts.
+"""
+
+from normsearch.confirmation.contrasts import (
+    Contrast,
+    agreement,
+    difference,
+    mean_of,
+    power,
+    slope,
+    weighted,
+)
+from normsearch.findings.marks import finding, part
+from normsearch.findings.measured import Measured
+from normsearch.findings.measurement import Measurement
+from normsearch.findings.trainings import Trainings, arm
+
+__all__ = [
+    "Contrast",
+    "Measured",
+    "Measurement",
+    "Trainings",
+    "agreement",
+    "arm",
+    "difference",
+    "finding",
+    "mean_of",
+    "part",
+    "power",
+    "slope",
+    "weighted",
+]

@@ -1,0 +1,3 @@
+"""placeholder"""
+
+by_batch = by_slot = by_block = None

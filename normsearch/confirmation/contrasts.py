@@ -1,0 +1,211 @@
+"""One quantity that a statement is about: its values by training, its mean and the interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from normsearch.confirmation.pair_tests import ALPHA, Array, degrees_of_freedom
+from normsearch.errors import DataError
+
+Claim = Literal["above", "within"]
+Outcome = Literal["reproduced", "contradicted", "equivalent", "not distinguishable"]
+
+
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """A mean that a statement makes a claim about.
+
+    Attributes:
+        name: what is measured, for people.
+        values: (seeds,) independent values, or (seeds, cases) paired differences on the same cases.
+        claim: ``above``: the mean is above 0; ``within``: it is no further from 0 than `margin`.
+        margin: the largest difference that does not matter, in the unit of the values. None for a
+            claim ``above`` that leaves no room for "equivalent".
+        unit: of the values, for tables and figures.
+        published: the same quantity in the paper, if it says one.
+        ratio: the values are logarithms of ratios; tables and figures show the ratio.
+    """
+
+    name: str
+    values: Array
+    claim: Claim = "above"
+    margin: float | None = None
+    unit: str = ""
+    published: float | None = None
+    ratio: bool = False
+
+    def __post_init__(self) -> None:
+        if self.values.ndim not in (1, 2) or not self.values.size:
+            raise DataError(
+                f"{self.name}: values must be (seeds,) or (seeds, cases), got {self.values.shape}."
+            )
+        if self.claim == "within" and not self.margin:
+            raise DataError(f"{self.name}: a claim of equivalence must have a margin above 0.")
+
+    def interval(self, comparisons: int = 1) -> tuple[float, float, float]:
+        """Return mean and confidence interval, 95% for all of `comparisons` together (Bonferroni).
+
+        The error of values by seed and case is that of both samples, sqrt(v_cases / cases +
+        v_seeds / seeds), with Welch and Satterthwaite's degrees of freedom, three times those of
+        the seeds at most; see `pair_tests.degrees_of_freedom`. The ends are NaN with one seed or
+        one case, and where all values are equal: no spread is an estimate of nothing.
+        """
+        mean, nothing = float(self.values.mean()), math.nan
+        if not np.isfinite(self.values).all() or min(self.values.shape) < 2:
+            return mean, nothing, nothing
+        samples = [self.values]
+        if self.values.ndim == 2:
+            samples = [self.values.mean(axis=1), self.values.mean(axis=0)]
+        parts = [(sample.var(ddof=1) / len(sample), len(sample) - 1) for sample in samples]
+        error = math.sqrt(sum(float(part) for part, _ in parts))
+        if error <= 1e-12:
+            return mean, nothing, nothing
+        free = float(degrees_of_freedom(parts, len(self.values) - 1))
+        reach = error * float(stats.t.isf(ALPHA / 2 / comparisons, free))
+        return mean, mean - reach, mean + reach
+
+    def outcome(self, comparisons: int = 1) -> Outcome:
+        """Return what the interval says of the claim."""
+        _, low, high = self.interval(comparisons)
+        margin = self.margin or 0.0
+        if self.claim == "above":
+            if low > 0:
+                return "reproduced"
+            if high < 0:
+                return "contradicted"
+            return "equivalent" if -margin < low and high < margin else "not distinguishable"
+        if -margin < low and high < margin:
+            return "reproduced"
+        return "contradicted" if low > margin or high < -margin else "not distinguishable"
+
+
+def judge(contrasts: Sequence[Contrast]) -> Outcome:
+    """Return the verdict on a statement that holds if every contrast's claim does.
+
+    The one rule: each interval is one of 95% for all contrasts together. ``reproduced``: every
+    claim is; ``contradicted``: one is; ``equivalent``: those not reproduced are equivalent within
+    their margins; else ``not distinguishable``.
+    """
+    found = {contrast.outcome(len(contrasts)) for contrast in contrasts}
+    if "contradicted" in found:
+        return "contradicted"
+    if "not distinguishable" in found:
+        return "not distinguishable"
+    return "equivalent" if "equivalent" in found else "reproduced"
+
+
+def difference(
+    scores: pd.DataFrame,
+    of: str | float,
+    over: str | float,
+    *,
+    name: str | None = None,
+    **more: Any,
+) -> Contrast:
+    """Return the contrast of one column of `scores` less another.
+
+    Args:
+        scores: a row a seed, or a (seed, case); a column each of what is compared.
+        of, over: columns.
+        name: for people; made of the columns if None.
+        more: claim, margin, unit and published of `Contrast`.
+
+    Raises:
+        DataError: there is no such column.
+    """
+    return weighted(scores, {of: 1.0, over: -1.0}, name or f"{of} above {over}", **more)
+
+
+def slope(
+    scores: pd.DataFrame, *, name: str, falls: bool = False, log2: bool = True, **more: Any
+) -> Contrast:
+    """Return the least-squares slope of each row of `scores` on its columns, numbers.
+
+    Args:
+        scores: as of `difference`; two columns or more.
+        name: for people.
+        falls: whether the statement says that it falls: then the slope's negative is returned.
+        log2: whether the slope is on the columns' binary logarithm, a slope per doubling.
+        more: claim, margin, unit and published of `Contrast`.
+    """
+    places = np.asarray(scores.columns, float)
+    places = np.log2(places) if log2 else places
+    away = places - places.mean()
+    weights = (-1 if falls else 1) * away / (away**2).sum()
+    return weighted(scores, dict(zip(scores.columns, weights.tolist(), strict=True)), name, **more)
+
+
+def weighted(
+    scores: pd.DataFrame, weights: Mapping[Any, float], name: str, **more: Any
+) -> Contrast:
+    """Return the contrast of a weighted sum of columns of `scores`; see `difference`.
+
+    Raises:
+        DataError: there is no such column, or a row lacks a value.
+    """
+    for column in weights:
+        if column not in scores:
+            raise DataError(
+                f"{name}: must be of {', '.join(map(str, scores.columns))}, got {column}."
+            )
+    total = sum(scores[column] * weight for column, weight in weights.items())
+    series = pd.Series(total, scores.index)
+    if series.isna().any():
+        raise DataError(
+            f"{name}: every training must have a value, and {series.index[0]} has none."
+        )
+    if series.index.nlevels == 1:
+        return Contrast(name, series.to_numpy(float), **more)
+    table = series.unstack("case")
+    if table.isna().to_numpy().any():
+        raise DataError(f"{name}: every seed must be scored on the same cases.")
+    return Contrast(name, table.to_numpy(float), **more)
+
+
+def mean_of(values: npt.ArrayLike | pd.Series[float], name: str, **more: Any) -> Contrast:
+    """Return the contrast of independent values, one a seed or a pair of seeds."""
+    return Contrast(name, np.asarray(values, float), **more)
+
+
+def agreement(profiles: pd.DataFrame, *, name: str, **more: Any) -> Contrast:
+    """Return how far independent trainings agree in the order of the columns.
+
+    Rows are trainings with seeds of their own, in the order of the index; the first and second,
+    third and fourth, ... are pairs. A pair's value is Spearman's rank correlation of its two rows;
+    without any order of the columns the mean is 0. A last row without a partner is left out.
+
+    Raises:
+        DataError: fewer than four rows, or than three columns.
+    """
+    if len(profiles) < 4 or profiles.shape[1] < 3:
+        raise DataError(f"{name}: must have 4 trainings and 3 columns, got {profiles.shape}.")
+    table = profiles.to_numpy(float)
+    found = [
+        0.0 if min(np.ptp(first), np.ptp(second)) == 0 else float(stats.spearmanr(first, second)[0])
+        for first, second in zip(table[0::2], table[1::2], strict=False)
+    ]
+    return Contrast(name, np.array(found), **more)
+
+
+def opposed(contrast: Contrast) -> Contrast:
+    """Return the contrast of the opposite claim, its values negated."""
+    published = None if contrast.published is None else -contrast.published
+    return replace(contrast, values=-contrast.values, published=published)
+
+
+def power(effect: float, sd: float, seeds: int, comparisons: int = 1) -> float:
+    """Return how often the interval of `seeds` values of this SD lies above 0 (noncentral t).
+
+    >>> round(power(effect=0.02, sd=0.01, seeds=5), 2)
+    0.88
+    """
+    free, shift = seeds - 1, effect / sd * math.sqrt(seeds)
+    return float(stats.nct.sf(stats.t.isf(ALPHA / 2 / comparisons, free), free, shift))

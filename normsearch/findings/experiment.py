@@ -1,0 +1,102 @@
+"""Runs the parts of a page through the front door, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from normsearch.config import StudyConfig
+from normsearch.config.reading import read_space, validate
+from normsearch.errors import ConfigError, StudyError
+from normsearch.findings.marks import needs
+from normsearch.findings.measured import Measured, measure
+from normsearch.findings.measurement import Measurement
+from normsearch.findings.page import Page
+from normsearch.findings.trainings import Trainings
+from normsearch.study import Study, open_study
+
+
+class Experiment:
+    """Runs the parts of a page at one scale; what is finished is not run again.
+
+    Args:
+        page: the experiment.
+        scale: toy, small or paper.
+        data: the folder of the data sets; the usual places if None.
+        runs_dir: where runs are kept; measurements are kept there as well.
+        train: runs a study to its end, or until it is stopped.
+    """
+
+    def __init__(
+        self,
+        page: Page,
+        scale: str,
+        data: Path | None,
+        runs_dir: Path,
+        train: Callable[[Study], None],
+    ) -> None:
+        self.page, self.scale = page, scale
+        self._data, self._runs, self._train = data, runs_dir, train
+        self.records: list[Any] = []
+
+    def run(self, parts: Iterable[str]) -> dict[str, Measured]:
+        """Run `parts` in order and return what they measured.
+
+        Raises:
+            StudyError: a run was stopped before its end; the same call resumes it.
+            ConfigError: a part returns something else than `Trainings` or a `Measurement`.
+        """
+        measured: dict[str, Measured] = {}
+        for name in parts:
+            function = self.page.parts[name]
+            earlier = {need: measured[need] for need in needs(function)}
+            made = function(self.scale, **earlier)
+            if isinstance(made, Measurement):
+                measured[name] = self._taken(name, made)
+            else:
+                measured[name] = self._trained(name, made)
+        return measured
+
+    def _taken(self, name: str, made: Measurement) -> Measured:
+        """Measure, unless the outcome for this registration is there."""
+        stem = f"finding-{self.page.name}-{self.scale}-{name}-{self.page.sha256[:8]}"
+        path = self._runs / f"{stem}.json.gz"
+        if not path.is_file():
+            self._runs.mkdir(parents=True, exist_ok=True)
+            Measured(values=made.take(self._data)).write(path)
+        return Measured.read(path)
+
+    def _trained(self, name: str, made: Trainings | Sequence[Trainings]) -> Measured:
+        several = [made] if isinstance(made, Trainings) else list(made)
+        if not several or not all(isinstance(one, Trainings) for one in several):
+            raise ConfigError(
+                f"{self.page.path}: part {name}: must return Trainings, a list of them or a "
+                f"Measurement, got {made!r:.100}."
+            )
+        records = [self._finished(name, one) for one in several]
+        self.records += records
+        return measure(
+            (record, one.factors()) for record, one in zip(records, several, strict=True)
+        )
+
+    def _finished(self, name: str, made: Trainings) -> Any:
+        """Run a study to its end, unless it is there, and return its record."""
+        study = self._study(name, made)
+        if not study.finished:
+            self._train(study)
+            if study.stopped:
+                raise StudyError(
+                    f"{study.name}: must be finished to be judged, and was stopped; nothing is "
+                    "lost, the same command resumes it."
+                )
+        return study.record
+
+    def _study(self, name: str, made: Trainings) -> Study:
+        raw = made.study(f"finding-{self.page.name}-{self.scale}-{name}")
+        folder = self._runs / raw["name"]
+        if (folder / "study.yaml").is_file():
+            return open_study(folder, data=self._data)
+        origin = f"{self.page.path}: part {name}"
+        config = validate(StudyConfig, {**raw, "space": read_space(raw["space"])}, origin)
+        return Study.of(config, f"{origin}: space.", data=self._data, runs_dir=self._runs)

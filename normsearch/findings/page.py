@@ -1,0 +1,149 @@
+"""The page of an experiment: a Python file, read, hashed, and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from normsearch.errors import ConfigError, NormsearchError, did_you_mean
+from normsearch.files import read_regular, shipped
+from normsearch.findings.marks import Finding, needs
+
+SCALES = ("toy", "small", "paper")
+_ORDER = "SIGPZBNT"  # first letters of findings, one a source
+
+
+@dataclass(frozen=True)
+class Page:
+    """An experiment as its file says it.
+
+    Attributes:
+        name: the file's name without its suffix.
+        path: the file.
+        sha256: of the file's bytes: the registration.
+        source: the publication.
+        notes: what differs from it, and designs that were abandoned, with the reason.
+        parts: name -> the function that says what is trained or measured, in the file's order.
+        findings: key -> the published statement.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    source: str
+    notes: str
+    parts: Mapping[str, Callable[..., Any]]
+    findings: Mapping[str, Finding]
+
+    def needed(self, key: str) -> list[str]:
+        """Return the parts that a finding looks at, and those these need, in order."""
+        wanted = set(self.findings[key].parts)
+        for name in reversed(self.parts):
+            if name in wanted:
+                wanted |= set(needs(self.parts[name]))
+        return [name for name in self.parts if name in wanted]
+
+
+@cache
+def read_page(path: Path) -> Page:
+    """Return the experiment of a Python file. The file's code is run.
+
+    Raises:
+        ConfigError: no such file, it cannot be imported, it has no finding, or a finding or part
+            names a part that does not come before it.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path}: must be a Python file with a finding, and there is none.")
+    spec = importlib.util.spec_from_file_location(f"normsearch_page_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path}: must be a Python file (.py).")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except NormsearchError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except (ArithmeticError, AttributeError, ImportError, LookupError, NameError, OSError,
+            SyntaxError, TypeError, ValueError) as error:  # fmt: skip
+        raise ConfigError(f"{path}: must import, got {type(error).__name__}: {error}.") from error
+    members = list(vars(module).values())
+    parts = {m.part: m for m in members if callable(m) and hasattr(m, "part")}
+    found = {m.finding.key: m.finding for m in members if callable(m) and hasattr(m, "finding")}
+    source, notes = (str(getattr(module, name, "")) for name in ("SOURCE", "NOTES"))
+    sha256 = hashlib.sha256(read_regular(path)).hexdigest()
+    page = Page(path.stem, path, sha256, source, notes, parts, found)
+    _check(page)
+    return page
+
+
+def _check(page: Page) -> None:
+    if not page.findings:
+        raise ConfigError(
+            f"{page.path}: must have a function marked @finding(...), and has none; "
+            "docs/findings.md shows one."
+        )
+    known: list[str] = []
+    for name, function in page.parts.items():
+        _check_names(page, f"part {name}", needs(function), known)
+        known.append(name)
+    for key, finding in page.findings.items():
+        _check_names(page, f"finding {key}", finding.parts, known)
+
+
+def _check_names(page: Page, place: str, names: tuple[str, ...], known: list[str]) -> None:
+    for name in names:
+        if name not in known:
+            told = ", ".join(known) or "none"
+            raise ConfigError(
+                f"{page.path}: {place}: parameters must be parts that come before it ({told}), "
+                f"got {name!r}.{did_you_mean(name, known)}"
+            )
+
+
+def shipped_pages() -> list[Page]:
+    """Return the registered experiments."""
+    return [read_page(path) for path in sorted((shipped("studies") / "findings").glob("*.py"))]
+
+
+def all_findings() -> dict[str, tuple[Page, Finding]]:
+    """Return every registered finding with its page, by source, then by number."""
+    found = {key: (page, one) for page in shipped_pages() for key, one in page.findings.items()}
+    return dict(sorted(found.items(), key=lambda item: _place(item[0])))
+
+
+def find_page(name: str) -> tuple[Page, list[str]]:
+    """Return a page and the findings that `name` asks for: a finding's key, or a Python file.
+
+    Raises:
+        ConfigError: there is no such finding or file.
+    """
+    if name.endswith(".py"):
+        page = read_page(Path(name))
+        return page, list(page.findings)
+    known = {key.lower(): (page, [key]) for key, (page, _) in all_findings().items()}
+    if name.lower() not in known:
+        every = list(all_findings())
+        raise ConfigError(
+            f"finding: must be one of {', '.join(every)}, or a Python file, got {name!r}."
+            + did_you_mean(name.upper(), every)
+        )
+    return known[name.lower()]
+
+
+def check_scale(scale: str) -> None:
+    """Raise ConfigError unless `scale` is one of `SCALES`."""
+    if scale not in SCALES:
+        raise ConfigError(
+            f"--scale: must be one of {', '.join(SCALES)}, got {scale!r}."
+            + did_you_mean(scale, SCALES)
+        )
+
+
+def _place(key: str) -> tuple[int, str, int, str]:
+    letter = key[:1].upper()
+    digits = "".join(char for char in key[1:] if char.isdigit())
+    return (_ORDER + letter).index(letter), letter, int(digits or 0), key
