@@ -127,8 +127,8 @@ def p3(shares: Measured) -> list[Contrast]:
     metric="mean weights by block: IN in block 1 less the others (batch 8), BN in block 3 less the "
     "others (batch 8), LN in block 4 less the others (batch 2, where BN cannot be)",
     plan=Power(0.1, 0.04, 7, PILOT, comparisons=3),
-    advice={"reproduced": "If you mix by hand: IN near the image, LN or GN in the deepest, smallest "
-            "maps, batch statistics between."},
+    advice={"reproduced": "If you mix by hand: IN near the image, LN or GN in the deepest maps, "
+            "batch statistics between."},
     picture=pictures.by_block,
 )  # fmt: skip
 def p4(shares: Measured) -> list[Contrast]:

@@ -69,7 +69,7 @@ def p1s(unet_shares: Measured) -> Contrast:
 
 @finding(
     "P4S",
-    "The blog's order in a U-Net: IN in the first block, BN's variances and LN's means in the last.",
+    "The blog's order in a U-Net: IN first, BN (variances) and LN (means) in the last block.",
     paper="the blog's words: IN early, BN in the middle, LN last",
     metric="weights in enc1 less those in dec1 at batch size 2: IN (mean), BN (variance) and LN "
     "(mean), the last two with the opposite sign",
