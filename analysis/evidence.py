@@ -85,7 +85,7 @@ def verdicts(study: StudyLike) -> list[dict[str, Any]]:
     return [
         {
             **{key: result[key] for key in taken},
-            "ours": f"{result['quantity']}: {estimate_of(result)}",
+            "ours": "; ".join(f"{c['name']}: {estimate_of(c)}" for c in result["contrasts"]),
         }
         for result in read_results().values()
         if study.name in result["runs"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -14,29 +15,53 @@ from normsearch.errors import ConfigError, StudyError
 from normsearch.files import is_folder
 from normsearch.files.json_file import read_object
 
+Verdict = Literal["reproduced", "contradicted", "equivalent", "not distinguishable"]
+
 #: The results that ship with the package.
 SHIPPED = Path(__file__).parent / "results"
 
 
+class _Contrast(Model):
+    """One interval of a result."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+    name: str
+    outcome: Verdict
+    estimate: float
+    low: float | None
+    high: float | None
+    claim: Literal["above", "within"]
+    margin: float | None
+    unit: str
+    published: float | None
+    ratio: bool
+
+
 class _Result(Model):
-    """What a result's file says, as far as it is read again."""
+    """The keys of a result file that are read again."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     finding: str
     text: str
     scale: Literal["toy", "small", "paper"]
-    verdict: Literal["reproduced", "contradicted", "not distinguishable"]
+    verdict: Verdict
     told: str
-    quantity: str
-    estimate: float | None
-    low: float | None
-    high: float | None
-    interval: str
     paper: str
+    metric: str
+    plan: str
+    advice: str
+    interval: str
+    contrasts: tuple[_Contrast, ...]
     trainings: int
     seeds: int
+    cases: int
     flags: list[str]
+    experiment: str
+    source: str
+    notes: str
+    sha256: str
     runs: tuple[str, ...] = ()
     date: str
 
@@ -76,12 +101,14 @@ def read_result(path: Path) -> dict[str, Any]:
         raise StudyError(str(error)) from error
 
 
-def estimate_of(result: Mapping[str, Any]) -> str:
-    """Return estimate and interval as text.
+def estimate_of(contrast: Mapping[str, Any]) -> str:
+    """Return estimate and interval of a contrast as text, a ratio as itself.
 
-    >>> estimate_of({"estimate": 0.031, "low": 0.0123, "high": None})
+    >>> estimate_of({"estimate": 0.031, "low": 0.0123, "high": None, "ratio": False})
     '0.031 [0.012, –]'
     """
-    names = ("estimate", "low", "high")
-    told = [f"{result[name]:.3f}" if result[name] is not None else "–" for name in names]
+    shown = [contrast[name] for name in ("estimate", "low", "high")]
+    if contrast["ratio"]:
+        shown = [value if value is None else math.exp(value) for value in shown]
+    told = ["–" if value is None else f"{value:.3f}" for value in shown]
     return f"{told[0]} [{told[1]}, {told[2]}]"

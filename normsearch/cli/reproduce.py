@@ -1,4 +1,4 @@
-"""`normsearch reproduce`: run the registered study of a published statement, and judge it."""
+"""`normsearch reproduce`: run the registered experiment of a published statement, and judge it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 def reproduce(
     *,
-    finding: Annotated[str, typer.Argument(help="S1, I3, ... (normsearch list findings), or all.")],
+    finding: Annotated[
+        str,
+        typer.Argument(help="P1, I3, ... (normsearch list findings), all, or a Python file."),
+    ],
     scale: Annotated[
         str, typer.Option(help="toy (two cores, minutes), small (hours) or paper (a GPU).")
     ] = "toy",
@@ -28,55 +31,66 @@ def reproduce(
             help="Folder of results (default: analysis/results if it exists, else results)."
         ),
     ] = None,
+    judge_again: Annotated[
+        bool, typer.Option("--judge-again", help="Judge a result's tables again; train nothing.")
+    ] = False,
     data: Data = None,
     runs_dir: RunsDir = RUNS,
     execution: Execution,
     as_json: Json = False,
 ) -> None:
-    """Train what a published statement needs and judge it: reproduced, contradicted, or neither.
+    """Train what a published statement needs and judge it.
 
-    The trainings are registered in studies/findings. Findings of one experiment share their runs,
-    which are ordinary ones; the same command resumes them after an interruption.
+    The verdict is reproduced, contradicted, equivalent or not distinguishable. What is trained and
+    how it is judged is registered in studies/findings, a Python file an experiment; a file of your
+    own works too. Findings of one experiment share their runs, which are ordinary ones; the same
+    command resumes them after an interruption.
 
-    Example: normsearch reproduce S1 --scale toy --local
+    Example: normsearch reproduce P1 --scale toy --local
     """
     from normsearch.analysis.recorded_results import default_folder, read_result
     from normsearch.cli.running import training
-    from normsearch.findings.experiments import Experiments
-    from normsearch.findings.registration import all_statements, find_experiment
-    from normsearch.findings.results import judge, provenance, write_result
-    from normsearch.search.preparation import versions
+    from normsearch.findings.page import all_findings, check_scale, find_page
+    from normsearch.findings.reproduction import judge_again as again
+    from normsearch.findings.reproduction import reproduce as run
 
     def train(study: Study) -> None:
         command = f"normsearch reproduce {finding} --scale {scale}"
         with training(study, execution, command=command) as how:
             study.run(resume=True, **how)
 
-    every = finding.lower() == "all"
-    names = list(all_statements()) if every else [finding.upper()]
+    check_scale(scale)
+    if finding.lower() == "all":
+        wanted = [(page, key) for key, (page, _) in all_findings().items()]
+    else:
+        page, keys = find_page(finding)
+        wanted = [(page, key) for key in keys]
     folder = output or default_folder()
     results = []
-    for name in names:
-        experiment, _ = find_experiment(name, scale)
-        lab = Experiments(experiment, scale, data, runs_dir, train)
-        measured = lab.run(experiment.parts_of(name))
-        result = {**judge(experiment, name, scale, measured), **provenance(lab.records, versions())}
-        path = write_result(folder, result)
+    for page, key in wanted:
+        if judge_again:
+            path, picture = again(page, key, scale, folder)
+        else:
+            path, picture = run(page, key, scale, folder, data=data, runs_dir=runs_dir, train=train)
         results.append(read_result(path))
         if not as_json:
-            _show(results[-1], path)
+            _show(results[-1], path, picture)
     if as_json:
-        print(json.dumps(results if every else results[0]))
+        print(json.dumps(results if len(wanted) > 1 else results[0]))
 
 
-def _show(result: Mapping[str, Any], path: Path) -> None:
+def _show(result: Mapping[str, Any], path: Path, picture: Path) -> None:
     from normsearch.analysis.recorded_results import estimate_of
 
     show(f"{result['finding']}: {result['text']}")
     show(result["told"])
     show(f"Published: {result['paper']}")
-    show(f"Ours: {result['quantity']} {estimate_of(result)} ({result['interval']}); "
-               f"{result['trainings']} trainings, {result['seeds']} seeds")  # fmt: skip
+    for one in result["contrasts"]:
+        show(f"  {one['name']}: {estimate_of(one)}  {one['outcome']}")
+    show(f"Intervals: {result['interval']}; {result['trainings']} trainings, "
+         f"{result['seeds']} seeds")  # fmt: skip
     for flag in result["flags"]:
         show(f"Note: {flag}")
-    show(f"Written to {path}\n")
+    if result["advice"]:
+        show(f"What it means: {result['advice']}")
+    show(f"Written to {path}, drawn in {picture}\n")

@@ -58,19 +58,45 @@ class Contrast:
         the seeds at most; see `pair_tests.degrees_of_freedom`. The ends are NaN with one seed or
         one case, and where all values are equal: no spread is an estimate of nothing.
         """
-        mean, nothing = float(self.values.mean()), math.nan
-        if not np.isfinite(self.values).all() or min(self.values.shape) < 2:
-            return mean, nothing, nothing
-        samples = [self.values]
-        if self.values.ndim == 2:
-            samples = [self.values.mean(axis=1), self.values.mean(axis=0)]
-        parts = [(sample.var(ddof=1) / len(sample), len(sample) - 1) for sample in samples]
-        error = math.sqrt(sum(float(part) for part, _ in parts))
-        if error <= 1e-12:
-            return mean, nothing, nothing
-        free = float(degrees_of_freedom(parts, len(self.values) - 1))
+        mean, (error, free) = float(self.values.mean()), self._error()
         reach = error * float(stats.t.isf(ALPHA / 2 / comparisons, free))
         return mean, mean - reach, mean + reach
+
+    def detectable(self, comparisons: int = 1, seeds: int | None = None) -> float:
+        """Return the mean whose interval lies above 0 in 80% of such studies, of as many seeds.
+
+        Seeds add nothing to the cases' part of the error.
+        """
+        error, free = self._error(seeds)
+        return error * float(stats.t.isf(ALPHA / 2 / comparisons, free) + stats.t.isf(0.2, free))
+
+    def seeds_for(self, effect: float, comparisons: int = 1, most: int = 10_000) -> int | None:
+        """Return how many seeds find a mean of `effect` in 80% of studies; None: no number."""
+        low, high = 2, most
+        if not self.detectable(comparisons, most) <= effect:
+            return None
+        while low < high:
+            middle = (low + high) // 2
+            if self.detectable(comparisons, middle) <= effect:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    def _error(self, seeds: int | None = None) -> tuple[float, float]:
+        """The standard error and its degrees of freedom, for `seeds` rows; NaN if unknown."""
+        if not np.isfinite(self.values).all() or min(self.values.shape) < 2:
+            return math.nan, math.nan
+        by_seed = self.values if self.values.ndim == 1 else self.values.mean(axis=1)
+        count = seeds or len(by_seed)
+        parts = [(np.asarray(by_seed.var(ddof=1) / count), count - 1)]
+        if self.values.ndim == 2:
+            by_case = self.values.mean(axis=0)
+            parts.append((np.asarray(by_case.var(ddof=1) / len(by_case)), len(by_case) - 1))
+        error = math.sqrt(sum(float(part) for part, _ in parts))
+        if error <= 1e-12:
+            return math.nan, math.nan
+        return error, float(degrees_of_freedom(parts, count - 1))
 
     def outcome(self, comparisons: int = 1) -> Outcome:
         """Return what the interval says of the claim."""

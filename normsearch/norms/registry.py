@@ -47,6 +47,18 @@ def _gbgn_canonical(spec: NormSpec, channels: int) -> str:
     return _gn_canonical(spec, channels) if spec.samples == 1 else str(spec)
 
 
+def _build_bn(spec: NormSpec, channels: int, dims: int) -> nn.Module:
+    if spec.option("defaults") == "keras":  # keras.layers.BatchNormalization: momentum 0.99
+        return batch_norm(channels, dims, eps=1e-3, momentum=0.01)
+    return batch_norm(channels, dims)
+
+
+def _build_brn(spec: NormSpec, channels: int, dims: int) -> nn.Module:
+    if spec.option("limits") == "tight":
+        return BatchRenorm(channels, dims, rmax=1.5, dmax=0.5)
+    return BatchRenorm(channels, dims)
+
+
 def _build_gbgn(spec: NormSpec, channels: int, dims: int) -> nn.Module:
     return GhostBatchGroupNorm(channels, dims, spec.samples or 1, group_count(spec))
 
@@ -87,7 +99,8 @@ _KINDS: dict[str, NormKind] = {
     "none": NormKind("no normalization", lambda spec, channels, dims: NoNorm(channels, dims)),
     "BN": NormKind(
         "Batch Normalization: over the batch and space, per channel",
-        lambda spec, channels, dims: batch_norm(channels, dims),
+        _build_bn,
+        options={"defaults": ("torch", "keras")},
     ),
     "SyncBN": NormKind(
         "Batch Normalization over the batch of all processes of torch.distributed",
@@ -95,7 +108,8 @@ _KINDS: dict[str, NormKind] = {
     ),
     "BRN": NormKind(
         "Batch Renormalization: BN, corrected towards its running moments as training goes on",
-        lambda spec, channels, dims: BatchRenorm(channels, dims),
+        _build_brn,
+        options={"limits": ("paper", "tight")},
     ),
     "BKN": NormKind(
         "Batch Kalman Normalization: BN, its moments mixed with those foretold by the layer before",

@@ -50,12 +50,12 @@ class NoNorm(Norm):
         return f"{self.channels}, dims={self.dims}"
 
 
-def batch_norm(channels: int, dims: int) -> nn.Module:
+def batch_norm(channels: int, dims: int, eps: float = 1e-5, momentum: float = 0.1) -> nn.Module:
     """BN: moments over (N, s), running variance unbiased (Ioffe and Szegedy 2015, torch's module).
 
     In training it raises ValueError where a channel has one value (batch 1, one pixel).
     """
-    return _BATCH_NORMS[dims](channels)
+    return _BATCH_NORMS[dims](channels, eps=eps, momentum=momentum)
 
 
 def instance_norm(channels: int, dims: int) -> nn.Module:

@@ -1,0 +1,101 @@
+"""From a finding's name to its result, its tables and its picture in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from normsearch.analysis import save
+from normsearch.analysis.contrasts import forest
+from normsearch.analysis.recorded_results import read_result
+from normsearch.errors import StudyError
+from normsearch.findings.experiment import Experiment
+from normsearch.findings.marks import Finding
+from normsearch.findings.measured import Measured
+from normsearch.findings.page import Page
+from normsearch.findings.results import (
+    contrasts_of,
+    now,
+    provenance,
+    result_of,
+    tables_path,
+    write_result,
+)
+from normsearch.search.preparation import versions
+
+if TYPE_CHECKING:
+    from normsearch.study import Study
+
+
+def reproduce(
+    page: Page,
+    key: str,
+    scale: str,
+    folder: Path,
+    *,
+    data: Path | None,
+    runs_dir: Path,
+    train: Callable[[Study], None],
+) -> tuple[Path, Path]:
+    """Train what a finding needs and judge it; return the paths of its result and its picture."""
+    finding = page.findings[key]
+    experiment = Experiment(page, scale, data, runs_dir, train)
+    measured = experiment.run(page.needed(key))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in finding.parts:
+        measured[name].write(tables_path(folder, page, scale, name))
+    made = result_of(page, finding, scale, measured)
+    path = write_result(folder, {**made, **provenance(experiment.records, versions())})
+    return path, draw(page, finding, scale, folder, measured)
+
+
+def judge_again(page: Page, key: str, scale: str, folder: Path) -> tuple[Path, Path]:
+    """Judge a finding by the tables that its trainings left; nothing is trained.
+
+    Raises:
+        StudyError: there is no result of this finding at this scale, or its registration is
+            another.
+    """
+    finding = page.findings[key]
+    before = _recorded(folder, page, key, scale)
+    measured = {
+        name: Measured.read(tables_path(folder, page, scale, name)) for name in finding.parts
+    }
+    kept = ("runs", "data", "versions", "training_seconds", "processor", "date")
+    known = {name: before[name] for name in kept if name in before}
+    made = result_of(page, finding, scale, measured)
+    path = write_result(folder, {**made, **known, "judged": now()})
+    return path, draw(page, finding, scale, folder, measured)
+
+
+def draw(
+    page: Page, finding: Finding, scale: str, folder: Path, measured: Mapping[str, Measured]
+) -> Path:
+    """Draw a finding, its contrasts if it has no picture of its own; return the file."""
+    looked_at = {name: measured[name] for name in finding.parts}
+    if finding.picture is None:
+        contrasts = contrasts_of(page, finding, measured)
+        figure = forest(contrasts, finding.text)
+    else:
+        figure = finding.picture(*looked_at.values())
+    path = folder / f"{finding.key}-{scale}.png"
+    save(figure, path)
+    return path
+
+
+def _recorded(folder: Path, page: Page, key: str, scale: str) -> dict[str, Any]:
+    path = folder / f"{key}-{scale}.json"
+    if not path.is_file():
+        raise StudyError(
+            f"{path}: must be the result of {key} to be judged again, and there is none; run "
+            f"`normsearch reproduce {key} --scale {scale}`."
+        )
+    result = read_result(path)
+    if result["sha256"] != page.sha256:
+        raise StudyError(
+            f"{path}: was registered as {result['sha256'][:12]}, and {page.path} is now "
+            f"{page.sha256[:12]}; run `normsearch reproduce {key} --scale {scale}`, which trains "
+            "what has changed."
+        )
+    return result

@@ -1,0 +1,188 @@
+"""The result of a finding: its verdict with everything that is needed to judge it again."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from normsearch.confirmation.contrasts import Contrast, Outcome, judge
+from normsearch.errors import ConfigError, sentence
+from normsearch.files import write_text
+from normsearch.findings.marks import Finding
+from normsearch.findings.measured import Measured
+from normsearch.findings.page import Page
+
+_AT_THIS_SCALE = {
+    "reproduced": "direction reproduced at this scale",
+    "contradicted": "contradicted at this scale",
+    "equivalent": "no difference that matters at this scale",
+    "not distinguishable": "not distinguishable at this scale",
+}
+_SAYS: dict[Outcome, str] = {
+    "reproduced": "holds", "contradicted": "the opposite holds",
+    "equivalent": "within the margin", "not distinguishable": "not clear",
+}  # fmt: skip
+_SHOWN = ("arm", "seed", "fold", "state", "score", "loss", "seconds", "samples", "steps")
+
+
+def contrasts_of(page: Page, finding: Finding, measured: Mapping[str, Measured]) -> list[Contrast]:
+    """Return the contrasts of a finding.
+
+    Raises:
+        ConfigError: its function returns something else.
+    """
+    made = finding.judge(**{name: measured[name] for name in finding.parts})
+    several = [made] if isinstance(made, Contrast) else list(made)
+    if not several or not all(isinstance(one, Contrast) for one in several):
+        raise ConfigError(
+            f"{page.path}: finding {finding.key}: must return a Contrast or a list of them, "
+            f"got {made!r:.100}."
+        )
+    return several
+
+
+def result_of(
+    page: Page, finding: Finding, scale: str, measured: Mapping[str, Measured]
+) -> dict[str, Any]:
+    """Return the result of a finding as plain values, ready for JSON.
+
+    A verdict below the paper's own scale is worded as one of a direction at that scale.
+    """
+    contrasts = contrasts_of(page, finding, measured)
+    verdict = judge(contrasts)
+    worded = verdict if scale == "paper" else _AT_THIS_SCALE[verdict]
+    parts = [measured[name] for name in finding.parts]
+    seconds = sum(float(part.trials["seconds"].sum()) for part in parts if len(part.trials))
+    return {
+        "finding": finding.key,
+        "text": finding.text,
+        "scale": scale,
+        "verdict": verdict,
+        "told": f"{worded[:1].upper()}{worded[1:]}. {sentence(_words(contrasts, seconds))}",
+        "paper": finding.paper,
+        "metric": finding.metric,
+        "plan": finding.plan,
+        "advice": finding.advice.get(verdict, ""),
+        "interval": f"95% for all {len(contrasts)} together" if len(contrasts) > 1 else "95%",
+        "contrasts": [_plain_contrast(one, len(contrasts)) for one in contrasts],
+        **_counts(parts),
+        "flags": _flags(parts),
+        "experiment": page.name,
+        "source": page.source,
+        "notes": " ".join(page.notes.split()),
+        "sha256": page.sha256,
+        "trained": {name: _rows(measured[name]) for name in finding.parts},
+    }
+
+
+def provenance(records: Sequence[Any], versions: Mapping[str, str]) -> dict[str, Any]:
+    """Return what runs (StudyRecords) were trained on and with, how long it took, and today.
+
+    `versions` are those of now, for what is judged without a run.
+    """
+    seconds = sum(float(record.trials()["seconds"].fillna(0).sum()) for record in records)
+    return {
+        "runs": [record.name for record in records],
+        "data": {r.config["task"]["data"]: r.config.get("fingerprint") for r in records},
+        "versions": dict(records[0].config["versions"] if records else versions),
+        "training_seconds": round(seconds, 1),
+        "processor": platform.machine(),
+        "date": now(),
+    }
+
+
+def now() -> str:
+    """Return the time as ISO 8601, in UTC."""
+    return datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat()
+
+
+def write_result(folder: Path, result: Mapping[str, Any]) -> Path:
+    """Write FOLDER/FINDING-SCALE.json and return its path."""
+    path = folder / f"{result['finding']}-{result['scale']}.json"
+    text = json.dumps(_plain(result), indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+    return path
+
+
+def tables_path(folder: Path, page: Page, scale: str, part: str) -> Path:
+    """Return where the tables of a part are kept beside the results that look at it."""
+    return folder / f"{page.name}-{scale}-{part}.json.gz"
+
+
+def _words(contrasts: Sequence[Contrast], seconds: float) -> str:
+    """What each contrast says, and of those that say nothing what would."""
+    count, parts = len(contrasts), []
+    for outcome, says in _SAYS.items():
+        names = [one.name for one in contrasts if one.outcome(count) == outcome]
+        if names:
+            parts.append(f"{says}: {', '.join(names)}")
+    text = "; ".join(parts)
+    open_ones = [one for one in contrasts if one.outcome(count) == "not distinguishable"]
+    least = [one for one in open_ones if not math.isnan(one.detectable(count))]
+    if least:
+        text += ". " + " ".join(_would_be_seen(one, count, seconds) for one in least)
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def _would_be_seen(contrast: Contrast, count: int, seconds: float) -> str:
+    least = contrast.detectable(count)
+    told = f"Of {contrast.name}, {least:.3g} would have been found in 80% of such studies"
+    effect = abs(contrast.published or contrast.margin or 0)
+    if not effect:
+        return told + "."
+    whose = "the published" if contrast.published else "the margin of"
+    seeds = contrast.seeds_for(effect, count)
+    if seeds is None:
+        return f"{told}; no number of seeds finds {whose} {effect:.3g} with these cases."
+    hours = seconds / 3600 * seeds / len(contrast.values)
+    return f"{told}; {whose} {effect:.3g} takes {seeds} seeds, about {hours:.1f} hours of one core."
+
+
+def _plain_contrast(contrast: Contrast, count: int) -> dict[str, Any]:
+    estimate, low, high = contrast.interval(count)
+    return {
+        "name": contrast.name, "outcome": contrast.outcome(count),
+        "estimate": estimate, "low": low, "high": high,
+        "claim": contrast.claim, "margin": contrast.margin, "unit": contrast.unit,
+        "published": contrast.published, "ratio": contrast.ratio,
+        "values": contrast.values.tolist(),
+    }  # fmt: skip
+
+
+def _rows(part: Measured) -> list[dict[str, Any]]:
+    """A row a training."""
+    known = [name for name in _SHOWN if name in part.trials]
+    return [dict(row) for row in part.trials[known].to_dict(orient="records")]
+
+
+def _flags(parts: Iterable[Measured]) -> list[str]:
+    diverged = sum(part.diverged for part in parts)
+    return [f"{diverged} trainings diverged and count with a score of 0"] if diverged else []
+
+
+def _counts(parts: Sequence[Measured]) -> dict[str, Any]:
+    trained = [part for part in parts if len(part.trials)]
+    return {
+        "trainings": sum(len(part.trials) for part in trained),
+        "seeds": max((part.trials["seed"].nunique() for part in trained), default=0),
+        "cases": max((part.cases["case"].nunique() for part in trained), default=0),
+        "diverged": sum(part.diverged for part in trained),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as JSON has them: no NaN, eight significant places at most."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.8g}") if math.isfinite(value) else None
+    return value
