@@ -32,6 +32,7 @@ class Contrast:
         unit: of the values, for tables and figures.
         published: the same quantity in the paper, if it says one.
         ratio: the values are logarithms of ratios; tables and figures show the ratio.
+        exact: the one value is a count, the same in every training: its interval is itself.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Contrast:
     unit: str = ""
     published: float | None = None
     ratio: bool = False
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if self.values.ndim not in (1, 2) or not self.values.size:
@@ -59,6 +61,8 @@ class Contrast:
         one case, and where all values are equal: no spread is an estimate of nothing.
         """
         mean, (error, free) = float(self.values.mean()), self._error()
+        if self.exact:
+            return mean, mean, mean
         reach = error * float(stats.t.isf(ALPHA / 2 / comparisons, free))
         return mean, mean - reach, mean + reach
 

@@ -13,15 +13,17 @@ from normsearch.confirmation.contrasts import (
     slope,
     weighted,
 )
-from normsearch.findings.marks import finding, part
+from normsearch.findings.marks import Power, finding, part
 from normsearch.findings.measured import Measured
 from normsearch.findings.measurement import Measurement
-from normsearch.findings.trainings import Trainings, arm
+from normsearch.findings.trainings import Search, Trainings, arm
 
 __all__ = [
     "Contrast",
     "Measured",
     "Measurement",
+    "Power",
+    "Search",
     "Trainings",
     "agreement",
     "arm",

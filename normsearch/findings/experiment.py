@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from normsearch.config import StudyConfig
 from normsearch.config.reading import read_space, validate
@@ -13,7 +16,7 @@ from normsearch.findings.marks import needs
 from normsearch.findings.measured import Measured, measure
 from normsearch.findings.measurement import Measurement
 from normsearch.findings.page import Page
-from normsearch.findings.trainings import Trainings
+from normsearch.findings.trainings import Search, Trainings
 from normsearch.study import Study, open_study
 
 
@@ -45,7 +48,8 @@ class Experiment:
 
         Raises:
             StudyError: a run was stopped before its end; the same call resumes it.
-            ConfigError: a part returns something else than `Trainings` or a `Measurement`.
+            ConfigError: a part returns something else than `Trainings`, a list of them, a
+                `Search` or a `Measurement`.
         """
         measured: dict[str, Measured] = {}
         for name in parts:
@@ -54,6 +58,8 @@ class Experiment:
             made = function(self.scale, **earlier)
             if isinstance(made, Measurement):
                 measured[name] = self._taken(name, made)
+            elif isinstance(made, Search):
+                measured[name] = self._best(name, made)
             else:
                 measured[name] = self._trained(name, made)
         return measured
@@ -71,8 +77,8 @@ class Experiment:
         several = [made] if isinstance(made, Trainings) else list(made)
         if not several or not all(isinstance(one, Trainings) for one in several):
             raise ConfigError(
-                f"{self.page.path}: part {name}: must return Trainings, a list of them or a "
-                f"Measurement, got {made!r:.100}."
+                f"{self.page.path}: part {name}: must return Trainings, a list of them, a Search "
+                f"or a Measurement, got {made!r:.100}."
             )
         records = [self._finished(name, one) for one in several]
         self.records += records
@@ -80,7 +86,20 @@ class Experiment:
             (record, one.factors()) for record, one in zip(records, several, strict=True)
         )
 
-    def _finished(self, name: str, made: Trainings) -> Any:
+    def _best(self, name: str, made: Search) -> Measured:
+        record = self._finished(name, made)
+        self.records.append(record)
+        number = record.best
+        values = {
+            key: value
+            for key, value in record.values(number).items()
+            if key in ("learning_rate", "batch_size")
+        }
+        score = record.trials().set_index("number")["score"][number]
+        norm = json.dumps(record.norm_map(number))
+        return Measured(values=pd.DataFrame([{"norm": norm, **values, "score": score}]))
+
+    def _finished(self, name: str, made: Trainings | Search) -> Any:
         """Run a study to its end, unless it is there, and return its record."""
         study = self._study(name, made)
         if not study.finished:
@@ -92,7 +111,7 @@ class Experiment:
                 )
         return study.record
 
-    def _study(self, name: str, made: Trainings) -> Study:
+    def _study(self, name: str, made: Trainings | Search) -> Study:
         raw = made.study(f"finding-{self.page.name}-{self.scale}-{name}")
         folder = self._runs / raw["name"]
         if (folder / "study.yaml").is_file():

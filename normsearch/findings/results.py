@@ -150,6 +150,7 @@ def _plain_contrast(contrast: Contrast, count: int) -> dict[str, Any]:
         "estimate": estimate, "low": low, "high": high,
         "claim": contrast.claim, "margin": contrast.margin, "unit": contrast.unit,
         "published": contrast.published, "ratio": contrast.ratio,
+        "exact": contrast.exact,
         "values": contrast.values.tolist(),
     }  # fmt: skip
 

@@ -53,11 +53,7 @@ class Trainings:
         space: dict[str, Any] = {"arms": list(self.arms), "seeds": list(self.seeds)}
         if self.folds:
             space["folds"] = list(self.folds)
-        given = {"task": self.task, "network": self.network, "training": self.training}
-        body = {**{key: dict(value) for key, value in given.items()},
-                "search": dict(self.search), "space": space}  # fmt: skip
-        digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-        return {"name": f"{prefix}-{digest[:8]}", **body}
+        return _study(prefix, self, space)
 
     def factors(self) -> dict[str, dict[str, Any]]:
         """Return what each arm is made of, by its name: norm, batch_size, learning_rate, ..."""
@@ -67,3 +63,29 @@ class Trainings:
             norm = made["norm"] if isinstance(made["norm"], str) else made["name"]
             found[str(made["name"])] = {**own, "norm": norm, **made.get("training", {})}
         return found
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search whose best trial a later part trains again; keys are those of a study file.
+
+    Its table of values has one row: norm (spec of each slot, as JSON), learning_rate, batch_size
+    and score of the trial with the best validation score.
+    """
+
+    space: Mapping[str, Any]
+    search: Mapping[str, Any]
+    task: Mapping[str, Any]
+    network: Mapping[str, Any]
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def study(self, prefix: str) -> dict[str, Any]:
+        """Return the study as a study file says it, its name made of `prefix` and its content."""
+        return _study(prefix, self, dict(self.space))
+
+
+def _study(prefix: str, made: Trainings | Search, space: dict[str, Any]) -> dict[str, Any]:
+    parts = {key: dict(getattr(made, key)) for key in ("task", "network", "training", "search")}
+    body = {**parts, "space": space}
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return {"name": f"{prefix}-{digest[:8]}", **body}
