@@ -99,14 +99,14 @@ def _figures() -> dict[str, str]:
 def _findings() -> dict[str, str]:
     """Return each published statement with its verdict at the largest scale that has one."""
     from normsearch.analysis.recorded_results import read_results
-    from normsearch.findings.registration import all_statements
-    from normsearch.findings.results import largest_scale
+    from normsearch.findings.page import SCALES, all_findings
 
     results, found = read_results(), {}
-    for name, (_, statement) in all_statements().items():
-        scale = largest_scale(results, name)
-        verdict = f"{results[name, scale]['verdict']} ({scale})" if scale else "no result yet"
-        found[name] = f"{verdict}: {statement.text}"
+    for key, (page, finding) in all_findings().items():
+        made = [results.get((key, scale), {}) for scale in SCALES]
+        own = [result for result in made if result.get("sha256") == page.sha256]
+        verdict = f"{own[-1]['verdict']} ({own[-1]['scale']})" if own else "no result yet"
+        found[key] = f"{verdict}: {finding.text}"
     return found
 
 

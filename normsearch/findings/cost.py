@@ -1,0 +1,113 @@
+"""What a norm costs: seconds of a step and of a prediction, bytes kept for the backward pass."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from normsearch.networks import build_network
+
+
+def paired_seconds(
+    network: Mapping[str, Any],
+    norms: Sequence[str],
+    shape: Sequence[int],
+    *,
+    pairs: int = 20,
+    iterations: int = 200,
+    training: bool = True,
+) -> pd.DataFrame:
+    """Time norms in turn, so that what else the machine does falls on all alike.
+
+    One thread. An iteration is a forward and backward pass and a step of SGD, or with `training`
+    False a prediction.
+
+    Args:
+        network: keys of `build_network`, without norm and seed.
+        norms: a spec each, in every slot.
+        shape: of the input, (N, C, *spatial).
+        pairs: rounds in which each norm is timed once.
+        iterations: of a round and norm.
+
+    Returns:
+        A row a round and norm: pair, norm, log_seconds (of the median iteration).
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        steps = {norm: _step(network, norm, shape, training) for norm in norms}
+        for step in steps.values():  # warm up
+            _median_seconds(step, max(iterations // 10, 1))
+        rows = [
+            (pair, norm, math.log(_median_seconds(step, iterations)))
+            for pair in range(pairs)
+            for norm, step in steps.items()
+        ]
+    finally:
+        torch.set_num_threads(threads)
+    return pd.DataFrame(rows, columns=["pair", "norm", "log_seconds"])
+
+
+def by_pair(table: pd.DataFrame) -> pd.DataFrame:
+    """Return logarithms of seconds, a row a round and a column a norm, for `difference`."""
+    return table.pivot_table(index="pair", columns="norm", values="log_seconds")
+
+
+def kept_bytes(network: Mapping[str, Any], norm: str, shape: Sequence[int]) -> int:
+    """Return the bytes that a training step keeps for its backward pass, weights not counted."""
+    net = build_network(**{**network, "norm": norm, "seed": 0}).train()
+    weights = {p.untyped_storage().data_ptr() for p in net.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = net(torch.ones(*shape))  # kept alive, so that no storage is counted twice
+    del out
+    return sum(kept.values())
+
+
+def learnt_numbers(network: Mapping[str, Any], norm: str) -> int:
+    """Return the number of parameters of a network with a norm in every slot."""
+    net = build_network(**{**network, "norm": norm, "seed": 0})
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def _step(
+    network: Mapping[str, Any], norm: str, shape: Sequence[int], training: bool
+) -> Callable[[], None]:
+    """One iteration of a network with this norm, as a function."""
+    net: nn.Module = build_network(**{**network, "norm": norm, "seed": 0}).train(training)
+    x = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    optimizer = torch.optim.SGD(net.parameters(), 1e-4, momentum=0.9)
+
+    def step() -> None:
+        if not training:
+            with torch.inference_mode():
+                net(x)
+            return
+        optimizer.zero_grad(set_to_none=True)
+        net(x).square().mean().backward()
+        optimizer.step()
+
+    return step
+
+
+def _median_seconds(step: Callable[[], None], iterations: int) -> float:
+    spent = []
+    for _ in range(iterations):
+        begin = time.perf_counter()
+        step()
+        spent.append(time.perf_counter() - begin)
+    return median(spent)
