@@ -62,7 +62,7 @@ def by_pair(table: pd.DataFrame) -> pd.DataFrame:
 
 def kept_bytes(network: Mapping[str, Any], norm: str, shape: Sequence[int]) -> int:
     """Return the bytes that a training step keeps for its backward pass, weights not counted."""
-    net = build_network(**{**network, "norm": norm, "seed": 0}).train()
+    net = _build(network, norm).train()
     weights = {p.untyped_storage().data_ptr() for p in net.parameters()}
     kept: dict[int, int] = {}
 
@@ -80,15 +80,20 @@ def kept_bytes(network: Mapping[str, Any], norm: str, shape: Sequence[int]) -> i
 
 def learnt_numbers(network: Mapping[str, Any], norm: str) -> int:
     """Return the number of parameters of a network with a norm in every slot."""
-    net = build_network(**{**network, "norm": norm, "seed": 0})
+    net = _build(network, norm)
     return sum(parameter.numel() for parameter in net.parameters())
+
+
+def _build(network: Mapping[str, Any], norm: str) -> nn.Module:
+    settings = {key: value for key, value in network.items() if key != "name"}
+    return build_network(str(network["name"]), **{**settings, "norm": norm, "seed": 0})
 
 
 def _step(
     network: Mapping[str, Any], norm: str, shape: Sequence[int], training: bool
 ) -> Callable[[], None]:
     """One iteration of a network with this norm, as a function."""
-    net: nn.Module = build_network(**{**network, "norm": norm, "seed": 0}).train(training)
+    net = _build(network, norm).train(training)
     x = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
     optimizer = torch.optim.SGD(net.parameters(), 1e-4, momentum=0.9)
 

@@ -37,7 +37,7 @@ def contrasts_of(page: Page, finding: Finding, measured: Mapping[str, Measured])
         ConfigError: its function returns something else.
     """
     made = finding.judge(**{name: measured[name] for name in finding.parts})
-    several = [made] if isinstance(made, Contrast) else list(made)
+    several = list(made) if isinstance(made, list | tuple) else [made]
     if not several or not all(isinstance(one, Contrast) for one in several):
         raise ConfigError(
             f"{page.path}: finding {finding.key}: must return a Contrast or a list of them, "

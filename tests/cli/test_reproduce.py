@@ -1,124 +1,88 @@
-"""`normsearch reproduce` and `list findings`, on an experiment of seconds."""
+"""`normsearch reproduce` and `list findings`, on a page of a user's own of seconds."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
+
+from tests.findings.pages import tiny
 
 from .conftest import Outcome
 
 Call = Callable[..., Outcome]
-TASK = {"data": "squares", "test_folds": [3]}
-TINY: dict[str, Any] = {
-    "name": "tiny",
-    "source": "made up",
-    "common": {
-        "network": {"first_channels": 4, "depth": 1},
-        "training": {"samples": 16, "evaluations": 2},
-    },
-    "studies": {
-        "rates": {
-            "task": {**TASK, "validation_folds": [2]},
-            "grid": {"norm": ["none", "IN"], "learning_rate": [0.1, 0.01], "batch_size": 2},
-        },
-        "final": {
-            "task": {**TASK, "validation": "test"},
-            "rates_from": "rates",
-            "grid": {"norm": ["none", "IN"], "batch_size": 2},
-            "seeds": 2,
-        },
-        "search": {
-            "task": {**TASK, "validation_folds": [2]},
-            "space": {"norm": {"choices": ["IN", "BN"]}, "learning_rate": 0.1, "batch_size": 2},
-            "search": {"trials": 2, "baselines": False},
-        },
-        "found": {
-            "task": {**TASK, "validation": "test"},
-            "found": {"mixture": {"part": "search", "take": "best"}},
-            "grid": {"norm": ["none"], "learning_rate": 0.1, "batch_size": 2},
-            "seeds": 2,
-        },
-    },
-    "scales": {"toy": {}, "small": {}, "paper": {}},
-    "statements": {
-        "T1": {
-            "text": "IN beats none.", "metric": "Dice", "direction": "higher", "paper": "none .5",
-            "judge": "beats", "arguments": {"part": "final", "arms": ["IN"], "than": "none"},
-        },
-        "T2": {
-            "text": "A mixture beats none.", "metric": "Dice", "direction": "higher", "paper": "-",
-            "judge": "beats", "arguments": {"part": "found", "arms": ["mixture"], "than": "none"},
-        },
-    },
-}  # fmt: skip
 
 
 @pytest.fixture
-def experiment(normsearch: Call) -> Path:
-    """Return the file of an experiment that lies in the working folder's own studies."""
-    path = Path("studies/findings/tiny.yaml")
-    path.parent.mkdir(parents=True)
-    path.write_text(yaml.safe_dump(json.loads(json.dumps(TINY)), sort_keys=False))
+def page(normsearch: Call) -> Path:
+    """Return a page that lies in the working folder."""
+    path = Path("mine.py")
+    path.write_text(tiny())
     return path
 
 
-def test_a_finding_is_run_judged_written_and_listed(
-    normsearch: Call, experiment: Path, data_set: Path
+def test_a_page_of_ones_own_is_run_judged_written_and_drawn(
+    normsearch: Call, page: Path, data_set: Path
 ) -> None:
     given = ["--data", data_set, "--local"]
-    first = normsearch("reproduce", "t1", *given)
+    first = normsearch("reproduce", page, *given)
     assert first.code == 0, first.err
     assert first.out.startswith("T1: IN beats none.\n")
     assert "Published: none .5" in first.out
+    assert "drawn in results/T1-toy.png" in first.out
+    assert Path("results/T2-toy.png").stat().st_size > 1000
     result = json.loads(Path("results/T1-toy.json").read_text())
     assert (result["trainings"], result["seeds"]) == (4, 2)
-    assert len(result["sha256"]) == 64
+    assert {row["arm"] for row in result["trained"]["final"]} == {"none", "IN"}
     assert list(result["data"]) == ["squares"]
     assert {name.split("-")[3] for name in result["runs"]} == {"rates", "final"}
+    mixture = json.loads(Path("results/T2-toy.json").read_text())
+    assert {row["arm"] for row in mixture["trained"]["found"]} == {"none", "mixture"}
 
-    again = normsearch("reproduce", "T1", *given, "--json")
-    assert "finding-tiny" not in again.err  # what is finished is not run again
-    assert json.loads(again.out)["estimate"] == result["estimate"]
+    again = normsearch("reproduce", page, *given, "--json")
+    assert "finding-mine" not in again.err  # what is finished is not run again
+    assert json.loads(again.out)[0]["contrasts"] == result["contrasts"]
 
-    listed = json.loads(normsearch("list", "findings", "--json").out)
-    assert listed["T1"] == f"{result['verdict']} (toy): IN beats none."
-    assert listed["T2"] == "no result yet: A mixture beats none."
-    assert "S1" in listed
+    Path("runs").rename("gone")  # the tables of the result are enough
+    judged = normsearch("reproduce", page, "--judge-again", "--json")
+    assert judged.code == 0, judged.err
+    assert json.loads(judged.out)[0]["contrasts"] == result["contrasts"]
+    assert json.loads(judged.out)[0]["date"] == result["date"]
+    assert not Path("runs").exists()
 
 
-def test_what_a_search_found_is_trained_again(
-    normsearch: Call, experiment: Path, data_set: Path
+def test_a_changed_page_trains_what_has_changed(
+    normsearch: Call, page: Path, data_set: Path
 ) -> None:
-    found = normsearch("reproduce", "T2", "--data", data_set, "--local", "--json")
-    assert found.code == 0, found.err
-    result = json.loads(found.out)
-    assert {row["arm"] for row in result["table"] if "arm" in row} == {"none", "mixture"}
-    runs = [path.name for path in Path("runs").iterdir()]
-    assert len(runs) == 2
-
-
-def test_another_output_folder_and_a_changed_experiment(
-    normsearch: Call, experiment: Path, data_set: Path
-) -> None:
-    given = ["--data", data_set, "--local", "--json"]
-    before = json.loads(normsearch("reproduce", "T1", *given, "--output", "kept").out)
-    raw = yaml.safe_load(experiment.read_text())
-    raw["studies"]["final"]["seeds"] = 3
-    experiment.write_text(yaml.safe_dump(json.loads(json.dumps(raw)), sort_keys=False))
-    after = json.loads(normsearch("reproduce", "T1", *given, "--output", "kept").out)
+    given = ["--data", data_set, "--local", "--json", "--output", "kept"]
+    before = json.loads(normsearch("reproduce", page, *given).out)[0]
+    other = Path("changed") / "mine.py"
+    other.parent.mkdir()
+    other.write_text(tiny("(5, 6, 7)"))
+    refused = normsearch("reproduce", other, "--judge-again", "--output", "kept")
+    assert refused.code == 1
+    assert f"was registered as {before['sha256'][:12]}" in refused.err
+    after = json.loads(normsearch("reproduce", other, *given).out)[0]
     assert before["sha256"] != after["sha256"]
     assert before["runs"][0] == after["runs"][0]  # the rates were not tried again
     assert before["runs"][1] != after["runs"][1]
-    assert json.loads(Path("kept/T1-toy.json").read_text())["seeds"] == 3
+    assert after["seeds"] == 3
 
 
-def test_an_unknown_finding_is_told(normsearch: Call) -> None:
-    found = normsearch("reproduce", "S77")
-    assert found.code == 1
-    assert "finding: must be one of " in found.err
-    assert "got 'S77'" in found.err
+def test_what_cannot_be_reproduced_is_told(normsearch: Call) -> None:
+    unknown = normsearch("reproduce", "S77")
+    assert unknown.code == 1
+    assert "finding: must be one of " in unknown.err
+    assert "got 'S77'" in unknown.err
+    absent = normsearch("reproduce", "P1", "--judge-again")
+    assert absent.code == 1
+    assert "P1-toy.json: must be the result of P1 to be judged again" in absent.err
+    assert "must be one of toy, small, paper" in normsearch("reproduce", "P1", "--scale", "x").err
+
+
+def test_registered_findings_are_listed_with_their_verdicts(normsearch: Call) -> None:
+    listed = json.loads(normsearch("list", "findings", "--json").out)
+    assert next(iter(listed)) == "S1"
+    assert all(": " in line for line in listed.values())
