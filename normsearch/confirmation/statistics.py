@@ -1,10 +1,10 @@
-"""Whether two ways of training differ: over cases, and over trainings too.
+"""Statistical comparison of two ways of training, over cases and over trainings.
 
 Cases are a sample of all patients, seeds a sample of all trainings on this training set. Wilcoxon's
-test over cases alone takes one fortunate training for a better network (a test here shows how
-often). An arm is therefore called different only where a second test agrees: the difference over
+test over cases alone mistakes one fortunate training for a better network (a test in tests/ shows
+how often). An arm is therefore called different only if a second test agrees: the difference over
 its standard error from cases and seeds together, a t statistic with Welch and Satterthwaite's
-degrees of freedom, limited by three times those of the arm with fewer seeds. The p-value of a pair
+degrees of freedom, limited to three times those of the arm with fewer seeds. The p-value of a pair
 is the larger of the two.
 """
 
@@ -51,7 +51,7 @@ def holm(p_values: npt.ArrayLike) -> Array:
 def compare(
     scores: pd.DataFrame, reference: str, *, tested: bool = True, paired: bool = False
 ) -> pd.DataFrame:
-    """Compare every arm with one that was chosen before these scores were looked at.
+    """Compare every arm with a reference that was chosen before these scores were seen.
 
     Choosing the reference by the same scores would make the others look worse than they are.
 
@@ -59,13 +59,12 @@ def compare(
         scores: one row a score, with columns arm, seed, case, score (higher is better) and, where
             it is known, empty_truth (bool); see `score_table` for the cases that are left out.
         reference: the arm that the others are compared with.
-        tested: whether to test. Without, as is right while trainings are still to come, every
-            p-value and interval is NaN and the verdict ``not finished``.
-        paired: whether trainings of one seed share what chance decides (first weights, order of
-            samples), to be decided before the scores are looked at. The differences are then taken
-            seed by seed, over the seeds that both arms have. That finds more where such trainings
-            do better and worse together, and less where they do not, for half of the degrees of
-            freedom are given up.
+        tested: whether to test. If not, as long as trainings are outstanding, every p-value and
+            interval is NaN and the verdict is ``not finished``.
+        paired: whether trainings of one seed share their randomness (initial weights, order of
+            samples); decide this before the scores are seen. Differences are then taken seed by
+            seed, over the seeds that both arms have. This has more power if scores of one seed are
+            correlated, and less if they are not, since it halves the degrees of freedom.
 
     Returns:
         One row an arm, the best mean first: arm, mean and sd (over cases, seeds averaged), low and
@@ -102,7 +101,7 @@ def compare(
 
 
 def pairwise(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return for every two arms the p-value over cases and seeds, adjusted by Holm for all pairs.
+    """Return the p-value over cases and seeds of every pair of arms, adjusted by Holm for all.
 
     Returns:
         A symmetric table, arms by arms, 1 on the diagonal; NaN where one seed or case allows no
@@ -122,7 +121,7 @@ def pairwise(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(result: pd.DataFrame) -> str:
-    """Return in plain words what `compare` found.
+    """Return the result of `compare` as a sentence.
 
     >>> row = {"arm": "a", "verdict": "no difference found", "p_holm": 0.4, "difference": 0.01}
     >>> table = pd.DataFrame([row, {**row, "arm": "BN", "verdict": "reference"}])
@@ -175,7 +174,7 @@ def _described(table: ScoreTable, arm: str) -> dict[str, object]:
 def _tested(
     table: ScoreTable, arm: str, reference: str, tested: bool, paired: bool
 ) -> dict[str, float]:
-    """The difference to the reference, p-values, and what the interval is made of."""
+    """Return differences to the reference, their p-values, and the parts of the interval."""
     scores, others = table.arms[arm], table.arms[reference]
     difference = scores.to_numpy().mean() - others.to_numpy().mean()
     names = ("p_cases", "p_total", "p", "_error", "_free")
@@ -198,12 +197,12 @@ def _tested(
 
 
 def _simultaneous(result: pd.DataFrame, most: float) -> pd.DataFrame:
-    """Replace the errors by 95% intervals of all differences at once that agree with the verdicts.
+    """Replace the errors by simultaneous 95% intervals that agree with the verdicts.
 
-    Bonferroni's intervals by the t of `p_total`. Holm's verdicts and Wilcoxon's test may decide
-    otherwise than such an interval; then its nearer end becomes 0, the difference that was
-    rejected, or was not: an arm called better or worse has an interval on one side of 0, any other
-    arm one that holds 0. No end is further from 0 than `most`, the largest difference there can be.
+    These are Bonferroni intervals by the t of `p_total`. If Holm's correction or Wilcoxon's test
+    decides otherwise, the nearer end becomes 0: the interval of an arm called better or worse lies
+    on one side of 0, that of any other arm contains 0. No end is further from 0 than `most`, the
+    largest possible difference.
     """
     comparisons = int(result["p"].notna().sum())
     level = ALPHA / max(comparisons, 1)
@@ -223,13 +222,13 @@ def _simultaneous(result: pd.DataFrame, most: float) -> pd.DataFrame:
 
 
 def _span(table: ScoreTable) -> float:
-    """The largest difference of two scores: 1 for scores from 0 to 1."""
+    """Return the largest possible difference of two scores: 1 for scores from 0 to 1."""
     every = np.concatenate([part.to_numpy(float).ravel() for part in table.arms.values()])
     return float(max(every.max(), 1.0) - min(every.min(), 0.0))
 
 
 def _collapses(table: ScoreTable) -> pd.DataFrame:
-    """Collapsed trainings of each arm with the bound on their share, and false positives."""
+    """Return collapsed trainings of each arm, the bound on their share, and false positives."""
     means = {arm: part.to_numpy(float).mean(axis=1) for arm, part in table.arms.items()}
     middle = float(np.median(np.concatenate(list(means.values()))))
     limit = COLLAPSED * middle if middle >= 0 else middle / COLLAPSED  # negated: twice as much

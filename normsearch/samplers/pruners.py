@@ -1,4 +1,4 @@
-"""Pruners by the names a study uses. Their resource is the number of the evaluation point."""
+"""Pruners by name. Their resource is the number of the evaluation point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A space that is a list: every arm with every seed on every fold, each trained once."""
+"""The space of a study of arms: every arm with every seed on every fold, each trained once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ArmsSpace:
     Args:
         config: arms, seeds and folds.
         slots: the network's slots, in order of depth.
-        origin: what stands before a key of the space in messages.
+        origin: prefix of the space's keys in messages.
 
     Raises:
         ConfigError: an arm's norm does not fit a slot, or leaves one without.
@@ -44,12 +44,12 @@ class ArmsSpace:
             if missing:
                 raise ConfigError(
                     f"{where}: must give every slot a norm, and {missing[0]} has none; "
-                    'begin with {"*": ...}.'
+                    'start with {"*": ...}.'
                 )
             self._maps[arm.name] = found
 
     def suggest(self, trial: Any) -> Choice:
-        """Ask `trial` for an arm, a seed and, where there are several, a fold."""
+        """Suggest an arm, a seed and, if there are several, a fold."""
         answers = {
             name: trial.suggest_categorical(name, list(values))
             for name, values in self._choices().items()
@@ -63,16 +63,16 @@ class ArmsSpace:
         )
 
     def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
-        """Return the norm of a map that has the same one in every slot."""
+        """Return the norm of a map with one norm in every slot, None for a mixture."""
         norms = set(norm_map.values())
         return norms.pop() if len(norms) == 1 else None
 
     def parameters(self, point: Point) -> dict[str, Any]:
-        """Raise ConfigError: what is trained is the list of arms alone."""
+        """Raise ConfigError: only the listed arms are trained."""
         raise ConfigError(f"{point.source}: a space of arms takes no further points; add an arm.")
 
     def unseen(self, past: Sequence[Mapping[str, Any]], start: int = 0) -> dict[str, Any] | None:
-        """Return the first training from number `start` on, round the end, not in `past`."""
+        """Return the first training not in `past`, from number `start` on, cyclically."""
         every = list(self._every())
         begun = [dict(params) for params in past]
         turned = every[start % len(every) :] + every[: start % len(every)]
@@ -83,7 +83,7 @@ class ArmsSpace:
         return {**folds, "seed": self.config.seeds, "arm": tuple(self._arms)}
 
     def _every(self) -> Iterator[dict[str, Any]]:
-        """All trainings; the arms of one seed next to each other, so that a part can be judged."""
+        """Yield all trainings; the arms of one seed are adjacent, so that a part can be judged."""
         choices = self._choices()
         for values in itertools.product(*choices.values()):
             yield dict(zip(choices, values, strict=True))

@@ -1,4 +1,4 @@
-"""Which norms each slot is offered: a space's choices and those by slot, groups written out."""
+"""The candidate norms of each slot: a space's choices and those by slot, with groups expanded."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from normsearch.norms import NormSpec
 def candidates_by_slot(
     norm: NormSpace, slots: Sequence[NormSlot], origin: str
 ) -> dict[str, tuple[str, ...]]:
-    """Return the specs that each slot is offered, feasible there or not, by the slot's name.
+    """Return the candidate specs of each slot, feasible there or not, by the slot's name.
 
     Raises:
-        ConfigError: a glob matches no slot, a slot is left without choices, or a choice fits none
-            of the slots it is for; `origin` stands before the key.
+        ConfigError: a glob matches no slot, a slot has no choices, or a choice fits none of its
+            slots; `origin` is the prefix of the key.
     """
     lists = [("norm.choices", norm.choices, list(slots))]
     for glob, choices in norm.by_slot.items():
@@ -62,7 +62,7 @@ def _expand(
             if not any(fits(spec, slot) for slot in slots):
                 raise ConfigError(
                     f"{origin}{where}: must fit the channels of at least one slot "
-                    f"({counts}), got {given}; take a group count that divides one of them."
+                    f"({counts}), got {given}; choose a group count that divides one of them."
                 )
             if str(spec) not in texts:
                 texts.append(str(spec))
@@ -70,11 +70,11 @@ def _expand(
 
 
 def effective(text: str, slot: NormSlot) -> str | None:
-    """Return the canonical spec that a slot gets where `text` is chosen, None if it has none.
+    """Return the canonical spec that a slot gets if `text` is chosen, None if it cannot have it.
 
-    Where the asked number of groups does not divide the channels, the nearest one that does takes
-    its place (`NormSpec.nearest`). Without a convolution directly before the slot, WN and WS leave
-    the norm that follows them; alone they are not offered there.
+    If the number of groups does not divide the channels, the nearest one that does is used
+    (`NormSpec.nearest`). Without a convolution directly before the slot, only the norm after WN or
+    WS is kept; WN and WS by themselves are not possible there.
     """
     spec = NormSpec.parse(text)
     if spec.weights not in (None, *slot.weight_norms):
@@ -85,6 +85,6 @@ def effective(text: str, slot: NormSlot) -> str | None:
 
 
 def fits(spec: NormSpec, slot: NormSlot) -> bool:
-    """Whether a slot can take a norm: by its channels, and by the convolution before for WN, WS."""
+    """Whether a norm fits a slot's channels and, for WN and WS, the convolution before it."""
     weights = spec.weights is None or spec.weights in slot.weight_norms
     return weights and spec.feasible(slot.channels)

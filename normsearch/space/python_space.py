@@ -1,4 +1,4 @@
-"""A space in Python: a function of the user's own asks the trial."""
+"""A space in Python, defined by a function of the user."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class PythonSpace:
 
     The function gets an `optuna.trial.Trial` and the slots (`normsearch.networks.NormSlot`), and
     returns a mapping: ``norm`` (a norm map by globs that covers every slot), ``learning_rate``,
-    ``batch_size``, and if it likes weight_decay, gate_learning_rate_factor, affine, activation.
-    A trial asked again must get the same answer. It is asked once at the door.
+    ``batch_size``, and optionally weight_decay, gate_learning_rate_factor, affine, activation. It
+    must return the same choice for the same suggestions. It is called once to check it.
 
     Raises:
-        ConfigError: it cannot be imported or called, or does not return a whole choice.
+        ConfigError: it cannot be imported or called, or does not return a complete choice.
     """
 
     endless = "a space in Python"
@@ -43,10 +43,10 @@ class PythonSpace:
         self.suggest(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask())
 
     def suggest(self, trial: optuna.Trial) -> Choice:
-        """Let the function ask `trial`.
+        """Return the function's choice for `trial`.
 
         Raises:
-            ConfigError: what it returns is no whole choice.
+            ConfigError: the function does not return a complete choice.
         """
         with users_code(f"{self._where}: must return a choice, and raises"):
             answer = self._ask(trial, self.slots)
@@ -64,12 +64,12 @@ class PythonSpace:
         missing += [name for name in HYPERPARAMETERS if name in needed and name not in given]
         if missing:
             raise ConfigError(
-                f"{self._where}: must return a whole choice, and {missing[0]} is missing."
+                f"{self._where}: must return a complete choice, and {missing[0]} is missing."
             )
         return Choice(norm_map=norm_map, **given)
 
     def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
-        """Return the norm of a map that has the same one in every slot."""
+        """Return the norm of a map with one norm in every slot, None for a mixture."""
         norms = set(norm_map.values())
         return norms.pop() if len(norms) == 1 else None
 
@@ -81,5 +81,5 @@ class PythonSpace:
         )
 
     def unseen(self, past: Sequence[Mapping[str, Any]], start: int = 0) -> dict[str, Any] | None:
-        """Return None: a function has no order to go through."""
+        """Return None: the configurations of a function have no order."""
         return None

@@ -88,7 +88,7 @@ def test_confirm_tests_on_the_fold_that_was_held_out(searched: Call) -> None:
     assert len(package.load_study("tiny-confirm").trials()) == 8
     other = searched("confirm", "tiny", "--seeds", 3, "--local")
     assert other.code == 1
-    assert "tiny-confirm: must be resumed as it began, with --seeds 2" in other.err
+    assert "tiny-confirm: must be resumed as it started, with --seeds 2" in other.err
 
 
 def test_what_cannot_be_confirmed(searched: Call, study_file: Path, data_set: Path) -> None:

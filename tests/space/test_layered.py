@@ -138,7 +138,7 @@ def test_a_norm_that_a_slot_does_not_offer_is_missing_among_the_single_norms() -
     found = space("BN", "IN", by_slot={"dec*": ["BN"]}, per="layer")
     assert found.single_norms.keys() == {"BN"}
     (reason,) = found.missing_single_norms().values()
-    assert re.fullmatch(rf"dec.* of {len(SLOTS)} do not offer it", reason)
+    assert re.fullmatch(rf"dec.* of {len(SLOTS)} cannot have it", reason)
 
 
 @pytest.mark.parametrize(
@@ -175,11 +175,11 @@ def test_gn_stands_for_one_norm_a_group_count() -> None:
     ("choices", "groups", "expected"),
     [
         (("BN", "GN"), (4, 3), "norm.groups[1]: must fit the channels of at least one slot "
-         "(8, 16, 32), got 3; take a group count that divides one of them."),
+         "(8, 16, 32), got 3; choose a group count that divides one of them."),
         (("BN", "GN-64"), (4,), "norm.choices[1]: must fit the channels of at least one slot "
-         "(8, 16, 32), got GN-64; take a group count that divides one of them."),
+         "(8, 16, 32), got GN-64; choose a group count that divides one of them."),
         (("ILN(regroup=5)",), (3,), "norm.choices[0]: must fit the channels of at least one slot "
-         "(8, 16, 32), got ILN(regroup=5); take a group count that divides one of them."),
+         "(8, 16, 32), got ILN(regroup=5); choose a group count that divides one of them."),
     ],
 )  # fmt: skip
 def test_a_group_count_that_divides_nothing(
@@ -398,8 +398,8 @@ def test_parameters_of_a_known_configuration() -> None:
         ({"norm": {"*": "SN"}}, r"norm of level1 must be one of BN, IN, got SN\."),
         ({"norm": {"enc*": "BN"}}, r"norm of level1 must be one of BN, IN, got BN, nothing\."),
         ({"norm": {"*": "GN-3"}}, r"GN-3 needs a channel count that 3 divides, got 8"),
-        ({"norm": {"*": "BN"}, "batch_size": 3}, r"batch_size must be offered by the space, got 3"),
-        ({"norm": {"*": "BN"}, "affine": True}, r"affine must be offered by the space, got True"),
+        ({"norm": {"*": "BN"}, "batch_size": 3}, r"batch_size must lie in the space, got 3"),
+        ({"norm": {"*": "BN"}, "affine": True}, r"affine must lie in the space, got True"),
     ],
 )
 def test_what_the_space_does_not_offer(given: dict[str, Any], expected: str) -> None:
