@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from normsearch.config import ArmsConfig, StudyConfig
 from normsearch.config.reading import read_recorded_study
-from normsearch.errors import StudyError
+from normsearch.errors import NormsearchError, StudyError
 from normsearch.search.outcome import best_of, export_trial
 from normsearch.storage.records import StudyRecord
 from normsearch.storage.run_folder import find_run, read_local
@@ -200,17 +200,24 @@ class Run:
     def __repr__(self) -> str:
         if not self.begun:
             return f"<Study {self.name}: not begun, {self.config.search.trials} trials asked for>"
-        record = self.record
+        try:
+            record = self.record
+        except NormsearchError as error:  # killed before its first trial, or damaged
+            return f"<Study {self.name}: {error}>"
         found = best_of(record)
-        told = f", best {record.metric} {found['score']:.3f}" if found else ""
+        best = f", best {record.metric} {found['score']:.3f}" if found else ""
         counts = ", ".join(f"{n} {s}" for s, n in record.trials()["state"].value_counts().items())
-        return f"<Study {self.name}: {counts or 'no trials yet'}{told}>"
+        return f"<Study {self.name}: {counts or 'no trials yet'}{best}>"
 
     def _repr_html_(self) -> str:
         from html import escape
 
         head = f"<p>{escape(repr(self).strip('<>'))}</p>"
-        if not self.begun or (found := self.best) is None:
+        try:
+            found = self.best
+        except NormsearchError:
+            found = None
+        if found is None:
             return head
         rows = "".join(
             f"<tr><td>{escape(slot)}</td><td>{escape(norm)}</td></tr>"

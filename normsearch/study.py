@@ -235,7 +235,8 @@ class Study(Run):
         coordinator = Coordinator(
             self.folder, config, prepared.space, storage_url=self.storage, listener=tell
         )
-        tell(Event("began", -1, {"trials": coordinator.states()}))
+        facts = {"trials": coordinator.states(), "asked": config.search.trials}
+        tell(Event("began", -1, facts))
         execute(coordinator, prepared, workers, executor, address)
         self.stopped = coordinator.stopping and not coordinator.done
         self.exhausted = coordinator.exhausted
@@ -306,9 +307,7 @@ class Study(Run):
         return {"data": str(prepared.data) if prepared.data else None, "storage": self.storage}
 
 
-def open_study(path_or_name: str | Path, **how: Any) -> Study:
-    """Return the study of a run that exists; the arguments are those of `Study.open`."""
-    return Study.open(path_or_name, **how)
+open_study = Study.open
 
 
 def _task(task: Part, data: Any) -> Part:

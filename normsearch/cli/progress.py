@@ -60,6 +60,7 @@ class Progress:
     def __call__(self, event: Event) -> None:
         """Show an event."""
         if event.kind == "began":
+            self._asked = event.record["asked"]  # `resume` may have changed it
             for number, state, score in event.record["trials"]:
                 self._count(number, state, score)
             self._say(f"{self._config.name}: starting")
@@ -78,7 +79,9 @@ class Progress:
             self._count(event.number, state, score)
             reason = event.record.get("reason")
             self._say(f"trial {event.number} {state}, {reason or f'{self._metric} {score:.3f}'}")
-        self._bar.update(self._task, completed=self._done, summary=self.summary())
+        self._bar.update(
+            self._task, total=self._asked, completed=self._done, summary=self.summary()
+        )
 
     def summary(self) -> str:
         """Return done, pruned, failed, running, best score so far and time left in one line."""

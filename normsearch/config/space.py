@@ -52,7 +52,7 @@ class NormSpace(Model):
     by_slot: dict[str, Annotated[NormChoices, Field(min_length=1)]] = Field(default_factory=dict)
     """Choices for the slots that a glob matches; the last matching glob applies."""
     groups: tuple[Annotated[int, Field(gt=0, le=MOST_GROUPS)], ...] = (2, 4, 8, 16)
-    """Numbers of groups for ``GN``."""
+    """Numbers of groups for ``GN``; those that divide the channels of no slot are left out."""
 
     @field_validator("choices")
     @classmethod

@@ -60,7 +60,7 @@ def _reference(found: Confirmation) -> str:
 
 def _scope(found: Confirmation) -> Iterator[str]:
     if found.direction == "minimize":
-        yield f"Of {found.metric} less is better."
+        yield f"A lower {found.metric} is better."
     if found.chosen_by != found.metric:
         yield (
             f"The search chose by {found.chosen_by}, which no single case has; cases are compared "

@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from normsearch.samplers.independent import UniformByDefault
-from normsearch.space.layered import AnySpace
+from normsearch.space.interface import AnySpace
 
 
 class FixedParametersSampler(UniformByDefault):

@@ -19,7 +19,7 @@ from normsearch.networks.importing import load
 from normsearch.samplers.fixed import FixedParametersSampler, GridSampler
 from normsearch.samplers.independent import UniformByDefault
 from normsearch.space.imports import load_hub, users_code
-from normsearch.space.layered import AnySpace
+from normsearch.space.interface import AnySpace
 
 genetic = partial(NSGAIISampler, population_size=20)
 _HUB = "optunahub:"

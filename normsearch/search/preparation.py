@@ -21,7 +21,8 @@ from normsearch.norms import kernels_in_use
 from normsearch.search.checks import build_space, check_search
 from normsearch.search.jobs import trial_config
 from normsearch.space.choice import Choice
-from normsearch.space.layered import AnySpace, Space
+from normsearch.space.interface import AnySpace
+from normsearch.space.layered import Space
 from normsearch.trials.network_check import try_network
 from normsearch.trials.network_memory import check_weights, enough_memory
 from normsearch.trials.own_training import find_slots

@@ -24,7 +24,8 @@ from normsearch.search.jobs import trial_config
 from normsearch.search.rank_correlation import spearman, spearman_interval
 from normsearch.search.signals import interruptible
 from normsearch.space.choice import Choice
-from normsearch.space.layered import AnySpace, Space
+from normsearch.space.interface import AnySpace
+from normsearch.space.layered import Space
 from normsearch.storage.records import StudyRecord
 from normsearch.trials.trainer import AnyData, Trainer
 

@@ -16,7 +16,7 @@ from normsearch.config.study import OF_TRIAL
 from normsearch.files import remove_leftovers, write_text
 from normsearch.samplers.registry import how_drawn
 from normsearch.space.choice import Choice
-from normsearch.space.layered import AnySpace
+from normsearch.space.interface import AnySpace
 from normsearch.storage.objectives import final_values
 from normsearch.storage.optuna_access import stored
 from normsearch.storage.remote_checkpoints import RemoteCheckpoints

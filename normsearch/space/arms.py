@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from normsearch.config import ArmsConfig, Point
@@ -12,9 +11,10 @@ from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.errors import ConfigError, NormError, sentence
 from normsearch.networks import NormSlot
 from normsearch.space.choice import Choice, effective_map
+from normsearch.space.interface import WithoutBaselines
 
 
-class ArmsSpace:
+class ArmsSpace(WithoutBaselines):
     """The fixed trainings of `ArmsConfig` on a network's slots, as a space for the coordinator.
 
     Args:
@@ -27,8 +27,6 @@ class ArmsSpace:
     """
 
     endless = None
-    single_norms: Mapping[str, dict[str, str]] = MappingProxyType({})
-    defaults: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, config: ArmsConfig, slots: Sequence[NormSlot], origin: str) -> None:
         self.config, self.slots, self.size = config, tuple(slots), config.size
@@ -61,11 +59,6 @@ class ArmsSpace:
             **answers,
             overrides=arm.training,
         )
-
-    def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
-        """Return the norm of a map with one norm in every slot, None for a mixture."""
-        norms = set(norm_map.values())
-        return norms.pop() if len(norms) == 1 else None
 
     def parameters(self, point: Point) -> dict[str, Any]:
         """Raise ConfigError: only the listed arms are trained."""

@@ -10,7 +10,8 @@ from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.errors import ConfigError
 from normsearch.networks import NormSlot
 from normsearch.norms import NormSpec
-from normsearch.space.layered import AnySpace, Space
+from normsearch.space.interface import AnySpace
+from normsearch.space.layered import Space
 
 Known = tuple[dict[str, Any], dict[str, str]]
 """Parameters to enqueue, and attributes that record their source."""

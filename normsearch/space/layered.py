@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
@@ -14,89 +13,10 @@ from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.errors import ConfigError, NormError, sentence
 from normsearch.networks import NormSlot
 from normsearch.norms import NormSpec
-from normsearch.space.candidates import candidates_by_slot, effective, fits
+from normsearch.space.candidates import candidates_by_slot, effective, fits, groups_left_out
 from normsearch.space.choice import Choice, effective_map
-
-
-class Asker(Protocol):
-    """The part of `optuna.trial.Trial` that a space uses."""
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """Return one of `choices`."""
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """Return a float from `low` to `high`."""
-
-
-class AnySpace(Protocol):
-    """The interface of a space, defined in YAML or in Python."""
-
-    @property
-    def slots(self) -> tuple[NormSlot, ...]:
-        """The network's norm slots, in order of depth."""
-
-    @property
-    def endless(self) -> str | None:
-        """Name of the range that makes the space infinite, None for a finite space."""
-
-    @property
-    def size(self) -> int | None:
-        """The number of distinct configurations, None if it cannot be counted."""
-
-    def suggest(self, trial: Any) -> Choice:
-        """Suggest a value of each parameter."""
-
-    @property
-    def single_norms(self) -> Mapping[str, dict[str, str]]:
-        """The norm parameters of each single-norm network, by its spec."""
-
-    @property
-    def defaults(self) -> Mapping[str, Any]:
-        """The default of each parameter besides the norms."""
-
-    def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
-        """Return the norm of an effective norm map that is a single norm, None for a mixture."""
-
-    def parameters(self, point: Point) -> dict[str, Any]:
-        """Return the parameters of a configuration, or raise ConfigError."""
-
-    def unseen(self, past: Sequence[Mapping[str, Any]], start: int = 0) -> dict[str, Any] | None:
-        """Return parameters that are not in `past`, None if there are none or no order."""
-
-
-@dataclass(frozen=True)
-class Unit:
-    """Slots with one common choice, and the choices that are feasible and distinct there."""
-
-    name: str
-    slots: tuple[NormSlot, ...]
-    choices: tuple[str, ...]
-
-    def choice_of(self, text: str) -> str | None:
-        """Return the choice that is the same norm as `text` in every slot, if any."""
-        wanted = _effective(text, self.slots)
-        return self._same_as(wanted) if wanted else None
-
-    def substitute(self, text: str) -> str | None:
-        """Return `choice_of`, else the choice of its family with the nearest number of groups."""
-        if (same := self.choice_of(text)) is not None:
-            return same
-        if _effective(text, self.slots) is None:
-            return None
-        related = [choice for choice in self.choices if _related(text, choice)]
-        wanted = _groups(text, self.slots[0].channels)
-        return min(
-            related,
-            key=lambda c: abs(math.log(_groups(c, self.slots[0].channels) / wanted)),
-            default=None,
-        )
-
-    def choice_in(self, norm_map: Mapping[str, str]) -> str | None:
-        """Return the choice that an effective norm map has in these slots, if any."""
-        return self._same_as(tuple(norm_map.get(slot.name, "") for slot in self.slots))
-
-    def _same_as(self, wanted: tuple[str, ...]) -> str | None:
-        return next((c for c in self.choices if _effective(c, self.slots) == wanted), None)
+from normsearch.space.interface import Asker
+from normsearch.space.units import units_of
 
 
 class Space:
@@ -118,12 +38,9 @@ class Space:
 
     def __init__(self, config: SpaceConfig, slots: Sequence[NormSlot], origin: str) -> None:
         self.config, self.slots, self.origin = config, tuple(slots), origin
-        offers = candidates_by_slot(config.norm, self.slots, origin)
-        self.texts = tuple(dict.fromkeys(text for texts in offers.values() for text in texts))
-        self.units = tuple(
-            _unit(name, members, offers, origin)
-            for name, members in _grouped(self.slots, config.norm.per).items()
-        )
+        candidates = candidates_by_slot(config.norm, self.slots, origin)
+        self.texts = tuple(dict.fromkeys(text for texts in candidates.values() for text in texts))
+        self.units = units_of(self.slots, config.norm.per, candidates, origin)
         self.values = {
             name: getattr(config, name)
             for name in HYPERPARAMETERS
@@ -199,7 +116,8 @@ class Space:
 
     def missing_single_norms(self) -> dict[str, str]:
         """Return why a norm of the space is no single norm, by its spec."""
-        found = {}
+        left_out = groups_left_out(self.config.norm, self.slots)
+        found = {f"GN-{n}": f"{n} divides the channels of no slot" for n in left_out}
         for text in self.texts:
             units = [unit.name for unit in self.units if unit.substitute(text) is None]
             if units:
@@ -279,61 +197,6 @@ def _distribution(values: Any) -> BaseDistribution:
     return CategoricalDistribution(tuple(dict.fromkeys(values.choices)))
 
 
-def _effective(text: str, slots: Sequence[NormSlot]) -> tuple[str, ...] | None:
-    found = [effective(text, slot) for slot in slots]
-    return None if None in found else tuple(filter(None, found))
-
-
 def _own(text: str, slot: NormSlot) -> str | None:
     spec = NormSpec.parse(text)
     return str(spec.canonical(slot.channels)) if fits(spec, slot) else None
-
-
-def _grouped(slots: Sequence[NormSlot], per: str) -> dict[str, list[NormSlot]]:
-    units: dict[str, list[NormSlot]] = {}
-    for slot in slots:
-        name = {"layer": slot.name, "block": slot.block, "stage": slot.stage}.get(per, "network")
-        units.setdefault(name, []).append(slot)
-    return units
-
-
-def _unit(
-    name: str, slots: list[NormSlot], offers: Mapping[str, tuple[str, ...]], origin: str
-) -> Unit:
-    lists = [offers[slot.name] for slot in slots]
-    texts = [text for text in lists[0] if all(text in others for others in lists)]
-    fitting = [t for t in texts if any(fits(NormSpec.parse(t), slot) for slot in slots)]
-    distinct: dict[tuple[str, ...], str] = {}
-    for text in fitting:
-        if (wanted := _effective(text, slots)) is not None:
-            distinct.setdefault(wanted, text)
-    # A norm that fits none of these slots becomes the nearest one that does, so that it stays in
-    # the comparison of single norms, unless a norm of its family is among the choices.
-    for text in texts:
-        wanted = _effective(text, slots)
-        if wanted and not any(_related(text, other) for other in distinct.values()):
-            distinct.setdefault(wanted, wanted[0] if len(set(wanted)) == 1 else text)
-    if not distinct:
-        channels = ", ".join(str(count) for count in sorted({slot.channels for slot in slots}))
-        given = ", ".join(texts) or "choices by slot that have none in common"
-        raise ConfigError(
-            f"{origin}norm.choices: must hold at least one norm for {name} "
-            f"({channels} channels), got {given}; add none, BN, IN or LN."
-        )
-    return Unit(name, tuple(slots), tuple(distinct.values()))
-
-
-def _related(text: str, other: str) -> bool:
-    """Whether two specs differ at most in the number of groups."""
-    return _family(NormSpec.parse(text)) == _family(NormSpec.parse(other))
-
-
-def _family(spec: NormSpec) -> tuple[str | None, str]:
-    kind = spec.activation.kind
-    return spec.weights, "GN" if kind in ("IN", "LN") else kind  # GN-C and GN-1
-
-
-def _groups(text: str, channels: int) -> int:
-    """Return the number of groups of a norm of GN's family with so many channels."""
-    part = NormSpec.parse(text).activation
-    return {"IN": channels, "LN": 1}.get(part.kind, part.groups or channels)

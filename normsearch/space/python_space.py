@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -16,9 +15,10 @@ from normsearch.networks import NormSlot
 from normsearch.networks.importing import load
 from normsearch.space.choice import Choice, effective_map
 from normsearch.space.imports import users_code
+from normsearch.space.interface import WithoutBaselines
 
 
-class PythonSpace:
+class PythonSpace(WithoutBaselines):
     """The space of ``module:function``: function(trial, slots) returns the choice.
 
     The function gets an `optuna.trial.Trial` and the slots (`normsearch.networks.NormSlot`), and
@@ -32,8 +32,6 @@ class PythonSpace:
 
     endless = "a space in Python"
     size = None
-    single_norms: Mapping[str, dict[str, str]] = MappingProxyType({})
-    defaults: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, config: PythonSpaceConfig, slots: Sequence[NormSlot], origin: str) -> None:
         self.slots, self._where = tuple(slots), f"{origin}function"
@@ -67,11 +65,6 @@ class PythonSpace:
                 f"{self._where}: must return a complete choice, and {missing[0]} is missing."
             )
         return Choice(norm_map=norm_map, **given)
-
-    def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
-        """Return the norm of a map with one norm in every slot, None for a mixture."""
-        norms = set(norm_map.values())
-        return norms.pop() if len(norms) == 1 else None
 
     def parameters(self, point: Point) -> dict[str, Any]:
         """Raise ConfigError: only the function knows its parameters."""
