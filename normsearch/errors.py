@@ -98,6 +98,15 @@ def sentence(text: object) -> str:
     return words if words.endswith((".", "?")) else f"{words}."
 
 
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> count(1, "case"), count(2, "case")
+    ('1 case', '2 cases')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def one_line(text: object) -> str:
     """Return a text or an error as one line of at most 200 printable characters.
 

@@ -1,4 +1,4 @@
-"""`normsearch reproduce`: run the registered study of a published statement, and judge it."""
+"""`normsearch reproduce`: run the registered experiment of a published statement, and judge it."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def reproduce(
     execution: Execution,
     as_json: Json = False,
 ) -> None:
-    """Train what a published statement needs and judge it: reproduced, contradicted, or neither.
+    """Run the trainings for a published statement and judge it: reproduced, contradicted, neither.
 
-    The trainings are registered in studies/findings. Findings of one experiment share their runs,
-    which are ordinary ones; the same command resumes them after an interruption.
+    The trainings are registered in studies/findings. Findings of one experiment share their runs.
+    The same command resumes them after an interruption.
 
     Example: normsearch reproduce S1 --scale toy --local
     """

@@ -15,10 +15,8 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from normsearch.confirmation.pair_tests import ALPHA
-from normsearch.confirmation.statistics import compare, holm
+from normsearch.confirmation.statistics import NO_DIFFERENCE, compare, holm, verdict
 
-NO_DIFFERENCE = "no difference found"
 BY_SETTING = "differs by setting"
 """The verdict if an arm differs from the reference at only one of the two settings."""
 UNEQUAL = "not tested at equal settings"
@@ -59,16 +57,19 @@ def judged(
     for arm, row in second.items():
         larger[arm] = max(first[arm], row["p"])  # the larger of the two
     found["p_holm"] = [_adjusted(larger, arm, first[arm]) for arm in found.index]
-    verdicts = [_verdict(arm, reference, found.loc[arm], "difference") for arm in found.index]
-    found["reference_verdict"] = verdicts
-    _agree(found, "total_low", "total_high", "reference_verdict")
+    found["reference_verdict"] = [
+        verdict(row["p_holm"], row["difference"], is_reference=arm == reference)
+        for arm, row in found.iterrows()
+    ]
+    ends = found[["total_low", "total_high", "reference_verdict"]].itertuples(index=False)
+    found[["total_low", "total_high"]] = np.array([_held(*row) for row in ends], float)
     for column in COLUMNS:
         found[column] = pd.Series(np.nan, found.index, dtype=object)
     for arm, row in second.items():
         p = _adjusted(larger, arm, row["p"])
-        verdict = _of(p, row["difference"])
-        low, high = _held(row["total_low"], row["total_high"], verdict)
-        found.loc[arm, list(COLUMNS)] = [beside[arm], row["difference"], low, high, p, verdict]
+        claim = verdict(p, row["difference"])
+        low, high = _held(row["total_low"], row["total_high"], claim)
+        found.loc[arm, list(COLUMNS)] = [beside[arm], row["difference"], low, high, p, claim]
     numbers = ["beside_difference", "beside_low", "beside_high", "beside_p"]
     found[numbers] = found[numbers].astype(float)
     lacking = {
@@ -105,7 +106,7 @@ def beats_all(
     adjusted = holm([row["p"] for row in rows.values()])
     found: dict[str, list[str]] = {arm: [] for arm in mixtures}
     for ((arm, single), row), p in zip(rows.items(), adjusted, strict=True):
-        if _of(float(p), row["difference"]) != "better":
+        if verdict(float(p), row["difference"]) != "better":
             found[str(arm)].append(single)
     return found
 
@@ -134,20 +135,6 @@ def _adjusted(larger: pd.Series, arm: str, p: float) -> float:
     return float(holm(changed)[changed.index.get_loc(arm)])
 
 
-def _verdict(arm: str, reference: str, row: pd.Series, difference: str) -> str:
-    if arm == reference:
-        return "reference"
-    return _of(row["p_holm"], row[difference])
-
-
-def _of(p: float, difference: float) -> str:
-    if np.isnan(p):
-        return "not tested"
-    if p >= ALPHA:
-        return NO_DIFFERENCE
-    return "better" if difference > 0 else "worse"
-
-
 def _both(row: pd.Series, lacking: bool) -> str:
     first, second = row["reference_verdict"], row["beside_verdict"]
     if (lacking or second == "not tested") and first in ("better", "worse"):
@@ -155,15 +142,8 @@ def _both(row: pd.Series, lacking: bool) -> str:
     return str(first) if not isinstance(second, str) or first == second else BY_SETTING
 
 
-def _agree(found: pd.DataFrame, low: str, high: str, verdict: str) -> None:
-    """Make intervals contain 0 exactly if no difference is found."""
-    ends = [_held(*row) for row in found[[low, high, verdict]].itertuples(index=False)]
-    found[[low, high]] = np.array(ends, float)
-
-
-def _held(low: float, high: float, verdict: str) -> tuple[float, float]:
-    if verdict == NO_DIFFERENCE:
+def _held(low: float, high: float, claim: str) -> tuple[float, float]:
+    """Return an interval that contains 0 if and only if no difference is found."""
+    if claim == NO_DIFFERENCE:
         return min(low, 0.0), max(high, 0.0)
-    return (max(low, 0.0) if verdict == "better" else low), (
-        min(high, 0.0) if verdict == "worse" else high
-    )
+    return max(low, 0.0) if claim == "better" else low, min(high, 0.0) if claim == "worse" else high

@@ -138,7 +138,7 @@ def _examples(
     scores: dict[str, float],
     higher_is_better: bool = True,
 ) -> dict[str, npt.NDArray[Any]]:
-    """The cases with the best, the middle and the worst score, as pictures."""
+    """Return slices of the cases with the best, the median and the worst score."""
     known = [case for case in cases if not math.isnan(scores[case.id])]
     known.sort(key=lambda case: scores[case.id], reverse=higher_is_better)
     chosen = (

@@ -75,7 +75,7 @@ def p_both(first: Array, second: Array, *, paired: bool = False) -> Array:
 def difference_of(
     first: Array, second: Array, *, paired: bool = False
 ) -> tuple[Array, Array, Array]:
-    """Return the mean difference, its standard error, and the degrees of freedom that error has.
+    """Return the mean difference, its standard error, and the error's degrees of freedom.
 
     Args:
         first, second: (..., seeds, cases) of two arms on the same cases; `second` less `first`.
@@ -90,9 +90,9 @@ def difference_of(
 
 
 def _error(samples: list[Array], seeds_free: int) -> tuple[Array, Array]:
-    """Standard error of a sum of means of independent samples, and its degrees of freedom.
+    """Return the standard error of a sum of independent means, and its degrees of freedom.
 
-    `samples` lie along the last axis.
+    The values of each sample are along the last axis.
     """
     parts = [(v.var(axis=-1, ddof=1) / v.shape[-1], v.shape[-1] - 1) for v in samples]
     variance = np.sum([part for part, _ in parts], axis=0)

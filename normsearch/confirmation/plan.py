@@ -188,18 +188,13 @@ def _same_training(arm: Arm, other: Arm) -> bool:
 
 
 def edges(space: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a sentence for each number that lies at an end of its range in a search.
-
-    Args:
-        space: the search's space, as plain values.
-        values: a trial's choices, by name.
-    """
+    """Return a sentence for each number that lies at an end of its range; see `at_edges`."""
     return tuple(at_edges(space, values))
 
 
 def _edges(record: StudyRecord, chosen: dict[str, int]) -> dict[str, tuple[str, ...]]:
     space = record.config["space"]
-    found = {name: edges(space, record.values(number)) for name, number in chosen.items()}
+    found = {name: tuple(at_edges(space, record.values(number))) for name, number in chosen.items()}
     return {name: sentences for name, sentences in found.items() if sentences}
 
 

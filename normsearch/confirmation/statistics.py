@@ -29,6 +29,7 @@ from normsearch.confirmation.pair_tests import (
 from normsearch.confirmation.score_table import ScoreTable, score_table
 from normsearch.errors import DataError
 
+NO_DIFFERENCE = "no difference found"
 COLLAPSED = 0.5
 """A training has collapsed if its mean score is below this share of the median training's."""
 
@@ -90,7 +91,7 @@ def compare(
         result[["low", "high"]] = np.nan
     result["p_holm"] = holm(result["p"])
     result["verdict"] = [
-        _verdict(arm == reference, tested, p, difference)
+        verdict(p, difference, is_reference=arm == reference, tested=tested)
         for arm, p, difference in zip(
             result["arm"], result["p_holm"], result["difference"], strict=True
         )
@@ -118,35 +119,6 @@ def pairwise(scores: pd.DataFrame) -> pd.DataFrame:
     for (i, j), p in zip(pairs, holm(raw), strict=True):
         found[i, j] = found[j, i] = p
     return pd.DataFrame(found, index=arms, columns=arms)
-
-
-def summary(result: pd.DataFrame) -> str:
-    """Return the result of `compare` as a sentence.
-
-    >>> row = {"arm": "a", "verdict": "no difference found", "p_holm": 0.4, "difference": 0.01}
-    >>> table = pd.DataFrame([row, {**row, "arm": "BN", "verdict": "reference"}])
-    >>> summary(table)
-    'No difference found between BN and a.'
-    """
-    reference = result.loc[result["verdict"] == "reference", "arm"].item()
-    parts = []
-    for verdict in ("better", "worse"):
-        rows = result[result["verdict"] == verdict]
-        told = [f"{r.arm} ({r.difference:+.3f}, p {r.p_holm:.2g})" for r in rows.itertuples()]
-        if told:
-            parts.append(f"{verdict} than {reference}: {', '.join(told)}")
-    same = result.loc[result["verdict"] == "no difference found", "arm"]
-    if len(same):
-        parts.append(f"no difference found between {reference} and {', '.join(same)}")
-    untested = result[result["verdict"] == "not tested"]
-    if len(untested):
-        want = "case" if (untested["cases"] < 2).any() else "seed"
-        parts.append(f"not tested for want of a second {want}: {', '.join(untested['arm'])}")
-    waiting = result.loc[result["verdict"] == "not finished", "arm"]
-    if len(waiting):
-        parts.append(f"no test before all trainings are finished: {', '.join(waiting)}")
-    text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _ranks(table: ScoreTable) -> Array:
@@ -211,12 +183,12 @@ def _simultaneous(result: pd.DataFrame, most: float) -> pd.DataFrame:
         (result["difference"] - half).clip(-most),
         (result["difference"] + half).clip(upper=most),
     )
-    verdict = result["verdict"]
-    low = low.mask(verdict == "better", low.clip(lower=0))
-    high = high.mask(verdict == "worse", high.clip(upper=0))
-    same = verdict == "no difference found"
+    told = result["verdict"]
+    low = low.mask(told == "better", low.clip(lower=0))
+    high = high.mask(told == "worse", high.clip(upper=0))
+    same = told == NO_DIFFERENCE
     low, high = low.mask(same, low.clip(upper=0)), high.mask(same, high.clip(lower=0))
-    own = verdict == "reference"
+    own = told == "reference"
     bounds = {"total_low": low.mask(own, 0.0), "total_high": high.mask(own, 0.0)}
     return result.drop(columns=["_error", "_free"]).assign(**bounds)
 
@@ -252,7 +224,8 @@ def share_bound(events: int, trainings: int) -> float:
     return float(stats.beta.ppf(1 - ALPHA, events + 1, trainings - events))
 
 
-def _verdict(is_reference: bool, tested: bool, p: float, difference: float) -> str:
+def verdict(p: float, difference: float, *, is_reference: bool = False, tested: bool = True) -> str:
+    """Return the verdict of a comparison from its corrected p-value; see `compare`."""
     if is_reference:
         return "reference"
     if not tested:
@@ -260,5 +233,5 @@ def _verdict(is_reference: bool, tested: bool, p: float, difference: float) -> s
     if np.isnan(p):
         return "not tested"
     if p >= ALPHA:
-        return "no difference found"
+        return NO_DIFFERENCE
     return "better" if difference > 0 else "worse"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from normsearch.confirmation.comparison import Confirmation
 from normsearch.confirmation.power import Range, needed_cases
-from normsearch.confirmation.verdict_text import count, mixtures, others
+from normsearch.confirmation.verdict_text import mixtures, others
+from normsearch.errors import count
 
 
 def sentences(found: Confirmation) -> list[str]:

@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from normsearch.confirmation.arm_table import AT_SETTING, MIXTURE
-from normsearch.confirmation.claims import BY_SETTING, NO_DIFFERENCE, UNEQUAL, UNTUNED
+from normsearch.confirmation.claims import BY_SETTING, UNEQUAL, UNTUNED
 from normsearch.confirmation.comparison import Confirmation
+from normsearch.confirmation.statistics import NO_DIFFERENCE
 
 _PLACES = {"reference": ("difference", "total_low", "total_high", "p_holm"),
            "beside": ("beside_difference", "beside_low", "beside_high", "beside_p")}  # fmt: skip
@@ -82,11 +83,6 @@ def interval(row: dict[Any, Any], which: str) -> str:
 def signed(value: float) -> str:
     """Return a number with its sign (− as U+2212) and three digits."""
     return format(value, "+.3f").replace("-", "−")
-
-
-def count(number: int, noun: str) -> str:
-    """Return ``1 case``, ``2 cases``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _both(found: Confirmation, row: dict[Any, Any]) -> str:

@@ -14,7 +14,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.samplers.independent import UniformByDefault
 
-_Parameters = dict[str, Any]
+_Params = dict[str, Any]
+_Space = dict[str, BaseDistribution]
+_Trials = list[FrozenTrial]
 
 
 class _Evolutionary(UniformByDefault):
@@ -30,15 +32,11 @@ class _Evolutionary(UniformByDefault):
         super().reseed_rng()
         self._random = np.random.default_rng()
 
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> _Space:
         """Return the parameters that all finished trials share."""
         return self._space.calculate(study)
 
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> _Parameters:
+    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: _Space) -> _Params:
         """Return a child's parameters, or none while the first generation is drawn."""
         if not search_space:
             return {}
@@ -50,16 +48,10 @@ class _Evolutionary(UniformByDefault):
         ]
         return self._child(study, trial, finished, search_space)
 
-    def _child(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        finished: list[FrozenTrial],
-        space: dict[str, BaseDistribution],
-    ) -> _Parameters:
+    def _child(self, study: Study, trial: FrozenTrial, past: _Trials, space: _Space) -> _Params:
         raise NotImplementedError
 
-    def _tournament(self, study: Study, among: list[FrozenTrial], size: int) -> FrozenTrial:
+    def _tournament(self, study: Study, among: _Trials, size: int) -> FrozenTrial:
         picks = self._random.choice(len(among), size=min(size, len(among)), replace=False)
         return max((among[int(pick)] for pick in picks), key=lambda trial: fitness(study, trial))
 
@@ -92,16 +84,10 @@ class AgeingEvolution(_Evolutionary):
             raise ValueError(f"tournament must be from 1 to population ({population})")
         self._population, self._size = population, tournament
 
-    def _child(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        finished: list[FrozenTrial],
-        space: dict[str, BaseDistribution],
-    ) -> _Parameters:
-        if len(finished) < self._population:
+    def _child(self, study: Study, trial: FrozenTrial, past: _Trials, space: _Space) -> _Params:
+        if len(past) < self._population:
             return {}
-        by_age = sorted(finished, key=lambda trial: (_end(trial), trial.number))
+        by_age = sorted(past, key=lambda trial: (_end(trial), trial.number))
         parent = self._tournament(study, by_age[-self._population :], self._size)
         child = {name: parent.params[name] for name in space}
         free = [name for name, kind in space.items() if not kind.single()]
@@ -133,18 +119,12 @@ class OnePointGenetic(_Evolutionary):
             raise ValueError("population must be 2 or more, and mutation from 0 to 1")
         self._population, self._mutation = population, mutation
 
-    def _child(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        finished: list[FrozenTrial],
-        space: dict[str, BaseDistribution],
-    ) -> _Parameters:
-        generation = len(finished) // self._population
+    def _child(self, study: Study, trial: FrozenTrial, past: _Trials, space: _Space) -> _Params:
+        generation = len(past) // self._population
         if generation == 0:
             return {}
         first = (generation - 1) * self._population
-        parents = sorted(finished, key=lambda trial: trial.number)
+        parents = sorted(past, key=lambda trial: trial.number)
         parents = parents[first : first + self._population]
         mother, father = (self._tournament(study, parents, 2) for _ in range(2))
         cut = int(self._random.integers(1, max(2, len(space))))

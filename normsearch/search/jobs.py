@@ -45,7 +45,7 @@ class Callback(Protocol):
     """A function that is called with each event of a run."""
 
     def __call__(self, event: Event, /) -> None:
-        """Take in an event."""
+        """Handle an event."""
 
 
 def trial_config(

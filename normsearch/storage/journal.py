@@ -23,7 +23,6 @@ from normsearch.storage.journal_entries import CREATE_STUDY, CREATE_TRIAL, is_op
 _SYNC_S = 1.0
 _LOCK_GRACE_S = 10  # how long a writer killed while holding the lock delays the others
 _GONE_LOOKS_S = (0.1, 0.4)  # a network file system may briefly not show a file
-_CREATES_TRIAL = b'{"op_code":4,'
 _SEAL = re.compile(rb'(?:,"trials":(\d+))?,"crc":"([0-9a-f]{8})"\}$')
 _told: set[tuple[str, int]] = set()  # the lines that this process has warned about
 
@@ -158,8 +157,8 @@ class CrashSafeJournal(JournalFileBackend):
                 raise disk_full(path) from error
             if isinstance(error, FileNotFoundError) and _is_gone(path):
                 raise GoneError(
-                    f"{path}: must stay while the run goes on, and was deleted; restore the run's "
-                    "folder, or start a new run."
+                    f"{path}: must stay while the run is in progress, and was deleted; restore "
+                    "the run's folder, or start a new run."
                 ) from error
             raise
 
