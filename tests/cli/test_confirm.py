@@ -1,4 +1,4 @@
-"""`normsearch confirm` from a user's side: what it trains, tells, goes on with and refuses."""
+"""`normsearch confirm`: what it trains and prints, how it resumes, and what it refuses."""
 
 from __future__ import annotations
 

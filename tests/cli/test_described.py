@@ -1,4 +1,4 @@
-"""A study of a data set that says something of itself: ignored voxels, split lists, any names."""
+"""A study of a data set with ignored voxels, lists of splits, and names of any kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `validate`, `run`, `resume`, `export` and `predict` say of networks and of code."""
+"""The checks of networks and code in `validate`, `run`, `resume`, `export` and `predict`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`normsearch reproduce` and `list findings`, on an experiment of seconds."""
+"""`normsearch reproduce` and `list findings`, with an experiment of a few seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that is under way: watched, stopped, terminated, gone on with otherwise."""
+"""A run in progress: watched, stopped, terminated and resumed with other options."""
 
 from __future__ import annotations
 

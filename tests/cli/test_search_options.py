@@ -1,4 +1,4 @@
-"""What a search may be told in YAML: objectives, supernet, known points, finite spaces."""
+"""Options of a search in YAML: objectives, supernet, initial trials and finite spaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A search that minimizes a score does what one that maximizes its negative does."""
+"""A search that minimizes a score equals one that maximizes its negative."""
 
 import hashlib
 import json

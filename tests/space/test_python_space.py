@@ -1,4 +1,4 @@
-"""Spaces in Python: a user's function asks the trial, and what it returns is checked."""
+"""Spaces in Python: the user's function gets the trial, and its choice is checked."""
 
 import re
 from collections.abc import Callable, Sequence

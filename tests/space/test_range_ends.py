@@ -1,4 +1,4 @@
-"""What is said of a number at the end of its range."""
+"""Reports of numbers at an end of their range."""
 
 import pytest
 

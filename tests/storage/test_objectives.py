@@ -1,4 +1,4 @@
-"""Several objectives: no pruning, a Pareto front; with one, the others are recorded."""
+"""Several objectives: no pruning, and a Pareto front; with one, the others are recorded."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
