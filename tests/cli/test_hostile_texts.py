@@ -1,4 +1,4 @@
-"""Texts that a terminal, a page or a figure would interpret, and links that a write would follow."""
+"""Texts that a terminal, a page or a figure would interpret, and links that a write follows."""
 
 from __future__ import annotations
 
