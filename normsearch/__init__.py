@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from normsearch.trials.model import TrainedModel, load_model
     from normsearch.trials.trial import Trial
 
-# On demand, so that norms and networks can be used where Optuna is not installed.
+# Imported on demand, so that norms and networks can be used without Optuna.
 _PLACES = {
     "Study": "study",
     "StudyRecord": "storage.records",

@@ -1,4 +1,4 @@
-"""The errors a user can mend, each one sentence: where, what must hold, what came, cure."""
+"""Errors that a user can fix. Messages say where, what must hold, what was given, and the cure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\
 
 
 class NormsearchError(Exception):
-    """Base of every error that is the user's to mend; on the command line, exit code 1.
+    """Base of all errors that a user can fix; the command line then exits with code 1.
 
-    Its text is one line, whatever a name or a value in it holds.
+    The message is one line, even if a name or value in it has several.
     """
 
     def __str__(self) -> str:
@@ -20,7 +20,7 @@ class NormsearchError(Exception):
 
 
 class ConfigError(NormsearchError):
-    """A study, space or trial file says something it must not."""
+    """A study, a space, a trial or an argument is invalid."""
 
 
 class NormError(NormsearchError, ValueError):
@@ -32,11 +32,11 @@ class NetworkError(NormsearchError, ValueError):
 
 
 class ChangedNetworkError(NetworkError):
-    """A network is no longer the one that a run, a trial or a model was made with."""
+    """A network differs from the one that a run, a trial or a model was made with."""
 
 
 class TrustError(NormsearchError):
-    """A file from elsewhere names code that would run, and nobody said that it may."""
+    """A file names code to run, and the user has not allowed it."""
 
 
 class DataError(NormsearchError):
@@ -44,9 +44,9 @@ class DataError(NormsearchError):
 
 
 class TrainingError(NormsearchError):
-    """Training cannot go on as chosen.
+    """A training cannot continue.
 
-    `kind` is ``nan`` (the loss is not finite), ``memory``, ``norm`` or ``timeout``.
+    `kind` is ``nan`` (the loss is not finite), ``memory``, ``norm``, ``timeout`` or ``trainer``.
     """
 
     def __init__(self, message: str, kind: str) -> None:
@@ -62,15 +62,15 @@ class CheckpointError(NormsearchError):
 
 
 class DiskFullError(NormsearchError):
-    """A file of a run cannot be written, for the disk is full."""
+    """A file of a run cannot be written because the disk is full."""
 
 
 class StudyError(NormsearchError):
-    """A study's folder or storage is missing, taken, or not what was asked for."""
+    """A study's folder or storage is missing, in use, or belongs to another study."""
 
 
 class TakenError(StudyError):
-    """Another driver has taken a trial over; what this one still has of it is not written."""
+    """Another driver has taken over a trial, so this one must not write its files."""
 
 
 class GoneError(StudyError):
@@ -89,7 +89,7 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
 
 
 def sentence(text: object) -> str:
-    """Return `text` with a full stop, unless it ends a sentence already.
+    """Return `text` with a full stop, unless it already ends with one or with a question mark.
 
     >>> sentence("must be one of BN, IN"), sentence("Did you mean 'IN'?")
     ('must be one of BN, IN.', "Did you mean 'IN'?")
@@ -98,10 +98,19 @@ def sentence(text: object) -> str:
     return words if words.endswith((".", "?")) else f"{words}."
 
 
-def one_line(text: object) -> str:
-    """Return a text, or an error's, in one line of at most 200 characters, all of them printable.
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun.
 
-    If an error has almost no text, the name of its type comes first.
+    >>> count(1, "case"), count(2, "case")
+    ('1 case', '2 cases')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def one_line(text: object) -> str:
+    """Return a text or an error as one line of at most 200 printable characters.
+
+    If an error has almost no text, the name of its type is added.
 
     >>> one_line("a\\n  b\\x1b.")
     'a b\\\\x1b'
@@ -115,23 +124,23 @@ def one_line(text: object) -> str:
 
 
 def short(value: object) -> str:
-    """Return a value for a message: the beginning of a long one, and whole numbers of any size.
+    """Return the repr of a value for a message, cut to 200 characters.
 
     >>> short("BN"), short([0] * 100)[-7:]
     ("'BN'", '0, 0...')
     """
     try:
         text = repr(value)
-    except ValueError:  # Python writes no number of more than 4300 digits
+    except ValueError:  # Python does not convert integers of more than 4300 digits
         return "a number of thousands of digits"
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def visible(text: str) -> str:
-    r"""Return `text` with its control characters written out, all but tabs and ends of lines.
+    r"""Return `text` with escaped control characters, except tabs and line ends.
 
-    A terminal obeys them, and those that turn the direction of writing. Bytes of a file's name that
-    are no UTF-8 are written out too.
+    A terminal would interpret them, and characters that change the direction of writing. Bytes of a
+    file name that are not UTF-8 are escaped too.
 
     >>> print(visible("a\x1b[2Jb"))
     a\x1b[2Jb

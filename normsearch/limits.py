@@ -1,4 +1,4 @@
-"""How large a number may be that a user gives: above what anyone needs, below what breaks."""
+"""Bounds of the numbers that a user gives: beyond any need, within what libraries can handle."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 
 from normsearch.errors import ConfigError, short
 
-SEED = 2**32 - 1  # what NumPy, torch and scikit-learn all take
+SEED = 2**32 - 1  # the largest that NumPy, torch and scikit-learn accept
 SAMPLES = 10**9  # of a training; also its steps
 STATISTICS_SAMPLES = 10**6
-EVALUATIONS = 10_000  # of a training, and whatever counts them (pruners)
+EVALUATIONS = 10_000  # of a training; also rungs of pruners
 BATCH_SIZE = 65_536  # also the batches accumulated
 LEARNING_RATE = (1e-12, 1e3)  # also factors of it
 WEIGHT_DECAY = 1e3
@@ -31,7 +31,7 @@ def check_seed(seed: int) -> int:
     """Return `seed`.
 
     Raises:
-        ConfigError: it is not from 0 to 2**32 - 1, so a random generator would refuse it.
+        ConfigError: it is not from 0 to 2**32 - 1, the range of random generators.
     """
     if not 0 <= seed <= SEED:
         raise ConfigError(f"a seed must be from 0 to {SEED}, got {short(seed)}.")
@@ -39,10 +39,10 @@ def check_seed(seed: int) -> int:
 
 
 def check_run_name(name: str) -> str:
-    """Return `name`, which is part of paths and a key in a database.
+    """Return `name` if it can be part of a path and a key in a database.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it cannot.
 
     >>> check_run_name("spine-2")
     'spine-2'

@@ -1,4 +1,4 @@
-"""A run: what it has found so far, as figures, pages, tables and models."""
+"""The results of a run: tables, figures, reports and exported models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from normsearch.config import ArmsConfig, StudyConfig
 from normsearch.config.reading import read_recorded_study
-from normsearch.errors import StudyError
+from normsearch.errors import NormsearchError, StudyError
 from normsearch.search.outcome import best_of, export_trial
 from normsearch.storage.records import StudyRecord
 from normsearch.storage.run_folder import find_run, read_local
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """What a study's run has found; `Study` is one that can also be run."""
+    """The results of a study's run; base of `Study`."""
 
     def _set(
         self,
@@ -36,7 +36,7 @@ class Run:
         self.config, self._origin, self._data, self.storage = config, origin, data, storage
         self.runs_dir = Path(runs_dir or os.environ.get("NORMSEARCH_RUNS", "runs"))
         self._folder: Path | None = None
-        self._began_as = config.name  # what messages call a study that has no folder yet
+        self._began_as = config.name  # its name in messages while there is no folder
         self.stopped = self.exhausted = False
         self.trusted, self.accept_changed_network = True, False
 
@@ -50,7 +50,7 @@ class Run:
         runs_dir: str | Path | None = None,
         storage: str | None = None,
     ) -> Self:
-        """Return the study of a whole configuration; `origin` stands before keys of its space."""
+        """Return a study; `origin` is the prefix of its space's keys in messages."""
         study = cls.__new__(cls)
         study._set(config, origin, data, runs_dir, storage)
         return study
@@ -66,14 +66,15 @@ class Run:
         trust_code: bool = False,
         accept_changed_network: bool = False,
     ) -> Self:
-        """Return the study of a run that exists, by its name or its folder.
+        """Open an existing run.
 
         Args:
-            path_or_name: a name below `runs_dir`, or the run's folder.
-            data, runs_dir, storage: as of `Study`; where the run began if None.
-            trust_code: run also code outside of normsearch that the run names and that does not
-                lie in sight.
-            accept_changed_network: the network's code was changed on purpose since the run began.
+            path_or_name: the name of a run in `runs_dir`, or a run's folder.
+            data, runs_dir, storage: see `Study`; those of the run's start if None.
+            trust_code: whether to run all code that the run names; without it, only code of
+                normsearch and of the user's own folders, see docs/security.md.
+            accept_changed_network: whether to accept that the network's code has changed since the
+                run started.
 
         Raises:
             StudyError: there is no such run.
@@ -95,30 +96,30 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The name of the study and of its run."""
+        """Name of the study and of its run."""
         return self.config.name
 
     @property
     def folder(self) -> Path:
-        """Where the run is, or will be."""
+        """The run's folder, which is created when the run starts."""
         return self._folder or self.runs_dir / self.name
 
     @property
     def begun(self) -> bool:
-        """Whether there is a run."""
+        """Whether the run exists."""
         return (self.folder / "study.yaml").is_file()
 
     @property
     def has_arms(self) -> bool:
-        """Whether it is a study of fixed trainings, such as a confirmation, and no search."""
+        """Whether this is a study of fixed trainings, such as a confirmation, and not a search."""
         return isinstance(self.config.space, ArmsConfig)
 
     @property
     def record(self) -> StudyRecord:
-        """What the run has found so far; see `StudyRecord`.
+        """The record of the run; see `StudyRecord`.
 
         Raises:
-            StudyError: there is no run, or it has not begun.
+            StudyError: there is no run, or it has no trial yet.
         """
         self._check_begun()
         return StudyRecord(self.folder, self.storage)
@@ -129,41 +130,41 @@ class Run:
         return best_of(self.record)
 
     def trials(self) -> pd.DataFrame:
-        """Return one row a trial; see `StudyRecord.trials`."""
+        """Return a table with a row for each trial; see `StudyRecord.trials`."""
         return self.record.trials()
 
     def norm_map(self, trial: int | None = None) -> dict[str, str]:
-        """Return the norm of every slot, of the best trial if none is named."""
+        """Return the norm of every slot in a trial, by default the best one."""
         record = self.record
         return record.norm_map(self._trial_or_best(record, trial))
 
     def plot(self, kind: str) -> Figure:
-        """Return a figure of the run; `normsearch.analysis.FIGURES` are the kinds there are.
+        """Return a figure of the run, of a kind in `normsearch.analysis.FIGURES`.
 
         Raises:
-            StudyError: the kind is unknown, or the run's data do not allow this figure.
+            StudyError: the kind is unknown, or the run has no data for this figure.
         """
         from normsearch import analysis
 
         return analysis.render(kind, self.record)
 
     def report(self, output: str | Path | None = None) -> Path:
-        """Write a page with figures, tables and the record of the run; return its path."""
+        """Write an HTML page with figures, tables and the record of the run; return its path."""
         from normsearch.analysis.report import write_report
 
         record = self.record
         if self.has_arms and record.ranked():
-            self.comparison()  # the page shows it as it stands, also of a run under way
+            self.comparison()  # the page shows it, also before the run is finished
         return write_report(record, None if output is None else Path(output))
 
     def export(self, folder: str | Path, trial: int | None = None) -> tuple[int, list[Path], str]:
-        """Write a trained trial as a folder of its own, of the best trial if none is named.
+        """Export a trained trial, by default the best one, to a folder.
 
         Returns:
-            The trial's number, the files, and why there is no program.pt2 (or an empty text).
+            The trial's number, the files, and why there is no program.pt2 (empty if there is one).
 
         Raises:
-            StudyError: no trial is completed, or the folder holds something.
+            StudyError: no trial is complete, or the folder is not empty.
         """
         record = self.record
         number = self._trial_or_best(record, trial)
@@ -176,7 +177,7 @@ class Run:
         )
 
     def comparison(self) -> Confirmation:
-        """Return how the arms of a confirmation (or of a study of arms) compare, and write it.
+        """Compare the arms of a confirmation or study of arms; also write the result to the folder.
 
         Raises:
             StudyError: the study is a search, or no arm is trained yet.
@@ -187,7 +188,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether as many trials as asked for are finished."""
+        """Whether `search.trials` trials are finished."""
         if not self.begun:
             return False
         try:
@@ -200,17 +201,24 @@ class Run:
     def __repr__(self) -> str:
         if not self.begun:
             return f"<Study {self.name}: not begun, {self.config.search.trials} trials asked for>"
-        record = self.record
+        try:
+            record = self.record
+        except NormsearchError as error:  # killed before its first trial, or damaged
+            return f"<Study {self.name}: {error}>"
         found = best_of(record)
-        told = f", best {record.metric} {found['score']:.3f}" if found else ""
+        best = f", best {record.metric} {found['score']:.3f}" if found else ""
         counts = ", ".join(f"{n} {s}" for s, n in record.trials()["state"].value_counts().items())
-        return f"<Study {self.name}: {counts or 'no trials yet'}{told}>"
+        return f"<Study {self.name}: {counts or 'no trials yet'}{best}>"
 
     def _repr_html_(self) -> str:
         from html import escape
 
         head = f"<p>{escape(repr(self).strip('<>'))}</p>"
-        if not self.begun or (found := self.best) is None:
+        try:
+            found = self.best
+        except NormsearchError:
+            found = None
+        if found is None:
             return head
         rows = "".join(
             f"<tr><td>{escape(slot)}</td><td>{escape(norm)}</td></tr>"
@@ -220,14 +228,19 @@ class Run:
 
     def _check_begun(self) -> None:
         if not self.begun:
-            raise StudyError(f"{self.folder}: must hold a run, and does not; begin it with run().")
+            raise StudyError(f"{self.folder}: must hold a run, and does not; start it with run().")
 
     def _trial_or_best(self, record: StudyRecord, trial: int | None) -> int:
         number = record.best if trial is None else trial
         if number is None:
-            raise StudyError(
-                f"{self.name}: must have a COMPLETE trial, and has none yet; see `normsearch "
-                f"status {self.name}`, resume it with `normsearch resume {self.name}`."
-            )
+            raise no_complete_trial(self.name)
         record.norm_map(number)  # refuses a number that is no trial's
         return number
+
+
+def no_complete_trial(name: str) -> StudyError:
+    """Return the error of a run without a COMPLETE trial."""
+    return StudyError(
+        f"{name}: must have a COMPLETE trial, and has none yet; see `normsearch status {name}`, or "
+        f"resume it with `normsearch resume {name}`."
+    )

@@ -1,4 +1,4 @@
-"""The front door: a study, its run, and what came of it; the command line is a layer over this."""
+"""`Study`: load, run, resume and confirm a study; the command line calls the same methods."""
 
 from __future__ import annotations
 
@@ -44,23 +44,23 @@ class Study(Run):
     """A study and its run.
 
     Args:
-        name: of the run's folder, of letters, digits, ``.``, ``_`` and ``-``.
-        task: keys of a study file's task, or the data set alone (its folder, or ``phantom``).
+        name: name of the study and of its run's folder: letters, digits, ``.``, ``_`` and ``-``.
+        task: keys of a study file's task, or only the data set (its folder, or ``phantom``).
         network: keys of a study file's network, a network's name, or a class or function that
             builds one from ``in_channels`` and ``out_channels``.
-        trainer: a training loop of your own in place of ours, a function or ``module:function``;
-            see `Trial`. Then task and network may be left out.
+        trainer: your own training loop, a function or ``module:function``; see `Trial`. `task` and
+            `network` may then be left out.
         training: keys of a study file's training.
         space: keys of a space file, or the name of one.
         search: keys of a study file's search.
         data: the folder that holds the data sets; or the data set itself, as a sequence of pairs
             (image, label) of files, volumes or arrays, or of cases; see
             `normsearch.data.in_memory.cases_of`.
-        runs_dir: where runs are kept; NORMSEARCH_RUNS or ``runs`` if None.
+        runs_dir: the folder of all runs; NORMSEARCH_RUNS or ``runs`` if None.
         storage: Optuna storage URL instead of the run's journal file.
 
     Raises:
-        ConfigError: a key or value that a study file must not hold either.
+        ConfigError: a key or value is invalid.
     """
 
     def __init__(
@@ -93,24 +93,24 @@ class Study(Run):
         runs_dir: str | Path | None = None,
         storage: str | None = None,
     ) -> Self:
-        """Return the study of a YAML file, or of a shipped one by its name.
+        """Load a study from a YAML file.
 
         Args:
-            study: the file or the name.
+            study: the file, or the name of a study that is included in normsearch.
             overrides: texts such as ``search.trials=20``.
-            data, runs_dir, storage: as of `Study`.
+            data, runs_dir, storage: see `Study`.
 
         Raises:
-            ConfigError: no such file, or something in it that must not be.
+            ConfigError: there is no such file, or a key or value is invalid.
         """
         config, origin = read_study(str(study), overrides)
         return cls.of(config, origin, data=data, runs_dir=runs_dir, storage=storage)
 
     def prepare(self) -> PreparedStudy:
-        """Check everything and read the data; nothing is written.
+        """Make all checks and read the data, without writing anything.
 
         Raises:
-            NormsearchError: the first thing that does not hold.
+            NormsearchError: the first check that fails.
         """
         items = self._data if in_memory(self._data) else None
         folder = None if items is not None or self._data is None else Path(self._data)
@@ -129,26 +129,26 @@ class Study(Run):
         resume: bool = False,
         callbacks: Sequence[Callback] = (),
     ) -> Self:
-        """Train until as many trials as the study asks for are finished.
+        """Train until `search.trials` trials are finished.
 
         Args:
-            workers: trials at once; as many as fit if None.
-            executor: ``ray``, or ``local``: in this process, one trial after another.
+            workers: number of trials at once; as many as fit if None.
+            executor: ``ray``, or ``local`` for one trial after another in this process.
             address: a running Ray cluster to join; a local one is started if None.
-            resume: whether to resume the run of this name if there is one; it must be of the same
-                data, network, training and space.
-            callbacks: called with each `Event`.
+            resume: whether to resume the run of this name if it exists; it must have the same data,
+                network, training and space.
+            callbacks: functions that are called with each `Event`.
 
         Raises:
-            StudyError: there is a run of this name, or no trial was completed.
-            NormsearchError: something of the study does not hold.
+            StudyError: a run of this name exists, or no trial was completed.
+            NormsearchError: a check of the study fails.
             KeyboardInterrupt: after Ctrl-C; the run can be resumed.
         """
         how: dict[str, Any] = {
             "workers": workers, "executor": executor, "address": address, "callbacks": callbacks
         }  # fmt: skip
         if resume and self.begun:
-            self._take_up()
+            self._read_facts()
             return self.resume(**how)
         refuse_existing(self.folder)
         prepared = self.prepare()
@@ -158,7 +158,7 @@ class Study(Run):
         try:
             create_run(self.folder, config, self._local_facts(prepared))
         except StudyError:
-            if resume and self.begun:  # another driver made it just now: train beside it
+            if resume and self.begun:  # another driver has just created it: join it
                 return self.run(**how, resume=True)
             raise
         try:
@@ -178,16 +178,16 @@ class Study(Run):
         address: str | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> Self:
-        """Resume the run: interrupted trials are finished first, from their checkpoints.
+        """Resume the run: finish interrupted trials first, from their checkpoints.
 
         Args:
-            trials: the new total of trials; as first asked for if None.
-            overrides: texts such as ``search.workers=4``, from now on.
-            workers, executor, address, callbacks: as of `run`.
+            trials: the new total number of trials; unchanged if None.
+            overrides: texts such as ``search.workers=4``, for the rest of the run.
+            workers, executor, address, callbacks: see `run`.
 
         Raises:
             StudyError: there is no such run, or no trial was completed.
-            NormsearchError: the data, the network or the space are not those it began with.
+            NormsearchError: data, network or space differ from those of the run's start.
             KeyboardInterrupt: after Ctrl-C; the run can be resumed again.
         """
         self._check_begun()
@@ -203,10 +203,10 @@ class Study(Run):
         )
         return self
 
-    def _take_up(self) -> None:
-        """Take over from the run of this name what it found out when it began.
+    def _read_facts(self) -> None:
+        """Read the facts that the run of this name recorded at its start.
 
-        What the study itself says stays, so that a run of another study is refused.
+        The study's own values are kept, so that a run of another study is refused.
         """
         recorded = read_recorded_study(self.folder)
         names = ("fingerprint", "sample_shape", "geometry", "versions", "network_digest")
@@ -235,7 +235,8 @@ class Study(Run):
         coordinator = Coordinator(
             self.folder, config, prepared.space, storage_url=self.storage, listener=tell
         )
-        tell(Event("began", -1, {"trials": coordinator.states()}))
+        facts = {"trials": coordinator.states(), "asked": config.search.trials}
+        tell(Event("began", -1, facts))
         execute(coordinator, prepared, workers, executor, address)
         self.stopped = coordinator.stopping and not coordinator.done
         self.exhausted = coordinator.exhausted
@@ -246,15 +247,16 @@ class Study(Run):
     def confirmation(
         self, *, top: int | None = None, seeds: int | None = None, folds: str | None = None
     ) -> Study:
-        """Return the study that confirms this search, called NAME-confirm; nothing is trained.
+        """Return the study that confirms this search, called NAME-confirm, without training it.
 
         Args:
-            top: the best mixtures of norms to confirm (3), beside all single norms.
-            seeds: trainings of each (5).
-            folds: ``test`` (the search's own test folds), or ``all``, one after another.
+            top: number of best mixtures to confirm (3), in addition to all single norms.
+            seeds: number of trainings of each (5).
+            folds: ``test`` (the search's test folds), or ``all``, one after another.
 
         Raises:
-            StudyError: it cannot be confirmed, or was begun with other values.
+            StudyError: the search cannot be confirmed, or the confirmation was started with other
+                values.
         """
         folder = self.folder.parent / f"{self.folder.name}-confirm"
         if (folder / "study.yaml").is_file():
@@ -282,13 +284,13 @@ class Study(Run):
     ) -> Study:
         """Train the best mixtures and all single norms again, and test them on held-out subjects.
 
-        The arguments are those of `confirmation` and `run`; called again, it goes on.
+        The arguments are those of `confirmation` and `run`. A second call resumes the confirmation.
 
         Returns:
-            The study NAME-confirm; its `comparison` says what came of it.
+            The study NAME-confirm; see its `comparison`.
 
         Raises:
-            StudyError: it cannot be confirmed, or was begun with other values.
+            StudyError: see `confirmation`.
         """
         found = self.confirmation(top=top, seeds=seeds, folds=folds)
         if not found.finished:
@@ -306,9 +308,7 @@ class Study(Run):
         return {"data": str(prepared.data) if prepared.data else None, "storage": self.storage}
 
 
-def open_study(path_or_name: str | Path, **how: Any) -> Study:
-    """Return the study of a run that exists; the arguments are those of `Study.open`."""
-    return Study.open(path_or_name, **how)
+open_study = Study.open
 
 
 def _task(task: Part, data: Any) -> Part:

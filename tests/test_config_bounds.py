@@ -180,7 +180,7 @@ def test_seeds_that_nobody_trains(seeds: int) -> None:
 
 
 def test_a_phantom_that_takes_a_day() -> None:
-    with pytest.raises(ConfigError, match="subjects must be at most 8 where size is 512, got 9"):
+    with pytest.raises(ConfigError, match="subjects must be at most 8 if size is 512, got 9"):
         validate(StudyConfig, changed(full("study"), ("task", "phantom"),
                                       {"size": 512, "subjects": 9}), "FILE")  # fmt: skip
 

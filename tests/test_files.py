@@ -1,4 +1,3 @@
-import errno
 import os
 import socket
 from collections.abc import Callable
@@ -18,7 +17,6 @@ from normsearch.files import (
     is_folder,
     is_there,
     open_regular,
-    read_regular,
     user_path,
     write_text,
 )
@@ -70,13 +68,12 @@ def never() -> Prepared:
     ("read", "error"),
     [
         (open_regular, OSError),
-        (read_regular, OSError),
         (read_yaml, ConfigError),
         (lambda path: read_text(path, 100, DataError), DataError),
         (lambda path: opened(path).__enter__(), DataError),
         (lambda path: cached(path.parent, files_of(path), {}, never), DataError),
     ],
-    ids=["open_regular", "read_regular", "mapping", "table", "image", "digest"],
+    ids=["open_regular", "mapping", "table", "image", "digest"],
 )
 def test_what_is_no_plain_file_is_refused_at_once(
     read: Callable[[Path], object], error: type[Exception], thing: Path
@@ -104,14 +101,6 @@ def test_the_data_file_of_a_detached_header_is_not_followed_to_a_pipe(tmp_path: 
     header.write_bytes(b"NRRD0004\ndata file: voxels.raw\n\n")
     with pytest.raises(AssertionError, match="built"):  # hashed without it; reading refuses it
         cached(tmp_path / "cache", files_of(header), {}, never)
-
-
-def test_a_file_that_holds_too_much(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"x" * 11)
-    assert read_regular(tmp_path / "a", 11) == b"x" * 11
-    with pytest.raises(OSError, match="holds more than") as caught:
-        read_regular(tmp_path / "a", 10)
-    assert caught.value.errno == errno.EFBIG
 
 
 def odd(folder: Path) -> dict[str, str]:

@@ -117,8 +117,8 @@ ARROWS: dict[str, set[str]] = {
     "cli": {
         *("normsearch", "pandas", "rich", "typer"),
         *("errors", "limits", "files", "lazy norms", "lazy data", "config", "lazy trials"),
-        *("storage", "search", "lazy confirmation", "lazy analysis", "lazy study"),
-        *("lazy findings",),
+        *("storage", "search", "lazy confirmation", "lazy analysis", "lazy run"),
+        *("lazy study", "lazy findings"),
     },
     "__main__": {
         *("cli",),

@@ -20,6 +20,7 @@ from normsearch.config.reading import read_study
 from normsearch.data import read_volume
 from normsearch.errors import ConfigError, DataError, NetworkError, StudyError
 from normsearch.networks import UNet2d
+from normsearch.storage.run_folder import create_run
 
 MEASURED = ["seconds", "peak_memory_bytes"]  # differ from run to run
 
@@ -168,6 +169,24 @@ def test_what_a_notebook_shows(by_command: normsearch.Study, study_file: Path) -
     html = by_command._repr_html_()
     assert all(slot in html for slot in by_command.norm_map())
     assert repr(normsearch.Study.load(study_file)) == "<Study tiny: not begun, 6 trials asked for>"
+
+
+def test_a_run_that_was_killed_before_its_first_trial(
+    runs: Path, study_file: Path, data_set: Path
+) -> None:
+    study = normsearch.Study.load(study_file, data=data_set)
+    create_run(runs / "tiny", study.config, {})
+    study = normsearch.open_study("tiny", data=data_set)
+    assert "ended before its first one; resume it with `normsearch resume tiny`" in repr(study)
+    assert "ended before its first one" in study._repr_html_()
+    assert not study.finished
+    with pytest.raises(StudyError, match="tiny: the run must have a trial"):
+        study.trials()
+    events = list[Any]()
+    study.resume(trials=3, executor="local", callbacks=[events.append])
+    assert (events[0].kind, events[0].record["asked"]) == ("began", 3)
+    assert repr(study).startswith("<Study tiny: ")
+    assert "COMPLETE" in repr(study)
 
 
 def test_a_run_is_not_begun_twice(by_command: normsearch.Study, study_file: Path) -> None:

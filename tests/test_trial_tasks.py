@@ -165,5 +165,5 @@ def test_validation_on_the_training_cases() -> None:
     task = TaskConfig(data="made-up", validation="training")
     split = split_task(task, list(VOLUMES.train))
     assert split.train == split.validation == VOLUMES.train
-    with pytest.raises(ValueError, match="must be left out where validation is training"):
+    with pytest.raises(ValueError, match="must be left out if validation is training"):
         TaskConfig(data="made-up", validation="training", validation_folds=("1",))

@@ -9,7 +9,6 @@ from rich.table import Table
 
 from normsearch.cli.options import Json, Name, Where
 from normsearch.cli.terminal import Terminal
-from normsearch.errors import StudyError
 
 
 def best(*, name: Name, where: Where, as_json: Json = False) -> None:
@@ -17,13 +16,12 @@ def best(*, name: Name, where: Where, as_json: Json = False) -> None:
 
     Example: normsearch best quickstart
     """
+    from normsearch.run import no_complete_trial
+
     study = where.open(name)
     found = study.best
     if found is None:
-        raise StudyError(
-            f"{name}: must have a COMPLETE trial, and has none yet; "
-            f"see `normsearch status {name}`, or continue it with `normsearch resume {name}`."
-        )
+        raise no_complete_trial(name)
     if as_json:
         print(json.dumps(found))
     else:
@@ -75,8 +73,8 @@ def _comparison(found: dict[str, Any], metric: str) -> Table:
 
 
 def _show_front(console: Terminal, front: list[dict[str, Any]]) -> None:
-    """Show the trials that none is better than in every objective."""
-    console.print("Pareto front (none is better in every objective):")
+    """Show the trials of the Pareto front."""
+    console.print("Pareto front (no trial is better in every objective):")
     names = [name for name in front[0] if name != "number"]
     table = Table("trial", *names, box=None, header_style="bold", pad_edge=False)
     for row in front:

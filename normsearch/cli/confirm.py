@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,13 +12,6 @@ from normsearch.cli.terminal import say
 
 if TYPE_CHECKING:
     from normsearch.study import Study
-
-
-class Folds(StrEnum):
-    """Which folds a confirmation tests on."""
-
-    TEST = "test"
-    ALL = "all"
 
 
 def confirm(
@@ -33,7 +25,7 @@ def confirm(
         int | None, typer.Option(min=1, max=limits.SEEDS, help="Trainings of each (default: 5).")
     ] = None,
     folds: Annotated[
-        Folds | None,
+        Literal["test", "all"] | None,
         typer.Option(help="The search's own test folds (default), or every fold in turn."),
     ] = None,
     data: Data = None,
@@ -44,9 +36,9 @@ def confirm(
 ) -> None:
     """Train the best mixtures and all single norms again, and compare them on test subjects.
 
-    Every single norm is trained at its own best learning rate and batch size, and the reference
-    also at those of each mixture. The run is called NAME-confirm; the same command resumes it, or
-    prints its result again.
+    Every single norm is trained at its own best learning rate and batch size, the reference also at
+    those of each mixture. The run is called NAME-confirm; the same command resumes it, or prints
+    its result again.
 
     Example: normsearch confirm spine --top 3
     """

@@ -1,4 +1,4 @@
-"""The tables and sentences of a confirmation on the terminal."""
+"""The tables and sentences of a confirmation in the terminal."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ import pandas as pd
 from rich.table import Table
 
 from normsearch.cli.terminal import Terminal
+from normsearch.errors import count
 
 if TYPE_CHECKING:
     from normsearch.confirmation.comparison import Confirmation
 
-_WIDTH = 100  # where there is no terminal
+_WIDTH = 100  # without a terminal
 
 
 def show(found: Confirmation) -> None:
-    """Print each arm's scores, verdict, spread and surface distances, and what they mean."""
+    """Print scores, verdict, spread and surface distances of each arm, and a summary."""
     from normsearch.confirmation.summary_text import sentences
 
     console = Terminal()
     if not console.is_terminal:
         console = Terminal(width=max(console.width, _WIDTH))
     folds = f", fold {', '.join(found.folds)}" if found.folds else ""
-    cases = f"{found.cases} {found.scored_on} case{'' if found.cases == 1 else 's'}"
+    cases = count(found.cases, f"{found.scored_on} case")
     console.print(f"{found.study}: {cases}{folds}, {found.seeds} seeds", soft_wrap=True)
     rows = found.table.to_dict("records")
     console.print(_settings(found, rows))

@@ -1,4 +1,4 @@
-"""`normsearch export`: write a trained trial to a folder of its own."""
+"""`normsearch export`: write a trained trial to a folder."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from normsearch.cli.terminal import say, show
 from normsearch.errors import did_you_mean
 
 
-def _known_kind(kind: str) -> str:
+def _check_kind(kind: str) -> str:
     if kind not in KINDS:
         known, hint = ", ".join(KINDS), did_you_mean(kind, KINDS)
         say(f"normsearch: list: must be one of {known}, got {kind!r}.{hint}")
@@ -37,16 +37,16 @@ def listing(
             help="runs, norms, spaces, studies, networks, samplers, pruners, metrics, losses, "
             "optimizers, schedules, loggers, layouts, figures or findings.",
             show_default=False,
-            callback=_known_kind,
+            callback=_check_kind,
             autocompletion=_kinds,
         ),
     ],
     runs_dir: RunsDir = RUNS,
     as_json: Json = False,
 ) -> None:
-    """List the runs there are, or the names that studies and other commands accept.
+    """List the runs, or the names that studies and other commands accept.
 
-    Of most kinds module:name may be given, too.
+    Most kinds also accept module:name.
 
     Example: normsearch list norms
     """
@@ -63,7 +63,7 @@ def listing(
 
 
 def _nothing() -> Mapping[str, str]:
-    return {}  # runs are shown as a table of their own
+    return {}  # runs are shown as a table
 
 
 def _shipped(folder: str) -> dict[str, str]:
@@ -80,7 +80,7 @@ def _norms() -> dict[str, str]:
 
 
 def _summaries(module: str, table: str) -> dict[str, str]:
-    """A line on each entry of a table of ours: its summary, or the first of its docstring."""
+    """Return the summary of each entry of a registry, or the first line of its docstring."""
     entries = getattr(importlib.import_module(f"normsearch.{module}"), table)
     return {name: getattr(entry, "summary", None) or _first_line(entry)
             for name, entry in entries.items()}  # fmt: skip
@@ -115,7 +115,7 @@ def _first_comment(path: Path) -> str:
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 
-#: Each kind of list, and the function that returns its names with a line about each.
+#: Each kind of list, and the function that returns its names with a summary of each.
 KINDS: dict[str, Callable[[], Mapping[str, str]]] = {
     "runs": _nothing,
     "norms": _norms,

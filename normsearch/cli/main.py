@@ -1,4 +1,4 @@
-"""The command line: one verb a file, one sentence for a user's mistake."""
+"""The command line: one file for each command, one sentence for each error of the user."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _options(
 ) -> None:
     """Find by search which normalization each layer of a segmentation network should use.
 
-    Without a command, show the runs there are.
+    Without a command, list the runs.
 
     Example: normsearch run quickstart --local
     """
@@ -74,7 +74,7 @@ def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def main() -> None:
-    """Run the command line; exit 1 for a user's mistake or failed data, 2 for wrong usage."""
+    """Run the command line; exit with 1 for an error of the user or in data, 2 for wrong usage."""
     warnings.showwarning = _warn
     try:
         app(prog_name="normsearch")

@@ -1,4 +1,4 @@
-"""Options that several verbs share, by themselves and in groups."""
+"""Options that several commands share, single and in groups."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ RUNS = Path("runs")
 _ANSWER_S = 5.0
 
 
-def _answering(address: str | None) -> str | None:
-    """Refuse a machine and port where nothing listens; Ray itself tries for two minutes."""
+def _reachable(address: str | None) -> str | None:
+    """Raise StudyError if nothing listens at the address; Ray itself tries for two minutes."""
     host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
         try:
@@ -43,13 +43,13 @@ def runs_folder() -> Path:
 
 
 def _known_runs(incomplete: str) -> list[str]:
-    """Return the names of runs that a shell may complete."""
+    """Return the names of runs for completion in a shell."""
     names = sorted(path.parent.name for path in runs_folder().glob("*/study.yaml"))
     return [name for name in names if name.startswith(incomplete)]
 
 
 _RUN = typer.Argument(
-    help="A run's name, or its folder.", show_default=False, autocompletion=_known_runs
+    help="Name or folder of a run.", show_default=False, autocompletion=_known_runs
 )
 Name = Annotated[str, _RUN]
 OptionalName = Annotated[str | None, _RUN]
@@ -72,7 +72,7 @@ Overrides = Annotated[
 
 @dataclass(frozen=True)
 class Where:
-    """The options that say where a run and its trials are stored."""
+    """Options of the storage of a run."""
 
     runs_dir: RunsDir = RUNS
     storage: Annotated[
@@ -81,7 +81,7 @@ class Where:
     ] = None
 
     def open(self, name: str, trust: Trust | None = None, data: Path | None = None) -> Study:
-        """Return the study of a run that exists; see `normsearch.open_study`."""
+        """Open an existing run; see `normsearch.open_study`."""
         from normsearch.study import open_study
 
         trust = trust or Trust()
@@ -97,7 +97,7 @@ class Where:
 
 @dataclass(frozen=True)
 class Trust:
-    """The options that allow code from elsewhere, or code that has changed."""
+    """Options that allow code from outside of normsearch, and changed code."""
 
     trust_code: Annotated[
         bool,
@@ -115,7 +115,7 @@ class Trust:
 
 @dataclass(frozen=True)
 class Execution:
-    """The options that say where trials are trained, and how many at once."""
+    """Options of the training: where, and how many trials at once."""
 
     workers: Annotated[
         int | None,
@@ -130,21 +130,23 @@ class Execution:
     address: Annotated[
         str | None,
         typer.Option(
-            "--address", help="A running Ray cluster to join, such as auto.", callback=_answering
+            "--address",
+            help="A running Ray cluster to join, such as auto.",
+            callback=_reachable,
         ),
     ] = None
 
     def arguments(self) -> dict[str, Any]:
-        """Return them as the arguments of `normsearch.Study.run`."""
+        """Return the options as arguments of `normsearch.Study.run`."""
         executor = "local" if self.local else "ray"
         return {"workers": self.workers, "executor": executor, "address": self.address}
 
 
 def expanded(verb: Callable[..., None]) -> Callable[..., None]:
-    """Return a verb that typer can read: each field of an option group is an option of its own.
+    """Return a command for typer, with each field of a group as an option.
 
-    Typer knows no groups, so a verb that takes ``where: Where`` is given the signature of one that
-    takes ``runs_dir`` and ``storage``.
+    Typer has no groups of options. So a command with the parameter ``where: Where`` gets the
+    signature of one with the parameters ``runs_dir`` and ``storage``.
     """
     signature = inspect.signature(verb, eval_str=True)
     groups: dict[str, Any] = {}

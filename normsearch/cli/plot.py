@@ -12,7 +12,7 @@ from normsearch.cli.terminal import show
 
 
 def _kinds(incomplete: str) -> list[str]:
-    """Return the names of figures that a shell may complete."""
+    """Return the names of figures for completion in a shell."""
     from normsearch.analysis import FIGURES
 
     return [kind for kind in ("all", *FIGURES) if kind.startswith(incomplete)]
@@ -23,7 +23,7 @@ def plot(
     kind: Annotated[
         str,
         typer.Argument(
-            help="Which figure (normsearch list figures), or module:name; `all` for every one.",
+            help="A name of `normsearch list figures`, module:name, or `all`.",
             autocompletion=_kinds,
         ),
     ],

@@ -58,7 +58,7 @@ def predict(
     if geometry is None:
         warnings.warn(
             f"{model}: does not record the orientation and spacing of its training, so images are "
-            "taken as they are stored; train and export the model again",
+            "used as they are stored; train and export the model again",
             stacklevel=2,
         )
     found, once = [], _SpacingOnce()
@@ -113,7 +113,7 @@ class _SpacingOnce:
 
 
 def _files(text: str) -> tuple[Path, ...]:
-    """Return the files of a case; a comma may also be part of a file's name."""
+    """Return the files of a case; a file's name may contain a comma."""
     whole = is_file(user_path(text))
     return tuple(user_path(part) for part in ([text] if whole else text.split(",")))
 
@@ -130,9 +130,12 @@ def _target(image: Path, folder: Path) -> Path:
 def _refuse_clashes(targets: list[Path], overwrite: bool) -> None:
     doubles = sorted({str(target) for target in targets if targets.count(target) > 1})
     if doubles:
-        raise DataError(f"{doubles[0]}: would be the mask of two images; give each its folder (-o)")
+        raise DataError(
+            f"{doubles[0]}: must be the mask of one image, and two would have it; write them to "
+            "different folders (-o)"
+        )
     there = [target for target in targets if is_there(target)]
     if there and not overwrite:
         raise DataError(
-            f"{there[0]}: must not exist yet; choose another folder (-o) or --overwrite it"
+            f"{there[0]}: must not exist yet; choose another folder (-o), or use --overwrite"
         )

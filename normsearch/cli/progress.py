@@ -1,11 +1,10 @@
-"""The progress of a search: a bar on a terminal, plain lines elsewhere."""
+"""The progress of a search: a bar in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections import Counter
-from types import TracebackType
 from typing import Self
 
 from rich.progress import BarColumn, TextColumn
@@ -18,9 +17,9 @@ from normsearch.storage.trial_states import FINISHED
 
 
 class Progress:
-    """Shows trials done, pruned, running, best score and time left, from a coordinator's events.
+    """Shows trials done, pruned and running, the best score and the time left, from events.
 
-    Everything goes to standard error, so that standard output holds only results.
+    It writes to standard error, so that standard output holds only results.
     """
 
     def __init__(self, config: StudyConfig) -> None:
@@ -44,12 +43,7 @@ class Progress:
             self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -60,6 +54,7 @@ class Progress:
     def __call__(self, event: Event) -> None:
         """Show an event."""
         if event.kind == "began":
+            self._asked = event.record["asked"]  # `resume` may have changed it
             for number, state, score in event.record["trials"]:
                 self._count(number, state, score)
             self._say(f"{self._config.name}: starting")
@@ -78,10 +73,12 @@ class Progress:
             self._count(event.number, state, score)
             reason = event.record.get("reason")
             self._say(f"trial {event.number} {state}, {reason or f'{self._metric} {score:.3f}'}")
-        self._bar.update(self._task, completed=self._done, summary=self.summary())
+        self._bar.update(
+            self._task, total=self._asked, completed=self._done, summary=self.summary()
+        )
 
     def summary(self) -> str:
-        """Return done, pruned, failed, running, best score so far and time left in one line."""
+        """Return the counts of trials, the best score so far and the time left as one line."""
         parts = [f"{self._done}/{self._asked} done", f"{self._states['PRUNED']} pruned"]
         if self._states["FAIL"]:
             parts.append(f"{self._states['FAIL']} failed")

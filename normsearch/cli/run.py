@@ -12,7 +12,9 @@ from normsearch.cli.options import Checkpoints, Data, Execution, Json, Overrides
 
 def run(
     *,
-    study: Annotated[str, typer.Argument(help="A study's YAML file, or a shipped one's name.")],
+    study: Annotated[
+        str, typer.Argument(help="YAML file of a study, or a name of `list studies`.")
+    ],
     name: Annotated[str | None, typer.Option(help="The run's name (default: the study's).")] = None,
     data: Data = None,
     overrides: Overrides = None,
@@ -21,7 +23,7 @@ def run(
     execution: Execution,
     as_json: Json = False,
 ) -> None:
-    """Start a study: train trials until as many as it asks for are finished.
+    """Run a study until `search.trials` trials are finished.
 
     Example: normsearch run quickstart --workers 2 --set search.trials=20
     """

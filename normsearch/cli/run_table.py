@@ -1,4 +1,4 @@
-"""The table of runs that `normsearch`, `normsearch status` and `normsearch list runs` show."""
+"""The table of runs, for `normsearch`, `normsearch status` and `normsearch list runs`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from normsearch.cli.terminal import Terminal, show
 
 
 def show_runs(runs_dir: Path, as_json: bool = False) -> None:
-    """Print the runs below a folder: trials done, best score, and when each last changed."""
+    """Print the runs below a folder: trials done, best score, and time of the last change."""
     from normsearch.storage.run_list import list_runs
 
     runs = list_runs(runs_dir)

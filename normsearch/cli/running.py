@@ -1,4 +1,4 @@
-"""What the verbs that train share: interruption, progress, and the summary at the end."""
+"""Shared parts of the commands that train: interruption, progress, and the final summary."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ def progress(study: Study) -> Iterator[Progress]:
 def training(
     study: Study, execution: Execution, *, command: str | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Give the arguments by which `Study.run` and its kin train as the options say.
+    """Yield the arguments of `Study.run` or `Study.resume` for the options.
 
-    How the trials go is shown, and after an interruption by which `command` they are resumed.
+    Progress is shown, and after an interruption the `command` that resumes.
     """
     with resumable(study, command), progress(study) as shown:
         yield {**execution.arguments(), "callbacks": [shown]}
 
 
 def tell_end(study: Study, as_json: bool) -> None:
-    """Say why a study ended, what it found, and what to do next."""
+    """Print why a study ended, its result, and the next commands."""
     name = _reference(study)
     if study.stopped:
         say(f"Stopped; nothing is lost. Resume with: normsearch resume {name}")
@@ -91,7 +91,7 @@ def tell_end(study: Study, as_json: bool) -> None:
 
 
 def tell_comparison(study: Study, as_json: bool) -> None:
-    """Write the comparison of a study's arms to its folder, print it, and say what to do next."""
+    """Write the comparison of a study's arms to its folder; print it, and the next commands."""
     from normsearch.cli.confirmed import show as show_comparison
     from normsearch.confirmation.export import plain
 
@@ -110,7 +110,7 @@ def tell_comparison(study: Study, as_json: bool) -> None:
 
 
 def _confirming(study: Study, name: str) -> dict[str, str]:
-    """Return the command that confirms a search, if it has subjects to be confirmed on."""
+    """Return the command that confirms a search, if it held out test subjects."""
     if not (study.config.task.test_folds or study.config.trainer):
         return {}
     return {f"confirm {name}": "train the best again with several seeds, and test them"}
@@ -124,7 +124,7 @@ def _show_next(commands: dict[str, str]) -> None:
 
 
 def _reference(study: Study) -> str:
-    """Return what a command calls a run: its name, or its folder where the name is not enough."""
+    """Return a run's name for commands, or its folder if it is not in the default folder."""
     if study.folder == runs_folder() / study.name:
         return study.name
     return shlex.quote(str(study.folder))

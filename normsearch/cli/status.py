@@ -27,8 +27,8 @@ _COLUMNS = (
     *("learning_rate", "batch_size"),
 )
 
-_LONGEST = 3600.0  # seconds between two looks
-_SHOWN = 100  # newest trials in the table, unless all are asked for
+_LONGEST = 3600.0  # seconds between two refreshes
+_SHOWN = 100  # newest trials in the table without --all
 
 
 def status(
@@ -40,7 +40,7 @@ def status(
     where: Where,
     as_json: Json = False,
 ) -> None:
-    """Show the trials of a run, or without a name the runs there are.
+    """Show the trials of a run; without a name, list the runs.
 
     Example: normsearch status quickstart --watch
     """
@@ -61,12 +61,12 @@ def status(
         print(json.dumps(found))
     else:
         console = Terminal()
-        for part in _picture(found, record.metric, None if every else _SHOWN):
+        for part in _tables(found, record.metric, None if every else _SHOWN):
             console.print(part, soft_wrap=isinstance(part, str))
 
 
 def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:
-    """Show the newest trials until all are finished; without a terminal, a line a change."""
+    """Show the newest trials until all are finished; without a terminal, a line at each change."""
     from normsearch.storage.trial_states import FINISHED
 
     console, said = Terminal(), ""
@@ -76,7 +76,7 @@ def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:
             found = status_of(record)
             if live:
                 rows = max(console.height - 6, 5)
-                live.update(Group(*_picture(found, record.metric, rows)), refresh=True)
+                live.update(Group(*_tables(found, record.metric, rows)), refresh=True)
             elif (line := json.dumps(found) if as_json else _counts(found)) != said:
                 show(line)
                 said = line
@@ -86,15 +86,14 @@ def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:
 
 
 def status_of(record: StudyRecord) -> dict[str, Any]:
-    """Return a run as plain values.
+    """Return the state of a run as plain values.
 
-    They are name, metric, direction, asked, states (counts), shares, best and trials.
+    Keys: name, metric, direction, asked, states (counts), shares, best and trials. `shares` holds
+    the number of trials of each kind: default (single norms at the space's default setting), tuning
+    (of single norms) and mixtures; and single_norms, the share of the trials after the defaults
+    that tune single norms. It is None for fixed trainings.
 
-    `shares` says how a search shares its trials: default (single norms at the space's default
-    setting), tuning (of single norms), mixtures, and single_norms, the share that tuning is given
-    of what is left after the defaults; None for fixed trainings.
-
-    A trial that is RUNNING in the storage while nobody alive holds it counts as INTERRUPTED.
+    A trial that is RUNNING in the storage, but that no living driver holds, is INTERRUPTED.
     """
     trials = record.trials()
     trials = trials.assign(state=_with_interrupted(trials, record.folder))
@@ -133,7 +132,7 @@ def _with_interrupted(trials: pd.DataFrame, folder: Path) -> list[str]:
     ]
 
 
-def _picture(found: dict[str, Any], metric: str, newest: int | None) -> list[Table | str]:
+def _tables(found: dict[str, Any], metric: str, newest: int | None) -> list[Table | str]:
     table = Table(box=None, header_style="bold", pad_edge=False)
     arms = any(row["arm"] for row in found["trials"])
     kind = "arm, seed" if arms else "single norm"

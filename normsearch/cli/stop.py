@@ -7,7 +7,7 @@ from normsearch.cli.terminal import show
 
 
 def stop(name: Name, runs_dir: RunsDir = RUNS) -> None:
-    """Ask the drivers of a run, on every machine, to stop; `normsearch resume` continues it.
+    """Ask the drivers of a run on all machines to stop; `normsearch resume` continues it.
 
     Example: normsearch stop quickstart
     """
@@ -17,6 +17,6 @@ def stop(name: Name, runs_dir: RunsDir = RUNS) -> None:
     asked = Leases(find_run(name, runs_dir) / "leases.log", glance=True).stop_all()
     if asked:
         drivers = "1 driver stops" if len(asked) == 1 else f"{len(asked)} drivers stop"
-        show(f"{drivers} after the evaluations under way. Resume with: normsearch resume {name}")
+        show(f"{drivers} after the current evaluations. Resume with: normsearch resume {name}")
     else:
         show(f"No driver of {name} is running.")

@@ -1,4 +1,4 @@
-"""Texts on a terminal; those from files, networks and errors are printed literally."""
+"""Output to the terminal; texts are printed literally, wherever they come from."""
 
 from __future__ import annotations
 

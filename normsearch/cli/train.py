@@ -1,4 +1,4 @@
-"""`normsearch train`: train one trial again, from its trial.json, without Ray and Optuna."""
+"""`normsearch train`: train a trial again from its trial.json, without Ray and Optuna."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def train(
     trust: Trust,
     as_json: Json = False,
 ) -> None:
-    """Train one trial again; after an interruption, the same command resumes it.
+    """Train a trial again; after an interruption, the same command resumes it.
 
     Example: normsearch train runs/quickstart/trials/0007/trial.json
     """

@@ -11,6 +11,7 @@ import typer
 
 from normsearch.cli.options import Data, Json, Overrides
 from normsearch.cli.terminal import show
+from normsearch.errors import count
 from normsearch.files import is_there
 
 _SHOWN = 3  # warnings of one kind
@@ -35,9 +36,9 @@ def validate(
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Read every case of a data set, and list its faults and contents; exit 1 on errors.
+    """Read every case of a data set, and list its errors and contents; exit with 1 on errors.
 
-    For a study's file, make every check that `run` makes before the first trial.
+    For the file of a study, make all checks that `run` makes before the first trial.
 
     Example: normsearch validate hearts --data /data
     """
@@ -51,13 +52,13 @@ def validate(
     if as_json:
         print(json.dumps(report.to_json()))
     else:
-        show("\n".join([*map(_told, report.errors), *_warnings(report), *_summary(report)]))
+        show("\n".join([*map(_line, report.errors), *_warnings(report), *_summary(report)]))
     if report.errors:
         raise typer.Exit(1)
 
 
 def _study(study: str, data: Path | None, overrides: list[str], as_json: bool) -> None:
-    """Check a study as `run` does, and say what it would train."""
+    """Make the checks of `run`, and print the data and network of a study."""
     from normsearch.study import Study
 
     found = Study.load(study, overrides, data=data).prepare()
@@ -68,25 +69,25 @@ def _study(study: str, data: Path | None, overrides: list[str], as_json: bool) -
         return
     what = found.config.trainer or found.config.network.name
     show(
-        f"{study}: in order; {_count(cases['training'], 'training case')}, "
-        f"{_count(cases['validation'], 'validation case')}, {what} with "
-        f"{_count(len(slots), 'norm slot')}"
+        f"{study}: valid; {count(cases['training'], 'training case')}, "
+        f"{count(cases['validation'], 'validation case')}, {what} with "
+        f"{count(len(slots), 'norm slot')}"
     )
 
 
-def _told(fault: Fault) -> str:
+def _line(fault: Fault) -> str:
     case = f"case {fault.case}: " if fault.case else ""
     return f"{fault.severity}: {case}{fault}"
 
 
 def _warnings(report: Report) -> list[str]:
-    """Return the warnings, of each kind the first few."""
+    """Return the warnings, the first few of each kind."""
     lines = []
-    for rule, count in Counter(fault.rule for fault in report.warnings).items():
+    for rule, number in Counter(fault.rule for fault in report.warnings).items():
         of_rule = [fault for fault in report.warnings if fault.rule == rule]
-        lines += [_told(fault) for fault in of_rule[:_SHOWN]]
-        if count > _SHOWN:
-            lines.append(f"warning: {count - _SHOWN} more of this kind ({rule}); --json lists all")
+        lines += [_line(fault) for fault in of_rule[:_SHOWN]]
+        if number > _SHOWN:
+            lines.append(f"warning: {number - _SHOWN} more of this kind ({rule}); --json lists all")
     return lines
 
 
@@ -94,9 +95,9 @@ def _summary(report: Report) -> list[str]:
     facts = report.summary()
     folds = ", ".join(f"{name}: {count}" for name, count in facts["folds"].items())
     lines = [
-        f"{facts['data']}: {_count(facts['cases'], 'case')} of "
-        f"{_count(facts['subjects'], 'subject')}, layout {facts['layout']}, {facts['kind']}; "
-        f"{_count(len(report.errors), 'error')}, {_count(len(report.warnings), 'warning')}",
+        f"{facts['data']}: {count(facts['cases'], 'case')} of "
+        f"{count(facts['subjects'], 'subject')}, layout {facts['layout']}, {facts['kind']}; "
+        f"{count(len(report.errors), 'error')}, {count(len(report.warnings), 'warning')}",
         f"folds        {folds or 'none'}",
         f"channels     {', '.join(map(str, facts['channels']))}",
     ]
@@ -116,14 +117,14 @@ def _summary(report: Report) -> list[str]:
         lines.append(f"and {len(classes) - _CLASSES} more classes; --json lists all")
     if (one := facts["foreground"]) and one["dice_everywhere"] is not None:
         lines.append(
-            f"foreground   {_percent(one['share'])} of all voxels; calling every voxel foreground "
-            f"would score a Dice of {one['dice_everywhere']:.3f}"
+            f"foreground   {_percent(one['share'])} of all voxels; a prediction of foreground "
+            f"everywhere has a Dice of {one['dice_everywhere']:.3f}"
         )
     if one := facts["ignored"]:
         values = ", ".join(map(str, one["values"]))
         lines.append(
-            f"ignored      value {values}: in {_count(one['cases'], 'case')}, "
-            f"{_count(one['voxels'], 'voxel')}, {_percent(one['share'])} of all; left out of loss "
+            f"ignored      value {values}: in {count(one['cases'], 'case')}, "
+            f"{count(one['voxels'], 'voxel')}, {_percent(one['share'])} of all; left out of loss "
             "and score"
         )
     lines += [f"not used: {what}" for what in facts["unused"]]
@@ -134,10 +135,6 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g}%"
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 def _row(values: list[float | None]) -> str:
     return " x ".join("?" if value is None else f"{value:.4g}" for value in values)
 
@@ -145,5 +142,5 @@ def _row(values: list[float | None]) -> str:
 def _class(value: str, one: dict[str, Any]) -> str:
     mean = "" if one["mean_ml"] is None else f", {one['mean_ml']:.4g} ml a case on average"
     name = f" ({one['name']})" if one["name"] else ""
-    cases, voxels = _count(one["cases"], "case"), _count(one["voxels"], "voxel")
+    cases, voxels = count(one["cases"], "case"), count(one["voxels"], "voxel")
     return f"class {value}{name}: in {cases}, {voxels}, {_percent(one['share'])} of all{mean}"

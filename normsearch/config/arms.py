@@ -43,7 +43,7 @@ class _Named(Model):
 
 
 class Arm(Required, _Named):
-    """A fixed way of training. A value left out is that of the study's training or network."""
+    """A fixed way of training. A value that is left out is the study's."""
 
     training: dict[str, Any] = Field(default_factory=dict)
     """Keys of the study's training that differ for this arm, such as {schedule: constant}."""
@@ -70,7 +70,7 @@ class Origin(Model):
     scores: dict[str, float]
     """Validation score of that trial, by arm."""
     left_out: dict[str, str] = Field(default_factory=dict)
-    """Why a single norm is no arm."""
+    """Why a single norm is not an arm."""
     seen_folds: tuple[str, ...] = ()
     """Test folds that the search did not hold out."""
     mixtures: tuple[str, ...] = ()
@@ -94,7 +94,7 @@ class ArmsConfig(Model):
         tuple[str, ...],
         BeforeValidator(lambda v: tuple(map(str, v)) if isinstance(v, list | tuple) else v),
     ] = ()
-    """Folds to test on in turn, in place of the task's own."""
+    """Folds to test on in turn, instead of the task's test folds."""
     reference: str | None = None
     """Arm that the others are compared with (the first); it must not be chosen by the scores that
     are compared."""
@@ -113,7 +113,7 @@ class ArmsConfig(Model):
                 "reference", f"must be one of {', '.join(names)}, got {self.reference!r}"
             )
         if self.size > limits.TRIALS:
-            raise ValueError(f"must be {limits.TRIALS} trainings at most, got {self.size}")
+            raise ValueError(f"must be at most {limits.TRIALS} trainings, got {self.size}")
         return self
 
     @property

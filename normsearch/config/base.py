@@ -1,4 +1,4 @@
-"""What the models of the YAML files share: the frozen base, bounded numbers, names."""
+"""Shared parts of the models: the frozen base class, bounded numbers, and names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WeightDecay = Annotated[float, Field(ge=0, le=limits.WEIGHT_DECAY)]
 Side = Annotated[int, Field(gt=0, le=limits.SIDE)]
 Trials = Annotated[int, Field(gt=0, le=limits.TRIALS)]
 Number = Annotated[int, Field(ge=0, le=limits.TRIALS)]
-"""The number of a trial, or of things that there are as many of."""
+"""The number of a trial, or a count of trials."""
 Cores = Annotated[int, Field(gt=0, le=limits.CORES)]
 Seconds = Annotated[float, Field(ge=0, le=limits.SECONDS)]
 RunName = Annotated[str, AfterValidator(limits.check_run_name)]
@@ -37,7 +37,7 @@ ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 
 
 class Listed(NamedTuple):
-    """One of ours: its import path, and a line on it."""
+    """An entry of a registry: its import path, and a summary in one line."""
 
     path: str
     summary: str
@@ -47,7 +47,7 @@ _IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 def one_of(names: Iterable[str], example: str) -> Callable[[str], str]:
-    """Return what accepts one of `names`, or ``module:name``, as `example` shows it."""
+    """Return a validator that accepts one of `names`, or ``module:name`` such as `example`."""
     known = list(names)
 
     def check(text: str) -> str:
@@ -62,14 +62,14 @@ def one_of(names: Iterable[str], example: str) -> Callable[[str], str]:
 
 
 def text_as_name(value: object) -> object:
-    """Read a bare name as the record of that name with its usual settings."""
+    """Read a bare name as a model of this name with default settings."""
     return {"name": value} if isinstance(value, str) else value
 
 
 class Model(BaseModel):
-    """A frozen record that refuses keys it does not know.
+    """Base of the models: frozen, without unknown keys.
 
-    The text below a field is the field's description.
+    The string below a field is the field's description.
     """
 
     model_config = ConfigDict(
@@ -78,13 +78,13 @@ class Model(BaseModel):
 
 
 def shared(config: BaseModel, record: type[DataclassInstance]) -> dict[str, Any]:
-    """Return what a configuration says of the fields of a data class: those of the same name."""
+    """Return the values of a configuration for the fields of a data class, by equal names."""
     names = {field.name for field in fields(record)} & type(config).model_fields.keys()
     return {name: getattr(config, name) for name in names}
 
 
 class ItemError(ValueError):
-    """A fault of one item below a value; `index` is its place, for the message."""
+    """An error in one item of a value; `index` is the place of the item, for the message."""
 
     def __init__(self, index: int | str, message: str) -> None:
         super().__init__(message)

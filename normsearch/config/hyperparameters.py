@@ -1,9 +1,9 @@
-"""The one record of hyperparameters: whatever a trial may choose beside its norms, and from what.
+"""The hyperparameters that a trial may choose besides its norms, and their choices in a space.
 
-`Hyperparameters` is what known points, arms, choices and trials hold; a space offers the same
-names, and so do the tables of trials. A new hyperparameter is one field of it: its type, and
-`Offered`, how a space offers it. A name that TrainingConfig or NetworkConfig has too is a setting
-of the training or the network, and what is chosen takes its place there.
+`Hyperparameters` is the base of points, arms, choices and trials; its names are also keys of a
+space and columns of a table of trials. To add a hyperparameter, add a field with its type and
+`Offered`. If TrainingConfig or NetworkConfig has a field of the same name, the chosen value
+replaces it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from normsearch.config.base import BatchSize, LearningRate, Model, WeightDecay
 
 
 def _range(value: object) -> object:
-    """Read ``0.1`` as one choice and ``[1, 2]`` as choices; a mapping stays what it is.
+    """Read ``0.1`` as one choice and ``[1, 2]`` as choices; leave a mapping unchanged.
 
-    To YAML ``1e-3``, without a point, is a text.
+    YAML reads ``1e-3``, without a point, as a text.
     """
     if isinstance(value, int | float | str) and not isinstance(value, bool):
         return {"choices": [value]}
@@ -29,14 +29,14 @@ def _range(value: object) -> object:
 
 
 def _choices(value: object) -> object:
-    """Read one value as one choice and a list as choices; a mapping stays what it is."""
+    """Read one value as one choice and a list as choices; leave a mapping unchanged."""
     if isinstance(value, list | tuple):
         return {"choices": value}
     return value if value is None or isinstance(value, dict | Model) else {"choices": [value]}
 
 
 class NumberSpace(Model):
-    """Numbers from 0 on: `choices`, or the range `low` to `high` (`log` spaced)."""
+    """Numbers of at least 0: `choices`, or a range from `low` to `high`."""
 
     choices: Annotated[tuple[WeightDecay, ...], Field(min_length=1)] | None = None
     """The choices."""
@@ -59,23 +59,23 @@ class NumberSpace(Model):
             if self.log and self.low < limits.LEARNING_RATE[0]:
                 raise ValueError(
                     f"low must be at least {limits.LEARNING_RATE[0]} in a log range, got "
-                    f"{self.low:g}; or take log: false"
+                    f"{self.low:g}; or use log: false"
                 )
         elif self.low is not None or self.high is not None:
             raise ValueError("must be either choices or a range, got both")
         if self.default is not None and not self.allows(self.default):
-            raise ValueError(f"default must be one of what is offered, got {self.default}")
+            raise ValueError(f"default must be in the choices or the range, got {self.default}")
         return self
 
     def allows(self, value: float) -> bool:
-        """Whether `value` is one of what is offered."""
+        """Whether `value` is one of the choices, or in the range."""
         if self.choices is not None:
             return value in self.choices
         return self.low is not None and self.high is not None and self.low <= value <= self.high
 
     @property
     def middle(self) -> float:
-        """The value a baseline takes: `default`, else the middle of the choices or the range."""
+        """The default: `default`, else the middle of the choices or the range."""
         if self.default is not None:
             return self.default
         if self.choices is not None:
@@ -97,7 +97,22 @@ class LearningRateSpace(NumberSpace):
     """Value of the baselines; the middle if left out."""
 
 
-class BatchSizeSpace(Model):
+class ChoiceSpace(Model):
+    """Base of lists of choices."""
+
+    choices: tuple[Any, ...]
+
+    def allows(self, value: object) -> bool:
+        """Whether `value` is one of the choices."""
+        return value in self.choices
+
+    @property
+    def middle(self) -> Any:
+        """The default: the first choice."""
+        return self.choices[0]
+
+
+class BatchSizeSpace(ChoiceSpace):
     """Batch sizes to choose from."""
 
     choices: Annotated[tuple[BatchSize, ...], Field(min_length=1)]
@@ -111,58 +126,36 @@ class BatchSizeSpace(Model):
             raise ValueError(f"default must be one of {list(self.choices)}, got {self.default}")
         return self
 
-    def allows(self, value: int) -> bool:
-        """Whether `value` is one of what is offered."""
-        return value in self.choices
-
     @property
     def middle(self) -> int:
-        """The value a baseline takes: `default`, else the middle choice."""
+        """The default: `default`, else the middle choice."""
         return self.default or sorted(self.choices)[len(self.choices) // 2]
 
 
-class AffineSpace(Model):
+class AffineSpace(ChoiceSpace):
     """Whether norms learn γ and β."""
 
     choices: Annotated[tuple[bool, ...], Field(min_length=1, max_length=2)]
     """true, false, or both."""
 
-    def allows(self, value: bool) -> bool:
-        """Whether `value` is one of what is offered."""
-        return value in self.choices
 
-    @property
-    def middle(self) -> bool:
-        """The value a baseline takes: the first choice."""
-        return self.choices[0]
-
-
-class ActivationSpace(Model):
+class ActivationSpace(ChoiceSpace):
     """Activations to choose from."""
 
     choices: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Names that the network knows."""
-
-    def allows(self, value: str) -> bool:
-        """Whether `value` is one of what is offered."""
-        return value in self.choices
-
-    @property
-    def middle(self) -> str:
-        """The value a baseline takes: the first choice."""
-        return self.choices[0]
+    """Names of activations of the network."""
 
 
 @dataclass(frozen=True)
 class Offered:
-    """How a space offers a hyperparameter: as which model, read from what a YAML file says."""
+    """How a space offers a hyperparameter: the model, and the function that reads its YAML."""
 
     space: type[Model]
     read: Callable[[object], object] = _choices
 
     @property
     def ranged(self) -> bool:
-        """Whether it may be offered as a range."""
+        """Whether it can be a range."""
         return issubclass(self.space, NumberSpace)
 
     @property
@@ -172,9 +165,9 @@ class Offered:
 
 
 class Hyperparameters(Model):
-    """What a trial may choose beside its norms. What is None is not chosen.
+    """The hyperparameters besides norms. None means not chosen.
 
-    Then the training or the network says it, or, of a known point, the space's default.
+    The value is then that of the training or the network; for a known point, the space's default.
     """
 
     learning_rate: Annotated[LearningRate | None, Offered(LearningRateSpace, _range)] = None
@@ -190,15 +183,15 @@ class Hyperparameters(Model):
     affine: Annotated[bool | None, Offered(AffineSpace)] = None
     """Whether norms learn γ and β."""
     activation: Annotated[str | None, Offered(ActivationSpace)] = None
-    """Activation, by a name that the network knows."""
+    """Name of an activation of the network."""
 
     def given(self, names: Iterable[str]) -> dict[str, Any]:
-        """Return those of `names` that are not None."""
+        """Return the values of `names` that are not None, by name."""
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 class Required(Hyperparameters):
-    """Hyperparameters of a training: it has a learning rate and a batch size."""
+    """Hyperparameters of a training, which needs a learning rate and a batch size."""
 
     learning_rate: LearningRate
     """Learning rate."""
@@ -207,11 +200,11 @@ class Required(Hyperparameters):
 
 
 HYPERPARAMETERS = tuple(Hyperparameters.model_fields)
-"""Their names: keys of a space, of points and arms, and columns of a table of trials."""
+"""The names of the hyperparameters."""
 
 
 def offers(record: type[Hyperparameters] = Hyperparameters) -> dict[str, Offered]:
-    """Return how each hyperparameter of a record is offered, by name."""
+    """Return `Offered` of each hyperparameter of a record, by name."""
     return {
         name: next(item for item in field.metadata if isinstance(item, Offered))
         for name, field in record.model_fields.items()
@@ -221,9 +214,9 @@ def offers(record: type[Hyperparameters] = Hyperparameters) -> dict[str, Offered
 def fields_of_a_space(
     record: type[Hyperparameters] = Hyperparameters, needed: type[Model] = Required
 ) -> dict[str, Any]:
-    """Return the fields by which a space offers a record, for `pydantic.create_model`.
+    """Return the fields of a space for a record, for `pydantic.create_model`.
 
-    Those that `needed` requires must be offered; others may be left out.
+    A field is required if `needed` requires it.
     """
     found: dict[str, Any] = {}
     for name, offered in offers(record).items():

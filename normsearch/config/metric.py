@@ -1,4 +1,4 @@
-"""What a study optimizes, as a typed model: a metric, its direction, its name for people."""
+"""The metric that a study optimizes, as a typed model: its name, direction and label."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OF_CLASS = re.compile(r"(\w+):([1-9][0-9]{0,2})")
 
 
 def _known(text: str | None) -> str | None:
-    """Accept a metric of ours, one of a class (``dice:2``), or ``module:name``."""
+    """Accept a metric of normsearch, also of one class (``dice:2``), or ``module:name``."""
     if text is None:
         return None
     found = _OF_CLASS.fullmatch(text)
@@ -26,58 +26,59 @@ def _known(text: str | None) -> str | None:
 
 
 class MetricConfig(Model):
-    """What is optimized: the score of a trial, its direction and its name in tables and figures."""
+    """The metric that is optimized: the score of a trial."""
 
     name: Annotated[str | None, Field(max_length=200)] = None
-    """One of ``normsearch list metrics``, with ``:2`` behind it for class 2 alone (``dice:2``), or
+    """One of ``normsearch list metrics``, also of one class (``dice:2`` is the Dice of class 2), or
     ``module:name``, a function of prediction and truth of one case. The default is dice, and
-    accuracy for images with a class."""
+    accuracy for classification."""
     direction: Direction | None = None
-    """Whether more or less of it is better; for ``module:name`` and for a trainer of your own."""
+    """Whether a higher or a lower value is better, for ``module:name`` and your own trainer."""
     label: Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]*$")] | (
         None
     ) = None
     """Its name in tables and figures."""
     tolerance: Annotated[float, Field(gt=0, le=1e3)] = 2.0
-    """Tolerance of surface Dice, in mm; in pixels where the spacing is unknown."""
+    """Tolerance of surface Dice, in mm; in pixels if the spacing is unknown."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         _known(self.name)
         if self.ours and self.direction not in (None, self.ours.direction):
             raise ValueError(
-                f"direction must be left out of {self.name}, which is to be "
-                f"{self.ours.direction}d, got {self.direction}"
+                f"direction must be left out for {self.name}, which is {self.ours.direction}d, "
+                f"got {self.direction}"
             )
         return self
 
     @property
     def number(self) -> int | None:
-        """The class that counts alone, if one does."""
+        """The class that is scored alone, None for all classes."""
         found = _OF_CLASS.fullmatch(self.name or "")
         return int(found[2]) if found else None
 
     @property
     def ours(self) -> Metric | None:
-        """The metric of ours that is named; None where none or ``module:name`` is."""
+        """The metric of normsearch; None without a name, and for ``module:name``."""
         return METRICS.get((self.name or "").partition(":")[0]) if not self.foreign else None
 
     @property
     def foreign(self) -> bool:
-        """Whether ``module:name`` is named."""
+        """Whether the metric is given as ``module:name``."""
         return ":" in (self.name or "") and self.number is None
 
     @property
     def optimized(self) -> Direction:
-        """Whether more of it is better."""
+        """Whether a higher value is better (``maximize``), or a lower one."""
         return self.direction or (self.ours.direction if self.ours else "maximize")
 
     def called(self, kind: Kind | None, *, of_case: bool = False) -> str:
-        """Return what people call it, in a task of this kind, or in a training of their own (None).
+        """Return the name of the score in tables and figures.
 
         Args:
-            kind: of the task.
-            of_case: of the score of one case, which differs where all cases are taken together.
+            kind: kind of the task, None for a trainer of the user.
+            of_case: whether to name the score of one case, which is another metric if the score is
+                computed over all cases together.
         """
         ours = self.ours
         if self.name is None:
@@ -96,21 +97,21 @@ AnyMetric = Annotated[MetricConfig, BeforeValidator(text_as_name)]
 
 
 class Scored:
-    """What a study and its trials say of their scores; both have trainer, task and training."""
+    """The names and direction of scores; base of studies and trials."""
 
     @property
     def metric(self) -> str:
-        """What a score is, for people."""
+        """The name of the score in tables and figures."""
         return _called(self)
 
     @property
     def case_metric(self) -> str:
-        """What the score of one case is, for people."""
+        """The name of the score of one case."""
         return _called(self, of_case=True)
 
     @property
     def direction(self) -> Direction:
-        """Whether a higher score is better (``maximize``), or a lower one."""
+        """Whether a higher score is better (``maximize``), or a lower one (``minimize``)."""
         config: Any = self
         found: Direction = config.training.metric.optimized
         return found

@@ -1,4 +1,4 @@
-"""Reading the YAML and JSON files a user writes; every fault becomes one sentence that helps."""
+"""Reading of studies, spaces and trials; each error is one sentence with place and cure."""
 
 from __future__ import annotations
 
@@ -21,18 +21,16 @@ from normsearch.config import (
 )
 from normsearch.config.space import ARMS, PYTHON_SPACE, YAML_SPACE, space_kind
 from normsearch.config.yaml_file import parse_yaml, read_yaml
-from normsearch.errors import ConfigError, did_you_mean, one_line
+from normsearch.errors import ConfigError, did_you_mean, one_line, short
 from normsearch.files import find_yaml
 from normsearch.files.json_file import read_object
 
 AnyModel = TypeVar("AnyModel", bound=Model)
 Part = str | Mapping[str, Any] | Model | None
-"""A part of a study in Python: its keys and values, its model, or one text."""
+"""A part of a study in Python: its keys and values, its model, or a text."""
 
-_SHOWN = 200  # characters of a value in a message
-
-# The branch of a space that its keys pick: no guess, so all its faults are told.
-_PICKED: dict[object, type[Model]] = {
+# The keys of a space decide its kind, so errors are those of this model only.
+_SPACE_MODELS: dict[object, type[Model]] = {
     PYTHON_SPACE: PythonSpaceConfig,
     ARMS: ArmsConfig,
     YAML_SPACE: SpaceConfig,
@@ -40,16 +38,17 @@ _PICKED: dict[object, type[Model]] = {
 
 
 def read_study(text: str, overrides: Iterable[str] = ()) -> tuple[StudyConfig, str]:
-    """Return the study of a YAML file (a path, or the name of a shipped one).
+    """Return the study of a YAML file, and the prefix of its space's keys in messages.
 
-    With it comes what stands before a key of its space in messages: ``studies/lv.yaml: space.`` or
-    ``search_spaces/per_layer.yaml: ``.
+    The prefix is ``studies/lv.yaml: space.`` or ``search_spaces/per_layer.yaml: ``. A `space` given
+    as text is the path (also relative to the study) or the name of a space file.
 
-    `overrides` are ``key.key=value`` texts, the value in YAML. A `space` given as text is the path
-    (also relative to the study) or the name of a space file.
+    Args:
+        text: the file's path, or the name of a study of the library.
+        overrides: texts ``key.key=value``, with the value in YAML.
 
     Raises:
-        ConfigError: no such file, not YAML, or something in it that must not be.
+        ConfigError: there is no such file, it is not YAML, or a key or value is invalid.
     """
     path = find_yaml(text, "studies")
     raw = read_yaml(path)
@@ -60,12 +59,12 @@ def read_study(text: str, overrides: Iterable[str] = ()) -> tuple[StudyConfig, s
         space_path = find_yaml(space, "search_spaces", near=path)
         raw["space"] = read_yaml(space_path)
         space_origin = f"{space_path}: "
-        validate(_PICKED[space_kind(raw["space"])], raw["space"], str(space_path))
+        validate(_SPACE_MODELS[space_kind(raw["space"])], raw["space"], str(space_path))
     return validate(StudyConfig, raw, str(path)), space_origin
 
 
 def keys_of(part: Any, *, of_text: str = "") -> Any:
-    """Return a part of a study as keys and values; a text is the value of the key `of_text`."""
+    """Return a part of a study as keys and values; a text becomes the value of key `of_text`."""
     if isinstance(part, str):
         return {of_text: part}
     if isinstance(part, Model):
@@ -86,16 +85,16 @@ def study_of(
     """Return the study of parts given in Python.
 
     Args:
-        name: of the study.
-        trainer: the ``module:function`` of a training loop of the user's own.
-        task: keys and values, a model, or the data set alone.
+        name: name of the study.
+        trainer: ``module:function`` of the user's training loop.
+        task: keys and values, a model, or only the data set.
         network: keys and values, a model, or its name.
-        training: keys and values or a model.
-        space: likewise, or the name of a space file.
-        search: likewise.
+        training: keys and values, or a model.
+        space: keys and values, a model, or the name of a space file.
+        search: keys and values, or a model.
 
     Raises:
-        ConfigError: a key or value that a study file must not hold either.
+        ConfigError: a key or value is invalid.
     """
     raw = {
         "name": name,
@@ -111,33 +110,33 @@ def study_of(
 
 
 def read_space(space: dict[str, Any] | str) -> dict[str, Any]:
-    """Return a space as written in place, or that of a space file or a shipped one by name."""
+    """Return a space as keys and values, given as such or by path or name of a space file."""
     if isinstance(space, dict):
         return space
     path = find_yaml(space, "search_spaces")
     raw = read_yaml(path)
-    validate(_PICKED[space_kind(raw)], raw, str(path))
+    validate(_SPACE_MODELS[space_kind(raw)], raw, str(path))
     return raw
 
 
 def read_recorded_study(folder: Path) -> StudyConfig:
-    """Return the resolved study that a run keeps in its folder."""
+    """Return the resolved study in a run's folder."""
     path = folder / "study.yaml"
     return validate(StudyConfig, read_yaml(path), str(path))
 
 
 def amend_search(study: StudyConfig, overrides: Iterable[str]) -> StudyConfig:
-    """Return `study` with ``search.key=value`` texts applied; the rest stays as it began.
+    """Return `study` with ``search.key=value`` texts applied.
 
     Raises:
-        ConfigError: a key is of another part of the study, or wrong.
+        ConfigError: a key is not of `search`, or a key or value is invalid.
     """
     raw = plain(study)
     for override in overrides:
         if not override.startswith("search."):
             raise ConfigError(
-                f"--set {override}: must be a key of search (such as search.workers=4); what is "
-                "trained, and on what, stays as the study began."
+                f"--set {override}: must be a key of search, such as search.workers=4; task, "
+                "network, training and space of a run cannot change."
             )
         _override(raw, override)
     return validate(StudyConfig, raw, "--set")
@@ -147,16 +146,16 @@ def read_trial(path: Path) -> TrialConfig:
     """Return the trial of a trial.json.
 
     Raises:
-        ConfigError: no such file, not JSON, or not a whole trial.
+        ConfigError: there is no such file, or it is not JSON of a complete trial.
     """
     return read_model_file(TrialConfig, path)
 
 
 def read_model_file(model: type[AnyModel], path: Path) -> AnyModel:
-    """Return the model of a JSON file that this program wrote.
+    """Return the model of a JSON file that normsearch wrote.
 
     Raises:
-        ConfigError: no such file, not JSON, or something in it that must not be.
+        ConfigError: there is no such file, it is not JSON, or a key or value is invalid.
     """
     return validate(model, read_object(path), str(path))
 
@@ -165,13 +164,13 @@ def validate(model: type[AnyModel], raw: Mapping[str, Any], origin: str) -> AnyM
     """Return `raw` as `model`.
 
     Raises:
-        ConfigError: the first fault as ``ORIGIN: KEY: what must hold, what came, likely cure``.
+        ConfigError: the first error, as ``ORIGIN: KEY: what must hold, what was given, cure``.
     """
     try:
         return model.model_validate(raw)
     except ValidationError as error:
         first, *others = _faults(error)
-        more = f" ({len(others)} more to mend.)" if others else ""
+        more = f" ({len(others)} more errors.)" if others else ""
         raise ConfigError(f"{origin}: {_sentence(model, first)}{more}") from None
 
 
@@ -188,12 +187,12 @@ def _override(raw: dict[str, Any], text: str) -> None:
         raw[last] = parse_yaml(value)
     except ValueError as error:
         raise ConfigError(
-            f"--set {key}: the value must be valid YAML, got {_shown(value)} ({error})."
+            f"--set {key}: the value must be valid YAML, got {short(value)} ({error})."
         ) from None
 
 
 def _faults(error: ValidationError) -> list[dict[str, Any]]:
-    """Return one fault a value; of the branches of a union, the one that is of the value's kind."""
+    """Return one error for each value; of a union, the error of the branch of its type."""
     found: dict[tuple[int | str, ...], dict[str, Any]] = {}
     for fault in error.errors():
         tags = [index for index, part in enumerate(fault["loc"]) if _is_branch(part)]
@@ -205,16 +204,16 @@ def _faults(error: ValidationError) -> list[dict[str, Any]]:
 
 
 def _is_branch(part: int | str) -> bool:
-    """Tell whether a part of a location is pydantic's name for a branch, as ``tuple[int,int]``."""
+    """Whether a part of a location is pydantic's name of a branch, such as ``tuple[int,int]``."""
     return (
         isinstance(part, str)
-        and part not in _PICKED
+        and part not in _SPACE_MODELS
         and re.fullmatch(r"[a-z-]+\[.*\]", part) is not None
     )
 
 
 def _sentence(model: type[BaseModel], error: dict[str, Any]) -> str:
-    location = [part for part in error["loc"] if not _is_branch(part) and part not in _PICKED]
+    location = [part for part in error["loc"] if not _is_branch(part) and part not in _SPACE_MODELS]
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, ItemError):
         location.append(cause.index)
@@ -222,12 +221,6 @@ def _sentence(model: type[BaseModel], error: dict[str, Any]) -> str:
     where = "".join(parts)
     fault = _fault(model, error, cause)
     return f"{where.lstrip('.')}: {fault}" if where else fault
-
-
-def _shown(value: object) -> str:
-    """Return a value as Python writes it, cut short where it is long."""
-    told = repr(value)
-    return told if len(told) <= _SHOWN else f"{told[:_SHOWN]}..."
 
 
 def _fault(model: type[BaseModel], error: dict[str, Any], cause: object) -> str:
@@ -243,19 +236,19 @@ def _fault(model: type[BaseModel], error: dict[str, Any], cause: object) -> str:
             part.strip("'") for part in error["ctx"]["expected"].replace(" or ", ", ").split(", ")
         ]
         hint = did_you_mean(str(given), known)
-        return f"must be one of {', '.join(known)}, got {_shown(given)}.{hint}"
+        return f"must be one of {', '.join(known)}, got {short(given)}.{hint}"
     if cause is not None:
         return f"{str(cause).rstrip('.')}." if "Did you mean" not in str(cause) else str(cause)
     if kind == "model_type":
-        return f"must be a mapping of keys, got {_shown(given)}."
+        return f"must be a mapping of keys, got {short(given)}."
     message = re.sub(r"^\w+ should", "must", error["msg"]).replace("valid tuple", "list")
-    return f"{message.removesuffix(' after validation, not 0')}, got {_shown(given)}."
+    return f"{message.removesuffix(' after validation, not 0')}, got {short(given)}."
 
 
 def _model_at(model: type[BaseModel], location: Iterable[object]) -> type[BaseModel]:
     for part in location:
-        if part in _PICKED:
-            model = _PICKED[part]
+        if part in _SPACE_MODELS:
+            model = _SPACE_MODELS[part]
         elif isinstance(part, str) and part in model.model_fields:
             annotation = model.model_fields[part].annotation
             for candidate in (annotation, *get_args(annotation)):

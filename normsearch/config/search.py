@@ -1,4 +1,4 @@
-"""The search of a study as typed models: how many trials, by which sampler, pruned how, on what."""
+"""The search of a study as typed models: trials, sampler, pruner and resources."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from normsearch.errors import did_you_mean
 
 _OURS = "normsearch.samplers"
 
-#: Name -> the class or function that builds it, and a line on it; likewise below.
+#: Name -> import path of the class or function that builds it, and a summary; likewise below.
 SAMPLERS: dict[str, Listed] = {
     "gp": Listed(
         f"{_OURS}.gp_sampler:GaussianProcessSampler",
@@ -58,24 +58,24 @@ SAMPLERS: dict[str, Listed] = {
 PRUNERS: dict[str, Listed] = {
     "successive_halving": Listed(
         f"{_OURS}.pruners:successive_halving",
-        "asynchronous: the best third at each rung goes on",
+        "asynchronous: the best third at each rung continues",
     ),
     "hyperband": Listed(
         f"{_OURS}.pruners:hyperband",
         "several brackets of successive halving, with later first rungs",
     ),
     "median": Listed(
-        f"{_OURS}.pruners:median", "below the median of the trials before at the same point"
+        f"{_OURS}.pruners:median", "below the median of earlier trials at the same point"
     ),
     "patient": Listed(
         f"{_OURS}.pruners:patient",
-        "another pruner, asked only once a curve has been falling for a while",
+        "another pruner, consulted only after a curve has been falling for a while",
     ),
     "none": Listed(f"{_OURS}.pruners:none", "every trial runs to the end"),
 }
 CALLBACKS: dict[str, Listed] = {
     "tensorboard": Listed("normsearch.search.callbacks:TensorBoard", "scalars in RUN/tensorboard"),
-    "mlflow": Listed("normsearch.search.callbacks:MLflow", "runs where MLFLOW_TRACKING_URI says"),
+    "mlflow": Listed("normsearch.search.callbacks:MLflow", "runs at MLFLOW_TRACKING_URI"),
     "wandb": Listed("normsearch.search.callbacks:WeightsAndBiases", "Weights & Biases"),
 }
 OBJECTIVES: dict[str, tuple[str, Literal["maximize", "minimize"]]] = {
@@ -84,9 +84,9 @@ OBJECTIVES: dict[str, tuple[str, Literal["maximize", "minimize"]]] = {
     "memory": ("peak_memory", "minimize"),
     "parameters": ("parameters", "minimize"),
 }
-"""What a search may aim at -> (the field of a trial's last record, direction)."""
+"""Objective -> (field of a trial's last record, direction)."""
 
-ONE_OBJECTIVE = ("gp", "evonms", "evolution")  # samplers that know no Pareto front
+ONE_OBJECTIVE = ("gp", "evonms", "evolution")  # samplers of one objective only
 
 
 class PrunerConfig(Model):
@@ -107,24 +107,26 @@ class PrunerConfig(Model):
     warmup: Points = 0
     """Evaluation points before median stops a trial."""
     patience: Points = 1
-    """patient asks `wrapped` if the best of the last `patience` + 1 points is worse than the best
-    before them."""
+    """patient consults `wrapped` if the best of the last `patience` + 1 points is worse than the
+    best before them."""
     min_delta: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """By how much it must be worse."""
+    """Smallest difference that counts as worse."""
     wrapped: Annotated[PrunerConfig | None, BeforeValidator(text_as_name)] = None
-    """The pruner that patient asks; it stops the trial itself if this is left out."""
+    """The pruner that patient consults; if left out, patient stops the trial itself."""
 
     @model_validator(mode="after")
     def _patient_wraps(self) -> Self:
         if self.wrapped is not None and self.name != "patient":
-            raise ValueError(f"only patient takes wrapped, got {self.name} with it")
+            raise ValueError(f"wrapped must be left out unless name is patient, got {self.name}")
         if self.arguments and self.name in PRUNERS:
-            raise ValueError(f"arguments are for an import path, got {self.name} with them")
+            raise ValueError(
+                f"arguments must be left out unless name is an import path, got {self.name}"
+            )
         return self
 
 
 class Resources(Model):
-    """What one trial occupies."""
+    """The resources of one trial."""
 
     cpu: Cores = 1
     """CPU cores."""
@@ -134,10 +136,10 @@ class Resources(Model):
     @field_validator("gpu")
     @classmethod
     def _share_or_whole(cls, gpu: float) -> float:
-        """Ray gives shares of one GPU, or whole ones."""
+        """Accept what Ray can allocate: a share of one GPU, or whole GPUs."""
         if (gpu > 1 and gpu != int(gpu)) or 0 < gpu < limits.GPU_SHARE:
             raise ValueError(
-                f"must be 0, a share of one GPU from {limits.GPU_SHARE} on, or a whole number, "
+                f"must be 0, a share of one GPU of at least {limits.GPU_SHARE}, or a whole number, "
                 f"got {gpu}"
             )
         return gpu
@@ -149,7 +151,7 @@ class _PlacedNorms(Model):
 
 
 class Point(Hyperparameters, _PlacedNorms):
-    """A configuration to train early. What is left out has the space's default."""
+    """A configuration to train early. A value that is left out is the space's default."""
 
     source: str = "points"
     """Where the configuration comes from."""
@@ -159,7 +161,7 @@ class SupernetConfig(Model):
     """The one-shot network of ``method: supernet``."""
 
     weights: Literal["softmax", "sparsest_max"] = "softmax"
-    """How the norms of a slot are mixed; sparsest_max ends with a single one."""
+    """How the norms of a slot are mixed; sparsest_max converges to a single one."""
     samples: Samples | None = None
     """Training samples; those of the study if left out."""
     learning_rate: LearningRate | None = None
@@ -211,24 +213,25 @@ class SearchConfig(Model):
     supernet: SupernetConfig = SupernetConfig()
     """The network of ``method: supernet``."""
     resources: Resources = Resources()
-    """What one trial occupies."""
+    """The resources of one trial."""
     workers: Annotated[int, Field(gt=0, le=limits.WORKERS)] | None = None
-    """Trials at once; as many as the resources allow if left out."""
+    """Trials that run at once; as many as the resources allow if left out."""
     time_limit: Annotated[float, Field(gt=0, le=limits.SECONDS)] | None = None
-    """Longest training of a trial, in seconds."""
+    """Time limit of a trial's training, in seconds."""
     grace_seconds: Seconds = 20.0
     """How long a driver waits for its trials after SIGTERM, in seconds."""
     callbacks: tuple[
         Annotated[str, AfterValidator(one_of(CALLBACKS, "my_loggers:Printer"))], ...
     ] = ()
-    """Loggers that record the trials too: of ``normsearch list loggers``, or ``module:name``."""
+    """Loggers that also record the trials: names of ``normsearch list loggers``, or
+    ``module:name``."""
     checkpoints: str | None = None
     """URL for checkpoints, if workers do not share the run's folder."""
 
     @model_validator(mode="before")
     @classmethod
     def _usual_sampler(cls, given: Any) -> Any:
-        """Take tpe where several objectives are named and no sampler: gp knows one."""
+        """Use tpe by default with several objectives, which gp does not support."""
         objectives = given.get("objectives") if isinstance(given, dict) else None
         if isinstance(objectives, list | tuple) and len(objectives) > 1:
             return {"sampler": "tpe", **given}
@@ -246,8 +249,8 @@ class SearchConfig(Model):
     def _no_password(cls, url: str | None) -> str | None:
         if url and urlsplit(url).password is not None:
             raise ValueError(
-                "must hold no password, for study.yaml records it, got one; give keys in "
-                "the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, say)"
+                "must hold no password, since study.yaml records it, got one; set credentials in "
+                "the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
         return url
 
@@ -258,9 +261,9 @@ class SearchConfig(Model):
             if name not in OBJECTIVES:
                 known = ", ".join(OBJECTIVES)
                 hint = did_you_mean(name, OBJECTIVES)
-                raise ValueError(f"must be among {known}, got {name!r}.{hint}")
+                raise ValueError(f"must be one of {known}, got {name!r}.{hint}")
         if "score" not in objectives or len(set(objectives)) < len(objectives):
-            raise ValueError(f"must hold score, and each once, got {', '.join(objectives)}")
+            raise ValueError(f"must hold score, and no name twice, got {', '.join(objectives)}")
         return objectives
 
     @model_validator(mode="after")
@@ -269,14 +272,14 @@ class SearchConfig(Model):
         if len(self.objectives) > 1 and self.pruner.name != "none":
             raise ItemError(
                 "pruner",
-                f"must be none with several objectives ({several}), for a trial can be behind in "
-                f"one and ahead in another, got {self.pruner.name}; or keep score alone: the "
+                f"must be none with several objectives ({several}), since a trial can be worse in "
+                f"one and better in another, got {self.pruner.name}; or optimize only score: the "
                 "others are recorded anyway",
             )
         if len(self.objectives) > 1 and self.sampler in ONE_OBJECTIVE:
             raise ItemError(
                 "sampler",
-                f"must know several objectives ({several}), as genetic and tpe do, "
+                f"must support several objectives ({several}), as genetic and tpe do, "
                 f"got {self.sampler}",
             )
         return self

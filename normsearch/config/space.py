@@ -43,16 +43,16 @@ def _check_norms(choices: tuple[str, ...], place: str = "") -> None:
 
 
 class NormSpace(Model):
-    """Which norms may be placed where."""
+    """The norms of a space, and where they may be placed."""
 
     per: Literal["layer", "block", "stage", "network"] = "layer"
-    """What one choice applies to."""
+    """The slots that share one choice."""
     choices: Annotated[NormChoices, Field(min_length=1)] = ()
     """Specs of norms; ``GN`` stands for GN-G with each G of `groups`."""
     by_slot: dict[str, Annotated[NormChoices, Field(min_length=1)]] = Field(default_factory=dict)
     """Choices for the slots that a glob matches; the last matching glob applies."""
     groups: tuple[Annotated[int, Field(gt=0, le=MOST_GROUPS)], ...] = (2, 4, 8, 16)
-    """Numbers of groups for ``GN``."""
+    """Numbers of groups for ``GN``; those that divide the channels of no slot are left out."""
 
     @field_validator("choices")
     @classmethod
@@ -74,15 +74,15 @@ class NormSpace(Model):
         return self
 
 
-class _NormsOffered(Model):
+class _SpaceNorms(Model):
     norm: NormSpace
     """Norms."""
 
 
-_Offers: Any = create_model("_Offers", __base__=_NormsOffered, **fields_of_a_space())
+_SpaceFields: Any = create_model("_SpaceFields", __base__=_SpaceNorms, **fields_of_a_space())
 
 
-class SpaceConfig(_Offers):  # type: ignore[misc]
+class SpaceConfig(_SpaceFields):  # type: ignore[misc]
     """What a trial may choose. A value that is left out is that of the training or the network."""
 
 
@@ -93,12 +93,12 @@ class PythonSpaceConfig(Model):
     """``module:function``; function(trial, slots) returns the choice."""
 
 
-# What pydantic adds to locations.
+# Tags of the kinds of spaces, which pydantic adds to the locations of errors.
 PYTHON_SPACE, YAML_SPACE, ARMS = "space[function]", "space[norm]", "space[arms]"
 
 
 def space_kind(value: Any) -> str:
-    """Return which kind of space a mapping, or a model, is, by the key that tells."""
+    """Return the tag of the kind of a space, given as a mapping or a model."""
     for key, tag in (("function", PYTHON_SPACE), ("arms", ARMS)):
         if key in value if isinstance(value, dict) else hasattr(value, key):
             return tag

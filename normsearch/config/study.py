@@ -1,4 +1,4 @@
-"""The YAML files as typed models. Everything a study says is checked here, once, before it runs."""
+"""Studies, networks, trainings and trials as typed models, with the checks of their values."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class NetworkConfig(Model):
 
 
 class NetworkDigest(Model):
-    """A record of the network that a run, trial or model was made with; see `digest_network`."""
+    """A digest of the network of a run, trial or model; see `digest_network`."""
 
     files: dict[str, str]
     """SHA-256 of the source of each module; empty for a network of normsearch."""
@@ -88,7 +88,7 @@ class TrainingConfig(Model):
     """
 
     budget: Literal["samples", "steps"] = "samples"
-    """What a training is measured in: samples, whatever the batch size, or optimizer steps."""
+    """Unit of the budget: samples, independent of the batch size, or optimizer steps."""
     samples: Samples = 10_000
     """Training samples of a trial, if `budget` is samples."""
     steps: Samples | None = None
@@ -96,7 +96,7 @@ class TrainingConfig(Model):
     evaluations: Evaluations = 9
     """Number of validation points, at equal fractions of the budget."""
     metric: AnyMetric = MetricConfig()
-    """What is optimized; a name, or the keys of a metric."""
+    """The metric that is optimized; a name, or the keys of a metric."""
     loss: Annotated[str, AfterValidator(one_of(["auto", *LOSSES], "my_losses:focal"))] = "auto"
     """One of ``normsearch list losses``, ``module:name``, or auto: bce_dice for one foreground
     class, dice_cross_entropy for several, and cross_entropy for whole images."""
@@ -136,15 +136,15 @@ class TrainingConfig(Model):
         return "off" if value is False else value  # YAML reads a bare off as false
 
     def changed(self, values: dict[str, Any]) -> TrainingConfig:
-        """Return this training with other `values`, checked as if they had stood in the file."""
+        """Return this training with other `values`, validated as in a file."""
         return TrainingConfig.model_validate({**self.model_dump(), **values})
 
     @model_validator(mode="after")
     def _one_step_an_evaluation(self) -> Self:
         if (self.steps is not None) != (self.budget == "steps"):
             raise ValueError(
-                f"steps must be given with budget: steps, and only then, got budget {self.budget} "
-                f"and steps {self.steps}"
+                f"steps must be given with budget: steps, and left out otherwise, got budget "
+                f"{self.budget} and steps {self.steps}"
             )
         counted = self.steps or self.samples
         if counted < self.evaluations:
@@ -154,7 +154,7 @@ class TrainingConfig(Model):
         return self
 
     def samples_of(self, batch_size: int) -> int:
-        """Return the samples of a whole training with batches of `batch_size` samples."""
+        """Return the number of samples of a training with this batch size."""
         return self.samples if self.steps is None else self.steps * batch_size * self.accumulate
 
 
@@ -164,8 +164,7 @@ class StudyConfig(Model, Scored):
     name: RunName
     """Name of the study, and of its run unless --name gives another."""
     trainer: ImportPath | None = None
-    """A training loop of your own, ``module:function``; `task` and `network` may then be left out.
-    """
+    """Your own training loop, ``module:function``; `task` and `network` may then be left out."""
     task: TaskConfig = TaskConfig()
     """The data."""
     network: NetworkConfig = NetworkConfig()
@@ -193,7 +192,7 @@ class StudyConfig(Model, Scored):
             raise ItemError("task.data", "must be given, and is not")
         if self.trainer and self.search.method == "supernet":
             raise ItemError(
-                "search.method", "must be trials where a trainer is given, got supernet"
+                "search.method", "must be trials in a study with a trainer, got supernet"
             )
         return self
 
@@ -210,7 +209,7 @@ class StudyConfig(Model, Scored):
     def _only_arms_see_the_test_folds(self) -> Self:
         if self.task.validation == "test" and not isinstance(self.space, ArmsConfig):
             raise ValueError(
-                "task.validation must not be test in a search, for it would choose by the test "
+                "task.validation must not be test in a search, which would then choose by the test "
                 "folds; search on validation subjects, then `normsearch confirm`"
             )
         return self
@@ -226,13 +225,13 @@ class StudyConfig(Model, Scored):
         for name, value in needed.items():
             given = getattr(self.search, name)
             if name in self.search.model_fields_set and given != value:
-                raise ItemError(f"search.{name}", f"must be left out where arms are, got {given}")
+                raise ItemError(f"search.{name}", f"must be left out for arms, got {given}")
         object.__setattr__(self, "search", self.search.model_copy(update=needed))
         return self
 
 
 class Mixture(Model):
-    """Slots of a supernet that mix all choices by one vector of learnt weights."""
+    """Slots of a supernet that mix all choices with one vector of learnt weights."""
 
     slots: tuple[str, ...]
     """Names of the slots."""
@@ -247,7 +246,7 @@ OF_TRAINING = tuple(name for name in HYPERPARAMETERS if name in TrainingConfig.m
 OF_NETWORK = tuple(name for name in HYPERPARAMETERS if name in NetworkConfig.model_fields)
 """The hyperparameters that are settings of the network."""
 OF_TRIAL = tuple(name for name in HYPERPARAMETERS if name not in (*OF_TRAINING, *OF_NETWORK))
-"""The others: a trial holds them itself."""
+"""The other hyperparameters, which are fields of a trial."""
 _own: dict[str, Any] = {
     name: (field.annotation, field)
     for name, field in Required.model_fields.items()
@@ -260,11 +259,10 @@ else:
 
 
 class TrialConfig(_OwnHyperparameters, Scored):
-    """A trial, complete: it can be trained again from this record alone.
+    """The complete configuration of a trial, from which it can be trained again.
 
-    Beside its own fields it has one for each of `OF_TRIAL`; what was chosen of the other
-    hyperparameters is said by `training` and `network`. A supernet has `mixtures` in place of a
-    norm map.
+    It has a field for each of `OF_TRIAL`; the other chosen hyperparameters are in `training` and
+    `network`. A supernet has `mixtures` instead of a norm map.
     """
 
     study: RunName
@@ -290,7 +288,7 @@ class TrialConfig(_OwnHyperparameters, Scored):
     baseline: str | None = None
     """The norm, for a single norm at the space's default setting."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where the trial is trained."""
+    """The device of the training."""
     gpu_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Largest share of the GPU's memory that the trial may use."""
     threads: Cores = 1
@@ -307,12 +305,12 @@ class TrialConfig(_OwnHyperparameters, Scored):
     """The network at the start."""
 
     def write(self, path: Path) -> None:
-        """Write the trial as JSON, whole or not at all."""
+        """Write the trial as JSON, atomically."""
         from normsearch.files import write_text
 
         write_text(path, self.model_dump_json(indent=2) + "\n")
 
 
 def plain(model: Model) -> dict[str, Any]:
-    """Return a model as plain lists, dicts, numbers and texts, as YAML and JSON hold them."""
+    """Return a model as dicts, lists, numbers and texts, for YAML and JSON."""
     return model.model_dump(mode="json", exclude_none=True)

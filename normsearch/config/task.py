@@ -1,4 +1,4 @@
-"""The task of a study as a typed model: which data, cut and prepared how, split how."""
+"""The task of a study as a typed model: the data, its preparation, and its split."""
 
 from __future__ import annotations
 
@@ -27,19 +27,21 @@ _THREE = Field(min_length=3, max_length=3)
 _PHANTOM_VOXELS, _CLASSES = 2**30, 254
 
 
-def _held(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Refuse the shape of a sample that no memory holds."""
+def _check_values(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Raise ValueError if a sample of this shape is too large."""
     if math.prod(shape) > 8 * limits.VOXELS:
-        raise ValueError(f"must hold {8 * limits.VOXELS} values at most, got {list(shape)}")
+        raise ValueError(f"must hold at most {8 * limits.VOXELS} values, got {list(shape)}")
     return shape
 
 
-SampleShape = Annotated[tuple[Side, ...], Field(min_length=3, max_length=4), AfterValidator(_held)]
-"""(channels, *spatial) of a sample."""
+SampleShape = Annotated[
+    tuple[Side, ...], Field(min_length=3, max_length=4), AfterValidator(_check_values)
+]
+"""Shape of a sample, (channels, *spatial)."""
 
 
 def _texts(value: object) -> object:
-    """Read ``[1, 2]`` as ``["1", "2"]``: fold names look like numbers in YAML."""
+    """Read ``[1, 2]`` as ``["1", "2"]``, since names of folds may look like numbers in YAML."""
     if isinstance(value, list | tuple):
         return [str(item) if isinstance(item, int) else item for item in value]
     return value
@@ -63,20 +65,20 @@ class PhantomConfig(Model):
         most = _PHANTOM_VOXELS // self.size**3
         if self.subjects > most:
             raise ValueError(
-                f"subjects must be at most {most} where size is {self.size}, got {self.subjects}"
+                f"subjects must be at most {most} if size is {self.size}, got {self.subjects}"
             )
         return self
 
 
-_DEPTHS = {"stack": 3, "slab": 16}  # slices, where a task does not say
+_DEPTHS = {"stack": 3, "slab": 16}  # default number of slices
 
 
 class AugmentationConfig(Model):
     """Random changes of the training samples; none by default.
 
-    Of axial and coronal slices, x is the left-right axis of the patient (of sagittal slices, z is).
-    Do not flip this axis if classes mirror each other, such as left and right organs: a flip makes
-    one look like the other but keeps its label.
+    In axial and coronal slices, x is the left-right axis of the patient (in sagittal slices, z).
+    Do not flip this axis if classes mirror each other, such as left and right organs: a flipped one
+    looks like the other but keeps its label.
     """
 
     rotation: tuple[Degrees, Degrees, Annotated[float, Field(ge=1e-3, le=360)]] | None = None
@@ -86,14 +88,14 @@ class AugmentationConfig(Model):
     scale: tuple[Factor, Factor] | None = None
     """Factor of the intensities: [lowest, highest]."""
     transforms: tuple[ImportPath, ...] = ()
-    """Functions of your own, ``module:name``, called in turn with an image, its label and a NumPy
+    """Your own functions, ``module:name``, called in order with an image, its label and a NumPy
     generator."""
 
     @field_validator("rotation", "scale")
     @classmethod
     def _in_order(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if value is not None and value[0] > value[1]:
-            raise ValueError(f"must be lowest, then highest, got {value[0]:g} above {value[1]:g}")
+            raise ValueError(f"must be lowest, then highest, got {value[0]:g}, then {value[1]:g}")
         return value
 
 
@@ -104,7 +106,7 @@ class GeometryConfig(Model):
     """
 
     oriented: bool
-    """Whether the cases gave an orientation, and so were brought to the canonical one."""
+    """Whether the cases have an orientation, and were therefore brought to the canonical one."""
     least: Annotated[tuple[float | None, ...], _THREE]
     """The smallest spacings."""
     median: Annotated[tuple[float | None, ...], _THREE]
@@ -116,25 +118,25 @@ class GeometryConfig(Model):
 
 
 OWN_DATA = "the trainer's own"
-"""What `TaskConfig.data` says where a trainer of the user's own brings its data."""
+"""Value of `TaskConfig.data` if the user's trainer brings its own data."""
 
 
 class TaskConfig(Model):
-    """The data of a study: where it is, how samples are cut from it, and how it is split."""
+    """The data of a study, how samples are cut from it, and how it is split."""
 
     data: str = OWN_DATA
-    """``phantom``, a folder or a manifest; absolute, or below the data folder. A study with a
-    trainer of its own may leave it out."""
+    """``phantom``, a folder or a manifest; absolute, or below the data folder. It may be left
+    out in a study with a trainer."""
     layout: Annotated[str, AfterValidator(one_of(["auto", *LAYOUTS], "my_layouts:by_patient"))] = (
         "auto"
     )
-    """How the data set lies on disk: one of ``normsearch list layouts``, or ``module:name``, a
+    """Layout of the data set on disk: one of ``normsearch list layouts``, or ``module:name``, a
     function from the folder to {id: (image, label)}."""
     phantom: PhantomConfig = PhantomConfig()
     """Size of the embedded data set, if `data` is ``phantom``."""
     sample: Literal["slice", "stack", "slab", "volume"] = "slice"
-    """What the network is given: a slice; a stack of slices, of which the middle one is predicted;
-    a slab of slices; or a volume."""
+    """Input of the network: a slice; a stack of slices, of which the middle one is predicted; a
+    slab of slices; or a volume."""
     depth: Side | None = None
     """Slices of a stack (3) or a slab (16)."""
     overlap: Annotated[int, Field(ge=0, le=limits.SIDE)] | None = None
@@ -142,31 +144,30 @@ class TaskConfig(Model):
     size: tuple[Side, ...] | None = None
     """Size of a sample in pixels: [y, x], for volumes [z, y, x]; the image's own if left out."""
     plane: Literal["axial", "coronal", "sagittal"] = "axial"
-    """Plane in which slices are cut, for images that give an orientation; others are cut as they
-    are stored."""
+    """Plane of the slices, for images with an orientation; others are cut as they are stored."""
     fit: Literal["resize", "pad"] = "resize"
-    """How `size` is reached: resize keeps the field of view and changes the spacing; pad crops or
-    pads and keeps the spacing."""
+    """How images are brought to `size`: resize keeps the field of view and changes the spacing; pad
+    crops or pads and keeps the spacing."""
     intensity: Literal["minmax", "percentile", "zscore"] | Window = "percentile"
     """How intensities are normalized: a rule, or a window [low, high] (in HU for CT)."""
     foreground: Annotated[tuple[LabelValue, ...], Field(max_length=_CLASSES)] | None = None
-    """Label values that are merged to one class. If neither `foreground` nor `classes` is given,
+    """Label values that are merged into one class. If neither `foreground` nor `classes` is given,
     all values but 0 are merged."""
     classes: Annotated[tuple[LabelValue, ...], Field(max_length=_CLASSES)] | None = None
-    """Label values that are kept apart, as classes 1 to K. 0 may be among them if it is not the
+    """Label values of separate classes, 1 to K. 0 may be among them if it is not the
     background."""
     segments: tuple[str, ...] = ()
     """Names of 3D Slicer's segments that become the label values 1, 2, ..."""
     ignore: tuple[LabelValue, ...] = ()
-    """Label values of voxels that nobody annotated, left out of loss and score. nnU-Net's
-    ``ignore`` label is found without this."""
+    """Label values of voxels without annotation, which are left out of loss and score. nnU-Net's
+    ``ignore`` label is found without this key."""
     augmentation: AugmentationConfig = AugmentationConfig()
     """Random changes of the training samples."""
     test_folds: Folds = ()
     """Folds that the search never sees; `normsearch confirm` tests on them."""
     validation: Literal["held_out", "training", "test"] = "held_out"
-    """Which cases are scored: held_out; training, to check that they can be learnt at all; or test,
-    for fixed trainings only, which then train on all other subjects."""
+    """Which cases are scored: held_out; training, to check that the network can learn them; or
+    test, for fixed trainings only, which then train on all other subjects."""
     validation_folds: Folds | None = None
     """Folds to validate on, in place of `validation_fraction`."""
     validation_fraction: Fraction = 0.25
@@ -179,7 +180,7 @@ class TaskConfig(Model):
     def _folds_to_validate_on(cls, value: object, info: ValidationInfo) -> object:
         if value is not None and info.data.get("validation") != "held_out":
             given = info.data.get("validation")
-            raise ValueError(f"must be left out where validation is {given}")
+            raise ValueError(f"must be left out if validation is {given}")
         return value
 
     @field_validator("size")
@@ -190,9 +191,9 @@ class TaskConfig(Model):
         sample = info.data.get("sample")
         axes = "(z, y, x)" if sample == "volume" else "(y, x)"
         if size is not None and len(size) != axes.count(",") + 1:
-            raise ValueError(f"must be {axes} where a sample is a {sample}, got {list(size)}")
+            raise ValueError(f"must be {axes} if a sample is a {sample}, got {list(size)}")
         if size is not None and math.prod(size) > limits.VOXELS:
-            raise ValueError(f"must hold {limits.VOXELS} voxels at most, got {list(size)}")
+            raise ValueError(f"must hold at most {limits.VOXELS} voxels, got {list(size)}")
         return size
 
     @field_validator("depth", "overlap")
@@ -203,11 +204,11 @@ class TaskConfig(Model):
         if value is None:
             return value
         if sample not in (("stack", "slab") if info.field_name == "depth" else ("slab",)):
-            raise ValueError(f"must be left out where a sample is a {sample}, got {value}")
+            raise ValueError(f"must be left out if a sample is a {sample}, got {value}")
         if info.field_name == "overlap" and value >= depth:
             raise ValueError(f"must be below depth ({depth}), got {value}")
         if sample == "stack" and value % 2 == 0:
-            raise ValueError(f"must be odd, so that a stack has a middle, got {value}")
+            raise ValueError(f"must be odd, so that a stack has a middle slice, got {value}")
         return value
 
     @field_validator("augmentation")
@@ -227,7 +228,7 @@ class TaskConfig(Model):
                 raise ValueError(f"{name} must be label values, each once, got {list(values)}")
         if both := {*self.ignore} & {*(self.foreground or ()), *(self.classes or ())}:
             raise ValueError(
-                f"ignore must not hold label values of foreground or classes, got {sorted(both)}"
+                f"ignore must not share label values with foreground or classes, got {sorted(both)}"
             )
         if self.foreground and self.classes:
             raise ValueError("foreground and classes must not both be given; leave one out")
@@ -235,12 +236,12 @@ class TaskConfig(Model):
 
     @property
     def kind(self) -> Literal["segmentation", "classification"]:
-        """What is asked of the network; known once the `layout` is."""
+        """The kind of the task; known once `layout` is resolved."""
         return "classification" if self.layout == "idx" else "segmentation"
 
     @property
     def outputs(self) -> int:
-        """The network's output channels: 1, background and K classes, or an image's classes."""
+        """Number of output channels: 1, background and K classes, or the classes of an image."""
         if self.kind == "classification":
             return len(self.classes or ())
         return 1 + len(self.classes) if self.classes else 1
@@ -249,8 +250,8 @@ class TaskConfig(Model):
     def mask_values(self) -> tuple[int, ...]:
         """The label values of a predicted mask, by class index.
 
-        Background is 0, or, where 0 is one of `classes`, the smallest value that is none of them;
-        merged foreground is 1, whatever its label values are.
+        Background is 0, or, if 0 is one of `classes`, the smallest value that is not; merged
+        foreground is always 1.
         """
         classes = self.classes or (1,)
         background = next(value for value in range(256) if value not in classes)
@@ -258,11 +259,11 @@ class TaskConfig(Model):
 
     @property
     def slices(self) -> int:
-        """Slices of a stack or a slab, 1 for others."""
+        """Number of slices of a stack or a slab, 1 otherwise."""
         return self.depth or _DEPTHS.get(self.sample, 1)
 
     @property
     def shared(self) -> int:
-        """Slices that a slab shares with the next."""
+        """Number of slices that a slab shares with the next one."""
         given = self.slices // 2 if self.overlap is None else self.overlap
         return given if self.sample == "slab" else 0

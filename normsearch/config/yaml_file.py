@@ -1,8 +1,8 @@
-"""YAML as far as settings need it: mappings, lists and plain values, each written out in place.
+"""Reader of the subset of YAML that settings need: mappings, lists and plain values.
 
-Files, ``--set`` and recorded studies are read alike. Refused are a key given twice, anchors and
-aliases, tags, numbers that are not finite or beyond 64 bits, and nesting beyond `DEEPEST`. A date,
-``1:30`` and ``007`` are texts. Keys are always texts.
+Files, ``--set`` and recorded studies are read in the same way. Duplicate keys, anchors and aliases,
+tags, numbers that are not finite or need more than 64 bits, and nesting deeper than `DEEPEST` are
+errors. A date, ``1:30`` and ``007`` are texts. Keys are always texts.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from normsearch.errors import ConfigError, one_line
 from normsearch.files.text_file import read_text
 
 MOST = 2**20
-"""Bytes that a YAML file may have."""
+"""Largest size of a YAML file, in bytes."""
 DEEPEST = 40
-"""Levels of lists and mappings in each other."""
+"""Largest number of nested lists and mappings."""
 
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _RESOLVER: Any = Resolver()
@@ -32,7 +32,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Return the keys and values of a YAML file.
 
     Raises:
-        ConfigError: no such file, more than `MOST` bytes, no such YAML, or no mapping.
+        ConfigError: there is no such file, it is larger than `MOST`, is not valid YAML, or holds no
+            mapping.
     """
     text = read_text(path, MOST)
     try:
@@ -45,13 +46,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str) -> Any:
-    """Return the one value that `text` says in YAML, None if it says none.
+    """Return the value of a YAML text, None if it is empty.
 
     >>> parse_yaml("{a: 1, b: [2.5, off, 007]}")
     {'a': 1, 'b': [2.5, False, '007']}
 
     Raises:
-        ValueError: it is no such YAML; the message gives the line.
+        ValueError: it is not in this subset of YAML; the message gives the line.
     """
     tree = _Tree()
     try:
@@ -68,19 +69,19 @@ def parse_yaml(text: str) -> Any:
 
 
 class _Tree:
-    """The value that a stream of YAML events builds; no recursion, however deep it nests."""
+    """Builds a value from a stream of YAML events, without recursion."""
 
     def __init__(self) -> None:
         self.value: Any = None
         self._open: list[dict[str, Any] | list[Any]] = []
-        self._keys: list[str | None] = []  # of each open mapping: the key that waits for a value
+        self._keys: list[str | None] = []  # the key without a value yet, of each open mapping
         self._documents = 0
 
     def add(self, event: events.Event) -> None:
-        """Take up the next event.
+        """Add the next event.
 
         Raises:
-            ValueError: it is of what is refused.
+            ValueError: it is not in this subset of YAML.
         """
         if isinstance(event, events.DocumentStartEvent):
             self._documents += 1
@@ -148,7 +149,7 @@ def _whole(event: events.Event, text: str) -> int | str:
     try:
         number = int(text.replace("_", ""), 0) if len(text) < 100 else _LIMIT
     except ValueError:
-        return text  # 010 and 1:30, which YAML 1.1 takes for 8 and 90
+        return text  # 010 and 1:30, which YAML 1.1 reads as 8 and 90
     if not -_LIMIT <= number < _LIMIT:
         raise _refused(event, f"a whole number must fit into 64 bits, got {text[:30]}")
     return number

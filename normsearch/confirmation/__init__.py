@@ -1,1 +1,1 @@
-"""Arms trained with several seeds, and how they are compared."""
+"""Confirmation: arms trained with several seeds, and their comparison."""

@@ -34,16 +34,16 @@ _SURFACES: dict[str, Column] = {
     "unit": as_one_of("mm", "pixels"),
 }
 ALWAYS = ("learning_rate", "batch_size")
-"""The columns of settings that are there also where all arms agree."""
+"""The columns of settings that are shown even if all arms agree."""
 
 
 @dataclass(frozen=True)
 class Roles:
-    """Which arms are what.
+    """The roles of the arms.
 
-    `singles`: single norms, each at its own best setting; `untuned`: those of them that the search
+    `singles`: single norms, each at its own best setting; `untuned`: those that the search
     completed at too few settings. `mixtures`: arms of several norms. `beside`: {arm: the arm that
-    is the reference at its setting}, None where no arm is.
+    trains the reference at its setting}, None if there is no such arm.
     """
 
     singles: tuple[str, ...] = ()
@@ -53,9 +53,9 @@ class Roles:
 
 
 def roles_of(space: ArmsConfig) -> Roles:
-    """Return the roles of the arms, as they were planned before any score was seen.
+    """Return the roles of the arms, as planned before any score was seen.
 
-    Where no plan is recorded, arms with one norm in every slot are single norms; the others are
+    Without a recorded plan, arms with one norm in every slot are single norms; the others are
     mixtures if the arms come from a search.
     """
     origin = space.origin
@@ -75,10 +75,10 @@ def roles_of(space: ArmsConfig) -> Roles:
 def described(
     table: pd.DataFrame, config: StudyConfig, trials: pd.DataFrame, surfaces: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return the comparison with what else is known of each arm, those never trained at the end.
+    """Return the comparison with further facts of each arm; arms never trained come last.
 
     Args:
-        table: what `compare` or `judged` gives.
+        table: result of `compare` or `judged`.
         config: the study of arms.
         trials: its trials.
         surfaces: see `read_surfaces`.
@@ -104,9 +104,9 @@ def described(
 
 
 def settings(config: StudyConfig) -> dict[str, dict[str, Any]]:
-    """Return {name: {arm: value}} of learning rate, batch size and all else that arms differ in.
+    """Return {name: {arm: value}} of learning rate, batch size and other differences of the arms.
 
-    What an arm leaves to the study's training or network has the value that it has there.
+    A value that an arm leaves out is that of the study's training or network.
     """
     space: Any = config.space
     defaults = {**config.training.model_dump(), **config.network.model_dump(), "affine": True}
@@ -127,13 +127,13 @@ def settings(config: StudyConfig) -> dict[str, dict[str, Any]]:
 
 
 def read_surfaces(record: StudyRecord) -> pd.DataFrame:
-    """Return what COMPLETE trials wrote to their surfaces.csv, see `finals`.
+    """Return the surfaces.csv of all COMPLETE trials; see `normsearch.confirmation.held_out`.
 
-    Columns: number, arm, seed, fold, case, class, hd95, surface_dice, missed, unit (of hd95, mm
-    where a file does not say).
+    Columns: number, arm, seed, fold, case, class, hd95, surface_dice, missed, unit (of hd95; mm if
+    a file does not give it).
 
     Raises:
-        DataError: a file is no such table.
+        DataError: a file is not such a table.
     """
     labels = ["number", "arm", "seed", "fold"]
     columns = [*labels, "case", "class", "hd95", "surface_dice", "missed", "unit"]
@@ -151,7 +151,7 @@ def read_surfaces(record: StudyRecord) -> pd.DataFrame:
 
 
 def unit_of(surfaces: pd.DataFrame) -> str:
-    """Return the unit of the Hausdorff distances, ``mm`` where there are none."""
+    """Return the unit of the Hausdorff distances, ``mm`` if there are none."""
     return " or ".join(sorted(surfaces["unit"].dropna().unique())) or "mm"
 
 

@@ -1,11 +1,11 @@
-"""What may be claimed of the arms of a confirmed search: better wherever it is fair to ask.
+"""Which arms of a confirmed search may be called better or worse than the reference.
 
-Each arm was trained at a learning rate and batch size of its own. It is called better (or worse)
-only where it is better than the reference at the reference's own setting and than the reference at
-the arm's setting: an intersection-union test, whose p-value is the larger of the two. Holm's
-correction is over all arms, with this p-value; so the chance of any wrong claim is at most 5%. A
-single norm that the search completed at too few settings is called neither, for it would be judged
-by its setting.
+Each arm was trained at its own learning rate and batch size. It is called better (or worse) only if
+it is better than the reference at the reference's own setting and than the reference at the arm's
+setting: an intersection-union test, whose p-value is the larger of the two. Holm's correction
+applies to this p-value over all arms, so the probability of any wrong claim is at most 5%. A single
+norm that the search completed at too few settings gets no verdict, since its setting could make the
+difference.
 """
 
 from __future__ import annotations
@@ -15,16 +15,14 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from normsearch.confirmation.pair_tests import ALPHA
-from normsearch.confirmation.statistics import compare, holm
+from normsearch.confirmation.statistics import NO_DIFFERENCE, compare, holm, verdict
 
-NO_DIFFERENCE = "no difference found"
 BY_SETTING = "differs by setting"
-"""The verdict where an arm differs from the reference at one of the two settings alone."""
+"""The verdict if an arm differs from the reference at only one of the two settings."""
 UNEQUAL = "not tested at equal settings"
-"""The verdict where an arm differs from the reference, which was not trained at its setting."""
+"""The verdict if an arm differs from the reference, which was not trained at its setting."""
 UNTUNED = "not tuned"
-"""The verdict of a single norm that differs, and was completed at too few settings."""
+"""The verdict of a single norm that differs but was completed at too few settings."""
 
 
 COLUMNS = ("beside", "beside_difference", "beside_low", "beside_high", "beside_p", "beside_verdict")
@@ -37,38 +35,41 @@ def judged(
     beside: Mapping[str, str | None],
     untuned: Collection[str] = (),
 ) -> pd.DataFrame:
-    """Return the comparison with the second comparison of each arm, and verdicts of both.
+    """Return the comparison together with the second comparison of each arm, and joint verdicts.
 
     Args:
         scores: as for `compare`.
-        table: what `compare` gives for `reference`, tested.
+        table: tested result of `compare` for `reference`.
         reference: the arm that all are compared with.
-        beside: {arm: the arm that is the reference at its setting}, None where there is none.
+        beside: {arm: the arm that trains the reference at its setting}, None if there is none.
         untuned: single norms that the search completed at too few settings.
 
     Returns:
-        `table` with p_holm and verdict corrected together, reference_verdict (of the comparison
-        with the reference alone) and, for arms with another one beside them, beside
-        (that arm), beside_difference, beside_low, beside_high (95%, simultaneous), beside_p (Holm)
-        and beside_verdict.
+        `table` with jointly corrected p_holm and verdict, reference_verdict (of the comparison with
+        the reference only) and, for arms with a second comparison, beside (the other arm),
+        beside_difference, beside_low, beside_high (95%, simultaneous), beside_p (Holm) and
+        beside_verdict.
     """
     found = table.set_index("arm")
     second = _second(scores, found.index, reference, beside)
     first = found["p"]
     larger = first.copy()
     for arm, row in second.items():
-        larger[arm] = max(first[arm], row["p"])  # never less than either
+        larger[arm] = max(first[arm], row["p"])  # the larger of the two
     found["p_holm"] = [_adjusted(larger, arm, first[arm]) for arm in found.index]
-    verdicts = [_verdict(arm, reference, found.loc[arm], "difference") for arm in found.index]
-    found["reference_verdict"] = verdicts
-    _agree(found, "total_low", "total_high", "reference_verdict")
+    found["reference_verdict"] = [
+        verdict(row["p_holm"], row["difference"], is_reference=arm == reference)
+        for arm, row in found.iterrows()
+    ]
+    ends = found[["total_low", "total_high", "reference_verdict"]].itertuples(index=False)
+    found[["total_low", "total_high"]] = np.array([_held(*row) for row in ends], float)
     for column in COLUMNS:
         found[column] = pd.Series(np.nan, found.index, dtype=object)
     for arm, row in second.items():
         p = _adjusted(larger, arm, row["p"])
-        verdict = _of(p, row["difference"])
-        low, high = _held(row["total_low"], row["total_high"], verdict)
-        found.loc[arm, list(COLUMNS)] = [beside[arm], row["difference"], low, high, p, verdict]
+        claim = verdict(p, row["difference"])
+        low, high = _held(row["total_low"], row["total_high"], claim)
+        found.loc[arm, list(COLUMNS)] = [beside[arm], row["difference"], low, high, p, claim]
     numbers = ["beside_difference", "beside_low", "beside_high", "beside_p"]
     found[numbers] = found[numbers].astype(float)
     lacking = {
@@ -89,7 +90,7 @@ def beats_all(
 ) -> dict[str, list[str]]:
     """Return the single norms that each mixture is not shown to be better than.
 
-    The p-values of all mixtures with all single norms are corrected together (Holm).
+    The p-values of all pairs of a mixture and a single norm are corrected together (Holm).
 
     Args:
         scores: as for `compare`.
@@ -105,7 +106,7 @@ def beats_all(
     adjusted = holm([row["p"] for row in rows.values()])
     found: dict[str, list[str]] = {arm: [] for arm in mixtures}
     for ((arm, single), row), p in zip(rows.items(), adjusted, strict=True):
-        if _of(float(p), row["difference"]) != "better":
+        if verdict(float(p), row["difference"]) != "better":
             found[str(arm)].append(single)
     return found
 
@@ -113,7 +114,7 @@ def beats_all(
 def _second(
     scores: pd.DataFrame, arms: pd.Index, reference: str, beside: Mapping[str, str | None]
 ) -> dict[str, pd.Series]:
-    """The comparison of each arm with the reference at its setting, where there are both."""
+    """Return the comparison of each arm with the reference at its setting, if both exist."""
     names = set(scores["arm"])
     tables = {
         other: compare(scores[scores["arm"].isin([*arms, other])], other).set_index("arm")
@@ -128,24 +129,10 @@ def _second(
 
 
 def _adjusted(larger: pd.Series, arm: str, p: float) -> float:
-    """Holm's p-value of one comparison of an arm, among the p-values that the others count with."""
+    """Return Holm's p-value of one comparison of an arm, among the p-values of the others."""
     changed = larger.copy()
     changed[arm] = p
     return float(holm(changed)[changed.index.get_loc(arm)])
-
-
-def _verdict(arm: str, reference: str, row: pd.Series, difference: str) -> str:
-    if arm == reference:
-        return "reference"
-    return _of(row["p_holm"], row[difference])
-
-
-def _of(p: float, difference: float) -> str:
-    if np.isnan(p):
-        return "not tested"
-    if p >= ALPHA:
-        return NO_DIFFERENCE
-    return "better" if difference > 0 else "worse"
 
 
 def _both(row: pd.Series, lacking: bool) -> str:
@@ -155,15 +142,8 @@ def _both(row: pd.Series, lacking: bool) -> str:
     return str(first) if not isinstance(second, str) or first == second else BY_SETTING
 
 
-def _agree(found: pd.DataFrame, low: str, high: str, verdict: str) -> None:
-    """Let intervals hold 0 exactly where no difference is found."""
-    ends = [_held(*row) for row in found[[low, high, verdict]].itertuples(index=False)]
-    found[[low, high]] = np.array(ends, float)
-
-
-def _held(low: float, high: float, verdict: str) -> tuple[float, float]:
-    if verdict == NO_DIFFERENCE:
+def _held(low: float, high: float, claim: str) -> tuple[float, float]:
+    """Return an interval that contains 0 if and only if no difference is found."""
+    if claim == NO_DIFFERENCE:
         return min(low, 0.0), max(high, 0.0)
-    return (max(low, 0.0) if verdict == "better" else low), (
-        min(high, 0.0) if verdict == "worse" else high
-    )
+    return max(low, 0.0) if claim == "better" else low, min(high, 0.0) if claim == "worse" else high

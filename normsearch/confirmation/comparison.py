@@ -1,4 +1,4 @@
-"""What a study of fixed trainings has shown: the comparison and how precise it is."""
+"""The result of a study of fixed trainings: the comparison and its precision."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ SCORED_ON = {"held_out": "validation", "training": "training", "test": "test"}
 
 @dataclass(frozen=True)
 class Power:
-    """What a comparison like that of `arm` with the reference could find.
+    """The power of a comparison like that of `arm` with the reference.
 
     `found`: how often a true `difference` is found. `detectable`: the true difference that is found
-    in a `share` of such studies, infinite if none is. For a mixture, both of its comparisons must
-    find it.
+    in a `share` of such studies, infinite if none is. For a mixture, both comparisons must find it.
     """
 
     arm: str
@@ -43,9 +42,9 @@ class Power:
 class Comparison:
     """Arms compared by their scores of single cases.
 
-    `table` is what `compare` and `judged` return. `not_beaten`: the single norms that a mixture
-    that is better than the reference is not shown to be better than. `spread` and `power` are None
-    where one seed or one case allows no estimate, and before all trainings have finished.
+    `table` is the result of `compare` and `judged`. `not_beaten`: for mixtures better than the
+    reference, the single norms that they are not shown to be better than. `spread` and `power` are
+    None with one seed or one case, and before all trainings have finished.
     """
 
     table: pd.DataFrame
@@ -56,14 +55,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What a study of fixed trainings has shown so far.
+    """The result of a study of fixed trainings so far.
 
-    `metric` is what the score of a case is, `chosen_by` that of the search. `trainings` are those
-    that have ended, and those asked for. `scored_on`: ``test``, ``validation`` or ``training``
-    cases. `failures` are the reasons of failed trainings, by arm; `reference_score` is the
-    reference's validation score in the search; `cases_left_out` have an empty truth. `edges` says,
-    by arm, which numbers the search chose at the end of their range. `misses`: segmentations
-    missed, and all of them. `hd95_unit`: ``mm`` or ``pixels``.
+    `metric`: the score of a case. `chosen_by`: the metric of the search. `trainings`: how many have
+    ended, and how many were asked for. `scored_on`: ``test``, ``validation`` or ``training`` cases.
+    `failures`: the reasons of failed trainings, by arm. `reference_score`: the reference's
+    validation score in the search. `cases_left_out`: cases with an empty truth. `edges`: by arm,
+    the numbers that the search chose at the end of their range. `misses`: how many segmentations
+    were missed, and how many there are. `hd95_unit`: ``mm`` or ``pixels``.
     """
 
     study: str
@@ -99,13 +98,13 @@ def compared(
     tested: bool = True,
     direction: Direction = "maximize",
 ) -> Comparison:
-    """Compare arms and say what the comparison could have found; see `compare` and `judged`.
+    """Compare arms, and estimate the power of the comparison; see `compare` and `judged`.
 
     Args:
         scores: as for `compare`.
         reference: the arm that all are compared with.
         roles: which arms are single norms, mixtures, and the reference at a mixture's setting.
-        tested: whether all trainings have ended; else there are means alone.
+        tested: whether all trainings have ended; otherwise only means are given.
         direction: whether a higher score is better, or a lower one.
 
     Raises:
@@ -147,13 +146,13 @@ def negated(table: pd.DataFrame) -> pd.DataFrame:
 def _not_beaten(
     scores: pd.DataFrame, better: list[str], singles: list[str], untuned: tuple[str, ...]
 ) -> dict[str, list[str]]:
-    """The single norms that mixtures are not shown to be better than, the untuned ones always."""
+    """Return the single norms that mixtures are not shown to beat, always with the untuned ones."""
     found = beats_all(scores, better, singles) if better else {}
     return {arm: list(dict.fromkeys([*left, *untuned])) for arm, left in found.items()}
 
 
 def _with_added(table: pd.DataFrame, scores: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """`table` with the means of the arms that others are compared with at their settings."""
+    """Return `table` with the means of the reference at other settings."""
     means = compare(scores, reference, tested=False)
     rows = means[~means["arm"].isin(table["arm"])].assign(verdict="")
     if rows.empty:
@@ -163,7 +162,7 @@ def _with_added(table: pd.DataFrame, scores: pd.DataFrame, reference: str) -> pd
 
 
 def _power(scores: pd.DataFrame, table: pd.DataFrame, reference: str, roles: Roles) -> Power | None:
-    """Of the mixture that the search scored best, else of the arm with the middling interval."""
+    """Return the power for the search's best mixture, else for the arm with the median interval."""
     values = score_table(scores)
     width = table.set_index("arm")["total_high"] - table.set_index("arm")["total_low"]
     width = width[width.index != reference].sort_values()
@@ -175,14 +174,14 @@ def _power(scores: pd.DataFrame, table: pd.DataFrame, reference: str, roles: Rol
         for other in others
         if other is not None
     ]
-    if all(one.needed.max() == one.needed.min() for one in found):  # no spread at all
+    if all(one.needed.max() == one.needed.min() for one in found):  # no spread
         return None
     each = SHARE ** (1 / len(found))
     powers = [one.power(DIFFERENCE) for one in found]
     needed = [one.detectable(each) for one in found]
     least = max(one.detectable(SHARE).low for one in found)
     low = estimate = 1.0
-    for one in powers:  # two comparisons that share an arm are found together at least as often
+    for one in powers:  # a lower bound, since the two comparisons share an arm
         low, estimate = low * one.low, estimate * one.estimate
     return Power(
         arm=str(arm),
@@ -196,12 +195,12 @@ def _power(scores: pd.DataFrame, table: pd.DataFrame, reference: str, roles: Rol
 
 
 def confirmation(record: StudyRecord) -> Confirmation:
-    """Return what the trainings of a study of arms show.
+    """Return the result of a study of arms.
 
-    Before all have ended there are means, and no tests: whoever looks again until a difference is
-    significant is wrong more often than 5%. An arm's seed counts where it is scored on every case
-    that any training was scored on; an arm without one such seed stands in the table as ``not
-    trained``. If it is the reference, the next single norm by validation score takes its place.
+    Before all trainings have ended there are means but no tests: repeated testing until a
+    difference is significant is wrong more often than 5%. A seed of an arm counts if it is scored
+    on every case that any training was scored on. An arm without such a seed is ``not trained``;
+    if it is the reference, the single norm with the next best validation score replaces it.
 
     Raises:
         StudyError: the study is a search, or no arm is trained yet.
@@ -253,7 +252,7 @@ def confirmation(record: StudyRecord) -> Confirmation:
 
 
 def _origin(space: ArmsConfig, reference: str) -> dict[str, Any]:
-    """What is known from the search that the arms were chosen from."""
+    """Return the facts about the search that the arms were chosen from."""
     origin = space.origin
     return {
         "confirms": origin.study if origin else None,
@@ -265,14 +264,14 @@ def _origin(space: ArmsConfig, reference: str) -> dict[str, Any]:
 
 
 def _folds(config: StudyConfig, space: ArmsConfig) -> tuple[str, ...]:
-    """The folds of the cases that are scored, where they are known by folds."""
+    """Return the folds of the scored cases, if they are given by folds."""
     if config.task.validation == "test":
         return space.folds or config.task.test_folds
     return (config.task.validation_folds or ()) if config.task.validation == "held_out" else ()
 
 
 def _whole_seeds(scores: pd.DataFrame) -> pd.DataFrame:
-    """The scores of arms' seeds that have one of every case (a fold may be missing)."""
+    """Return the scores of the seeds that have a score of every case (a fold may be missing)."""
     counts = scores.groupby(["arm", "seed"])["case"].transform("nunique")
     return scores[counts == scores["case"].nunique()]
 
@@ -280,7 +279,7 @@ def _whole_seeds(scores: pd.DataFrame) -> pd.DataFrame:
 def _reference(
     space: ArmsConfig, roles: Roles, trained: set[str], direction: Direction
 ) -> tuple[str, str | None]:
-    """The arm that was to be compared with, and the one that can be."""
+    """Return the planned reference, and the arm to compare with; None if none was trained."""
     first = space.reference or space.arms[0].name
     scores: Mapping[str, float] = space.origin.scores if space.origin else {}
     sign = -1 if direction == "maximize" else 1

@@ -1,4 +1,4 @@
-"""The training of a prepared study: the trainer and data of its trials, and the executor."""
+"""Execution of a prepared study: the trainer and data of its trials, and the executor."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def execute(
     executor: ExecutorName,
     address: str | None,
 ) -> None:
-    """Train until as many trials as asked for are finished, by Ray or in this process."""
+    """Train until as many trials as asked for are finished, with Ray or in this process."""
     _warn_of_few_cases(prepared)
     search, run = prepared.config.search, executor_of(executor, prepared, workers, address)
     split = replace(prepared.split, test=())  # no test case leaves here, for none must be seen
@@ -71,7 +71,7 @@ def _warn_of_few_cases(prepared: PreparedStudy) -> None:
 
 
 def _whole(trainer: Trainer[Data], config: StudyConfig) -> Trainer[Data]:
-    """Return a trainer with what a study wants beside training."""
+    """Return a trainer that also measures test cases and copies checkpoints, as the study asks."""
     if config.task.validation == "test" and not config.trainer:
         trainer = HeldOutTrainer(trainer)
     if far := config.search.checkpoints:

@@ -1,15 +1,17 @@
-"""A confirmation as files in its run's folder, for the report, for figures and for programs.
+"""Files of a confirmation in its run's folder, for the report, for figures and for programs.
 
-confirmation.csv has a row an arm, the best first: role, trial and search_score (in the search it is
-from), learning_rate, batch_size and what else arms differ in, steps (of a training), what `compare`
-and `judged` give, failed (trainings), hd95 and hd95_sd (in hd95_unit, mm or pixels), surface_dice
-and surface_dice_sd (over cases; seeds and classes averaged), missed (of all trainings, cases and
-classes). confirmation.json has these rows as ``arms``, and study, confirms, metric, finished,
+confirmation.csv has a row an arm, the best first: role, trial and search_score (in the search that
+it is from), learning_rate, batch_size and other settings in which arms differ, steps (of a
+training), the columns of `compare` and `judged`, failed (trainings), hd95 and hd95_sd (in
+hd95_unit, mm or pixels), surface_dice and surface_dice_sd (over cases; seeds and classes averaged),
+missed (of all trainings, cases and classes).
+
+confirmation.json has these rows as ``arms``, and study, confirms, metric, finished,
 trainings [ended, asked for], scored_on (test, validation or training), reference, reference_score,
 seeds, cases, cases_left_out, folds, seen_folds, hd95_unit, spread {seed, interaction, case}, power
 {arm, difference, found, share, detectable; ranges {estimate, low, high}}, not_beaten {mixture:
 single norms}, failures {arm: reasons}, left_out {norm: reason}, edges {arm: sentences} and
-sentences; null stands for what there is not.
+sentences; missing values are null.
 """
 
 from __future__ import annotations
@@ -47,11 +49,11 @@ _PLAIN = (
 
 
 Known = float | None
-"""A number, None where it is not known."""
+"""A number, None if it is unknown."""
 
 
 def write_confirmation(record: StudyRecord) -> Confirmation:
-    """Write confirmation.csv and confirmation.json into the run's folder; return what they say.
+    """Write confirmation.csv and confirmation.json to the run's folder; return their content.
 
     Raises:
         StudyError: the study is a search, or no arm is trained yet.
@@ -64,9 +66,9 @@ def write_confirmation(record: StudyRecord) -> Confirmation:
 
 
 class ConfirmedArm(Model):
-    """A row of confirmation.json, as far as it is read again; what is not known is null or absent.
+    """The keys of an arm in confirmation.json that are read again; unknown ones are null or absent.
 
-    Beside these stand ``learning_rate`` to ``steps``: what is known of the arm's setting.
+    An arm also has the keys of its setting, ``learning_rate`` to ``steps``.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -100,7 +102,7 @@ class ConfirmedArm(Model):
 
 
 class _ConfirmationFile(Model):
-    """What confirmation.json says, as far as it is read again."""
+    """The keys of confirmation.json that are read again."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -126,12 +128,12 @@ class _ConfirmationFile(Model):
 
 
 def read_confirmation(path: Path) -> dict[str, Any]:
-    """Return what `write_confirmation` wrote into confirmation.json.
+    """Return the content of a confirmation.json.
 
     The keys of an arm keep their order.
 
     Raises:
-        ConfigError: the file is not what it must be.
+        ConfigError: the file is damaged.
     """
     raw = read_object(path)
     found = validate(_ConfirmationFile, raw, str(path)).model_dump()
@@ -143,7 +145,7 @@ def read_confirmation(path: Path) -> dict[str, Any]:
 
 
 def plain(found: Confirmation) -> dict[str, Any]:
-    """Return a confirmation as JSON has it."""
+    """Return a confirmation as JSON values."""
     comparison = found.comparison
     values: dict[str, Any] = _known(
         {
@@ -159,7 +161,7 @@ def plain(found: Confirmation) -> dict[str, Any]:
 
 
 def _known(value: Any) -> Any:
-    """`value` with None for NaN and infinity, lists for tuples, and numbers of Python's own."""
+    """Return `value` with None for NaN and infinity, lists for tuples, and Python's numbers."""
     if isinstance(value, dict):
         return {key: _known(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,8 +1,8 @@
-"""What a confirmed trial leaves beside its scores: surface distances, and pictures of three cases.
+"""Measurements of a confirmed trial besides its scores: surface distances, and example slices.
 
 trials/NNNN/surfaces.csv has a row a test case and class: case, class (1 to K), hd95, surface_dice,
-missed (1: prediction or truth alone is empty) and unit: "mm", or "pixels" where the spacing is not
-known, of hd95 and of the tolerance, 2. Both numbers are empty where truth and prediction are.
+missed (1 if only one of prediction and truth is empty) and unit of hd95 and of the tolerance, 2:
+"mm", or "pixels" if the spacing is unknown. Both numbers are empty if truth and prediction are.
 trials/NNNN/examples.npz has ``image``, ``truth`` and ``prediction`` (K, y, x) of one slice through
 the middle of the foreground of the best, the median and the worst case by score, with ``case``
 (K,), ``score`` (K,) and ``spacing`` (K, 2), mm (y, x), nan where unknown.
@@ -41,10 +41,10 @@ Labels = npt.NDArray[np.uint8]
 
 
 class HeldOutTrainer(Generic[Data]):
-    """A trainer that, once a segmentation is trained, measures it on its test cases.
+    """A trainer that measures a trained segmentation on its test cases.
 
-    What it measures is written before the last record is yielded, so that no trial is COMPLETE
-    without, and after a crash it is written again.
+    The measurements are written before the last record is yielded. So every COMPLETE trial has
+    them, and after a crash they are written again.
 
     Args:
         trainer: trains one trial.
@@ -56,7 +56,7 @@ class HeldOutTrainer(Generic[Data]):
     def __call__(
         self, config: TrialConfig, data: Data, folder: Path, token: str | None, /
     ) -> Iterator[Record]:
-        """Train and yield what the trainer does."""
+        """Train, and yield the trainer's records."""
         for record in self._trainer(config, data, folder, token):
             last = record["evaluation"] == config.training.evaluations
             if last and config.task.kind == "segmentation":
@@ -72,9 +72,9 @@ def measure(
 
     Args:
         config: the trial.
-        cases: those that were scored.
-        scores: of each case at the last evaluation.
-        folder: the trial's.
+        cases: the scored cases.
+        scores: score of each case at the last evaluation.
+        folder: the trial's folder.
     """
     state, _ = load_newest(folder)
     if state is None:
@@ -87,7 +87,7 @@ def measure(
 
 
 def predicted(network: nn.Module, case: Case, config: TrialConfig) -> Labels:
-    """Return the class indices (slices, y, x) that a network gives to a case, on its own grid."""
+    """Return the class indices (slices, y, x) that a network predicts, on the case's own grid."""
     found = list[Tensor]()
 
     def keep(logits: Tensor, truth: Tensor, spacing: object = None) -> dict[str, float]:
@@ -102,9 +102,9 @@ def predicted(network: nn.Module, case: Case, config: TrialConfig) -> Labels:
 
 
 def case_surfaces(prediction: Labels, case: Case, classes: int) -> dict[int, SurfaceScores]:
-    """Return the surface scores of a case by class; a case of one slice is measured in its plane.
+    """Return the surface scores of a case by class; a single slice is measured in its plane.
 
-    Distances are in mm, or in pixels where the spacing along an axis is not known.
+    Distances are in mm, or in pixels if the spacing along an axis is unknown.
     """
     flat, spacing = len(case.whole_label) == 1, _measured(case)[0]
     truth, prediction = (array[0] if flat else array for array in (case.whole_label, prediction))
@@ -116,6 +116,7 @@ def case_surfaces(prediction: Labels, case: Case, classes: int) -> dict[int, Sur
 
 
 def _measured(case: Case) -> tuple[tuple[float, ...], str]:
+    """Return the spacing for a case's distances, and their unit."""
     return measured_spacing(case.whole_spacing, flat=len(case.whole_label) == 1)
 
 
@@ -137,7 +138,7 @@ def _examples(
     scores: dict[str, float],
     higher_is_better: bool = True,
 ) -> dict[str, npt.NDArray[Any]]:
-    """The cases with the best, the middle and the worst score, as pictures."""
+    """Return slices of the cases with the best, the median and the worst score."""
     known = [case for case in cases if not math.isnan(scores[case.id])]
     known.sort(key=lambda case: scores[case.id], reverse=higher_is_better)
     chosen = (
@@ -166,12 +167,12 @@ def _picture(case: Case) -> npt.NDArray[Any]:
 
 
 def _annotated(labels: Labels, truth: Labels) -> Labels:
-    """Return class indices without those where the truth is ignored: they are 0."""
+    """Return class indices, 0 where the truth is ignored."""
     return np.where(truth == IGNORED, np.uint8(0), labels)
 
 
 def _middle(truth: Labels, prediction: Labels) -> int:
-    """The middle one of the slices with foreground, in the truth if it has any."""
+    """Return the middle one of the slices with foreground, in the truth if it has any."""
     for labels in (truth, prediction):
         inside = np.flatnonzero(labels.any(axis=(1, 2)))
         if len(inside):
@@ -180,7 +181,7 @@ def _middle(truth: Labels, prediction: Labels) -> int:
 
 
 def _stacked(planes: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """(K, y, x) of planes; where they differ in size the smaller ones get a margin of zeros."""
+    """Return planes as (K, y, x), with smaller ones padded with zeros."""
     if not planes:
         return np.zeros((0, 0, 0))
     sides = np.max([plane.shape for plane in planes], axis=0)

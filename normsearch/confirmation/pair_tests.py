@@ -1,4 +1,4 @@
-"""The tests of two arms on the same cases, and the interval of one arm's mean.
+"""Tests of two arms on the same cases, and the confidence interval of one arm's mean.
 
 Scores are arrays (..., seeds, cases); leading axes are studies that are tested at once.
 """
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import stats
 
 ALPHA = 0.05
-_LIMIT = 3.0  # degrees of freedom believed, for each of the arm with fewer seeds
+_LIMIT = 3.0  # most degrees of freedom, for each of the arm with fewer seeds
 
 Array = npt.NDArray[np.float64]
 
@@ -27,10 +27,10 @@ def mean_interval(scores: Array) -> tuple[Array, Array]:
     """Return the 95% interval of the mean of (..., seeds, cases), by t over cases and seeds.
 
     The end on the side of the longer tail lies further out, by the first term of the studentized
-    mean's Cornish-Fisher expansion, skewness · (1 + 2 t²) / (6 √cases) (Johnson 1978; Hall 1992):
-    with 15 cases of a Dice of skewness −1.6 the plain interval covers the mean in 92%, this one in
-    95%. Hard cases too rare to be in the sample are in no interval. NaN with one seed or one case,
-    which tell nothing of how another would do.
+    mean's Cornish-Fisher expansion, skewness · (1 + 2 t²) / (6 √cases) (Johnson 1978; Hall 1992).
+    With 15 cases of a Dice of skewness −1.6 the plain interval covers the mean in 92%, this one in
+    95%. No interval accounts for hard cases too rare to be in the sample. NaN with one seed or one
+    case, which give no spread.
     """
     if min(scores.shape[-2:]) < 2:
         nothing = np.full(scores.shape[:-2], np.nan)
@@ -63,7 +63,7 @@ def p_total(first: Array, second: Array, *, paired: bool = False) -> Array:
     difference, error, free = difference_of(first, second, paired=paired)
     with np.errstate(divide="ignore", invalid="ignore"):
         p = 2 * stats.t.sf(np.abs(difference) / error, free)
-    # Scores without any spread are no evidence: an error of 0 is an estimate of nothing.
+    # Scores without any spread are no evidence, since an error of 0 cannot be estimated.
     return np.asarray(np.where(error == 0, 1.0, p))
 
 
@@ -75,7 +75,7 @@ def p_both(first: Array, second: Array, *, paired: bool = False) -> Array:
 def difference_of(
     first: Array, second: Array, *, paired: bool = False
 ) -> tuple[Array, Array, Array]:
-    """Return the mean difference, its standard error, and the degrees of freedom that error has.
+    """Return the mean difference, its standard error, and the error's degrees of freedom.
 
     Args:
         first, second: (..., seeds, cases) of two arms on the same cases; `second` less `first`.
@@ -90,9 +90,9 @@ def difference_of(
 
 
 def _error(samples: list[Array], seeds_free: int) -> tuple[Array, Array]:
-    """Standard error of a sum of means of independent samples, and its degrees of freedom.
+    """Return the standard error of a sum of independent means, and its degrees of freedom.
 
-    `samples` lie along the last axis.
+    The values of each sample are along the last axis.
     """
     parts = [(v.var(axis=-1, ddof=1) / v.shape[-1], v.shape[-1] - 1) for v in samples]
     variance = np.sum([part for part, _ in parts], axis=0)
@@ -102,10 +102,10 @@ def _error(samples: list[Array], seeds_free: int) -> tuple[Array, Array]:
 def degrees_of_freedom(parts: Sequence[tuple[Array, int]], seeds_free: int) -> Array:
     """Return Welch and Satterthwaite's degrees of freedom of a sum of variances, limited.
 
-    Where few seeds look equal by chance the estimate soars, so no more than three times those of
-    the arm with fewer seeds are believed. Of 4,000 null studies of two arms 5% at most are then
-    called different with 5 seeds against 2 (8.6% without), 3 against 3 or 5 against 5, and with 8
-    arms; up to 10% where the arm of two seeds varies four times as much as the other.
+    The estimate is far too large if few seeds have equal scores by chance, so it is limited to
+    three times those of the arm with fewer seeds. Of 4,000 null studies of two arms, at most 5% are
+    then called different with 5 seeds against 2 (8.6% without the limit), 3 against 3 or 5 against
+    5, and with 8 arms; up to 10% if the arm of two seeds varies four times as much as the other.
 
     Args:
         parts: variances of means, and the degrees of freedom each was estimated with.

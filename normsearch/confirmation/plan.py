@@ -1,6 +1,6 @@
-"""From a search to the study that confirms it: its best mixtures and all its single norms.
+"""The plan of a confirmation: from a search to the study of its best mixtures and single norms.
 
-Each is trained anew with several seeds on training and validation subjects, and tested on the
+Each is trained again with several seeds on training and validation subjects, and tested on the
 subjects that the search held out.
 """
 
@@ -32,20 +32,21 @@ def confirm_study(
 ) -> StudyConfig:
     """Return the study that confirms a search, called NAME-confirm.
 
-    Its arms are all single norms of the search, by their specs, and the `top` best mixtures of
-    norms, as ``trial 17``, each at the learning rate, batch size and whatever else its best trial
-    chose. The reference is the single norm with the best validation score. Where an arm was trained
-    at another setting than the reference, the reference is trained at the arm's setting too, as
-    ``BN at trial 17's setting``.
+    Its arms are all single norms of the search, named by their specs, and the `top` best mixtures,
+    named like ``trial 17``, each at the learning rate, batch size and other choices of its best
+    trial. The reference is the single norm with the best validation score. If an arm's setting
+    differs from the reference's, the reference is trained at the arm's setting too, as ``BN at
+    trial 17's setting``.
 
     Args:
-        record: of the search.
-        top: mixtures beside the single norms (3), fewer if the search has fewer.
+        record: the record of the search.
+        top: number of mixtures (3), fewer if the search has fewer.
         seeds: trainings of each arm (5).
-        folds: test folds to take one after another; the search's own, all at once, if empty.
+        folds: test folds to use in turn; if empty, the search's own test folds, all at once.
 
     Raises:
-        StudyError: it is no search, held out no fold, or has no single norm to compare with.
+        StudyError: the study is not a search, held out no fold, or has no single norm to compare
+            with.
     """
     top, seeds = TOP if top is None else top, SEEDS if seeds is None else seeds
     if not 0 < seeds <= limits.SEEDS:
@@ -99,9 +100,9 @@ def check_the_same(
     for option, given in (("top", top), ("seeds", seeds), ("folds", folds)):
         if given is not None and given != begun[option]:
             raise StudyError(
-                f"{config.name}: must be resumed as it began, with --{option} {begun[option]}, "
-                "for what is changed after scores were seen is no confirmation; leave the option "
-                "out, or remove the run's folder to confirm anew."
+                f"{config.name}: must be resumed as it started, with --{option} {begun[option]}, "
+                "since a change after scores were seen would invalidate the confirmation; leave "
+                "the option out, or remove the run's folder to confirm again."
             )
 
 
@@ -114,13 +115,13 @@ def _check(record: StudyRecord, config: StudyConfig, folds: Sequence[str]) -> No
     if not (config.task.test_folds or folds or config.trainer):
         raise StudyError(
             f"{record.name}: must have held out test_folds to be confirmed on, and its search saw "
-            "every subject; begin a search with --set task.test_folds=[...], or, for results that "
-            "are optimistic for what was searched, confirm with --folds all."
+            "every subject; start a search with --set task.test_folds=[...], or confirm with "
+            "--folds all, whose results are optimistic for the norms that the search chose."
         )
 
 
 def _mixtures(record: StudyRecord) -> list[int]:
-    """The COMPLETE trials with several norms, the best first, each configuration once."""
+    """Return the COMPLETE trials with several norms, the best first, each configuration once."""
     singles = dict(record.trials()[["number", "single_norm"]].itertuples(index=False, name=None))
     found: dict[int, tuple[dict[str, Any], dict[str, str]]] = {}
     for number in record.ranked():
@@ -132,10 +133,10 @@ def _mixtures(record: StudyRecord) -> list[int]:
 
 
 def _arm(record: StudyRecord, name: str, number: int, single: Collection[str]) -> Arm:
-    """A trial's choice as an arm.
+    """Return a trial's choice as an arm.
 
-    A slot in which a single norm has another form (GN-8 is IN where there are 8 channels, and the
-    nearest number of groups takes its place where 8 does not divide them) is named by itself.
+    A slot in which a single norm has another form gets an entry of its own (GN-8 is IN on 8
+    channels, and has the nearest number of groups on channels that 8 does not divide).
     """
     norm = record.norm_map(number)
     if name in single:
@@ -145,7 +146,7 @@ def _arm(record: StudyRecord, name: str, number: int, single: Collection[str]) -
 
 
 def _beside(arms: dict[str, Arm], reference: str, names: Sequence[str]) -> dict[str, str]:
-    """Return each arm's arm that is the reference at its setting; add to `arms` the missing."""
+    """Return, by arm, the arm with the reference at its setting; add missing ones to `arms`."""
     own = arms[reference]
     found = {}
     for name in names:
@@ -161,7 +162,7 @@ def _beside(arms: dict[str, Arm], reference: str, names: Sequence[str]) -> dict[
 
 
 def _untuned(record: StudyRecord, config: StudyConfig, single: Collection[str]) -> dict[str, int]:
-    """The single norms that were completed at fewer settings than a comparison takes."""
+    """Return the single norms that were completed at too few settings for a comparison."""
     rows = record.trials().to_dict("records")
     tried: dict[str, list[dict[str, Any]]] = {name: [] for name in single}
     for row in rows:
@@ -174,7 +175,7 @@ def _untuned(record: StudyRecord, config: StudyConfig, single: Collection[str]) 
 
 
 def _settings(config: StudyConfig) -> int | None:
-    """The number of settings that a space offers beside the norms, None with a range or code."""
+    """Return the number of settings in a space, None if it has a range or is code."""
     if not isinstance(config.space, SpaceConfig):
         return None
     offered = [getattr(config.space, name) for name in HYPERPARAMETERS]
@@ -187,23 +188,18 @@ def _same_training(arm: Arm, other: Arm) -> bool:
 
 
 def edges(space: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a sentence for each number that lies at an end of what a search offered.
-
-    Args:
-        space: the search's, as plain values.
-        values: what a trial chose, by name.
-    """
+    """Return a sentence for each number that lies at an end of its range; see `at_edges`."""
     return tuple(at_edges(space, values))
 
 
 def _edges(record: StudyRecord, chosen: dict[str, int]) -> dict[str, tuple[str, ...]]:
     space = record.config["space"]
-    found = {name: edges(space, record.values(number)) for name, number in chosen.items()}
+    found = {name: tuple(at_edges(space, record.values(number))) for name, number in chosen.items()}
     return {name: sentences for name, sentences in found.items() if sentences}
 
 
 def _left_out(rows: list[dict[Any, Any]], single: Collection[str]) -> dict[str, str]:
-    """Why single norms of the search are no arms: the failure of their last trial, if any."""
+    """Return why single norms of the search are no arms: the failure of their last trial."""
     return {
         row["single_norm"]: row["failure"] if isinstance(row["failure"], str) else "not finished"
         for row in rows

@@ -1,8 +1,8 @@
-"""How large a difference a comparison could have found: spreads, power, and what it needs.
+"""Power of a comparison: spreads of scores, and the differences that it can find.
 
-Power is stated as a range. It is simulated with the pair's own spreads, which a few trainings
-estimate poorly: the range holds what power is for 95% of the spreads that would have given
-such trainings.
+Power is given as a range. It is simulated with the spreads of the pair, which a few trainings
+estimate poorly; the range covers the power at 95% of the spreads that could have produced these
+trainings.
 """
 
 from __future__ import annotations
@@ -19,19 +19,18 @@ from normsearch.confirmation.pair_tests import ALPHA, Array, degrees_of_freedom
 from normsearch.confirmation.score_table import score_table
 
 _RANGE = (0.025, 0.975)
-_DRAWS = 100  # of the spreads
-_STUDIES = 200  # simulated for each
-_EXACT = 60  # cases up to which every pair of cases is looked at
-_PAIRS = 1000  # of them, beyond
+_DRAWS = 100  # draws of the spreads
+_STUDIES = 200  # simulated for each draw
+_EXACT = 60  # largest number of cases for which all pairs are used
+_PAIRS = 1000  # number of pairs used for more cases
 
 
 @dataclass(frozen=True)
 class Components:
-    """Where the differences between scores come from, as standard deviations of a score.
+    """The sources of the variation of scores, as standard deviations.
 
-    `seed`: of an arm's mean over cases from training to training. `interaction`: of the difference
-    between two arms from case to case, once the seeds are averaged out. `case`: of a case's score
-    from case to case.
+    `seed`: of an arm's mean over cases, between trainings. `interaction`: of the difference between
+    two arms, between cases, with seeds averaged. `case`: of a case's mean score, between cases.
     """
 
     seed: float
@@ -41,7 +40,7 @@ class Components:
 
 @dataclass(frozen=True)
 class Range:
-    """An estimate with the range (95%) of what the few trainings leave open."""
+    """An estimate with its 95% range."""
 
     estimate: float
     low: float
@@ -49,9 +48,7 @@ class Range:
 
 
 def components(scores: pd.DataFrame) -> Components:
-    """Return the spread between seeds, between arms case by case, and between cases.
-
-    Of a typical arm: one that is unstable does not speak for all.
+    """Return the spreads of a typical arm; medians limit the influence of an unstable one.
 
     Raises:
         DataError: as for `score_table`.
@@ -71,9 +68,9 @@ def components(scores: pd.DataFrame) -> Components:
 
 
 def _typical(variances: npt.ArrayLike, free: list[float]) -> float:
-    """The spread of a typical arm: one that is unstable must not speak for all.
+    """Return the standard deviation of a typical arm, from the median of the variances.
 
-    The median of estimated variances lies below the true one, by a factor that chi-square tells.
+    The median of estimated variances is below the true variance by a factor from chi-square.
     """
     if not free:
         return float("nan")
@@ -83,22 +80,22 @@ def _typical(variances: npt.ArrayLike, free: list[float]) -> float:
 
 @dataclass(frozen=True)
 class Precision:
-    """What a comparison of two arms could find, if it were made again on as many cases and seeds.
+    """The differences that a comparison of two arms with as many cases and seeds can find.
 
-    Made by `precision`. `needed`: the smallest true difference at which each simulated study calls
-    the second arm better, (spreads drawn, studies).
+    The result of `precision`. `needed`: the smallest true difference at which each simulated study
+    calls the second arm better, (spreads drawn, studies).
     """
 
     needed: Array
 
     def power(self, difference: float) -> Range:
-        """Return how often a true `difference` would be found, 0 to 1."""
+        """Return the probability that a true `difference` is found."""
         return _range((self.needed <= difference).mean(axis=-1))
 
     def detectable(self, share: float = 0.8) -> Range:
         """Return the true difference that is found in a `share` of studies.
 
-        Infinite where none is ever found, however large: see `needed_cases`.
+        It is infinite if no difference can be found; see `needed_cases`.
         """
         return _range(np.quantile(self.needed, share, axis=-1, method="higher"))
 
@@ -106,19 +103,18 @@ class Precision:
 def precision(
     first: Array, second: Array, *, comparisons: int = 1, paired: bool = False, seed: int = 0
 ) -> Precision:
-    """Simulate comparisons like that of two arms, at spreads that would have given their scores.
+    """Simulate comparisons of two arms, at spreads that could have produced their scores.
 
-    Seeds: normal, with variances drawn from what the trainings' own (of each arm by itself) leave
-    open, that is (n − 1) s² over chi-square. Cases: the observed differences between the arms,
-    resampled, their shares in all cases drawn as by the Bayesian bootstrap. Both tests of `compare`
-    must find the difference, with a p-value below .05 over the number of comparisons, as strict as
-    Holm's first step is.
+    Seeds are normal, with the variance of each arm drawn as (n − 1) s² over chi-square. Cases are
+    the observed differences between the arms, resampled with the weights of a Bayesian bootstrap.
+    Both tests of `compare` must find the difference, with a p-value below 0.05 divided by the
+    number of comparisons, which is as strict as Holm's first step.
 
     Args:
-        first, second: scores of two arms, (seeds, cases), two of each at least.
-        comparisons: made at once.
+        first, second: scores of two arms, (seeds, cases), at least two of each.
+        comparisons: number of simultaneous comparisons.
         paired: as for `compare`; rows are then the same seeds.
-        seed: of the simulation.
+        seed: seed of the simulation.
     """
     random = np.random.default_rng(seed)
     away = second.mean(axis=0) - first.mean(axis=0)
@@ -140,7 +136,7 @@ def _needed(
     level: float,
     studies: int,
 ) -> Array:
-    """The difference that each of `studies` needs at one draw of the spreads."""
+    """Return the difference that each of `studies` needs, at one draw of the spreads."""
     cases = len(away)
     shares = random.dirichlet(np.ones(cases))
     taken = random.choice(cases, (studies, cases), p=shares)
@@ -161,9 +157,9 @@ def _needed(
 
 
 def _needed_by_ranks(random: np.random.Generator, differences: Array, level: float) -> Array:
-    """The shift from which on Wilcoxon's test finds each row's differences above 0.
+    """Return the shift at which Wilcoxon's test finds each row's differences to be above 0.
 
-    Shifted by that much, as few of the means of two cases are below 0 as the test asks for.
+    After this shift, few enough means of two cases are below 0.
     """
     studies, cases = differences.shape
     below = _most_below(cases, level)
@@ -179,8 +175,8 @@ def _needed_by_ranks(random: np.random.Generator, differences: Array, level: flo
 
 
 def _most_below(cases: int, level: float) -> int:
-    """The largest sum of negative ranks with a two-sided p-value below `level`; −1 if none has."""
-    if cases > 50:  # as scipy's test: exact up to here
+    """Return the largest sum of negative ranks with a two-sided p-value below `level`, else −1."""
+    if cases > 50:  # scipy's test is exact up to here
         mean, variance = cases * (cases + 1) / 4, cases * (cases + 1) * (2 * cases + 1) / 24
         return int(np.ceil(mean - stats.norm.isf(level / 2) * np.sqrt(variance))) - 1
     ways = np.ones(1)
@@ -194,9 +190,9 @@ def _most_below(cases: int, level: float) -> int:
 
 
 def needed_cases(comparisons: int) -> int:
-    """Return from how many cases on Wilcoxon's test can find a difference at all.
+    """Return the smallest number of cases with which Wilcoxon's test can find a difference.
 
-    Of n cases that all differ the same way, its two-sided p-value is 2 / 2^n; Holm's first step
+    If n cases all differ in the same direction, its two-sided p-value is 2 / 2^n. Holm's first step
     multiplies it by the number of comparisons.
 
     >>> needed_cases(1), needed_cases(10)

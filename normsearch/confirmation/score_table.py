@@ -1,8 +1,8 @@
 """Scores of single cases as tables of seeds and cases, and cases whose truth is empty.
 
-A case without any foreground in its truth has no Dice where the prediction is empty too, and 0
-where it is not. Which cases count must not depend on what was predicted, so these cases are left
-out of every arm by their truth alone, and false positives on them are counted.
+A case without foreground in its truth has no Dice if the prediction is empty too, and otherwise a
+Dice of 0. The cases that count must not depend on predictions, so these cases are left out for all
+arms, and false positives on them are counted.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def with_empty_truth(cases: pd.DataFrame, of_class: int | None = None) -> pd.Dat
 
     Args:
         cases: what `StudyRecord.cases` returns. Columns ``tp_1``, ``fn_1`` and so on count the
-            voxels of each class; a truth is empty where all of them are 0. Without such columns
+            voxels of each class; a truth is empty if all of them are 0. Without such columns
             (classification) no column is added.
-        of_class: the class that is scored alone; all if None.
+        of_class: the only class that is scored; all if None.
     """
     wanted = ("tp_", "fn_") if of_class is None else (f"tp_{of_class}", f"fn_{of_class}")
     exact = of_class is not None
@@ -56,19 +56,19 @@ def with_empty_truth(cases: pd.DataFrame, of_class: int | None = None) -> pd.Dat
 
 
 def score_table(scores: pd.DataFrame, reference: str | None = None) -> ScoreTable:
-    """Return the arms' scores on the cases that count, in one order of cases.
+    """Return the arms' scores on the cases that count, with the same order of cases.
 
-    Left out of every arm are the cases whose truth is empty: those that the column empty_truth
-    marks in any row or, where there is none, those with a NaN score in any row (a Dice is NaN where
-    truth and prediction are both empty, and only there).
+    Cases with an empty truth are left out for every arm: those that the column empty_truth marks in
+    any row; without this column, those with a NaN score in any row (a Dice is NaN only if truth and
+    prediction are both empty).
 
-    A score of several classes is the mean over the classes that truth or prediction holds. There a
-    false positive of a class that the truth lacks is a Dice of 0 in that mean, so it counts against
-    the arm that made it, and no case is left out for it.
+    A score of several classes is the mean over the classes in truth or prediction. A false positive
+    of a class that the truth lacks is a Dice of 0 in this mean: it counts against the arm, and no
+    case is left out for it.
 
     Raises:
-        DataError: a column is missing, the reference is no arm, an arm lacks a case of another, or
-            no case is left.
+        DataError: a column is missing, the reference is not an arm, an arm lacks a case of another,
+            or no case is left.
     """
     missing = [name for name in _COLUMNS if name not in scores]
     if missing:

@@ -1,10 +1,10 @@
-"""Whether two ways of training differ: over cases, and over trainings too.
+"""Statistical comparison of two ways of training, over cases and over trainings.
 
 Cases are a sample of all patients, seeds a sample of all trainings on this training set. Wilcoxon's
-test over cases alone takes one fortunate training for a better network (a test here shows how
-often). An arm is therefore called different only where a second test agrees: the difference over
+test over cases alone mistakes one fortunate training for a better network (a test in tests/ shows
+how often). An arm is therefore called different only if a second test agrees: the difference over
 its standard error from cases and seeds together, a t statistic with Welch and Satterthwaite's
-degrees of freedom, limited by three times those of the arm with fewer seeds. The p-value of a pair
+degrees of freedom, limited to three times those of the arm with fewer seeds. The p-value of a pair
 is the larger of the two.
 """
 
@@ -29,6 +29,7 @@ from normsearch.confirmation.pair_tests import (
 from normsearch.confirmation.score_table import ScoreTable, score_table
 from normsearch.errors import DataError
 
+NO_DIFFERENCE = "no difference found"
 COLLAPSED = 0.5
 """A training has collapsed if its mean score is below this share of the median training's."""
 
@@ -51,7 +52,7 @@ def holm(p_values: npt.ArrayLike) -> Array:
 def compare(
     scores: pd.DataFrame, reference: str, *, tested: bool = True, paired: bool = False
 ) -> pd.DataFrame:
-    """Compare every arm with one that was chosen before these scores were looked at.
+    """Compare every arm with a reference that was chosen before these scores were seen.
 
     Choosing the reference by the same scores would make the others look worse than they are.
 
@@ -59,13 +60,12 @@ def compare(
         scores: one row a score, with columns arm, seed, case, score (higher is better) and, where
             it is known, empty_truth (bool); see `score_table` for the cases that are left out.
         reference: the arm that the others are compared with.
-        tested: whether to test. Without, as is right while trainings are still to come, every
-            p-value and interval is NaN and the verdict ``not finished``.
-        paired: whether trainings of one seed share what chance decides (first weights, order of
-            samples), to be decided before the scores are looked at. The differences are then taken
-            seed by seed, over the seeds that both arms have. That finds more where such trainings
-            do better and worse together, and less where they do not, for half of the degrees of
-            freedom are given up.
+        tested: whether to test. If not, as long as trainings are outstanding, every p-value and
+            interval is NaN and the verdict is ``not finished``.
+        paired: whether trainings of one seed share their randomness (initial weights, order of
+            samples); decide this before the scores are seen. Differences are then taken seed by
+            seed, over the seeds that both arms have. This has more power if scores of one seed are
+            correlated, and less if they are not, since it halves the degrees of freedom.
 
     Returns:
         One row an arm, the best mean first: arm, mean and sd (over cases, seeds averaged), low and
@@ -91,7 +91,7 @@ def compare(
         result[["low", "high"]] = np.nan
     result["p_holm"] = holm(result["p"])
     result["verdict"] = [
-        _verdict(arm == reference, tested, p, difference)
+        verdict(p, difference, is_reference=arm == reference, tested=tested)
         for arm, p, difference in zip(
             result["arm"], result["p_holm"], result["difference"], strict=True
         )
@@ -102,7 +102,7 @@ def compare(
 
 
 def pairwise(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return for every two arms the p-value over cases and seeds, adjusted by Holm for all pairs.
+    """Return the p-value over cases and seeds of every pair of arms, adjusted by Holm for all.
 
     Returns:
         A symmetric table, arms by arms, 1 on the diagonal; NaN where one seed or case allows no
@@ -119,35 +119,6 @@ def pairwise(scores: pd.DataFrame) -> pd.DataFrame:
     for (i, j), p in zip(pairs, holm(raw), strict=True):
         found[i, j] = found[j, i] = p
     return pd.DataFrame(found, index=arms, columns=arms)
-
-
-def summary(result: pd.DataFrame) -> str:
-    """Return in plain words what `compare` found.
-
-    >>> row = {"arm": "a", "verdict": "no difference found", "p_holm": 0.4, "difference": 0.01}
-    >>> table = pd.DataFrame([row, {**row, "arm": "BN", "verdict": "reference"}])
-    >>> summary(table)
-    'No difference found between BN and a.'
-    """
-    reference = result.loc[result["verdict"] == "reference", "arm"].item()
-    parts = []
-    for verdict in ("better", "worse"):
-        rows = result[result["verdict"] == verdict]
-        told = [f"{r.arm} ({r.difference:+.3f}, p {r.p_holm:.2g})" for r in rows.itertuples()]
-        if told:
-            parts.append(f"{verdict} than {reference}: {', '.join(told)}")
-    same = result.loc[result["verdict"] == "no difference found", "arm"]
-    if len(same):
-        parts.append(f"no difference found between {reference} and {', '.join(same)}")
-    untested = result[result["verdict"] == "not tested"]
-    if len(untested):
-        want = "case" if (untested["cases"] < 2).any() else "seed"
-        parts.append(f"not tested for want of a second {want}: {', '.join(untested['arm'])}")
-    waiting = result.loc[result["verdict"] == "not finished", "arm"]
-    if len(waiting):
-        parts.append(f"no test before all trainings are finished: {', '.join(waiting)}")
-    text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _ranks(table: ScoreTable) -> Array:
@@ -175,7 +146,7 @@ def _described(table: ScoreTable, arm: str) -> dict[str, object]:
 def _tested(
     table: ScoreTable, arm: str, reference: str, tested: bool, paired: bool
 ) -> dict[str, float]:
-    """The difference to the reference, p-values, and what the interval is made of."""
+    """Return differences to the reference, their p-values, and the parts of the interval."""
     scores, others = table.arms[arm], table.arms[reference]
     difference = scores.to_numpy().mean() - others.to_numpy().mean()
     names = ("p_cases", "p_total", "p", "_error", "_free")
@@ -198,12 +169,12 @@ def _tested(
 
 
 def _simultaneous(result: pd.DataFrame, most: float) -> pd.DataFrame:
-    """Replace the errors by 95% intervals of all differences at once that agree with the verdicts.
+    """Replace the errors by simultaneous 95% intervals that agree with the verdicts.
 
-    Bonferroni's intervals by the t of `p_total`. Holm's verdicts and Wilcoxon's test may decide
-    otherwise than such an interval; then its nearer end becomes 0, the difference that was
-    rejected, or was not: an arm called better or worse has an interval on one side of 0, any other
-    arm one that holds 0. No end is further from 0 than `most`, the largest difference there can be.
+    These are Bonferroni intervals by the t of `p_total`. If Holm's correction or Wilcoxon's test
+    decides otherwise, the nearer end becomes 0: the interval of an arm called better or worse lies
+    on one side of 0, that of any other arm contains 0. No end is further from 0 than `most`, the
+    largest possible difference.
     """
     comparisons = int(result["p"].notna().sum())
     level = ALPHA / max(comparisons, 1)
@@ -212,24 +183,24 @@ def _simultaneous(result: pd.DataFrame, most: float) -> pd.DataFrame:
         (result["difference"] - half).clip(-most),
         (result["difference"] + half).clip(upper=most),
     )
-    verdict = result["verdict"]
-    low = low.mask(verdict == "better", low.clip(lower=0))
-    high = high.mask(verdict == "worse", high.clip(upper=0))
-    same = verdict == "no difference found"
+    told = result["verdict"]
+    low = low.mask(told == "better", low.clip(lower=0))
+    high = high.mask(told == "worse", high.clip(upper=0))
+    same = told == NO_DIFFERENCE
     low, high = low.mask(same, low.clip(upper=0)), high.mask(same, high.clip(lower=0))
-    own = verdict == "reference"
+    own = told == "reference"
     bounds = {"total_low": low.mask(own, 0.0), "total_high": high.mask(own, 0.0)}
     return result.drop(columns=["_error", "_free"]).assign(**bounds)
 
 
 def _span(table: ScoreTable) -> float:
-    """The largest difference of two scores: 1 for scores from 0 to 1."""
+    """Return the largest possible difference of two scores: 1 for scores from 0 to 1."""
     every = np.concatenate([part.to_numpy(float).ravel() for part in table.arms.values()])
     return float(max(every.max(), 1.0) - min(every.min(), 0.0))
 
 
 def _collapses(table: ScoreTable) -> pd.DataFrame:
-    """Collapsed trainings of each arm with the bound on their share, and false positives."""
+    """Return collapsed trainings of each arm, the bound on their share, and false positives."""
     means = {arm: part.to_numpy(float).mean(axis=1) for arm, part in table.arms.items()}
     middle = float(np.median(np.concatenate(list(means.values()))))
     limit = COLLAPSED * middle if middle >= 0 else middle / COLLAPSED  # negated: twice as much
@@ -253,7 +224,8 @@ def share_bound(events: int, trainings: int) -> float:
     return float(stats.beta.ppf(1 - ALPHA, events + 1, trainings - events))
 
 
-def _verdict(is_reference: bool, tested: bool, p: float, difference: float) -> str:
+def verdict(p: float, difference: float, *, is_reference: bool = False, tested: bool = True) -> str:
+    """Return the verdict of a comparison from its corrected p-value; see `compare`."""
     if is_reference:
         return "reference"
     if not tested:
@@ -261,5 +233,5 @@ def _verdict(is_reference: bool, tested: bool, p: float, difference: float) -> s
     if np.isnan(p):
         return "not tested"
     if p >= ALPHA:
-        return "no difference found"
+        return NO_DIFFERENCE
     return "better" if difference > 0 else "worse"

@@ -1,4 +1,4 @@
-"""A confirmation in plain words, the verdict first."""
+"""The sentences that summarize a confirmation, the verdict first."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from normsearch.confirmation.comparison import Confirmation
 from normsearch.confirmation.power import Range, needed_cases
-from normsearch.confirmation.verdict_text import count, mixtures, others
+from normsearch.confirmation.verdict_text import mixtures, others
+from normsearch.errors import count
 
 
 def sentences(found: Confirmation) -> list[str]:
-    """Return what a confirmation shows, what it could not show, and what qualifies it."""
+    """Return sentences on the result of a confirmation, its power, and its limits."""
     return [
         *_verdicts(found),
         _reference(found),
@@ -24,7 +25,7 @@ def sentences(found: Confirmation) -> list[str]:
 
 
 def few_cases(cases: int, comparisons: int, scored_on: str = "test") -> str | None:
-    """Return what must be said where so few cases can show no difference, however large."""
+    """Return a sentence if so few cases can show no difference, however large; else None."""
     needed = needed_cases(comparisons)
     if cases >= needed:
         return None
@@ -60,7 +61,7 @@ def _reference(found: Confirmation) -> str:
 
 def _scope(found: Confirmation) -> Iterator[str]:
     if found.direction == "minimize":
-        yield f"Of {found.metric} less is better."
+        yield f"A lower {found.metric} is better."
     if found.chosen_by != found.metric:
         yield (
             f"The search chose by {found.chosen_by}, which no single case has; cases are compared "
@@ -115,7 +116,7 @@ def _failures(found: Confirmation) -> Iterator[str]:
 
 
 def _collapses(found: Confirmation) -> Iterator[str]:
-    """Collapsed trainings, and what none among so few leaves open."""
+    """Yield sentences on collapsed trainings, and the bound on their share if none collapsed."""
     trained = found.table[found.table["seeds"] > 0]
     limit = "below half of" if found.direction == "maximize" else "above twice"
     for row in trained[trained["collapsed"] > 0].to_dict("records"):
@@ -157,7 +158,7 @@ def _qualified(found: Confirmation) -> Iterator[str]:
 
 
 def _edges(found: Confirmation) -> Iterator[str]:
-    """Numbers that the search chose at the end of their range, with the arms that have them."""
+    """Yield sentences on numbers that the search chose at the end of their range, with the arms."""
     arms: dict[str, list[str]] = {}
     for arm, told in found.edges.items():
         for sentence in told:

@@ -1,4 +1,4 @@
-"""The verdicts of a confirmation in plain words: mixtures of norms first, then the other arms."""
+"""The verdicts of a confirmation as sentences: mixtures of norms first, then the other arms."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 import pandas as pd
 
 from normsearch.confirmation.arm_table import AT_SETTING, MIXTURE
-from normsearch.confirmation.claims import BY_SETTING, NO_DIFFERENCE, UNEQUAL, UNTUNED
+from normsearch.confirmation.claims import BY_SETTING, UNEQUAL, UNTUNED
 from normsearch.confirmation.comparison import Confirmation
+from normsearch.confirmation.statistics import NO_DIFFERENCE
 
 _PLACES = {"reference": ("difference", "total_low", "total_high", "p_holm"),
            "beside": ("beside_difference", "beside_low", "beside_high", "beside_p")}  # fmt: skip
 
 
 def mixtures(found: Confirmation) -> Iterator[str]:
-    """Yield what is shown of the mixtures, those that are better first."""
+    """Yield sentences on the mixtures, those that are better first."""
     rows = found.table[found.table["role"] == MIXTURE]
     rows = rows[~rows["verdict"].isin(["not trained"])]
     if rows.empty:
@@ -33,7 +34,7 @@ def mixtures(found: Confirmation) -> Iterator[str]:
 
 
 def others(found: Confirmation) -> Iterator[str]:
-    """Yield what is shown of the arms that are no mixtures: single norms, or a study's own arms."""
+    """Yield sentences on the other arms: single norms, or the arms of a study."""
     rows = found.table[~found.table["role"].isin([MIXTURE, AT_SETTING])]
     parts = []
     for verdict in ("better", "worse"):
@@ -80,17 +81,12 @@ def interval(row: dict[Any, Any], which: str) -> str:
 
 
 def signed(value: float) -> str:
-    """Return a number with its sign, a true minus, and three digits."""
+    """Return a number with its sign (− as U+2212) and three digits."""
     return format(value, "+.3f").replace("-", "−")
 
 
-def count(number: int, noun: str) -> str:
-    """Return ``1 case``, ``2 cases``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def _both(found: Confirmation, row: dict[Any, Any]) -> str:
-    """The comparisons of a mixture, both of them where settings differ."""
+    """Return the comparison of a mixture, or both comparisons if settings differ."""
     if pd.isna(row["beside"]):
         return f"{against(row, 'reference')}, both at the same setting"
     return (
@@ -126,7 +122,7 @@ def _not_better(found: Confirmation, row: dict[Any, Any]) -> str:
 
 
 def _one(other: str, row: dict[Any, Any], which: str) -> str:
-    """One of a mixture's two comparisons."""
+    """Return one of a mixture's two comparisons."""
     verdict = row[f"{which}_verdict"]
     if verdict in ("better", "worse"):
         return f"{verdict} than {other} ({against(row, which)})"

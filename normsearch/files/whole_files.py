@@ -122,19 +122,6 @@ def open_regular(path: str | Path) -> BufferedReader:
     return os.fdopen(number, "rb")
 
 
-def read_regular(path: str | Path, most: int = TEXT) -> bytes:
-    """Return the bytes of a file of at most `most` bytes; see `open_regular`.
-
-    Raises:
-        OSError: it cannot be opened, is no plain file, or holds more.
-    """
-    with open_regular(path) as file:
-        found = file.read(most + 1)
-    if len(found) > most:
-        raise OSError(errno.EFBIG, f"it holds more than {most >> 20} MiB", str(path))
-    return found
-
-
 def user_path(text: str | Path) -> Path:
     """Return a path with ``~`` and ``~name`` replaced; as it stands where there is no such user."""
     try:

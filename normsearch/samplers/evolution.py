@@ -14,7 +14,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.samplers.independent import UniformByDefault
 
-_Parameters = dict[str, Any]
+_Params = dict[str, Any]
+_Space = dict[str, BaseDistribution]
+_Trials = list[FrozenTrial]
 
 
 class _Evolutionary(UniformByDefault):
@@ -26,20 +28,16 @@ class _Evolutionary(UniformByDefault):
         self._space = IntersectionSearchSpace(include_pruned=True)
 
     def reseed_rng(self) -> None:
-        """Begin a new random sequence, as Optuna asks of samplers in several processes."""
+        """Start a new random sequence, as Optuna requires of samplers in several processes."""
         super().reseed_rng()
         self._random = np.random.default_rng()
 
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> _Space:
         """Return the parameters that all finished trials share."""
         return self._space.calculate(study)
 
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> _Parameters:
-        """Return a child's parameters, or none as long as uniform draws are due."""
+    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: _Space) -> _Params:
+        """Return a child's parameters, or none while the first generation is drawn."""
         if not search_space:
             return {}
         finished = [
@@ -50,23 +48,17 @@ class _Evolutionary(UniformByDefault):
         ]
         return self._child(study, trial, finished, search_space)
 
-    def _child(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        finished: list[FrozenTrial],
-        space: dict[str, BaseDistribution],
-    ) -> _Parameters:
+    def _child(self, study: Study, trial: FrozenTrial, past: _Trials, space: _Space) -> _Params:
         raise NotImplementedError
 
-    def _tournament(self, study: Study, among: list[FrozenTrial], size: int) -> FrozenTrial:
+    def _tournament(self, study: Study, among: _Trials, size: int) -> FrozenTrial:
         picks = self._random.choice(len(among), size=min(size, len(among)), replace=False)
         return max((among[int(pick)] for pick in picks), key=lambda trial: fitness(study, trial))
 
     def _mutated(
         self, study: Study, trial: FrozenTrial, name: str, kind: BaseDistribution, value: Any
     ) -> Any:
-        """Return another value than `value` wherever there is another."""
+        """Return a value other than `value`, if there is one."""
         if isinstance(kind, CategoricalDistribution) and len(kind.choices) > 1:
             others = [choice for choice in kind.choices if choice != value]
             return others[self._random.integers(len(others))]
@@ -76,14 +68,14 @@ class _Evolutionary(UniformByDefault):
 class AgeingEvolution(_Evolutionary):
     """Regularized evolution (Real et al., AAAI 2019): the best of a sample mutates, the oldest die.
 
-    The population are the `population` trials that finished last. Of `tournament` of them drawn at
-    random the fittest is copied with one parameter changed. It asks nobody to wait, so it suits
-    many workers. Pruned trials count: see `fitness`.
+    The population consists of the `population` trials that finished last. The fittest of
+    `tournament` of them, drawn at random, is copied with one parameter changed. It is asynchronous,
+    so it suits many workers. Pruned trials count: see `fitness`.
 
     Args:
-        population: trials alive at once, also the number of first uniform draws.
-        tournament: trials a parent is the best of.
-        seed: of the draws.
+        population: size of the population, and number of initial uniform draws.
+        tournament: number of trials that a parent is the best of.
+        seed: seed of the draws.
     """
 
     def __init__(self, population: int = 20, tournament: int = 5, seed: int | None = None) -> None:
@@ -92,16 +84,10 @@ class AgeingEvolution(_Evolutionary):
             raise ValueError(f"tournament must be from 1 to population ({population})")
         self._population, self._size = population, tournament
 
-    def _child(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        finished: list[FrozenTrial],
-        space: dict[str, BaseDistribution],
-    ) -> _Parameters:
-        if len(finished) < self._population:
+    def _child(self, study: Study, trial: FrozenTrial, past: _Trials, space: _Space) -> _Params:
+        if len(past) < self._population:
             return {}
-        by_age = sorted(finished, key=lambda trial: (_end(trial), trial.number))
+        by_age = sorted(past, key=lambda trial: (_end(trial), trial.number))
         parent = self._tournament(study, by_age[-self._population :], self._size)
         child = {name: parent.params[name] for name in space}
         free = [name for name, kind in space.items() if not kind.single()]
@@ -114,15 +100,15 @@ class AgeingEvolution(_Evolutionary):
 class OnePointGenetic(_Evolutionary):
     """A generational genetic search in the setting of evoNMS (MICCAI 2023).
 
-    Generation g are the finished trials g·population to (g+1)·population − 1, in order of number.
-    Parents are the fitter of two draws from the generation before; a child is cut at one point,
-    in the order of the parameters, and each of its parameters changes with chance `mutation`. The
+    Generation g consists of the finished trials g·population to (g+1)·population − 1, by number.
+    Each parent is the fitter of two draws from the previous generation. A child is cut at one point
+    in the order of the parameters, and each parameter changes with probability `mutation`. The
     paper ran 20 generations of 20 without pruning.
 
     Args:
         population: trials a generation.
-        mutation: chance that a parameter changes, 0 to 1.
-        seed: of the draws.
+        mutation: probability that a parameter changes.
+        seed: seed of the draws.
     """
 
     def __init__(
@@ -133,23 +119,17 @@ class OnePointGenetic(_Evolutionary):
             raise ValueError("population must be 2 or more, and mutation from 0 to 1")
         self._population, self._mutation = population, mutation
 
-    def _child(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        finished: list[FrozenTrial],
-        space: dict[str, BaseDistribution],
-    ) -> _Parameters:
-        generation = len(finished) // self._population
+    def _child(self, study: Study, trial: FrozenTrial, past: _Trials, space: _Space) -> _Params:
+        generation = len(past) // self._population
         if generation == 0:
             return {}
         first = (generation - 1) * self._population
-        parents = sorted(finished, key=lambda trial: trial.number)
+        parents = sorted(past, key=lambda trial: trial.number)
         parents = parents[first : first + self._population]
         mother, father = (self._tournament(study, parents, 2) for _ in range(2))
         cut = int(self._random.integers(1, max(2, len(space))))
         child = {}
-        # By the parameters' order in the trial, which is that of depth; the space's is alphabetic.
+        # In the trial the parameters are in order of depth; in the space they are alphabetic.
         for index, name in enumerate(name for name in mother.params if name in space):
             kind = space[name]
             value = (mother if index < cut else father).params[name]
@@ -159,10 +139,10 @@ class OnePointGenetic(_Evolutionary):
 
 
 def fitness(study: Study, trial: FrozenTrial) -> tuple[int, float]:
-    """Return what trials are compared by: the evaluation point reached, then the value there.
+    """Return the key that trials are compared by: the evaluation point reached, then the value.
 
-    So a trial that was pruned is below all that went on, as in Optuna's TPE; one that needs too
-    much memory is below all.
+    A pruned trial ranks below all that ran longer, as in Optuna's TPE. A trial that needs too much
+    memory ranks below all.
     """
     if any(value > 0 for value in trial.constraints.values()):  # it did not fit into memory
         return -1, 0.0

@@ -1,4 +1,4 @@
-"""A sampler that goes through every configuration of a finite space once, in order."""
+"""Samplers of given parameters, and of every configuration of a finite space in order."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from normsearch.samplers.independent import UniformByDefault
-from normsearch.space.layered import AnySpace
+from normsearch.space.interface import AnySpace
 
 
 class FixedParametersSampler(UniformByDefault):
-    """Answers with given parameters, and by uniform draws what they leave open."""
+    """Suggests given parameters, and uniform draws for the others."""
 
     def __init__(self, parameters: dict[str, Any] | None = None, seed: int | None = None) -> None:
         super().__init__(seed)
@@ -22,13 +22,13 @@ class FixedParametersSampler(UniformByDefault):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Return nothing: every parameter is answered by itself."""
+        """Return nothing: every parameter is suggested independently."""
         return {}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return nothing: every parameter is answered by itself."""
+        """Return nothing: every parameter is suggested independently."""
         return {}
 
     def sample_independent(
@@ -45,10 +45,10 @@ class FixedParametersSampler(UniformByDefault):
 
 
 class GridSampler(FixedParametersSampler):
-    """The configurations of `space` in order, without those that a trial of the study has.
+    """Suggests the configurations of `space` in order, except those that the study has.
 
-    Two drivers that ask at the same moment may get the same one; the second is then answered from
-    the first's record, as every repetition is.
+    Two drivers may get the same configuration at the same time; the second trial is then a
+    duplicate, answered from the first one's record.
     """
 
     def __init__(self, space: AnySpace, seed: int | None = None) -> None:
@@ -58,7 +58,7 @@ class GridSampler(FixedParametersSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Choose the next configuration; its parameters are answered one by one."""
+        """Choose the next configuration; its parameters are suggested independently."""
         others = [past for past in study.get_trials(deepcopy=False) if past.number != trial.number]
         self._parameters = self._space.unseen([past.params for past in others]) or {}
         return {}

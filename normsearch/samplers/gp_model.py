@@ -1,4 +1,4 @@
-"""A Gaussian process over choices: what it knows of a point falls with the choices that differ."""
+"""A Gaussian process over choices; covariance falls with the number of choices that differ."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _JITTER = 1e-6
 
 
 class Coding:
-    """Parameters as rows of numbers: a category is its index, a number its place from 0 to 1."""
+    """Parameters as rows of numbers: a category is its index, a number is scaled to [0, 1]."""
 
     def __init__(self, space: dict[str, BaseDistribution]) -> None:
         self.space = space
@@ -38,7 +38,7 @@ class Coding:
         }
 
     def features(self, rows: Array) -> Array:
-        """Return (n, f), such that rows which differ in one category are 1 apart, squared."""
+        """Return features (n, f); the squared distance of rows that differ in one category is 1."""
         columns = []
         for column, size in zip(rows.T, self.sizes, strict=True):
             if size:
@@ -48,12 +48,12 @@ class Coding:
         return np.concatenate(columns, axis=1)
 
     def uniform(self, rng: np.random.Generator, count: int) -> Array:
-        """Return `count` rows drawn evenly from the whole space."""
+        """Return `count` rows drawn uniformly from the whole space."""
         columns = [rng.integers(s, size=count) if s else rng.random(count) for s in self.sizes]
         return np.stack(columns, axis=1).astype(np.float64)
 
     def neighbours(self, rng: np.random.Generator, rows: Array) -> Array:
-        """Return `rows` with one or more choices drawn anew, and numbers a little moved."""
+        """Return `rows` with one or more choices redrawn, and numbers slightly changed."""
         share = np.maximum(1.5 / len(self.sizes), 0.3 * rng.random((len(rows), 1)))
         drawn = np.where(rng.random(rows.shape) < share, self.uniform(rng, len(rows)), rows)
         numbers = np.array(self.sizes) == 0
@@ -61,7 +61,7 @@ class Coding:
         return drawn
 
     def changed(self, rng: np.random.Generator, row: Array) -> Array:
-        """Return copies of one row (p,), each with another choice, or a number a little moved."""
+        """Return copies of one row (p,), each with one choice or number changed."""
         others = [
             np.delete(np.arange(size), int(value)) if size else _moved(rng, np.full(4, value))
             for value, size in zip(row, self.sizes, strict=True)
@@ -104,25 +104,25 @@ def _decode(distribution: BaseDistribution, place: float) -> object:
 
 @dataclass(frozen=True)
 class Beliefs:
-    """How much each parameter matters, and how noisy the targets are; both in logarithms."""
+    """The weight of each parameter and the noise of the targets, both as logarithms."""
 
     weights: Array
     noise: float
 
     @classmethod
     def prior(cls, parameters: int) -> Beliefs:
-        """Return the prior's middle: points that differ in everything correlate by 1/e."""
+        """Return the prior's mean: points that differ in everything have correlation 1/e."""
         return cls(np.full(parameters, -math.log(parameters)), _PRIOR_NOISE)
 
     def moved(self, rng: np.random.Generator) -> Beliefs:
-        """Return beliefs near these, a few weights moved."""
+        """Return beliefs near these, with a few weights changed."""
         count = len(self.weights)
         which = rng.random(count) < max(2 / count, 0.2)
         weights = self.weights + which * rng.normal(size=count)
         return Beliefs(weights, self.noise + 0.5 * rng.normal())
 
     def log_prior(self) -> float:
-        """Log density up to a constant: independent normal distributions of deviation 1."""
+        """Return the log density up to a constant: independent normals of standard deviation 1."""
         middle = Beliefs.prior(len(self.weights))
         squares = ((self.weights - middle.weights) ** 2).sum() + (self.noise - middle.noise) ** 2
         return float(-squares / 2)
@@ -133,8 +133,8 @@ class Process:
 
     Args:
         features: (n, f).
-        owner: (f,), the parameter each feature belongs to.
-        targets: (n,), of mean 0 and deviation about 1.
+        owner: (f,), the parameter that each feature belongs to.
+        targets: (n,), of mean 0 and standard deviation about 1.
         noise: (n,), variance of each target beyond the common one.
         beliefs: weights and the common noise.
     """
@@ -157,9 +157,9 @@ class Process:
         return solved
 
     def log_evidence(self) -> float:
-        """Log of p(targets | beliefs) p(beliefs), up to a constant.
+        """Return the log of p(targets | beliefs) p(beliefs), up to a constant.
 
-        The kernel's height is integrated over the prior InvGamma(1, 1), so the targets follow a
+        The kernel's amplitude is integrated over the prior InvGamma(1, 1), so the targets follow a
         multivariate t distribution of 2 degrees of freedom (Rasmussen and Williams 2006, ch. 9.9).
         """
         power = (len(self._solved) + 2) / 2
@@ -167,7 +167,7 @@ class Process:
         return self.beliefs.log_prior() - power * math.log(self._square) - determinant
 
     def at(self, features: Array) -> tuple[Array, Array]:
-        """Return the mean and the deviation of what lies below the noise, each (m,)."""
+        """Return mean and standard deviation of the noise-free function, each (m,)."""
         across = self._solve(_kernel(self._known, features * self._root))
         rest = np.maximum(1 - (across**2).sum(axis=0), 1e-9)
         return across.T @ self._solved, np.sqrt(self._square / (len(self._solved) + 2) * rest)

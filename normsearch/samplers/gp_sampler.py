@@ -18,19 +18,19 @@ from threadpoolctl import ThreadpoolController
 from normsearch.samplers.gp_model import Array, Beliefs, Coding, Process
 from normsearch.samplers.independent import UniformByDefault
 
-_MOST = 400  # trials the process looks at: half of them the best, half the newest
+_MOST = 400  # trials that the process is fitted to: half the best, half the newest
 _CANDIDATES = 400
 _BEST = 10  # trials whose neighbours are candidates
-_CLIMBS = 10  # changes of one parameter that the best candidate may go through
-_COURAGE = 2.0  # mean of the random factor on what is not known
-_STEPS = 3  # of the beliefs' random walk at each suggestion
+_CLIMBS = 10  # greatest number of changes of one parameter to the best candidate
+_COURAGE = 2.0  # mean of the random factor of the standard deviation
+_STEPS = 3  # steps of the beliefs' random walk at each suggestion
 
 
 @dataclass(frozen=True)
 class _Finished:
-    """What a finished trial leaves: its coded parameters, its curve, its final value if it has one.
+    """A finished trial: its coded parameters, its curve, and its final value if it has one.
 
-    Values are such that more is better; a failed trial has neither curve nor value.
+    Larger values are better; a failed trial has neither curve nor value.
     """
 
     row: tuple[float, ...]
@@ -44,22 +44,21 @@ class _Finished:
 
 
 class GaussianProcessSampler(UniformByDefault):
-    """Suggests what may well be best, by an upper confidence bound with a random factor.
+    """Suggests the candidate with the highest upper confidence bound, with a random factor.
 
-    The best of many candidates, most of them near the best trials, is changed in one parameter
-    after another as long as that raises the bound, so that a suggestion in a large space goes as
-    far from what was tried as the bound says.
+    Most candidates are near the best trials. The best candidate is changed in one parameter after
+    another as long as this raises the bound, so suggestions in a large space can lie far from all
+    trials.
 
-    The expected final value of a pruned trial is read off the complete trials by a line through
-    (value at the step where it was pruned, final value), with the scatter about that line as its
-    noise. A failed trial, or one that needed too much memory, counts as the worst there is. No
-    choice is suggested twice while there is another. Beyond 400 trials a suggestion looks at the
-    200 best and the 200 newest, so it costs much the same at any number.
+    The final value of a pruned trial is predicted by a linear regression over the complete trials
+    (from the value at the step where it was pruned to the final value), with the residual variance
+    as its noise. A failed trial, or one that needed too much memory, counts as the worst. No choice
+    is suggested twice while there is another. Beyond 400 trials the process is fitted to the 200
+    best and the 200 newest, so the cost of a suggestion is bounded.
 
     Args:
-        seed: of every draw.
-        startup: finished trials to be drawn at random (enqueued ones count) before the first
-            suggestion.
+        seed: seed of all draws.
+        startup: random trials before the first suggestion; enqueued ones count.
     """
 
     def __init__(self, seed: int | None = None, startup: int = 8) -> None:
@@ -74,18 +73,18 @@ class GaussianProcessSampler(UniformByDefault):
         self._finished: dict[int, _Finished | None] = {}
 
     def reseed_rng(self) -> None:
-        """Draw differently from a copy of this sampler."""
+        """Start another random sequence than that of a copy of this sampler."""
         super().reseed_rng()
         self._rng = np.random.default_rng()
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Return the parameters that all finished trials have and that leave a choice."""
+        """Return the parameters that all finished trials have, except those with one value."""
         return self._choices(study.get_trials(deepcopy=False))
 
     def _choices(self, trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
-        # Optuna's own intersection starts anew at the oldest running trial, each time.
+        # Optuna's own intersection restarts at the oldest running trial each time.
         for past in trials:
             if past.state.is_finished() and past.distributions and past.number not in self._counted:
                 self._counted.add(past.number)
@@ -103,18 +102,18 @@ class GaussianProcessSampler(UniformByDefault):
         if not known:
             return {}
         taken = {one.row for one in known} | self._running(trials)
-        # Threads that wait for a core which a training holds cost ten times the work itself.
+        # Threads that wait for a core of a training cost ten times the work itself.
         with _threads().limit(limits=1, user_api="blas"):
             return self._coding.params(self._chosen(known, taken))
 
     def choose(
         self, trials: Sequence[FrozenTrial], candidates: Sequence[dict[str, Any]], sign: int = 1
     ) -> int | None:
-        """Return the index of the candidate that may well be best.
+        """Return the index of the candidate with the best bound.
 
         Args:
-            trials: of the study.
-            candidates: whole parameters, one at least.
+            trials: trials of the study.
+            candidates: complete parameters, at least one.
             sign: 1 for a study that maximizes, -1 for one that minimizes.
 
         Returns:
@@ -130,7 +129,7 @@ class GaussianProcessSampler(UniformByDefault):
     def _known(
         self, trials: Sequence[FrozenTrial], search_space: dict[str, BaseDistribution], sign: int
     ) -> list[_Finished]:
-        """Return the finished trials, none while they are too few."""
+        """Return the finished trials, none while there are too few."""
         if not search_space:
             return []
         if search_space != self._coding.space:
@@ -140,7 +139,7 @@ class GaussianProcessSampler(UniformByDefault):
         return known if len(known) >= self._startup and any(o.scored for o in known) else []
 
     def _bound(self, known: Sequence[_Finished]) -> tuple[Callable[[Array], Array], Array]:
-        """Return the upper bound as a function of coded rows, and the best trials' rows."""
+        """Return the upper bound as a function of coded rows, and the rows of the best trials."""
         rows, targets, noise = _targets(known)
         process = self._fitted(rows, targets, noise)
         courage = _COURAGE * self._rng.exponential()
@@ -173,7 +172,7 @@ class GaussianProcessSampler(UniformByDefault):
         return tuple(row.tolist())
 
     def _read(self, trials: Sequence[FrozenTrial], sign: int) -> list[_Finished]:
-        """Return the finished trials; each is read once."""
+        """Return the finished trials; each is converted once."""
         for trial in trials:
             if trial.state.is_finished() and trial.number not in self._finished:
                 self._finished[trial.number] = self._finish(trial, sign)
@@ -183,7 +182,7 @@ class GaussianProcessSampler(UniformByDefault):
         row = self._row(trial)
         if row is None:
             return None
-        # One that did not fit into memory is told as pruned, with a violated constraint.
+        # A trial that exceeded the memory is recorded as pruned, with a violated constraint.
         if trial.state == TrialState.FAIL or any(v > 0 for v in trial.constraints.values()):
             return _Finished(row, {}, None)
         curve = {s: sign * v for s, v in trial.intermediate_values.items() if math.isfinite(v)}
@@ -197,19 +196,19 @@ class GaussianProcessSampler(UniformByDefault):
         return {row for row in rows if row is not None}
 
     def _row(self, trial: FrozenTrial) -> tuple[float, ...] | None:
-        """Return a trial's coded parameters, None while it lacks one; each is coded once."""
+        """Return a trial's coded parameters, None if one is missing; each is coded once."""
         row = self._rows.get(trial.number)
         if row is None and self._coding.space.keys() <= trial.params.keys():
             row = self._rows[trial.number] = self._coding.row(trial.params)
         return row
 
     def _fitted(self, rows: Array, targets: Array, noise: Array) -> Process:
-        """Return a process on the trials that tell most, its beliefs one walk further."""
+        """Return a process fitted to the best and newest trials, its beliefs one walk further."""
         if len(rows) > _MOST:
             best = np.argsort(-targets)[: _MOST // 2]
             keep = np.union1d(best, np.arange(len(rows) - _MOST // 2, len(rows)))
             rows, targets, noise = rows[keep], targets[keep], noise[keep]
-        # What lies far below the rest would press the differences that matter together.
+        # Values far below the rest would dominate the scale.
         low, middle, high = np.quantile(targets, (0.25, 0.5, 0.75))
         targets = np.maximum(targets, middle - 3 * (high - low))
         deviation = targets.std() or 1.0
@@ -226,7 +225,7 @@ class GaussianProcessSampler(UniformByDefault):
         return process
 
     def _candidates(self, best: Array) -> Array:
-        """Return points near the best ones and points from anywhere."""
+        """Return points near the best ones and points from the whole space."""
         near = 3 * _CANDIDATES // 4
         bases = best[self._rng.integers(len(best), size=near)]
         anywhere = self._coding.uniform(self._rng, _CANDIDATES - near)
@@ -241,7 +240,7 @@ def _untried(rows: Array, taken: set[tuple[float, ...]]) -> Array:
 
 @cache
 def _threads() -> ThreadpoolController:
-    """Return the controller of this process's thread pools; to look for them costs milliseconds."""
+    """Return the controller of this process's thread pools; finding them takes milliseconds."""
     return ThreadpoolController()
 
 

@@ -1,4 +1,4 @@
-"""What our samplers share: parameters that they have no opinion on are drawn uniformly."""
+"""The base of our samplers: parameters that a sampler does not suggest are drawn uniformly."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from optuna.trial import FrozenTrial
 
 
 class UniformByDefault(BaseSampler):
-    """Base of samplers: each parameter that is not answered together with others is a uniform draw.
+    """Base of samplers: each parameter that is not suggested jointly is a uniform draw.
 
     Args:
-        seed: of the draws.
+        seed: seed of the draws.
     """
 
     def __init__(self, seed: int | None = None) -> None:
         self._uniform = RandomSampler(seed=seed)
 
     def reseed_rng(self) -> None:
-        """Begin a new random sequence, as Optuna asks of samplers in several processes."""
+        """Start a new random sequence, as Optuna requires of samplers in several processes."""
         self._uniform.reseed_rng()
 
     def sample_independent(

@@ -1,4 +1,4 @@
-"""Pruners by the names a study uses. Their resource is the number of the evaluation point."""
+"""Pruners by name. Their resource is the number of the evaluation point."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ def build_pruner(config: PrunerConfig, evaluations: int) -> BasePruner:
 
 
 def none(config: PrunerConfig, evaluations: int) -> BasePruner:
-    """Return one that stops nothing."""
+    """Return a pruner that stops no trial."""
     return NopPruner()
 
 
 def median(config: PrunerConfig, evaluations: int) -> BasePruner:
-    """Return Optuna's, which counts steps from 0; we count points from 1."""
+    """Return Optuna's median pruner, which counts steps from 0; evaluation points count from 1."""
     first = config.warmup + 1
     return MedianPruner(n_startup_trials=config.startup_trials, n_warmup_steps=first)
 
 
 def hyperband(config: PrunerConfig, evaluations: int) -> BasePruner:
-    """Return Optuna's."""
+    """Return Optuna's Hyperband pruner."""
     return HyperbandPruner(
         min_resource=config.min_resource,
         max_resource=evaluations,
@@ -65,7 +65,7 @@ def hyperband(config: PrunerConfig, evaluations: int) -> BasePruner:
 
 
 def patient(config: PrunerConfig, evaluations: int) -> BasePruner:
-    """Return Optuna's, around the pruner that is `wrapped`."""
+    """Return Optuna's patient pruner around `wrapped`."""
     wrapped = build_pruner(config.wrapped, evaluations) if config.wrapped else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -73,7 +73,7 @@ def patient(config: PrunerConfig, evaluations: int) -> BasePruner:
 
 
 def successive_halving(config: PrunerConfig, evaluations: int) -> BasePruner:
-    """Return Optuna's."""
+    """Return Optuna's asynchronous successive halving pruner."""
     return SuccessiveHalvingPruner(
         min_resource=config.min_resource, reduction_factor=config.reduction_factor
     )

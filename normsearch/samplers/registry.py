@@ -19,29 +19,30 @@ from normsearch.networks.importing import load
 from normsearch.samplers.fixed import FixedParametersSampler, GridSampler
 from normsearch.samplers.independent import UniformByDefault
 from normsearch.space.imports import load_hub, users_code
-from normsearch.space.layered import AnySpace
+from normsearch.space.interface import AnySpace
 
 genetic = partial(NSGAIISampler, population_size=20)
 _HUB = "optunahub:"
 
 Drawn = Literal["uniform", "grid", "given", "adaptive"]
-"""How the choices of a trial came about, see `how_drawn`."""
+"""How the choices of a trial were made, see `how_drawn`."""
 
 
 def build_sampler(config: SearchConfig, space: AnySpace, seed: int) -> BaseSampler:
     """Return the sampler that `config` names.
 
-    `sampler_arguments` go to its constructor, and `seed` to those that take one.
+    Its constructor gets `sampler_arguments`, and `seed` if it has this argument.
 
     Raises:
-        ConfigError: no such sampler, arguments that it does not take, or grid over a range.
+        ConfigError: there is no such sampler, it does not have these arguments, or it is grid and
+            the space has a range.
     """
     name, where = config.sampler, "search.sampler"
     if name == "grid":
         if endless := space.endless:
             raise ConfigError(
                 f"search.sampler: grid needs choices for everything, and {endless} has none that "
-                "can be counted; list its values, or take tpe."
+                "can be counted; list its values, or choose tpe."
             )
         return _make(partial(GridSampler, space), name, config.sampler_arguments, seed)
     if name in SAMPLERS:
@@ -53,12 +54,13 @@ def build_sampler(config: SearchConfig, space: AnySpace, seed: int) -> BaseSampl
 
 
 def how_drawn(sampler: BaseSampler, trial: Trial) -> Drawn:
-    """Return how the choices of a trial came about, right after they were suggested.
+    """Return how the choices of a trial were made; call it right after they were suggested.
 
-    ``uniform``: at random, without a look at any score, as the first trials of gp and of the
-    evolutionary samplers are; ``grid``: in order; ``given``: enqueued (a default, a known point),
-    or named by what tunes single norms; ``adaptive``: after the scores of other trials. Samplers
-    that do not tell, among them tpe and genetic, count as adaptive from their first trial on.
+    ``uniform``: at random and independent of scores, as the first trials of gp and of the
+    evolutionary samplers are; ``grid``: in order; ``given``: enqueued (a default or an initial
+    trial), or chosen by the tuning of single norms; ``adaptive``: dependent on the scores of other
+    trials. Samplers that do not reveal this, such as tpe and genetic, count as adaptive from the
+    first trial on.
     """
     if trial._fixed_params:
         return "given"

@@ -1,0 +1,1 @@
+"""The search: a coordinator of trials, and the executors that train them."""

@@ -1,6 +1,6 @@
 """Ray Tune's two hooks, a searcher and a scheduler, over one coordinator.
 
-The Optuna storage behind the coordinator is the only truth: nothing here is saved or restored.
+The Optuna storage behind the coordinator holds all state: nothing here is saved or restored.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Link:
         self.left: dict[str, float] = {}  # seconds each may still train, by its last record
 
     @contextmanager
-    def settling(self) -> Iterator[None]:
+    def keeping_failure(self) -> Iterator[None]:
         """Keep the error that ends the search; Tune would turn it into a traceback."""
         try:
             yield
@@ -74,7 +74,7 @@ class StorageSearcher(Searcher):  # type: ignore[misc]
         if link.coordinator.stopping or link.coordinator.done:
             finished: str = Searcher.FINISHED
             return finished
-        with link.settling():
+        with link.keeping_failure():
             job = link.coordinator.next_job()
         if job is None:
             return None
@@ -89,7 +89,7 @@ class StorageSearcher(Searcher):  # type: ignore[misc]
         number = self._link.numbers.pop(trial_id, None)
         if error or number is None:
             return  # reported by the scheduler's on_trial_error, which knows the cause
-        with self._link.settling():
+        with self._link.keeping_failure():
             self._settle(trial_id, number, result or {})
 
     def _settle(self, trial_id: str, number: int, result: dict[str, Any]) -> None:
@@ -134,7 +134,7 @@ class StorageScheduler(FIFOScheduler):  # type: ignore[misc]
         link.coordinator.check_interrupt()
         number = link.numbers[trial.trial_id]
         link.left[trial.trial_id] = result["seconds_left"]
-        with link.settling():
+        with link.keeping_failure():
             prune = link.coordinator.report(number, json.loads(result["record"]))
         if not prune and not link.coordinator.stopping:
             return str(TrialScheduler.CONTINUE)
@@ -147,7 +147,7 @@ class StorageScheduler(FIFOScheduler):  # type: ignore[misc]
         error = _error_of(trial)
         lines = str(error).strip().splitlines()
         fail = partial(coordinator.finish, number, TrialState.FAIL)
-        with self._link.settling():
+        with self._link.keeping_failure():
             if _ran_out_of_memory(error):
                 fail(reason=f"memory: the node had none left ({type(error).__name__})")
             elif not isinstance(error, _DEATHS):

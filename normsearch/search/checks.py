@@ -27,7 +27,8 @@ from normsearch.search.identity import check_identity, identity, record_network
 from normsearch.search.supernet import mixable
 from normsearch.space.arms import ArmsSpace
 from normsearch.space.initial_trials import initial_trials, paper_points, warm_start_points
-from normsearch.space.layered import AnySpace, Space
+from normsearch.space.interface import AnySpace
+from normsearch.space.layered import Space
 from normsearch.space.python_space import PythonSpace
 from normsearch.storage.opening import open_storage, refuse_taken, retrying
 from normsearch.storage.optuna_access import storage_of

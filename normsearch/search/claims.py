@@ -1,4 +1,4 @@
-"""Claims: which trial a driver trains next, never one of another driver's, and never too many."""
+"""Claims: the next trial of a driver, which no other driver trains, and never too many."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Claims:
 
     Args:
         study: the Optuna study.
-        leases: of this driver.
+        leases: the leases of this driver.
         fresh: chooses the sampler of a new trial.
     """
 

@@ -35,7 +35,7 @@ from normsearch.search.trial_record import (
 )
 from normsearch.space.choice import Choice
 from normsearch.space.initial_trials import Known, initial_trials
-from normsearch.space.layered import AnySpace
+from normsearch.space.interface import AnySpace
 from normsearch.storage.leases import LEASE_S, Leases
 from normsearch.storage.objectives import directions, note, score, stops
 from normsearch.storage.opening import lock_for_driver, open_storage, retrying

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.samplers.fixed import FixedParametersSampler
 from normsearch.search.single_norms import SingleNormTuning
-from normsearch.space.layered import AnySpace
+from normsearch.space.interface import AnySpace
 from normsearch.storage.optuna_access import store_value
 from normsearch.storage.trial_states import DUPLICATE_OF, is_repeat, mark_infeasible
 

@@ -21,7 +21,7 @@ def identity(study: StudyConfig) -> str:
     parts = {"task", "network", "training", "space", "fingerprint", "sample_shape"}
     facts = study.model_dump(mode="json", include=parts)
     facts["task"].pop("data")
-    if study.training.metric == MetricConfig():  # as in runs from before there was a choice
+    if study.training.metric == MetricConfig():  # for runs of versions without this key
         facts["training"].pop("metric")
     if not study.task.augmentation.transforms:
         facts["task"]["augmentation"].pop("transforms")
@@ -46,7 +46,7 @@ def check_identity(study: optuna.Study, config: StudyConfig) -> None:
     elif known != own:
         raise StudyError(
             f"{config.name}: the storage's study of this name must be of the same data, network, "
-            "training and space, and is of another run; give this run a name of its own, or "
+            "training and space, and is of another run; give this run another name, or "
             "another --storage."
         )
     if config.network_digest is None:
@@ -61,6 +61,6 @@ def check_identity(study: optuna.Study, config: StudyConfig) -> None:
 
 
 def record_network(study: optuna.Study, config: StudyConfig) -> None:
-    """Record in the storage the network of a study's trials from now on."""
+    """Record the current network of a study in the storage."""
     digest = config.network_digest
     study.set_user_attr("network_digest", digest and digest.model_dump(mode="json"))

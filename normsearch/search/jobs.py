@@ -31,9 +31,9 @@ class Job:
 class Event:
     """An event of a search, for callbacks: a trial ``started``, ``evaluated`` or ``finished``.
 
-    The first event of a driver is ``began``, with number -1 and with the (number, state, score or
-    NaN) of every trial in ``trials``. A trial is ``waiting`` if another driver may still hold it
-    and nothing else is left to train.
+    The first event of a driver is ``began``, with number -1. Its record holds ``trials``, the
+    (number, state, score or NaN) of every trial, and ``asked``, the number of trials to train. A
+    trial is ``waiting`` if another driver may still hold it and nothing else is left to train.
     """
 
     kind: Literal["began", "started", "evaluated", "finished", "waiting"]
@@ -45,7 +45,7 @@ class Callback(Protocol):
     """A function that is called with each event of a run."""
 
     def __call__(self, event: Event, /) -> None:
-        """Take in an event."""
+        """Handle an event."""
 
 
 def trial_config(

@@ -1,4 +1,4 @@
-"""What an executor is, and the one in this process: no Ray, a debugger works."""
+"""The interface of executors, and the one in this process, which works with a debugger."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from normsearch.trials.trainer import AnyData, Trainer
 
 
 class Executor(Protocol):
-    """Asks a coordinator for trials, trains them, and tells it of each evaluation and end."""
+    """Trains the trials of a coordinator, and reports each evaluation and end to it."""
 
     def __call__(
         self, coordinator: Coordinator, data: AnyData, trainer: Trainer[AnyData], /
@@ -23,8 +23,8 @@ class Executor(Protocol):
         """Train until as many trials as asked for are finished.
 
         Args:
-            coordinator: gives the trials and takes their results.
-            data: handed to `trainer`.
+            coordinator: provides the trials and receives their results.
+            data: passed to `trainer`.
             trainer: trains one trial.
         """
 
@@ -32,8 +32,7 @@ class Executor(Protocol):
 def run_local(coordinator: Coordinator, data: AnyData, trainer: Trainer[AnyData]) -> None:
     """Train until as many trials as asked for are finished.
 
-    A study's `time_limit` is checked after each evaluation, so a trial that hangs is not ended.
-
+    A study's `time_limit` is checked after each evaluation, so a trial that hangs is not stopped.
     See `Executor`.
     """
     try:
@@ -71,7 +70,7 @@ def _run(coordinator: Coordinator, job: Job, data: AnyData, trainer: Trainer[Any
             coordinator.storage_failed(number, fault)
             return
         if isinstance(error, NormsearchError):
-            raise  # not this trial's fault
+            raise  # the trial is not the cause
         write_trace(job.folder)
         reason = f"{type(error).__name__}: {error}"
         coordinator.finish(number, TrialState.FAIL, reason=reason, fault=True)

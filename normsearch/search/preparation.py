@@ -21,7 +21,8 @@ from normsearch.norms import kernels_in_use
 from normsearch.search.checks import build_space, check_search
 from normsearch.search.jobs import trial_config
 from normsearch.space.choice import Choice
-from normsearch.space.layered import AnySpace, Space
+from normsearch.space.interface import AnySpace
+from normsearch.space.layered import Space
 from normsearch.trials.network_check import try_network
 from normsearch.trials.network_memory import check_weights, enough_memory
 from normsearch.trials.own_training import find_slots
@@ -39,7 +40,7 @@ from normsearch.trials.trust import refuse_unseen_code
 
 @dataclass(frozen=True)
 class PreparedStudy:
-    """A study that passed every check; a run is created only from one of these."""
+    """A study that has passed every check; runs are created only from prepared studies."""
 
     config: StudyConfig
     split: Split
@@ -70,7 +71,7 @@ def prepare(
         where: name of the study in messages.
         items: the data set, if it is in memory; see `normsearch.data.in_memory.cases_of`.
         trusted: whether all code that it names may run; see `refuse_unseen_code`.
-        accept_changed: accept the network as it is now in place of the recorded one.
+        accept_changed: whether to accept a network that differs from the recorded one.
 
     Raises:
         NormsearchError: the first check that fails.
@@ -109,12 +110,15 @@ def _of_own_trainer(
     data: Path | None = None,
     cases: Sequence[Case] = (),
 ) -> PreparedStudy:
-    """A study whose trainer is the user's own: the slots are those of the network it builds."""
+    """Prepare a study with the user's trainer, on the slots of the network that it builds."""
     example = Choice(norm_map={}, learning_rate=1e-3, batch_size=1)
     with tempfile.TemporaryDirectory() as folder:
         slots = find_slots(trial_config(config, 0, example, None), split, Path(folder))
     if not slots:
-        raise ConfigError(f"trainer: {config.trainer} placed norms on a network without norm slots")
+        raise ConfigError(
+            f"trainer: {config.trainer} must place norms on a network with norm slots, and its "
+            "network has none."
+        )
     return _checked(config, split, build_space(config.space, slots, origin), data, cases)
 
 
@@ -122,13 +126,13 @@ def _checked(
     config: StudyConfig, split: Split, space: AnySpace, data: Path | None, cases: Sequence[Case]
 ) -> PreparedStudy:
     check_search(config, space)
-    _tell_of_single_norms(space)
+    _warn_of_single_norms(space)
     config = config.model_copy(update={"versions": config.versions or versions()})
     return PreparedStudy(config, split, space, data, tuple(cases))
 
 
-def _tell_of_single_norms(space: AnySpace) -> None:
-    """Warn of norms that are no single norm, or differ between slots as one."""
+def _warn_of_single_norms(space: AnySpace) -> None:
+    """Warn about norms that are not single norms, and single norms that differ between slots."""
     if not isinstance(space, Space):
         return
     for norm, slots in space.substitutes().items():

@@ -45,16 +45,16 @@ def run_ray(
     """Train on a Ray cluster until as many trials as asked for are finished.
 
     Args:
-        coordinator: gives the trials and takes their results.
-        data: handed to `trainer`; put into the object store once.
+        coordinator: provides the trials and receives their results.
+        data: passed to `trainer`; put into the object store once.
         trainer: trains one trial.
-        resources: what each trial occupies.
-        workers: trials at once; if None, as many as fit the cluster at each moment. More than fit
-            wait for the cluster to grow.
+        resources: the resources of each trial.
+        workers: number of trials at once; if None, as many as currently fit the cluster. Trials
+            that do not fit wait for the cluster to grow.
         address: a running cluster to join; a local one is started if None.
 
     Raises:
-        StudyError: the cluster cannot be reached, or not even one trial fits it.
+        StudyError: the cluster cannot be reached, or no trial fits it.
         DiskFullError: no checkpoint can be written; the trials are released.
         GoneError: the run's folder was deleted.
         NetworkError: a worker cannot build the network, or finds code that differs from the
@@ -92,7 +92,7 @@ def _fit(tuner: Any, coordinator: Coordinator) -> None:
     try:
         tuner.fit()
     except (TuneError, SystemError):
-        # What a signal raises inside of Ray's compiled code comes out as a SystemError.
+        # An exception of a signal handler within Ray's compiled code becomes a SystemError.
         coordinator.check_interrupt()
         raise
     if coordinator.failure:
@@ -109,8 +109,8 @@ def _connect(address: str | None, resources: Resources, workers: int | None) -> 
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise StudyError(
                 f"--address {address}: must be a running Ray cluster, and it does not answer "
-                f"({error}); start one with `ray start --head`, and set RAY_AUTH_MODE=token where "
-                "it has a token."
+                f"({error}); start one with `ray start --head`, and set RAY_AUTH_MODE=token if "
+                "it uses a token."
             ) from error
     else:
         cores = workers * resources.cpu if workers else None
@@ -118,11 +118,10 @@ def _connect(address: str | None, resources: Resources, workers: int | None) -> 
 
 
 class Slots:
-    """The number of trials at once: `workers`, or as many as fit the cluster at the moment.
+    """The number of trials at once: `workers`, or as many as currently fit the cluster.
 
     Raises:
-        StudyError: not even one trial fits, and the cluster may not grow (or no `workers` were
-            asked for).
+        StudyError: no trial fits, and the cluster cannot grow or `workers` is None.
     """
 
     def __init__(self, resources: Resources, workers: int | None, *, may_grow: bool) -> None:

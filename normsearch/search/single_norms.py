@@ -21,7 +21,7 @@ from normsearch.config import SearchConfig
 from normsearch.config.metric import Direction
 from normsearch.samplers.gp_model import Coding
 from normsearch.samplers.gp_sampler import GaussianProcessSampler
-from normsearch.space.layered import AnySpace
+from normsearch.space.interface import AnySpace
 from normsearch.storage.objectives import score
 from normsearch.storage.trial_states import completed, share_of_single_norms, single_norm
 

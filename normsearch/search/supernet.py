@@ -24,7 +24,8 @@ from normsearch.search.jobs import trial_config
 from normsearch.search.rank_correlation import spearman, spearman_interval
 from normsearch.search.signals import interruptible
 from normsearch.space.choice import Choice
-from normsearch.space.layered import AnySpace, Space
+from normsearch.space.interface import AnySpace
+from normsearch.space.layered import Space
 from normsearch.storage.records import StudyRecord
 from normsearch.trials.trainer import AnyData, Trainer
 
@@ -49,7 +50,7 @@ def mixable(space: AnySpace) -> Space:
         if reaches_out(text):
             raise ConfigError(
                 f"search.method: supernet cannot mix {text}, which reaches beyond its slot; leave "
-                "it out of the choices, or take method: trials."
+                "it out of the choices, or use method: trials."
             )
     return space
 
@@ -70,14 +71,14 @@ def supernet_config(config: StudyConfig, space: Space) -> TrialConfig:
                 weights=own.weights)
         for unit in space.units
     )  # fmt: skip
-    update = {"training": training, "mixtures": mixtures, "gpu_share": 1.0}  # nothing trains beside
+    update = {"training": training, "mixtures": mixtures, "gpu_share": 1.0}  # no other trial runs
     return trial_config(config, 0, choice, None).model_copy(update=update)
 
 
 def run_supernet(
     coordinator: Coordinator, space: AnySpace, data: AnyData, trainer: Trainer[AnyData]
 ) -> None:
-    """Train the study's supernet in this process, unless it is, and enqueue what it prefers.
+    """Train the study's supernet in this process, unless it is trained, and enqueue its choice.
 
     Training resumes from a checkpoint. Nothing is done while another driver trains it.
 
@@ -143,12 +144,12 @@ def preferred(space: Space, preference: Preference) -> dict[str, Any]:
 def agreement(record: StudyRecord) -> dict[str, float | int] | None:
     """Return how well a run's supernet predicts the trials trained from scratch.
 
-    ``rho`` is Spearman's rank correlation over the COMPLETE trials between the score (less of it,
-    if less is better) and what the supernet thinks of the trial's norm map (the mean over slots of
-    the logarithm of the chosen norm's weight); ``low`` and ``high`` its 95% confidence interval
-    (Bonett and Wright 2000), ``trials`` how many there are. None without a supernet or with fewer
-    than 5 trials. Learning rate and batch size differ between the trials, too: that alone keeps rho
-    below 1.
+    ``rho`` is Spearman's rank correlation over the COMPLETE trials between the score (negated, if
+    it is minimized) and the supernet's preference for the trial's norm map (the mean over slots of
+    the logarithm of the chosen norm's weight); ``low`` and ``high`` are its 95% confidence interval
+    (Bonett and Wright 2000), ``trials`` is the number of trials. None without a supernet or with
+    fewer than 5 trials. Learning rate and batch size also differ between trials, which alone keeps
+    rho below 1.
     """
     path = record.folder / "trials" / FOLDER / "preference.json"
     numbers = record.ranked()
@@ -156,15 +157,15 @@ def agreement(record: StudyRecord) -> dict[str, float | int] | None:
         return None
     preference = read_preference(path)
     scores = record.trials().set_index("number")["score"]
-    liked = [_liking(record.norm_map(number), preference) for number in numbers]
+    preferences = [_preference_for(record.norm_map(number), preference) for number in numbers]
     sign = 1 if record.direction == "maximize" else -1
-    rho = spearman(liked, [sign * float(scores[number]) for number in numbers])
+    rho = spearman(preferences, [sign * float(scores[number]) for number in numbers])
     if math.isnan(rho):
         return None
     low, high = spearman_interval(rho, len(numbers))
     return {"rho": rho, "low": low, "high": high, "trials": len(numbers)}
 
 
-def _liking(norm_map: dict[str, str], preference: Preference) -> float:
+def _preference_for(norm_map: dict[str, str], preference: Preference) -> float:
     weights = [preference.get(slot, {}).get(spec, 0.0) for slot, spec in norm_map.items()]
     return float(np.mean(np.log(np.maximum(weights, _FLOOR))))

@@ -41,7 +41,7 @@ class TrialFaults:
     def crashed(self, number: int, reason: str) -> None:
         """Release a trial whose worker died; after `MAX_CRASHES` without progress, fail it.
 
-        A trial that makes progress between the deaths of its workers (preemption) never fails so.
+        A trial that makes progress between the deaths of its workers (preemption) does not fail.
         """
         deaths = self._count(count_death, number)
         if deaths > MAX_CRASHES:
@@ -51,7 +51,7 @@ class TrialFaults:
             self.give_back(number)
 
     def storage_failed(self, number: int, fault: NormsearchError) -> None:
-        """Release a trial whose files cannot be used; end the search if the fault is not its own.
+        """Release a trial whose files cannot be used; end the search if all trials are affected.
 
         A trial that another driver has taken over is dropped. A trial whose folder was deleted is
         restarted, at most `MAX_DELETIONS` times.

@@ -1,4 +1,4 @@
-"""What is written down of a trial: its choice, its owner and trial.json, and how it ended."""
+"""The record of a trial: its choice, its owner, its trial.json, and its end."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from normsearch.config.study import OF_TRIAL
 from normsearch.files import remove_leftovers, write_text
 from normsearch.samplers.registry import how_drawn
 from normsearch.space.choice import Choice
-from normsearch.space.layered import AnySpace
+from normsearch.space.interface import AnySpace
 from normsearch.storage.objectives import final_values
 from normsearch.storage.optuna_access import stored
 from normsearch.storage.remote_checkpoints import RemoteCheckpoints
 from normsearch.storage.trial_states import mark_infeasible
 
-TAKEN: dict[str, Any] = {"state": "TAKEN"}  # another driver went on with it, and tells its end
-LOST = "what it chose is lost with a damaged line of the study's journal"
+TAKEN: dict[str, Any] = {"state": "TAKEN"}  # another driver continues it, and records its end
+LOST = "its choice is lost with a damaged line of the study's journal"
 _CHOSEN = ("norm_map", "arm", *OF_TRIAL)
 
 
 def record_choice(trial: Trial, choice: Choice, space: AnySpace) -> bool:
-    """Put what a trial chose into the storage; False if it had chosen something else before.
+    """Store the choice of a trial; False if its record belongs to another choice.
 
-    That is so where lines of the journal are lost. Its curve and checkpoint are of that choice.
+    This happens if lines of the journal are lost. Its curve and checkpoint are of the other choice.
     """
     known = trial.user_attrs
     chosen = {"norm_map": choice.norm_map, "values": choice.values}
@@ -49,9 +49,9 @@ def record_choice(trial: Trial, choice: Choice, space: AnySpace) -> bool:
 
 
 def prepare_folder(folder: Path, config: TrialConfig, token: str) -> None:
-    """Make a trial's folder its owner's, with a trial.json and nothing of another choice in it."""
+    """Prepare a trial's folder: its owner, its trial.json, and no files of another choice."""
     write_text(folder / "owner", token)
-    remove_leftovers(folder)  # after the owner: a late writer is refused, not in the way
+    remove_leftovers(folder)  # after the owner is written, since a late writer is then refused
     path = folder / "trial.json"
     known = _read(path)
     own = config.model_dump(mode="json", include=set(_CHOSEN))

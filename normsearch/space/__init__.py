@@ -1,1 +1,1 @@
-"""What a study may choose: spaces over a network's norm slots, as Optuna is asked."""
+"""Spaces: what a trial may choose on a network's norm slots, as suggestions of Optuna."""

@@ -1,10 +1,9 @@
-"""A space that is a list: every arm with every seed on every fold, each trained once."""
+"""The space of a study of arms: every arm with every seed on every fold, each trained once."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from normsearch.config import ArmsConfig, Point
@@ -12,23 +11,22 @@ from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.errors import ConfigError, NormError, sentence
 from normsearch.networks import NormSlot
 from normsearch.space.choice import Choice, effective_map
+from normsearch.space.interface import WithoutBaselines
 
 
-class ArmsSpace:
+class ArmsSpace(WithoutBaselines):
     """The fixed trainings of `ArmsConfig` on a network's slots, as a space for the coordinator.
 
     Args:
         config: arms, seeds and folds.
         slots: the network's slots, in order of depth.
-        origin: what stands before a key of the space in messages.
+        origin: prefix of the space's keys in messages.
 
     Raises:
         ConfigError: an arm's norm does not fit a slot, or leaves one without.
     """
 
     endless = None
-    single_norms: Mapping[str, dict[str, str]] = MappingProxyType({})
-    defaults: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, config: ArmsConfig, slots: Sequence[NormSlot], origin: str) -> None:
         self.config, self.slots, self.size = config, tuple(slots), config.size
@@ -44,12 +42,12 @@ class ArmsSpace:
             if missing:
                 raise ConfigError(
                     f"{where}: must give every slot a norm, and {missing[0]} has none; "
-                    'begin with {"*": ...}.'
+                    'start with {"*": ...}.'
                 )
             self._maps[arm.name] = found
 
     def suggest(self, trial: Any) -> Choice:
-        """Ask `trial` for an arm, a seed and, where there are several, a fold."""
+        """Suggest an arm, a seed and, if there are several, a fold."""
         answers = {
             name: trial.suggest_categorical(name, list(values))
             for name, values in self._choices().items()
@@ -62,17 +60,12 @@ class ArmsSpace:
             overrides=arm.training,
         )
 
-    def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
-        """Return the norm of a map that has the same one in every slot."""
-        norms = set(norm_map.values())
-        return norms.pop() if len(norms) == 1 else None
-
     def parameters(self, point: Point) -> dict[str, Any]:
-        """Raise ConfigError: what is trained is the list of arms alone."""
+        """Raise ConfigError: only the listed arms are trained."""
         raise ConfigError(f"{point.source}: a space of arms takes no further points; add an arm.")
 
     def unseen(self, past: Sequence[Mapping[str, Any]], start: int = 0) -> dict[str, Any] | None:
-        """Return the first training from number `start` on, round the end, not in `past`."""
+        """Return the first training not in `past`, from number `start` on, cyclically."""
         every = list(self._every())
         begun = [dict(params) for params in past]
         turned = every[start % len(every) :] + every[: start % len(every)]
@@ -83,7 +76,7 @@ class ArmsSpace:
         return {**folds, "seed": self.config.seeds, "arm": tuple(self._arms)}
 
     def _every(self) -> Iterator[dict[str, Any]]:
-        """All trainings; the arms of one seed next to each other, so that a part can be judged."""
+        """Yield all trainings; the arms of one seed are adjacent, so that a part can be judged."""
         choices = self._choices()
         for values in itertools.product(*choices.values()):
             yield dict(zip(choices, values, strict=True))

@@ -1,4 +1,4 @@
-"""One resolved choice of a trial, and the names of what there is to choose beside norms."""
+"""A trial's resolved choice, and the names of the hyperparameters besides norms."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from normsearch.networks import NormSlot
 from normsearch.norms import NormSpec
 
 LABELS = ("arm", "seed", "fold")
-"""Which of a study's fixed trainings a trial is; None in a search."""
+"""The labels of a fixed training; None in a search."""
 
 
 class Choice(Required):
     """One resolved choice: the effective spec of every slot, and its hyperparameters.
 
-    What is None was not asked: the study's training or network says it.
+    None means not chosen: the value is that of the study's training or network.
     """
 
     norm_map: dict[str, str]
@@ -32,7 +32,7 @@ class Choice(Required):
 
     @property
     def values(self) -> dict[str, Any]:
-        """What was chosen beside the norms, and which training of an arm it is."""
+        """Return the choices besides the norms, and the labels of a fixed training."""
         return self.given((*HYPERPARAMETERS, *LABELS))
 
     def task(self, config: TaskConfig) -> TaskConfig:
@@ -40,19 +40,19 @@ class Choice(Required):
         return config.model_copy(update={"test_folds": (self.fold,)} if self.fold else {})
 
     def network(self, config: NetworkConfig) -> NetworkConfig:
-        """Return the study's network with what was chosen for it."""
+        """Return the study's network with the chosen values."""
         seed = {} if self.seed is None else {"seed": self.seed}
         return config.model_copy(update={**self.given(OF_NETWORK), **seed})
 
     def training(self, config: TrainingConfig) -> TrainingConfig:
-        """Return the study's training with what was chosen for it."""
+        """Return the study's training with the chosen values."""
         names = () if self.seed is None else ("data_seed", "augmentation_seed")
         seeds = dict.fromkeys(names, self.seed)
         return config.changed({**self.overrides, **self.given(OF_TRAINING), **seeds})
 
 
 def effective_map(globs: Mapping[str, str], slots: Sequence[NormSlot]) -> dict[str, str]:
-    """Return the effective spec of every slot that a glob matches; later globs win.
+    """Return the effective spec of every slot that a glob matches; the last match applies.
 
     Raises:
         NormError: a spec is unknown or infeasible for its slot.

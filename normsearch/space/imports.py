@@ -1,4 +1,4 @@
-"""Python code of others that a study names: from OptunaHub; and what it raises."""
+"""Import from OptunaHub, and errors of Python code that a study names."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def load_hub(path: str, where: str) -> Any:
 
 @contextmanager
 def users_code(rule: str) -> Iterator[None]:
-    """Turn whatever code that a study names raises into one sentence.
+    """Turn any exception of a user's code into one sentence.
 
     Raises:
-        ConfigError: `rule` (where, and what is wrong), and what the code says.
+        ConfigError: `rule` (where, and what is wrong), and the message of the exception.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Configurations worth a trial: single norms, the papers' settings, the best of other runs."""
+"""Initial trials: single norms, published settings, and the best of other runs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.errors import ConfigError
 from normsearch.networks import NormSlot
 from normsearch.norms import NormSpec
-from normsearch.space.layered import AnySpace, Space
+from normsearch.space.interface import AnySpace
+from normsearch.space.layered import Space
 
 Known = tuple[dict[str, Any], dict[str, str]]
-"""Parameters to enqueue, and the attributes that say where they come from."""
+"""Parameters to enqueue, and attributes that record their source."""
 
-#: (paper, norm, batch size): what each paper compares. Learning rates are the space's own, for a
-#: paper's belong to its data and its schedule.
+#: (paper, norm, batch size) of each paper's comparison. Learning rates are the space's, since
+#: those of a paper belong to its data and schedule.
 PAPERS: tuple[tuple[str, str, int], ...] = (
     *(("spine CT", text, 1) for text in ("none", "BN", "IN")),
     *(("spine CT", f"GN-{groups}", 1) for groups in (2, 4, 8, 16, 32)),
@@ -27,7 +28,7 @@ PAPERS: tuple[tuple[str, str, int], ...] = (
     ("Batch Renormalization", "BRN", 4),
     ("Switchable Norm", "SN", 2),
 )
-#: (paper, norms over the network's depth, each for an equal share of the slots).
+#: (paper, norms over the network's depth, each in an equal share of the slots).
 DEPTH: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Switchable Norm, in words", ("IN", "BN", "LN")),
     ("Switchable Norm, in figures", ("LN", "BN", "BN", "LN")),
@@ -35,10 +36,10 @@ DEPTH: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def initial_trials(search: SearchConfig, space: AnySpace) -> list[Known]:
-    """Return what a study trains before it asks its sampler, each configuration once.
+    """Return the configurations to train before the sampler's, each once.
 
     Raises:
-        ConfigError: the space does not offer one of `search.points`.
+        ConfigError: one of `search.points` is outside the space.
     """
     found: list[Known] = []
     if search.baselines:
@@ -54,10 +55,10 @@ def initial_trials(search: SearchConfig, space: AnySpace) -> list[Known]:
 
 
 def paper_points(space: Space) -> list[Point]:
-    """Return the papers' settings that the space offers, as norm maps on its slots.
+    """Return the published settings that lie in the space, as norm maps on its slots.
 
-    The paper's batch size is taken where the space offers it. Where channels are too few for the
-    paper's group count the slot takes IN, one channel a group.
+    The paper's batch size is used if the space has it. A slot with too few channels for the
+    paper's group count gets IN, one channel a group.
     """
     batch_sizes = space.config.batch_size
     found = []
@@ -78,7 +79,7 @@ def warm_start_points(
 ) -> tuple[list[Point], list[str]]:
     """Return the configurations of another run that fit the space, and why others do not.
 
-    A norm must be offered where it was; a value that is not offered takes the space's default.
+    Each slot's norm must be in the space; other values outside the space become its default.
 
     Args:
         space: of the new study.
@@ -105,7 +106,7 @@ def warm_start_points(
 
 
 def fits(space: AnySpace, point: Point) -> str | None:
-    """Return None where the space offers `point`, else the sentence on why not."""
+    """Return None if `point` lies in the space, else the reason as a sentence."""
     try:
         space.parameters(point)
     except ConfigError as error:

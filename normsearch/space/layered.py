@@ -1,11 +1,10 @@
-"""What a trial may choose, as define-by-run questions to an Optuna trial."""
+"""A study's space on a network's slots, as define-by-run suggestions of an Optuna trial."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
@@ -14,116 +13,34 @@ from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.errors import ConfigError, NormError, sentence
 from normsearch.networks import NormSlot
 from normsearch.norms import NormSpec
-from normsearch.space.candidates import candidates_by_slot, effective, fits
+from normsearch.space.candidates import candidates_by_slot, effective, fits, groups_left_out
 from normsearch.space.choice import Choice, effective_map
-
-
-class Asker(Protocol):
-    """The part of `optuna.trial.Trial` that a space asks."""
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """Return one of `choices`."""
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """Return a float from `low` to `high`."""
-
-
-class AnySpace(Protocol):
-    """What the search asks of a space, be it of YAML or of Python."""
-
-    @property
-    def slots(self) -> tuple[NormSlot, ...]:
-        """The norm slots it lies over, in order of depth."""
-
-    @property
-    def endless(self) -> str | None:
-        """What makes the space uncountable (a range's name), None for a finite space."""
-
-    @property
-    def size(self) -> int | None:
-        """The number of distinct configurations, None if it cannot be counted."""
-
-    def suggest(self, trial: Any) -> Choice:
-        """Ask `trial` for one value of each parameter."""
-
-    @property
-    def single_norms(self) -> Mapping[str, dict[str, str]]:
-        """The norm parameters of each single-norm network, by its spec."""
-
-    @property
-    def defaults(self) -> Mapping[str, Any]:
-        """The default of each parameter beside the norms."""
-
-    def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
-        """Return the spec of the single-norm network that an effective norm map is, if any."""
-
-    def parameters(self, point: Point) -> dict[str, Any]:
-        """Return the parameters of a known configuration, or raise ConfigError."""
-
-    def unseen(self, past: Sequence[Mapping[str, Any]], start: int = 0) -> dict[str, Any] | None:
-        """Return parameters that are not in `past`, None if there are none or no order."""
-
-
-@dataclass(frozen=True)
-class Unit:
-    """Slots that choose together, and the choices that are feasible and distinct there."""
-
-    name: str
-    slots: tuple[NormSlot, ...]
-    choices: tuple[str, ...]
-
-    def choice_of(self, text: str) -> str | None:
-        """Return the offered choice that is the same norm as `text` in every slot, if any."""
-        wanted = _effective(text, self.slots)
-        return self._same_as(wanted) if wanted else None
-
-    def substitute(self, text: str) -> str | None:
-        """Return `choice_of`, or else the offered norm of its family with the nearest groups."""
-        if (same := self.choice_of(text)) is not None:
-            return same
-        if _effective(text, self.slots) is None:
-            return None
-        related = [choice for choice in self.choices if _related(text, choice)]
-        wanted = _groups(text, self.slots[0].channels)
-        return min(
-            related,
-            key=lambda c: abs(math.log(_groups(c, self.slots[0].channels) / wanted)),
-            default=None,
-        )
-
-    def choice_in(self, norm_map: Mapping[str, str]) -> str | None:
-        """Return the offered choice that is what an effective norm map says, if any."""
-        return self._same_as(tuple(norm_map.get(slot.name, "") for slot in self.slots))
-
-    def _same_as(self, wanted: tuple[str, ...]) -> str | None:
-        return next((c for c in self.choices if _effective(c, self.slots) == wanted), None)
+from normsearch.space.interface import Asker
+from normsearch.space.units import units_of
 
 
 class Space:
     """A study's space on a network's slots.
 
-    Every unit (a layer, block, stage or the network) offers only what its channels (and, for WN and
-    WS, the convolutions before) allow, and of equivalent choices (GN-C is IN) only the one named
-    first. A number of groups that does not divide a slot's channels stands for the nearest one
-    that does; see `normsearch.space.candidates.effective`.
+    Every unit (a layer, block, stage or the network) has only the choices that its channels allow
+    (and, for WN and WS, the convolutions before it), and only the first of equivalent choices (GN-C
+    is IN). A number of groups that does not divide a slot's channels becomes the nearest one that
+    does; see `normsearch.space.candidates.effective`.
 
     Args:
-        config: the space as the study states it.
+        config: the study's space.
         slots: the network's slots, in order of depth.
-        origin: what stands before a key of the space in messages (``studies/lv.yaml: space.``).
+        origin: prefix of the space's keys in messages (``studies/lv.yaml: space.``).
 
     Raises:
-        ConfigError: a choice fits no slot, or a unit is left without any.
+        ConfigError: a choice fits no slot, or a unit has no choice left.
     """
 
     def __init__(self, config: SpaceConfig, slots: Sequence[NormSlot], origin: str) -> None:
         self.config, self.slots, self.origin = config, tuple(slots), origin
-        offers = candidates_by_slot(config.norm, self.slots, origin)
-        self.texts = tuple(dict.fromkeys(text for texts in offers.values() for text in texts))
-        self.units = tuple(
-            _unit(name, members, offers, origin)
-            for name, members in _grouped(self.slots, config.norm.per).items()
-        )
+        candidates = candidates_by_slot(config.norm, self.slots, origin)
+        self.texts = tuple(dict.fromkeys(text for texts in candidates.values() for text in texts))
+        self.units = units_of(self.slots, config.norm.per, candidates, origin)
         self.values = {
             name: getattr(config, name)
             for name in HYPERPARAMETERS
@@ -146,7 +63,7 @@ class Space:
 
     @property
     def size(self) -> int | None:
-        """The number of distinct configurations, None with a range among the parameters."""
+        """The number of distinct configurations, None if a parameter is a range."""
         return None if self.endless else math.prod(map(len, self._choices().values()))
 
     def _choices(self) -> dict[str, tuple[Any, ...]]:
@@ -157,7 +74,7 @@ class Space:
         }
 
     def suggest(self, trial: Asker) -> Choice:
-        """Ask `trial` for one value of each parameter; a trial asked again answers the same."""
+        """Suggest a value of each parameter; the same trial always gets the same values."""
         answers: dict[str, Any] = {}
         for name, kind in self.distributions.items():
             if isinstance(kind, FloatDistribution):
@@ -168,7 +85,7 @@ class Space:
         return Choice(norm_map=self._norm_map(answers), **values)
 
     def suggest_norms(self, trial: Asker) -> dict[str, str]:
-        """Ask `trial` for the norm of each unit alone; return the effective spec of every slot."""
+        """Suggest the norm of each unit only; return the effective spec of every slot."""
         names = {f"norm.{unit.name}": list(unit.choices) for unit in self.units}
         asked = {name: trial.suggest_categorical(name, texts) for name, texts in names.items()}
         return self._norm_map(asked)
@@ -184,11 +101,11 @@ class Space:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """The default of each parameter beside the norms."""
+        """The default of each parameter besides the norms."""
         return {name: values.middle for name, values in self.values.items()}
 
     def _single_norms(self) -> dict[str, dict[str, str]]:
-        """The norm parameters of each network with one norm, which every unit must offer."""
+        """The norm parameters of each single norm that every unit has as a choice."""
         found: dict[str, dict[str, str]] = {}
         for text in self.texts:
             picks = {f"norm.{unit.name}": unit.substitute(text) for unit in self.units}
@@ -198,19 +115,20 @@ class Space:
         return found
 
     def missing_single_norms(self) -> dict[str, str]:
-        """Return why a norm of the space is no single norm, by its spec; equivalent ones are."""
-        found = {}
+        """Return why a norm of the space is no single norm, by its spec."""
+        left_out = groups_left_out(self.config.norm, self.slots)
+        found = {f"GN-{n}": f"{n} divides the channels of no slot" for n in left_out}
         for text in self.texts:
             units = [unit.name for unit in self.units if unit.substitute(text) is None]
             if units:
                 more = f" and {len(units) - 1} more" if len(units) > 1 else ""
-                found[text] = f"{units[0]}{more} of {len(self.units)} do not offer it"
+                found[text] = f"{units[0]}{more} of {len(self.units)} cannot have it"
         return found
 
     def substitutes(self) -> dict[str, dict[str, str]]:
-        """Return {single norm: {slot: effective spec}} of the slots that it does not fit itself.
+        """Return {single norm: {slot: effective spec}} for the slots that it does not fit itself.
 
-        There it is the offered norm of its family with the nearest number of groups: GN-8 on 3
+        There the norm of its family with the nearest number of groups replaces it: GN-8 on 3
         channels is IN (GN-3).
         """
         found = {}
@@ -221,14 +139,14 @@ class Space:
         return {text: slots for text, slots in found.items() if slots}
 
     def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
-        """Return the spec of the single-norm network that an effective norm map is, if any."""
+        """Return the norm of an effective norm map that is a single norm, None for a mixture."""
         return self._single_maps.get(tuple(norm_map[slot.name] for slot in self.slots))
 
     def parameters(self, point: Point) -> dict[str, Any]:
-        """Return the parameters of a known configuration; what it leaves out takes its default.
+        """Return the parameters of a configuration; values that it leaves out are defaults.
 
         Raises:
-            ConfigError: a norm or a value that the space does not offer.
+            ConfigError: a norm or a value is outside the space.
         """
         try:
             norm_map = effective_map(point.norm, self.slots)
@@ -249,17 +167,15 @@ class Space:
         for name in HYPERPARAMETERS:
             given = getattr(point, name)
             if given is not None and not (name in self.values and self.values[name].allows(given)):
-                raise ConfigError(
-                    f"{point.source}: {name} must be offered by the space, got {given}."
-                )
+                raise ConfigError(f"{point.source}: {name} must lie in the space, got {given}.")
             if name in self.values:
                 found[name] = self.values[name].middle if given is None else given
         return found
 
     def unseen(self, past: Sequence[Mapping[str, Any]], start: int = 0) -> dict[str, Any] | None:
-        """Return the first parameters from number `start` on, round the end, not in `past`.
+        """Return the first parameters not in `past`, from number `start` on, cyclically.
 
-        None in a space that is endless, or where all are in `past`.
+        None if the space is infinite, or all are in `past`.
         """
         if self.size is None:
             return None
@@ -281,61 +197,6 @@ def _distribution(values: Any) -> BaseDistribution:
     return CategoricalDistribution(tuple(dict.fromkeys(values.choices)))
 
 
-def _effective(text: str, slots: Sequence[NormSlot]) -> tuple[str, ...] | None:
-    found = [effective(text, slot) for slot in slots]
-    return None if None in found else tuple(filter(None, found))
-
-
 def _own(text: str, slot: NormSlot) -> str | None:
     spec = NormSpec.parse(text)
     return str(spec.canonical(slot.channels)) if fits(spec, slot) else None
-
-
-def _grouped(slots: Sequence[NormSlot], per: str) -> dict[str, list[NormSlot]]:
-    units: dict[str, list[NormSlot]] = {}
-    for slot in slots:
-        name = {"layer": slot.name, "block": slot.block, "stage": slot.stage}.get(per, "network")
-        units.setdefault(name, []).append(slot)
-    return units
-
-
-def _unit(
-    name: str, slots: list[NormSlot], offers: Mapping[str, tuple[str, ...]], origin: str
-) -> Unit:
-    lists = [offers[slot.name] for slot in slots]
-    texts = [text for text in lists[0] if all(text in others for others in lists)]
-    fitting = [t for t in texts if any(fits(NormSpec.parse(t), slot) for slot in slots)]
-    distinct: dict[tuple[str, ...], str] = {}
-    for text in fitting:
-        if (wanted := _effective(text, slots)) is not None:
-            distinct.setdefault(wanted, text)
-    # A norm that fits none of these slots is offered as the nearest one that does, lest it be left
-    # out of the comparison of single norms, unless a norm of its family is there already.
-    for text in texts:
-        wanted = _effective(text, slots)
-        if wanted and not any(_related(text, other) for other in distinct.values()):
-            distinct.setdefault(wanted, wanted[0] if len(set(wanted)) == 1 else text)
-    if not distinct:
-        channels = ", ".join(str(count) for count in sorted({slot.channels for slot in slots}))
-        given = ", ".join(texts) or "choices by slot that have none in common"
-        raise ConfigError(
-            f"{origin}norm.choices: must hold at least one norm for {name} "
-            f"({channels} channels), got {given}; add none, BN, IN or LN."
-        )
-    return Unit(name, tuple(slots), tuple(distinct.values()))
-
-
-def _related(text: str, other: str) -> bool:
-    """Whether two specs are one norm but for the number of groups."""
-    return _family(NormSpec.parse(text)) == _family(NormSpec.parse(other))
-
-
-def _family(spec: NormSpec) -> tuple[str | None, str]:
-    kind = spec.activation.kind
-    return spec.weights, "GN" if kind in ("IN", "LN") else kind  # GN-C and GN-1
-
-
-def _groups(text: str, channels: int) -> int:
-    """The number of groups that a norm of GN's family makes of so many channels."""
-    part = NormSpec.parse(text).activation
-    return {"IN": channels, "LN": 1}.get(part.kind, part.groups or channels)

@@ -1,9 +1,8 @@
-"""A space in Python: a function of the user's own asks the trial."""
+"""A space in Python, defined by a function of the user."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -16,24 +15,23 @@ from normsearch.networks import NormSlot
 from normsearch.networks.importing import load
 from normsearch.space.choice import Choice, effective_map
 from normsearch.space.imports import users_code
+from normsearch.space.interface import WithoutBaselines
 
 
-class PythonSpace:
+class PythonSpace(WithoutBaselines):
     """The space of ``module:function``: function(trial, slots) returns the choice.
 
     The function gets an `optuna.trial.Trial` and the slots (`normsearch.networks.NormSlot`), and
     returns a mapping: ``norm`` (a norm map by globs that covers every slot), ``learning_rate``,
-    ``batch_size``, and if it likes weight_decay, gate_learning_rate_factor, affine, activation.
-    A trial asked again must get the same answer. It is asked once at the door.
+    ``batch_size``, and optionally weight_decay, gate_learning_rate_factor, affine, activation. It
+    must return the same choice for the same suggestions. It is called once to check it.
 
     Raises:
-        ConfigError: it cannot be imported or called, or does not return a whole choice.
+        ConfigError: it cannot be imported or called, or does not return a complete choice.
     """
 
     endless = "a space in Python"
     size = None
-    single_norms: Mapping[str, dict[str, str]] = MappingProxyType({})
-    defaults: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, config: PythonSpaceConfig, slots: Sequence[NormSlot], origin: str) -> None:
         self.slots, self._where = tuple(slots), f"{origin}function"
@@ -43,10 +41,10 @@ class PythonSpace:
         self.suggest(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask())
 
     def suggest(self, trial: optuna.Trial) -> Choice:
-        """Let the function ask `trial`.
+        """Return the function's choice for `trial`.
 
         Raises:
-            ConfigError: what it returns is no whole choice.
+            ConfigError: the function does not return a complete choice.
         """
         with users_code(f"{self._where}: must return a choice, and raises"):
             answer = self._ask(trial, self.slots)
@@ -64,14 +62,9 @@ class PythonSpace:
         missing += [name for name in HYPERPARAMETERS if name in needed and name not in given]
         if missing:
             raise ConfigError(
-                f"{self._where}: must return a whole choice, and {missing[0]} is missing."
+                f"{self._where}: must return a complete choice, and {missing[0]} is missing."
             )
         return Choice(norm_map=norm_map, **given)
-
-    def single_norm(self, norm_map: Mapping[str, str]) -> str | None:
-        """Return the norm of a map that has the same one in every slot."""
-        norms = set(norm_map.values())
-        return norms.pop() if len(norms) == 1 else None
 
     def parameters(self, point: Point) -> dict[str, Any]:
         """Raise ConfigError: only the function knows its parameters."""
@@ -81,5 +74,5 @@ class PythonSpace:
         )
 
     def unseen(self, past: Sequence[Mapping[str, Any]], start: int = 0) -> dict[str, Any] | None:
-        """Return None: a function has no order to go through."""
+        """Return None: the configurations of a function have no order."""
         return None

@@ -1,4 +1,4 @@
-"""Whether a search chose a number at the end of what its space offers, and what else to offer."""
+"""Numbers that a search chose at the end of their range, and a wider range to search."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 from normsearch.config.hyperparameters import offers
 
 NAMES = {name: name.replace("_", " ") for name, offered in offers().items() if offered.numeric}
-_NEAR = 0.05  # of a range, on its own scale, that counts as its end
+_NEAR = 0.05  # share of a range, on its own scale, that counts as its end
 _FURTHER = {"learning_rate": 3.0, "batch_size": 2, "weight_decay": 10.0}  # factors
 
 
 def at_edges(space: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each number of `values` that lies at an end of what `space` offers.
+    """Return a sentence for each number of `values` that lies at an end of its range in `space`.
 
-    Within 5% of a range's length (on its logarithmic scale, if it has one) counts as its end. The
-    smallest batch size is 1 and cannot be passed; neither can a number of 0.
+    The outer 5% of a range (on its logarithmic scale, if it has one) count as its end. A batch size
+    of 1 and a number of 0 cannot be passed and are never reported.
 
     Args:
-        space: the study's space as plain values, as study.yaml has it.
-        values: what was chosen, by name.
+        space: the study's space as plain values, as in study.yaml.
+        values: the chosen numbers, by name.
     """
     found = []
     for name, told in NAMES.items():
@@ -34,7 +34,7 @@ def at_edges(space: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
 
 
 def _end(offered: Mapping[str, Any], value: float) -> str | None:
-    """``lower`` or ``upper`` if `value` lies at that end."""
+    """Return ``lower`` or ``upper`` if `value` lies at that end."""
     if choices := offered.get("choices"):
         if len(set(choices)) < 2 or value not in (min(choices), max(choices)):
             return None
@@ -54,8 +54,8 @@ def _sentence(name: str, told: str, offered: Mapping[str, Any], value: Any, end:
         further = int(further) if name == "batch_size" else further
         listed = ", ".join(f"{choice:g}" for choice in sorted(set(choices)))
         return (
-            f"The {told} {value:g} is the {which} that the space offers ({listed}): offer "
-            f"{further:g} too."
+            f"The {told} {value:g} is the {which} in the space ({listed}): add {further:g} to the "
+            "choices."
         )
     key = "low" if end == "lower" else "high"
     further = offered[key] / factor if end == "lower" else offered[key] * factor

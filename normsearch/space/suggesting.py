@@ -1,4 +1,4 @@
-"""A norm map for people who keep an Optuna loop of their own."""
+"""Norm maps for Optuna loops outside of normsearch."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from normsearch.space.layered import Space
 def suggest_norms(
     trial: optuna.trial.BaseTrial, network: nn.Module, space: Part = "per_layer"
 ) -> dict[str, str]:
-    """Ask an Optuna trial for the norm of each slot of a network.
+    """Suggest the norm of each slot of a network with an Optuna trial.
 
     Args:
-        trial: of a study of your own; it is asked for ``norm.UNIT`` of each unit.
+        trial: a trial of your own study; its parameters are ``norm.UNIT`` of each unit.
         network: any module with norm slots; it is not changed, see `apply_norm_map`.
-        space: the name of a space file, or its keys; only its norms are asked for.
+        space: the name of a space file, or its keys; only its norms are used.
 
     Returns:
         Slot -> norm spec.
 
     Raises:
-        ConfigError: no such space, or a norm in it that fits no slot.
+        ConfigError: there is no such space, or a norm in it fits no slot.
     """
     raw: Any = read_space(space) if isinstance(space, str) else keys_of(space)
     config = validate(SpaceConfig, raw, "space")

@@ -23,9 +23,8 @@ from normsearch.storage.journal_entries import CREATE_STUDY, CREATE_TRIAL, is_op
 _SYNC_S = 1.0
 _LOCK_GRACE_S = 10  # how long a writer killed while holding the lock delays the others
 _GONE_LOOKS_S = (0.1, 0.4)  # a network file system may briefly not show a file
-_CREATES_TRIAL = b'{"op_code":4,'
 _SEAL = re.compile(rb'(?:,"trials":(\d+))?,"crc":"([0-9a-f]{8})"\}$')
-_told: set[tuple[str, int]] = set()  # the lines that this process has warned about
+_warned: set[tuple[str, int]] = set()  # the lines that this process has warned about
 
 
 @dataclass(frozen=True)
@@ -124,15 +123,15 @@ class CrashSafeJournal(JournalFileBackend):
         whole = found is not None and int(found[2], 16) == zlib.crc32(text[:-_CRC_LENGTH])
         entry = _parsed(text) if whole or not found else None
         if not isinstance(entry, dict) or not (whole or self._valid(entry)):
-            self._tell_damaged(place)
+            self._warn_of_damage(place)
             return None
         return entry
 
-    def _tell_damaged(self, place: _Place) -> None:
+    def _warn_of_damage(self, place: _Place) -> None:
         where = (str(self._path), place.lines + 1)
-        if where in _told:
+        if where in _warned:
             return
-        _told.add(where)
+        _warned.add(where)
         warnings.warn(
             f"{where[0]}: line {where[1]} must be an entry, and is damaged; it is skipped, and "
             "its content is lost.",
@@ -158,8 +157,8 @@ class CrashSafeJournal(JournalFileBackend):
                 raise disk_full(path) from error
             if isinstance(error, FileNotFoundError) and _is_gone(path):
                 raise GoneError(
-                    f"{path}: must stay while the run goes on, and was deleted; restore the run's "
-                    "folder, or start a new run."
+                    f"{path}: must stay while the run is in progress, and was deleted; restore "
+                    "the run's folder, or start a new run."
                 ) from error
             raise
 
@@ -201,7 +200,7 @@ class StudyJournal(CrashSafeJournal):
         return entry
 
     def _wrong(self, place: _Place, what: str) -> StudyError:
-        lines = sorted(line for path, line in _told if path == str(self._path))
+        lines = sorted(line for path, line in _warned if path == str(self._path))
         damaged = f" (damaged: line {', '.join(map(str, lines))})" if lines else ""
         return StudyError(
             f"{self._path}: line {place.lines + 1} {what}: a line that creates one is "

@@ -55,7 +55,7 @@ class _State:
     seen: dict[str, float] = field(
         default_factory=dict
     )  # time of each owner's last line, by our clock
-    told: dict[str, float] = field(default_factory=dict)  # and by the owner's clock
+    beats: dict[str, float] = field(default_factory=dict)  # and by the owner's clock
     claims: dict[int, list[str | None]] = field(default_factory=dict)  # by epoch; None = released
     stopped: set[str] = field(default_factory=set)
 
@@ -76,7 +76,7 @@ class _State:
             if holders and holders[-1] == owner:
                 holders[-1] = None
         else:
-            self.told[owner] = entry["time"]
+            self.beats[owner] = entry["time"]
             if operation == "owner":
                 self.owners[owner] = entry
 
@@ -237,7 +237,7 @@ class Leases:
         if known.get("host") == machine():
             return bool(process_start(known["pid"]) == known["started"])
         if self._glance:
-            age = time.time() - self._state.told.get(owner, 0.0)
+            age = time.time() - self._state.beats.get(owner, 0.0)
         else:
             age = time.monotonic() - self._state.seen[owner]
         return age < float(known.get("lease", LEASE_S))

@@ -49,8 +49,8 @@ class StudyRecord:
             self._study = optuna.load_study(study_name=self.name, storage=storage)
         except KeyError:
             raise StudyError(
-                f"{folder}: must hold a study that has started, and its storage has none; "
-                f"continue it with `normsearch resume {folder.name}`."
+                f"{folder}: the run must have a trial, and ended before its first one; resume it "
+                f"with `normsearch resume {folder.name}`."
             ) from None
 
     def _frozen(self) -> list[FrozenTrial]:

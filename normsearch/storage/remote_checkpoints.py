@@ -87,11 +87,11 @@ class RemoteCheckpoints:
 
 
 class RemoteTrainer(Generic[AnyData]):
-    """A trainer that works in a folder of its own machine and keeps it at a URL.
+    """A trainer that works in a local folder, whose files are stored at a URL.
 
     Args:
         trainer: trains one trial.
-        url: where the trials are kept, see `RemoteCheckpoints`.
+        url: see `RemoteCheckpoints`.
     """
 
     def __init__(self, trainer: Trainer[AnyData], url: str) -> None:
@@ -100,7 +100,7 @@ class RemoteTrainer(Generic[AnyData]):
     def __call__(
         self, config: TrialConfig, data: AnyData, folder: Path, token: str | None, /
     ) -> Iterator[Record]:
-        """Fetch what there is of the trial, train, and store each new file before its record.
+        """Fetch the files of the trial, train, and store each new file before its record.
 
         Raises:
             TakenError: another owner has taken the trial over.
@@ -122,7 +122,7 @@ class RemoteTrainer(Generic[AnyData]):
 
 def _file_system(url: str) -> tuple[FileSystem, str]:
     if "://" not in url:
-        raise ValueError("it must begin with the kind of file system, such as file:///mnt/shared")
+        raise ValueError("it must begin with a scheme, such as file:///mnt/shared")
     try:
         files, base = FileSystem.from_uri(url)
         return files, str(base)

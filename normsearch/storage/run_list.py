@@ -19,16 +19,16 @@ _CHANGING = ("study.yaml", "journal.log", "leases.log", "trials")
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run in a few numbers.
+    """The summary of a run.
 
     Attributes:
-        name: of the run's folder.
+        name: name of the run's folder.
         changed: when one of its files was last written, in UTC.
         done: number of finished trials (COMPLETE, PRUNED and FAIL).
         asked: number of trials asked for; None if the run cannot be read.
-        metric: what a score is, such as ``Dice``.
-        best: score of the best COMPLETE trial; None if there is none, and where trials are
-            scored on the test cases, since the best of several test scores is no result.
+        metric: name of the score, such as ``Dice``.
+        best: score of the best COMPLETE trial; None if there is none, or if trials are scored on
+            the test cases, since the best of several test scores is biased.
         trial: number of the trial with that score.
         fault: why the run cannot be read.
     """
@@ -48,9 +48,9 @@ class RunSummary:
 
 
 def list_runs(runs: Path) -> list[RunSummary]:
-    """Return the runs below a folder, the one changed last first.
+    """Return the runs below a folder, the last changed one first.
 
-    A run that cannot be read is in the list too, with its `fault`.
+    A run that cannot be read is also listed, with its `fault`.
     """
     found = [_summary(path.parent) for path in runs.glob("*/study.yaml")]
     return sorted(found, key=lambda run: (run.changed, run.name), reverse=True)

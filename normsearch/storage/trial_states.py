@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 FINISHED = ("COMPLETE", "PRUNED", "FAIL")
-"""The states of trials that count as trained: none of them is trained again."""
+"""The states of finished trials, which are not trained again."""
 DUPLICATE_OF = "duplicate_of"
 """The attribute of a repetition: the number of the trial whose record was copied."""
 

@@ -183,7 +183,7 @@ def test_a_number_at_the_end_of_its_range_is_said_with_a_wider_one(tmp_path: Pat
     study = tiny([SINGLE, MIXTURE], ["a.norm", "b.norm"], config=config)
     text = text_of(study, tmp_path / "r.html")
     assert "Mixture (trial 1): The learning rate 0.001 lies at the upper end of its range" in text
-    assert "LN (trial 0): The batch size 2 is the largest that the space offers (1, 2)" in text
+    assert "LN (trial 0): The batch size 2 is the largest in the space (1, 2)" in text
 
 
 def test_light_dark_phone_and_print(html: str) -> None:

@@ -1,4 +1,4 @@
-"""What `run` and `resume` check before anything is made, and how they end where nothing worked."""
+"""The checks of `run` and `resume` before anything is created, and the end of failed runs."""
 
 from __future__ import annotations
 

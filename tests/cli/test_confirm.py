@@ -1,4 +1,4 @@
-"""`normsearch confirm` from a user's side: what it trains, tells, goes on with and refuses."""
+"""`normsearch confirm`: what it trains and prints, how it resumes, and what it refuses."""
 
 from __future__ import annotations
 
@@ -88,7 +88,42 @@ def test_confirm_tests_on_the_fold_that_was_held_out(searched: Call) -> None:
     assert len(package.load_study("tiny-confirm").trials()) == 8
     other = searched("confirm", "tiny", "--seeds", 3, "--local")
     assert other.code == 1
-    assert "tiny-confirm: must be resumed as it began, with --seeds 2" in other.err
+    assert "tiny-confirm: must be resumed as it started, with --seeds 2" in other.err
+
+
+def test_a_metric_that_is_minimized(
+    normsearch: Call, study_file: Path, data_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("my_error.py").write_text(
+        "def wrong(prediction, truth, spacing):\n"
+        "    return float((prediction != truth).float().mean())\n"
+    )
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    metric = {"name": "my_error:wrong", "direction": "minimize", "label": "wrong share"}
+    study = yaml.safe_load(study_file.read_text())
+    study["space"]["norm"]["choices"] = ["none", "IN"]
+    study["training"] = {"samples": 24, "evaluations": 2, "metric": metric}
+    study["search"] = {"trials": 2, "pruner": "none"}
+    study_file.write_text(yaml.safe_dump(study))
+    assert normsearch("run", study_file, "--data", data_set, "--local").code == 0
+    found = normsearch("confirm", "tiny", "--folds", "all", "--seeds", 2, "--local")
+    assert found.code == 0, found.err
+    validation = {name: scores("tiny")[number] for number, name in enumerate(["none", "IN"])}
+    reference = min(validation, key=lambda name: validation[name])
+    told = json.loads(Path("runs/tiny-confirm/confirmation.json").read_text())
+    assert (told["metric"], told["direction"]) == ("wrong share", "minimize")
+    assert (told["reference"], told["reference_score"]) == (reference, validation[reference])
+    cases = package.load_study("tiny-confirm").cases()
+    means = cases.groupby("arm")["score"].mean().sort_values()
+    assert [arm["arm"] for arm in told["arms"]] == list(means.index)
+    for rank, arm in enumerate(told["arms"], 1):
+        assert arm["mean"] == pytest.approx(means[arm["arm"]])
+        assert arm["difference"] == pytest.approx(means[arm["arm"]] - means[reference])
+        assert arm["rank"] == pytest.approx(rank)
+        assert arm["total_low"] <= arm["difference"] <= arm["total_high"]
+    assert "A lower wrong share is better." in told["sentences"]
+    assert "wrong share [95% CI]" in found.out
+    assert normsearch("report", "tiny-confirm").code == 0
 
 
 def test_what_cannot_be_confirmed(searched: Call, study_file: Path, data_set: Path) -> None:

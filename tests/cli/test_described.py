@@ -1,4 +1,4 @@
-"""A study of a data set that says something of itself: ignored voxels, split lists, any names."""
+"""A study of a data set with ignored voxels, lists of splits, and names of any kind."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_the_terminal_tells_what_is_not_used(normsearch: Call, described: Path) 
     ignored, voxels = 5 * 4 * 16 * 3, 5 * 4 * 16 * 16
     for line in (
         "class 1 (square): in 5 cases, 1280 voxels, 25% of all",
-        "foreground   25% of all voxels; calling every voxel foreground would score a Dice of 0.4",
+        "foreground   25% of all voxels; a prediction of foreground everywhere has a Dice of 0.4",
         f"ignored      value 2: in 5 cases, {ignored} voxels, {100 * ignored / voxels:.3g}% of all",
         "not used: overwrite_image_reader_writer of dataset.json",
         "not used: imagesTs/",

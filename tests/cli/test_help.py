@@ -1,4 +1,4 @@
-"""Help and completion: each verb shows an example that its own options accept."""
+"""Help and completion: each command shows an example that its options accept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts that a terminal, a page or a figure would obey, and links that a writer would follow."""
+"""Texts that a terminal, a page or a figure would interpret, and links that a write follows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from normsearch import analysis
 from normsearch.analysis.palette import style
 from normsearch.analysis.report import write_report
 from normsearch.cli.progress import Progress
-from normsearch.cli.status import _picture
+from normsearch.cli.status import _tables
 from normsearch.cli.terminal import Terminal, show
 from normsearch.config import StudyConfig
 from normsearch.errors import StudyError
@@ -37,7 +37,7 @@ def found(reason: str) -> dict[str, object]:
 
 
 def test_a_table_shows_a_reason_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
-    for part in _picture(found(HOSTILE), "Dice", None):
+    for part in _tables(found(HOSTILE), "Dice", None):
         Terminal(width=500).print(part)
     assert capsys.readouterr().out.count(SHOWN) == 2  # the reason, and the arm's name
 

@@ -1,4 +1,4 @@
-"""Ctrl-C on a running study, as a terminal sends it: to every process of the group."""
+"""Ctrl-C during a study, which a terminal sends to every process of the group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `validate`, `run`, `resume`, `export` and `predict` say of networks and of code."""
+"""The checks of networks and code in `validate`, `run`, `resume`, `export` and `predict`."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_norms_that_never_run_are_left_out_and_named(
     assert checked.code == 0
     assert told in checked.err
     assert checked.out == (
-        f"{study}: in order; 2 training cases, 1 validation case, {MODULE}:Net with 1 norm slot\n"
+        f"{study}: valid; 2 training cases, 1 validation case, {MODULE}:Net with 1 norm slot\n"
     )
     assert not Path("runs").exists()
     found = run()

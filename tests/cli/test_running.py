@@ -1,4 +1,4 @@
-"""A run that is under way: watched, stopped, terminated, gone on with otherwise."""
+"""A run in progress: watched, stopped, terminated and resumed with other options."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_stop_and_sigterm_settle_and_the_run_can_be_gone_on_with(
         wait_for(lambda: "trial 2" in log.read_text(), process, log)
         if how == "stop":
             asked = normsearch("stop", "tiny")
-            assert asked.out.startswith("1 driver stops after the evaluations under way.")
+            assert asked.out.startswith("1 driver stops after the current evaluations.")
         else:
             process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=LIMIT_S) == (0 if how == "stop" else 143), log.read_text()

@@ -1,4 +1,4 @@
-"""The runs there are, names that were nearly right, and the next step."""
+"""The table of runs, suggestions for misspelt names, and the next commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search may be told in YAML: objectives, supernet, known points, finite spaces."""
+"""Options of a search in YAML: objectives, supernet, initial trials and finite spaces."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_several_objectives_have_a_pareto_front(run: Call, normsearch: Call) -> 
     assert front[0].keys() == {"number", "score", "seconds", "parameters"}
     assert front[0]["number"] == best["number"]
     assert [row["score"] for row in front] == sorted((r["score"] for r in front), reverse=True)
-    assert "Pareto front (none is better in every objective):" in normsearch("best", "tiny").out
+    assert "Pareto front (no trial is better in every objective):" in normsearch("best", "tiny").out
 
 
 def test_a_supernet_first(run: Call, normsearch: Call) -> None:

@@ -1,4 +1,4 @@
-"""The verbs from a user's side: a study in this process, what can be asked of it, and mistakes."""
+"""The commands for a user: a study in this process, its results, and errors."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_a_missing_key(path: str, tmp_path: Path) -> None:
         ("space.norm.choices", [], "must have at least 1 item, got []."),
         ("space.norm.choices", "BN", "must be a list, got 'BN'."),
         ("network.depth", 9, "must be less than or equal to 8, got 9."),
-        ("search.checkpoints", "s3://key:secret@bucket", "must hold no password, for study.yaml"),
+        ("search.checkpoints", "s3://key:secret@bucket", "must hold no password"),
     ],
 )
 def test_a_wrong_type_or_number(path: str, value: object, expected: str, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_wrong_type_or_number(path: str, value: object, expected: str, tmp_pat
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
-        ("task.size", [64], "task.size: must be (y, x) where a sample is a slice, got [64]."),
+        ("task.size", [64], "task.size: must be (y, x) if a sample is a slice, got [64]."),
         ("task.augmentation", {"scale": [2, 0]}, "task.augmentation.scale[1]: must be greater"),
         ("task.classes", [1, 256], "task.classes[1]: must be less than or equal to 255, got 256"),
         ("task.size", [64, -1], "task.size[1]: must be greater than 0, got -1."),
@@ -199,7 +199,7 @@ def test_further_faults_are_counted(tmp_path: Path) -> None:
     raw = changed("search.trials", 0)
     raw["training"] = {"samples": 0, "schedule": "linear"}
     raw["task"]["intensity"] = "no such"  # one fault, though a union has two branches
-    assert message(raw, tmp_path).endswith(" (3 more to mend.)")
+    assert message(raw, tmp_path).endswith(" (3 more errors.)")
 
 
 def test_values_that_do_not_go_together(tmp_path: Path) -> None:
@@ -398,22 +398,22 @@ def test_a_shipped_space_is_valid(path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("task", "expected"),
     [
-        ({"size": [8, 8, 8]}, "size: must be (y, x) where a sample is a slice, got [8, 8, 8]."),
+        ({"size": [8, 8, 8]}, "size: must be (y, x) if a sample is a slice, got [8, 8, 8]."),
         (
             {"sample": "volume", "size": [8, 8]},
-            "size: must be (z, y, x) where a sample is a volume",
+            "size: must be (z, y, x) if a sample is a volume",
         ),
-        ({"depth": 3}, "depth: must be left out where a sample is a slice, got 3."),
+        ({"depth": 3}, "depth: must be left out if a sample is a slice, got 3."),
         (
             {"sample": "stack", "depth": 4},
-            "depth: must be odd, so that a stack has a middle, got 4",
+            "depth: must be odd, so that a stack has a middle slice, got 4",
         ),
-        ({"sample": "stack", "overlap": 1}, "overlap: must be left out where a sample is a stack"),
+        ({"sample": "stack", "overlap": 1}, "overlap: must be left out if a sample is a stack"),
         ({"sample": "slab", "overlap": 16}, "overlap: must be below depth (16), got 16."),
         ({"augmentation": {"flip": ["z"]}}, "augmentation: a slice can be flipped along y and x"),
         (
             {"augmentation": {"rotation": [60, -60, 2]}},
-            "augmentation.rotation: must be lowest, then highest, got 60 above -60.",
+            "augmentation.rotation: must be lowest, then highest, got 60, then -60.",
         ),
         (
             {"layout": "nifti"},

@@ -1,4 +1,4 @@
-"""The reference of the YAML files is that of the models, and every field is described."""
+"""The reference of the YAML files is generated from the models, and every field has a text."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from normsearch.confirmation.arm_table import Roles
-from normsearch.confirmation.claims import BY_SETTING, NO_DIFFERENCE, UNEQUAL, UNTUNED, judged
+from normsearch.confirmation.claims import BY_SETTING, UNEQUAL, UNTUNED, judged
 from normsearch.confirmation.comparison import compared
-from normsearch.confirmation.statistics import compare, holm
+from normsearch.confirmation.statistics import NO_DIFFERENCE, compare, holm
 
 BESIDE: dict[str, str | None] = {"trial 7": "BN at trial 7's setting"}
 

@@ -1,4 +1,4 @@
-"""What the scheduler makes of a trial's error: memory, a hang, a death, the program's fault."""
+"""The reasons of failed trials on Ray: memory, a hang, a dead worker, an error of the program."""
 
 from __future__ import annotations
 

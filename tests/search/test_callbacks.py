@@ -1,4 +1,4 @@
-"""Trials in TensorBoard, MLflow and W&B: what each client is told, and what is missing."""
+"""Logging to TensorBoard, MLflow and W&B, and the error if a package is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two drivers, two Ray nodes and PostgreSQL, all of them killed and restarted at random moments."""
+"""Two drivers, two Ray nodes and PostgreSQL, all killed and restarted at random times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two drivers in two containers of one host name: nothing twice, nothing stale, nobody ended."""
+"""Two drivers in two containers with one host name: no trial is trained twice or lost."""
 
 from __future__ import annotations
 

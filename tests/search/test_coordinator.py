@@ -1,4 +1,4 @@
-"""The coordinator: each trial told once, interrupted ones gone on with, never one too many."""
+"""The coordinator: each trial ends once, interrupted ones are resumed, and never one too many."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""A run with a damaged journal or lease log is read and resumed, or raises one typed error."""
+"""A run with a damaged journal or lease log can be resumed, or raises one typed error."""
 
 from __future__ import annotations
 

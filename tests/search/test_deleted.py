@@ -1,4 +1,4 @@
-"""Folders that are deleted while a run goes on: one sentence at once, or the trial starts anew."""
+"""Folders deleted during a run: an immediate error, or the trial restarts."""
 
 from __future__ import annotations
 

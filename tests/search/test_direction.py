@@ -1,4 +1,4 @@
-"""A search that minimizes a score does what one that maximizes its negative does."""
+"""A search that minimizes a score equals one that maximizes its negative."""
 
 import hashlib
 import json
@@ -12,6 +12,7 @@ from normsearch.cli.progress import Progress
 from normsearch.config import TrialConfig
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.identity import identity
+from normsearch.search.jobs import Event
 from normsearch.search.local_executor import run_local
 from normsearch.search.outcome import best_of
 from normsearch.storage.records import StudyRecord
@@ -71,6 +72,16 @@ def test_progress_tells_the_lowest(study: Maker, capsys: pytest.CaptureFixture[s
     for number, score in enumerate((0.5, 0.2, 0.9)):
         progress._count(number, "COMPLETE", score)
     assert "best wrong voxels 0.200 (trial 1)" in progress.summary()
+
+
+def test_progress_counts_against_the_new_total(
+    study: Maker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = Progress(study(3).config)
+    done = [(number, "COMPLETE", 0.5) for number in range(3)]
+    progress(Event("began", -1, {"trials": done, "asked": 5}))
+    assert "3/5 done" in progress.summary()
+    assert "3/5 done" in capsys.readouterr().err
 
 
 def test_runs_of_before_there_was_a_choice_have_the_same_identity(

@@ -1,4 +1,4 @@
-"""No configuration is trained twice: repetitions are answered, a finite space comes to an end."""
+"""No configuration is trained twice: repetitions are answered, and a finite space ends."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

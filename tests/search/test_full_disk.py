@@ -1,4 +1,4 @@
-"""Real file systems without room (tmpfs): one sentence, and `resume` ends with nothing lost."""
+"""Full file systems (tmpfs): one sentence, and `resume` completes the run without loss."""
 
 from __future__ import annotations
 

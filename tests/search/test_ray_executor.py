@@ -1,4 +1,4 @@
-"""The whole search on Ray: told once, workers that die, drivers that are killed."""
+"""The search on Ray: each trial ends once, although workers die and drivers are killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGTERM: the evaluation under way is waited for, up to the grace period; then it is left."""
+"""SIGTERM: the search waits for the current evaluation, at most for the grace period."""
 
 from __future__ import annotations
 

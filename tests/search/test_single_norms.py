@@ -1,4 +1,4 @@
-"""Single norms are tuned within the search's own trials: how many, which ones, at what setting."""
+"""Tuning of single norms: the share of the trials, the norms, and their settings."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The supernet: one mixture a unit, trained resumably, what it prefers, how well it predicts."""
+"""The supernet: a mixture for each unit, resumed training, its preference and its agreement."""
 
 import json
 import math

@@ -93,8 +93,8 @@ def test_a_study_of_arms_is_not_searched():
 @pytest.mark.parametrize(
     ("space", "search", "message"),
     [
-        ({}, {"trials": 9}, r"search.trials: must be left out where arms are, got 9"),
-        ({}, {"sampler": "tpe"}, r"search.sampler: must be left out where arms are, got tpe"),
+        ({}, {"trials": 9}, r"search.trials: must be left out for arms, got 9"),
+        ({}, {"sampler": "tpe"}, r"search.sampler: must be left out for arms, got tpe"),
         ({"seeds": []}, {}, r"space.seeds: "),
         ({"seeds": [1, 1]}, {}, r"space.seeds: must name each once, got 1 2 times"),
         ({"arms": [*ARMS, ARMS[0]]}, {}, r"space.arms: must name each once, got 'BN' 2 times"),

@@ -1,4 +1,4 @@
-"""What each slot is offered where a space gives choices by slot."""
+"""The candidate norms of each slot in a space with choices by slot."""
 
 import re
 

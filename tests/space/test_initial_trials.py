@@ -1,4 +1,4 @@
-"""Known configurations: baselines, the papers' settings, another run's best."""
+"""Initial trials: baselines, settings of papers, and the best of another run."""
 
 from collections.abc import Callable
 from pathlib import Path

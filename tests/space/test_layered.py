@@ -10,7 +10,7 @@ from optuna.distributions import CategoricalDistribution
 
 from normsearch.config import Point, SpaceConfig
 from normsearch.config.hyperparameters import HYPERPARAMETERS
-from normsearch.config.reading import validate
+from normsearch.config.reading import read_space, validate
 from normsearch.errors import ConfigError
 from normsearch.networks import NormSlot, UNet2d, apply_norm_map, list_norms, verify_norm_map
 from normsearch.norms import NormSpec
@@ -138,7 +138,7 @@ def test_a_norm_that_a_slot_does_not_offer_is_missing_among_the_single_norms() -
     found = space("BN", "IN", by_slot={"dec*": ["BN"]}, per="layer")
     assert found.single_norms.keys() == {"BN"}
     (reason,) = found.missing_single_norms().values()
-    assert re.fullmatch(rf"dec.* of {len(SLOTS)} do not offer it", reason)
+    assert re.fullmatch(rf"dec.* of {len(SLOTS)} cannot have it", reason)
 
 
 @pytest.mark.parametrize(
@@ -174,12 +174,12 @@ def test_gn_stands_for_one_norm_a_group_count() -> None:
 @pytest.mark.parametrize(
     ("choices", "groups", "expected"),
     [
-        (("BN", "GN"), (4, 3), "norm.groups[1]: must fit the channels of at least one slot "
-         "(8, 16, 32), got 3; take a group count that divides one of them."),
+        (("GN",), (3, 5), "norm.groups[0]: must fit the channels of at least one slot "
+         "(8, 16, 32), got 3; choose a group count that divides one of them."),
         (("BN", "GN-64"), (4,), "norm.choices[1]: must fit the channels of at least one slot "
-         "(8, 16, 32), got GN-64; take a group count that divides one of them."),
+         "(8, 16, 32), got GN-64; choose a group count that divides one of them."),
         (("ILN(regroup=5)",), (3,), "norm.choices[0]: must fit the channels of at least one slot "
-         "(8, 16, 32), got ILN(regroup=5); take a group count that divides one of them."),
+         "(8, 16, 32), got ILN(regroup=5); choose a group count that divides one of them."),
     ],
 )  # fmt: skip
 def test_a_group_count_that_divides_nothing(
@@ -187,6 +187,31 @@ def test_a_group_count_that_divides_nothing(
 ) -> None:
     with pytest.raises(ConfigError, match=f"^{re.escape(ORIGIN + expected)}$"):
         space(*choices, groups=groups)
+
+
+def test_groups_that_divide_the_channels_of_no_slot_are_left_out() -> None:
+    found = space("BN", "GN", groups=[3, 4])
+    assert offered(found)["level1"] == {("BN", "GN-4")}
+    assert found.missing_single_norms() == {"GN-3": "3 divides the channels of no slot"}
+    without = space("BN", "GN", groups=[3], per="network")
+    assert without.units[0].choices == ("BN",)
+
+
+@pytest.mark.parametrize("name", ["per_layer", "per_stage", "single_norm", "wide"])
+@pytest.mark.parametrize("channels", [2, 3, 4, 6, 8, 12, 16])
+def test_library_spaces_offer_what_fits(name: str, channels: int) -> None:
+    slots = list_norms(UNet2d(first_channels=channels, depth=2, seed=0))
+    raw = read_space(name)
+    if max(slot.channels for slot in slots if slot.name.startswith("dec")) % 8:
+        raw.get("norm", {}).get("by_slot", {}).get("dec*", ["BCN-8"]).remove("BCN-8")
+    found = Space(validate(SpaceConfig, raw, name), slots, f"{name}: ")
+    for unit in found.units:
+        assert len(unit.choices) > 3
+        specs = [tuple(effective(text, slot) for slot in unit.slots) for text in unit.choices]
+        assert len(set(specs)) == len(specs)
+        assert not any(None in those for those in specs)
+    if channels == 16:
+        assert not found.missing_single_norms().keys() & {"GN-4", "GN-8", "GN-16"}
 
 
 def test_groups_without_gn_are_not_looked_at() -> None:
@@ -398,8 +423,8 @@ def test_parameters_of_a_known_configuration() -> None:
         ({"norm": {"*": "SN"}}, r"norm of level1 must be one of BN, IN, got SN\."),
         ({"norm": {"enc*": "BN"}}, r"norm of level1 must be one of BN, IN, got BN, nothing\."),
         ({"norm": {"*": "GN-3"}}, r"GN-3 needs a channel count that 3 divides, got 8"),
-        ({"norm": {"*": "BN"}, "batch_size": 3}, r"batch_size must be offered by the space, got 3"),
-        ({"norm": {"*": "BN"}, "affine": True}, r"affine must be offered by the space, got True"),
+        ({"norm": {"*": "BN"}, "batch_size": 3}, r"batch_size must lie in the space, got 3"),
+        ({"norm": {"*": "BN"}, "affine": True}, r"affine must lie in the space, got True"),
     ],
 )
 def test_what_the_space_does_not_offer(given: dict[str, Any], expected: str) -> None:

@@ -1,4 +1,4 @@
-"""Spaces in Python: a user's function asks the trial, and what it returns is checked."""
+"""Spaces in Python: the user's function gets the trial, and its choice is checked."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -75,8 +75,8 @@ def test_a_study_over_it(study: Callable[..., Coordinator], tmp_path: Path) -> N
     [
         ("nothing", rf".*must name something in {HERE}, got 'nothing'"),
         ("NO_FUNCTION", "must be a function, got 3"),
-        ("without_rate", "must return a whole choice, and learning_rate is missing"),
-        ("half", r"must return a whole choice, and bottom\.conv1\.norm is missing"),
+        ("without_rate", "must return a complete choice, and learning_rate is missing"),
+        ("half", r"must return a complete choice, and bottom\.conv1\.norm is missing"),
         ("misspelt", "must return a choice: .*norm Field required"),
     ],
 )

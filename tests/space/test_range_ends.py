@@ -1,4 +1,4 @@
-"""What is said of a number at the end of its range."""
+"""Reports of numbers at an end of their range."""
 
 import pytest
 
@@ -28,13 +28,13 @@ SPACE = {
         ),
         (
             {"batch_size": 4},
-            ["The batch size 4 is the largest that the space offers (1, 2, 4): offer 8 too."],
+            ["The batch size 4 is the largest in the space (1, 2, 4): add 8 to the choices."],
         ),
         ({"batch_size": 1}, []),  # nothing is smaller
         ({"weight_decay": 0.0}, []),
         (
             {"weight_decay": 0.1, "batch_size": 4},
-            ["The batch size 4 is the largest that the space offers (1, 2, 4): offer 8 too.",
+            ["The batch size 4 is the largest in the space (1, 2, 4): add 8 to the choices.",
              "The weight decay 0.1 lies at the upper end of its range (0 to 0.1): search a wider "
              "one, for example high: 1."],
         ),
@@ -50,4 +50,4 @@ def test_one_choice_has_no_end() -> None:
 
 def test_a_batch_size_above_one_at_the_lower_end() -> None:
     (sentence,) = at_edges({"batch_size": {"choices": [2, 8]}}, {"batch_size": 2})
-    assert sentence == "The batch size 2 is the smallest that the space offers (2, 8): offer 1 too."
+    assert sentence == "The batch size 2 is the smallest in the space (2, 8): add 1 to the choices."

@@ -1,4 +1,4 @@
-"""A journal whose last line was torn stays readable and writable."""
+"""A journal with an incomplete last line can still be read and written."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Leases: one claimant wins, the dead lose what they hold, the living keep it."""
+"""Leases: one of several claims wins, and only dead owners lose their trials."""
 
 import multiprocessing
 import os

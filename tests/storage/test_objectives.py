@@ -1,4 +1,4 @@
-"""Several objectives: no pruning, a Pareto front; with one, the others are recorded."""
+"""Several objectives: no pruning, and a Pareto front; with one, the others are recorded."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,17 +77,16 @@ def test_with_one_objective_pruned_trials_keep_the_others(study: Maker, tmp_path
     [
         (
             {"objectives": ["score", "seconds"]},
-            r"pruner: must be none with several objectives \(score, seconds\), for a trial can be "
-            r"behind in one and ahead in another, got successive_halving; or keep score alone: the "
-            r"others are recorded anyway\.$",
+            r"pruner: must be none with several objectives \(score, seconds\), .*"
+            r"got successive_halving; .*recorded anyway\.$",
         ),
         (
             {"objectives": ["score", "memory"], "pruner": "none", "sampler": "evolution"},
-            r"sampler: must know several objectives \(score, memory\), as genetic and tpe do, got",
+            r"sampler: must support several objectives .*, got evolution",
         ),
         ({"objectives": ["score", "secnds"]}, r"got 'secnds'\. Did you mean 'seconds'\?$"),
-        ({"objectives": ["seconds"]}, "objectives: must hold score, and each once, got seconds"),
-        ({"objectives": ["score", "score"]}, "must hold score, and each once, got score, score"),
+        ({"objectives": ["seconds"]}, "objectives: must hold score, .*, got seconds"),
+        ({"objectives": ["score", "score"]}, "no name twice, got score, score"),
     ],
 )
 def test_what_does_not_go_together(given: dict[str, Any], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Opening a storage, and calls that outlast a fault of it."""
+"""Opening of a storage, and calls that are retried until it answers."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Checkpoints at a URL: what is stored comes back, late writers are refused, trials go on."""
+"""Checkpoints at a URL: files come back, late writers are refused, and trials resume."""
 
 from __future__ import annotations
 
