@@ -162,13 +162,15 @@ def bars(df: pd.DataFrame) -> npt.NDArray[np.float64]:
     return np.stack([(df["mean"] - low).fillna(0), (high - df["mean"]).fillna(0)])
 
 
-def seeds_note(seeds: Iterable[int], word: str = "seed") -> str:
-    """Return how many seeds stand behind each mean, and what the bars are, for a caption."""
+def seeds_note(seeds: Iterable[int], word: str = "seed", *, of_cases: bool = True) -> str:
+    """Return how many seeds stand behind each mean, and what the bars are, for a caption.
+
+    `of_cases`: whether the means are of scores of cases.
+    """
     counts = sorted(set(seeds))
     if counts[-1] == 1:
         return f"One {word} each: no interval."
     span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return (
-        f"Mean over {span} {word}s with its 95\u00a0% t interval: of other trainings on these "
-        "cases, not of other cases."
-    )
+    told = f"Mean over {span} {word}s with its 95\u00a0% t interval"
+    note = ": of other trainings on these cases, not of other cases"
+    return f"{told}{note if of_cases else ''}."
