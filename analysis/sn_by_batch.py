@@ -108,7 +108,8 @@ def describe(df: pd.DataFrame) -> str:
         f"{seeds_note(df['seeds'], of_cases=False)} All slots count at every batch size; of "
         f"{both['slots'].iloc[0]} weights (slots, mean and variance) those that moved less than "
         f"{BARELY_MOVED} from equal shares (dashed): {told}. Hollow, dotted: "
-        "ResNet-50 on ImageNet, by images a GPU (Luo et al. 2018, read off a figure, ±.02); BN is out at batch size 1."
+        "ResNet-50 on ImageNet, by images a GPU (Luo et al. 2018, read off a figure, ±.02); BN is "
+        "out at batch size 1."
     )
 
 
