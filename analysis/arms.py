@@ -153,12 +153,14 @@ def samples_unit(most: float) -> tuple[float, str]:
 def bars(df: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Return the lengths of error bars below and above the mean, (2, rows).
 
-    A t interval of few seeds may end beyond 0 or 1; where all means lie within, so do the bars. No
-    interval has no length.
+    A t interval of few seeds may end where no value can lie: bars end at 0 where no mean is below
+    it, and at 1 where all means lie between. No interval has no length.
     """
     low, high = df["low"], df["high"]
+    if (df["mean"] >= 0).all():
+        low = low.clip(lower=0)
     if df["mean"].between(0, 1).all():
-        low, high = low.clip(lower=0), high.clip(upper=1)
+        high = high.clip(upper=1)
     return np.stack([(df["mean"] - low).fillna(0), (high - df["mean"]).fillna(0)])
 
 

@@ -40,18 +40,6 @@ READING = {
 def compute(study: StudyLike) -> pd.DataFrame:
     """Average the learnt weights of SN arms over all slots, over arms, then over seeds.
 
-    Returns:
-        See `averaged`.
-
-    Raises:
-        StudyError: no COMPLETE trial of an arm, or none of these has SN.
-    """
-    return averaged(sn_by_depth.compute(study, "sn_by_batch"))
-
-
-def averaged(df: pd.DataFrame) -> pd.DataFrame:
-    """Average a table of weights, see `sn_by_depth.compute`, over all slots, then over seeds.
-
     Slots that hardly moved count, so that every batch size is a mean over the same slots.
 
     Returns:
@@ -60,7 +48,15 @@ def averaged(df: pd.DataFrame) -> pd.DataFrame:
         (its 95 % t interval over seeds), seeds (how many), still (slots that moved less than
         `BARELY_MOVED` from equal shares, on average over trainings; of "both": pairs of slot and
         statistic), slots (how many there are, of "both" pairs).
+
+    Raises:
+        StudyError: no COMPLETE trial of an arm, or none of these has SN.
     """
+    return averaged(sn_by_depth.compute(study, "sn_by_batch"))
+
+
+def averaged(df: pd.DataFrame) -> pd.DataFrame:
+    """Average a table of weights (of `sn_by_depth.compute`) as `compute` promises."""
     by = ["batch_size", "statistic", "branch"]
     every = pd.concat([df, df.assign(slot=df["slot"] + " " + df["statistic"], statistic="both")])
     moved = every.groupby(["batch_size", "statistic", "slot"])["moved"].mean()

@@ -28,7 +28,7 @@ ALLOWED = {
     "gates": "arms",
     "paper_spine": None,
     "paper_iln": None,
-    "critical_difference": "arms",
+    "critical_difference": None,
     "examples": None,
 }
 SHARES = {"weight", "rho", "score", "score_low", "score_high", "frequency_all", "frequency_top"}
