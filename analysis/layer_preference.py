@@ -167,7 +167,7 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
         ax.scatter(x, y, s=13, color="black", edgecolors="white", linewidths=0.6, zorder=5)
     for row in df[(df["n_all"] > 0) & (df["n_all"] < HARDLY)].itertuples():
         corner = norms.index(row.norm), slots.index(row.slot)
-        ax.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="///", edgecolor="#8A8A8A",
+        ax.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="///", edgecolor="#B9B9B9",
                                linewidth=0, zorder=1.5))  # fmt: skip
     above = ax.get_xaxis_transform() + ScaledTranslation(0, 9 / 72, root(ax).dpi_scale_trans)
     for x, norm in enumerate(norms):  # the norm's own colour on top of its column

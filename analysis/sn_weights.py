@@ -81,10 +81,13 @@ def distance_moved(weights: Mapping[str, float]) -> float:
     return max(abs(weight - 1 / len(there)) for weight in there)
 
 
-def draw(df: pd.DataFrame, axes: Sequence[Axes]) -> None:
-    """Draw one batch size of what `compute` returned: weights of the mean and of the variance."""
-    order = df.sort_values("depth").drop_duplicates("slot")
-    slots = order["slot"].tolist()
+def draw(df: pd.DataFrame, axes: Sequence[Axes], slots: Sequence[str] | None = None) -> None:
+    """Draw one batch size of what `compute` returned: weights of the mean and of the variance.
+
+    `slots`: what stands on the axis, in order; those of `df` if None.
+    """
+    order = df.sort_values("depth").drop_duplicates("slot").set_index("slot")
+    slots = order.index.tolist() if slots is None else list(slots)
     for ax, statistic in zip(axes, ("mean", "variance"), strict=True):
         part = df[df["statistic"] == statistic]
         table = part.pivot(index="slot", columns="branch", values="weight").reindex(slots)
@@ -106,7 +109,7 @@ def draw(df: pd.DataFrame, axes: Sequence[Axes]) -> None:
         ax.set_yticks(range(len(slots)), [slot_label(slot) for slot in slots])
         ax.tick_params(axis="y", length=0)
     axes[0].set_ylabel("Slot, in order of depth (trials averaged)")
-    for place, count in enumerate(order["n_trials"]):
+    for place, count in enumerate(order["n_trials"].reindex(slots, fill_value=0)):
         axes[1].text(1.03, place, f"({count})", transform=axes[1].get_yaxis_transform(),
                      va="center", fontsize=8)  # fmt: skip
 
@@ -121,15 +124,16 @@ def figure(study: StudyLike) -> Figure:
     trials = df.groupby("batch_size")["n_trials"].max().sort_values(ascending=False)
     sizes = sorted(trials.index[:MOST])
     shown = df[df["batch_size"].isin(sizes)]
-    height = max(4.2, 1.9 + 0.25 * shown["slot"].nunique())
-    fig = Figure(figsize=(1.6 + 4.8 * len(sizes), height), layout="constrained")
+    slots = list(shown.sort_values("depth")["slot"].unique())
+    height = max(4.2, 1.9 + 0.25 * len(slots))
+    fig = Figure(figsize=(2.0 + 4.2 * len(sizes), height), layout="constrained")
     panels = np.reshape(fig.subplots(1, 2 * len(sizes)), (len(sizes), 2))
     for size, pair in zip(sizes, panels, strict=True):
-        draw(df[df["batch_size"] == size], pair)
+        draw(df[df["batch_size"] == size], pair, slots)
         pair[0].set_title(f"batch size {size}", loc="left")
-        pair[1].tick_params(axis="y", labelleft=False)
-    for pair in panels[1:]:
-        pair[0].set_ylabel("")
+    for ax in panels.ravel()[1:]:
+        ax.tick_params(axis="y", labelleft=False)
+        ax.set_ylabel("")
     handles: list[Patch | Line2D] = [
         Patch(facecolor=norm_colour(branch), label=branch) for branch in BRANCHES
     ]

@@ -79,7 +79,8 @@ def test_batch_sizes_are_not_averaged() -> None:
     assert own["moved"].tolist() == pytest.approx([0.1, 0.8 - 1 / 3])
     made = render("sn_weights", study)
     assert [ax.get_title(loc="left") for ax in made.axes[::2]] == ["batch size 1", "batch size 8"]
-    assert [tick.get_text() for tick in made.axes[0].get_yticklabels()] == ["a"]
+    assert [tick.get_text() for tick in made.axes[0].get_yticklabels()] == ["a", "b"]
+    assert [text.get_text() for text in made.axes[1].texts] == ["(1)", "(0)"]
     assert "at most: 1 at 1, 2 at 8 (batch size)." in made.get_supxlabel()
 
 
