@@ -38,7 +38,7 @@ def forest(contrasts: Sequence[Contrast], verdict: str) -> Figure:
 
     Args:
         contrasts: of one finding, one at least.
-        verdict: on the finding, for the title.
+        verdict: on the finding, or its statement: the title.
 
     Raises:
         StudyError: there is no contrast.
@@ -56,7 +56,8 @@ def forest(contrasts: Sequence[Contrast], verdict: str) -> Figure:
     for ax, group in zip(axes[:, 0], groups.values(), strict=True):
         _draw(group, len(contrasts), ax)
     bold = {"weight": "bold", "size": 12}
-    fig.legend(handles=_marks(contrasts), title=verdict[:1].upper() + verdict[1:], ncols=4,
+    title = textwrap.fill(verdict[:1].upper() + verdict[1:], 90)
+    fig.legend(handles=_marks(contrasts), title=title, ncols=4,
                title_fontproperties=bold, loc="outside upper center", frameon=False)  # fmt: skip
     palette.caption_below(fig, _caption(contrasts))
     return fig
@@ -67,15 +68,12 @@ def shown(contrast: Contrast, value: float) -> float:
     return math.exp(value) if contrast.ratio else value
 
 
-def numbers(contrast: Contrast, comparisons: int) -> str:
-    """Return mean and interval as text, with two digits of the smaller of mean and reach.
+def numbers(mean: float, low: float, high: float) -> str:
+    """Return a mean and its interval as text, with two digits of the smaller of mean and reach.
 
-    >>> import numpy as np
-    >>> numbers(Contrast("a above b", np.array([0.05, 0.052, 0.054])), 1)
-    '0.0520 [0.0470, 0.0570]'
+    >>> numbers(0.052, 0.047, 0.057), numbers(0.25, math.nan, math.nan)
+    ('0.0520 [0.0470, 0.0570]', '0.25')
     """
-    ends = contrast.interval(comparisons)
-    mean, low, high = (shown(contrast, value) for value in ends)
     known = [abs(value) for value in (mean, (high - low) / 2) if value and math.isfinite(value)]
     digits = min(max(1 - math.floor(math.log10(min(known))), 0), 4) if known else 3
     told = [f"{value:.{digits}f}".replace("-", "−") for value in (mean, low, high)]
@@ -98,7 +96,7 @@ def _draw(contrasts: Sequence[Contrast], comparisons: int, ax: Axes) -> None:
         if contrast.published is not None:
             ax.scatter(shown(contrast, contrast.published), place, s=58, marker="D", zorder=3,
                        facecolors="white", edgecolors="#222222", linewidths=1.2)  # fmt: skip
-        ax.annotate(f"{numbers(contrast, comparisons)}\n{outcome}", (1.02, place), va="center",
+        ax.annotate(f"{numbers(mean, low, high)}\n{outcome}", (1.02, place), va="center",
                     xycoords=ax.get_yaxis_transform(), fontsize=8.5, color=colour,
                     annotation_clip=False)  # fmt: skip
     ax.axvline(shown(first, 0.0), color="black", linewidth=0.9, linestyle=(0, (4, 2)))

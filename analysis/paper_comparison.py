@@ -58,10 +58,12 @@ def draw_beside(df: pd.DataFrame, ax: Axes, digits: int = 3, most: float = np.in
 
 def _told(row: Mapping[Any, Any], key: str, digits: int) -> str:
     """A mean, and its SD where there is one: ``0.903±.118``."""
-    spread = f"±{row[f'{key}_sd']:.3f}".replace("0.", ".") if f"{key}_sd" in row else ""
+    width = 5 if f"{key}_sd" in row else 0
     if pd.isna(row[key]):
-        return "  –  " + " " * len(spread)
-    return f"{row[key]:5.{digits}f}" + spread.replace("±nan", "     ")
+        return f"{'  –  ':<{5 + width}}"
+    spread = row.get(f"{key}_sd")
+    told = "" if spread is None or pd.isna(spread) else f"±{spread:.3f}".replace("0.", ".")
+    return f"{row[key]:5.{digits}f}{told:<{width}}"
 
 
 def with_legend(fig: Figure, text: str) -> Figure:

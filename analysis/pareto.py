@@ -130,9 +130,12 @@ def describe(df: pd.DataFrame) -> str:
 def figure(study: StudyLike) -> Figure:
     """Return the figure pareto; raises StudyError without two COMPLETE trials."""
     df = compute(study)
-    if len(df) < 2:
-        raise StudyError(f"{study.name}: pareto needs at least two COMPLETE trials.")
     costs = [cost for cost in COSTS if df[cost].notna().any()]
+    if len(df) < 2 or not costs:
+        raise StudyError(
+            f"{study.name}: pareto needs at least two COMPLETE trials with their times, got "
+            f"{int(df['seconds'].notna().sum())}."
+        )
     fig = Figure(figsize=(2.0 + 3.1 * len(costs), 4.0), layout="constrained")
     axes = np.ravel(fig.subplots(1, len(costs), sharey=True, squeeze=False))
     for ax, cost in zip(axes, costs, strict=True):

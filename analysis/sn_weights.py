@@ -45,20 +45,21 @@ def compute(study: StudyLike) -> pd.DataFrame:
     trials are left out: their weights had less time to move.
 
     Returns:
-        One row for each batch size, slot with SN, statistic and branch, with columns batch_size,
-        slot, depth (0-based), statistic ("mean", "variance"), branch ("IN", "LN", "BN"), weight (0
-        to 1; the three add up to 1, BN is 0 at batch size 1), n_trials, and moved: the mean over
-        trials of the largest distance of a weight from equal shares of the branches that the trial
-        has (averaging weights first would hide opposite choices).
+        One row for each batch size, slot with SN, statistic and branch, with columns batch_size (0:
+        not recorded), slot, depth (0-based), statistic ("mean", "variance"), branch ("IN", "LN",
+        "BN"), weight (0 to 1; the three add up to 1, BN is 0 at batch size 1), n_trials, and moved:
+        the mean over trials of the largest distance of a weight from equal shares of the branches
+        that the trial has (averaging weights first would hide opposite choices).
     """
     rows = []
     for trial in completed(searched(study)).to_dict("records"):
+        size = 0 if pd.isna(trial["batch_size"]) else int(trial["batch_size"])
         slots = [s for s in study.slots if norm_kind(str(trial[f"norm.{s}"])) == "SN"]
         learnt = study.learnt(int(trial["number"])) if slots else {}
         for slot in slots:
             for statistic in ("mean", "variance"):
                 if weights := learnt.get(slot, {}).get(statistic):
-                    key = (int(trial["batch_size"]), slot, list(study.slots).index(slot), statistic)
+                    key = (size, slot, list(study.slots).index(slot), statistic)
                     moved = distance_moved(weights)
                     rows += [(*key, b, weights.get(b, 0.0), 1, moved) for b in BRANCHES]
     every = pd.DataFrame(rows, columns=COLUMNS)
@@ -130,7 +131,7 @@ def figure(study: StudyLike) -> Figure:
     panels = np.reshape(fig.subplots(1, 2 * len(sizes)), (len(sizes), 2))
     for size, pair in zip(sizes, panels, strict=True):
         draw(df[df["batch_size"] == size], pair, slots)
-        pair[0].set_title(f"batch size {size}", loc="left")
+        pair[0].set_title(f"batch size {size or 'not recorded'}", loc="left")
     for ax in panels.ravel()[1:]:
         ax.tick_params(axis="y", labelleft=False)
         ax.set_ylabel("")
@@ -151,7 +152,7 @@ def figure(study: StudyLike) -> Figure:
 def describe(df: pd.DataFrame) -> str:
     """Return the caption of the figure."""
     trials = df.groupby("batch_size")["n_trials"].max()
-    told = ", ".join(f"{count} at {size}" for size, count in trials.items())
+    told = ", ".join(f"{count} at {size or '?'}" for size, count in trials.items())
     few = f" The {MOST} with most trials are drawn." if len(trials) > MOST else ""
     return f"COMPLETE trials with SN in a slot, at most: {told} (batch size).{few}"
 

@@ -74,10 +74,15 @@ def test_paired_differences_name_their_cases() -> None:
 
 def test_without_a_spread_there_is_no_interval() -> None:
     one = Contrast("a", np.array([0.25]))
-    assert numbers(one, 1) == "0.25"
     (text,) = forest([one], "not distinguishable").axes[0].texts
     assert text.get_text() == "0.25\nnot distinguishable"
-    assert numbers(Contrast("a", np.zeros(3)), 1) == "0.000"
+    assert numbers(0.0, math.nan, math.nan) == "0.000"
+
+
+def test_numbers_have_the_digits_that_tell() -> None:
+    assert numbers(1.238, 1.12, 1.37) == "1.24 [1.12, 1.37]"
+    assert numbers(22, 22, 22) == "22 [22, 22]"
+    assert numbers(-0.0004, -0.02, 0.02) == "−0.0004 [−0.0200, 0.0200]"
 
 
 def test_nothing_to_show_is_said() -> None:
