@@ -57,7 +57,7 @@ def test_the_size_of_a_process_on_a_cpu_is_not_drawn(search: dict[str, Any]) -> 
 
 
 def test_one_trial_is_no_front() -> None:
-    with pytest.raises(StudyError, match="at least two COMPLETE trials with their times, got 1."):
+    with pytest.raises(StudyError, match=r"trials with their times, got 1\."):
         figure(tiny(ROWS[:1], ["a.norm"]))
 
 
