@@ -44,8 +44,11 @@ def findings_page(
     ]
     counts = Counter(str(result["verdict"]) for result in results)
     small = sorted({str(r["scale"]) for r in results if r["scale"] != "paper"}, reverse=True)
+    sources = dict.fromkeys(row["source"] for row in rows)
     return page("findings.html.j2", {
         "rows": rows,
+        "sections": [(source, [row for row in rows if row["source"] == source])
+                     for source in sources],
         "counts": [(word, counts[word]) for word in COLOURS if word in counts],
         "small": " or ".join(small),
     })  # fmt: skip

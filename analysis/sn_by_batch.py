@@ -100,10 +100,11 @@ def describe(df: pd.DataFrame) -> str:
     """Return the caption of the figure."""
     both = df[df["statistic"] == "both"].drop_duplicates("batch_size")
     told = ", ".join(f"{row.still} at {row.batch_size}" for row in both.itertuples())
+    still = f": {told}" if both["still"].any() else ": none"
     return (
         f"{seeds_note(df['seeds'], of_cases=False)} All slots count at every batch size; of "
         f"{both['slots'].iloc[0]} weights (slots, mean and variance) those that moved less than "
-        f"{BARELY_MOVED} from equal shares (dashed): {told}. Hollow, dotted: "
+        f"{BARELY_MOVED} from equal shares (dashed){still}. Hollow, dotted: "
         "ResNet-50 on ImageNet, by images a GPU (Luo et al. 2018, read off a figure, ±.02); BN is "
         "out at batch size 1."
     )

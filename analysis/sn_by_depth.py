@@ -91,7 +91,8 @@ def draw(df: pd.DataFrame, ax: Axes, statistic: str = "mean") -> None:
     for branch in ("IN", "BN"):  # the borders of the stack: after IN, before BN
         spread = part[part["branch"] == branch].groupby("slot")["weight"].agg(["min", "max"])
         ends = spread.reindex(slots) if branch == "IN" else 1 - spread.reindex(slots)
-        ax.hlines(range(len(slots)), ends["min"], ends["max"], color="black", linewidth=1.3)
+        places = np.arange(len(slots)) + (-0.16 if branch == "IN" else 0.16)  # they may overlap
+        ax.hlines(places, ends["min"], ends["max"], color="black", linewidth=1.3)
     for third in (1 / 3, 2 / 3):
         ax.axvline(third, color="black", linewidth=0.8, linestyle=(0, (4, 2)))
     ax.set(xlim=(0, 1), ylim=(len(slots) - 0.4, -0.6))

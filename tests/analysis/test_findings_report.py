@@ -78,9 +78,9 @@ def test_the_table_leads_to_each_statement() -> None:
 
 
 def test_a_source_is_named_once_in_the_order_given() -> None:
-    results = [result(), result("G1", source="Wu and He"), result("P2")]
+    results = [result(source="Wu and He"), result("G1"), result("P2", source="Wu and He")]
     html = findings_page(results, {})
-    assert re.findall("<h2>(.*?)</h2>", html) == ["Luo et al.", "Wu and He"]
+    assert re.findall("<h2>(.*?)</h2>", html) == ["Wu and He", "Luo et al."]
     assert re.findall(r"<h3>(\w+)\.", html) == ["P1", "P2", "G1"]
 
 
