@@ -109,8 +109,9 @@ def describe(df: pd.DataFrame) -> str:
     still = df.groupby(["arm", "statistic", "slot"])["moved"].mean() < BARELY_MOVED
     return (
         f"Bars: mean over {seeds} seed{'s' if high > 1 else ''}; short black lines: lowest to "
-        f"highest seed. Hatched: {int(still.sum())} of {len(still)} bars whose weights moved less "
-        f"than {BARELY_MOVED} from equal shares. Dashed: thirds. BN is out at batch size 1."
+        "highest seed, the upper of where IN ends, the lower of where BN begins. Hatched: "
+        f"{int(still.sum())} of {len(still)} bars whose weights moved less than {BARELY_MOVED} from "
+        "equal shares. Dashed: thirds. BN is out at batch size 1."
     )
 
 

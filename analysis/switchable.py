@@ -22,7 +22,7 @@ from normsearch.analysis.palette import line_colour, norm_colour, norm_marker
 from normsearch.analysis.paper_comparison import legend_handles
 from normsearch.analysis.papers import SN_BLOCKS
 from normsearch.analysis.sn_by_depth import STATISTICS
-from normsearch.analysis.sn_weights import BARELY_MOVED, BRANCHES, distance_moved
+from normsearch.analysis.sn_weights import BRANCHES, distance_moved
 from normsearch.errors import StudyError
 
 _TRAINING = ["number", "arm", "batch_size", "seed"]
@@ -208,7 +208,8 @@ def by_slot(measured: MeasuredLike) -> Figure:
     axes[0].set_ylabel("Layer, in order of depth")
     kinds = _mark_kinds(slots, axes[0])
     _legend(fig, "What Switchable Norm chose in each layer", _slot_legend(kinds))
-    palette.caption_below(fig, _of_slots(df[df["batch_size"].isin(sizes)]))
+    told = sn_by_depth.describe(df[df["batch_size"].isin(sizes)])
+    palette.caption_below(fig, f"{told} Long lines part the blocks of the network.")
     return fig
 
 
@@ -241,18 +242,6 @@ def _slot_legend(kinds: Sequence[str]) -> list[Patch | Line2D]:
                markerfacecolor="#333333" if word else "white", label=LAYERS[word][1])
         for word in kinds
     ]  # fmt: skip
-
-
-def _of_slots(df: pd.DataFrame) -> str:
-    counts = df.groupby("batch_size")["seed"].nunique()
-    low, high = int(counts.min()), int(counts.max())
-    seeds = f"{low if low == high else f'{low} to {high}'} seed{'s' if high > 1 else ''}"
-    still = df.groupby(["batch_size", "statistic", "slot"])["moved"].mean() < BARELY_MOVED
-    return (
-        f"Bars: mean over {seeds}; short black lines: lowest to highest seed. Hatched: "
-        f"{int(still.sum())} of {len(still)} bars whose weights moved less than {BARELY_MOVED} "
-        "from equal shares. Long lines part the blocks of the network; dashed: thirds."
-    )
 
 
 def _legend(fig: Figure, title: str, handles: Sequence[Any]) -> None:
