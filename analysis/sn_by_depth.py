@@ -110,8 +110,8 @@ def describe(df: pd.DataFrame) -> str:
     return (
         f"Bars: mean over {seeds} seed{'s' if high > 1 else ''}; short black lines: lowest to "
         "highest seed, the upper of where IN ends, the lower of where BN begins. Hatched: "
-        f"{int(still.sum())} of {len(still)} bars whose weights moved less than {BARELY_MOVED} from "
-        "equal shares. Dashed: thirds. BN is out at batch size 1."
+        f"{int(still.sum())} of {len(still)} bars whose weights moved less than {BARELY_MOVED} "
+        "from equal shares. Dashed: thirds. BN is out at batch size 1."
     )
 
 
