@@ -153,22 +153,26 @@ def samples_unit(most: float) -> tuple[float, str]:
 def bars(df: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Return the lengths of error bars below and above the mean, (2, rows).
 
-    A t interval of few seeds may end beyond 0 or 1; where all means lie within, so do the bars. No
-    interval has no length.
+    A t interval of few seeds may end where no value can lie: bars end at 0 where no mean is below
+    it, and at 1 where all means lie between. No interval has no length.
     """
     low, high = df["low"], df["high"]
+    if (df["mean"] >= 0).all():
+        low = low.clip(lower=0)
     if df["mean"].between(0, 1).all():
-        low, high = low.clip(lower=0), high.clip(upper=1)
+        high = high.clip(upper=1)
     return np.stack([(df["mean"] - low).fillna(0), (high - df["mean"]).fillna(0)])
 
 
-def seeds_note(seeds: Iterable[int], word: str = "seed") -> str:
-    """Return how many seeds stand behind each mean, and what the bars are, for a caption."""
+def seeds_note(seeds: Iterable[int], word: str = "seed", *, of_cases: bool = True) -> str:
+    """Return how many seeds stand behind each mean, and what the bars are, for a caption.
+
+    `of_cases`: whether the means are of scores of cases.
+    """
     counts = sorted(set(seeds))
     if counts[-1] == 1:
         return f"One {word} each: no interval."
     span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return (
-        f"Mean over {span} {word}s with its 95\u00a0% t interval: of other trainings on these "
-        "cases, not of other cases."
-    )
+    told = f"Mean over {span} {word}s with its 95\u00a0% t interval"
+    note = ": of other trainings on these cases, not of other cases"
+    return f"{told}{note if of_cases else ''}."

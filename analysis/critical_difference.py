@@ -24,6 +24,8 @@ from normsearch.errors import StudyError
 
 COLUMNS = ["arm", "norm", "rank", "score", "alike", "tested", "finished", "cases", "seeds"]
 ALPHA = 0.05
+#: With fewer cases Wilcoxon's p-value, at best 2 / 2^cases, is above ALPHA for two arms alone.
+LEAST_CASES = 6
 
 READING = {
     "critical_difference": (
@@ -45,12 +47,12 @@ def compute(study: StudyLike) -> pd.DataFrame:
         1 is best), score (mean), alike (the arms from which it is not told, p ≥ 0.05 over cases
         and seeds, adjusted by Holm for all pairs, itself included; a tuple; see
         `normsearch.confirmation.statistics.pairwise`), tested
-        (whether there are two seeds of each arm, and the study
-        has finished; else all arms are alike), finished (whether it has), cases, seeds (the fewest
-        of an arm).
+        (whether there are two seeds of each arm, cases enough for two arms to be told apart, and
+        the study has finished; else all arms are alike), finished (whether it has), cases, seeds
+        (the fewest of an arm).
 
     Raises:
-        StudyError: fewer than three arms or two cases.
+        StudyError: fewer than three arms or six cases.
     """
     from normsearch.confirmation.score_table import score_table, with_empty_truth
 
@@ -61,15 +63,16 @@ def compute(study: StudyLike) -> pd.DataFrame:
     arms = scores["arm"].nunique()
     known = score_table(scores) if scores["score"].notna().any() else None
     cases = known.arms[next(iter(known.arms))].shape[1] if known else 0
-    if known is None or arms < 3 or cases < 2:
+    if known is None or arms < 3 or cases < LEAST_CASES:
         raise StudyError(
-            f"{study.name}: critical_difference needs three arms scored on the same two cases or "
-            f"more, got {arms} on {cases}."
+            f"{study.name}: critical_difference needs three arms scored on the same "
+            f"{LEAST_CASES} cases or more (no test tells arms apart on fewer), got {arms} on "
+            f"{cases}."
         )
     means = pd.DataFrame({arm: part.mean() for arm, part in known.arms.items()})
     seeds = min(map(len, known.arms.values()))
     finished = _finished(study)
-    tested = finished and seeds > 1
+    tested = finished and seeds > 1 and cases >= cases_needed(arms)
     norms = arm_norms(study)
     found = pd.DataFrame({
         "rank": means.rank(axis=1, ascending=study.direction == "minimize").mean(),
@@ -82,6 +85,18 @@ def compute(study: StudyLike) -> pd.DataFrame:
     })  # fmt: skip
     found = found.rename_axis("arm").reset_index().sort_values("rank", ignore_index=True)
     return found.assign(norm=[norms.get(arm, arm) for arm in found["arm"]])[COLUMNS]
+
+
+def cases_needed(arms: int) -> int:
+    """Return the fewest cases on which any two of so many arms can be told apart.
+
+    The least p-value is Wilcoxon's 2 / 2^cases, times the number of pairs (Holm).
+
+    >>> [cases_needed(arms) for arms in (2, 3, 10)]
+    [6, 7, 11]
+    """
+    pairs = arms * (arms - 1) / 2
+    return math.floor(math.log2(2 * pairs / ALPHA)) + 1
 
 
 def _alike(scores: pd.DataFrame, arms: list[str]) -> list[tuple[str, ...]]:
@@ -149,6 +164,11 @@ def describe(df: pd.DataFrame) -> str:
     head = f"{len(df)} arms on {row['cases']} cases, scores {seeds}; numbers: mean score."
     if not row["finished"]:
         return f"{head} Not finished: nothing is tested before all trainings have ended."
+    if row["seeds"] > 1 and not row["tested"]:
+        return (
+            f"{head} Not tested: on {row['cases']} cases no two of {len(df)} arms can be told "
+            f"apart (that takes {cases_needed(len(df))}), whatever their scores."
+        )
     if not row["tested"]:
         return f"{head} Not tested: one seed of an arm tells nothing of another training."
     return (
@@ -159,7 +179,7 @@ def describe(df: pd.DataFrame) -> str:
 
 
 def figure(study: StudyLike) -> Figure:
-    """Return the figure critical_difference; raises StudyError for less than 3 arms or 2 cases."""
+    """Return the figure critical_difference; raises StudyError for too few arms or cases."""
     df = compute(study)
     fig = Figure(figsize=(6.8, 1.7 + 0.27 * len(df)), layout="constrained")
     draw(df, fig.subplots())

@@ -86,9 +86,8 @@ def draw(df: pd.DataFrame, axes: Sequence[Axes]) -> None:
         part = df[df["quantity"] == quantity]
         for place, (batch, own) in enumerate(part.groupby("batch_size")):
             aside = 0.06 * (place - (len(colours) - 1) / 2)
-            half = (own["high"] - own["mean"]).fillna(0)
-            ends = bars(own) if quantity == "score" else [half, half]
-            ax.errorbar([counts.index(g) + aside for g in own["groups"]], own["mean"], yerr=ends,
+            x = [counts.index(g) + aside for g in own["groups"]]
+            ax.errorbar(x, own["mean"], yerr=bars(own),
                         color=colours[cast(float, batch)], marker="osD^vP"[place % 6],
                         markersize=5, markeredgecolor="white", markeredgewidth=0.6,
                         linewidth=1.6, elinewidth=0.9, capsize=2, label=str(batch))  # fmt: skip

@@ -11,6 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.transforms import ScaledTranslation
 
 from normsearch.analysis import StudyLike, command
@@ -36,12 +37,15 @@ READING = {
         "Each cell compares how often the best trials used a norm in a slot with how often all "
         "searched trials did. A sampler that learns also makes its favourites more common among "
         "all trials, so a pale cell may still be a favourite. A strong colour alone shows no "
-        "effect: a sampler that learns repeats what did well once. Only a dot is a test.",
+        "effect: a sampler that learns repeats what did well once. Only a dot is a test. A hatched "
+        "cell was hardly tried: it says nothing against the norm.",
     ),
 }
 
 #: With fewer trials than this the figure says that it shows little.
 FEW = 8
+#: A norm that fewer trials than this had in a slot was hardly tried there.
+HARDLY = 4
 #: The best trials are never fewer than this, if there are as many.
 LEAST_TOP = 3
 SHUFFLES = 2000
@@ -161,6 +165,10 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
     for row in df[df["beyond_noise"]].itertuples():
         x, y = norms.index(row.norm) + 0.86, slots.index(row.slot) + 0.22
         ax.scatter(x, y, s=13, color="black", edgecolors="white", linewidths=0.6, zorder=5)
+    for row in df[(df["n_all"] > 0) & (df["n_all"] < HARDLY)].itertuples():
+        corner = norms.index(row.norm), slots.index(row.slot)
+        ax.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="///", edgecolor="#B9B9B9",
+                               linewidth=0, zorder=1.5))  # fmt: skip
     above = ax.get_xaxis_transform() + ScaledTranslation(0, 9 / 72, root(ax).dpi_scale_trans)
     for x, norm in enumerate(norms):  # the norm's own colour on top of its column
         ax.scatter(
@@ -188,13 +196,23 @@ def describe(df: pd.DataFrame) -> str:
         "trials drawn uniformly than shuffling their order explains; if no choice mattered, "
         "5\u00a0% of such figures would have any dot."
     )
+    hardly = int(df["n_all"].between(1, HARDLY - 1).sum())
     text = (
         f"Best {best} of {total} searched trials (single norms left out); numbers count the best "
-        f"trials with this norm; grey: never tried there. {tested}"
+        f"trials with this norm; grey: never tried there; hatched ({hardly} of {cells} cells): "
+        f"hardly tried, in fewer than {HARDLY} trials. {tested}{_seldom(df)}"
     )
     if total < FEW:
         text += f" Only {total} searched trials: too few to read a preference from."
     return text
+
+
+def _seldom(df: pd.DataFrame) -> str:
+    """Which norms were hardly tried in most slots, as a sentence; "" for none."""
+    share = (df["n_all"] < HARDLY).groupby(df["norm"], sort=False).mean()
+    seldom = list(share.index[share > 0.5])
+    names = ", ".join(str(norm) for norm in seldom)
+    return f" The search hardly tried {names} in most slots." if seldom else ""
 
 
 def figure(study: StudyLike) -> Figure:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -27,7 +30,8 @@ def plain_spec(text: str) -> str:
 def draw_beside(df: pd.DataFrame, ax: Axes, digits: int = 3, most: float = np.inf) -> None:
     """Draw rows with `COLUMNS`, first at the top: the paper hollow, ours filled, numbers beside.
 
-    Intervals are cut where no value can lie: below 0 and above `most`.
+    Intervals are cut where no value can lie: below 0 and above `most`. Columns paper_sd and
+    ours_sd, where there are, stand behind the numbers.
     """
     for place, row in enumerate(df.to_dict("records")):
         colour, shape = line_colour(row["norm"]), norm_marker(row["norm"])
@@ -38,11 +42,11 @@ def draw_beside(df: pd.DataFrame, ax: Axes, digits: int = 3, most: float = np.in
         low, high = np.clip([row["ours_low"], row["ours_high"]], 0, most)
         ax.hlines(place + 0.17, low, high, color=colour, linewidth=1.6)
         ax.scatter(row["ours"], place + 0.17, s=34, marker=shape, color=colour, zorder=3)
-        known = [row[key] for key in ("paper", "ours")]
-        told = "   ".join("  –  " if pd.isna(v) else f"{v:5.{digits}f}" for v in known)
+        told = "   ".join(_told(row, key, digits) for key in ("paper", "ours"))
         ax.text(1.02, place, told, transform=ax.get_yaxis_transform(), va="center", fontsize=8,
                 family="monospace")  # fmt: skip
-    ax.text(1.02, -0.75, "paper   ours", transform=ax.get_yaxis_transform(), va="bottom",
+    head = "paper" + " " * (8 if "paper_sd" in df else 3) + "ours"
+    ax.text(1.02, -0.75, head, transform=ax.get_yaxis_transform(), va="bottom",
             fontsize=8, family="monospace", color="#333333")  # fmt: skip
     names = [f"{row.norm} *" if row.control else str(row.norm) for row in df.itertuples()]
     ax.set_yticks(range(len(df)), names)
@@ -50,6 +54,16 @@ def draw_beside(df: pd.DataFrame, ax: Axes, digits: int = 3, most: float = np.in
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color="#E5E5E5", linewidth=0.7)
     ax.set_axisbelow(True)
+
+
+def _told(row: Mapping[Any, Any], key: str, digits: int) -> str:
+    """A mean, and its SD where there is one: ``0.903±.118``."""
+    width = 5 if f"{key}_sd" in row else 0
+    if pd.isna(row[key]):
+        return f"{'  –  ':<{5 + width}}"
+    spread = row.get(f"{key}_sd")
+    told = "" if spread is None or pd.isna(spread) else f"±{spread:.3f}".replace("0.", ".")
+    return f"{row[key]:5.{digits}f}{told:<{width}}"
 
 
 def with_legend(fig: Figure, text: str) -> Figure:

@@ -1,10 +1,13 @@
-"""What does a better score cost? Score against seconds and peak memory, and who is on the front."""
+"""What does a better score cost? Score against seconds and peak memory, and who is on the front.
+
+Memory is that of tensors on a GPU. On a CPU a study records the size of the whole process, which
+depends on the worker's history and says nothing of a norm: there is no memory then.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -21,13 +24,13 @@ COLUMNS = [
     "number", "norm", "batch_size", "score", "seconds", "memory", "front_seconds", "front_memory",
     "metric",
 ]  # fmt: skip
-COSTS = {"seconds": "Training time (s)", "memory": "Peak memory (GiB)"}
+COSTS = {"seconds": "Training time (s)", "memory": "Peak memory of tensors (GiB)"}
 
 READING = {
     "pareto": (
         "What a better score costs",
-        "Score against training time and peak memory. Trials on the black line are on the "
-        "Pareto front: none is better for as little.",
+        "Score against training time and, on a GPU, peak memory. Trials on the black line are on "
+        "the Pareto front: none is better for as little.",
     )
 }
 
@@ -38,8 +41,8 @@ def compute(study: StudyLike) -> pd.DataFrame:
     Returns:
         One row a COMPLETE trial, by number, with columns number, norm (of a single-norm baseline
         or arm; None for a mixture), batch_size, score (0 to 1), seconds (of training and
-        validation), memory (peak, GiB), front_seconds and front_memory (no other trial has a
-        higher score for as little, nor as high a score for less), metric.
+        validation), memory (peak of tensors, GiB; NaN on a CPU), front_seconds and front_memory (no
+        other trial has a higher score for as little, nor as high a score for less), metric.
     """
     table = study.trials()
     if not table.empty:
@@ -57,11 +60,17 @@ def compute(study: StudyLike) -> pd.DataFrame:
         "batch_size": table["batch_size"].astype(float),
         "score": table["score"].astype(float),
         "seconds": table["seconds"].astype(float),
-        "memory": table["peak_memory_bytes"].astype(float) / 2**30,
+        "memory": table["peak_memory_bytes"].astype(float) / 2**30 if _on_gpu(study) else np.nan,
     })  # fmt: skip
     for cost in COSTS:
         found[f"front_{cost}"] = _front(found, cost, study.direction)
     return found.assign(metric=metric_name(study)).reset_index(drop=True)[COLUMNS]
+
+
+def _on_gpu(study: StudyLike) -> bool:
+    """Whether trials are trained on a GPU."""
+    resources = (study.config.get("search") or {}).get("resources") or {}
+    return float(resources.get("gpu") or 0) > 0
 
 
 def _front(df: pd.DataFrame, cost: str, direction: str) -> pd.Series:
@@ -121,11 +130,15 @@ def describe(df: pd.DataFrame) -> str:
 def figure(study: StudyLike) -> Figure:
     """Return the figure pareto; raises StudyError without two COMPLETE trials."""
     df = compute(study)
-    if len(df) < 2:
-        raise StudyError(f"{study.name}: pareto needs at least two COMPLETE trials.")
-    fig = Figure(figsize=(8.2, 4.0), layout="constrained")
-    axes = cast(Sequence[Axes], fig.subplots(1, 2, sharey=True))
-    for ax, cost in zip(axes, COSTS, strict=True):
+    costs = [cost for cost in COSTS if df[cost].notna().any()]
+    if len(df) < 2 or not costs:
+        raise StudyError(
+            f"{study.name}: pareto needs at least two COMPLETE trials with their times, got "
+            f"{int(df['seconds'].notna().sum())}."
+        )
+    fig = Figure(figsize=(2.0 + 3.1 * len(costs), 4.0), layout="constrained")
+    axes = np.ravel(fig.subplots(1, len(costs), sharey=True, squeeze=False))
+    for ax, cost in zip(axes, costs, strict=True):
         draw(df, ax, cost)
     axes[0].set_ylabel(with_range(df["metric"].iloc[0], df["score"]))
     handles, labels = axes[0].get_legend_handles_labels()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,17 @@ def write_report(study: StudyLike, path: str | Path | None = None) -> Path:
         path: the file to write; default ``report/report.html`` in the run's folder.
     """
     path = Path(path) if path is not None else study.folder / "report" / "report.html"
-    source = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    html = environment.from_string(source).render(**contents(study))
-    write_text(path, visible(html))
+    write_text(path, page("report.html.j2", contents(study)))
     return path
+
+
+def page(template: str, values: Mapping[str, Any]) -> str:
+    """Return an HTML page of a template in this folder, everything in it escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    return visible(environment.get_template(template).render(**values))
 
 
 def contents(study: StudyLike) -> dict[str, Any]:
@@ -221,7 +226,7 @@ def _files(
             found.append(("trial.json", f"The best trial, number {best['number']}", text, command))
     return [
         {"name": name, "title": title, "text": text, "command": command,
-         "href": _data("application/octet-stream", text.encode())}
+         "href": data_url("application/octet-stream", text.encode())}
         for name, title, text, command in found
     ]  # fmt: skip
 
@@ -240,10 +245,10 @@ def _image(figure: Figure) -> str:
     """A figure as an image that the page holds; as an <img>, its ids clash with no other's."""
     svg = drawn(figure, ".svg")
     if len(svg) <= SVG_LIMIT:
-        return _data("image/svg+xml", svg)
-    return _data("image/png", drawn(figure, ".png"))
+        return data_url("image/svg+xml", svg)
+    return data_url("image/png", drawn(figure, ".png"))
 
 
-def _data(mime: str, content: bytes) -> str:
+def data_url(mime: str, content: bytes) -> str:
     """Content as a URL that holds it."""
     return f"data:{mime};base64,{base64.b64encode(content).decode('ascii')}"

@@ -18,7 +18,7 @@ from normsearch.analysis.sn_weights import BARELY_MOVED, BRANCHES
 from normsearch.errors import StudyError
 
 COLUMNS = [
-    "batch_size", "statistic", "branch", "mean", "low", "high", "seeds", "slots", "slots_all",
+    "batch_size", "statistic", "branch", "mean", "low", "high", "seeds", "still", "slots",
 ]  # fmt: skip
 TITLES = {
     "mean": "Weights of the mean",
@@ -29,44 +29,45 @@ TITLES = {
 READING = {
     "sn_by_batch": (
         "What Switchable Norm prefers as the batch shrinks",
-        "Mean learnt weights over the slots that moved away from equal shares, a panel each for "
-        "the weights of the mean, of the variance and of both, the last beside what the paper "
-        "found in another network on other images.",
+        "Mean learnt weights over all slots, the same at every batch size, a panel each for the "
+        "weights of the mean, of the variance and of both, the last beside what the paper found "
+        "in another network on other images. Slots that stayed near equal shares draw the lines "
+        "towards a third.",
     )
 }
 
 
 def compute(study: StudyLike) -> pd.DataFrame:
-    """Average the learnt weights of SN arms over the slots that moved, over arms, then over seeds.
+    """Average the learnt weights of SN arms over all slots, over arms, then over seeds.
 
-    Slots that moved less than `BARELY_MOVED` from equal shares have not chosen and do not count.
+    Slots that hardly moved count, so that every batch size is a mean over the same slots.
 
     Returns:
         One row a batch size, statistic ("mean", "variance", "both": their mean) and branch ("IN",
         "LN", "BN"), with columns batch_size, statistic, branch, mean (share, 0 to 1), low and high
-        (its 95 % t interval over seeds), seeds (how many), slots (how many counted,
-        mean over these), slots_all (how many there are).
+        (its 95 % t interval over seeds), seeds (how many), still (slots that moved less than
+        `BARELY_MOVED` from equal shares, on average over trainings; of "both": pairs of slot and
+        statistic), slots (how many there are, of "both" pairs).
 
     Raises:
         StudyError: no COMPLETE trial of an arm, or none of these has SN.
     """
-    df = sn_by_depth.compute(study, "sn_by_batch")
-    known = df[df["moved"] >= BARELY_MOVED]
+    return averaged(sn_by_depth.compute(study, "sn_by_batch"))
+
+
+def averaged(df: pd.DataFrame) -> pd.DataFrame:
+    """Average a table of weights (of `sn_by_depth.compute`) as `compute` promises."""
     by = ["batch_size", "statistic", "branch"]
-    seeds = known.groupby([*by, "arm", "seed"], as_index=False).agg(
-        weight=("weight", "mean"), slots=("slot", "nunique")
+    every = pd.concat([df, df.assign(slot=df["slot"] + " " + df["statistic"], statistic="both")])
+    moved = every.groupby(["batch_size", "statistic", "slot"])["moved"].mean()
+    still = (
+        (moved < BARELY_MOVED).groupby(["batch_size", "statistic"]).agg(still="sum", slots="size")
     )
     # Arms of one seed share their first weights: they are averaged, and count as one.
-    both = seeds.groupby(["batch_size", "branch", "arm", "seed"], as_index=False).agg(
-        weight=("weight", "mean"), slots=("slots", "mean")
-    )
-    every = pd.concat([seeds, both.assign(statistic="both")])
-    every = every.groupby([*by, "seed"], as_index=False)[["weight", "slots"]].mean()
-    rows = [
-        (*key, *interval(group["weight"]), group["slots"].mean(), df["slot"].nunique())
-        for key, group in every.groupby(by)
-    ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    seeds = every.groupby([*by, "seed"], as_index=False)["weight"].mean()
+    rows = [(*key, *interval(group["weight"])) for key, group in seeds.groupby(by)]
+    found = pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "seeds"])
+    return found.merge(still.reset_index(), on=by[:2])[COLUMNS]
 
 
 def draw(df: pd.DataFrame, ax: Axes, statistic: str = "both") -> None:
@@ -97,14 +98,15 @@ def draw(df: pd.DataFrame, ax: Axes, statistic: str = "both") -> None:
 
 def describe(df: pd.DataFrame) -> str:
     """Return the caption of the figure."""
-    counted = df[df["statistic"] == "both"].groupby("batch_size")["slots"].first()
-    told = ", ".join(f"{count:.0f} at {size}" for size, count in counted.items())
-    n = seeds_note(df["seeds"])
+    both = df[df["statistic"] == "both"].drop_duplicates("batch_size")
+    told = ", ".join(f"{row.still} at {row.batch_size}" for row in both.itertuples())
+    still = f": {told}" if both["still"].any() else ": none"
     return (
-        f"{n} Slots that moved less than {BARELY_MOVED} from equal shares "
-        f"(dashed) are left out: of {df['slots_all'].iloc[0]} there count {told}. BN is "
-        "out at batch size 1. Hollow, dotted: ResNet-50 on ImageNet, by images a GPU (Luo et al. "
-        "2018, read off a figure)."
+        f"{seeds_note(df['seeds'], of_cases=False)} All slots count at every batch size; of "
+        f"{both['slots'].iloc[0]} weights (slots, mean and variance) those that moved less than "
+        f"{BARELY_MOVED} from equal shares (dashed){still}. Hollow, dotted: "
+        "ResNet-50 on ImageNet, by images a GPU (Luo et al. 2018, read off a figure, ±.02); BN is "
+        "out at batch size 1."
     )
 
 
@@ -112,9 +114,7 @@ def figure(study: StudyLike) -> Figure:
     """Return the figure sn_by_batch; raises StudyError without SN arms at two batch sizes."""
     df = compute(study)
     if df["batch_size"].nunique() < 2:
-        raise StudyError(
-            f"{study.name}: sn_by_batch needs SN arms whose weights moved at two batch sizes."
-        )
+        raise StudyError(f"{study.name}: sn_by_batch needs SN arms at two batch sizes.")
     fig = Figure(figsize=(9.6, 3.8), layout="constrained")
     axes = cast(Sequence[Axes], fig.subplots(1, 3, sharey=True, width_ratios=[1, 1, 1.2]))
     for ax, statistic in zip(axes, TITLES, strict=True):

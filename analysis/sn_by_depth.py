@@ -91,7 +91,8 @@ def draw(df: pd.DataFrame, ax: Axes, statistic: str = "mean") -> None:
     for branch in ("IN", "BN"):  # the borders of the stack: after IN, before BN
         spread = part[part["branch"] == branch].groupby("slot")["weight"].agg(["min", "max"])
         ends = spread.reindex(slots) if branch == "IN" else 1 - spread.reindex(slots)
-        ax.hlines(range(len(slots)), ends["min"], ends["max"], color="black", linewidth=1.3)
+        places = np.arange(len(slots)) + (-0.16 if branch == "IN" else 0.16)  # they may overlap
+        ax.hlines(places, ends["min"], ends["max"], color="black", linewidth=1.3)
     for third in (1 / 3, 2 / 3):
         ax.axvline(third, color="black", linewidth=0.8, linestyle=(0, (4, 2)))
     ax.set(xlim=(0, 1), ylim=(len(slots) - 0.4, -0.6))
@@ -108,8 +109,9 @@ def describe(df: pd.DataFrame) -> str:
     still = df.groupby(["arm", "statistic", "slot"])["moved"].mean() < BARELY_MOVED
     return (
         f"Bars: mean over {seeds} seed{'s' if high > 1 else ''}; short black lines: lowest to "
-        f"highest seed. Hatched: {int(still.sum())} of {len(still)} bars whose weights moved less "
-        f"than {BARELY_MOVED} from equal shares. Dashed: thirds. BN is out at batch size 1."
+        "highest seed, the upper of where IN ends, the lower of where BN begins. Hatched: "
+        f"{int(still.sum())} of {len(still)} bars whose weights moved less than {BARELY_MOVED} "
+        "from equal shares. Dashed: thirds. BN is out at batch size 1."
     )
 
 

@@ -1,10 +1,9 @@
-"""What have Switchable Norms learnt in each slot? Weights averaged over a search's trials."""
+"""What have Switchable Norms learnt in each slot? Weights averaged over trials, by batch size."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -15,18 +14,18 @@ from matplotlib.patches import Patch
 
 from normsearch.analysis import StudyLike, command
 from normsearch.analysis.arms import completed, searched
-from normsearch.analysis.palette import norm_colour, norm_kind, slot_label
+from normsearch.analysis.palette import caption_below, norm_colour, norm_kind, slot_label
 from normsearch.errors import StudyError
 
-COLUMNS = ["slot", "depth", "statistic", "branch", "weight", "n_trials", "moved"]
+COLUMNS = ["batch_size", "slot", "depth", "statistic", "branch", "weight", "n_trials", "moved"]
 
 READING = {
     "sn_weights": (
         "What Switchable Norm learnt in each layer",
         "Mean learnt weights of the instance (IN), layer (LN) and batch (BN) statistics, over the "
-        "COMPLETE trials with SN in the slot (their number in brackets). Hatched bars stayed near "
-        "equal shares and say nothing about a preference. A description: the search chose which "
-        "trials there are.",
+        "COMPLETE trials of a batch size with SN in the slot (their number in brackets). Hatched "
+        "bars stayed near equal shares and say nothing about a preference. A description: the "
+        "search chose which trials there are.",
     ),
 }
 
@@ -35,49 +34,40 @@ BARELY_MOVED = 0.05
 
 BRANCHES = ("IN", "LN", "BN")
 
+#: No more batch sizes than this are drawn: those with most trials.
+MOST = 3
+
 
 def compute(study: StudyLike) -> pd.DataFrame:
     """Average what Switchable Norms have learnt in each slot, over COMPLETE trials with SN there.
 
-    PRUNED trials are left out: their weights had less time to move.
+    Each batch size by itself: what is chosen depends on it, and BN is out at batch size 1. PRUNED
+    trials are left out: their weights had less time to move.
 
     Returns:
-        One row for each slot with SN, statistic and branch, with columns slot, depth (0-based),
-        statistic ("mean", "variance"), branch ("IN", "LN", "BN"), weight (0 to 1; a branch that a
-        trial does not have, as BN at batch 1, counts as 0, so the three add up to 1), n_trials,
-        and moved: the mean over trials of the largest distance of a weight from equal shares of
-        the branches that the trial has (averaging weights first would hide opposite choices).
+        One row for each batch size, slot with SN, statistic and branch, with columns batch_size (0:
+        not recorded), slot, depth (0-based), statistic ("mean", "variance"), branch ("IN", "LN",
+        "BN"), weight (0 to 1; the three add up to 1, BN is 0 at batch size 1), n_trials, and moved:
+        the mean over trials of the largest distance of a weight from equal shares of the branches
+        that the trial has (averaging weights first would hide opposite choices).
     """
-    table = searched(study)
-    found: dict[tuple[str, str], list[dict[str, float]]] = {}
-    done = completed(table)
-    for trial in done.to_dict("records"):
+    rows = []
+    for trial in completed(searched(study)).to_dict("records"):
+        size = 0 if pd.isna(trial["batch_size"]) else int(trial["batch_size"])
         slots = [s for s in study.slots if norm_kind(str(trial[f"norm.{s}"])) == "SN"]
         learnt = study.learnt(int(trial["number"])) if slots else {}
         for slot in slots:
             for statistic in ("mean", "variance"):
-                weights = learnt.get(slot, {}).get(statistic)
-                if weights:
-                    found.setdefault((slot, statistic), []).append(dict(weights))
-    rows = []
-    for depth, slot in enumerate(study.slots):
-        for statistic in ("mean", "variance"):
-            several = found.get((slot, statistic), [])
-            if several:
-                rows += _weight_rows(slot, depth, statistic, several)
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _weight_rows(
-    slot: str, depth: int, statistic: str, several: list[dict[str, float]]
-) -> list[tuple[str, int, str, str, float, int, float]]:
-    """The rows of one slot and statistic: one a branch."""
-    n = len(several)
-    moved = sum(map(distance_moved, several)) / n
-    return [
-        (slot, depth, statistic, branch, sum(o.get(branch, 0.0) for o in several) / n, n, moved)
-        for branch in BRANCHES
-    ]
+                if weights := learnt.get(slot, {}).get(statistic):
+                    key = (size, slot, list(study.slots).index(slot), statistic)
+                    moved = distance_moved(weights)
+                    rows += [(*key, b, weights.get(b, 0.0), 1, moved) for b in BRANCHES]
+    every = pd.DataFrame(rows, columns=COLUMNS)
+    order = every["branch"].map(BRANCHES.index)
+    every = every.assign(_order=order)
+    by = ["batch_size", "depth", "slot", "statistic", "_order", "branch"]
+    means = {"weight": "mean", "n_trials": "sum", "moved": "mean"}
+    return every.groupby(by, as_index=False).agg(means)[COLUMNS]
 
 
 def distance_moved(weights: Mapping[str, float]) -> float:
@@ -92,13 +82,13 @@ def distance_moved(weights: Mapping[str, float]) -> float:
     return max(abs(weight - 1 / len(there)) for weight in there)
 
 
-def draw(df: pd.DataFrame, axes: Sequence[Axes]) -> None:
-    """Draw what `compute` returned on two axes: weights of the mean and of the variance."""
-    order = df.sort_values("depth").drop_duplicates("slot")
-    slots = order["slot"].tolist()
-    labels = [
-        f"{slot_label(slot)}  ({n})" for slot, n in zip(slots, order["n_trials"], strict=True)
-    ]
+def draw(df: pd.DataFrame, axes: Sequence[Axes], slots: Sequence[str] | None = None) -> None:
+    """Draw one batch size of what `compute` returned: weights of the mean and of the variance.
+
+    `slots`: what stands on the axis, in order; those of `df` if None.
+    """
+    order = df.sort_values("depth").drop_duplicates("slot").set_index("slot")
+    slots = order.index.tolist() if slots is None else list(slots)
     for ax, statistic in zip(axes, ("mean", "variance"), strict=True):
         part = df[df["statistic"] == statistic]
         table = part.pivot(index="slot", columns="branch", values="weight").reindex(slots)
@@ -117,10 +107,12 @@ def draw(df: pd.DataFrame, axes: Sequence[Axes]) -> None:
             ax.axvline(third, color="black", linewidth=0.9, linestyle=(0, (4, 2)))
         ax.set(xlim=(0, 1), ylim=(len(slots) - 0.4, -0.6), xlabel=f"Weight of the {statistic}")
         ax.set_xticks([0, 1 / 3, 2 / 3, 1], ["0", "1/3", "2/3", "1"])
-        ax.set_yticks(range(len(slots)), labels)
+        ax.set_yticks(range(len(slots)), [slot_label(slot) for slot in slots])
         ax.tick_params(axis="y", length=0)
     axes[0].set_ylabel("Slot, in order of depth (trials averaged)")
-    axes[1].tick_params(axis="y", labelleft=False)
+    for place, count in enumerate(order["n_trials"].reindex(slots, fill_value=0)):
+        axes[1].text(1.03, place, f"({count})", transform=axes[1].get_yaxis_transform(),
+                     va="center", fontsize=8)  # fmt: skip
 
 
 def figure(study: StudyLike) -> Figure:
@@ -130,8 +122,19 @@ def figure(study: StudyLike) -> Figure:
         raise StudyError(
             f"{study.name}: sn_weights needs a COMPLETE trial with SN in at least one slot."
         )
-    fig = Figure(figsize=(6.4, max(4.2, 1.7 + 0.25 * df["slot"].nunique())), layout="constrained")
-    draw(df, cast(Sequence[Axes], fig.subplots(1, 2, sharey=True)))
+    trials = df.groupby("batch_size")["n_trials"].max().sort_values(ascending=False)
+    sizes = sorted(trials.index[:MOST])
+    shown = df[df["batch_size"].isin(sizes)]
+    slots = list(shown.sort_values("depth")["slot"].unique())
+    height = max(4.2, 1.9 + 0.25 * len(slots))
+    fig = Figure(figsize=(2.0 + 4.2 * len(sizes), height), layout="constrained")
+    panels = np.reshape(fig.subplots(1, 2 * len(sizes)), (len(sizes), 2))
+    for size, pair in zip(sizes, panels, strict=True):
+        draw(df[df["batch_size"] == size], pair, slots)
+        pair[0].set_title(f"batch size {size or 'not recorded'}", loc="left")
+    for ax in panels.ravel()[1:]:
+        ax.tick_params(axis="y", labelleft=False)
+        ax.set_ylabel("")
     handles: list[Patch | Line2D] = [
         Patch(facecolor=norm_colour(branch), label=branch) for branch in BRANCHES
     ]
@@ -142,7 +145,16 @@ def figure(study: StudyLike) -> Figure:
     handles.append(Patch(facecolor="#999999", hatch="////", edgecolor="white", label=flat))
     fig.legend(handles=handles, loc="outside upper center", ncols=5, frameon=False,
                handlelength=1.6, columnspacing=1.2)  # fmt: skip
+    caption_below(fig, describe(df))
     return fig
+
+
+def describe(df: pd.DataFrame) -> str:
+    """Return the caption of the figure."""
+    trials = df.groupby("batch_size")["n_trials"].max()
+    told = ", ".join(f"{count} at {size or '?'}" for size, count in trials.items())
+    few = f" The {MOST} with most trials are drawn." if len(trials) > MOST else ""
+    return f"COMPLETE trials with SN in a slot, at most: {told} (batch size).{few}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -31,13 +31,13 @@ def levels(values: dict[str, float], cases: int = 40) -> dict[str, list[float]]:
 
 
 def test_ranks_by_hand() -> None:
-    scores = {"BN": [0.1, 0.2, 0.3], "IN": [0.2, 0.3, 0.2], "LN": [0.3, 0.1, 0.1]}
+    scores = {"BN": [0.1, 0.2, 0.3] * 2, "IN": [0.2, 0.3, 0.2] * 2, "LN": [0.3, 0.1, 0.1] * 2}
     df = compute(study(scores, seeds=2))
     assert list(df.columns) == COLUMNS
     ranks = df.set_index("arm")["rank"].to_dict()
     assert ranks == pytest.approx({"BN": 2.0, "IN": 5 / 3, "LN": 7 / 3})
     assert df["arm"].tolist() == ["IN", "BN", "LN"]
-    assert (df["cases"].iloc[0], df["seeds"].iloc[0]) == (3, 2)
+    assert (df["cases"].iloc[0], df["seeds"].iloc[0]) == (6, 2)
 
 
 def test_far_arms_are_told_apart_and_near_ones_are_joined() -> None:
@@ -82,16 +82,33 @@ def test_one_seed_or_an_unfinished_study_is_not_tested() -> None:
 
 
 def test_cases_with_an_empty_truth_are_left_out() -> None:
-    made = study(levels({"a": 0.9, "b": 0.5, "c": 0.1}, 6), seeds=2, noise=0.01)
+    made = study(levels({"a": 0.9, "b": 0.5, "c": 0.1}, 8), seeds=2, noise=0.01)
     made.scores["tp_1"], made.scores["fn_1"] = 5, 5
     made.scores.loc[made.scores["case"] == "c1", ["tp_1", "fn_1"]] = 0
-    assert compute(made)["cases"].unique().tolist() == [5]
+    assert compute(made)["cases"].unique().tolist() == [7]
 
 
 def test_cases_that_an_arm_lacks_are_left_out() -> None:
-    df = compute(study({"a": [0.1, 0.2, np.nan], "b": [0.3, 0.4, 0.5], "c": [0.5, 0.6, 0.7]}))
-    assert df["cases"].unique().tolist() == [2]
+    rising = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    df = compute(study({"a": [*rising, np.nan], "b": [*rising, 0.5], "c": [*rising, 0.7]}))
+    assert df["cases"].unique().tolist() == [6]
     with pytest.raises(
-        StudyError, match="needs three arms scored on the same two cases or more, got 2"
+        StudyError, match=r"three arms scored on the same 6 cases or more .*, got 2 on 6\."
     ):
-        compute(study({"a": [0.1, 0.2], "b": [0.3, 0.4]}))
+        compute(study({"a": rising, "b": rising}))
+
+
+@pytest.mark.parametrize("cases", [2, 5])
+def test_ranks_over_a_handful_of_cases_are_not_drawn(cases: int) -> None:
+    with pytest.raises(StudyError, match=rf"the same 6 cases or more .*, got 3 on {cases}\."):
+        figure(study(levels({"a": 0.9, "b": 0.5, "c": 0.1}, cases), seeds=3))
+
+
+def test_where_no_p_value_can_be_small_nothing_is_tested() -> None:
+    arms = {"a": 0.9, "b": 0.5, "c": 0.1}
+    few = compute(study(levels(arms, 6), seeds=3, noise=0.001))
+    assert not few["tested"].any()
+    assert "on 6 cases no two of 3 arms can be told apart (that takes 7)" in describe(few)
+    enough = compute(study(levels(arms, 7), seeds=3, noise=0.001))
+    assert enough["tested"].all()
+    assert groups(enough) == []

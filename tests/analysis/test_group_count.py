@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.container import ErrorbarContainer
 
 from normsearch.analysis.group_count import COLUMNS, compute, figure
 from normsearch.errors import StudyError
@@ -35,6 +38,18 @@ def test_the_ends_are_named() -> None:
     left, right = figure(study("IN", "GN-4", "LN")).axes
     assert [tick.get_text() for tick in left.get_xticklabels()] == ["1\n(LN)", "4", "C\n(IN)"]
     assert right.get_ylabel() == "Training loss at the end"
+
+
+def test_an_interval_of_losses_ends_at_0() -> None:
+    losses = [0.1, 1.9, 0.2, 1.8, 3.0, 3.1]
+    rows = [{"arm": norm, "score": 0.5} for norm in ("LN", "LN", "GN-4", "GN-4", "IN", "IN")]
+    points = [{"number": n, "evaluation": 1, "loss": loss} for n, loss in enumerate(losses)]
+    loss = figure(arms_study(rows, points=pd.DataFrame(points))).axes[1]
+    (bar,) = loss.containers
+    lines = cast(ErrorbarContainer, bar).lines[2][0]
+    lows = [float(segment[0][1]) for segment in lines.get_segments()]
+    assert lows[:2] == pytest.approx([0, 0])
+    assert lows[2] == pytest.approx(3.05 - 12.7062 * 0.05, abs=1e-3)
 
 
 def test_two_counts_are_no_curve() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from normsearch.analysis import available, layer_preference, render
 from normsearch.analysis.layer_preference import (
@@ -113,6 +115,25 @@ def test_trials_that_were_chosen_adaptively_are_described_and_not_tested() -> No
     assert row(df, "a.norm", "IN")["preference"] == pytest.approx(1 - 15 / 60)
     assert not df["beyond_noise"].any()
     assert "Descriptive: trials were chosen adaptively (0 of 60 drawn uniformly" in describe(df)
+
+
+def test_what_a_search_hardly_tried_is_hatched_and_named() -> None:
+    rows = [trial("IN", "LN" if n == 0 else "IN", score=n / 10) for n in range(9)]
+    df = compute(tiny([*rows, trial("BN", "BN", score=0.95), trial("IN", "BN", score=0.1)], SLOTS))
+    tried = df.set_index(["slot", "norm"])["n_all"].to_dict()
+    assert tried == {("a.norm", "BN"): 1, ("a.norm", "IN"): 10, ("a.norm", "LN"): 0,
+                     ("b.norm", "BN"): 2, ("b.norm", "IN"): 8, ("b.norm", "LN"): 1}  # fmt: skip
+    text = describe(df)
+    assert "hatched (3 of 5 cells): hardly tried, in fewer than 4 trials." in text
+    assert text.endswith("The search hardly tried BN, LN in most slots.")
+    ax = Figure(figsize=(7, 8), layout="constrained").subplots()
+    draw(df, ax)
+    hatched = [patch for patch in ax.patches if patch.get_hatch()]
+    corners = [cast(Rectangle, patch).get_xy() for patch in hatched]
+    assert corners == [(0, 0), (0, 1), (2, 1)]
+    many = compute(planted("uniform"))
+    assert "hatched (0 of 4 cells)" in describe(many)
+    assert "The search hardly tried" not in describe(many)
 
 
 def test_tuned_single_norms_are_left_out_like_baselines() -> None:

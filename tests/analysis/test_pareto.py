@@ -11,6 +11,7 @@ from normsearch.errors import StudyError
 from tests.analysis.fake_study import arms_study, tiny
 
 GIB = 1 << 30
+ON_GPU = {"search": {"resources": {"gpu": 0.5}}}
 ROWS = [
     {"score": 0.70, "seconds": 10.0, "peak_memory_bytes": 3 * GIB, "baseline": "BN"},
     {"score": 0.80, "seconds": 20.0, "peak_memory_bytes": 1 * GIB},
@@ -22,7 +23,7 @@ ROWS = [
 
 
 def test_by_hand() -> None:
-    df = compute(tiny(ROWS, ["a.norm"]))
+    df = compute(tiny(ROWS, ["a.norm"], config=ON_GPU))
     assert list(df.columns) == COLUMNS
     assert df["number"].tolist() == [0, 1, 2, 3, 4]
     assert df["front_seconds"].tolist() == [True, True, False, False, True]
@@ -38,14 +39,25 @@ def test_an_arm_has_its_norm() -> None:
 
 
 def test_the_legend_names_single_norms() -> None:
-    made = figure(tiny(ROWS, ["a.norm"]))
-    assert [ax.get_xlabel() for ax in made.axes] == ["Training time (s)", "Peak memory (GiB)"]
+    made = figure(tiny(ROWS, ["a.norm"], config=ON_GPU))
+    labels = [ax.get_xlabel() for ax in made.axes]
+    assert labels == ["Training time (s)", "Peak memory of tensors (GiB)"]
     told = [text.get_text() for text in made.legends[0].get_texts()]
     assert told == ["mixture of norms", "Pareto front", "BN"]
 
 
+@pytest.mark.parametrize("search", [{}, {"search": {"resources": {"gpu": 0.0}}}])
+def test_the_size_of_a_process_on_a_cpu_is_not_drawn(search: dict[str, Any]) -> None:
+    study = tiny(ROWS, ["a.norm"], config=search)
+    df = compute(study)
+    assert df["memory"].isna().all()
+    assert not df["front_memory"].any()
+    assert df["front_seconds"].tolist() == [True, True, False, False, True]
+    assert [ax.get_xlabel() for ax in figure(study).axes] == ["Training time (s)"]
+
+
 def test_one_trial_is_no_front() -> None:
-    with pytest.raises(StudyError, match="pareto needs at least two COMPLETE trials"):
+    with pytest.raises(StudyError, match=r"trials with their times, got 1\."):
         figure(tiny(ROWS[:1], ["a.norm"]))
 
 

@@ -28,10 +28,10 @@ ALLOWED = {
     "gates": "arms",
     "paper_spine": None,
     "paper_iln": None,
-    "critical_difference": "arms",
+    "critical_difference": None,
     "examples": None,
 }
-SHARES = {"weight", "rho", "score", "score_low", "score_high", "frequency_all", "frequency_top"}
+SHARES = {"weight", "gate", "score", "score_low", "score_high", "frequency_all", "frequency_top"}
 COUNTS = {"seeds", "trials", "trainings", "pairs", "n", "n_all", "cases", "samples", "batch_size"}
 
 

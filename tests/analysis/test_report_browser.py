@@ -13,9 +13,13 @@ from matplotlib.figure import Figure
 from playwright.sync_api import Browser, sync_playwright
 
 from normsearch.analysis import StudyLike, render_all
+from normsearch.analysis import drawn as drawn_figure
+from normsearch.analysis.contrasts import COLOURS
+from normsearch.analysis.findings_report import findings_page
 from normsearch.analysis.report import write_report
 from tests.analysis.fake_study import tiny
 from tests.analysis.recorded_study import confirmed_runs
+from tests.analysis.test_findings_report import result
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
@@ -175,6 +179,26 @@ def test_it_can_be_read(browser: Browser, report: Path, width: int, scheme: str)
         assert seen.contrasts[0][0] >= 4.5, seen.contrasts[0]  # WCAG 2.2, level AA
         assert seen.beyond == []
         assert seen.page.evaluate("document.documentElement.scrollWidth") == width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_findings_is_quiet_and_can_be_read_on_a_phone(
+    browser: Browser, tmp_path: Path, scheme: str
+) -> None:
+    figure = Figure()
+    figure.subplots()
+    results = [result(f"P{n}", verdict=verdict) for n, verdict in enumerate(COLOURS)]
+    page = tmp_path / "findings.html"
+    picture = {("P0", "toy"): drawn_figure(figure, ".png")}
+    page.write_text(findings_page(results, picture), encoding="utf-8")
+    with visit(browser, page, width=390, scheme=scheme) as seen:
+        assert seen.errors == []
+        assert [url for url in seen.requests if not url.startswith("data:")] == [page.as_uri()]
+        assert [image["drawn"] > 300 for image in seen.images] == [True]
+        assert seen.contrasts[0][0] >= 4.5, seen.contrasts[0]
+        assert seen.beyond == []
+        for link in seen.page.locator("td a").evaluate_all("all => all.map(one => one.hash)"):
+            assert seen.page.locator(f"article{link}").is_visible()
 
 
 def test_light_and_dark_differ(browser: Browser, report: Path) -> None:

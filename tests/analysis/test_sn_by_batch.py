@@ -17,14 +17,18 @@ def share(study: FakeStudy, size: int, statistic: str, branch: str) -> float:
     return float(found.loc[found["branch"] == branch, "mean"].item())
 
 
-def test_only_slots_that_moved_count() -> None:
+def test_the_same_slots_count_at_every_batch_size() -> None:
     df = compute(study())
     assert list(df.columns) == COLUMNS
     assert share(study(), 1, "both", "IN") == pytest.approx(0.7)
-    assert share(study(), 4, "both", "BN") == pytest.approx(0.6)  # the variance's did not move
-    assert set(df[df["batch_size"] == 4]["statistic"]) == {"mean", "both"}
+    variance = share(study(), 4, "variance", "BN")
+    assert variance == pytest.approx(0.33)  # it did not move, and counts
+    assert share(study(), 4, "both", "BN") == pytest.approx((0.6 + variance) / 2)
+    still = df[df["statistic"] == "both"].groupby("batch_size")[["still", "slots"]].first()
+    assert still.to_numpy().tolist() == [[0, 2], [1, 2]]
     assert df.groupby("batch_size")["seeds"].max().tolist() == [2, 1]
-    assert "of 1 there count 1 at 1, 1 at 4." in describe(df)
+    assert "of 2 weights (slots, mean and variance)" in describe(df)
+    assert "equal shares (dashed): 0 at 1, 1 at 4." in describe(df)
 
 
 def test_shares_add_up() -> None:
@@ -42,5 +46,5 @@ def test_the_last_panel_shows_the_papers_batch_sizes_too() -> None:
 def test_one_batch_size_is_no_trend() -> None:
     rows = [{"arm": "SN", "batch_size": 4, "score": 0.5}]
     learnt = {0: {"a.norm": {"mean": {"IN": 0.8, "LN": 0.1, "BN": 0.1}}}}
-    with pytest.raises(StudyError, match="sn_by_batch needs SN arms whose weights moved at two"):
+    with pytest.raises(StudyError, match="sn_by_batch needs SN arms at two batch sizes"):
         figure(arms_study(rows, learnt_by_trial=learnt))
