@@ -16,6 +16,7 @@ from normsearch.cli.progress import Progress
 from normsearch.cli.terminal import say, show
 
 if TYPE_CHECKING:
+    from normsearch.storage.records import StudyRecord
     from normsearch.study import Study
 
 
@@ -30,7 +31,7 @@ def resumable(study: Study, command: str | None = None) -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is saved: ignore a second one
         terminated = isinstance(end, Terminated)
         word = "Terminated" if terminated else "Interrupted"
-        command = command or f"normsearch resume {_reference(study)}"
+        command = command or f"normsearch resume {reference(study)}"
         say(f"{word}; nothing is lost. Resume with: {command}")
         raise typer.Exit(143 if terminated else 130) from None
 
@@ -58,7 +59,7 @@ def training(
 
 def tell_end(study: Study, as_json: bool) -> None:
     """Print why a study ended, its result, and the next commands."""
-    name = _reference(study)
+    name = reference(study)
     if study.stopped:
         say(f"Stopped; nothing is lost. Resume with: normsearch resume {name}")
     if study.exhausted:
@@ -85,7 +86,7 @@ def tell_end(study: Study, as_json: bool) -> None:
                 f"best {name}": "its norm of each slot, and each single norm at its best",
                 **_confirming(study, name),
                 f"report {name}": "figures, tables and the record in one HTML file",
-                f"export {name} -o model": "the trained network, for normsearch predict",
+                **_exporting(study, f"{name} -o model", "the trained network"),
             }
         )
 
@@ -100,11 +101,11 @@ def tell_comparison(study: Study, as_json: bool) -> None:
         print(json.dumps(plain(found)))
     else:
         show_comparison(found)
-        name = _reference(study)
+        name = reference(study)
         _show_next(
             {
                 f"report {name}": "figures, tables and the record in one HTML file",
-                f"export {name} -o model --trial N": "one of its trained networks",
+                **_exporting(study, f"{name} -o model --trial N", "one of its trained networks"),
             }
         )
 
@@ -116,6 +117,13 @@ def _confirming(study: Study, name: str) -> dict[str, str]:
     return {f"confirm {name}": "train the best again with several seeds, and test them"}
 
 
+def _exporting(study: Study, arguments: str, what: str) -> dict[str, str]:
+    """Return the command that exports a network, if normsearch itself trained one."""
+    if study.config.trainer:
+        return {}
+    return {f"export {arguments}": f"{what}, for normsearch predict"}
+
+
 def _show_next(commands: dict[str, str]) -> None:
     width = max(map(len, commands))
     show("Next:")
@@ -123,8 +131,8 @@ def _show_next(commands: dict[str, str]) -> None:
         show(f"  normsearch {command:<{width}}  # {purpose}")
 
 
-def _reference(study: Study) -> str:
-    """Return a run's name for commands, or its folder if it is not in the default folder."""
+def reference(study: Study | StudyRecord) -> str:
+    """Return a run\'s name for commands, or its folder if it is not in the default folder."""
     if study.folder == runs_folder() / study.name:
         return study.name
     return shlex.quote(str(study.folder))

@@ -63,6 +63,10 @@ def status(
         console = Terminal()
         for part in _tables(found, record.metric, None if every else _SHOWN):
             console.print(part, soft_wrap=isinstance(part, str))
+        if found["states"]["INTERRUPTED"] and not found["states"]["RUNNING"]:
+            from normsearch.cli.running import reference
+
+            show(f"Resume with: normsearch resume {reference(record)}")
 
 
 def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from normsearch.errors import StudyError
-from normsearch.files import read_regular, write_bytes
+from normsearch.files import open_regular, write_bytes
 
 Factors = Mapping[str, Mapping[str, Any]]
 _LABELS = ["number", "arm", "seed", "fold"]
@@ -87,7 +87,8 @@ class Measured:
             StudyError: no such file, or it is no such table.
         """
         try:
-            tables = json.loads(gzip.decompress(read_regular(path)))
+            with open_regular(path) as file:
+                tables = json.loads(gzip.decompress(file.read()))
             names = {name: io.StringIO(json.dumps(table)) for name, table in tables.items()}
             return cls(**{
                 name: pd.read_json(text, orient="split", dtype={"fold": str, "seed": int})

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from normsearch.errors import ConfigError, NormsearchError, did_you_mean
-from normsearch.files import read_regular, shipped
+from normsearch.files import open_regular, shipped
 from normsearch.findings.marks import Finding, needs
 
 SCALES = ("toy", "small", "paper")
@@ -74,7 +74,8 @@ def read_page(path: Path) -> Page:
     parts = {m.part: m for m in members if callable(m) and hasattr(m, "part")}
     found = {m.finding.key: m.finding for m in members if callable(m) and hasattr(m, "finding")}
     source, notes = (str(getattr(module, name, "")) for name in ("SOURCE", "NOTES"))
-    sha256 = hashlib.sha256(read_regular(path)).hexdigest()
+    with open_regular(path) as file:
+        sha256 = hashlib.sha256(file.read()).hexdigest()
     page = Page(path.stem, path, sha256, source, notes, parts, found)
     _check(page)
     return page

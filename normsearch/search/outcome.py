@@ -112,7 +112,17 @@ def export_trial(
     trusted: bool = False,
     accept_changed: bool = False,
 ) -> tuple[list[Path], str]:
-    """Write the network of a trial to a folder; see `export_model`."""
+    """Write the network of a trial to a folder; see `export_model`.
+
+    Raises:
+        StudyError: a training loop of the user's own trained it.
+    """
+    if trainer := record.config.get("trainer"):
+        raise StudyError(
+            f"{record.name}: export must be of a network that normsearch trained, and {trainer} "
+            "trained this one; let it write its weights to trial.folder, and see normsearch best "
+            "for the norm of each slot."
+        )
     row: dict[Any, Any] = record.trials().to_dict(orient="records")[number]
     place = trial_folder(record.folder, number)
     score = float(row["score"]) if row["state"] == "COMPLETE" else None

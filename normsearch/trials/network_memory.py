@@ -28,8 +28,8 @@ def check_weights(config: StudyConfig, channels: int) -> None:
     try:
         network = outline(config.network, channels, config.task.outputs)
     except (ArithmeticError, TypeError, ValueError) as error:  # of its arguments
-        told = f"network: {config.network.name} refuses its settings: {one_line(error)}."
-        raise ConfigError(told) from error
+        told = f"network: {config.network.name} refuses its settings: {one_line(error)}"
+        raise ConfigError(told if told.endswith((".", "?")) else f"{told}.") from error
     taken = _COPIES * sum(weight.numel() * 4 for weight in network.parameters())
     if taken > (there := _memory()):
         raise ConfigError(

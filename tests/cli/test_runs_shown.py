@@ -6,11 +6,20 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
+import optuna
 import pytest
 import yaml
 
+from normsearch.cli.running import _exporting
+from normsearch.storage.opening import open_storage
+
 from .conftest import Outcome
+
+if TYPE_CHECKING:
+    from normsearch.study import Study
 
 Call = Callable[..., Outcome]
 
@@ -51,6 +60,20 @@ def test_the_runs_there_are(finished: Outcome, normsearch: Call) -> None:
         age = datetime.now(UTC) - datetime.fromisoformat(tiny["changed"])
         assert 0 <= age.total_seconds() + 1 < 3600
         assert "runs/broken/study.yaml" in found["broken"]["fault"]
+
+
+@pytest.mark.parametrize(("trainer", "proposed"), [(None, True), ("my_loop:train", False)])
+def test_only_our_own_training_is_to_be_exported(trainer: str | None, proposed: bool) -> None:
+    study = cast("Study", SimpleNamespace(config=SimpleNamespace(trainer=trainer)))
+    assert bool(_exporting(study, "tiny -o model", "the trained network")) is proposed
+
+
+def test_status_of_an_interrupted_run_says_how_to_resume_it(
+    finished: Outcome, normsearch: Call
+) -> None:
+    assert "resume" not in normsearch("status", "tiny").out
+    optuna.load_study(study_name="tiny", storage=open_storage(Path("runs/tiny"), None)).ask()
+    assert "Resume with: normsearch resume tiny\n" in normsearch("status", "tiny").out
 
 
 def test_status_without_a_name_takes_no_option_of_one_run(normsearch: Call) -> None:

@@ -90,6 +90,9 @@ def test_a_loop_of_ones_own_is_searched_reported_and_confirmed(tmp_path: Path) -
     assert found.record.learnt(3)
     assert found.report().is_file()
     found.plot("search_history")
+    with pytest.raises(StudyError, match=r"^own: export .*trial\.folder"):
+        found.export(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
     confirmed = found.confirm(top=1, seeds=2, executor="local")
     assert confirmed.finished
     assert set(confirmed.record.cases()["case"]) == {f"case-{100 + n}" for n in range(4)}
