@@ -165,10 +165,5 @@ def figure(study: StudyLike) -> Figure:
     return fig
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draw cooccurrence from the command line: ``STUDY [-o FILE]``."""
-    return command("cooccurrence", argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("cooccurrence"))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -167,10 +167,5 @@ def figure(study: StudyLike) -> Figure:
     return fig
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draw critical_difference from the command line: ``STUDY [-o FILE]``."""
-    return command("critical_difference", argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("critical_difference"))

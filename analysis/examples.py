@@ -260,10 +260,5 @@ def figure(study: StudyLike) -> Figure:
     return fig
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draw examples from the command line: ``STUDY [-o FILE]``."""
-    return command("examples", argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("examples"))

@@ -245,10 +245,5 @@ def figure(study: StudyLike) -> Figure:
     return fig
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draw importance from the command line: ``STUDY [-o FILE]``."""
-    return command("importance", argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("importance"))

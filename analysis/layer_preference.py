@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from math import ceil
 
 import numpy as np
@@ -211,10 +210,5 @@ def figure(study: StudyLike) -> Figure:
     return fig
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draw layer_preference from the command line: ``STUDY [-o FILE]``."""
-    return command("layer_preference", argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("layer_preference"))

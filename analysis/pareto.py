@@ -134,10 +134,5 @@ def figure(study: StudyLike) -> Figure:
     return fig
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draw pareto from the command line: ``STUDY [-o FILE]``."""
-    return command("pareto", argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("pareto"))

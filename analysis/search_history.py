@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -257,10 +257,5 @@ def figure(study: StudyLike) -> Figure:
     return fig
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draw search_history from the command line: ``STUDY [-o FILE]``."""
-    return command("search_history", argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("search_history"))

@@ -15,7 +15,8 @@ from normsearch.data.checks import channels_of, check_label, check_pair, spacing
 from normsearch.data.faults import Fault, refuse
 from normsearch.data.orientation import canonical, is_oriented
 from normsearch.data.pairing import case_id
-from normsearch.data.prepare import Preparation, as_case, prepare_case, prepared_from
+from normsearch.data.preparation import Preparation
+from normsearch.data.prepare import as_case, prepare_case, prepared_from
 from normsearch.data.reading import RawCase
 from normsearch.data.volume import Volume
 from normsearch.errors import DataError

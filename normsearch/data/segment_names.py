@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from normsearch.data.cases import CaseFiles
@@ -69,6 +69,32 @@ def unnamed_fault(cases: Sequence[CaseFiles], named: Named) -> list[Fault]:
     where = str(unnamed[0].label)
     found = f"no names in {shown}{more}"
     return [Fault("unnamed segments", "", where, expected, found, cure, "warning")]
+
+
+def nameless_fault(
+    cases: Iterable[CaseFiles], named: Named, values: Mapping[str, Collection[int]]
+) -> list[Fault]:
+    """Return a warning where labels that name their segments hold values without a name.
+
+    Args:
+        cases: of the data set.
+        named: the label value of each segment, by case.
+        values: the label values that occur, by case.
+    """
+    nameless = {
+        case: sorted(set(values[case.id]) - {0, *named[case.id].values()})
+        for case in cases
+        if case.id in named and case.id in values
+    }
+    found = [f"{', '.join(map(str, own))} in {case.id}" for case, own in nameless.items() if own]
+    if not found:
+        return []
+    where = next(str(case.label) for case, own in nameless.items() if own)
+    more = f" and {len(found) - _SHOWN} more cases" if len(found) > _SHOWN else ""
+    expected = "name the segment of each label value"
+    cure = "name them in 3D Slicer, or set them to 0 if they are not segments"
+    told = f"no name for {'; '.join(found[:_SHOWN])}{more}"
+    return [Fault("nameless values", "", where, expected, told, cure, "warning")]
 
 
 def colour_faults(root: Path, cases: Iterable[CaseFiles]) -> list[Fault]:

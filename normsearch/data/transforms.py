@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,24 +11,41 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from normsearch.errors import DataError
+from normsearch.networks.importing import load
+
 Array = npt.NDArray[Any]
-Intensity = Literal["minmax", "percentile", "zscore"] | tuple[float, float]
-Fit = Literal["resize", "pad"]
+Intensity = str | tuple[float, float]
 
 
 def normalized(channel: Array, intensity: Intensity) -> npt.NDArray[np.float32]:
-    """Return one channel's intensities, mapped by the rule or the window (low, high)."""
+    """Return the normalized intensities of one channel.
+
+    Args:
+        channel: (z, y, x).
+        intensity: a name in `INTENSITIES`, a window (low, high), or ``module:name``, a function
+            from the channel as float64 to its normalized values.
+
+    Raises:
+        DataError: the function returns another shape, or values that are not finite.
+    """
     values = channel.astype(np.float64)  # sums of large float32 volumes drift
-    scaled = (
-        INTENSITIES[intensity](values)
-        if isinstance(intensity, str)
-        else _window(values, *intensity)
-    )
+    if not isinstance(intensity, str):
+        scaled = _window(values, *intensity)
+    elif intensity in INTENSITIES:
+        scaled = INTENSITIES[intensity](values)
+    else:
+        scaled = np.asarray(load(intensity, "task.intensity")(values))
+        if scaled.shape != values.shape or not np.isfinite(scaled).all():
+            raise DataError(
+                f"task.intensity: {intensity} must return finite values in the shape "
+                f"{values.shape} that it was given, got shape {scaled.shape}"
+            )
     return scaled.astype(np.float32)
 
 
 def normalized_image(image: Array, intensity: Intensity) -> npt.NDArray[np.float32]:
-    """Return (channels, z, y, x) as (slices, channels, y, x), each channel mapped for itself."""
+    """Return (channels, z, y, x) as (slices, channels, y, x); each channel is normalized alone."""
     return np.stack([normalized(channel, intensity) for channel in image], axis=1)
 
 
@@ -103,6 +120,40 @@ FITS: dict[str, Callable[[Tensor, Tensor, Sequence[int]], tuple[Tensor, Tensor]]
     "resize": resize,
     "pad": pad,
 }
+
+
+def fitted(
+    image: Tensor, label: Tensor, size: Sequence[int], fit: str = "resize"
+) -> tuple[Tensor, Tensor]:
+    """Return image and label at another size.
+
+    Args:
+        image: float32, (slices, channels, y, x).
+        label: uint8, (slices, y, x).
+        size: (y, x), or (slices, y, x).
+        fit: a name in `FITS`, or ``module:name``, a function of image, label and size that
+            resamples the two and keeps the field of view, as `resize` does.
+
+    Raises:
+        DataError: the function returns other shapes.
+    """
+    if fit in FITS:
+        return FITS[fit](image, label, size)
+    new, target = load(fit, "task.fit")(image, label, size)
+    depth, in_plane = _full(size, len(image))
+    shapes = (depth, image.shape[1], *in_plane), (depth, *in_plane)
+    if (tuple(new.shape), tuple(target.shape)) != shapes:
+        raise DataError(
+            f"task.fit: {fit} must return image and label of the shapes {shapes[0]} and "
+            f"{shapes[1]}, got {tuple(new.shape)} and {tuple(target.shape)}"
+        )
+    return new.to(image.dtype), target.to(label.dtype)
+
+
+def fitted_image(image: Tensor, size: Sequence[int], fit: str = "resize") -> Tensor:
+    """Return an image without a label at another size; see `fitted`."""
+    label = torch.zeros((len(image), *image.shape[2:]), dtype=torch.uint8)
+    return fitted(image, label, size, fit)[0]
 
 
 def _full(size: Sequence[int], slices: int) -> tuple[int, tuple[int, int]]:

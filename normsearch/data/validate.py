@@ -22,6 +22,7 @@ from normsearch.data.segment_names import (
     class_names,
     colour_faults,
     named_segments,
+    nameless_fault,
     unnamed_fault,
 )
 
@@ -168,6 +169,7 @@ def inspect(root: Path, layout: str = "auto") -> Report:
     faults += mixed_orientation(data_set.root, oriented)
     named = named_segments(data_set.cases)
     faults += clash_fault(data_set.root, named) + unnamed_fault(data_set.cases, named)
+    faults += nameless_fault(data_set.cases, named, {look.id: look.voxels for look in looks})
     faults += colour_faults(data_set.root, data_set.cases)
     if data_set.regions:
         faults.append(replace(regions_fault(data_set), severity="warning"))

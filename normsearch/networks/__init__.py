@@ -12,7 +12,13 @@ from normsearch.networks.activations import ACTIVATIONS
 from normsearch.networks.checkpointing import use_checkpointing
 from normsearch.networks.classifier import Classifier
 from normsearch.networks.custom import build_foreign, is_network_class
-from normsearch.networks.digest import code_files, fixed_output, parameters_digest, same_output
+from normsearch.networks.digest import (
+    code_files,
+    fixed_output,
+    parameters_digest,
+    same_output,
+    small_sides,
+)
 from normsearch.networks.dry_run import Tried, dry_run
 from normsearch.networks.importing import Place, import_object, imports_in, locate
 from normsearch.networks.mixing import mix_norms
@@ -50,6 +56,7 @@ __all__ = [
     "mix_norms",
     "parameters_digest",
     "same_output",
+    "small_sides",
     "use_checkpointing",
     "verify_norm_map",
 ]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import FunctionType, ModuleType
 
@@ -31,12 +31,18 @@ _NOT_ITS_CODE = ("builtins", "normsearch", "torch")
 def code_files(net: nn.Module, function: str) -> dict[str, str]:
     """Return the SHA-256 of the source of each module that a foreign network is made of, by name.
 
-    These are the module that `function` names, those that define the classes in the network, and
-    from each of them that lies outside of the installed packages all others that it imports and
-    that lie there too.
+    These are the modules of `source_files` for `function` and for the classes in the network.
     """
     kinds = {kind for module in net.modules() for kind in type(module).__mro__}
-    names = {function.partition(":")[0], *(kind.__module__ for kind in kinds)}
+    return source_files({function.partition(":")[0], *(kind.__module__ for kind in kinds)})
+
+
+def source_files(names: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of the source of imported modules and of those that they import, by name.
+
+    Imports are followed from modules outside of the installed packages to other such modules.
+    Modules of Python, PyTorch and this package, and those without a file, are left out.
+    """
     found: dict[str, str] = {}
     waiting = sorted(names)
     while waiting:
@@ -100,6 +106,15 @@ def fixed_output(net: nn.Module, shape: Sequence[int]) -> tuple[float, ...]:
     places = torch.linspace(0, len(values) - 1, _PLACES).long()
     summary = torch.cat([values[places], values.mean()[None], values.square().mean().sqrt()[None]])
     return tuple(float(f"{value:.5g}") for value in summary.tolist())
+
+
+def small_sides(net: nn.Module, sides: Sequence[int]) -> tuple[int, ...]:
+    """Return the sides of a small input for a network of this package, at most `sides`.
+
+    They are twice as long as the shortest that the network's poolings divide.
+    """
+    depth = getattr(net, "depth", None)
+    return tuple(min(side, 2 ** (depth + 1)) if isinstance(depth, int) else side for side in sides)
 
 
 def same_output(one: Sequence[float], other: Sequence[float]) -> bool:

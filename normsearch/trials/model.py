@@ -101,20 +101,21 @@ def load_model(
     Args:
         folder: the model's.
         device: where to put it.
-        trust_code: let a network that is not of this package be imported, that is, run its code.
+        trust_code: import a network or a function of `task` that is not of this package, which
+            runs its code.
         accept_changed_network: put the weights into the network as it is now, whatever it was when
             they were trained.
 
     Raises:
         ConfigError: model.json is missing or not what it must be.
-        TrustError: it names a network that is not of this package, and `trust_code` is False.
+        TrustError: it needs code that is not of this package, and `trust_code` is False.
         CheckpointError: weights.pt is missing, damaged or of another network.
         ChangedNetworkError: the network's code has changed since the training.
     """
     folder = Path(folder)
     config = read_model_file(ModelConfig, folder / DESCRIPTION)
     if not trust_code:
-        refuse_foreign_code(config.trial.network, str(folder / DESCRIPTION))
+        refuse_foreign_code(config.trial, str(folder / DESCRIPTION))
     weights = load_tensors(folder / WEIGHTS)
     if weights is None:
         raise CheckpointError(f"{folder}: must hold {WEIGHTS}, and does not; export it again.")

@@ -66,9 +66,10 @@ def try_network(
     for size in sorted(shapes):
         if check_size := getattr(networks[0], "check_size", None):
             check_size(size[1:])
-    digest = digest_network(config.network, shape, outputs) if config.network_digest else None
-    if config.network_digest and digest and not accept_changed:
-        refuse_other_network(config.network.name, config.network_digest, digest, where)
+    then = config.network_digest
+    digest = digest_network(config.network, shape, outputs, like=then) if then else None
+    if then and digest and not accept_changed:
+        refuse_other_network(config.network.name, then, digest, where)
     slots = list_norms(networks[0])
     if ":" in config.network.name:
         others = sorted(shapes - {shape})

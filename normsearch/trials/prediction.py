@@ -18,7 +18,7 @@ from normsearch.data.nrrd_geometry import without_channels
 from normsearch.data.orientation import turned_back
 from normsearch.data.reading import Image, read_image
 from normsearch.data.spacing import TOLERANCE, resized_spacing, within
-from normsearch.data.transforms import normalized_image, resize_image
+from normsearch.data.transforms import fitted_image, normalized_image
 from normsearch.errors import DataError
 from normsearch.training import window_logits
 from normsearch.trials.task import sampling_of
@@ -105,8 +105,8 @@ def _check_orientation(path: Path, image: Image, geometry: GeometryConfig) -> No
 
 def _check_spacing(path: Path, image: Image, task: TaskConfig, geometry: GeometryConfig) -> None:
     spacing, shape = image.spacing, image.array.shape[1:]
-    if task.fit == "resize" and task.size is not None:
-        spacing = resized_spacing(spacing, shape, (shape[0], *task.size)[-3:])
+    if task.resized:
+        spacing = resized_spacing(spacing, shape, (shape[0], *(task.size or ()))[-3:])
     axes = range(1, 3) if task.sample == "slice" else range(3)  # a slice has no distance to others
     limits = zip(spacing, geometry.least, geometry.greatest, geometry.unknown, strict=True)
     fits = [within(*limit) for limit in limits]
@@ -155,11 +155,10 @@ def segment(
         device: where it lies.
     """
     work, grid = torch.from_numpy(image), (len(image), *image.shape[2:])
-    resized = task.fit == "resize" and task.size is not None
-    if resized:
-        work = resize_image(work, task.size or ())
+    if task.resized:
+        work = fitted_image(work, task.size or (), task.fit)
     window = sample_shape[1:]
-    whole = whole_image(work, sampling_of(task), window, grid=grid, resized=resized)
+    whole = whole_image(work, sampling_of(task), window, grid=grid, resized=task.resized)
     logits = whole.restore(window_logits(network, whole.samples, window, device, "cpu"))
     found = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
     return found.byte().cpu().numpy()

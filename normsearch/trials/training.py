@@ -69,9 +69,9 @@ def validation_cases(
         cases: prepared.
         window: the spatial sides of the samples that the network is trained on.
     """
-    resized = task.fit == "resize" and task.size is not None
     whole = (
-        whole_case(case, sampling_of(task), task.outputs, window, resized=resized) for case in cases
+        whole_case(case, sampling_of(task), task.outputs, window, resized=task.resized)
+        for case in cases
     )
     return {
         case.id: ValidationCase(*one, spacing=case.whole_spacing)

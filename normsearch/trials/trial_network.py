@@ -19,6 +19,7 @@ from normsearch.networks import (
     mix_norms,
     parameters_digest,
     same_output,
+    small_sides,
 )
 from normsearch.norms import freeze_affine
 
@@ -54,28 +55,40 @@ def place_norms(network: nn.Module, trial: TrialConfig) -> None:
 
 
 def digest_network(
-    config: NetworkConfig, shape: tuple[int, ...], outputs: int = 1
+    config: NetworkConfig,
+    shape: tuple[int, ...],
+    outputs: int = 1,
+    *,
+    like: NetworkDigest | None = None,
 ) -> NetworkDigest:
-    """Return what tells a network from another one, its seed and a trial's activation apart.
+    """Return what identifies a network, whatever its seed and the activation of a trial.
+
+    A network of this package computes the output in a narrow version, from a small input: the code
+    is the same, and the digest costs little for large samples.
 
     Args:
-        config: names it.
+        config: the network.
         shape: (channels, *spatial) of a sample.
         outputs: channels of the logits.
+        like: a recorded digest to compare with; the output is computed from an input of its size.
 
     Raises:
-        NetworkError: it cannot be built, or does not accept a sample.
+        NetworkError: the network cannot be built, or does not accept a sample.
     """
     config = config.model_copy(update={"activation": None, "seed": 0})
     network = outline(config, shape[0], outputs)
-    computing = network
-    if config.name in NETWORKS:  # a narrow one computes by the same code, and fits into memory
+    computing, sides = network, shape[1:]
+    if config.name in NETWORKS:
         narrow = config.model_copy(update={"first_channels": _NARROW})
         computing = build_trial_network(narrow, shape[0], outputs)
+        sides = small_sides(computing, sides)
+    if like is not None:
+        sides = like.sides or shape[1:]
     return NetworkDigest(
         files=code_files(network, config.name) if ":" in config.name else {},
         parameters=parameters_digest(network),
-        output=fixed_output(computing, shape),
+        output=fixed_output(computing, (shape[0], *sides)),
+        sides=None if sides == shape[1:] else sides,
     )
 
 
@@ -98,8 +111,9 @@ def refuse_changed_network(trial: TrialConfig, where: str) -> None:
     """
     if trial.network_digest is None or trial.sample_shape is None:
         return
-    now = digest_network(trial.network, trial.sample_shape, trial.task.outputs)
-    refuse_other_network(trial.network.name, trial.network_digest, now, where)
+    then = trial.network_digest
+    now = digest_network(trial.network, trial.sample_shape, trial.task.outputs, like=then)
+    refuse_other_network(trial.network.name, then, now, where)
 
 
 def refuse_other_network(name: str, then: NetworkDigest, now: NetworkDigest, where: str) -> None:
@@ -121,8 +135,8 @@ def _changes(then: NetworkDigest, now: NetworkDigest) -> str:
         facts.append(f"the code in {', '.join(files)} is another")
     if then.parameters != now.parameters:
         facts.append("the names or shapes of its parameters are others")
-    if not same_output(then.output, now.output):
-        facts.append("it computes something else")
-    elif facts:
-        facts.append("what it computes is the same")
+    if then.sides == now.sides:  # else the outputs are of other inputs, by versions that differ
+        same = same_output(then.output, now.output)
+        facts += [] if same else ["it computes something else"]
+        facts += ["what it computes is the same"] if same and facts else []
     return " and ".join([", ".join(facts[:-1]), facts[-1]] if len(facts) > 1 else facts)

@@ -13,7 +13,13 @@ from collections.abc import Iterable
 
 import torch
 
-from normsearch.config import NetworkConfig, PythonSpaceConfig, StudyConfig, TrialConfig
+from normsearch.config import (
+    NetworkConfig,
+    PythonSpaceConfig,
+    StudyConfig,
+    TaskConfig,
+    TrialConfig,
+)
 from normsearch.errors import TrustError
 from normsearch.networks import import_object, imports_in, is_network_class, locate
 
@@ -25,13 +31,18 @@ def code_of(network: NetworkConfig) -> list[str]:
     return [network.name, *imports_in(network.arguments)] if ":" in network.name else []
 
 
-def refuse_foreign_code(network: NetworkConfig, where: str) -> None:
-    """Raise TrustError if a model's network is any but one of this package."""
-    if code := code_of(network):
+def refuse_foreign_code(model: TrialConfig, where: str) -> None:
+    """Raise TrustError if a model needs code outside of this package to predict."""
+    if code := [*code_of(model.network), *_preparing(model.task)]:
         raise TrustError(
-            f"{where}: must name a network of normsearch to be used without a word, for any other "
-            f"is code that would run here, got {', '.join(code)}; {_CURE}"
+            f"{where}: must need no code but that of normsearch, and would run "
+            f"{', '.join(code)}; {_CURE}"
         )
+
+
+def _preparing(task: TaskConfig) -> list[str]:
+    """Return the ``module:name`` of the functions that prepare a task's images."""
+    return [str(text) for text in (task.intensity, task.fit) if ":" in text]
 
 
 def refuse_unseen_network(network: NetworkConfig, where: str) -> None:
@@ -65,7 +76,7 @@ def refuse_unseen_training(config: StudyConfig | TrialConfig, where: str) -> Non
         if ":" in text and not (locate(text) == "installed" and _harmless(text)):
             _refuse_unless_in_sight([text], where)
     metric = training.metric.name if training.metric.foreign else None
-    others = (config.trainer, metric, training.schedule, task.layout)
+    others = (config.trainer, metric, training.schedule, task.layout, *_preparing(task))
     _refuse_unless_in_sight(
         [text or "" for text in (*others, *task.augmentation.transforms)], where
     )
