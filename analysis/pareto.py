@@ -1,4 +1,4 @@
-"""What does a better score cost? Score against seconds and peak memory, and who is on the front."""
+"""Score against training time and peak memory, with the Pareto front."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ READING = {
 
 
 def compute(study: StudyLike) -> pd.DataFrame:
-    """List the COMPLETE trials with their score and cost, and who is on which Pareto front.
+    """List the COMPLETE trials with their score, costs and Pareto fronts.
 
     Returns:
         One row a COMPLETE trial, by number, with columns number, norm (of a single-norm baseline
@@ -65,7 +65,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
 
 
 def _front(df: pd.DataFrame, cost: str, direction: str) -> pd.Series:
-    """Whether no other trial costs no more and scores no worse, one of the two strictly."""
+    """Return which trials are not dominated in cost and score."""
     sign = 1.0 if direction == "maximize" else -1.0
     known = df.assign(score=sign * df["score"]).dropna(subset=[cost])
     known = known.sort_values([cost, "score"], ascending=[True, False])
@@ -97,7 +97,7 @@ def draw(df: pd.DataFrame, ax: Axes, cost: str = "seconds") -> None:
 
 
 def _lowest(df: pd.DataFrame) -> float | None:
-    """The lower end of the score axis, if far outliers would press the rest together."""
+    """Return the lower end of the score axis if there are far outliers, else None."""
     if LOWER in df["metric"].iloc[0]:
         return None
     low, high = np.quantile(df["score"], (0.25, 0.75))

@@ -1,4 +1,4 @@
-"""How did training go? Validation score and training loss over samples seen, for each arm."""
+"""Validation score and training loss over samples seen, for each arm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images and labels: reading, checking, preparing, splitting, batching, and a made-up data set."""
+"""Images and labels: reading, checking, preparing, splitting and batching; a synthetic data set."""
 
 from normsearch.data.augment import Augmentation
 from normsearch.data.cases import Case, CaseFiles, classes_shown, fingerprint

@@ -1,4 +1,4 @@
-"""How images and labels are made comparable: sizes, intensities, and which label values count."""
+"""The settings of preparation: sizes, intensities, and label values."""
 
 from __future__ import annotations
 
@@ -18,28 +18,29 @@ from normsearch.networks.importing import load
 
 @dataclass(frozen=True)
 class Preparation:
-    """How images and labels are made comparable.
+    """How images and labels are prepared.
 
     Attributes:
         size: (y, x) or (slices, y, x) in pixels; None keeps each image's own.
         fit: ``resize`` (image: linear with antialiasing, label: nearest) or ``pad`` (the centre,
             cropped or padded with the smallest value). Resizing keeps an image's field of view and
-            changes its spacing: what one size shows differs where the fields of view do. Or
+            changes its spacing, so images of different fields of view get different spacings. Or
             ``module:name``, a function that resamples; see `normsearch.data.transforms.fitted`.
-        intensity: how each channel of each volume is mapped: ``minmax`` to 0..1; ``percentile``:
-            the 0.5th to the 99.5th to 0..1, clipped; ``zscore`` to mean 0 and deviation 1; a
-            window (low, high), in HU for CT, to 0..1, clipped; or ``module:name``, a function from
-            the values of a channel to normalized ones.
+        intensity: how each channel of each volume is normalized: ``minmax`` to 0..1;
+            ``percentile``: the 0.5th to the 99.5th to 0..1, clipped; ``zscore`` to mean 0 and
+            deviation 1; a window (low, high), in HU for CT, to 0..1, clipped; or ``module:name``, a
+            function from the values of a channel to normalized ones.
         foreground: label values that become 1; all but 0 if None.
-        classes: label values that become 1 to K, in this order, all others 0; in place of
+        classes: label values that become 1 to K, in this order, all others 0; instead of
             `foreground`.
-        segments: names of the segments that are label values 1, 2, ... of labels whose headers name
-            segments; their own label values are taken if empty.
-        ignore: label values that nobody annotated; they become `IGNORED`.
-        plane: of the slices, of images that give an orientation; others are cut as they are stored.
+        segments: names of segments in the labels' headers that become label values 1, 2, ...; if
+            empty, the stored label values are used.
+        ignore: label values of voxels without annotation; they become `IGNORED`.
+        plane: the plane of the slices, for images with an orientation; others are not reoriented.
 
     Raises:
-        DataError: a value that cannot be.
+        DataError: a value is not valid.
+        ConfigError: a function does not exist.
     """
 
     size: tuple[int, ...] | None = None
@@ -74,7 +75,7 @@ class Preparation:
                 f"classes, got {', '.join(map(str, both or self.ignore))}; take them out of one"
             )
         if len(self.chosen) >= IGNORED:
-            raise DataError(f"{IGNORED - 1} classes are the most, got {len(self.chosen)}")
+            raise DataError(f"there must be at most {IGNORED - 1} classes, got {len(self.chosen)}")
         if self.foreground and self.classes:
             raise DataError(
                 f"classes and foreground must not both be given, got {self.classes} and "
@@ -83,12 +84,12 @@ class Preparation:
 
     @property
     def chosen(self) -> tuple[int, ...]:
-        """The label values that are asked for by name."""
+        """The label values that are chosen explicitly."""
         return self.classes or self.foreground or ()
 
     @property
     def functions(self) -> tuple[str, ...]:
-        """The functions of the user's own, as ``module:name``."""
+        """The import paths of the user's functions."""
         return tuple(str(text) for text in (self.fit, self.intensity) if ":" in text)
 
     def indices(self, label: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""From a data set's files to cases that are ready for training, all made in the same way."""
+"""Prepares the cases of a data set for training."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def prepare_case(
     labels: Sequence[int] = (),
     channels: int | None = None,
 ) -> Prepared:
-    """Read one case, check it and make it comparable with the others.
+    """Read, check and prepare one case.
 
     Args:
-        files: of the case.
-        preparation: how.
-        root: the folder that detached data files must lie in; each header's own if None.
-        labels: the values that a label may have, beside 0; any if empty.
-        channels: how many the image must have; any number if None.
+        files: the files of the case.
+        preparation: how to prepare it.
+        root: the folder that must contain detached data files; the header's folder if None.
+        labels: the allowed label values other than 0; any if empty.
+        channels: the required number of channels; any if None.
 
     Raises:
-        CaseError: the case cannot be used; it holds every fault.
+        CaseError: the case cannot be used; the error holds all faults.
     """
     raw, faults = read_case(
         files,
@@ -66,7 +66,7 @@ def prepare_case(
 
 
 class CaseError(DataError):
-    """A case that cannot be used; `faults` says why."""
+    """A case cannot be used; `faults` holds the reasons."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__(" | ".join(str(fault) for fault in faults if fault.severity == "error"))
@@ -80,15 +80,15 @@ def load_cases(
 
     Args:
         root: its folder, or a manifest.
-        preparation: how to make them comparable.
-        layout: a name in `LAYOUTS`, or ``auto``.
-        cache: the folder that prepared cases are kept in; none are kept if None.
+        preparation: how to prepare the cases.
+        layout: a name in `LAYOUTS`, ``auto``, or ``module:name``.
+        cache: the folder of the cache of prepared cases; None disables it.
 
     Raises:
-        DataError: one or more cases cannot be used; the message names each fault.
+        DataError: one or more cases cannot be used; the message names the faults.
     """
     data_set, asked = survey(root, layout), (*preparation.chosen, *preparation.ignore)
-    preparation = heeding(data_set, preparation)
+    preparation = with_ignored(data_set, preparation)
     named = named_segments(data_set.cases)
     faults = [
         *data_set.faults,
@@ -101,7 +101,7 @@ def load_cases(
     settings = {**asdict(preparation), "labels": labels, "channels": channels}
     if own := preparation.functions:
         settings["code"] = source_files(text.partition(":")[0] for text in own)
-        cache = cache if settings["code"] else None  # of a notebook, whose changes are not seen
+        cache = cache if settings["code"] else None  # no file, for example in a notebook
     for files in data_set.cases:
 
         def build(files: CaseFiles = files) -> Prepared:
@@ -110,7 +110,7 @@ def load_cases(
             )
 
         try:
-            kept = cache is not None and files.index is None  # IDX files are their own cache
+            kept = cache is not None and files.index is None  # IDX files need no cache
             prepared = cached(cache, files, settings, build) if kept and cache else build()
         except CaseError as error:
             faults += error.faults
@@ -128,12 +128,12 @@ def load_cases(
     return cases
 
 
-def heeding(data_set: DataSet, preparation: Preparation) -> Preparation:
-    """Return the preparation with the label values that the data set itself calls ignored.
+def with_ignored(data_set: DataSet, preparation: Preparation) -> Preparation:
+    """Return the preparation with the label values that the data set declares as ignored.
 
     Raises:
-        DataError: they are asked for as foreground or classes; or the data set names regions of
-            several values, and nothing says which of them is meant.
+        DataError: they are also foreground or classes; or the data set has regions of several
+            values, and the preparation does not choose label values.
     """
     if data_set.regions and not preparation.chosen:
         raise DataError(str(regions_fault(data_set)))
@@ -142,8 +142,8 @@ def heeding(data_set: DataSet, preparation: Preparation) -> Preparation:
 
 
 def regions_fault(data_set: DataSet) -> Fault:
-    """Return what is wrong with labels that are regions, and how a task asks for one of them."""
-    told = "; ".join(f"{name}: {list(values)}" for name, values in data_set.regions.items())
+    """Return the fault of labels that are regions, with the settings that choose one of them."""
+    regions = "; ".join(f"{name}: {list(values)}" for name, values in data_set.regions.items())
     name, values = next(iter(data_set.regions.items()))
     every = sorted(value for value in data_set.labels if value)
     return Fault(
@@ -151,9 +151,8 @@ def regions_fault(data_set: DataSet) -> Fault:
         "",
         str(data_set.root),
         "have labels of one value each, or a task that names label values",
-        f"regions that overlap ({told}), which are not trained side by side",
-        f"task.foreground: {list(values)} trains '{name}', task.classes: {every} each label by "
-        "itself",
+        f"regions that overlap ({regions}), which cannot be trained together",
+        f"set task.foreground: {list(values)} for '{name}', or task.classes: {every} for each",
     )
 
 
@@ -168,7 +167,7 @@ def _values(data_set: DataSet, preparation: Preparation) -> list[int]:
 
 
 def as_case(files: CaseFiles, prepared: Prepared) -> Case:
-    """Return what was prepared as a case."""
+    """Return a prepared case as a `Case`."""
     places = files.id, files.subject, files.fold
     return Case(
         *places,
@@ -199,9 +198,9 @@ def prepared_from(
     *,
     classified: bool = False,
 ) -> Prepared:
-    """Make a case that was read comparable with the others."""
+    """Prepare a case that was read."""
     channels = normalized_image(raw.image, preparation.intensity)
-    # A class has no place in the image: a mask stands in for it while the image is resized.
+    # For a class, an empty mask takes the place of the label while the image is resized.
     mask = np.zeros(raw.image.shape[1:], np.uint8) if classified else preparation.indices(raw.label)
     image, target = torch.from_numpy(channels), torch.from_numpy(mask)
     own: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Intensities and sizes of one image made comparable with the others'."""
+"""Normalizes the intensities of images and changes their sizes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ INTENSITIES: dict[str, Callable[[Array], Array]] = {
 
 
 def resize(image: Tensor, label: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return image and label at another size: linear with antialiasing, and nearest.
+    """Return a resized image (linear, antialiased) and label (nearest).
 
     Args:
         image: float32, (slices, channels, y, x).
@@ -78,12 +78,12 @@ def resize(image: Tensor, label: Tensor, size: Sequence[int]) -> tuple[Tensor, T
 
 
 def resize_image(image: Tensor, size: Sequence[int]) -> Tensor:
-    """Return an image, or logits, at another size: linear with antialiasing; see `resize`."""
+    """Return a resized image, or logits (linear, antialiased); see `resize`."""
     slices, channels = image.shape[:2]
     depth, in_plane = _full(size, slices)
     if in_plane != tuple(image.shape[2:]):
         image = functional.interpolate(image, in_plane, mode="bilinear", antialias=True)
-    if depth != slices:  # along the slices, each pixel a column of an image of width y·x
+    if depth != slices:  # along the slices, as an image of width y·x
         flat = image.transpose(0, 1).reshape(1, channels, slices, -1)
         flat = functional.interpolate(
             flat, (depth, flat.shape[-1]), mode="bilinear", antialias=True
@@ -93,16 +93,16 @@ def resize_image(image: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def pad(image: Tensor, label: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return the centre of image and label, cropped and padded to a size.
+    """Return image and label cropped and padded to a size around the centre.
 
-    The image is padded with its smallest value of each channel, the label with background. Where
-    an odd number of voxels is added or cut, the far end has one more. Arguments as for `resize`.
+    The image is padded with the minimum of each channel, the label with background. If an odd
+    number of voxels is added or removed, the far end gets one more. Arguments as for `resize`.
     """
     return pad_image(image, size), functional.pad(label, _margins(label.shape, size))
 
 
 def pad_image(image: Tensor, size: Sequence[int]) -> Tensor:
-    """Return the centre of an image, cropped and padded to a size; see `pad`."""
+    """Return an image cropped and padded to a size around the centre; see `pad`."""
     floor = image.amin((0, 2, 3))[:, None, None, None]
     shape = (len(image), *image.shape[2:])
     moved = functional.pad(image.transpose(0, 1) - floor, _margins(shape, size)) + floor
@@ -110,7 +110,7 @@ def pad_image(image: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _margins(shape: Sequence[int], size: Sequence[int]) -> list[int]:
-    """What is added at both ends of x, y and the slices; below 0 where cropped."""
+    """Return the padding at both ends of x, y and the slices, negative for cropping."""
     depth, in_plane = _full(size, shape[0])
     more = [new - old for new, old in zip((depth, *in_plane), shape, strict=True)]
     return [side for by in reversed(more) for side in (int(by / 2), by - int(by / 2))]

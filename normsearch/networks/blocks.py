@@ -1,4 +1,4 @@
-"""What our networks are built of."""
+"""Building blocks of the networks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from normsearch.norms import NoNorm
 
 
 class ConvNormAct(nn.Module):
-    """Convolution (or up-convolution) -> norm -> activation, ReLU unless `set_activation` says so.
+    """Convolution (or up-convolution), norm, and activation (ReLU, see `set_activation`).
 
     Shape: (N, C, *spatial) -> (N, C', *spatial').
     """
@@ -44,10 +44,10 @@ class ConvPair(nn.Module):
 
 
 def set_activation(net: nn.Module, name: str) -> None:
-    """Let every `ConvNormAct` of `net` use the activation of that name.
+    """Set the activation of every `ConvNormAct` in `net`, by its name.
 
     Raises:
-        NetworkError: there is none.
+        NetworkError: the name is unknown.
     """
     activate = activation(name)
     for module in net.modules():
@@ -56,10 +56,10 @@ def set_activation(net: nn.Module, name: str) -> None:
 
 
 def initialize_normal(net: nn.Module, seed: int | None) -> None:
-    """Draw weights as the ILN paper: normal, cut at two deviations, sqrt(2 / (k·C)); biases 0.1.
+    """Initialize as the ILN paper: truncated normal, deviation sqrt(2 / (k·C)); biases 0.1.
 
-    k are the kernel's pixels and C its input channels; `seed` None draws from torch's own
-    generator.
+    k is the kernel's number of pixels and C its input channels. Values are cut at two deviations.
+    `seed` None draws from torch's global generator.
     """
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     for module in net.modules():

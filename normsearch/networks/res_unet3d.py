@@ -36,19 +36,19 @@ class ResUNet3d(UShapedNetwork):
     At depth 4 it has 18 norm slots, in order of execution ``enc1.conv1.norm``,
     ``enc1.conv2.norm``, ..., ``bottom.conv2.norm``, ``dec4.conv1.norm``, ..., ``dec1.conv2.norm``.
 
-    The paper states: a U-Net with residual concatenations; blocks of dilated and standard Conv3D
-    with a normalization layer following; sigmoid output; 16 x 256 x 256 voxels, at batch size 2
-    within 11 GB. Its figure is not in the text, so the rest is from the same authors' published
-    3D res-u-net for brains (github.com/mrkolarik/3D-brain-segmentation), which has no norm and no
-    dilation: 32 channels that double at each of four 2x2x2 max-poolings, two convolutions a block,
-    the block's input concatenated to its output, up-convolutions without activation, Keras' default
-    weights (Glorot uniform, biases 0). Decided here: the dilated convolution comes first and has
-    rate 2; ReLU after the norm.
+    The paper states: a U-Net with residual concatenations; blocks of dilated and standard Conv3D,
+    each followed by a normalization layer; sigmoid output; 16 x 256 x 256 voxels, at batch size 2
+    within 11 GB. The rest follows the same authors' published 3D res-u-net for brains
+    (github.com/mrkolarik/3D-brain-segmentation), which has no norm and no dilation: 32 channels
+    that double at each of four 2x2x2 max-poolings, two convolutions a block, the block's input
+    concatenated to its output, up-convolutions without activation, Keras' default weights (Glorot
+    uniform, biases 0). Our own choices: the dilated convolution comes first and has rate 2; ReLU
+    follows the norm.
 
     Arguments and errors are those of `UShapedNetwork`.
 
     Shape: (N, in_channels, Z, Y, X) -> logits (N, out_channels, Z, Y, X); 2**depth divides each
-    side. With `checkpointing` set to True, activations are computed again in the backward pass.
+    side. With `checkpointing` set to True, activations are recomputed in the backward pass.
     """
 
     usual_channels, axes, samples = 32, 3, "slabs or volumes"

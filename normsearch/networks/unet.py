@@ -12,7 +12,7 @@ from normsearch.networks.u_shaped import UShapedNetwork
 
 
 class DecoderBlock(nn.Module):
-    """A 2x2 up-convolution with norm and ReLU, the skip put beside it, two 3x3 convolutions."""
+    """A 2x2 up-convolution with norm and ReLU, concatenation of the skip, two 3x3 convolutions."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The network of a trial: built, recognized as the one that was recorded, with its norms placed."""
+"""Builds the network of a trial, places its norms, and compares it with the recorded one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def network_settings(config: NetworkConfig, in_channels: int, outputs: int) -> d
 
 
 def build_trial_network(config: NetworkConfig, in_channels: int, outputs: int = 1) -> nn.Module:
-    """Build a study's network, its weights drawn from the study's seed."""
+    """Build a study's network, with weights drawn from the study's seed."""
     settings = network_settings(config, in_channels, outputs)
     return build_network(settings.pop("name"), **settings)
 
@@ -93,7 +93,7 @@ def digest_network(
 
 
 def outline(config: NetworkConfig, in_channels: int, outputs: int = 1) -> nn.Module:
-    """Build a study's network on the CPU; of one of ours no weights are made, they may be many."""
+    """Build a study's network on the CPU; a built-in one without allocating weights."""
     if config.name not in NETWORKS:
         return build_trial_network(config, in_channels, outputs).cpu()
     with torch.device("meta"):
@@ -101,13 +101,14 @@ def outline(config: NetworkConfig, in_channels: int, outputs: int = 1) -> nn.Mod
 
 
 def refuse_changed_network(trial: TrialConfig, where: str) -> None:
-    """Raise unless the network that a trial names is the one that was recorded with it.
+    """Check that the network of a trial is the recorded one.
 
-    Trials without a record, of an older version, pass.
+    Trials of older versions, without a record, pass.
 
     Raises:
-        ChangedNetworkError: naming what has changed; `where` is the file that has the record.
-        NetworkError: the network cannot be built any more.
+        ChangedNetworkError: it has changed; the message says how. `where` is the file of the
+            record.
+        NetworkError: the network can no longer be built.
     """
     if trial.network_digest is None or trial.sample_shape is None:
         return
@@ -117,17 +118,17 @@ def refuse_changed_network(trial: TrialConfig, where: str) -> None:
 
 
 def refuse_other_network(name: str, then: NetworkDigest, now: NetworkDigest, where: str) -> None:
-    """Raise ChangedNetworkError, naming what differs, if two digests are of different networks."""
+    """Raise ChangedNetworkError, with the differences, if two digests differ."""
     if changed := _changes(then, now):
         raise ChangedNetworkError(
             f"{name}: must be the network that {where} was made with, and on {platform.node()} "
-            f"{changed}; restore it (on every machine that trains), or say by "
-            "--accept-changed-network that the change was meant"
+            f"{changed}; restore it (on every machine that trains), or accept "
+            "the change with --accept-changed-network"
         )
 
 
 def _changes(then: NetworkDigest, now: NetworkDigest) -> str:
-    """What differs, or an empty text."""
+    """Return the differences as text, or an empty text."""
     names = {*then.files, *now.files}
     files = sorted(name for name in names if then.files.get(name) != now.files.get(name))
     facts = []

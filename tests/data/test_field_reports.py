@@ -56,7 +56,7 @@ def test_units_of_length_by_any_of_their_names(
 def test_a_unit_that_is_no_length_is_refused(field: str, tmp_path: Path) -> None:
     geometry = LPS if field == "space units" else {"spacings": [1.0, 1.0, 1.0]}
     nrrd.write(str(tmp_path / "a.nrrd"), VOXELS, {**geometry, field: ["furlong"] * 3})
-    with pytest.raises(DataError, match="the unit 'furlong', which is none of m, cm, mm"):
+    with pytest.raises(DataError, match="the unit 'furlong', not one of m, cm, mm"):
         read_volume(tmp_path / "a.nrrd")
 
 

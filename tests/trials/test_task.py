@@ -38,7 +38,7 @@ def test_changed_data_is_refused() -> None:
         f"study.yaml: must be trained on the data it began with (SHA-256 {known[:12]}…), got "
         f"{found[:12]}…; restore the data, or start a new study."
     )
-    with pytest.raises(DataError, match="must be trained on the data it began with"):
+    with pytest.raises(DataError, match="must be trained on the data it started with"):
         check_fingerprint(CASES[:3], known, "study.yaml")
 
 
