@@ -140,7 +140,7 @@ def test_channels_that_differ_and_pictures(tmp_path: Path) -> None:
     report = inspect(tmp_path)
     (fault,) = report.errors
     assert (fault.case, fault.rule) == ("b", "channels")
-    assert "must have 3 channels as the other cases, got 1" in str(fault)
+    assert "must have 3 channels, as the other cases, got 1" in str(fault)
     assert report.summary()["shapes"]["median"] == [1, 8, 8]
 
 
