@@ -180,7 +180,7 @@ def test_load_cases_tells_one_fault_as_it_is_and_several_together(tmp_path: Path
     with pytest.raises(DataError) as caught:
         load_cases(tmp_path, Preparation())
     text = str(caught.value)
-    assert text.startswith(f"{tmp_path}: 3 things must be mended: ")
+    assert text.startswith(f"{tmp_path}: 3 faults must be corrected: ")
     assert "a.nrrd: must have the shape of a.nrrd" in text
     assert "images/good.nrrd: must have a file of its name in labels/, got none; add" in text
     assert f" | {path}: " in text

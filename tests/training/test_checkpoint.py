@@ -183,9 +183,9 @@ def shared(depth: int) -> list[Any]:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (torch.zeros(1).expand(10**6, 10**6), "unpacks to more than it has"),
-        (torch.zeros(1).expand(10**9), "unpacks to more than it has"),
-        (shared(12), "unpacks to more than it has"),
+        (torch.zeros(1).expand(10**6, 10**6), "decompresses to more than its size"),
+        (torch.zeros(1).expand(10**9), "decompresses to more than its size"),
+        (shared(12), "decompresses to more than its size"),
         (torch.zeros(3).to_sparse(), "a tensor of another kind"),
         (torch.zeros(3, dtype=torch.bfloat16).dtype, "it holds a dtype"),
     ],
