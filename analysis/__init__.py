@@ -1,4 +1,4 @@
-"""Figures and reports of a study, computed from its record; they know neither Ray nor torch.
+"""Figures and reports of a study, computed from its record without Ray and torch.
 
 Each module has `compute(study) -> DataFrame` and `draw(df, ax)`, and for each kind of figure one
 function `(study) -> Figure` named in `FIGURES` and, in `READING`, its title and how to read it. A
@@ -49,7 +49,7 @@ _NO_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 class StudyLike(Protocol):
-    """What figures need of a study record (`normsearch.load_study` returns one)."""
+    """The study record that figures need (`normsearch.load_study` returns one)."""
 
     @property
     def name(self) -> str:
@@ -61,19 +61,19 @@ class StudyLike(Protocol):
 
     @property
     def metric(self) -> str:
-        """What a score is, for people: ``Dice``, say."""
+        """The name of the score, such as ``Dice``."""
 
     @property
     def case_metric(self) -> str:
-        """What the score of one case is, for people."""
+        """The name of the score of a case."""
 
     @property
     def of_class(self) -> int | None:
-        """The class that is scored alone, if one is."""
+        """The only class that is scored, or None."""
 
     @property
     def direction(self) -> str:
-        """``maximize``, or ``minimize`` where a lower score is better."""
+        """``maximize``, or ``minimize`` if a lower score is better."""
 
     @property
     def slots(self) -> Sequence[str]:
@@ -123,7 +123,7 @@ def render(kind: str, study: StudyLike) -> Figure:
     if ":" in kind:
         return _users_figure(kind, study)
     check_kind(kind, FIGURES)
-    # Before the axes are made: a theme does not reach those that there are.
+    # Before the axes are created, as a theme does not change existing ones.
     importlib.import_module("normsearch.analysis.palette").style()
     module, function = FIGURES[kind].split(":")
     make = cast(Callable[[StudyLike], Figure], getattr(importlib.import_module(module), function))
@@ -143,7 +143,7 @@ def _users_figure(text: str, study: StudyLike) -> Figure:
 
 
 def reading(kind: str) -> tuple[str, str]:
-    """Return the title of a kind of figure and how to read it, as its module's READING says."""
+    """Return the title of a kind of figure and how to read it, from its module's READING."""
     module = importlib.import_module(FIGURES[kind].partition(":")[0])
     found: tuple[str, str] = module.READING[kind]
     return found
@@ -160,7 +160,7 @@ def render_all(study: StudyLike) -> dict[str, Figure]:
     for kind in FIGURES:
         try:
             figures[kind] = render(kind, study)
-        except StudyError:  # the data do not allow this one
+        except StudyError:  # the data do not allow this figure
             continue
     return figures
 
@@ -189,11 +189,11 @@ def drawn(figure: Figure, suffix: str) -> bytes:
     figure.savefig(buffer, format=suffix[1:], dpi=150, metadata=undated.get(suffix))
     if suffix != ".svg":
         return buffer.getvalue()
-    return _NO_XML.sub(b"?", buffer.getvalue())  # matplotlib writes names out as comments
+    return _NO_XML.sub(b"?", buffer.getvalue())  # matplotlib writes names as XML comments
 
 
 def open_study(name_or_folder: str | Path) -> StudyLike:
-    """Open the record of a study (`normsearch.load_study`); raises as that does."""
+    """Open the record of a study; see `normsearch.load_study`."""
     return cast(StudyLike, importlib.import_module("normsearch").load_study(name_or_folder))
 
 

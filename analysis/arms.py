@@ -1,4 +1,4 @@
-"""What figures of arms share: trials of fixed trainings, the norm of an arm, means over seeds."""
+"""Functions for figures of arms: trials of arms, the norm of an arm, means over seeds."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def completed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def arm_norms(study: StudyLike) -> dict[str, str]:
-    """Return arm -> its one norm spec, as the study says it; of several norms the arm's name.
+    """Return arm -> its norm spec in the study; for several norms the arm's name.
 
-    What the study says, not what each slot made of it: in a slot of 8 channels GN-8 is IN.
+    The spec is not canonical: GN-8 stays GN-8 in slots of 8 channels, where it equals IN.
     """
     space = study.config.get("space")
     arms = space.get("arms") if isinstance(space, Mapping) else None
@@ -57,7 +57,7 @@ def arm_trials(study: StudyLike, kind: str) -> pd.DataFrame:
 
 
 def searched(study: StudyLike) -> pd.DataFrame:
-    """Return `study.trials()` without those of arms: what a search asked for."""
+    """Return `study.trials()` without those of arms."""
     table = study.trials()
     return table[table["arm"].isna()] if "arm" in table else table
 
@@ -75,7 +75,7 @@ def one_arm_each(table: pd.DataFrame, by: list[str], direction: str = "maximize"
 def interval(values: Iterable[float]) -> tuple[float, float, float, int]:
     """Return mean, low and high of its 95 % t interval, and the number of values that are known.
 
-    One value alone has no interval: its ends are NaN.
+    A single value has no interval: its ends are NaN.
 
     >>> [round(x, 3) for x in interval([0.8, 0.9, 1.0])]
     [0.9, 0.652, 1.148, 3]
@@ -122,7 +122,7 @@ def metric_name(study: StudyLike) -> str:
 
 
 def with_range(metric: str, scores: pd.Series) -> str:
-    """Return an axis' words, with ``(0 to 1)`` where all scores lie there and more is better."""
+    """Return an axis label, with ``(0 to 1)`` if all scores are in it and more is better."""
     inside = scores.dropna().astype(float).between(0, 1).all() and LOWER not in metric
     return f"{metric} (0 to 1)" if inside else metric
 
@@ -130,8 +130,7 @@ def with_range(metric: str, scores: pd.Series) -> str:
 def single_norm(row: Mapping[Any, Any], study: StudyLike) -> str:
     """Return the one norm of all slots of a trial, a row of `StudyLike.trials`; "" for a mixture.
 
-    The name that the search gives it counts: GN-8 is IN where there are 8 channels, and still one
-    norm.
+    The name in the search counts: GN-8 is one norm, although it equals IN for 8 channels.
     """
     for column in ("single_norm", "baseline"):
         if isinstance(row.get(column), str):
@@ -142,7 +141,7 @@ def single_norm(row: Mapping[Any, Any], study: StudyLike) -> str:
 
 
 def samples_unit(most: float) -> tuple[float, str]:
-    """Return what samples are divided by on an axis that ends at `most`, and the axis' words.
+    """Return the unit of samples on an axis that ends at `most`, and the axis label.
 
     >>> samples_unit(20_000)
     (1000.0, 'Samples seen (thousands)')
@@ -153,8 +152,8 @@ def samples_unit(most: float) -> tuple[float, str]:
 def bars(df: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Return the lengths of error bars below and above the mean, (2, rows).
 
-    A t interval of few seeds may end where no value can lie: bars end at 0 where no mean is below
-    it, and at 1 where all means lie between. No interval has no length.
+    A t interval of few seeds may reach where no value can lie: bars end at 0 if no mean is below
+    it, and at 1 if all means lie between. Without an interval, the length is 0.
     """
     low, high = df["low"], df["high"]
     if (df["mean"] >= 0).all():
@@ -165,7 +164,7 @@ def bars(df: pd.DataFrame) -> npt.NDArray[np.float64]:
 
 
 def seeds_note(seeds: Iterable[int], word: str = "seed", *, of_cases: bool = True) -> str:
-    """Return how many seeds stand behind each mean, and what the bars are, for a caption.
+    """Return the number of seeds of each mean and the meaning of the bars, for a caption.
 
     `of_cases`: whether the means are of scores of cases.
     """

@@ -43,8 +43,8 @@ READING = {
 def compute(study: StudyLike, top: float = 0.25, seed: int = 0) -> pd.DataFrame:
     """Count how often one norm follows another in the next slot, in the best trials (see `rank`).
 
-    What each slot prefers alone does not count: the choices of each slot are shuffled among the
-    best trials many times, which keeps every slot's counts and breaks their company.
+    The preferences of single slots are not counted: the choices of each slot are shuffled among the
+    best trials many times, which keeps the counts of every slot and removes dependence.
 
     Args:
         study: a study record.
@@ -96,7 +96,7 @@ def compute(study: StudyLike, top: float = 0.25, seed: int = 0) -> pd.DataFrame:
 def _shuffled(
     trials: pd.DataFrame, slots: Sequence[str], norms: list[str], seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Counts of pairs, (norms²,), and of shuffled choices, (SHUFFLES, norms²); others are left out.
+    """Return counts of pairs, (norms²,), and of shuffled pairs, (SHUFFLES, norms²).
 
     Each slot's choices are shuffled among the trials.
     """
@@ -109,7 +109,7 @@ def _shuffled(
 
 
 def _pairs(coded: np.ndarray, kinds: int) -> np.ndarray:
-    """How often kind i is followed by kind j along the rows: (kinds²,), floats."""
+    """Count how often kind j follows kind i along the rows: (kinds²,), floats."""
     codes = coded[:, :-1] * (kinds + 1) + coded[:, 1:]
     counts = np.bincount(codes.ravel(), minlength=(kinds + 1) ** 2)
     return counts.reshape(kinds + 1, kinds + 1)[:kinds, :kinds].ravel().astype(float)
@@ -165,10 +165,5 @@ def figure(study: StudyLike) -> Figure:
     return fig
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draw cooccurrence from the command line: ``STUDY [-o FILE]``."""
-    return command("cooccurrence", argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("cooccurrence"))

@@ -1,9 +1,9 @@
-"""Which arms can be told apart? Mean ranks over cases, and the pairs that no test tells apart.
+"""Which arms differ? Mean ranks over cases, and the pairs that no test distinguishes.
 
 Drawn like the diagrams of Demšar, "Statistical comparisons of classifiers over multiple data sets"
-(2006), with another test: Nemenyi's counts cases alone, and takes the chance of a training for a
-difference. Here two arms are told apart by the tests of `normsearch confirm`, over cases and over
-seeds, with Holm's correction for all pairs.
+(2006), with another test: Nemenyi's test only counts cases, and mistakes variation between
+trainings for a difference. Here two arms are distinguished by the tests of `normsearch confirm`,
+over cases and over seeds, with Holm's correction for all pairs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ READING = {
 
 
 def compute(study: StudyLike) -> pd.DataFrame:
-    """Rank the arms on every case (scores averaged over seeds), and tell which are alike.
+    """Rank the arms on every case (scores averaged over seeds), and find which are alike.
 
     A seed of an arm counts where it is scored on every case; cases with an empty truth are left
     out, see `normsearch.confirmation.score_table`.
@@ -107,7 +107,7 @@ def _alike(scores: pd.DataFrame, arms: list[str]) -> list[tuple[str, ...]]:
 
 
 def _finished(study: StudyLike) -> bool:
-    """Whether every training of the study has ended; a study that lists no seeds has."""
+    """Return whether all trainings of the study have ended; True if it lists no seeds."""
     space = study.config.get("space")
     if not isinstance(space, Mapping) or "seeds" not in space:
         return True
@@ -118,10 +118,10 @@ def _finished(study: StudyLike) -> bool:
 
 
 def groups(df: pd.DataFrame) -> list[list[int]]:
-    """Return sets of rows of which every two are alike; two arms share one exactly if they are.
+    """Return sets of rows in which all pairs are alike; two arms share a set exactly if alike.
 
-    By inserting and absorbing (Piepho 2004): not being told apart is not transitive, so a set may
-    leave out an arm that lies between others.
+    Uses insert and absorb (Piepho 2004). Being alike is not transitive, so a set may leave out an
+    arm between others.
     """
     alike = [set(row) for row in df["alike"]]
     arms = df["arm"].tolist()
@@ -187,10 +187,5 @@ def figure(study: StudyLike) -> Figure:
     return fig
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draw critical_difference from the command line: ``STUDY [-o FILE]``."""
-    return command("critical_difference", argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("critical_difference"))

@@ -1,4 +1,4 @@
-"""What do the masks look like? Truth, prediction and overlap of the best, median and worst case."""
+"""Truth, prediction and overlap of the best, median and worst case."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COLUMNS = [
     "unit",
 ]
 
-#: The arrays of an examples.npz, and the kinds of number or text that each may hold.
+#: The arrays of an examples.npz, and the allowed kinds of their types.
 _ARRAYS = {"image": "fiu", "truth": "biuf", "prediction": "biuf", "case": "U", "score": "f",
            "spacing": "f"}  # fmt: skip
 _MOST = 256 * 2**20
@@ -83,7 +83,7 @@ def read(study: StudyLike) -> tuple[int, dict[str, npt.NDArray[np.generic]]]:
 
 
 def _load(path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """The arrays of an examples.npz."""
+    """Return the arrays of an examples.npz."""
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > _MOST:
@@ -99,7 +99,7 @@ def _load(path: Path) -> dict[str, npt.NDArray[np.generic]]:
         raise StudyError(f"{path}: examples needs a case with a score, got none.")
     if fault := _fault(found):
         raise StudyError(f"{path}: {fault}; remove it.")
-    # Where the spacing is not known, lengths are in pixels.
+    # If the spacing is unknown, lengths are in pixels.
     known = np.isfinite(found["spacing"]).all(axis=1, keepdims=True)
     return {**found, "spacing": np.where(known, found["spacing"], 1.0), "known": known[:, 0]}
 
@@ -112,7 +112,7 @@ def _array(content: bytes) -> npt.NDArray[np.generic]:
 
 
 def _fault(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
-    """What is wrong with the shapes, types or values of an examples.npz, or an empty text."""
+    """Return the fault of shapes, types or values of an examples.npz, or an empty text."""
     shape, count = arrays["image"].shape, arrays["score"].shape
     shapes = {"image": shape, "truth": shape, "prediction": shape, "case": count, "score": count,
               "spacing": (*count, 2)}  # fmt: skip
@@ -129,7 +129,7 @@ def _fault(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
 
 
 def compute(study: StudyLike) -> pd.DataFrame:
-    """Count what truth and prediction share on the slice that is shown of each case.
+    """Measure the overlap of truth and prediction on the shown slice of each case.
 
     Returns:
         One row an example, the best score first, with columns number (trial), which ("best",
@@ -156,7 +156,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
 
 
 def _best_first(study: StudyLike, scores: npt.NDArray[np.generic]) -> npt.NDArray[np.intp]:
-    """The places of scores, the best first."""
+    """Return the indices of scores, the best first."""
     sign = 1 if study.direction == "minimize" else -1
     return np.argsort(sign * scores.astype(float), kind="stable")
 
@@ -166,17 +166,17 @@ def _unit(known: object) -> str:
 
 
 def _which(place: int, count: int) -> str:
-    """What the example at `place` of `count`, the best first, stands for."""
+    """Return what the example at `place` of `count`, the best first, shows."""
     if place == 0:
         return "best"
     return "worst" if place == count - 1 else "median"
 
 
 def crop(shown: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Return the square of rows and columns around what is shown, cut at the slice's border.
+    """Return rows and columns of a square around a mask, cut at the slice's border.
 
-    Its side is 2.2 times the larger extent, a quarter of the slice's at least. The whole slice
-    where nothing is shown.
+    Its side is 2.2 times the larger extent, at least a quarter of the slice's. For an empty mask it
+    is the whole slice.
     """
     if not shown.any():
         return slice(None), slice(None)
@@ -260,10 +260,5 @@ def figure(study: StudyLike) -> Figure:
     return fig
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draw examples from the command line: ``STUDY [-o FILE]``."""
-    return command("examples", argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("examples"))

@@ -1,10 +1,10 @@
 """Which choices mattered? Importance of each slot's norm and each parameter, against chance.
 
-PED-ANOVA (Watanabe et al. 2023) asks what the best trials have in common, fANOVA (Hutter et al.
-2014) what explains the variance of the scores; both by Optuna. Any of them is above 0 where nothing
-matters. So the scores of trials that were drawn uniformly are shuffled among them many times: an
-importance that shuffled scores reach as well is noise. Of trials that were chosen adaptively it is
-a description, and no test.
+PED-ANOVA (Watanabe et al. 2023) measures what the best trials have in common, and fANOVA (Hutter et
+al. 2014) what explains the variance of the scores; both are Optuna's. Both are above 0 even if
+nothing matters. Therefore the scores of uniformly drawn trials are shuffled many times: an
+importance that shuffled scores also reach is noise. For adaptively chosen trials, importances are
+descriptive and not tested.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ READING = {
     )
 }
 
-#: What a search may choose beside the norms; those with one value throughout are left out.
+#: The choices of a search other than norms; those with a single value are left out.
 VALUES = HYPERPARAMETERS
-#: Of these, those that are numbers on a logarithmic scale; the others are kinds.
+#: Those that are numbers on a logarithmic scale; the others are categories.
 RATES = tuple(name for name, offered in offers().items() if issubclass(offered.space, NumberSpace))
-#: With fewer trials no importance can be told from noise.
+#: With fewer trials no importance is distinguishable from noise.
 LEAST = 10
 #: Share of the trials that PED-ANOVA takes as the best.
 TOP = 0.25
@@ -66,7 +66,7 @@ Array = npt.NDArray[np.float64]
 
 
 def compute(study: StudyLike, shuffles: int = 39, seed: int = 0) -> pd.DataFrame:
-    """Measure each choice's importance among the COMPLETE searched trials, and that of chance.
+    """Measure each choice's importance among the COMPLETE searched trials, and under chance.
 
     Single norms are left out: the sampler did not choose them, and one of them sets all slots at
     once. PRUNED trials have no final score. With `LEAST_UNIFORM` COMPLETE trials drawn uniformly
@@ -98,7 +98,7 @@ def compute(study: StudyLike, shuffles: int = 39, seed: int = 0) -> pd.DataFrame
     choices = _choices(table, study.slots) if len(table) >= LEAST else {}
     if not choices:
         return pd.DataFrame(columns=COLUMNS)
-    sign = -1 if study.direction == "minimize" else 1  # more is better from here on
+    sign = -1 if study.direction == "minimize" else 1  # from here on, higher is better
     scores, made = sign * table["score"].to_numpy(float), _study(choices)
     random = np.random.default_rng(seed)
     orders = [scores, *(random.permutation(scores) for _ in range(shuffles if tested else 0))]
@@ -123,21 +123,21 @@ def compute(study: StudyLike, shuffles: int = 39, seed: int = 0) -> pd.DataFrame
 
 
 def _noise(found: Array) -> Array:
-    """The importance at which `family_p` is `LEVEL`, by parameter; the true one is in row 0."""
+    """Return the importance at which `family_p` is `LEVEL`, by parameter; row 0 is unshuffled."""
     mean, spread = found.mean(axis=0), found.std(axis=0)
     away = np.divide(np.abs(found - mean), spread, out=np.zeros_like(found), where=spread > 0)
     return np.asarray(mean + spread * np.quantile(away.max(axis=1), 1 - LEVEL, method="higher"))
 
 
 def _choices(table: pd.DataFrame, slots: Sequence[str]) -> dict[str, list[Any]]:
-    """Name -> each trial's choice, of all that varies and was chosen in every trial."""
+    """Return name -> each trial's choice, for choices that vary and are known for all trials."""
     names = [name for name in (*(f"norm.{slot}" for slot in slots), *VALUES) if name in table]
     known = [name for name in names if table[name].notna().all() and table[name].nunique() > 1]
     return {name: table[name].tolist() for name in known}
 
 
 def _study(choices: Mapping[str, Sequence[Any]]) -> optuna.Study:
-    """An Optuna study of these trials, all with the score 0; Optuna says nothing of it."""
+    """Return an Optuna study of these trials with score 0, without Optuna's log messages."""
     import optuna
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
@@ -161,7 +161,7 @@ def _study(choices: Mapping[str, Sequence[Any]]) -> optuna.Study:
 
 
 def _measure(method: str, study: optuna.Study, scores: Array, seed: int) -> Array:
-    """The importance of each parameter if these were the scores."""
+    """Return the importance of each parameter for these scores."""
     from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
 
     evaluator = (
@@ -170,14 +170,14 @@ def _measure(method: str, study: optuna.Study, scores: Array, seed: int) -> Arra
         else FanovaImportanceEvaluator(n_trees=8, seed=seed)
     )
     names = list(study.trials[0].params)
-    with warnings.catch_warnings():  # PED-ANOVA warns that it takes low targets for good
+    with warnings.catch_warnings():  # PED-ANOVA warns that low targets count as good
         warnings.simplefilter("ignore")
         found = evaluator.evaluate(study, params=names, target=lambda t: -scores[t.number])
     return np.array([found[name] for name in names])
 
 
 def draw(df: pd.DataFrame, ax: Axes) -> None:
-    """Draw one method: a bar a parameter, slots in order of depth, a mark where noise ends."""
+    """Draw one method: a bar per parameter, slots in order of depth, a mark at the end of noise."""
     places = range(len(df))
     colours = np.where(df["beyond_noise"], "#0072B2", "#B5B5B5")
     ax.barh(places, df["importance"], height=0.78,
@@ -245,10 +245,5 @@ def figure(study: StudyLike) -> Figure:
     return fig
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draw importance from the command line: ``STUDY [-o FILE]``."""
-    return command("importance", argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("importance"))

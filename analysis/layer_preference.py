@@ -1,9 +1,8 @@
-"""Which norm does each layer prefer? Its share among the best trials minus its share among all."""
+"""The preference of each layer: shares of norms among the best trials minus those among all."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from math import ceil
 
 import numpy as np
@@ -42,11 +41,11 @@ READING = {
     ),
 }
 
-#: With fewer trials than this the figure says that it shows little.
+#: With fewer trials the caption says that there are too few.
 FEW = 8
-#: A norm that fewer trials than this had in a slot was hardly tried there.
+#: A norm with fewer trials in a slot was hardly tried there.
 HARDLY = 4
-#: The best trials are never fewer than this, if there are as many.
+#: The minimum number of best trials.
 LEAST_TOP = 3
 SHUFFLES = 2000
 
@@ -84,7 +83,7 @@ def rank(study: StudyLike) -> pd.DataFrame:
 
 
 def single_norms(table: pd.DataFrame) -> pd.Series:
-    """Return which trials were given one norm for all slots (a draw may come upon one as well)."""
+    """Return which trials were assigned one norm for all slots (draws by chance do not count)."""
     single = table["baseline"].notna()
     if "single_norm" in table and "drawn" in table:
         single |= table["single_norm"].notna() & (table["drawn"] == "given")
@@ -134,7 +133,7 @@ def compute(study: StudyLike, top: float = 0.25, seed: int = 0) -> pd.DataFrame:
 def _marked(
     ranked: pd.DataFrame, columns: list[str], norms: list[str], top: float, seed: int
 ) -> np.ndarray:
-    """Which norms, (slots, norms), are too common or too rare among the best of these trials."""
+    """Return which norms, (slots, norms), are too common or too rare among the best trials."""
     shape = (len(columns), len(norms))
     if len(ranked) < LEAST_UNIFORM:
         return np.zeros(shape, bool)
@@ -170,7 +169,7 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
         ax.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="///", edgecolor="#B9B9B9",
                                linewidth=0, zorder=1.5))  # fmt: skip
     above = ax.get_xaxis_transform() + ScaledTranslation(0, 9 / 72, root(ax).dpi_scale_trans)
-    for x, norm in enumerate(norms):  # the norm's own colour on top of its column
+    for x, norm in enumerate(norms):  # the norm's colour above its column
         ax.scatter(
             x + 0.5, 1, s=42, marker="s", color=norm_colour(norm), transform=above,
             edgecolors="#555555", linewidths=0.5, clip_on=False,
@@ -229,10 +228,5 @@ def figure(study: StudyLike) -> Figure:
     return fig
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draw layer_preference from the command line: ``STUDY [-o FILE]``."""
-    return command("layer_preference", argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("layer_preference"))

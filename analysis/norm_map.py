@@ -1,4 +1,4 @@
-"""Which norm sits where? The norm map of one trial, drawn on the network's shape as SVG.
+"""The norm map of a trial, drawn on the network's shape as SVG.
 
 A network whose slots are named as those of our U-Nets (enc1 ... bottom ... dec1) is drawn as a U,
 any other one as rows of cells in order of depth. Colours of text and lines are the page's own
@@ -103,7 +103,7 @@ def _draw_u(svg: ElementTree.Element, rows: list[dict[Any, Any]]) -> float:
         for place, row in enumerate(sides["enc"] + sides["bottom"]):
             wide = CELL if sides["enc"] else WIDTH - 2 * left
             _cell(svg, left, top + HEIGHT * place, wide, row["norm"], slot_label(row["slot"]))
-        for place, row in enumerate(sides["dec"], 1):  # upwards, as the data flow
+        for place, row in enumerate(sides["dec"], 1):  # upwards, in the direction of the data
             _cell(svg, right, end - HEIGHT * place, CELL, row["norm"], slot_label(row["slot"]))
         if level < deepest:
             _skip(svg, left + CELL, right, top + HEIGHT, level)
@@ -122,7 +122,7 @@ def _cell(svg: ElementTree.Element, x: float, y: float, wide: float, norm: str, 
     ElementTree.SubElement(group, "rect", {**box, "fill": colour, "stroke": "#00000055"})
     for text, size, line, weight in ((label, 9.5, 12, "400"), (norm, 12.5, 26.5, "600")):
         where = {"x": "8", "y": f"{line:g}", "font-size": f"{size:g}", "font-weight": weight}
-        if len(text) * size * 0.6 > wide - 14:  # too long: pressed into the box
+        if len(text) * size * 0.6 > wide - 14:  # too long: compressed into the box
             where |= {"textLength": f"{wide - 14:g}", "lengthAdjust": "spacingAndGlyphs"}
         written = ElementTree.SubElement(group, "text", {**where, "fill": text_colour(colour)})
         written.text = text

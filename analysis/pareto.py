@@ -1,13 +1,12 @@
-"""What does a better score cost? Score against seconds and peak memory, and who is on the front.
+"""Score against training time and peak memory, with the Pareto front.
 
 Memory is that of tensors on a GPU. On a CPU a study records the size of the whole process, which
-depends on the worker's history and says nothing of a norm: there is no memory then.
+depends on the worker's history and says nothing about a norm, so no memory is drawn.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -36,7 +35,7 @@ READING = {
 
 
 def compute(study: StudyLike) -> pd.DataFrame:
-    """List the COMPLETE trials with their score and cost, and who is on which Pareto front.
+    """List the COMPLETE trials with their score, costs and Pareto fronts.
 
     Returns:
         One row a COMPLETE trial, by number, with columns number, norm (of a single-norm baseline
@@ -74,7 +73,7 @@ def _on_gpu(study: StudyLike) -> bool:
 
 
 def _front(df: pd.DataFrame, cost: str, direction: str) -> pd.Series:
-    """Whether no other trial costs no more and scores no worse, one of the two strictly."""
+    """Return which trials are not dominated in cost and score."""
     sign = 1.0 if direction == "maximize" else -1.0
     known = df.assign(score=sign * df["score"]).dropna(subset=[cost])
     known = known.sort_values([cost, "score"], ascending=[True, False])
@@ -106,7 +105,7 @@ def draw(df: pd.DataFrame, ax: Axes, cost: str = "seconds") -> None:
 
 
 def _lowest(df: pd.DataFrame) -> float | None:
-    """The lower end of the score axis, if far outliers would press the rest together."""
+    """Return the lower end of the score axis if there are far outliers, else None."""
     if LOWER in df["metric"].iloc[0]:
         return None
     low, high = np.quantile(df["score"], (0.25, 0.75))
@@ -147,10 +146,5 @@ def figure(study: StudyLike) -> Figure:
     return fig
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draw pareto from the command line: ``STUDY [-o FILE]``."""
-    return command("pareto", argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("pareto"))

@@ -1,6 +1,6 @@
-"""One self-contained HTML file that tells what a study found, what it does not show, how to repeat.
+"""Writes a self-contained HTML report: results, limits, and the files to repeat the study.
 
-The page opens offline, loads nothing, follows the reader's light or dark setting and prints.
+The page works offline, follows the reader's light or dark setting, and can be printed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STATES = {
 
 _COLUMNS = ["number", "state", "score", "last_score", "baseline", "single_norm"]
 
-#: Above this size (bytes) a figure goes in as PNG rather than SVG.
+#: Figures above this size in bytes are embedded as PNG instead of SVG.
 SVG_LIMIT = 150_000
 
 
@@ -56,7 +56,7 @@ def page(template: str, values: Mapping[str, Any]) -> str:
 
 
 def contents(study: StudyLike) -> dict[str, Any]:
-    """Return everything the page says, as plain values for the template."""
+    """Return the content of the page as plain values for the template."""
     plain = json.loads(json.dumps(dict(study.config), default=str))
     table = study.trials()
     if table.empty:
@@ -92,7 +92,7 @@ _NOTHING_SEARCHED: dict[str, Any] = {
 
 
 def _searched(study: StudyLike, table: pd.DataFrame) -> dict[str, Any]:
-    """What a search found: the best single norm and mixture, their maps, tables of trials."""
+    """Return the results of a search: the best single norm and mixture, norm maps, tables."""
     lower = study.direction == "minimize"
     complete = table[table["state"] == "COMPLETE"].sort_values("score", ascending=lower)
     rows: list[dict[Any, Any]] = complete.to_dict("records")
@@ -117,9 +117,9 @@ def _searched(study: StudyLike, table: pd.DataFrame) -> dict[str, Any]:
 def _single_norms(
     study: StudyLike, table: pd.DataFrame, mixtures: list[dict[Any, Any]]
 ) -> list[dict[str, Any]]:
-    """The best trial of each single norm over all its settings, and the best mixtures.
+    """Return the best trial of each single norm over all its settings, and the best mixtures.
 
-    A norm without a COMPLETE trial is shown with the best of the others.
+    For a norm without a COMPLETE trial, it is the best of its other trials.
     """
     tried = table[~table["state"].isin(["DUPLICATE", "WAITING"])].sort_values(
         ["score", "last_score"], ascending=study.direction == "minimize", na_position="last"
@@ -140,7 +140,7 @@ def _single_norms(
 
 
 def _edges(study: StudyLike, rows: list[dict[Any, Any]]) -> list[str]:
-    """What the best mixture and the best single norm chose at the end of its range."""
+    """Return the choices of the best mixture and single norm at an end of their range."""
     from normsearch.confirmation.plan import edges
 
     space = study.config.get("space", {})
@@ -152,7 +152,7 @@ def _edges(study: StudyLike, rows: list[dict[Any, Any]]) -> list[str]:
 
 
 def _about(config: dict[str, Any]) -> str:
-    """What was trained on what, in a few words."""
+    """Describe network, data and budget."""
     said = [
         config.get("network", {}).get("name", "a network"),
         config.get("task", {}).get("data", "its data"),
@@ -166,7 +166,7 @@ def _about(config: dict[str, Any]) -> str:
 
 
 def _trial(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
-    """One row of a table of trials, written out for people."""
+    """Return a trial as formatted values for a table."""
     norms = Counter(str(row[c]) for s in study.slots if pd.notna(row.get(c := f"norm.{s}")))
     return {
         "number": int(row["number"]),
@@ -184,25 +184,25 @@ def _trial(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
 
 
 def _score(row: dict[Any, Any]) -> str:
-    """The final score, or the last one reported, said to be so."""
+    """Return the final score, or the last reported one with a note."""
     if pd.isna(row["score"]) and pd.notna(row["last_score"]):
         return f"last {row['last_score']:.4f}"
     return _number(row["score"], ".4f")
 
 
 def _number(value: Any, form: str, unit: int = 1) -> str:
-    """A number in this format and unit, or a dash where there is none."""
+    """Format a number in a unit, or return a dash if it is missing."""
     return "–" if pd.isna(value) else format(float(value) / unit, form)
 
 
 def _chip(norm: str, count: int = 1) -> dict[str, Any]:
-    """A norm's name with its colours."""
+    """Return a norm's name with its colours."""
     colour = norm_colour(norm)
     return {"norm": norm, "count": count, "colour": colour, "ink": text_colour(colour)}
 
 
 def _map(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
-    """The norm map of one trial, drawn, and how many slots use each norm."""
+    """Return the drawn norm map of a trial, and the number of slots of each norm."""
     number = int(row["number"])
     counts = Counter(study.norm_map(number).values())
     return {
@@ -216,7 +216,7 @@ def _map(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
 def _files(
     study: StudyLike, config: dict[str, Any], best: dict[str, Any] | None
 ) -> list[dict[str, str]]:
-    """The files that repeat the study and its best trial: name, what it is, text, and as a link."""
+    """Return the files that repeat the study and its best trial, with their text and link."""
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     found = [("study.yaml", "The whole study, resolved", text, "normsearch run study.yaml")]
     if best:
@@ -232,7 +232,7 @@ def _files(
 
 
 def _figures(study: StudyLike, prefix: str = "") -> list[dict[str, str]]:
-    """Every figure that a study's data allow, with title and caption."""
+    """Return every figure that a study's data allow, with title and caption."""
     made = []
     for kind, figure in render_all(study).items():
         title, caption = reading(kind)
@@ -242,7 +242,7 @@ def _figures(study: StudyLike, prefix: str = "") -> list[dict[str, str]]:
 
 
 def _image(figure: Figure) -> str:
-    """A figure as an image that the page holds; as an <img>, its ids clash with no other's."""
+    """Return a figure as an embedded image; as an <img>, its ids do not clash with others."""
     svg = drawn(figure, ".svg")
     if len(svg) <= SVG_LIMIT:
         return data_url("image/svg+xml", svg)
@@ -250,5 +250,5 @@ def _image(figure: Figure) -> str:
 
 
 def data_url(mime: str, content: bytes) -> str:
-    """Content as a URL that holds it."""
+    """Return content as a data URL."""
     return f"data:{mime};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,9 +1,9 @@
-"""How good was the best trial after how much training, and what did pruning save?"""
+"""Score of the trials over the training spent, and the savings by pruning."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -75,7 +75,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
 
 
 def _full_samples(training: Mapping[str, Any], batch_sizes: pd.Series) -> pd.Series:
-    """The samples of each trial's whole training: of a budget in steps, by its batch size."""
+    """Return the samples of each trial's full budget; for steps, by its batch size."""
     if training.get("budget", "samples") == "samples":
         return pd.Series(int(training["samples"]), index=batch_sizes.index)
     each = int(training["steps"]) * int(training.get("accumulate", 1))
@@ -83,7 +83,7 @@ def _full_samples(training: Mapping[str, Any], batch_sizes: pd.Series) -> pd.Ser
 
 
 def _best_singles(table: pd.DataFrame, direction: str) -> pd.Series:
-    """Whether each trial is its single norm's best: of the COMPLETE ones, else of the pruned."""
+    """Return which trials are the best of their single norm, COMPLETE ones before pruned ones."""
     done = settled_of(table[table["single"].notna()])
     done = done[done["shown"].notna()]
     done = done.sort_values(["state", "shown"], ascending=[True, direction == "minimize"])
@@ -99,8 +99,7 @@ def _setting(row: Mapping[Any, Any]) -> str:
 def draw(df: pd.DataFrame, ax: Axes) -> None:
     """Draw what `compute` returned: validation score of each trial over the samples spent so far.
 
-    A few trials that lie far below the others are drawn at the lower edge, and counted in the
-    caption: they would press the rest together.
+    Trials far below the others are drawn at the lower edge and counted in the caption.
     """
     text, metric = describe(df), df["metric"].iloc[0]
     last = f"pruned (last {metric.removesuffix(LOWER)})"
@@ -148,14 +147,14 @@ def _draw_singles(df: pd.DataFrame, ax: Axes) -> None:
 
 
 def _name_singles(df: pd.DataFrame, ax: Axes) -> None:
-    """Draw the best level of each single norm to the right edge, with name, score and setting."""
+    """Draw a line at the score of each best single norm, with name, score and setting."""
     df = df.sort_values("score")
     right = ax.get_xlim()[1]
-    root(ax).draw_without_rendering()  # fixes the layout, so that points on paper are known
+    root(ax).draw_without_rendering()  # fixes the layout, so that positions in points are known
     unit = 72 / root(ax).dpi
     at = ax.transData.transform([(right, score) for score in df["score"]])[:, 1] * unit
     gap, top = 11.5, ax.get_window_extent().y1 * unit
-    # From the highest down, so that no name climbs into the legend above the axes.
+    # From the highest down, so that no name overlaps the legend above the axes.
     limits = [top - gap * below for below in reversed(range(len(df)))]
     places = [min(place, limit) for place, limit in zip(spread(list(at), gap), limits, strict=True)]
     columns = ["total_samples", "score", "told", "single_norm", "setting", "state"]
@@ -177,12 +176,12 @@ def _name_singles(df: pd.DataFrame, ax: Axes) -> None:
 
 
 def spread(wanted: list[float], gap: float) -> list[float]:
-    """Move ascending positions as little as can be (least squares) so that they lie `gap` apart.
+    """Move ascending positions minimally (least squares) so that they are `gap` apart.
 
     >>> spread([0.0, 1.0, 50.0], 10.0)
     [-4.5, 5.5, 50.0]
     """
-    blocks: list[list[float]] = []  # pool adjacent violators on the positions less their gaps
+    blocks: list[list[float]] = []  # pool adjacent violators on the positions minus their gaps
     for position, value in enumerate(wanted):
         blocks.append([value - gap * position])
         while len(blocks) > 1 and _mean(blocks[-2]) > _mean(blocks[-1]):
@@ -192,14 +191,14 @@ def spread(wanted: list[float], gap: float) -> list[float]:
 
 
 def _mean(values: list[float]) -> float:
-    """The arithmetic mean."""
+    """Return the arithmetic mean."""
     return sum(values) / len(values)
 
 
 def lowest_shown(df: pd.DataFrame) -> float:
-    """Return the score at the lower edge of the figure: Tukey's fence, or the lowest there is.
+    """Return the score at the lower edge: Tukey's fence, or the lowest score.
 
-    Where lower is better, the lowest are not cut off.
+    If lower is better, it is the lowest score.
     """
     if LOWER in df["metric"].iloc[0]:
         return float(df["score"].min())
@@ -208,12 +207,12 @@ def lowest_shown(df: pd.DataFrame) -> float:
 
 
 def settled_of(df: pd.DataFrame) -> pd.DataFrame:
-    """Return the complete and the pruned ones of a table of trials."""
+    """Return the complete and pruned trials of a table."""
     return df[df["state"].isin(["COMPLETE", "PRUNED"])]
 
 
 def draw_savings(df: pd.DataFrame, ax: Axes) -> None:
-    """Draw what pruning saved: samples spent and left unspent, of all that were asked for."""
+    """Draw the samples spent, and those saved by pruning."""
     settled = settled_of(df)
     spent, saved = settled["samples"].sum() / 1000, settled["saved_samples"].sum() / 1000
     whole = spent + saved
@@ -257,10 +256,5 @@ def figure(study: StudyLike) -> Figure:
     return fig
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draw search_history from the command line: ``STUDY [-o FILE]``."""
-    return command("search_history", argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("search_history"))

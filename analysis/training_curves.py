@@ -1,9 +1,8 @@
-"""How did training go? Validation score and training loss over samples seen, for each arm."""
+"""Validation score and training loss over samples seen, for each arm."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -116,10 +115,5 @@ def figure(study: StudyLike) -> Figure:
     return fig
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draw training_curves from the command line: ``STUDY [-o FILE]``."""
-    return command("training_curves", argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("training_curves"))

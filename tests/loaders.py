@@ -29,8 +29,7 @@ from normsearch.config.reading import read_recorded_study, read_space, read_stud
 from normsearch.confirmation.arm_table import read_surfaces
 from normsearch.confirmation.export import read_confirmation
 from normsearch.errors import CheckpointError
-from normsearch.files import shipped
-from normsearch.findings.registration import read_experiment
+from normsearch.findings import Measured
 from normsearch.norms import NormSpec
 from normsearch.search.supernet import read_preference
 from normsearch.storage.leases import Leases
@@ -110,10 +109,11 @@ def space(folder: Path) -> Loader:
     return Loader(path, lambda: read_space(str(path)), TREES + TEXTS)
 
 
-def findings(folder: Path) -> Loader:
-    path = folder / "batch_size.yaml"
-    path.write_bytes((shipped("studies") / "findings" / "batch_size.yaml").read_bytes())
-    return Loader(path, lambda: read_experiment(path, "toy"), TEXTS)
+def tables(folder: Path) -> Loader:
+    path = folder / "page-toy-part.json.gz"
+    columns = {"number": [0, 1], "fold": ["1", "2"], "seed": [5, 6], "score": [0.5, 0.25]}
+    Measured(trials=pd.DataFrame(columns)).write(path)
+    return Loader(path, lambda: Measured.read(path), BYTES)
 
 
 def norm_spec(folder: Path) -> Loader:
@@ -219,9 +219,9 @@ def confirmed(folder: Path) -> Loader:
 
 
 def result(folder: Path) -> Loader:
-    from normsearch.findings.results import table_of_results
+    from normsearch.findings.table import table_of_results
 
-    path = folder / "G2-toy.json"
+    path = folder / "P1-toy.json"
     path.write_bytes((ROOT / "analysis" / "results" / path.name).read_bytes())
     return Loader(path, lambda: table_of_results(read_results([folder]).values()), TREES + BYTES)
 
@@ -301,7 +301,7 @@ def leases(folder: Path) -> Loader:
 LOADERS: dict[str, Callable[[Path], Loader]] = {
     one.__name__: one
     for one in (
-        *(study, study_text, overrides, space, findings, norm_spec, trial, checkpoint, hostile),
+        *(study, study_text, overrides, space, tables, norm_spec, trial, checkpoint, hostile),
         *(
             weights,
             model,

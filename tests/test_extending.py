@@ -1,5 +1,6 @@
 """Every kind is extended by an import path from a user's folder, as docs/extending.md says."""
 
+import importlib
 import inspect
 import re
 import sys
@@ -16,7 +17,8 @@ import normsearch
 from normsearch.cli.main import main
 from normsearch.config import StudyConfig
 from normsearch.config.reading import validate
-from normsearch.errors import ConfigError, NormsearchError, TrustError
+from normsearch.data import Preparation, load_cases
+from normsearch.errors import ConfigError, DataError, NormsearchError, TrustError
 from normsearch.trials.trust import refuse_unseen_code
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "extending.md"
@@ -29,7 +31,7 @@ USED = (
     *("my_metrics:missed_volume", "my_losses:weighted", "my_optimizers:nesterov"),
     *("my_schedules:warm_up", "my_transforms:noise", "my_layouts:by_name"),
     *("my_networks:two_layers", "my_search:Draws.sample_independent", "my_search:Hopeless.prune"),
-    "my_loggers:Lines.__call__",
+    *("my_loggers:Lines.__call__", "my_data:ranks", "my_data:nearest"),
 )
 
 
@@ -139,6 +141,8 @@ KEYS = {
     "training.optimizer": "adamm",
     "training.schedule": "cosin",
     "task.layout": "folder",
+    "task.intensity": "minmx",
+    "task.fit": "resise",
     "search.sampler": "tpee",
     "search.pruner.name": "mediann",
     "search.callbacks[0]": "wandbb",
@@ -157,6 +161,49 @@ def of_key(key: str, value: str) -> dict[str, Any]:
     for name in reversed(key.removesuffix("[0]").split(".")):
         part = {name: part}
     return merged(raw, part)
+
+
+def test_cases_are_prepared_again_by_changed_code(folder: Path, data_set: Path) -> None:
+    """A cached case is of the code it was prepared with, and of the modules that it imports."""
+    cache, preparation = folder / "cache", Preparation(intensity="my_data:ranks")
+
+    def greatest() -> float:
+        sys.modules.pop("my_data", None)  # as another process would find it
+        sys.modules.pop("my_factor", None)
+        importlib.invalidate_caches()
+        return float(load_cases(data_set / "squares", preparation, cache=cache)[0].image.max())
+
+    def entries() -> int:
+        return len(list(cache.iterdir()))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)
+        before = greatest()
+        kept = entries()
+        assert (greatest(), entries()) == (before, kept)
+        (folder / "my_factor.py").write_text("def factor(): return 2\n")
+        code = FILES["my_data"].replace("values.size", "values.size * factor()")
+        (folder / "my_data.py").write_text("from my_factor import factor\n" + code)
+        assert (greatest(), entries()) == (2 * before, 2 * kept)
+        (folder / "my_factor.py").write_text("def factor(): return 4  # more\n")
+        assert (greatest(), entries()) == (4 * before, 3 * kept)
+
+
+@pytest.mark.parametrize(
+    ("option", "code", "message"),
+    [
+        ("intensity", "return values[0]", r"task.intensity: .* values in the shape .* got shape"),
+        ("fit", "return image, label", r"task.fit: .* must return image and label of the shapes"),
+    ],
+)
+def test_a_preparation_that_returns_other_shapes_is_refused(
+    option: str, code: str, message: str, folder: Path, data_set: Path
+) -> None:
+    given = "values" if option == "intensity" else "image, label, size"
+    (folder / "my_data.py").write_text(f"def wrong({given}):\n    {code}\n")
+    preparation = Preparation(size=(8, 8), **{option: "my_data:wrong"})
+    with pytest.raises(DataError, match=message):
+        load_cases(data_set / "squares", preparation)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -185,6 +232,7 @@ def test_installed_classes_of_losses_are_no_surprise(text: str) -> None:
     [
         *("training.metric", "training.loss", "training.optimizer", "training.schedule"),
         *("task.layout", "task.augmentation.transforms[0]", "search.sampler", "search.pruner"),
+        *("task.intensity", "task.fit"),
     ],
 )
 def test_an_import_path_of_nothing_is_one_sentence(

@@ -99,7 +99,7 @@ def test_a_run_in_memory_is_resumed_in_python_alone(
     assert again.resume(trials=3, executor="local").record.best is not None
     other = in_memory(data_set)
     other[0]["image"] = other[0]["image"] + 1000 * np.eye(16, dtype=np.int16)
-    with pytest.raises(DataError, match="must be trained on the data it began with"):
+    with pytest.raises(DataError, match="must be trained on the data it started with"):
         normsearch.open_study("memory", data=other).resume(trials=4, executor="local")
 
 

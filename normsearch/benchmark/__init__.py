@@ -1,1 +1,1 @@
-"""A recorded table of trainings, and searches replayed on it."""
+"""A table of recorded trainings, and replays of searches on it."""

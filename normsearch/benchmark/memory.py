@@ -1,4 +1,4 @@
-"""A coordinator that keeps its study in memory and writes no files, for replays."""
+"""A coordinator with its study in memory and without files, for replays."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from normsearch.storage.leases import Leases
 
 
 class LeasesInMemory(Leases):
-    """The leases of a driver that is alone: it gets whatever it claims."""
+    """The leases of a single driver: every claim succeeds."""
 
     owner = "replay"
 
@@ -29,7 +29,7 @@ class LeasesInMemory(Leases):
         self._held = set[int]()
 
     def claim(self, trial: int) -> bool:
-        """Take a trial."""
+        """Claim a trial."""
         self._held.add(trial)
         return True
 
@@ -38,21 +38,21 @@ class LeasesInMemory(Leases):
         return self.owner if trial in self._held else None
 
     def release(self, trial: int) -> None:
-        """Let a trial go."""
+        """Release a trial."""
         self._held.discard(trial)
 
     @property
     def stopped(self) -> bool:
-        """Nobody asks it to stop."""
+        """Always False: nobody requests a stop."""
         return False
 
 
 class CoordinatorInMemory(Coordinator):
-    """One driver, alone, of a study without data.
+    """The only driver of a study without data.
 
     Args:
-        space: what trials choose from.
-        search: of the study; its number of trials is not heeded.
+        space: the search space.
+        search: the search settings; the number of trials is ignored.
         evaluations: evaluation points of a trial.
     """
 
@@ -74,7 +74,7 @@ class CoordinatorInMemory(Coordinator):
         return self._study
 
     def chosen(self, number: int) -> dict[str, Any]:
-        """Return the parameters of a trial that is under way."""
+        """Return the parameters of a running trial."""
         return self._live[number].params
 
     def _make_leases(self, lease: float) -> Leases:

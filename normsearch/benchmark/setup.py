@@ -1,4 +1,4 @@
-"""The setting in which the recorded table was trained, for what is compared with it."""
+"""The setup of the trainings in the recorded table, for comparisons with it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from normsearch.trials.trial_network import build_trial_network
 
 TASK = TaskConfig(data="sunnybrook", size=(64, 64), test_folds=("3",), validation_folds=("2",))
 NETWORK = NetworkConfig(first_channels=FIRST_CHANNELS, depth=DEPTH)
-CROP = slice(20, 44)  # the left ventricle of every case lies inside
+CROP = slice(20, 44)  # contains the left ventricle of every case
 BATCH_SIZE = 8
 PLAN = Plan(samples=1200, evaluations=9, learning_rate=0.3, statistics_samples=32)
 
@@ -38,7 +38,7 @@ def load_split(data: Path | None) -> Split:
 
 
 def thinned(case: Case) -> ValidationCase:
-    """Return every third slice of a case, as the table was validated."""
+    """Return every third slice of a case, as in the validation of the table."""
     truth = torch.from_numpy(case.label[::3].copy())
     return ValidationCase(torch.from_numpy(case.image[::3].copy()), truth[:, None].float())
 
@@ -46,10 +46,10 @@ def thinned(case: Case) -> ValidationCase:
 def switchable_weights(
     split: Split, *, seeds: range, gate_factor: float
 ) -> Iterator[dict[str, Any]]:
-    """Train SN in every stage in the table's setting; yield seed, slot, stage, branch and weight.
+    """Train SN in every slot with the table's setup; yield seed, slot, stage, branch and weight.
 
-    `gate_factor` times the network's learning rate is that of the logits. Weights are of eval, the
-    mean of both statistics.
+    The learning rate of the logits is `gate_factor` times that of the network. Weights are those of
+    eval, averaged over both statistics.
     """
     torch.set_num_threads(1)
     for seed in seeds:

@@ -1,7 +1,7 @@
-"""Replay a search method against a recorded table: virtual workers on a virtual clock.
+"""Replays a search method on a recorded table, with virtual workers and a virtual clock.
 
-A training takes no time: each evaluation point ends at the time that the table gives. The
-coordinator, samplers, pruners and spaces are those of `normsearch run`.
+Each evaluation point ends at the time in the table. Coordinator, samplers, pruners and spaces are
+those of `normsearch run`.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ _STATES = {
 
 
 class Method(Protocol):
-    """A search method as a driver sees it. Steps are evaluation points, counted from 1."""
+    """The interface of a search method. Steps are evaluation points, counted from 1."""
 
     def ask(self) -> tuple[int, tuple[str, ...]] | None:
-        """Return a new trial's number and its choice, None if there is nothing new to try."""
+        """Return a new trial's number and its choice, or None if there is nothing new to try."""
 
     def report(self, number: int, step: int, score: float) -> bool:
-        """Take one evaluation that is not the last; True stops the trial."""
+        """Report an evaluation other than the last; return True to stop the trial."""
 
     def finish(self, number: int, outcome: Outcome, step: int, score: float) -> bool:
-        """Take a trial's end, at `step` with `score`; True if its user may pick it as the best."""
+        """Finish a trial at `step` with `score`; return whether it may become the best."""
 
 
 class OptunaMethod:
-    """A search as `normsearch run` does it: by the same coordinator, which keeps it in memory.
+    """The search of `normsearch run`, with a coordinator in memory.
 
     Args:
-        space: what trials choose from; its units are the table's stages.
-        search: sampler, pruner, baselines and seed of a study; its number of trials is not heeded.
+        space: the search space; its units are the table's stages.
+        search: sampler, pruner, baselines and seed; the number of trials is ignored.
         evaluations: evaluation points of a trial.
     """
 
@@ -73,7 +73,7 @@ class OptunaMethod:
         return self.coordinator.report(number, {"evaluation": step, "score": score})
 
     def finish(self, number: int, outcome: Outcome, step: int, score: float) -> bool:
-        """Tell the study, once; complete trials are what its user sees."""
+        """Finish the trial in the study; the user may choose only complete trials."""
         reason = "nan: no score is in the table" if outcome == "failed" else None
         if outcome == "complete":
             self.report(number, step, score)
@@ -83,16 +83,16 @@ class OptunaMethod:
 
 @dataclass
 class Replay:
-    """What a simulated search did.
+    """The results of a simulated search.
 
     Attributes:
         spent: samples trained by all workers together when each trial finished, ascending.
-        regret: the table's best final score less that of the incumbent at the same moments.
-        outcomes: how many trials ended how.
+        regret: the table's best final score minus that of the incumbent at the same moments.
+        outcomes: the number of trials by outcome.
         seconds: virtual seconds until the last trial finished.
-        utilisation: share of the workers' time that was training, 0 to 1, until the last
-            trial was given out: from then on workers are idle for want of trials.
-        driver_seconds: what `clock` counted in the method's calls.
+        utilisation: share of the workers' time spent training, 0 to 1, until the last trial was
+            assigned; after that, workers are idle because there are no more trials.
+        driver_seconds: time of the method's calls by `clock`.
     """
 
     spent: list[int] = field(default_factory=list)
@@ -103,7 +103,7 @@ class Replay:
     driver_seconds: float = 0.0
 
     def at(self, budget: int) -> float:
-        """Return the regret when `budget` samples were spent; NaN before the first trial ended."""
+        """Return the regret after `budget` samples; NaN before the first trial finished."""
         finished = int(np.searchsorted(self.spent, budget, side="right"))
         return self.regret[finished - 1] if finished else float("nan")
 
@@ -120,21 +120,21 @@ def replay(
 ) -> Replay:
     """Run `method` on `workers` virtual workers until a budget of samples or trials is used up.
 
-    The driver does one thing at a time: while it is in one of the method's calls, for as long as
-    `clock` says, the next result waits and so does that result's worker.
+    The driver is sequential: during a call of the method, whose duration `clock` gives, the next
+    result and its worker wait.
 
     Args:
         table: the learning curves.
-        method: asks for choices and takes results.
+        method: the search method.
         workers: 1 or more.
-        samples, trials: the budget; one of them at least. Trials that are running when the
-            samples are spent run on to their end, at a cost that `Replay.at` leaves out.
-        slowdown: virtual seconds for each second in the table.
+        samples, trials: the budget; at least one of them. Trials that are running when the samples
+            are spent continue to their end; `Replay.at` does not count their cost.
+        slowdown: virtual seconds per second in the table.
         clock: seconds of the driver's work so far; by default the driver takes no time.
 
     Returns:
-        What happened. The incumbent is the trial with the highest last score among those that the
-        method's user may pick from; its regret is by the table's final score.
+        The results. The incumbent is the trial with the highest last score among those that the
+        user may choose; its regret is computed from the table's final score.
 
     Raises:
         ValueError: neither budget is given.
@@ -148,7 +148,7 @@ def replay(
 
 @dataclass(frozen=True)
 class _Running:
-    """A trial on a worker: its number, its row in the table, the evaluation point it works on."""
+    """A running trial: its number, its row in the table, and its current evaluation point."""
 
     number: int
     row: int
@@ -156,7 +156,7 @@ class _Running:
 
 
 class _Simulation:
-    """One replay. `_events` holds (moment, order of creation, trial) of evaluations under way."""
+    """One replay. `_events` holds (moment, order of creation, trial) of running evaluations."""
 
     def __init__(
         self, table: Table, method: Method, slowdown: float, clock: Callable[[], float]
@@ -171,7 +171,7 @@ class _Simulation:
         self._replay = Replay()
 
     def run(self, workers: int, samples: float, trials: float) -> Replay:
-        """Hand out trials while the budget lasts, then let the running ones finish."""
+        """Assign trials while the budget lasts, then let the running ones finish."""
         waiting = workers
         while True:
             while waiting and self._spent < samples and self._given < trials and self._start():
@@ -184,7 +184,7 @@ class _Simulation:
         return self._closed(workers)
 
     def _start(self) -> bool:
-        """Give out one trial; False if the method has none."""
+        """Start one trial; return False if the method has none."""
         asked = self._timed(self._method.ask)
         if asked is not None:
             self._given, self._last_given = self._given + 1, self._now
@@ -192,14 +192,14 @@ class _Simulation:
         return asked is not None
 
     def _schedule(self, running: _Running) -> None:
-        """Let the worker train up to the next point; a failure is found where its NaN stands."""
+        """Schedule the end of the next evaluation; a failed one (NaN) takes no time."""
         duration = self._durations[running.row, running.step - 1]
         end = self._now + (0.0 if math.isnan(duration) else float(duration))
         self._busy.append((self._now, end))
         heapq.heappush(self._events, (end, len(self._busy), running))
 
     def _evaluated(self, running: _Running) -> bool:
-        """Take one result; True if its worker is free now."""
+        """Process one result; return whether its worker is free now."""
         score = float(self._table.score[running.row, running.step - 1])
         self._spent += int(self._intervals[running.step - 1])
         outcome: Outcome | None = None

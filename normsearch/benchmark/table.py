@@ -1,9 +1,8 @@
-"""A recorded search space: 1,296 norm maps of a small U-Net, each with its real learning curve.
+"""A recorded search space: 1,296 norm maps of a small U-Net with their learning curves.
 
-Every combination of six norms in the four stages of a U-Net was trained once on sunnybrook, so a
-search method can be replayed against the record in seconds
-(`normsearch.benchmark.simulated_executor`).
-`Table.provenance` says how; ``tests/benchmarks/record_table.py`` recorded it.
+Every combination of six norms in the four stages of a U-Net was trained once on sunnybrook, so that
+a search method can be replayed in seconds (`normsearch.benchmark.simulated_executor`).
+``tests/benchmarks/record_table.py`` recorded it; `Table.provenance` has the settings.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ class Table:
     """Learning curves by norm map.
 
     Attributes:
-        choices: one tuple of norm specs a row, one spec a stage.
-        score: float64, (rows, evaluations), Dice, 0 to 1; NaN from where a training failed.
+        choices: for each row a tuple of norm specs, one per stage.
+        score: float64, (rows, evaluations), Dice, 0 to 1; NaN after a training failed.
         seconds: float64, (rows, evaluations), CPU seconds since the training began; NaN likewise.
         samples: samples seen at each evaluation point.
         provenance: settings, versions and date of the recording.
@@ -60,15 +59,15 @@ class Table:
 
     @cached_property
     def final(self) -> npt.NDArray[np.float64]:
-        """The score at the full budget, (rows,); 0 where the training failed."""
+        """The score at the full budget, (rows,); 0 if the training failed."""
         return np.nan_to_num(self.score[:, -1])
 
 
 def load_table(path: Path | None = None) -> Table:
-    """Read the table at `path`, or the one that comes with the package.
+    """Read the table at `path`, or the one that ships with the package.
 
     Raises:
-        DataError: the file is not such a table.
+        DataError: the file is not a valid table.
     """
     source = path or files("normsearch.benchmark").joinpath(_FILE)
     try:
@@ -88,7 +87,7 @@ def load_table(path: Path | None = None) -> Table:
 
 
 def save_table(table: Table, path: Path) -> None:
-    """Write `table` as gzipped CSV below one line of JSON; the same table gives the same bytes."""
+    """Write `table` as one line of JSON and CSV, gzipped; equal tables give equal bytes."""
     frame = pd.DataFrame(table.choices, columns=list(STAGES))
     for name, curves in (("score", table.score), ("seconds", table.seconds)):
         for point, column in enumerate(curves.T, start=1):
@@ -99,7 +98,7 @@ def save_table(table: Table, path: Path) -> None:
 
 
 def table_space() -> Space:
-    """Return the space of the shipped table: one of six norms for each stage, nothing else."""
+    """Return the space of the shipped table: one of six norms for each stage."""
     config = SpaceConfig.model_validate(
         {
             "norm": {"per": "stage", "choices": NORMS},

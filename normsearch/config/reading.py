@@ -198,7 +198,8 @@ def _faults(error: ValidationError) -> list[dict[str, Any]]:
         tags = [index for index, part in enumerate(fault["loc"]) if _is_branch(part)]
         place = fault["loc"][: tags[0]] if tags else fault["loc"]
         known = found.get(place)
-        if known is None or (known["type"] == "literal_error" and isinstance(known["input"], list)):
+        of_text = known is not None and known["type"] in ("literal_error", "string_type")
+        if known is None or (of_text and isinstance(known["input"], list)):
             found[place] = dict(fault)
     return list(found.values())
 

@@ -22,6 +22,7 @@ from normsearch.config.base import (
     RunName,
     Samples,
     Seed,
+    Side,
     WeightDecay,
     one_of,
 )
@@ -77,6 +78,8 @@ class NetworkDigest(Model):
     """SHA-256 of the names and shapes of the parameters."""
     output: tuple[float, ...]
     """A few outputs of the network with fixed weights."""
+    sides: tuple[Side, ...] | None = None
+    """Spatial sides of the input that `output` is computed from; those of a sample if left out."""
 
 
 class TrainingConfig(Model):

@@ -17,6 +17,7 @@ from pydantic import (
 from normsearch import limits
 from normsearch.config.base import Fraction, ImportPath, Model, Number, Seed, Side, one_of
 from normsearch.data import LAYOUTS
+from normsearch.data.transforms import FITS, INTENSITIES
 
 LabelValue = Annotated[int, Field(ge=0, le=255)]
 Degrees = Annotated[float, Field(ge=-360, le=360)]
@@ -145,11 +146,15 @@ class TaskConfig(Model):
     """Size of a sample in pixels: [y, x], for volumes [z, y, x]; the image's own if left out."""
     plane: Literal["axial", "coronal", "sagittal"] = "axial"
     """Plane of the slices, for images with an orientation; others are cut as they are stored."""
-    fit: Literal["resize", "pad"] = "resize"
+    fit: Annotated[str, AfterValidator(one_of(FITS, "my_data:nearest"))] = "resize"
     """How images are brought to `size`: resize keeps the field of view and changes the spacing; pad
-    crops or pads and keeps the spacing."""
-    intensity: Literal["minmax", "percentile", "zscore"] | Window = "percentile"
-    """How intensities are normalized: a rule, or a window [low, high] (in HU for CT)."""
+    crops or pads and keeps the spacing; ``module:name`` is a function of yours that resamples image
+    and label."""
+    intensity: Annotated[str, AfterValidator(one_of(INTENSITIES, "my_data:rank"))] | Window = (
+        "percentile"
+    )
+    """How intensities are normalized: a rule, a window [low, high] (in HU for CT), or
+    ``module:name``, a function of yours from the values of a channel to normalized ones."""
     foreground: Annotated[tuple[LabelValue, ...], Field(max_length=_CLASSES)] | None = None
     """Label values that are merged into one class. If neither `foreground` nor `classes` is given,
     all values but 0 are merged."""
@@ -238,6 +243,11 @@ class TaskConfig(Model):
     def kind(self) -> Literal["segmentation", "classification"]:
         """The kind of the task; known once `layout` is resolved."""
         return "classification" if self.layout == "idx" else "segmentation"
+
+    @property
+    def resized(self) -> bool:
+        """Whether images are resampled to `size`, and not cropped or padded."""
+        return self.size is not None and self.fit != "pad"
 
     @property
     def outputs(self) -> int:

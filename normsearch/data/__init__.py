@@ -1,4 +1,4 @@
-"""Images and labels: reading, checking, preparing, splitting, batching, and a made-up data set."""
+"""Images and labels: reading, checking, preparing, splitting and batching; a synthetic data set."""
 
 from normsearch.data.augment import Augmentation
 from normsearch.data.cases import Case, CaseFiles, classes_shown, fingerprint
@@ -8,7 +8,8 @@ from normsearch.data.in_memory import cases_of
 from normsearch.data.layouts import LAYOUTS, DataSet, detect_layout, find_cases, survey
 from normsearch.data.loader import SampleLoader
 from normsearch.data.phantom import generate_phantom
-from normsearch.data.prepare import Preparation, load_cases, prepare_case
+from normsearch.data.preparation import Preparation
+from normsearch.data.prepare import load_cases, prepare_case
 from normsearch.data.sampling import SAMPLINGS, Sampling
 from normsearch.data.segments import Segmentation, label_of_segments, read_segments
 from normsearch.data.splits import Split, overfit_split, split_cases, test_split

@@ -1,4 +1,4 @@
-"""Random rotations, flips and intensities of samples, each fixed by its sample's number."""
+"""Random rotations, flips and intensities; the number of a sample determines its changes."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ AXES = ("z", "y", "x")
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How samples are varied; what happens to one depends on `seed` and its number alone.
+    """Random changes of samples; those of a sample depend only on `seed` and its number.
 
     Attributes:
-        rotation: (lowest, highest, step) in degrees: an angle of this grid is drawn and the slices
-            are turned about their middle (the ILN paper, seed 001: (-60, 60, 2)).
-        flip: axes (z, y, x), each turned round for every second sample or so.
-        scale: (lowest, highest) factor of the intensities, drawn evenly.
-        transforms: functions of the user's own, ``module:name``, called in turn with an image
-            (channels, *spatial), its label (*spatial) and a NumPy generator of this sample alone;
-            each returns image and label in their shapes.
+        rotation: (lowest, highest, step) in degrees: slices are rotated about their centre by an
+            angle drawn from this grid (the ILN paper, seed 001: (-60, 60, 2)).
+        flip: axes (z, y, x), each flipped with probability 0.5.
+        scale: (lowest, highest) factor of the intensities, drawn uniformly.
+        transforms: the user's functions, ``module:name``, called in turn with an image (channels,
+            *spatial), its label (*spatial) and the sample's NumPy generator; each returns image and
+            label in their shapes.
         seed: 0 to 2**32 - 1.
 
     Raises:
-        DataError: a range that is none, or an axis that is not there.
-        ConfigError: a transform that is not there.
+        DataError: an invalid range or an unknown axis.
+        ConfigError: a transform does not exist.
     """
 
     rotation: tuple[float, float, float] | None = None
@@ -58,18 +58,18 @@ class Augmentation:
 
     @property
     def varies(self) -> bool:
-        """Whether it does anything at all."""
+        """Whether any change is configured."""
         return bool(self.rotation or self.flip or self.scale or self.transforms)
 
     def __call__(
         self, images: Tensor, labels: Tensor, numbers: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
-        """Return a batch varied sample by sample.
+        """Return a batch with each sample changed.
 
         Args:
             images: float32, (B, channels, *spatial), two or three spatial axes.
-            labels: uint8, (B, *spatial), varied alike (nearest); or (B,), left alone.
-            numbers: each sample's number, counted over the whole training.
+            labels: uint8, (B, *spatial), changed alike (nearest); or (B,), unchanged.
+            numbers: the number of each sample, counted over the whole training.
         """
         drawn = [self._draw(number) for number in numbers]
         images = images * _column([scale for _, _, scale in drawn], images.ndim)
@@ -116,17 +116,17 @@ class Augmentation:
 
 
 def rotate(images: Tensor, angles: Sequence[float]) -> Tensor:
-    """Turn each sample's slices by its angle in degrees, counter-clockwise, about their middle.
+    """Rotate each sample's slices by its angle in degrees, counter-clockwise, about their centre.
 
-    `images` are float, (B, channels, *spatial); the value is linear between the pixels, and beyond
-    the edge the smallest of its sample and channel.
+    `images` are float, (B, channels, *spatial). Values are interpolated linearly; outside the image
+    they are the minimum of the sample and channel.
     """
     floor = images.flatten(2).amin(2).reshape(*images.shape[:2], *[1] * (images.ndim - 2))
     return _turned(images - floor, angles, "bilinear") + floor
 
 
 def rotate_labels(labels: Tensor, angles: Sequence[float]) -> Tensor:
-    """Turn labels as `rotate` turns images; the nearest pixel's value, and beyond the edge 0.
+    """Rotate labels as `rotate` does images, with nearest-neighbour interpolation and 0 outside.
 
     `labels` are uint8, (B, *spatial).
     """
@@ -139,7 +139,7 @@ def _turned(images: Tensor, angles: Sequence[float], mode: str) -> Tensor:
     radians = torch.tensor(angles, dtype=torch.float64).deg2rad()
     cos, sin = radians.cos(), radians.sin()
     nought = torch.zeros_like(cos)
-    # affine_grid's axes run from -1 to 1 whatever the sides, so their ratio enters.
+    # The axes of affine_grid always run from -1 to 1, so the ratio of the sides is needed.
     rows = [cos, -sin * height / width, nought, sin * width / height, cos, nought]
     matrices = torch.stack(rows, 1).reshape(-1, 2, 3).float()
     grid = functional.affine_grid(matrices, list(slices.shape), align_corners=False)

@@ -1,4 +1,4 @@
-"""Prepared cases on disk: built once, by one process, and never trusted unless they are whole."""
+"""A cache of prepared cases on disk: each is built once and verified when it is read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from normsearch.files import (
 )
 from normsearch.files.json_file import read_json
 
-_VERSION = 3  # counts up whenever the same files and settings are prepared in another way
+_VERSION = 3  # increases whenever the preparation of the same files and settings changes
 _DETACHED = re.compile(rb"^data ?file: *([^\r\n]+)", re.MULTILINE)
 _HEADER_BYTES = 2**16
 _ARRAYS = ("image", "label", "uncropped", "own_label")
@@ -36,16 +36,16 @@ _ARRAYS = ("image", "label", "uncropped", "own_label")
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What is kept of one case.
+    """A prepared case.
 
     Attributes:
         image: float32, (slices, channels, y, x), intensities normalized.
         label: uint8 class indices, (slices, y, x), or (1,).
         spacing: mm along slices, y, x.
-        values: the label values that its file holds.
-        warnings: what was found and may be lived with.
+        values: the label values in its file.
+        warnings: faults that are not errors.
         oriented: whether the image gives an orientation.
-        uncropped, own_label, own_spacing: as of a `Case`.
+        uncropped, own_label, own_spacing: see `Case`.
     """
 
     image: npt.NDArray[np.float32]
@@ -59,7 +59,7 @@ class Prepared:
     own_spacing: tuple[float, float, float] | None = None
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The arrays there are, by name."""
+        """Return the arrays that are not None, by name."""
         found = {name: getattr(self, name) for name in _ARRAYS}
         return {name: array for name, array in found.items() if array is not None}
 
@@ -67,14 +67,14 @@ class Prepared:
 def cached(
     folder: Path, files: CaseFiles, settings: dict[str, Any], build: Callable[[], Prepared]
 ) -> Prepared:
-    """Return a prepared case from `folder`, its arrays read-only; build and keep it if need be.
+    """Return a prepared case from the cache `folder`, with read-only arrays; build it if necessary.
 
-    The entry's name is a hash of the bytes of the case's files and of `settings`: what changed is
-    built anew. Of several processes one builds, the others wait for it. An entry that is damaged
-    is built anew, with a warning.
+    The entry's name is a hash of the case's files and of `settings`, so that changes lead to a new
+    entry. Of several processes one builds and the others wait. A damaged entry is built again, with
+    a warning.
 
     Raises:
-        DataError: `build` does, or the folder cannot be written.
+        DataError: `build` raises it, or the folder cannot be written.
     """
     entry = folder / _key(files, settings)
     found = _read(entry)
@@ -82,13 +82,13 @@ def cached(
         try:
             entry.mkdir(parents=True, exist_ok=True)
             with FileLock(entry / "lock"):
-                found = _read(entry, told=True) or _keep(entry, build())
+                found = _read(entry, warn=True) or _keep(entry, build())
         except OSError as error:
             raise DataError(
                 f"{entry}: must be a folder to write prepared images to, got '{error}'; "
                 "free some space there, or name another folder in NORMSEARCH_CACHE"
             ) from error
-    # The same bytes may have been found elsewhere before.
+    # The entry may have been built from the same files in another folder.
     paths = {path.parts[-2:]: str(path) for path in (*files.images, files.label)}
     here = (replace(w, file=paths.get(Path(w.file).parts[-2:], w.file)) for w in found.warnings)
     return replace(found, warnings=tuple(here))
@@ -110,7 +110,7 @@ def _key(files: CaseFiles, settings: dict[str, Any]) -> str:
 
 
 def _detached(path: Path) -> list[Path]:
-    """Return the data file that an NRRD header names: its bytes count too."""
+    """Return the detached data file of an NRRD header, as its bytes matter too."""
     if path.suffix not in (".nrrd", ".nhdr"):
         return []
     with open_regular(path) as file:
@@ -132,7 +132,7 @@ def _keep(entry: Path, prepared: Prepared) -> Prepared:
         "arrays": list(prepared.arrays()),
         "sha256": _digest(*prepared.arrays().values()),
     }
-    write_text(entry / "case.json", json.dumps(facts))  # last: with it the entry is whole
+    write_text(entry / "case.json", json.dumps(facts))  # last: it marks the entry as complete
     return prepared
 
 
@@ -140,8 +140,8 @@ def _save(array: npt.NDArray[Any], file: BinaryIO) -> None:
     np.save(file, array, allow_pickle=False)
 
 
-def _read(entry: Path, *, told: bool = False) -> Prepared | None:
-    """Return an entry, or None where there is none or a damaged one."""
+def _read(entry: Path, *, warn: bool = False) -> Prepared | None:
+    """Return an entry, or None if it is missing or damaged."""
     if not is_there(entry / "case.json"):
         return None
     try:
@@ -163,8 +163,8 @@ def _read(entry: Path, *, told: bool = False) -> Prepared | None:
             **arrays,
         )
     except (DataError, OSError, ValueError, LookupError, TypeError, EOFError) as error:
-        if told:
-            warnings.warn(f"{entry}: is damaged and built anew ({error})", stacklevel=3)
+        if warn:
+            warnings.warn(f"{entry}: is damaged and is built again ({error})", stacklevel=3)
         return None
 
 

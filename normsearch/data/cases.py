@@ -16,11 +16,11 @@ from normsearch.data.labels import IGNORED
 
 @dataclass(frozen=True)
 class SplitLists:
-    """The splits of a data set that name one case in a list of theirs; a split is named as a fold.
+    """The splits of a data set that list a case; splits have the names of folds.
 
     Attributes:
-        train: those that train on it.
-        validation: those that validate on it.
+        train: the splits that train on it.
+        validation: the splits that validate on it.
     """
 
     train: tuple[str, ...] = ()
@@ -29,16 +29,16 @@ class SplitLists:
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """Where one case lies.
+    """The files of one case.
 
     Attributes:
         id: unique in its data set.
-        subject: whom it shows; a split never parts a subject.
-        fold: '' where the data set names none; of split lists, the first that validates on it.
-        images: one file, or one for each input channel.
+        subject: its subject; the cases of a subject stay in one part of a split.
+        fold: '' if the data set has none; with split lists, the first one that validates on it.
+        images: one file, or one per input channel.
         label: the file of the mask, or of the classes.
-        index: its place in files that hold many cases (IDX), else None.
-        lists: which splits name it, where the data set has lists of training cases, else None.
+        index: its index in files that hold many cases (IDX), else None.
+        lists: the splits that list it if the data set lists training cases, else None.
     """
 
     id: str
@@ -51,7 +51,7 @@ class CaseFiles:
 
     @property
     def folds(self) -> tuple[str, ...]:
-        """The folds that it belongs to: one at most, but where split lists overlap."""
+        """The folds of the case: at most one, unless split lists overlap."""
         return _folds(self)
 
 
@@ -63,12 +63,12 @@ class Case:
         image: float32, (slices, channels, y, x), intensities normalized.
         label: uint8 class indices, 0 = background, `IGNORED` = left out of loss and score:
             (slices, y, x); or (1,), the image's class.
-        spacing: mm from slice to slice, row to row, column to column; nan where unknown.
-        oriented: whether its files give an orientation, and so its axes are the canonical ones.
-        lists: which splits name it, where the data set has lists of training cases, else None.
-        uncropped: the image before it was cropped, None if it was not.
-        own_label: the label on the case's own grid, None if it is `label`.
-        own_spacing: of that grid, None if it is `spacing`.
+        spacing: mm between slices, rows and columns; nan if unknown.
+        oriented: whether its files give an orientation, so that its axes are canonical.
+        lists: the splits that list it if the data set lists training cases, else None.
+        uncropped: the image before cropping, None if it was not cropped.
+        own_label: the label on the case's own grid, None if that is `label`.
+        own_spacing: the spacing of that grid, None if that is `spacing`.
     """
 
     id: str
@@ -85,17 +85,17 @@ class Case:
 
     @property
     def folds(self) -> tuple[str, ...]:
-        """The folds that it belongs to: one at most, but where split lists overlap."""
+        """The folds of the case: at most one, unless split lists overlap."""
         return _folds(self)
 
     @property
     def whole_image(self) -> npt.NDArray[np.float32]:
-        """The image without what cropping took from it; it may be resized or padded."""
+        """The image without cropping; it may be resized or padded."""
         return self.image if self.uncropped is None else self.uncropped
 
     @property
     def whole_label(self) -> npt.NDArray[np.uint8]:
-        """The label on the case's own grid: what scores are of."""
+        """The label on the case's own grid, on which scores are computed."""
         return self.label if self.own_label is None else self.own_label
 
     @property

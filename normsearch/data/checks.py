@@ -1,4 +1,4 @@
-"""What must hold of an image and its label: each check returns the faults it finds."""
+"""Checks of images and labels; each returns the faults that it finds."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from normsearch.data.volume import Volume
 Array = npt.NDArray[Any]
 Grid = tuple[Path, Volume]
 
-SPACING_MM = 1e-3  # by how much the spacings of an image and its label may differ
-ORIGIN_MM = 1e-2  # and their origins
-COARSE = 2.0  # by how much voxels may be further apart in plane than between slices
-DIRECTION = 1e-3  # and the cosines of their directions
+SPACING_MM = 1e-3  # tolerance between the spacings of an image and its label
+ORIGIN_MM = 1e-2  # between their origins
+DIRECTION = 1e-3  # between the cosines of their directions
+COARSE = 2.0  # the largest accepted ratio of the spacing in plane to that between slices
 
 
 def check_image(case: str, path: Path, volume: Volume, channels: Array) -> Iterator[Fault]:
-    """Yield what is wrong with an image; `channels` is its array as (channels, z, y, x)."""
+    """Yield the faults of an image; `channels` is its array as (channels, z, y, x)."""
     if channels.ndim != 4 or not all(volume.in_space[-2:]):
         found = f"shape {volume.array.shape} and kinds {volume.kinds or None}"
         expected = "have three axes (slice, y, x), the last two in space"
@@ -47,7 +47,7 @@ def check_label(
         case: the case's id.
         path: the label's file.
         mask: its array, (channels, z, y, x).
-        labels: the values it may have beside 0; any from 0 to 255 if empty.
+        labels: the allowed values other than 0; any from 0 to 255 if empty.
     """
     if mask.ndim != 4 or len(mask) != 1:
         found = f"shape {mask.shape} (channel, z, y, x)"
@@ -70,30 +70,30 @@ def check_label(
 
 
 def check_forms(case: str, path: Path, unlike: tuple[str, str] | None) -> list[Fault]:
-    """Return a warning where a NIfTI file's two forms put its axes differently."""
+    """Return a warning if sform and qform of a NIfTI file give different orientations."""
     if unlike is None:
         return []
     expected = "have an sform and a qform of one orientation"
     found = f"axes towards {unlike[0]} and {unlike[1]}"
-    cure = "the sform is taken; check where left is, and set the qform to it"
+    cure = "the sform is used; check where left is, and set the qform to it"
     return [Fault("forms", case, str(path), expected, found, cure, "warning")]
 
 
 def check_channels(files: CaseFiles, found: int, expected: int) -> list[Fault]:
-    """Return a fault where an image has not as many channels as its data set's description says."""
+    """Return a fault if the number of channels is not that of the data set's description."""
     if found == expected:
         return []
     must = f"have {expected} channel{'s' if expected > 1 else ''}, as dataset.json says"
-    cure = "save it with these channels alone (a picture without transparency), or correct the list"
+    cure = "save it with only these channels (a picture without transparency), or correct the list"
     return [Fault("channels", files.id, str(files.images[0]), must, str(found), cure)]
 
 
 def check_pair(case: str, first: Grid, other: Grid, *, turned: bool = False) -> list[Fault]:
-    """Return how `other` (a label, or another channel) does not lie on the grid of `first`.
+    """Return how the grid of `other` (a label, or another channel) differs from that of `first`.
 
-    Another place or direction is a warning, for headers are often careless; it is an error where
-    the file was also `turned` otherwise on reading: then one of the two headers is wrong, and the
-    voxels of one are not those of the other.
+    A different origin or direction is a warning, as headers are often inaccurate. It is an error if
+    the two files were also reoriented differently on reading (`turned`): then one of the headers is
+    wrong, and the voxels do not correspond.
     """
     (image_path, image), (path, volume) = first, other
     mine, theirs = channels_of(image).shape[1:], channels_of(volume).shape[1:]
@@ -122,9 +122,9 @@ def check_pair(case: str, first: Grid, other: Grid, *, turned: bool = False) -> 
 
 def _differ(one: Any, two: Any, by: float) -> bool:
     if one is None or two is None or np.shape(one) != np.shape(two):
-        return False  # what a file does not say cannot differ
+        return False  # a missing value does not differ
     apart = np.abs(np.subtract(one, two))
-    return bool((apart > by).any())  # neither can what is nan
+    return bool((apart > by).any())  # nor does nan
 
 
 def _short(numbers: Any) -> str:
@@ -132,13 +132,13 @@ def _short(numbers: Any) -> str:
 
 
 def channels_of(volume: Volume) -> Array:
-    """Return a volume's array as (channels, z, y, x), whatever of these axes it has."""
+    """Return a volume's array as (channels, z, y, x), adding missing axes."""
     array = volume.array if _has_channels(volume) else volume.array[None]
     return array[:, None] if array.ndim == 3 else array
 
 
 def spacing_of(volume: Volume) -> tuple[float, float, float]:
-    """Return a volume's mm along z, y and x, nan where there is no such axis."""
+    """Return a volume's spacing in mm along z, y and x, nan for a missing axis."""
     steps = volume.spacing[1:] if _has_channels(volume) else volume.spacing
     z, y, x = ((math.nan,) * 3 + steps)[-3:]
     return z, y, x
@@ -149,15 +149,15 @@ def _has_channels(volume: Volume) -> bool:
 
 
 def no_spacing(case: str, path: Path) -> Fault:
-    """Return the warning of a file that gives no spacing."""
-    cure = "distances are in pixels; give it one when volumes in ml or distances in mm matter"
+    """Return the warning for a file without a spacing."""
+    cure = "distances are in pixels; add it if volumes in ml or distances in mm matter"
     return Fault("no spacing", case, str(path), "give its spacing", "none", cure, "warning")
 
 
 def coarse_in_plane(case: str, path: Path, volume: Volume, plane: Plane) -> Iterator[Fault]:
-    """Yield the warning of an image whose slices are cut across its finest plane.
+    """Yield a warning if the slices of an image are not in its finest plane.
 
-    The volume is in canonical orientation. Slices are best cut where the voxels are finest.
+    The volume is in canonical orientation.
     """
     steps = spacing_of(volume)
     if not is_oriented(volume) or channels_of(volume).shape[1] == 1:
@@ -179,24 +179,24 @@ def coarse_in_plane(case: str, path: Path, volume: Volume, plane: Plane) -> Iter
 
 
 def mixed_orientation(root: Path, images: Mapping[Path, bool]) -> list[Fault]:
-    """Return the error of a data set in which some images are oriented and others are not.
+    """Return an error if some images of a data set are oriented and others are not.
 
     Args:
-        root: the data set's.
-        images: an image of each case, and whether it is oriented.
+        root: the data set's folder.
+        images: for an image of each case, whether it is oriented.
     """
     known = [path for path, given in images.items() if given]
     unknown = [path for path, given in images.items() if not given]
     if not known or not unknown:
         return []
     found = f"{len(known)} with ({known[0].name}) and {len(unknown)} without ({unknown[0].name})"
-    expected = "hold images that all give an orientation, or none of which does"
-    cure = "export those without again with their space directions (NRRD) or sform (NIfTI)"
+    expected = "hold images that all give an orientation, or none that gives one"
+    cure = "export the others again with their space directions (NRRD) or sform (NIfTI)"
     return [Fault("orientation", "", str(root), expected, found, cure)]
 
 
 def occurring(mask: Array) -> Array:
-    """Return the values that occur, ascending; fast for bytes, NaN told once."""
+    """Return the values that occur, in ascending order, NaN once; fast for bytes."""
     if mask.dtype == np.uint8:
         return np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
     return np.unique(mask)
@@ -210,5 +210,5 @@ def _cosines(volume: Volume) -> Array | None:
 
 
 def _some(values: Array) -> str:
-    told = ", ".join(f"{value:g}" for value in values[:5])
-    return told if len(values) <= 5 else f"{told} and {len(values) - 5} more"
+    shown = ", ".join(f"{value:g}" for value in values[:5])
+    return shown if len(values) <= 5 else f"{shown} and {len(values) - 5} more"

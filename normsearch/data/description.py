@@ -1,4 +1,4 @@
-"""dataset.json of the Medical Segmentation Decathlon and of nnU-Net: what it says of labels."""
+"""The labels in dataset.json of the Medical Segmentation Decathlon and nnU-Net."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from normsearch.data.faults import Fault
 
-#: Keys of dataset.json that say nothing of how to train.
+#: Keys of dataset.json that do not matter for training.
 DESCRIPTIVE = {
     *("name", "description", "reference", "licence", "license", "release", "relase", "author"),
     *("authors", "contact", "citation", "converted_by", "tensorImageSize", "url", "version"),
@@ -19,12 +19,12 @@ DESCRIPTIVE = {
 
 @dataclass(frozen=True)
 class Labels:
-    """What dataset.json calls label values.
+    """The label values of dataset.json.
 
     Attributes:
-        names: the name of each value, without ignored ones; of a region's value, all its regions.
-        ignored: the values under the name ``ignore``, in any spelling of case.
-        regions: names that stand for several values.
+        names: the name of each value that is not ignored; several regions are joined by commas.
+        ignored: the values of the name ``ignore``, in upper or lower case.
+        regions: the values of names that have several.
     """
 
     names: dict[int, str]
@@ -33,10 +33,10 @@ class Labels:
 
 
 def read_labels(raw: Mapping[str, Any]) -> Labels:
-    """Read ``labels`` of either direction: the decathlon's and nnU-Net's are opposite.
+    """Read ``labels``, from values to names (Decathlon) or from names to values (nnU-Net).
 
     Raises:
-        ValueError, TypeError, AttributeError: it is no such table.
+        ValueError, TypeError, AttributeError: it is neither.
     """
     names: dict[int, list[str]] = defaultdict(list)
     ignored: set[int] = set()
@@ -59,7 +59,7 @@ def read_labels(raw: Mapping[str, Any]) -> Labels:
 
 
 def background_fault(path: Path, labels: Labels) -> list[Fault]:
-    """Return a fault where the name ``background`` is not that of value 0."""
+    """Return a fault if the label ``background`` does not have the value 0."""
     named = [v for v, name in labels.names.items() if name.casefold() == "background"]
     if not any(named):
         return []
@@ -68,12 +68,12 @@ def background_fault(path: Path, labels: Labels) -> list[Fault]:
 
 
 def count_fault(path: Path, raw: Mapping[str, Any], cases: int) -> list[Fault]:
-    """Return a warning where numTraining is not the number of cases that there are."""
+    """Return a warning if numTraining is not the number of cases."""
     said = raw.get("numTraining")
     if said is None or str(said) == str(cases):
         return []
-    cure = "copy what is missing, or correct the number"
-    expected = f"give numTraining as the {cases} cases that are there"
+    cure = "copy the missing cases, or correct the number"
+    expected = f"give numTraining as {cases}, the number of cases"
     return [Fault("count", "", str(path), expected, str(said), cure, "warning")]
 
 
@@ -86,5 +86,5 @@ def _values(value: object) -> tuple[int, ...]:
     several = value if isinstance(value, list) else [value]
     numbers = [int(str(one)) for one in several]
     if not numbers or not all(0 <= one <= 255 for one in numbers):
-        raise ValueError(f"label values from 0 to 255 are needed, and {value} is none")
+        raise ValueError(f"a label value must be from 0 to 255, got {value}")
     return tuple(numbers)

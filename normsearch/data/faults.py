@@ -1,4 +1,4 @@
-"""What is wrong with a data set: each fault with its case, its file and the cure."""
+"""Faults of a data set, each with its case, file and cure."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Literal
 from normsearch.data.volume import SpacingWarning
 from normsearch.errors import DataError
 
-_TOLD = 20  # faults that one error message lists
+_SHOWN = 20  # faults that one error message lists
 _SENTENCE = re.compile(r"(?P<expected>.+?),? (?:got|but) (?P<found>.+); (?P<cure>[^;]+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that does not hold.
+    """One fault of a data set.
 
     Attributes:
-        rule: what kind of fault: unreadable, shape, spacing, finite, values, unpaired, twice, ...
-        case: the case's id; '' if it is the data set's own.
+        rule: the kind of fault: unreadable, shape, spacing, finite, values, unpaired, twice, ...
+        case: the case's id; '' for a fault of the whole data set.
         file: the file or folder.
-        expected: what must hold, as in "must EXPECTED".
-        found: what is there instead.
-        cure: what to do about it.
+        expected: the requirement, as in "must EXPECTED".
+        found: the actual value.
+        cure: how to correct it.
         severity: an error stops a study, a warning does not.
     """
 
@@ -44,7 +44,7 @@ class Fault:
 
 
 def unreadable(case: str, file: Path, error: DataError) -> Fault:
-    """Return a reader's error as a fault."""
+    """Convert a reader's error to a fault."""
     text = str(error).removeprefix(f"{file}: ").rstrip(".")
     told = _SENTENCE.fullmatch(text)
     expected = told["expected"].removeprefix("must ") if told else "be a file that can be read"
@@ -55,19 +55,19 @@ def unreadable(case: str, file: Path, error: DataError) -> Fault:
 
 
 def refuse(root: Path, faults: Sequence[Fault]) -> None:
-    """Raise one DataError that names every error among `faults`, or up to 20 and how many more."""
+    """Raise one DataError with all errors of `faults`, or 20 of them and the number of others."""
     errors = [str(fault) for fault in faults if fault.severity == "error"]
     if len(errors) == 1:
         raise DataError(errors[0])
     if errors:
-        rest = len(errors) - _TOLD
+        rest = len(errors) - _SHOWN
         more = f" and {rest} more, which normsearch validate {root} lists" if rest > 0 else ""
-        told = " | ".join(errors[:_TOLD])
-        raise DataError(f"{root}: {len(errors)} things must be mended: {told}{more}")
+        shown = " | ".join(errors[:_SHOWN])
+        raise DataError(f"{root}: {len(errors)} faults must be corrected: {shown}{more}")
 
 
 def warn_once(root: Path, faults: Iterable[Fault]) -> None:
-    """Give one Python warning for each rule of the warnings among `faults`."""
+    """Issue one Python warning for each rule among the warnings of `faults`."""
     by_rule: dict[str, list[Fault]] = defaultdict(list)
     for fault in faults:
         if fault.severity == "warning":

@@ -1,4 +1,4 @@
-"""One image in memory with its geometry: what every reader returns and every writer takes."""
+"""An image in memory with its geometry, the type that all readers and writers share."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ import numpy.typing as npt
 
 from normsearch.errors import DataError
 
-#: World axes of NIfTI (right, anterior, superior) from those of a Volume, and the other way.
+#: Signs between the world axes of NIfTI (right, anterior, superior) and those of a Volume.
 RAS = np.array([-1.0, -1.0, 1.0])
 
 
 class SpacingWarning(UserWarning):
-    """A file does not say how far apart its voxels are."""
+    """A file gives no spacing."""
 
 
 class OutsideWarning(UserWarning):
-    """Labelled voxels lie outside the image, and are left out."""
+    """Labelled voxels lie outside the image and are ignored."""
 
 
 @dataclass(frozen=True, eq=False)
 class SourceHeader:
-    """Header fields that say where voxels lie.
+    """The header fields of the geometry.
 
     Attributes:
         format: "nifti" or "nrrd".
-        fields: by name; of NRRD those of each axis are lists in the array's order.
+        fields: by name; fields per axis of NRRD are lists in the array's order.
     """
 
     format: str
     fields: dict[str, Any]
 
 
-#: NRRD's kinds of an axis in space, and those of an axis of which the header says nothing.
+#: NRRD's kinds of an axis in space, and those of an unspecified axis.
 IN_SPACE, UNKNOWN = ("domain", "space"), ("???", "none")
 
 
@@ -47,18 +47,18 @@ class Volume:
     Attributes:
         array: (z, y, x), (y, x), (slice, y, x) for a stack, or (channel, z, y, x) and
             (channel, y, x) where kinds[0] is "vector"; native byte order.
-        spacing: mm from voxel to voxel per axis; nan for an axis that is not in space (a list),
-            or whose spacing is not known.
-        origin: the first voxel's centre in mm, (left, posterior, superior), or None.
+        spacing: mm between voxels per axis; nan for an axis that is not in space (a list) or has no
+            known spacing.
+        origin: the centre of the first voxel in mm, (left, posterior, superior), or None.
         directions: (axes, 3) in mm per voxel, LPS; nan rows for axes not in space; or None.
         kinds: NRRD's kind of each axis, such as ("list", "domain", "domain"); () if not given.
-        anatomical: whether the world that directions and origin lie in is the patient's.
-        header: the fields of the file's header that say where the voxels lie, as they stand; a
-            file of the same format is written with them where they agree with the fields above.
+        anatomical: whether directions and origin are in the patient's coordinate system.
+        header: the unchanged header fields of the geometry; a file of the same format is written
+            with them if they agree with the fields above.
 
     Raises:
-        DataError: the fields do not have one entry per axis, a spacing is not above 0, or the
-            directions of two axes lie in one line.
+        DataError: a field does not have one entry per axis, a spacing is not above 0, or two axes
+            have the same direction.
     """
 
     array: npt.NDArray[Any]
@@ -87,7 +87,7 @@ class Volume:
 
     @property
     def in_space(self) -> tuple[bool, ...]:
-        """Which axes lie in space: not those of channels, a list or time."""
+        """Which axes are in space, unlike those of channels, a list or time."""
         if self.kinds:
             return tuple(kind.lower() in (*IN_SPACE, *UNKNOWN) for kind in self.kinds)
         if self.directions is not None:

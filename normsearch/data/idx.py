@@ -22,11 +22,11 @@ def read_idx(path: Path, *, max_bytes: int = 2**32) -> npt.NDArray[Any]:
     """Return the array of one IDX file, slowest axis first, in native byte order.
 
     Args:
-        path: the file; it is unpacked if its name ends in .gz.
-        max_bytes: the most bytes that the array may take.
+        path: the file; it is decompressed if its name ends in .gz.
+        max_bytes: the largest size of the array, in bytes.
 
     Raises:
-        DataError: the file is missing, damaged, too large or not what its header says.
+        DataError: the file is missing, damaged or too large, or contradicts its header.
     """
     path = Path(path)
     packing = "gzip" if path.suffix.lower() == ".gz" else "raw"
@@ -61,6 +61,6 @@ def _header(path: Path, file: IO[bytes], packing: str) -> tuple[np.dtype[Any], t
     shape = tuple(int(size) for size in np.frombuffer(whole, ">u4"))
     if not 1 <= axes <= _AXES or len(shape) != axes or min(shape) < 1:
         raise DataError(
-            f"{path}: must give 1 to {_AXES} sizes from 1 on, got {axes} axes of {shape}; {_CURE}"
+            f"{path}: must give 1 to {_AXES} sizes above 0, got {axes} axes of {shape}; {_CURE}"
         )
     return np.dtype(_TYPES[code]), shape

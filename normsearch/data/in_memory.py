@@ -1,4 +1,4 @@
-"""Data sets in memory: pairs of an image and its label, or cases, in place of files."""
+"""Data sets in memory: pairs of image and label, or cases, instead of a folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from normsearch.data.checks import channels_of, check_label, check_pair, spacing
 from normsearch.data.faults import Fault, refuse
 from normsearch.data.orientation import canonical, is_oriented
 from normsearch.data.pairing import case_id
-from normsearch.data.prepare import Preparation, as_case, prepare_case, prepared_from
+from normsearch.data.preparation import Preparation
+from normsearch.data.prepare import as_case, prepare_case, prepared_from
 from normsearch.data.reading import RawCase
 from normsearch.data.volume import Volume
 from normsearch.errors import DataError
@@ -27,24 +28,24 @@ def cases_of(items: Sequence[Any], preparation: Preparation) -> list[Case]:
     """Return a data set in memory as prepared cases, in the order given.
 
     Args:
-        items: each a pair (image, label), a mapping or an object with image and label and, if
-            known, id, subject, fold and spacing (mm along z, y, x), or a `Case`, which is taken as
-            it is. An image is a file, a list of files (one a channel), a `Volume`, or an array
-            (y, x), (z, y, x) or (channels, z, y, x); its label the same without channels.
-        preparation: how to make them comparable.
+        items: each a pair (image, label); a mapping or object with image, label and, if known, id,
+            subject, fold and spacing (mm along z, y, x); or a `Case`, which is used unchanged. An
+            image is a file, a list of files (one per channel), a `Volume`, or an array (y, x),
+            (z, y, x) or (channels, z, y, x); its label is the same without channels.
+        preparation: how to prepare the cases.
 
     Raises:
         DataError: an item is none of these, or cannot be used; the message names it.
     """
     if not len(items):
-        raise DataError("data: must hold a case at least, got none")
+        raise DataError("data: must hold at least one case, got none")
     cases: list[Case] = []
     for place, item in enumerate(items):
         known = isinstance(item, Case)
         cases.append(item if known else _case(place, _parts(place, item), preparation))
     doubles = sorted(name for name, count in Counter(c.id for c in cases).items() if count > 1)
     if doubles:
-        raise DataError(f"data: each case must have an id of its own, got {doubles[0]} twice")
+        raise DataError(f"data: each case must have a unique id, got {doubles[0]} twice")
     return cases
 
 

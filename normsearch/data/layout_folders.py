@@ -5,21 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 
 from normsearch.data.faults import Fault
-from normsearch.data.pairing import Found, Pair, files_by_id, others_in, unlike, with_folds
+from normsearch.data.pairing import (
+    Found,
+    Pair,
+    files_by_id,
+    other_endings,
+    unused_files,
+    with_folds,
+)
 from normsearch.data.volume import FORMATS
 from normsearch.files import is_folder
 
 
 def fits(root: Path) -> bool:
-    """Tell whether `root` looks like this layout."""
+    """Return whether `root` has this layout."""
     return is_folder(root / "images")
 
 
 def find(root: Path) -> Found:
-    """Return what is in images/ and labels/; the suffixes of the two may differ.
+    """Return the cases of images/ and labels/; the suffixes of the two may differ.
 
     Raises:
-        DataError: a folder is missing or empty, or folds.csv or splits_final.json is none.
+        DataError: a folder is missing or empty, or folds.csv or splits_final.json is invalid.
     """
     images, doubles = files_by_id(root / "images")
     labels, others = files_by_id(root / "labels")
@@ -34,7 +41,7 @@ def find(root: Path) -> Found:
     parts = with_folds(root, pairs, images.keys() | labels)
     told = {fault.case for fault in unpaired}  # and not again for their folds
     more = [fault for fault in parts.faults if fault.case not in told]
-    beside = others_in(root, ("images", "labels", "folds.csv", "splits_final.json"))
-    odd = (name for part in ("images", "labels") for name in unlike(root / part, FORMATS))
+    beside = unused_files(root, ("images", "labels", "folds.csv", "splits_final.json"))
+    odd = (name for part in ("images", "labels") for name in other_endings(root / part, FORMATS))
     unused = tuple(dict.fromkeys((*parts.unused, *beside, *odd)))
     return Found(parts.cases, doubles + others + unpaired + more, unused=unused)

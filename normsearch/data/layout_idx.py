@@ -1,4 +1,4 @@
-"""IDX files under the names of MNIST and Fashion-MNIST: one image a case, its class the label.
+"""IDX files with the names of MNIST and Fashion-MNIST: each case is an image with a class.
 
 http://yann.lecun.com/exdb/mnist, https://github.com/zalandoresearch/fashion-mnist
 """
@@ -18,14 +18,14 @@ _FOLDS = {"train": "train", "test": "t10k"}
 
 
 def fits(root: Path) -> bool:
-    """Tell whether `root` looks like this layout."""
+    """Return whether `root` has this layout."""
     return any(_file(root, f"{prefix}-images-idx3-ubyte") for prefix in _FOLDS.values())
 
 
 def find(root: Path) -> Found:
-    """Return one case an image: folds ``train`` and ``test`` (the files that begin with t10k).
+    """Return one case per image, in the folds ``train`` and ``test`` (files that begin with t10k).
 
-    The labels are all classes from 0 to the highest that occurs; they have no names.
+    The labels are all classes from 0 to the highest one; they have no names.
 
     Raises:
         DataError: a file is missing or damaged.
@@ -42,7 +42,7 @@ def find(root: Path) -> Found:
             there = images or labels
             raise DataError(
                 f"{root}: {prefix}-images-idx3-ubyte and {prefix}-labels-idx1-ubyte must both be "
-                f"there, each with or without .gz, got {there} alone; copy the other one there"
+                f"there, each with or without .gz, got only {there}; copy the other one there"
             )
         values = read_idx(labels)
         classes = max(classes, 1 + int(values.max(initial=0)))

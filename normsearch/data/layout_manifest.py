@@ -11,10 +11,10 @@ from normsearch.data.faults import Fault
 from normsearch.data.pairing import (
     Found,
     case_id,
+    duplicates,
     inside,
     missing,
-    others_in,
-    twice,
+    unused_files,
 )
 from normsearch.data.tables import WORDS, Table, columns, read_table
 from normsearch.errors import DataError
@@ -26,20 +26,20 @@ _LISTS = (".csv", ".tsv", ".json", ".xlsx", ".pkl")
 
 
 def fits(root: Path) -> bool:
-    """Tell whether `root` is a manifest or holds one."""
+    """Return whether `root` is a manifest or holds one."""
     return _manifest(root) is not None
 
 
 def find(root: Path) -> Found:
     """Return the cases of a manifest, in order of their ids.
 
-    A row has ``image`` and ``label``, paths relative to the manifest and below its folder; several
-    images (a list, or separated by ;) are several input channels. ``id`` is the first image's name
-    if not given, ``subject`` the id, ``fold`` ''. Columns may be called as `WORDS` lists; others
-    are not used.
+    A row has ``image`` and ``label``, paths relative to the manifest and below its folder. Several
+    images (a list, or separated by ;) are several input channels. ``id`` defaults to the first
+    image's name, ``subject`` to the id and ``fold`` to ''. `WORDS` lists the accepted names of
+    columns; other columns are ignored.
 
     Raises:
-        DataError: it is no such table, a column is misspelt, or a path leads out of its folder.
+        DataError: the table is invalid, a column is misspelt, or a path leads out of its folder.
     """
     path = _manifest(root)
     if path is None:
@@ -55,9 +55,11 @@ def find(root: Path) -> Found:
         faults += absent
         if not absent:
             cases.append(case)
-    faults += twice(path, (case.id for case in cases))
+    faults += duplicates(path, (case.id for case in cases))
     told = tuple(f"{name} of {path.name}" for name in table.unused)
-    beside = tuple(name for name in others_in(path.parent, (path.name,)) if name.endswith(_LISTS))
+    beside = tuple(
+        name for name in unused_files(path.parent, (path.name,)) if name.endswith(_LISTS)
+    )
     return Found(sorted(cases, key=lambda case: case.id), faults, unused=told + beside)
 
 

@@ -16,10 +16,10 @@ from normsearch.data.pairing import (
     Found,
     Pair,
     case_id,
+    duplicates,
     inside,
     missing,
-    others_in,
-    twice,
+    unused_files,
     with_folds,
 )
 from normsearch.data.tables import columns
@@ -32,17 +32,17 @@ _FILES = ("dataset.json", "imagesTr", "labelsTr", "folds.csv", "splits_final.jso
 
 
 def fits(root: Path) -> bool:
-    """Tell whether `root` looks like this layout."""
+    """Return whether `root` has this layout."""
     path = root / "dataset.json"
     raw = read_json(path, DataError) if is_file(path) else {}
     return isinstance(raw, dict) and "training" in raw
 
 
 def find(root: Path) -> Found:
-    """Return the cases of ROOT/dataset.json; a folds.csv or splits_final.json may give folds.
+    """Return the cases of ROOT/dataset.json; folds.csv or splits_final.json may define folds.
 
     Raises:
-        DataError: dataset.json is not as the decathlon has it, or names files outside `root`.
+        DataError: dataset.json is not in the Decathlon's format, or names files outside `root`.
     """
     path = root / "dataset.json"
     raw = read_json(path, DataError)
@@ -55,7 +55,7 @@ def find(root: Path) -> Found:
             f"{path}: must give training as a list of {{image, label}} and labels as "
             f"{{value: name}}, got '{error!r}'; correct it as on medicaldecathlon.com"
         ) from error
-    faults = twice(path, (case_id(Path(image)) for image, _ in entries))
+    faults = duplicates(path, (case_id(Path(image)) for image, _ in entries))
     pairs = {}
     for image, label in entries:
         pair = Pair((inside(root, image, path),), inside(root, label, path))
@@ -77,14 +77,14 @@ def find(root: Path) -> Found:
         labels.regions,
         channels,
         (*unused_keys(path, raw, _USED), *beside, *_not_listed(root, entries), *parts.unused,
-         *others_in(root, used)),
+         *unused_files(root, used)),
     )  # fmt: skip
 
 
 def _facts(
     path: Path, entries: list[dict[str, Any]]
 ) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Return what entries say of subject and fold (MONAI's lists do), by case, and keys unused."""
+    """Return subject and fold by case, as in MONAI's lists, and the unused keys."""
     names = list(dict.fromkeys(str(key) for entry in entries for key in entry))
     names = [name for name in names if name not in ("image", "label")]
     keys = columns(path, names, ("subject", "fold"))
@@ -109,11 +109,11 @@ def _with_facts(cases: list[CaseFiles], facts: dict[str, dict[str, str]]) -> lis
 
 
 def _not_listed(root: Path, entries: list[tuple[str, str]]) -> list[str]:
-    """Return what lies among the training images and is in no entry, as one text a folder."""
+    """Return one text per folder with training images that are in no entry."""
     listed = {inside(root, file, root) for entry in entries for file in entry}
     told = []
     for folder in sorted({path.parent for path in listed if os.path.isfile(path)} - {root}):
         there = [p for p in folder.glob("*") if not p.name.startswith(".") and p not in listed]
         if there:
-            told.append(f"{folder.name}/ beside what training lists ({len(there)} files)")
+            told.append(f"{folder.name}/: {len(there)} files that training does not list")
     return told

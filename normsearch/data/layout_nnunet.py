@@ -1,6 +1,6 @@
 """nnU-Net raw: imagesTr/CASE_0000.ext (a file per channel), labelsTr/CASE.ext, dataset.json.
 
-A picture of several colours may stand for all channels.
+A picture in colours may hold all channels.
 
 https://github.com/MIC-DKFZ/nnUNet/blob/master/documentation/dataset_format.md
 """
@@ -20,8 +20,8 @@ from normsearch.data.pairing import (
     Pair,
     case_id,
     files_by_id,
-    others_in,
-    unlike,
+    other_endings,
+    unused_files,
     with_folds,
 )
 from normsearch.errors import DataError
@@ -35,7 +35,7 @@ _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 
 def fits(root: Path) -> bool:
-    """Tell whether `root` looks like this layout, of nnU-Net 2 or 1."""
+    """Return whether `root` has this layout, of nnU-Net 2 or 1."""
     first = next((root / "imagesTr").glob("*_0000.*"), None)
     return first is not None and is_file(root / "dataset.json")
 
@@ -43,12 +43,11 @@ def fits(root: Path) -> bool:
 def find(root: Path) -> Found:
     """Return the cases of imagesTr/ and labelsTr/.
 
-    splits_final.json, if it lies beside dataset.json, gives the folds, so that
-    ``validation_folds: [0]`` trains and validates as nnU-Net's fold 0 does. A folds.csv does the
-    same job and gives subjects too.
+    A splits_final.json in the same folder defines the folds, so that ``validation_folds: [0]``
+    trains and validates as nnU-Net's fold 0. A folds.csv also defines subjects.
 
     Raises:
-        DataError: dataset.json, splits_final.json or the folders are not as nnU-Net has them.
+        DataError: dataset.json, splits_final.json or the folders are not in nnU-Net's format.
     """
     path = root / "dataset.json"
     raw = read_json(path, DataError)
@@ -82,7 +81,9 @@ def find(root: Path) -> Found:
     faults += background_fault(path, labels)
     faults += count_fault(path, raw, len(names)) + _listed_otherwise(path, raw, names)
     parts = with_folds(root, pairs, names)
-    odd = (name for part in ("imagesTr", "labelsTr") for name in unlike(root / part, (ending,)))
+    odd = (
+        name for part in ("imagesTr", "labelsTr") for name in other_endings(root / part, (ending,))
+    )
     return Found(
         parts.cases,
         faults + parts.faults,
@@ -90,12 +91,12 @@ def find(root: Path) -> Found:
         labels.ignored,
         labels.regions,
         channels,
-        (*unused_keys(path, raw, _USED), *parts.unused, *others_in(root, _FILES), *odd),
+        (*unused_keys(path, raw, _USED), *parts.unused, *unused_files(root, _FILES), *odd),
     )
 
 
 def _listed_otherwise(path: Path, raw: dict[str, Any], names: Collection[str]) -> list[Fault]:
-    """Return how nnU-Net 1's list ``training`` and the cases of the folders differ."""
+    """Return the differences between nnU-Net 1's list ``training`` and the folders."""
     entries = raw.get("training")
     if not isinstance(entries, list) or not entries:
         return []
@@ -107,12 +108,12 @@ def _listed_otherwise(path: Path, raw: dict[str, Any], names: Collection[str]) -
     absent, more = sorted(listed - set(names)), sorted(set(names) - listed)
     cure = "copy the case there, or take it out of training"
     faults = [
-        Fault("unpaired", name, str(path), "list cases of labelsTr/ alone", name, cure)
+        Fault("unpaired", name, str(path), "list only cases of labelsTr/", name, cure)
         for name in absent
     ]
     if more:
         expected = "list every case of labelsTr/ under training"
-        cure = "they are used all the same; move them away if they should not be"
+        cure = "they are used anyway; move them away if they should not be"
         found = f"none for {', '.join(more[:10])}{' ...' if len(more) > 10 else ''}"
         faults.append(Fault("count", "", str(path), expected, found, cure, "warning"))
     return faults

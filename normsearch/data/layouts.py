@@ -1,4 +1,4 @@
-"""The ways a data set may lie on disk, and which of them a folder follows."""
+"""The layouts of data sets on disk, and their detection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Kind = Literal["segmentation", "classification"]
 
 @dataclass(frozen=True)
 class Layout:
-    """One way: a line on it, whether a folder looks like it, what a folder of it holds."""
+    """A layout: a summary, its detection, and a function that finds the cases."""
 
     summary: str
     fits: Callable[[Path], bool]
@@ -34,7 +34,7 @@ class Layout:
     kind: Kind = "segmentation"
 
 
-#: In the order in which they are tried: nnU-Net's folder also has what the decathlon's has.
+#: In the order of detection: a folder of nnU-Net also looks like one of the Decathlon.
 LAYOUTS: dict[str, Layout] = {
     "manifest": Layout(
         "manifest.csv, .tsv or .json: id, image, label, subject, fold",
@@ -65,7 +65,7 @@ LAYOUTS: dict[str, Layout] = {
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set as found; what lies in it is described in `Found`."""
+    """A data set on disk; see `Found` for its fields."""
 
     root: Path
     layout: str
@@ -80,19 +80,19 @@ class DataSet:
 
     @property
     def values(self) -> list[int]:
-        """The values that a label may have beside 0; any if empty."""
+        """The allowed label values other than 0; any if empty."""
         return sorted({*self.labels, *self.ignored}) if self.labels else []
 
 
 def detect_layout(root: Path) -> str | None:
-    """Return the name of the first of `LAYOUTS` that `root` looks like, or None."""
+    """Return the name of the first of `LAYOUTS` that `root` has, or None."""
     if not is_there(root):
         return None
     return next((name for name, layout in LAYOUTS.items() if layout.fits(root)), None)
 
 
 def survey(root: Path, layout: str = "auto") -> DataSet:
-    """Return what a data set holds, and what is wrong with its files' names.
+    """Return the cases of a data set and the faults of its file names.
 
     Args:
         root: its folder, or a manifest.
@@ -100,7 +100,7 @@ def survey(root: Path, layout: str = "auto") -> DataSet:
             {id: (image, label)}, paths; folds come from folds.csv, as in the layout folders.
 
     Raises:
-        DataError: no layout fits, or what is there cannot be told apart into cases.
+        DataError: no layout fits, or the files cannot be assigned to cases.
     """
     root = Path(root)
     if layout != "auto" and layout not in LAYOUTS and ":" not in layout:
@@ -122,7 +122,7 @@ def survey(root: Path, layout: str = "auto") -> DataSet:
 
 
 def _found_by(text: str, root: Path) -> Found:
-    """What a function of the user's own finds in a folder."""
+    """Return the cases that the user's function finds in a folder."""
     found = load(text, "task.layout")
     pairs = found(root) if callable(found) else found
     try:
@@ -135,7 +135,7 @@ def _found_by(text: str, root: Path) -> Found:
             f"{short(pairs)}"
         ) from error
     if not files:
-        raise DataError(f"{root}: {text} must find a case at least, and found none")
+        raise DataError(f"{root}: {text} must find at least one case, and found none")
     parts = with_folds(root, files)
     return Found(parts.cases, parts.faults, unused=parts.unused)
 
@@ -144,7 +144,7 @@ def find_cases(root: Path, layout: str = "auto") -> list[CaseFiles]:
     """Return the cases of a data set, in order of their ids.
 
     Raises:
-        DataError: no layout fits, or files lack their partners or their folds; all are named.
+        DataError: no layout fits, or files have no partner or no fold; all are named.
     """
     data_set = survey(root, layout)
     refuse(data_set.root, data_set.faults)

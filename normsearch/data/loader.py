@@ -1,4 +1,4 @@
-"""Batches of samples in an order that can be taken up again at any sample."""
+"""Batches of samples in an order that can be resumed at any sample."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ Augment = Callable[[Tensor, Tensor, Sequence[int]], tuple[Tensor, Tensor]]
 
 
 class SampleLoader:
-    """Endless full batches of samples, shuffled anew each epoch over all cases.
+    """Yields full batches of samples without end, shuffled over all cases in each epoch.
 
-    The batch that begins at a sample depends on the seeds and that sample's number alone, so a
-    resumed run sees what an uninterrupted one would have. Cases may be read-only arrays.
+    A batch depends only on the seeds and the number of its first sample, so that a resumed run
+    continues as an uninterrupted one. Cases may be read-only arrays.
 
     Args:
-        cases: at least one; all samples of the same channels and sides.
-        batch_size: samples per batch, at least 1; it may exceed the samples there are.
+        cases: at least one; all samples have the same channels and sides.
+        batch_size: samples per batch, at least 1; it may exceed the number of samples.
         seed: of the order, 0 to 2**32 - 1.
         sampling: what a sample is.
-        outputs: what the network gives for each voxel: 1 (foreground), or a number of classes.
-        augment: varies images and labels by their samples' numbers.
+        outputs: the network's output channels: 1 (foreground), or a number of classes.
+        augment: changes images and labels, given the numbers of the samples.
 
     Raises:
-        DataError: there is no sample, or samples differ in shape, or batch_size is below 1.
+        DataError: there is no sample, samples differ in shape, or batch_size is below 1.
     """
 
     def __init__(
@@ -49,14 +49,14 @@ class SampleLoader:
         shapes = {sampling.sample(case, 0)[0].shape for case in cases}
         if len({shape[0] for shape in shapes}) > 1:
             raise DataError(
-                f"images must have as many channels as each other, got {_channels(cases)}; save "
+                f"all images must have the same number of channels, got {_channels(cases)}; save "
                 "all in grey values or all in colours"
             )
         if len(shapes) != 1 or batch_size < 1:
             raise DataError(
                 "a loader needs samples of one shape (channels, spatial axes) and a batch size of "
-                f"1 or more, got shapes {_told(shapes)} and batch size {batch_size}; bring the "
-                f"cases to one size, for example with task.size: {_size(shapes)}"
+                f"1 or more, got shapes {_shapes_text(shapes)} and batch size {batch_size}; bring "
+                f"the cases to one size, for example with task.size: {_size(shapes)}"
             )
         self._samples = [(case, i) for case in cases for i in range(sampling.count(case))]
         self.batch_size = batch_size
@@ -65,14 +65,14 @@ class SampleLoader:
 
     @property
     def samples_per_epoch(self) -> int:
-        """Samples of all cases together."""
+        """The number of samples of all cases."""
         return len(self._samples)
 
     def batches(self, start_sample: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield float32 images (B, C, *spatial) and labels, as `targets` has them.
 
-        The first is of sample `start_sample`, counted from 0 over all epochs; a batch may run
-        across the end of an epoch.
+        The first batch begins with sample `start_sample`, counted from 0 over all epochs. A batch
+        may extend over the end of an epoch.
         """
         order = self._order(start_sample)
         number = start_sample
@@ -96,10 +96,10 @@ class SampleLoader:
 
 
 def targets(labels: Tensor, outputs: int) -> Tensor:
-    """Return class indices (B, *spatial) as what a network's outputs are compared with.
+    """Return class indices (B, *spatial) in the form that losses take.
 
-    One output: float32 (B, 1, *spatial), 0 or 1; several: int64 (B, *spatial), or (B,) where an
-    image as a whole has a class.
+    For one output float32 (B, 1, *spatial), 0 or 1; for several int64 (B, *spatial), or (B,) for
+    classes of whole images.
     """
     return labels[:, None].float() if outputs == 1 else labels.long()
 
@@ -109,11 +109,11 @@ def _channels(cases: Sequence[Case]) -> str:
     return " and ".join(f"{count} in {case}" for count, case in sorted(first.items()))
 
 
-def _told(shapes: set[tuple[int, ...]]) -> str:
-    told = ", ".join(map(str, sorted(shapes)[:5]))
-    return f"{told} and {len(shapes) - 5} more" if len(shapes) > 5 else told or "of no case"
+def _shapes_text(shapes: set[tuple[int, ...]]) -> str:
+    text = ", ".join(map(str, sorted(shapes)[:5]))
+    return f"{text} and {len(shapes) - 5} more" if len(shapes) > 5 else text or "of no case"
 
 
 def _size(shapes: set[tuple[int, ...]]) -> list[int]:
-    """Return sides that hold every sample and that four poolings divide."""
+    """Return sides that every sample fits into and that four poolings divide."""
     return [-(-max(sides) // 16) * 16 for sides in list(zip(*shapes, strict=True))[1:]]

@@ -1,7 +1,7 @@
-"""NIfTI-1 and NIfTI-2 files: nibabel knows the header; the bytes are read here, and bounded.
+"""NIfTI-1 and NIfTI-2 files: nibabel parses the header; this module reads the bytes, with limits.
 
-NIfTI's array is (x, y, z, ...) with x fastest and its world RAS; a Volume is (z, y, x) and LPS.
-The geometry is the sform's, else the qform's, else the spacing alone, where it is above 0.
+NIfTI's array is (x, y, z, ...), x fastest, in RAS coordinates; a Volume is (z, y, x) in LPS. The
+geometry is that of the sform, else of the qform, else only the spacing if it is above 0.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from normsearch.files import write_atomically
 Array = npt.NDArray[Any]
 
 _HEADERS = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}  # by their own first number
-_MM = {1: 1000.0, 3: 0.001}  # of the units metre and micrometre; others are taken as mm
+_MM = {1: 1000.0, 3: 0.001}  # codes of metre and micrometre; others count as mm
 _FORM_CODES = range(6)
 _FORMS = ("sform_code", "qform_code")
 _EXTENSION_BYTES = 2**26  # the most bytes between the header and the voxels
 _MAX_AXIS = 2**15 - 1
-_SILENT = logging.Logger("silent", level=logging.CRITICAL)  # what nibabel would print
-# The header's fields that say where the voxels lie.
+_SILENT = logging.Logger("silent", level=logging.CRITICAL)  # suppresses nibabel's messages
+# The header's fields of the geometry.
 _PLACES = (
     *("pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
     *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
@@ -64,10 +64,10 @@ def read(path: Path, *, root: Path, max_bytes: int, as_label: bool = False) -> V
 
 
 def write(path: Path, volume: Volume) -> None:
-    """Write a NIfTI file at once, with the geometry as its sform and, without shear, its qform.
+    """Write a NIfTI file atomically, with the geometry as sform and, without shear, as qform.
 
-    A volume read from NIfTI is written as that version, with the forms, units and spacings of its
-    header. A spacing that is not known is written as 0.
+    A volume read from NIfTI is written in the same version, with the forms, units and spacings of
+    its header. An unknown spacing is written as 0.
 
     Raises:
         DataError: NIfTI has no such type, or an axis is neither in space nor of channels.
@@ -85,7 +85,7 @@ def write(path: Path, volume: Volume) -> None:
 
 
 def _read_header(path: Path, block: bytes) -> tuple[nibabel.Nifti1Header, SourceHeader]:
-    """Return the header as nibabel corrects it, and its fields of geometry as they stand."""
+    """Return the header as corrected by nibabel, and its unchanged geometry fields."""
     for order in ("<", ">"):
         size = int(np.frombuffer(block[:4], f"{order}i4")[0]) if len(block) >= 348 else 0
         if size in _HEADERS and len(block) >= size:
@@ -106,7 +106,7 @@ def _read_header(path: Path, block: bytes) -> tuple[nibabel.Nifti1Header, Source
 
 
 def _check_header(header: nibabel.Nifti1Header) -> None:
-    """Refuse what nibabel would mend by a guess."""
+    """Refuse headers that nibabel would correct by a guess."""
     if header["magic"].item() != header.single_magic:
         raise ValueError(f"magic {header['magic'].item()!r}, not {header.single_magic!r}")
     for name in _FORMS:
@@ -126,12 +126,12 @@ def _declared(
     shape = tuple(dims[1 : max(dims[0], 0) + 1])
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
-    if len(shape) == 5 and shape[3] == 1:  # a vector per voxel: the fourth axis is time
+    if len(shape) == 5 and shape[3] == 1:  # a vector per voxel; the fourth axis is time
         shape = (*shape[:3], shape[4])
     if not 2 <= dims[0] <= 7 or not 2 <= len(shape) <= 4 or min(shape) < 1:
         raise DataError(
             f"{path}: a NIfTI image must have two or three axes in space and at most one of "
-            f"channels, all from 1 on, got dim {dims}; {_CURE}"
+            f"channels, all of length 1 or more, got dim {dims}; {_CURE}"
         )
     dtype = header.get_data_dtype()
     plain = dtype.kind in "iu" or (dtype.kind == "f" and dtype.itemsize <= 8)
@@ -167,7 +167,7 @@ def _payload(path: Path, file: IO[bytes], packing: str, expected: int) -> bytear
 
 
 def _channels(array: Array) -> Array:
-    """Return colours as a leading axis of channels, and native byte order."""
+    """Return colours as a leading axis of channels, in native byte order."""
     if array.dtype.names:
         parts = [array[name] for name in array.dtype.names]
         return np.ascontiguousarray(np.stack(parts))
@@ -195,7 +195,7 @@ def _scaled(path: Path, header: nibabel.Nifti1Header, array: Array, as_label: bo
 
 
 def forms_unlike(source: SourceHeader | None) -> tuple[str, str] | None:
-    """Return where the axes of a file's sform and qform point, as "LPS"; None where alike."""
+    """Return the orientations of sform and qform, such as "LPS", or None if they agree."""
     if source is None or source.format != "nifti":
         return None
     if not all(int(source.fields[name]) for name in _FORMS):
@@ -224,7 +224,7 @@ def _with_geometry(header: nibabel.Nifti1Header, array: Array, source: SourceHea
 def _geometry(
     header: nibabel.Nifti1Header, source: SourceHeader, axes: int
 ) -> tuple[tuple[float, ...], tuple[float, ...] | None, Array | None]:
-    """Return spacing, origin and directions; without a form the spacing is the one above 0."""
+    """Return spacing, origin and directions; without a form only spacings above 0."""
     mm = _MM.get(int(header["xyzt_units"]) & 7, 1.0)
     if not any(int(header[name]) for name in _FORMS):
         steps = (float(step) * mm for step in source.fields["pixdim"][axes:0:-1])
@@ -263,7 +263,7 @@ def _image_of(path: Path, volume: Volume) -> nibabel.Nifti1Image:
     if source is not None:
         _set_fields(image.header, source)
         return image
-    image.header["pixdim"][1 : axes + 1] = np.nan_to_num(spacing[::-1])  # 0 where not known
+    image.header["pixdim"][1 : axes + 1] = np.nan_to_num(spacing[::-1])  # 0 if unknown
     if np.isfinite(spacing).any():
         image.header.set_xyzt_units("mm")
     if volume.directions is not None:
@@ -272,7 +272,7 @@ def _image_of(path: Path, volume: Volume) -> nibabel.Nifti1Image:
 
 
 def _agreeing(volume: Volume, leading: int) -> SourceHeader | None:
-    """Return the header that a volume was read with, if the volume's geometry is still its."""
+    """Return the header that a volume was read with if it still fits its geometry."""
     source = volume.header
     if source is None or source.format != "nifti":
         return None

@@ -1,7 +1,7 @@
-"""NRRD files through pynrrd, with the faults that pynrrd raises in many ways told in one.
+"""NRRD files: pynrrd parses headers and writes files, this module reads the data.
 
-pynrrd parses headers and writes files; the bytes are read here, because pynrrd opens whatever
-data file a header names and inflates a stream whole before it looks at the size.
+pynrrd would open any data file that a header names, and decompress a stream completely before
+checking its size. All errors of pynrrd are converted to DataError.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from normsearch.files import write_atomically
 Header = dict[str, Any]
 Array = npt.NDArray[Any]
 
-_HEADER_BYTES = 2**24  # a header longer than this is no header
+_HEADER_BYTES = 2**24  # the largest size of a header
 _AXES = 16  # NRRD's own limit
-_TEXT_BYTES = 32  # the longest a number may be in a text encoding, with its separator
+_TEXT_BYTES = 32  # the largest size of a number in a text encoding, with its separator
 _ENCODINGS = {
     **dict.fromkeys(("raw",), "raw"),
     **dict.fromkeys(("ascii", "text", "txt"), "text"),
@@ -52,7 +52,7 @@ def read(path: Path, *, root: Path, max_bytes: int, as_label: bool = False) -> V
 
 
 def read_header(path: Path) -> Header:
-    """Return a file's header as pynrrd gives it, without a look at the voxels.
+    """Return a file's header as parsed by pynrrd, without reading the voxels.
 
     Raises:
         DataError: the file is missing or its header is damaged.
@@ -62,10 +62,10 @@ def read_header(path: Path) -> Header:
 
 
 def read_array(path: Path, *, root: Path, max_bytes: int) -> tuple[Header, Array]:
-    """Return the header as pynrrd gives it (fastest axis first) and the array (slowest first).
+    """Return the header as parsed by pynrrd (fastest axis first) and the array (slowest first).
 
     Raises:
-        DataError: the file is missing, damaged, too large or not what its header says.
+        DataError: the file is missing, damaged or too large, or contradicts its header.
     """
     with opened(path) as file:
         header = _read_header(path, file)
@@ -80,7 +80,7 @@ def read_array(path: Path, *, root: Path, max_bytes: int) -> tuple[Header, Array
 
 
 def write(path: Path, volume: Volume) -> None:
-    """Write a gzip-compressed NRRD file at once: a reader sees the old file or the whole new one.
+    """Write a gzip-compressed NRRD file atomically.
 
     Raises:
         DataError: NRRD has no such type (float16, complex, text).
@@ -113,7 +113,7 @@ def _read_header(path: Path, file: IO[bytes]) -> Header:
 
 
 def _lines(path: Path, file: IO[bytes]) -> Iterator[str]:
-    """Yield the header's lines as text: of bytes, pynrrd drops all that are not ASCII."""
+    """Yield the header's lines as text, as pynrrd drops non-ASCII characters of bytes."""
     left = _HEADER_BYTES
     while line := file.readline(left):
         left -= len(line)
@@ -127,7 +127,7 @@ def _lines(path: Path, file: IO[bytes]) -> Iterator[str]:
 
 
 def _declared(path: Path, header: Header, max_bytes: int) -> tuple[np.dtype[Any], tuple[int, ...]]:
-    """Return the type and sizes (slowest axis first) that the header declares, once checked."""
+    """Return the type and sizes (slowest axis first) that the header declares; check them."""
     sizes = tuple(int(n) for n in reversed(header.get("sizes", ())))
     encoding = str(header.get("encoding", "")).lower()
     if not 1 <= len(sizes) <= _AXES or min(sizes) < 1 or header.get("dimension") != len(sizes):
@@ -151,7 +151,7 @@ def _declared(path: Path, header: Header, max_bytes: int) -> tuple[np.dtype[Any]
 
 
 def _dtype(path: Path, header: Header) -> np.dtype[Any]:
-    # One voxel decoded by pynrrd tells the type by its own table of names and its endian rules.
+    # Let pynrrd decode one voxel to get the type by its table of names and endian rules.
     text = header["encoding"] == "text"
     probe: Header = {key: header[key] for key in ("type", "endian") if key in header}
     probe |= {"dimension": 1, "sizes": np.array([1]), "encoding": "ascii" if text else "raw"}
@@ -185,7 +185,7 @@ def _detached(path: Path, name: str, root: Path) -> Path:
 def _payload(
     path: Path, file: IO[bytes], header: Header, dtype: np.dtype[Any], sizes: tuple[int, ...]
 ) -> bytearray:
-    """Return the decompressed voxels; never more than one byte beyond what is declared."""
+    """Return the decompressed voxels, at most one byte more than declared."""
     encoding = header["encoding"]
     text = encoding == "text"
     expected = math.prod(sizes) * (_TEXT_BYTES if text else dtype.itemsize)

@@ -1,4 +1,4 @@
-"""The geometry in an NRRD header, fastest axis first, to a Volume's, slowest first, and back."""
+"""Converts the geometry of an NRRD header (fastest axis first) to a Volume's, and back."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _ANATOMICAL = {
     )
     for time in ("", "-time", "t")
 }
-# Signs that turn a space's x, y, z into left, posterior, superior; any other space stays as it is.
+# Signs from a space's x, y, z to left, posterior, superior; other spaces are not converted.
 _TO_LPS = {
     **dict.fromkeys(("right-anterior-superior", "ras"), RAS),
     **dict.fromkeys(("left-anterior-superior", "las"), np.array([1.0, -1.0, 1.0])),
 }
 
-# Names of a unit of length, in lower case and without a plural's s -> mm.
+# Units of length in lower case and singular -> mm.
 _MM = {
     name: size
     for size, names in {
@@ -44,7 +44,7 @@ _MM = {
     for name in names.split()
 }
 
-# Where the voxels lie: fields of the whole image, and those with an entry an axis.
+# Fields of the geometry: those of the whole image, and those with an entry per axis.
 _OF_IMAGE = (
     *("space", "space dimension", "space directions", "space origin", "space units"),
     "measurement frame",
@@ -63,7 +63,7 @@ _BY_AXIS = (*_OF_AXES, "space directions")
 
 
 def volume_of(path: Path, header: Header, array: Array) -> Volume:
-    """Return the volume; an axis of channels comes first, of whatever kind it was.
+    """Return the volume, with an axis of channels first.
 
     Raises:
         DataError: the header's geometry does not fit the array.
@@ -87,7 +87,7 @@ def volume_of(path: Path, header: Header, array: Array) -> Volume:
 
 
 def header_of(volume: Volume) -> tuple[Array, Header]:
-    """Return the array to write in C order, channels last as is the custom, and its header."""
+    """Return the array to write in C order, channels last as is usual, and its header."""
     order = list(range(volume.array.ndim))
     if volume.kinds[:1] == ("vector",):
         order = [*order[1:], 0]
@@ -113,7 +113,7 @@ def without_channels(volume: Volume) -> Volume:
 
 
 def _source(header: Header, axes: int) -> SourceHeader:
-    """Return the fields that say where the voxels lie, those of axes slowest axis first."""
+    """Return the fields of the geometry; those per axis with the slowest axis first."""
     fields: Header = {key: header[key] for key in _OF_IMAGE if key in header}
     if "space directions" in fields:
         fields["space directions"] = np.asarray(fields["space directions"], np.float64)[::-1]
@@ -127,7 +127,7 @@ def _source(header: Header, axes: int) -> SourceHeader:
 
 
 def _as_read(volume: Volume, order: list[int]) -> Header | None:
-    """Return the header that an image was read with, or None where it is of another geometry."""
+    """Return the header that an image was read with, or None if the geometry has changed."""
     if volume.header is None or volume.header.format != "nrrd":
         return None
     fields, axes = volume.header.fields, volume.array.ndim
@@ -146,7 +146,7 @@ def _as_read(volume: Volume, order: list[int]) -> Header | None:
     if "space directions" in header:
         header["space directions"] = np.asarray(header["space directions"])
     if "space" in header:
-        header.pop("space dimension", None)  # the space has its own
+        header.pop("space dimension", None)  # implied by the space
     if volume.kinds:
         header["kinds"] = [volume.kinds[axis] for axis in reversed(order)]
     return header
@@ -159,12 +159,12 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _made(volume: Volume, order: list[int]) -> Header:
-    """Return a header of a volume's own geometry; a spacing that is not known is left out."""
+    """Return a header for a volume's geometry, without unknown spacings."""
     header: Header = {}
     unknown = [math.isnan(step) for step in volume.spacing]
     kinds = volume.kinds
     if not kinds and volume.directions is None and any(unknown):
-        kinds = ("domain",) * len(unknown)  # else an axis without spacing is read as a list
+        kinds = ("domain",) * len(unknown)  # without it, such an axis would be read as a list
     if kinds:
         header["kinds"] = [kinds[axis] for axis in reversed(order)]
     if volume.directions is not None:
@@ -181,7 +181,7 @@ def _made(volume: Volume, order: list[int]) -> Header:
 
 
 def _to_lps(header: Header, vectors: Any) -> npt.NDArray[np.float64]:
-    """Return points or rows in LPS and mm; a space of two axes lies in the plane z = 0."""
+    """Return points or rows in LPS and mm; a space of two axes is the plane z = 0."""
     values = np.asarray(vectors, np.float64)
     if values.shape[-1] == 2:
         third = np.where(np.isnan(values[..., :1]), np.nan, 0.0)
@@ -207,7 +207,7 @@ def _spacing(header: Header, directions: Array | None, axes: int) -> tuple[float
     if "spacings" in header:
         steps = [float(step) for step in header["spacings"]]
         units = _words(header.get("units", ()))
-        if len(units) == len(steps):  # that of an axis without a spacing is no matter
+        if len(units) == len(steps):  # an axis without spacing has none
             known = [not math.isnan(step) for step in steps]
             sizes = [_mm(unit) if know else 1.0 for unit, know in zip(units, known, strict=True)]
             steps = [step * size for step, size in zip(steps, sizes, strict=True)]
@@ -216,26 +216,26 @@ def _spacing(header: Header, directions: Array | None, axes: int) -> tuple[float
 
 
 def _words(entries: Any) -> list[str]:
-    """Return the entries of a field, which pynrrd gives as a list or, of some fields, as text."""
+    """Return the entries of a field, which pynrrd returns as a list or as text."""
     return shlex.split(entries) if isinstance(entries, str) else list(entries)
 
 
 def _mm(unit: str) -> float:
-    """Return the mm in a unit of length; one that is left empty is a millimetre."""
+    """Return the length of a unit in mm; an empty unit is a millimetre."""
     name = unit.strip().strip('"').strip().lower()
     if not name:
         return 1.0
     size = _MM.get(name) or _MM.get(name.removesuffix("s"))
     if size is None:
-        raise ValueError(f"the unit {unit.strip()!r}, which is none of m, cm, mm, um, nm")
+        raise ValueError(f"the unit {unit.strip()!r}, not one of m, cm, mm, um, nm")
     return size
 
 
 def _channels_first(volume: Volume) -> Volume:
-    """Move the one axis that is not in space to the front, and call it "vector" if it is one.
+    """Move the only axis that is not in space to the front, with kind "vector" for channels.
 
-    Three axes in space and one that is not are channels. With two in space, a list is a stack of
-    slices; a colour or a vector is channels.
+    With three axes in space the other one is channels. With two in space, a list is a stack of
+    slices, and a colour or vector is channels.
     """
     kinds = volume.kinds or ("???",) * volume.array.ndim
     some_known = not all(math.isnan(step) for step in volume.spacing)

@@ -1,7 +1,7 @@
-"""The canonical orientation: every image that says where its axes point is read in this one.
+"""The canonical orientation, to which every image with a known orientation is converted.
 
-Axes are permuted and flipped, never resampled: an oblique image stays oblique, and its directions
-and origin say where its voxels lie as before.
+Axes are permuted and flipped, never resampled: an oblique image stays oblique, and directions and
+origin are updated.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ PLANES: dict[Plane, tuple[int, int, int]] = {
 
 
 class _Turn(NamedTuple):
-    """Canonical axis k is the array's axis order[k], reversed where flips[k]."""
+    """Canonical axis k is the array's axis order[k], reversed if flips[k]."""
 
     order: tuple[int, ...]
     flips: tuple[bool, ...]
 
 
 def is_oriented(volume: Volume) -> bool:
-    """Return whether a volume says where each of its two or three axes points in the patient.
+    """Return whether a volume gives the direction of its two or three axes in the patient.
 
-    An axis of channels has no place; a stack, whose axis of slices is a list, is not oriented.
+    An axis of channels does not count. A stack, whose axis of slices is a list, is not oriented.
     """
     rows = _rows(volume)
     if rows is None or not volume.anatomical or len(rows) not in (2, 3):
@@ -45,17 +45,17 @@ def is_oriented(volume: Volume) -> bool:
 
 
 def turned_otherwise(one: Volume, other: Volume, plane: Plane) -> bool:
-    """Return whether two oriented volumes are brought to the canonical orientation by two turns."""
+    """Return whether two oriented volumes need different conversions to be canonical."""
     return is_oriented(one) and is_oriented(other) and _turn(one, plane) != _turn(other, plane)
 
 
 def canonical(volume: Volume, plane: Plane | None = "axial") -> Volume:
     """Return a volume with its axes in canonical order and direction.
 
-    The axes are those nearest to superior, posterior and left, in the order that `plane` asks
-    for, (superior, posterior, left) for axial slices, each with indices that grow towards
-    superior, posterior or left. A picture of two axes keeps that order in any plane. A volume
-    that is not oriented is returned as it is, and so is any where `plane` is None.
+    The axes are those nearest to superior, posterior and left, with indices that grow in these
+    directions, in the order of `plane`: (superior, posterior, left) for axial slices. An image of
+    two axes has the axial order for any plane. A volume that is not oriented is returned unchanged,
+    as is any volume if `plane` is None.
     """
     if plane is None or not is_oriented(volume) or volume.directions is None:
         return volume
@@ -81,12 +81,12 @@ def canonical(volume: Volume, plane: Plane | None = "axial") -> Volume:
 
 
 def turned_back(mask: Array, image: Volume, plane: Plane | None = "axial") -> Array:
-    """Return a mask on the grid of `canonical(image, plane)` in the axes of the image as stored.
+    """Return a mask on the grid of `canonical(image, plane)` in the stored axes of the image.
 
     Args:
-        mask: the canonical image's axes without its channels.
-        image: as it was stored.
-        plane: as it was given to `canonical`.
+        mask: on the canonical grid, without channels.
+        image: as stored.
+        plane: the argument of `canonical`.
     """
     if plane is None or not is_oriented(image):
         return mask
@@ -104,7 +104,7 @@ def _rows(volume: Volume) -> npt.NDArray[np.float64] | None:
 
 
 def _turn(volume: Volume, plane: Plane) -> _Turn:
-    """Return the nearest axes; of several as near (45 degrees), the same for any stored order."""
+    """Return the nearest axes; a tie (45 degrees) is resolved alike for any stored order."""
     rows = _rows(volume)
     rows = np.zeros((0, 3)) if rows is None else rows
     cosines = rows / np.linalg.norm(rows, axis=1, keepdims=True)

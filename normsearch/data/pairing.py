@@ -1,4 +1,4 @@
-"""What layouts share: files by id, paths that stay below the root, tables of folds and subjects."""
+"""Functions that layouts share: files by id, checks of paths, folds and subjects."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _PROSE = (".md", ".txt", ".rst", ".pdf", ".html", ".bib", ".py", ".ipynb", ".sh"
 
 @dataclass(frozen=True)
 class Found:
-    """What a layout finds.
+    """The result of a layout.
 
     Attributes:
         cases: the cases, in order of their ids.
-        faults: what is wrong with files' names and lists.
-        labels: the names of label values, where the layout gives them, without ignored ones.
-        ignored: label values that nobody annotated.
-        regions: names that stand for several label values each.
-        channels: how many channels each image must have, where the layout says it.
-        unused: what the data set says or holds that is not used.
+        faults: faults of file names and lists.
+        labels: the names of label values, without ignored ones, if the layout gives them.
+        ignored: label values of voxels without annotation.
+        regions: names with several label values.
+        channels: the required number of channels, if the layout gives it.
+        unused: keys and files of the data set that are not used.
     """
 
     cases: list[CaseFiles]
@@ -44,7 +44,7 @@ class Found:
 
 
 class Parts(NamedTuple):
-    """Pairs with their subjects and folds, what is wrong, and what of their lists is not used."""
+    """Cases with subjects and folds, faults, and unused parts of the lists."""
 
     cases: list[CaseFiles]
     faults: list[Fault]
@@ -52,14 +52,14 @@ class Parts(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """The files of one case before its subject and fold are known."""
+    """The image and label files of a case."""
 
     images: tuple[Path, ...]
     label: Path
 
 
 def case_id(path: Path) -> str:
-    """Return a file's name without what tells its format.
+    """Return a file's name without the suffix of its format.
 
     >>> case_id(Path("a.1.nii.gz")), case_id(Path("b.seg.nrrd"))
     ('a.1', 'b')
@@ -71,10 +71,10 @@ def case_id(path: Path) -> str:
 def files_by_id(
     folder: Path, suffixes: Iterable[str] = FORMATS
 ) -> tuple[dict[str, Path], list[Fault]]:
-    """Return the readable files of a folder by their ids, hidden ones left out, and doubles.
+    """Return the image files of a folder by id, without hidden ones, and faults for duplicates.
 
     Raises:
-        DataError: there is no such folder, or it holds no image.
+        DataError: the folder does not exist or holds no image.
     """
     endings = tuple(suffix.lower() for suffix in suffixes)
     if not is_folder(folder):
@@ -92,13 +92,13 @@ def files_by_id(
             f"{folder}: must hold images ({', '.join(endings)}), but has none; "
             "convert them to one of these formats"
         )
-    return {case_id(path): path for path in paths}, twice(folder, map(case_id, paths))
+    return {case_id(path): path for path in paths}, duplicates(folder, map(case_id, paths))
 
 
-def twice(where: Path, names: Iterable[str]) -> list[Fault]:
-    """Return a fault for each name that comes more than once in a folder or a table."""
+def duplicates(where: Path, names: Iterable[str]) -> list[Fault]:
+    """Return a fault for each name that occurs more than once in a folder or a table."""
     what = "file" if is_folder(where) else "row"
-    cure = "remove one" + (", or give each an id of its own in a column id" * (what == "row"))
+    cure = "remove one" + (", or give each a unique id in a column id" * (what == "row"))
     return [
         Fault("twice", name, str(where), f"have one {what} per case", f"{name} twice", cure)
         for name, count in sorted(Counter(names).items())
@@ -110,19 +110,19 @@ def inside(root: Path, text: str, where: Path) -> Path:
     """Return the path that a file of a data set names, relative to the data set's root.
 
     Raises:
-        DataError: it leads out of the root.
+        DataError: the path leads out of the root.
     """
     path = Path(os.path.normpath(root / text))
     if not path.is_relative_to(os.path.normpath(root)):
         raise DataError(
             f"{where}: every file must lie under {root}, got '{text}'; "
-            "move the file there, or the data set's own file further up"
+            "move the file there, or the list to a folder above"
         )
     return path
 
 
 def missing(name: str, files: Iterable[Path], where: Path) -> list[Fault]:
-    """Return a fault for each file of case `name` that `where` names and that is not there."""
+    """Return a fault for each missing file of case `name` that `where` lists."""
     expected = f"exist, as {where.name} names it"
     return [
         Fault("unpaired", name, str(file), expected, "no such file", "copy the file there")
@@ -134,15 +134,15 @@ def missing(name: str, files: Iterable[Path], where: Path) -> list[Fault]:
 def with_folds(root: Path, pairs: dict[str, Pair], known: Collection[str] = ()) -> Parts:
     """Return the pairs as cases in order of their ids, with subjects and folds.
 
-    ROOT/folds.csv has the column ``fold`` and ``id``, ``subject`` or both; with ``subject`` alone
-    it is the id as well. Without it ROOT/splits_final.json of nnU-Net gives the folds: fold "K" are
-    the cases that its K-th split (from 0) validates on, see `SplitLists`. Without either each case
-    is its own subject and its fold is ''.
+    ROOT/folds.csv has the columns ``fold`` and ``id``, ``subject`` or both; ``subject`` alone is
+    also the id. Without it, ROOT/splits_final.json of nnU-Net defines the folds: fold "K" are the
+    cases that the K-th split (from 0) validates on, see `SplitLists`. Without either, each case is
+    its own subject and its fold is ''.
 
     Args:
         root: the data set's folder.
         pairs: the files of each case, by its id.
-        known: ids of cases that have faults of their own.
+        known: ids of further cases, which have faults.
     """
     table, splits = root / "folds.csv", root / "splits_final.json"
     if is_there(table):
@@ -158,10 +158,10 @@ def with_folds(root: Path, pairs: dict[str, Pair], known: Collection[str] = ()) 
     return Parts(cases, faults, ())
 
 
-def others_in(root: Path, used: Collection[str]) -> tuple[str, ...]:
-    """Return what lies in a data set's folder beside what is used: folders, tables, files.
+def unused_files(root: Path, used: Collection[str]) -> tuple[str, ...]:
+    """Return the folders and files in a data set's folder that are not used.
 
-    Hidden files, licences and texts for people are left out.
+    Hidden files, licences and documents are left out.
     """
     return tuple(
         f"{path.name}/" if is_folder(path) else path.name
@@ -173,8 +173,8 @@ def others_in(root: Path, used: Collection[str]) -> tuple[str, ...]:
     )
 
 
-def unlike(folder: Path, suffixes: Collection[str]) -> tuple[str, ...]:
-    """Return the files of a folder whose names end otherwise, as one text for all of an ending."""
+def other_endings(folder: Path, suffixes: Collection[str]) -> tuple[str, ...]:
+    """Return one text for each other file ending in a folder, with the number of files."""
     endings = tuple(suffix.lower() for suffix in suffixes)
     counts = Counter(
         path.suffix or path.name
@@ -191,7 +191,7 @@ def _from_table(path: Path, pairs: dict[str, Pair], unused: tuple[str, ...]) -> 
         for name in sorted(pairs.keys() - rows)
     ]
     faults += [
-        Fault("folds", name, str(path), "have rows of cases alone", name, "remove the row")
+        Fault("folds", name, str(path), "have rows only for cases", name, "remove the row")
         for name in sorted(rows.keys() - pairs)
     ]
     cases = [CaseFiles(name, *rows.get(name, (name, "")), *pairs[name]) for name in sorted(pairs)]
@@ -220,4 +220,4 @@ def _folds(path: Path) -> tuple[dict[str, tuple[str, str]], list[Fault], tuple[s
             "fill them in"
         )
     rows = {row[name]: (row[person], row["fold"]) for row in table.rows}
-    return rows, twice(path, ids), table.unused
+    return rows, duplicates(path, ids), table.unused

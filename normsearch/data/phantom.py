@@ -1,7 +1,7 @@
-"""A made-up thoracic spine CT data set: real enough to segment, free to make anywhere.
+"""A synthetic thoracic spine CT data set that needs no download.
 
-Every organ is a closed form of signed distances in mm (inside negative), painted one over the
-other. The field of view is 192 × 192 mm in plane and 160 mm along the body, as in a spine
+Every organ is a closed form of signed distances in mm (inside negative); organs are painted in
+turn. The field of view is 192 × 192 mm in plane and 160 mm along the body, as in a spine
 reconstruction: about six thoracic vertebrae, the sides of the chest cut off. Lengths are round
 numbers near those of Panjabi et al., Thoracic human vertebrae, Spine 16 (1991), 888-901.
 """
@@ -30,11 +30,11 @@ Field = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.uint8]
 Anatomy = dict[str, float]
 
-_VERSION, _FOLDS = 1, 5  # the version counts up whenever the same settings give other voxels
+_VERSION, _FOLDS = 1, 5  # the version increases whenever the same settings give other voxels
 _DEPTH_MM, _WIDTH_MM = 160.0, 192.0  # of the field of view
 _ANTERIOR_MM = 108.0  # from the field's front edge to the centre of the vertebral bodies
 _SHELL_MM = 1.8  # of cortical bone around the cancellous
-# How subjects differ: each value is drawn evenly from its range; mm unless said otherwise.
+# Ranges of the subjects' parameters, drawn uniformly; in mm unless noted.
 _ANATOMY = {
     "scale": (0.94, 1.06),  # of all lengths
     "shift_z": (-20, 20),
@@ -63,16 +63,16 @@ _ANATOMY = {
 
 
 def generate_phantom(folder: Path, *, size: int = 64, subjects: int = 10, seed: int = 0) -> Path:
-    """Write the phantom data set once and return its folder; a complete one is used again.
+    """Write the phantom data set and return its folder; an existing complete one is reused.
 
     Each subject is one CT of size × size × size voxels, int16 in HU, spacing (160/size, 192/size,
     192/size) mm, with label 1 = vertebrae (body and arch; no ribs, no discs). The folder is
     `folder`/phantom-SIZE-SUBJECTS-SEED with images/, labels/ and folds.csv (folds 1 to 5 in turn).
-    Several processes may start this at once. `size` is 16 to 512, `subjects` 1 to 10000.
+    Safe for several processes at once. `size` is 16 to 512, `subjects` 1 to 10000.
 
     Raises:
         ConfigError: the seed is out of range.
-        DataError: another setting is, or the folder exists but is not a complete phantom.
+        DataError: another setting is out of range, or the folder is not a complete phantom.
     """
     check_seed(seed)
     settings = {"version": _VERSION, "size": size, "subjects": subjects, "seed": seed}
@@ -86,7 +86,7 @@ def generate_phantom(folder: Path, *, size: int = 64, subjects: int = 10, seed: 
         _write_data_set(draft, settings)
         draft.rename(target)
     except OSError as error:
-        # Another process may have finished first; then its folder, complete by now, is taken.
+        # Another process may have finished first; then its complete folder is used.
         if not is_there(target):
             raise DataError(f"{folder}: must be a folder to write in, got '{error}'") from error
     finally:
@@ -116,7 +116,7 @@ def _render_subject(size: int, seed: tuple[int, int]) -> tuple[npt.NDArray[np.in
 
 @dataclass(frozen=True)
 class _Axes:
-    """Coordinates in mm that broadcast to (z, y, x): the patient's and those along the spine."""
+    """Coordinates in mm that broadcast to (z, y, x): of the patient and along the spine."""
 
     z: Field
     y: Field
@@ -170,7 +170,7 @@ def _paint_bone(hu: Field, distance: Field, anatomy: Anatomy, edge: float) -> No
 
 
 def _smooth(field: Field, length: float) -> Field:
-    """Return the field under a Gaussian of deviation `length` voxels; its ends are joined."""
+    """Return the field smoothed by a Gaussian of deviation `length` voxels, periodically."""
     spectrum = np.fft.rfftn(field)
     frequencies = [np.fft.fftfreq(n) for n in field.shape[:-1]] + [np.fft.rfftfreq(field.shape[-1])]
     for axis, frequency in enumerate(frequencies):
@@ -299,6 +299,6 @@ def _reused(folder: Path, settings: dict[str, int]) -> Path:
     if found != settings:
         raise DataError(
             f"{folder}: must be a phantom with phantom.json saying {settings}, got {found}; "
-            "delete the folder to have it made anew"
+            "delete the folder to generate it again"
         )
     return folder

@@ -1,9 +1,9 @@
-"""PNG and TIFF pictures through Pillow: the file's own values, palette indices for a palette.
+"""PNG and TIFF images through Pillow: unchanged values, or the indices of a palette.
 
-A TIFF of several pages is a stack, (slice, y, x), or as many channels as its description says.
-Spacing is read from the descriptions of ImageJ and OME-TIFF alone (`tiff_spacing`). Plain
-resolution tags and PNG's pHYs chunk are not read: many programs fill them with the dots per inch of
-a screen or a printer. Geometry is not written.
+A TIFF of several pages is a stack, (slice, y, x), or channels if its description says so. Only the
+descriptions of ImageJ and OME-TIFF give a spacing (`tiff_spacing`). Plain resolution tags and PNG's
+pHYs chunk are ignored: many programs write the dots per inch of a screen or printer there. Geometry
+is not written.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from normsearch.files import write_atomically
 
 Array = npt.NDArray[Any]
 
-_PAGES = 2**14  # the most pages of one TIFF
+_PAGES = 2**14  # the largest number of pages of a TIFF
 _ONE_VALUE = ("1", "L", "P", "I;16", "I;16L", "I;16B", "I", "F")
 _COLOURS = {"LA": 2, "RGB": 3, "RGBA": 4}
 _BITS_PER_SAMPLE, _SAMPLE_FORMAT, _PHOTOMETRIC = 258, 339, 262
 _PNG_TYPES = {**dict.fromkeys((1, 2, 4, 8), "u1"), 16: "u2"}
-# (sample format, bits) -> type; the others Pillow would cut to 8 bits or does not read.
+# (sample format, bits) -> type; Pillow cuts others to 8 bits or does not read them.
 _TIFF_TYPES = {
     **{(1, bits): kind for bits, kind in {**_PNG_TYPES, 32: "u4"}.items()},
     (2, 8): "i1",
@@ -45,7 +45,7 @@ _TIFF_TYPES = {
     (3, 32): "f4",
 }
 _WRITTEN = {"PNG": ("uint8", "uint16"), "TIFF": ("uint8", "uint16", "int32", "float32")}
-# What Pillow raises for one damaged file or another.
+# Exceptions of Pillow for damaged files.
 _DAMAGE = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError),
     *(EOFError, UserWarning, struct.error, zlib.error),
@@ -58,7 +58,7 @@ def read_png(path: Path, *, root: Path, max_bytes: int, as_label: bool = False) 
     """Read one .png file; see `normsearch.data.read_volume`."""
     with opened(path) as file, _faults_of(path, "PNG"):
         with Image.open(file, formats=("PNG",)) as image:
-            image.verify()  # the checksums, which decoding alone ignores
+            image.verify()  # checks the checksums, which decoding ignores
         bits, colour = _png_kind(file)
         with Image.open(file, formats=("PNG",)) as image:
             if colour in (2, 4, 6) and bits == 16:
@@ -117,10 +117,10 @@ def _channels(path: Path, pages: list[Array], told: Pages, as_label: bool) -> Ar
 
 
 def palette_of(path: Path) -> dict[str, int] | None:
-    """Return the palette index of each colour, as "#ff0000", that a picture shows.
+    """Return the palette index of each colour, such as "#ff0000", that occurs in a picture.
 
-    None where it has no palette, or one of greys alone, or it is no PNG or TIFF. Index 0 and
-    colours at several indices are left out.
+    None if it has no palette, only greys in the palette, or is not a PNG or TIFF. Index 0 and
+    colours with several indices are left out.
 
     Raises:
         DataError: the file is damaged.
@@ -144,19 +144,19 @@ def palette_of(path: Path) -> dict[str, int] | None:
 
 
 def write_png(path: Path, volume: Volume) -> None:
-    """Write a PNG file at once: (y, x) of uint8 or uint16, or uint8 colours (channel, y, x).
+    """Write a PNG file atomically: (y, x) of uint8 or uint16, or uint8 colours (channel, y, x).
 
     Raises:
-        DataError: PNG has no such type or shape.
+        DataError: PNG does not support the type or shape.
     """
     _write(path, volume, "PNG")
 
 
 def write_tiff(path: Path, volume: Volume) -> None:
-    """Write a TIFF file at once, one page a slice; a stack of one slice is read again as (y, x).
+    """Write a TIFF file atomically, one page per slice; a single slice is read back as (y, x).
 
     Raises:
-        DataError: TIFF has no such type or shape.
+        DataError: TIFF does not support the type or shape.
     """
     _write(path, volume, "TIFF")
 
@@ -183,12 +183,12 @@ def _faults_of(path: Path, name: str) -> Iterator[None]:
 def _unread(path: Path, what: str) -> DataError:
     return DataError(
         f"{path}: must be a picture of grey values, palette indices or 8-bit colours, got {what}; "
-        "save it again so, or as .nrrd"
+        "save it in one of these, or as .nrrd"
     )
 
 
 def _png_kind(file: IO[bytes]) -> tuple[int, int]:
-    """Return the bits per sample and the colour type, both of the first chunk."""
+    """Return the bits per sample and the colour type from the first chunk."""
     file.seek(24)
     bits, colour = file.read(2)
     file.seek(0)
@@ -200,7 +200,7 @@ def _tags(image: Any) -> Any:
 
 
 def _tiff_kind(path: Path, image: Any) -> tuple[int, str]:
-    """Return the bits per sample and the type of the file's own values."""
+    """Return the bits per sample and the type of the stored values."""
     bits = set(image.tag_v2.get(_BITS_PER_SAMPLE, (1,)))
     formats = set(image.tag_v2.get(_SAMPLE_FORMAT, (1,)))
     kinds = {_TIFF_TYPES.get((fmt, bit)) for fmt in formats for bit in bits}
@@ -218,7 +218,7 @@ def _tiff_kind(path: Path, image: Any) -> tuple[int, str]:
 def _decoded(
     path: Path, image: Image.Image, bits: int, kind: str, max_bytes: int, as_label: bool
 ) -> Array:
-    """Return the values in native byte order: (y, x), or (channel, y, x) of colours."""
+    """Return the values in native byte order: (y, x), or (channel, y, x) for colours."""
     if image.mode not in (*_ONE_VALUE, *_COLOURS):
         raise _unread(path, f"Pillow's mode {image.mode}")
     if as_label and image.mode in _COLOURS:
@@ -238,13 +238,13 @@ def _decoded(
     if image.mode == "L" and bits < 8:
         array //= 255 // (2**bits - 1)  # Pillow stretches them to 0..255
     if kind in ("i1", "u4"):
-        array = array.view(kind)  # the same bits, which Pillow takes for uint8 and int32
+        array = array.view(kind)  # the same bits; Pillow returns uint8 and int32
     array = np.moveaxis(array, -1, 0) if image.mode in _COLOURS else array
     return np.ascontiguousarray(array, np.dtype(kind))
 
 
 def _coloured(image: Image.Image) -> Array:
-    """Return what a picture with a palette shows: grey (y, x), or colours (channel, y, x)."""
+    """Return the pixels of a picture with a palette: grey (y, x), or colours (channel, y, x)."""
     colours = np.moveaxis(np.array(image.convert("RGB")), -1, 0)
     return np.ascontiguousarray(colours[0] if (colours == colours[:1]).all() else colours)
 
@@ -283,6 +283,6 @@ def _write(path: Path, volume: Volume, name: str) -> None:
         )
     pages = [Image.fromarray(np.ascontiguousarray(page)) for page in (flat if stack else [flat])]
     options = {"save_all": True, "append_images": pages[1:], "compression": "tiff_deflate"}
-    packed = io.BytesIO()  # Pillow reads again what it wrote of a TIFF
+    packed = io.BytesIO()  # Pillow reads a TIFF back while writing it
     pages[0].save(packed, name, **(options if name == "TIFF" else {}))
     write_atomically(path, lambda file: file.write(packed.getbuffer()))

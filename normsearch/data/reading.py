@@ -1,4 +1,4 @@
-"""One case read from its files as it is, with everything that is wrong with it."""
+"""Reads a case from its files, with all its faults."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class RawCase:
-    """One case as its files hold it.
+    """A case as stored in its files.
 
     Attributes:
-        image: (channels, z, y, x) in the files' own type and units.
-        label: (z, y, x), the files' own values; or (1,), the class of an image.
-        spacing: mm along z, y, x; nan where there is none.
+        image: (channels, z, y, x) in the stored type and units.
+        label: (z, y, x), the stored values; or (1,), the class of an image.
+        spacing: mm along z, y, x; nan if unknown.
         values: the label values that occur, ascending.
-        oriented: whether the image gives an orientation, and so is in the canonical one.
+        oriented: whether the image gives an orientation, so that the axes are canonical.
     """
 
     image: Array
@@ -65,7 +65,7 @@ class RawCase:
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """The image of one case: a volume for each file, as it is stored and in canonical axes."""
+    """The image of a case: a volume per file, as stored and in canonical axes."""
 
     stored: tuple[Volume, ...]
     volumes: tuple[Volume, ...]
@@ -93,20 +93,20 @@ def read_image(
     root: Path | None = None,
     plane: Plane | None = "axial",
 ) -> tuple[Image | None, list[Fault]]:
-    """Return the image of a case and its faults; None in its place where a file is unreadable.
+    """Return the image of a case, or None if a file is unreadable, and its faults.
 
     Args:
         case: the case's id.
-        paths: one file, or one for each channel.
-        root: the folder that detached data files must lie in; each header's own if None.
-        plane: of the slices; None leaves the axes as they are stored.
+        paths: one file, or one per channel.
+        root: the folder that must contain detached data files; the header's folder if None.
+        plane: the plane of the slices; None keeps the stored axes.
     """
     faults: list[Fault] = []
     read = [_read(read_volume, path, case, root, faults) for path in paths]
     stored = tuple(volume for volume in read if volume is not None)
     if len(stored) < len(read):
         return None, faults
-    placed = (stored[0], *(_as_near(stored[0], volume) for volume in stored[1:]))
+    placed = (stored[0], *(_aligned(stored[0], volume) for volume in stored[1:]))
     image = Image(stored, tuple(canonical(volume, plane) for volume in placed))
     for path, volume, raw in zip(paths, image.volumes, stored, strict=True):
         faults += check_image(case, path, volume, channels_of(volume))
@@ -133,19 +133,19 @@ def read_case(
     plane: Plane = "axial",
     channels: int | None = None,
 ) -> tuple[RawCase | None, list[Fault]]:
-    """Return a case and its faults; None in its place where one of them is an error.
+    """Return a case, or None if there is an error, and its faults.
 
-    An image that gives an orientation is brought to the canonical one (`orientation.canonical`),
-    and its label with it; a label that gives none is taken on the grid of its image's file.
+    An image with an orientation is converted to the canonical one (`orientation.canonical`), and so
+    is its label. A label without an orientation is assumed to have that of its image.
 
     Args:
-        files: of the case.
-        root: the folder that detached data files must lie in; each header's own if None.
-        labels: the values that a label may have, beside 0; any if empty.
-        segments: names of the segments that become label values 1, 2, ... of a label whose header
-            names segments; its own label values are taken if empty.
-        plane: of the slices.
-        channels: how many the image must have; any number if None.
+        files: the files of the case.
+        root: the folder that must contain detached data files; the header's folder if None.
+        labels: the allowed label values other than 0; any if empty.
+        segments: names of segments in the label's header that become label values 1, 2, ...; if
+            empty, the stored label values are used.
+        plane: the plane of the slices.
+        channels: the required number of channels; any if None.
     """
     if files.index is not None:
         return _read_idx_case(files, files.index)
@@ -169,7 +169,7 @@ def read_case(
     grid = (files.images[0], image.volumes[0])
     faults += check_pair(files.id, grid, (files.label, label), turned=turned)
     same = len({channels_of(volume).shape[1:] for volume in image.volumes}) == 1
-    array = image.array if same else None  # of other shapes: `check_pair` has told it
+    array = image.array if same else None  # shapes that differ are reported by `check_pair`
     if array is not None and channels is not None:
         array = _without_repeats(array, channels, len(files.images))
         faults += check_channels(files, len(array), channels)
@@ -180,12 +180,12 @@ def read_case(
 
 
 def _on_grid_of(image: Volume, label: Volume) -> Volume:
-    """Return a label that gives no orientation, or whose image gives none, with its image's.
+    """Return a label with the geometry of its image if one of them gives no orientation.
 
-    Where the stored shapes differ the label is returned as it is, to be refused.
+    If the stored shapes differ, the result is a label without geometry, which a check refuses.
     """
     if is_oriented(image) == is_oriented(label):
-        return _as_near(image, label) if is_oriented(image) else label
+        return _aligned(image, label) if is_oriented(image) else label
     if channels_of(image).shape[1:] != channels_of(label).shape[1:]:
         return replace(label, origin=None, directions=None)
     first = int(image.kinds[:1] == ("vector",))
@@ -198,10 +198,10 @@ def _on_grid_of(image: Volume, label: Volume) -> Volume:
     )
 
 
-def _as_near(image: Volume, label: Volume) -> Volume:
-    """Return a label on its image's grid where theirs, as stored, are one but for rounding.
+def _aligned(image: Volume, label: Volume) -> Volume:
+    """Return a label on its image's grid if the stored grids agree up to rounding.
 
-    So both are turned alike, also where an axis lies as near to one of the world's as to another.
+    Both are then reoriented alike, also if an axis is equally near to two world axes.
     """
     first = int(image.kinds[:1] == ("vector",))
     alike = label.array.ndim == image.array.ndim - first and not check_pair(
@@ -224,13 +224,13 @@ def _read(
             return None
     for warning in caught:
         if issubclass(warning.category, OutsideWarning):
-            expected, cure = "have its segments within the image", "they are left out; check both"
-            told = f"voxels outside: {warning.message}"
-            faults.append(Fault("outside", case, str(path), expected, told, cure, "warning"))
+            expected, cure = "have its segments within the image", "they are ignored; check both"
+            found = f"voxels outside: {warning.message}"
+            faults.append(Fault("outside", case, str(path), expected, found, cure, "warning"))
         elif not issubclass(warning.category, SpacingWarning):
             warnings.warn(warning.message, warning.category, stacklevel=2)
         elif case not in {fault.case for fault in faults if fault.rule == "no spacing"}:
-            faults.append(no_spacing(case, path))  # once a case is enough
+            faults.append(no_spacing(case, path))  # one per case
     return volume
 
 
@@ -243,9 +243,9 @@ def _check_named(path: Path) -> None:
 
 
 def _without_repeats(array: Array, channels: int, files: int) -> Array:
-    """Return a picture's colours without those that say nothing, where it has too many.
+    """Return a picture without redundant channels, if it has too many.
 
-    That is an alpha channel that is opaque everywhere, and grey saved as three equal colours.
+    These are an opaque alpha channel, and grey values saved as three equal colours.
     """
     if files > 1 or array.dtype != np.uint8 or len(array) not in (2, 3, 4):
         return array
@@ -266,5 +266,5 @@ def _read_idx_case(files: CaseFiles, index: int) -> tuple[RawCase, list[Fault]]:
 
 @functools.lru_cache(maxsize=4)
 def _idx(path: Path, changed_ns: int) -> Array:
-    array: Array = read_idx(path)  # once, and not once an image
+    array: Array = read_idx(path)  # read once for all images
     return array

@@ -1,4 +1,4 @@
-"""Bytes of a file, never more than was declared, with every fault told as one typed error."""
+"""Reads bytes from files, never more than declared; every fault is one typed error."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from normsearch.files import open_regular
 
 
 class Readable(Protocol):
-    """What can be read from: a file, or what unpacks one."""
+    """A file or a decompressing reader."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
-_CHUNK = 2**24  # bytes asked for at once: a reader sets aside as many as it is asked for
+_CHUNK = 2**24  # bytes per read: readers allocate as much as is requested
 
 
 @contextmanager
 def opened(path: Path, named_by: Path | None = None) -> Iterator[IO[bytes]]:
-    """Open a file for reading; what goes wrong with it while it is open names `named_by` or it.
+    """Open a file for reading; errors name `named_by`, or the file itself.
 
     Raises:
-        DataError: there is no such file, or it is a folder, a device or not to be read.
+        DataError: the file does not exist, cannot be read, or is a folder or device.
     """
     where = named_by or path
     try:
@@ -46,16 +46,16 @@ def opened(path: Path, named_by: Path | None = None) -> Iterator[IO[bytes]]:
 
 
 def read_packed(path: Path, file: IO[bytes], packing: str, count: int) -> bytearray:
-    """Return up to `count` unpacked bytes, and one more where there are more.
+    """Return up to `count` decompressed bytes, and one more if there are more.
 
     Args:
-        path: what an error names.
-        file: where to read, from its place on.
+        path: the file, for messages.
+        file: read from its current position.
         packing: "raw", "gzip" or "bzip2".
-        count: how many bytes are declared.
+        count: the declared number of bytes.
 
     Raises:
-        DataError: the packed data is cut short or damaged.
+        DataError: the compressed data is truncated or damaged.
     """
     try:
         if packing == "gzip":
@@ -71,7 +71,7 @@ def read_packed(path: Path, file: IO[bytes], packing: str, count: int) -> bytear
 
 
 def read_at_most(file: Readable, count: int) -> bytearray:
-    """Return `count` bytes, or all there are if fewer; memory grows with what is there."""
+    """Return `count` bytes, or fewer at the end; memory grows only with the data."""
     data = bytearray()
     while chunk := file.read(min(_CHUNK, count - len(data))):
         data += chunk

@@ -1,7 +1,7 @@
-"""What one training sample is: a slice, a slice with its neighbours, a slab, a whole volume.
+"""Training samples: slices, slices with their neighbours, slabs, or whole volumes.
 
-A sampling cuts a case into samples and puts what a network gives for them together again, so that
-every slice of the case is predicted exactly once.
+A sampling cuts a case into samples and recombines a network's outputs for them, so that every slice
+of the case is predicted exactly once.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ class Sampling(Protocol):
     dims: int
 
     def count(self, case: Case) -> int:
-        """Return how many samples a case gives."""
+        """Return the number of samples of a case."""
 
     def sample(self, case: Case, index: int) -> tuple[Array, Array]:
         """Return image (channels, *spatial) and label (*spatial) of one sample."""
 
     def recompose(self, outputs: Tensor, slices: int) -> Tensor:
-        """Return (slices, K, y, x) of a case of so many slices from all its samples' outputs.
+        """Return (slices, K, y, x) of a case with `slices` slices from the outputs of its samples.
 
-        `outputs` are (samples, K, *spatial), in order; for classification they come back as is.
+        `outputs` are (samples, K, *spatial), in order; for classification they are returned
+        unchanged.
         """
 
 
@@ -47,7 +48,7 @@ def inputs(sampling: Sampling, case: Case) -> Tensor:
 
 @dataclass(frozen=True)
 class Slices:
-    """Each slice by itself."""
+    """Each slice is a sample."""
 
     dims = 2
 
@@ -60,15 +61,15 @@ class Slices:
         return case.image[index], case.label[index]
 
     def recompose(self, outputs: Tensor, slices: int) -> Tensor:
-        """Return `outputs`: there is one a slice."""
+        """Return `outputs`, one per slice."""
         return outputs
 
 
 @dataclass(frozen=True)
 class Stacks:
-    """Each slice with its neighbours as further input channels, `depth` slices in all (odd).
+    """Each slice with its neighbours as further input channels, `depth` slices in total (odd).
 
-    At either end of the volume the last slice stands in for those beyond it.
+    At either end of the volume, the outermost slice is repeated.
     """
 
     depth: int = 3
@@ -85,7 +86,7 @@ class Stacks:
         return image.reshape(-1, *image.shape[2:]), case.label[index]
 
     def recompose(self, outputs: Tensor, slices: int) -> Tensor:
-        """Return `outputs`: there is one a slice."""
+        """Return `outputs`, one per slice."""
         return outputs
 
 
@@ -93,8 +94,8 @@ class Stacks:
 class Slabs:
     """Blocks of `depth` slices, each sharing `overlap` slices with the next (seed 000: 16 and 8).
 
-    The last slab is moved back to end with the volume; a volume of fewer slices is padded with its
-    last one. Where two slabs overlap, each predicts the half that lies nearer to its middle.
+    The last slab ends with the volume; a volume of fewer slices is padded with its last one. If two
+    slabs overlap, each predicts the half of the overlap that is nearer to its centre.
     """
 
     depth: int = 16
@@ -120,9 +121,9 @@ class Slabs:
         return case.image[chosen].swapaxes(0, 1), case.label[chosen]
 
     def recompose(self, outputs: Tensor, slices: int) -> Tensor:
-        """Return each slab's share of the slices: the middle, and at either end the outer ones."""
+        """Return the slices that each slab predicts, combined."""
         starts = self.starts(slices)
-        # Between two slabs, the middle of what both cover.
+        # The boundary between two slabs is the middle of their overlap.
         ends = [(here + self.depth + after) // 2 for here, after in pairwise(starts)]
         bounds = [0, *ends, slices]
         parts = [
@@ -134,7 +135,7 @@ class Slabs:
 
 @dataclass(frozen=True)
 class Volumes:
-    """The whole volume."""
+    """Each volume is a sample."""
 
     dims = 3
 
@@ -151,7 +152,7 @@ class Volumes:
         return outputs[0].transpose(0, 1)
 
 
-#: Name -> sampling of a depth and an overlap, which only slabs have both of.
+#: Name -> function from depth and overlap to the sampling.
 SAMPLINGS: dict[str, Callable[[int, int], Sampling]] = {
     "slice": lambda depth, overlap: Slices(),
     "stack": lambda depth, overlap: Stacks(depth),

@@ -1,11 +1,11 @@
-"""The names of segments in the headers of a data set's labels, compared from case to case."""
+"""Compares the names of segments in the headers of a data set's labels."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from normsearch.data.cases import CaseFiles
@@ -14,19 +14,19 @@ from normsearch.data.picture_file import palette_of
 from normsearch.data.segments import same_name, segments_named
 from normsearch.errors import DataError, did_you_mean
 
-_SHOWN = 5  # cases in one sentence
-_ALIKE = 0.8  # of two names, by difflib: from here on one is a misspelling of the other
+_SHOWN = 5  # cases in one message
+_ALIKE = 0.8  # difflib's ratio from which a name is a misspelling of another
 
 Named = dict[str, dict[str, int]]
 
 
 def named_segments(cases: Iterable[CaseFiles]) -> Named:
-    """Return the label value of each segment by case; cases whose label names none are left out."""
+    """Return the label value of each segment by case, without cases that name no segments."""
     found = {}
     for case in cases:
         try:
             names = segments_named(case.label) if case.index is None else None
-        except DataError:  # whoever reads the file says it
+        except DataError:  # reported when the file is read
             continue
         if names is not None:
             found[case.id] = names
@@ -34,12 +34,12 @@ def named_segments(cases: Iterable[CaseFiles]) -> Named:
 
 
 def class_names(named: Named) -> dict[int, str]:
-    """Return the name of each label value, where the cases agree; else nothing."""
+    """Return the name of each label value, or nothing if the cases disagree."""
     return {} if _clashes(named) else {v: n for own in named.values() for n, v in own.items()}
 
 
 def clash_fault(root: Path, named: Named) -> list[Fault]:
-    """Return a fault where label values do not mean the same segment in every case."""
+    """Return a fault if a label value has different names in different cases."""
     clashes = _clashes(named)
     if not clashes:
         return []
@@ -58,26 +58,52 @@ def clash_fault(root: Path, named: Named) -> list[Fault]:
 
 
 def unnamed_fault(cases: Sequence[CaseFiles], named: Named) -> list[Fault]:
-    """Return a warning where some labels name their segments and others do not."""
+    """Return a warning if some labels name their segments and others do not."""
     unnamed = [case for case in cases if case.id not in named]
     if not named or not unnamed:
         return []
     shown = ", ".join(case.id for case in unnamed[:_SHOWN])
     more = f" and {len(unnamed) - _SHOWN} more" if len(unnamed) > _SHOWN else ""
     expected = "name the segments in all labels or in none"
-    cure = "values without a name are taken for those of the named cases; check that they are"
+    cure = "their values are assumed to mean the same as in the other cases; check this"
     where = str(unnamed[0].label)
     found = f"no names in {shown}{more}"
     return [Fault("unnamed segments", "", where, expected, found, cure, "warning")]
 
 
+def nameless_fault(
+    cases: Iterable[CaseFiles], named: Named, values: Mapping[str, Collection[int]]
+) -> list[Fault]:
+    """Return a warning where labels that name their segments hold values without a name.
+
+    Args:
+        cases: of the data set.
+        named: the label value of each segment, by case.
+        values: the label values that occur, by case.
+    """
+    nameless = {
+        case: sorted(set(values[case.id]) - {0, *named[case.id].values()})
+        for case in cases
+        if case.id in named and case.id in values
+    }
+    found = [f"{', '.join(map(str, own))} in {case.id}" for case, own in nameless.items() if own]
+    if not found:
+        return []
+    where = next(str(case.label) for case, own in nameless.items() if own)
+    more = f" and {len(found) - _SHOWN} more cases" if len(found) > _SHOWN else ""
+    expected = "name the segment of each label value"
+    cure = "name them in 3D Slicer, or set them to 0 if they are not segments"
+    told = f"no name for {'; '.join(found[:_SHOWN])}{more}"
+    return [Fault("nameless values", "", where, expected, told, cure, "warning")]
+
+
 def colour_faults(root: Path, cases: Iterable[CaseFiles]) -> list[Fault]:
-    """Return a fault where the colours of palette masks do not stand for one value in all cases."""
+    """Return a fault if a colour of palette masks has different values in different cases."""
     shown: Named = {}
     for case in cases:
         try:
             colours = palette_of(case.label) if case.index is None else None
-        except DataError:  # whoever reads the file says it
+        except DataError:  # reported when the file is read
             continue
         if colours:
             shown[case.id] = colours
@@ -93,8 +119,8 @@ def colour_faults(root: Path, cases: Iterable[CaseFiles]) -> list[Fault]:
 def absent_faults(cases: Sequence[CaseFiles], named: Named, wanted: Sequence[str]) -> list[Fault]:
     """Return a fault for each segment of a task that no case has.
 
-    A segment that some cases lack is empty there: one warning lists them. It is an error where
-    such a case has a segment of nearly its name.
+    If some cases lack a segment, it is empty there and one warning lists them. It is an error if
+    such a case has a segment with a similar name.
     """
     files = {case.id: case for case in cases}
     faults: list[Fault] = []
@@ -109,7 +135,7 @@ def absent_faults(cases: Sequence[CaseFiles], named: Named, wanted: Sequence[str
         meant = [(case, near) for case in lacking if (near := _near(name, named[case], wanted))]
         for case, near in meant:
             cure = "rename it in 3D Slicer"
-            expected = f"have the segment '{name}' or none of nearly its name"
+            expected = f"have the segment '{name}' or none with a similar name"
             faults.append(
                 Fault("segments", case, str(files[case].label), expected, f"'{near}'", cure)
             )
@@ -124,15 +150,15 @@ def _absent(name: str, lacking: list[str], file: str) -> Fault:
         "absent segment",
         lacking[0] if len(lacking) == 1 else "",
         file,
-        f"have the segment '{name}' to be more than empty in it",
+        f"have the segment '{name}' unless it is empty",
         f"none in {', '.join(lacking[:_SHOWN])}{more}",
-        "it counts as empty there; add it if it is not",
+        "it counts as empty there; add it if it exists",
         "warning",
     )
 
 
 def _near(name: str, own: Iterable[str], wanted: Sequence[str]) -> str | None:
-    """Return a segment of a case that nobody asks for and that differs from `name` by letters."""
+    """Return a segment of a case that is not in `wanted` and has nearly the name `name`."""
     others = [
         other
         for other in own
@@ -145,7 +171,7 @@ def _near(name: str, own: Iterable[str], wanted: Sequence[str]) -> str | None:
 
 
 def _clashes(named: Named) -> list[str]:
-    """Return what differs: a name at several values, a value with several names."""
+    """Return descriptions of names with several values and values with several names."""
     values: dict[str, dict[int, str]] = defaultdict(dict)  # name -> value -> a case
     names: dict[int, dict[str, str]] = defaultdict(dict)  # value -> name -> a case
     spelt: dict[str, str] = {}
@@ -154,7 +180,7 @@ def _clashes(named: Named) -> list[str]:
             plain = name.casefold()
             spelt.setdefault(plain, name)
             values[plain].setdefault(value, case)
-            if list(own.values()).count(value) == 1:  # on layers, values repeat
+            if list(own.values()).count(value) == 1:  # values may repeat on other layers
                 names[value].setdefault(plain, case)
     told = [
         f"'{spelt[name]}' is " + " and ".join(f"{value} in {case}" for value, case in found.items())

@@ -1,8 +1,8 @@
 """Segmentations of 3D Slicer, .seg.nrrd: named segments that may overlap, on layers.
 
-A labelmap that Slicer exports as .nrrd may name its segments in the same way. A voxel belongs to a
-segment where the segment's layer holds the segment's label value. Values repeat from layer to
-layer, so that the name alone says what is what.
+A labelmap that Slicer exports as .nrrd may also name its segments. A voxel belongs to a segment if
+the segment's layer has the segment's label value there. Values repeat on other layers, so only
+names identify segments.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from normsearch.errors import DataError, did_you_mean
 Mask = npt.NDArray[np.bool_]
 
 _KEY = re.compile(r"Segment(\d{1,6})_(ID|Name|LabelValue|Layer)")
-_WHOLE_VOXELS = 0.01  # by how much of a voxel two grids may be apart and still be one
+_WHOLE_VOXELS = 0.01  # tolerance between two grids, in voxels
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +34,9 @@ class Segmentation:
     """The segments of one file.
 
     Attributes:
-        masks: the voxels of each segment, (z, y, x), by its name, in the file's order.
+        masks: the voxels of each segment, (z, y, x), by name, in the file's order.
         spacing: mm per axis.
-        origin: the first voxel's centre in mm, LPS, or None.
+        origin: the centre of the first voxel in mm, LPS, or None.
         directions: (3, 3) in mm per voxel, LPS, or None.
     """
 
@@ -52,15 +52,15 @@ class Segmentation:
 
 
 def read_segments(path: Path, *, root: Path | None = None, max_bytes: int = 2**32) -> Segmentation:
-    """Read a .seg.nrrd file; one of a single voxel, Slicer's way to say empty, has empty masks.
+    """Read a .seg.nrrd file. A file of a single voxel, as Slicer writes if empty, has empty masks.
 
     Args:
         path: the file.
-        root: the folder that a detached data file must lie in; the header's own if None.
-        max_bytes: the most bytes that the voxels may take in memory.
+        root: the folder that must contain a detached data file; the header's folder if None.
+        max_bytes: the largest size of the voxels in memory, in bytes.
 
     Raises:
-        DataError: the file cannot be read, or its segments are not told apart by their names.
+        DataError: the file cannot be read, or two segments have the same name.
     """
     path = Path(path)
     header, array = nrrd_file.read_array(path, root=root or path.parent, max_bytes=max_bytes)
@@ -92,7 +92,7 @@ def segments_named(path: Path) -> dict[str, int] | None:
     """Return the label value of each segment that a file's header names; None if it names none.
 
     Raises:
-        DataError: it is no NRRD file, or what it says of a segment is no name and value.
+        DataError: it is not a valid NRRD file, or a segment lacks a name or value.
     """
     if not path.name.lower().endswith((".nrrd", ".nhdr")):
         return None
@@ -103,7 +103,7 @@ def segments_named(path: Path) -> dict[str, int] | None:
 
 
 def same_name(name: str, names: Iterable[str]) -> str | None:
-    """Return the one of `names` that is `name`, if need be in other letters, small or capital."""
+    """Return the one of `names` that equals `name`, ignoring case if necessary, or None."""
     known = list(names)
     if name in known:
         return name
@@ -114,16 +114,16 @@ def same_name(name: str, names: Iterable[str]) -> str | None:
 def label_of_segments(
     path: Path, names: Sequence[str], like: Volume, *, optional: bool = False
 ) -> Volume:
-    """Return the label of chosen segments on an image's grid: uint8, k + 1 where names[k] is.
+    """Return the label of chosen segments on an image's grid: uint8, k + 1 for names[k].
 
-    3D Slicer crops a segmentation to what is drawn; it is put back where it belongs. What lies
-    outside the image is left out.
+    3D Slicer crops a segmentation to its segments; this function undoes it. Voxels outside the
+    image are ignored.
 
     Args:
         path: the segmentation.
-        names: of the segments.
+        names: the names of the segments.
         like: the image.
-        optional: a segment that the file has not is empty, and no error.
+        optional: treat missing segments as empty instead of raising an error.
 
     Raises:
         DataError: a name is not among the segments, chosen segments overlap, or the grids differ
@@ -164,7 +164,7 @@ def label_of_segments(
 
 
 def _turned(found: Segmentation) -> Segmentation:
-    """Return segments in canonical orientation, which may be stored in another than the image."""
+    """Return segments in canonical orientation."""
     masks, grid = {}, None
     for name, mask in found.masks.items():
         grid = canonical(Volume(mask, found.spacing, found.origin, found.directions))
@@ -173,7 +173,7 @@ def _turned(found: Segmentation) -> Segmentation:
 
 
 def refuse_writing(path: Path, volume: Volume) -> None:
-    """Say that labels are written as .nrrd: a label has no segments' names.
+    """Refuse to write a .seg.nrrd: a label has no names of segments.
 
     Raises:
         DataError: always.
@@ -184,7 +184,7 @@ def refuse_writing(path: Path, volume: Volume) -> None:
 def _segments(path: Path, header: dict[str, Any], layers: int | None) -> list[tuple[str, int, int]]:
     """Return the name, the layer and the label value of each segment, in order.
 
-    `layers` is how many layers there are, None where nobody has looked.
+    `layers` is the number of layers, None if unknown.
     """
     fields: dict[int, dict[str, str]] = {}
     for key, value in header.items():
@@ -193,7 +193,7 @@ def _segments(path: Path, header: dict[str, Any], layers: int | None) -> list[tu
     found = []
     for number, own in sorted(fields.items()):
         name = (own.get("Name") or own.get("ID", "")).strip()
-        # Before layers were shared, each segment had one of its own, and the value 1
+        # In older files each segment has its own layer and the value 1
         layer, value = (
             own.get("Layer", str(number if layers != 1 else 0)),
             own.get("LabelValue", "1"),
@@ -217,7 +217,7 @@ def _segments(path: Path, header: dict[str, Any], layers: int | None) -> list[tu
 def _overlap(
     path: Path, found: Segmentation, like: Volume
 ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Return where the image lies in the masks, and where the masks lie in the image."""
+    """Return the overlap of masks and image, as slices of the masks and of the image."""
     sizes = next(iter(found.masks.values())).shape
     if math.prod(sizes) == 1:
         return (slice(0, 0),) * 3, (slice(0, 0),) * 3
@@ -237,12 +237,12 @@ def _overlap(
 def _shift(
     found: Segmentation, like: Volume, sizes: tuple[int, ...]
 ) -> npt.NDArray[np.int64] | None:
-    """Return where the first voxel of the masks lies in the image, or None if on no voxel."""
+    """Return the voxel of the image at the first voxel of the masks, or None."""
     if found.directions is None or like.directions is None:
         return np.zeros(3, np.int64) if like.array.shape == sizes else None
     apart = np.subtract(found.origin or np.zeros(3), like.origin or np.zeros(3))
     start = np.linalg.solve(like.directions.T, apart)
-    # How far the last voxels would drift apart along each axis, in mm
+    # The distance between the last voxels along each axis, in mm
     drift = np.linalg.norm(found.directions - like.directions, axis=1) * sizes
     whole = np.abs(start - np.rint(start)).max() < _WHOLE_VOXELS
     near = (drift < _WHOLE_VOXELS * np.asarray(like.spacing)).all()

@@ -1,10 +1,10 @@
-"""Masks whose classes were smeared into each other: by JPEG, by anti-aliasing, by interpolation.
+"""Detects masks with artificial values, from JPEG, anti-aliasing or interpolation.
 
-A smeared mask has, beside the values of its classes, values that software made up where classes
-meet. Most voxels of such a value lie in no square of 2 x 2 voxels of one value, and either strictly
-between the smallest and the greatest value around them (3 x 3, in plane) or, as JPEG leaves them,
-within 16 of a common value, where the common values are 64 or more apart. A class, however small,
-fills squares: an atlas of a hundred structures has as many values and none that is made up.
+Such a mask has, in addition to the values of its classes, artificial values where classes meet.
+Most voxels of an artificial value lie in no square of 2 x 2 voxels of that value. In addition, they
+are either strictly between the minimum and maximum around them (3 x 3, in plane) or, after JPEG,
+within 16 of a common value, if the common values are at least 64 apart. Even small classes fill
+squares, so an atlas of a hundred structures has no artificial values.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ import numpy.typing as npt
 
 from normsearch.data.faults import Fault
 
-_SLICES = 32  # that are looked at, evenly spread
-_FEWEST = 2  # made-up values
-_MOSTLY = 0.5  # of a value's voxels, and of the values beside the most common one
-_COMMON = 0.005  # of all voxels
+_SLICES = 32  # examined, evenly spaced
+_FEWEST = 2  # artificial values that make a fault
+_MOSTLY = 0.5  # share of a value's voxels, and of the values but the most common
+_COMMON = 0.005  # share of all voxels of a common value
 _NEAR, _FAR = 16, 64  # grey values
 
 Array = npt.NDArray[Any]
 
 
 def smear_fault(case: str, path: Path, mask: Array) -> list[Fault]:
-    """Return a warning where a mask, (z, y, x) of whole numbers from 0 to 255, is smeared."""
+    """Return a warning if a mask, (z, y, x) of whole numbers 0 to 255, has artificial values."""
     made_up, others = made_up_values(mask)
     if len(made_up) < _FEWEST or len(made_up) <= _MOSTLY * others:
         return []
-    found = f"{others + 1} values, of which {len(made_up)} lie at edges alone"
+    found = f"{others + 1} values, of which {len(made_up)} occur only at edges"
     usual = int(np.bincount(mask[mask > 0].astype(np.uint8)).argmax())
     cure = (
-        "JPEG, smoothing or interpolation made them up: threshold the mask, for example at half "
+        "JPEG, smoothing or interpolation created them: threshold the mask, for example at half "
         f"its greatest value, and save it as PNG or NRRD without smoothing; foreground: [{usual}] "
         "would leave the edges out"
     )
-    expected = "hold the values of its classes alone"
+    expected = "hold only the values of its classes"
     return [Fault("smeared", case, str(path), expected, found, cure, "warning")]
 
 
 def made_up_values(mask: Array) -> tuple[list[int], int]:
-    """Return the values that lie mostly between others, and how many there are beside the usual."""
+    """Return the artificial values, and the number of values other than the most common one."""
     planes = mask[np.linspace(0, len(mask) - 1, min(len(mask), _SLICES)).astype(int)]
     planes = planes.astype(np.uint8, copy=False)
     counts = np.bincount(planes.ravel(), minlength=256)
@@ -64,7 +64,7 @@ def made_up_values(mask: Array) -> tuple[list[int], int]:
 
 
 def _between(planes: Array) -> Array:
-    """Where a voxel lies strictly between the smallest and the greatest value around it."""
+    """Return where a voxel lies strictly between the minimum and maximum around it."""
     padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="edge")
     rows = [padded[:, i : i + planes.shape[1]] for i in range(3)]
     low, high = np.minimum.reduce(rows), np.maximum.reduce(rows)
@@ -75,7 +75,7 @@ def _between(planes: Array) -> Array:
 
 
 def _in_a_square(planes: Array) -> Array:
-    """Where a voxel is part of a square of 2 x 2 voxels of one value."""
+    """Return where a voxel is part of a square of 2 x 2 equal voxels."""
     right = planes[:, :, 1:] == planes[:, :, :-1]
     below = planes[:, 1:] == planes[:, :-1]
     square = right[:, 1:] & right[:, :-1] & below[:, :, 1:]

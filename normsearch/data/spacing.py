@@ -1,4 +1,4 @@
-"""Spacings of prepared images: what resizing makes of them, and how those of two images compare."""
+"""Spacings of resized images, and their comparison with those of the training cases."""
 
 from __future__ import annotations
 
@@ -7,28 +7,27 @@ from collections.abc import Sequence
 
 Spacing = tuple[float, float, float]
 
-#: By what share an image's prepared spacing may lie outside that of the training cases.
+#: Relative tolerance of an image's prepared spacing compared with the training cases.
 TOLERANCE = 0.25
 
 
 def resized_spacing(spacing: Spacing, old: Sequence[int], new: Sequence[int]) -> Spacing:
-    """Return the spacing of an image of shape `old` (z, y, x) that is resized to `new`.
+    """Return the spacing of an image of shape `old` (z, y, x) after resizing to `new`.
 
-    The field of view stays: of images resized to one size, those of a larger field of view have
-    larger voxels.
+    The field of view does not change, so images with a larger field of view get larger voxels.
     """
     z, y, x = (step * before / after for step, before, after in zip(spacing, old, new, strict=True))
     return z, y, x
 
 
 def within(step: float, least: float | None, greatest: float | None, unknown: int) -> bool:
-    """Return whether a spacing is like that of the training cases along one axis.
+    """Return whether a spacing along one axis is within tolerance of the training cases.
 
     Args:
-        step: mm; nan where unknown.
-        least: of the training cases in mm, None where none is known.
-        greatest: likewise.
-        unknown: the number of training cases whose spacing along it is not known.
+        step: in mm; nan if unknown.
+        least: the smallest of the training cases in mm, None if none is known.
+        greatest: the largest one.
+        unknown: the number of training cases with unknown spacing.
     """
     if math.isnan(step):
         return unknown > 0

@@ -1,4 +1,4 @@
-"""splits_final.json of nnU-Net: splits that name the cases they train on and validate on."""
+"""Reads splits_final.json of nnU-Net: lists of training and validation cases."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from normsearch.data.volume import suffix_of
 from normsearch.errors import DataError, did_you_mean
 from normsearch.files.json_file import read_json
 
-_SHOWN = 10  # names in one sentence
+_SHOWN = 10  # names in one message
 
 
 def read_splits(path: Path, known: Collection[str]) -> tuple[dict[str, SplitLists], list[Fault]]:
-    """Return which splits name each case of `known`, and what is wrong with the lists.
+    """Return the splits that list each case of `known`, and the faults of the lists.
 
-    A case that a split names in neither list takes no part in it: that is a warning.
+    A case in neither list of a split is not used in it, which is a warning.
 
     Raises:
-        DataError: it is no list of {train, val}, or a split trains and validates on one case.
+        DataError: the file is not a list of {train, val}, or both lists of a split share a case.
     """
     splits = [_split(path, number, one) for number, one in enumerate(_whole(path))]
     faults = [*_unknown(path, splits, known), *_other_lists(path)]
@@ -72,9 +72,9 @@ def _other_lists(path: Path) -> list[Fault]:
     others = sorted({str(key) for one in _whole(path) for key in one} - {"train", "val"})
     if not others:
         return []
-    cure = "other lists are not used: name their cases in test_folds, or leave them out"
+    cure = "other lists are ignored: use test_folds for their cases, or remove them"
     found = ", ".join(others)
-    return [Fault("lists", "", str(path), "give train and val alone", found, cure, "warning")]
+    return [Fault("lists", "", str(path), "have only train and val", found, cure, "warning")]
 
 
 def _unknown(
@@ -94,7 +94,7 @@ def _unknown(
         close = f" Did you mean '{bare}'?" if bare in known else did_you_mean(name, known)
         told.append(f"'{name}' ({places[0]}){close.replace(' Did', ', did').rstrip()}")
     cure = "correct the names, or copy the split of these files here"
-    expected = "name cases of the data set alone"
+    expected = "name only cases of the data set"
     return [Fault("splits", "", str(path), expected, "; ".join(told), cure)]
 
 
@@ -106,7 +106,7 @@ def _left_out(path: Path, names: tuple[str, ...], numbers: list[str]) -> Fault:
         str(path),
         "name every case in train or val",
         f"{_few(list(names))} in neither list of {which}",
-        "there it is neither trained nor validated on; add it to a list if it should be",
+        "it is neither trained nor validated on there; add it to a list if it should be",
         "warning",
     )
 

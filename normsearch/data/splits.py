@@ -1,4 +1,4 @@
-"""Cases to training, validation and test parts, split by subject and never by slice."""
+"""Splits cases by subject into training, validation and test parts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from normsearch.limits import check_seed
 
 @dataclass(frozen=True)
 class Split:
-    """Three parts, no subject in two of them but in an overfit check; `test` may be empty."""
+    """Three parts without common subjects (except in an overfit check); `test` may be empty."""
 
     train: tuple[Case, ...]
     validation: tuple[Case, ...]
@@ -35,17 +35,17 @@ def split_cases(
 
     Args:
         cases: all cases.
-        test_folds: folds that only the final confirmation may see.
-        validation_folds: folds to validate on, or None to draw subjects from those left. Of splits
-            with lists of their own (nnU-Net's splits_final.json) the lists hold: a fold trains on
-            its training list alone, several folds on the cases that all their lists name.
-        validation_fraction: the share of the subjects left to draw, above 0 and below 1; at least
-            one subject is drawn. Without effect where folds are given.
+        test_folds: folds for the final confirmation only.
+        validation_folds: folds to validate on, or None to draw from the remaining subjects. If the
+            data set has split lists (nnU-Net's splits_final.json), a fold trains only on its
+            training list, and several folds on the cases in all their lists.
+        validation_fraction: the share of the remaining subjects to draw, above 0 and below 1; at
+            least one subject is drawn. Ignored if folds are given.
         seed: of the draw, from 0 to 2**32 - 1.
 
     Raises:
-        DataError: a fold is unknown or in both lists, a subject would fall into two parts, or
-            training or validation would be empty.
+        DataError: a fold is unknown or in both lists, a subject would be in two parts, or training
+            or validation would be empty.
     """
     _check_folds(cases, test_folds, validation_folds or ())
     part = _parts(cases, test_folds, validation_folds or ())
@@ -58,7 +58,7 @@ def split_cases(
     )
     if not train or not validation:
         raise DataError(
-            "training and validation must each have a subject at least, got "
+            "training and validation must each have at least one subject, got "
             f"{len(train)} cases to train and {len(validation)} to validate on; "
             "take fewer folds for test and validation or add subjects"
             + _hint(cases, validation_folds or ())
@@ -67,7 +67,7 @@ def split_cases(
 
 
 def _hint(cases: Sequence[Case], folds: Sequence[str]) -> str:
-    """Return a word on several splits with lists of their own, which may share no training case."""
+    """Return a hint for several splits with lists, which may share no training case."""
     if len(folds) < 2 or all(case.lists is None for case in cases):
         return ""
     return " (several splits together train on the cases that all their train lists name)"
@@ -76,7 +76,7 @@ def _hint(cases: Sequence[Case], folds: Sequence[str]) -> str:
 def _parts(
     cases: Sequence[Case], test_folds: Sequence[str], validation_folds: Sequence[str]
 ) -> dict[str, str]:
-    """Return the part of each subject; one that no list of a split names has none."""
+    """Return the part of each subject, without subjects that no list contains."""
     parts: dict[str, set[str]] = defaultdict(set)
     for case in cases:
         parts[case.subject].add(_part(case, test_folds, validation_folds))
@@ -93,8 +93,8 @@ def _parts(
 def _part(case: Case, test_folds: Sequence[str], validation_folds: Sequence[str]) -> str:
     """Return the part of one case, '' for none.
 
-    Where a data set has lists of training cases, a case trains if the lists of every chosen
-    split name it; if none is chosen, if any does.
+    If the data set has split lists, a training case must be in the lists of every chosen split, or
+    of any split if none is chosen.
     """
     if set(case.folds) & set(test_folds):
         return "test"
@@ -104,7 +104,7 @@ def _part(case: Case, test_folds: Sequence[str], validation_folds: Sequence[str]
 
 
 def _trains(case: Case, held_out: Sequence[str]) -> bool:
-    """Whether a case may be trained on where these folds are held out."""
+    """Return whether a case is used for training if these folds are held out."""
     if case.lists is None:
         return True
     if held_out:
@@ -113,9 +113,9 @@ def _trains(case: Case, held_out: Sequence[str]) -> bool:
 
 
 def overfit_split(cases: Sequence[Case], *, test_folds: Sequence[str]) -> Split:
-    """Return a split whose validation cases are the training cases: can they be learnt at all?
+    """Return a split that validates on the training cases, to check that they can be learnt.
 
-    Subjects with a case in `test_folds` stay out of both.
+    Subjects with a case in `test_folds` are in neither part.
 
     Raises:
         DataError: a fold is unknown, or no case is left.
@@ -124,14 +124,12 @@ def overfit_split(cases: Sequence[Case], *, test_folds: Sequence[str]) -> Split:
     held_out = {case.subject for case in cases if set(case.folds) & set(test_folds)}
     train = tuple(c for c in cases if c.subject not in held_out and _trains(c, ()))
     if not train:
-        raise DataError("training must have a subject at least, and test_folds leave none")
+        raise DataError("training must have at least one subject, and test_folds leave none")
     return Split(train, train, tuple(case for case in cases if case.subject in held_out))
 
 
 def test_split(cases: Sequence[Case], *, test_folds: Sequence[str]) -> Split:
-    """Return a split whose validation cases are those of the test folds, trained on all others.
-
-    Subjects with a case in `test_folds` are not trained on.
+    """Return a split that validates on the test folds and trains on all other subjects.
 
     Raises:
         DataError: a fold is unknown, none is given, or no case is left to train on.
@@ -142,7 +140,7 @@ def test_split(cases: Sequence[Case], *, test_folds: Sequence[str]) -> Split:
     test = tuple(case for case in cases if case.subject in held_out)
     if not train or not test:
         raise DataError(
-            "training and test must each have a subject at least, got "
+            "training and test must each have at least one subject, got "
             f"{len(train)} cases to train and {len(test)} to test on; name test_folds"
         )
     return Split(train, test, test)

@@ -1,4 +1,4 @@
-"""Tables that people write: headers in any spelling, cells that are always texts."""
+"""Reads tables that users write: flexible names of columns, cells as text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SUBJECT = (
     *(f"{person}s" for person in (*_PERSON, "group")),
     *("mrn", "pid"),
 )
-#: What a column says -> the words for it, in small letters without blanks, hyphens and so on.
+#: Meaning of a column -> its names, in lower case without blanks, hyphens and so on.
 WORDS: dict[str, tuple[str, ...]] = {
     "id": _ID,
     "image": ("image", "images", "img", "imagefile", "imagepath", "imagefiles", "imagepaths"),
@@ -49,22 +49,22 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Table:
-    """A table's rows by what their columns say (keys of `WORDS`), and the columns not used."""
+    """A table's rows, by keys of `WORDS`, and its unused columns."""
 
     rows: list[dict[str, Any]]
     unused: tuple[str, ...]
 
 
 def read_table(path: Path, wanted: Collection[str]) -> Table:
-    """Return a table separated by commas, semicolons or tabs, every cell a text without margins.
+    """Return a table separated by commas, semicolons or tabs; cells are stripped texts.
 
     Args:
-        path: the file, UTF-8; a first line ``sep=;`` of Excel and empty lines are passed over.
-        wanted: the keys of `WORDS` that count.
+        path: the file, UTF-8; Excel's first line ``sep=;`` and empty lines are skipped.
+        wanted: the keys of `WORDS` to read.
 
     Raises:
-        DataError: it cannot be read, has rows of other lengths than its header, or columns that
-            mean the same or are misspelt.
+        DataError: the file cannot be read, a row has another length than the header, or columns
+            have the same meaning or are misspelt.
     """
     text = read_text(path, MOST, DataError)
     first, _, rest = text.partition("\n")
@@ -99,17 +99,18 @@ def read_table(path: Path, wanted: Collection[str]) -> Table:
 
 
 def columns(where: Path, names: Sequence[str], wanted: Collection[str]) -> dict[str, str]:
-    """Return which of `wanted` each column says, without those that say something else.
+    """Return the meaning of each column, one of `wanted`, without other columns.
 
-    A column ``case`` is the id, or the subject where there is another id.
+    A column ``case`` is the id, or the subject if there is another id.
 
     Raises:
-        DataError: a name comes twice, two mean the same, or one is all but a known word.
+        DataError: a name occurs twice, two columns have the same meaning, or a name is nearly one
+            of `WORDS`.
     """
     plain = {name: re.sub(r"[\W_]+", "", name.casefold()) for name in names}
     if len(plain) < len(names):
         raise DataError(
-            f"{where}: every column must have a name of its own, got {', '.join(names)}; "
+            f"{where}: every column must have a unique name, got {', '.join(names)}; "
             "rename or remove columns"
         )
     word_of = {word: key for key in wanted for word in WORDS[key]}
@@ -136,7 +137,7 @@ def columns(where: Path, names: Sequence[str], wanted: Collection[str]) -> dict[
 
 
 def _refuse_numbered(where: Path, plain: Mapping[str, str], wanted: Collection[str]) -> None:
-    """Refuse columns as ``image_2``, which would be a channel more, or a mask more."""
+    """Refuse columns such as ``image_2``, which may be a further channel or mask."""
     for key in (key for key in ("image", "label") if key in wanted):
         for name, word in plain.items():
             if re.fullmatch(rf"({'|'.join(WORDS[key])})\d+", word):
@@ -149,7 +150,7 @@ def _refuse_numbered(where: Path, plain: Mapping[str, str], wanted: Collection[s
 
 
 def _separator(header: str, wanted: Collection[str]) -> str:
-    """Return the separator that gives the most columns with a known word, else the most columns."""
+    """Return the separator that gives the most known columns or, in a tie, the most columns."""
     words = {_CASE, *(word for key in wanted for word in WORDS[key])}
 
     def known(separator: str) -> tuple[int, int]:
@@ -160,7 +161,7 @@ def _separator(header: str, wanted: Collection[str]) -> str:
 
 
 def _close(name: str, plain: str, lacking: Iterable[str]) -> str | None:
-    """Return the known word that a column's name is a misspelling of, or that it speaks of."""
+    """Return the known word that a column's name misspells or contains, or None."""
     tokens = set(re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold()))
     for key in lacking:
         words = WORDS[key]
@@ -176,7 +177,7 @@ def _close(name: str, plain: str, lacking: Iterable[str]) -> str | None:
 
 
 def _distance(one: str, two: str) -> int:
-    """Return how many letters must be added, left out, changed or swapped with the next."""
+    """Return the edit distance, with swaps of neighbouring letters, capped at 3 by length."""
     if abs(len(one) - len(two)) > 2:
         return 3
     before: Mapping[int, int] = {}

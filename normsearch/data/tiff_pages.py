@@ -1,7 +1,7 @@
-"""What a TIFF's description says of its pages: slices, channels, or nothing that fits.
+"""Interprets the pages of a TIFF as slices or channels by its description.
 
-ImageJ and OME keep slices, channels and times as pages, in an order that only the description
-tells. https://imagej.net/ij/developer/source/ij/io/TiffEncoder.java.html,
+ImageJ and OME store slices, channels and times as pages, in an order that only the description
+gives. https://imagej.net/ij/developer/source/ij/io/TiffEncoder.java.html,
 https://docs.openmicroscopy.org/ome-model/latest/ome-tiff/specification.html
 """
 
@@ -18,7 +18,7 @@ from normsearch.errors import DataError
 _DESCRIPTION, _SUBFILE, _OLD_SUBFILE, _DEPTH = 270, 254, 255, 32997
 _ORIENTATION = 274
 _REDUCED = 0b101  # a copy of lower resolution, or the transparency of another page
-# Programs that keep many planes where TIFF has one page, by a tag of theirs
+# Tags of programs that store several planes per page
 _OWN_WAY = {33629: "a stack of MetaMorph", 34412: "a file of Zeiss LSM"}
 _CURE = "save the stack again as TIFF with one page a slice, or as .nrrd or .nii.gz"
 _LARGE = "ImageJ keeps stacks above 4 GB so"
@@ -28,9 +28,9 @@ _OME_SAMPLES = re.compile(r"""\bSamplesPerPixel\s*=\s*["'](\d+)["']""")
 
 
 class Pages(NamedTuple):
-    """What the pages are: `slices` times `channels` of them.
+    """The pages of a TIFF: `slices` times `channels`.
 
-    `channels_first` is whether all channels of a slice follow each other.
+    `channels_first` is whether the channels of a slice are consecutive.
     """
 
     slices: int
@@ -39,16 +39,16 @@ class Pages(NamedTuple):
 
 
 def arranged(path: Path, tags: Any, pages: int, samples: int) -> Pages:
-    """Return what the pages of a TIFF are, as the description of the first one says.
+    """Return the meaning of the pages by the description of the first page.
 
     Args:
         path: the file.
-        tags: of its first page, by number.
-        pages: how many there are.
-        samples: values a pixel has on each page.
+        tags: the tags of its first page, by number.
+        pages: the number of pages.
+        samples: values per pixel on each page.
 
     Raises:
-        DataError: there are more or fewer pages than it says, or axes of which there is no sense.
+        DataError: the description contradicts the number of pages, or is ambiguous.
     """
     for tag, what in _OWN_WAY.items():
         if tag in tags:
@@ -66,15 +66,15 @@ def arranged(path: Path, tags: Any, pages: int, samples: int) -> Pages:
 
 
 def refuse_page(path: Path, tags: Any) -> None:
-    """Refuse a page to be turned, a smaller copy (thumbnail, pyramid's level) or a transparency.
+    """Refuse rotated pages, smaller copies (thumbnails, pyramid levels) and transparency masks.
 
     Raises:
-        DataError: it is one.
+        DataError: the page is one of these.
     """
     if (turned := int(tags.get(_ORIENTATION, 1))) != 1:
         raise DataError(
-            f"{path}: must be stored upright (its Orientation tag 1), for some readers turn the "
-            f"picture and some do not, got {turned}; save it again from a viewer that turns it"
+            f"{path}: must be stored upright (Orientation tag 1), as not all readers rotate the "
+            f"picture, got {turned}; save it again from a viewer that rotates it"
         )
     if int(tags.get(_SUBFILE, 0)) & _REDUCED or int(tags.get(_OLD_SUBFILE, 0)) == 2:
         raise DataError(
@@ -126,7 +126,7 @@ def _ome(path: Path, text: str, pages: int, samples: int) -> Pages:
 
 
 def _shaped(path: Path, text: str, pages: int, samples: int) -> Pages:
-    """The description of tifffile: the shape of what was written, without names for its axes."""
+    """Read the description of tifffile: the shape of the array, without names of its axes."""
     try:
         shape = [int(side) for side in json.loads(text)["shape"]]
     except (ValueError, TypeError, LookupError, RecursionError, OverflowError):
@@ -135,12 +135,12 @@ def _shaped(path: Path, text: str, pages: int, samples: int) -> Pages:
     if math.prod(beside) != pages:
         raise _refused(path, f"{pages} pages where its description says shape {shape}")
     if len(beside) > 1:
-        raise _refused(path, f"shape {shape}, of which nothing says what is slices and channels")
+        raise _refused(path, f"shape {shape}, without saying which axes are slices and channels")
     return Pages(pages)
 
 
 def _refused(path: Path, found: str) -> DataError:
     return DataError(
-        f"{path}: must have one page for each slice or channel that its description tells, got "
+        f"{path}: must have one page for each slice or channel of its description, got "
         f"{found}; {_CURE}"
     )

@@ -1,4 +1,4 @@
-"""The spacing that ImageJ and OME-TIFF give in a TIFF's description."""
+"""Reads the spacing from a TIFF's description by ImageJ or OME-TIFF."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _MM = {
 
 
 def spacing_of_tags(tags: Mapping[int, Any]) -> tuple[float, float]:
-    """Return mm from row to row and from column to column, nan where they are not given.
+    """Return mm between rows and between columns, nan if not given.
 
-    ImageJ gives pixels per unit in the resolution tags and names the unit in the description;
-    OME-TIFF gives PhysicalSizeY and PhysicalSizeX, in µm where it names no unit. Resolution tags
-    beside any other description are not read.
+    ImageJ gives pixels per unit in the resolution tags, and the unit in the description. OME-TIFF
+    gives PhysicalSizeY and PhysicalSizeX, by default in µm. With any other description the
+    resolution tags are ignored.
 
     Args:
-        tags: of the first page, by number.
+        tags: the tags of the first page, by number.
     """
     text = tags.get(_DESCRIPTION, "")
     text = text if isinstance(text, str) else ""

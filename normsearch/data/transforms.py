@@ -1,9 +1,9 @@
-"""Intensities and sizes of one image made comparable with the others'."""
+"""Normalizes the intensities of images and changes their sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,24 +11,41 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from normsearch.errors import DataError
+from normsearch.networks.importing import load
+
 Array = npt.NDArray[Any]
-Intensity = Literal["minmax", "percentile", "zscore"] | tuple[float, float]
-Fit = Literal["resize", "pad"]
+Intensity = str | tuple[float, float]
 
 
 def normalized(channel: Array, intensity: Intensity) -> npt.NDArray[np.float32]:
-    """Return one channel's intensities, mapped by the rule or the window (low, high)."""
+    """Return the normalized intensities of one channel.
+
+    Args:
+        channel: (z, y, x).
+        intensity: a name in `INTENSITIES`, a window (low, high), or ``module:name``, a function
+            from the channel as float64 to its normalized values.
+
+    Raises:
+        DataError: the function returns another shape, or values that are not finite.
+    """
     values = channel.astype(np.float64)  # sums of large float32 volumes drift
-    scaled = (
-        INTENSITIES[intensity](values)
-        if isinstance(intensity, str)
-        else _window(values, *intensity)
-    )
+    if not isinstance(intensity, str):
+        scaled = _window(values, *intensity)
+    elif intensity in INTENSITIES:
+        scaled = INTENSITIES[intensity](values)
+    else:
+        scaled = np.asarray(load(intensity, "task.intensity")(values))
+        if scaled.shape != values.shape or not np.isfinite(scaled).all():
+            raise DataError(
+                f"task.intensity: {intensity} must return finite values in the shape "
+                f"{values.shape} that it was given, got shape {scaled.shape}"
+            )
     return scaled.astype(np.float32)
 
 
 def normalized_image(image: Array, intensity: Intensity) -> npt.NDArray[np.float32]:
-    """Return (channels, z, y, x) as (slices, channels, y, x), each channel mapped for itself."""
+    """Return (channels, z, y, x) as (slices, channels, y, x); each channel is normalized alone."""
     return np.stack([normalized(channel, intensity) for channel in image], axis=1)
 
 
@@ -48,7 +65,7 @@ INTENSITIES: dict[str, Callable[[Array], Array]] = {
 
 
 def resize(image: Tensor, label: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return image and label at another size: linear with antialiasing, and nearest.
+    """Return a resized image (linear, antialiased) and label (nearest).
 
     Args:
         image: float32, (slices, channels, y, x).
@@ -61,12 +78,12 @@ def resize(image: Tensor, label: Tensor, size: Sequence[int]) -> tuple[Tensor, T
 
 
 def resize_image(image: Tensor, size: Sequence[int]) -> Tensor:
-    """Return an image, or logits, at another size: linear with antialiasing; see `resize`."""
+    """Return a resized image, or logits (linear, antialiased); see `resize`."""
     slices, channels = image.shape[:2]
     depth, in_plane = _full(size, slices)
     if in_plane != tuple(image.shape[2:]):
         image = functional.interpolate(image, in_plane, mode="bilinear", antialias=True)
-    if depth != slices:  # along the slices, each pixel a column of an image of width y·x
+    if depth != slices:  # along the slices, as an image of width y·x
         flat = image.transpose(0, 1).reshape(1, channels, slices, -1)
         flat = functional.interpolate(
             flat, (depth, flat.shape[-1]), mode="bilinear", antialias=True
@@ -76,16 +93,16 @@ def resize_image(image: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def pad(image: Tensor, label: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return the centre of image and label, cropped and padded to a size.
+    """Return image and label cropped and padded to a size around the centre.
 
-    The image is padded with its smallest value of each channel, the label with background. Where
-    an odd number of voxels is added or cut, the far end has one more. Arguments as for `resize`.
+    The image is padded with the minimum of each channel, the label with background. If an odd
+    number of voxels is added or removed, the far end gets one more. Arguments as for `resize`.
     """
     return pad_image(image, size), functional.pad(label, _margins(label.shape, size))
 
 
 def pad_image(image: Tensor, size: Sequence[int]) -> Tensor:
-    """Return the centre of an image, cropped and padded to a size; see `pad`."""
+    """Return an image cropped and padded to a size around the centre; see `pad`."""
     floor = image.amin((0, 2, 3))[:, None, None, None]
     shape = (len(image), *image.shape[2:])
     moved = functional.pad(image.transpose(0, 1) - floor, _margins(shape, size)) + floor
@@ -93,7 +110,7 @@ def pad_image(image: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _margins(shape: Sequence[int], size: Sequence[int]) -> list[int]:
-    """What is added at both ends of x, y and the slices; below 0 where cropped."""
+    """Return the padding at both ends of x, y and the slices, negative for cropping."""
     depth, in_plane = _full(size, shape[0])
     more = [new - old for new, old in zip((depth, *in_plane), shape, strict=True)]
     return [side for by in reversed(more) for side in (int(by / 2), by - int(by / 2))]
@@ -103,6 +120,40 @@ FITS: dict[str, Callable[[Tensor, Tensor, Sequence[int]], tuple[Tensor, Tensor]]
     "resize": resize,
     "pad": pad,
 }
+
+
+def fitted(
+    image: Tensor, label: Tensor, size: Sequence[int], fit: str = "resize"
+) -> tuple[Tensor, Tensor]:
+    """Return image and label at another size.
+
+    Args:
+        image: float32, (slices, channels, y, x).
+        label: uint8, (slices, y, x).
+        size: (y, x), or (slices, y, x).
+        fit: a name in `FITS`, or ``module:name``, a function of image, label and size that
+            resamples the two and keeps the field of view, as `resize` does.
+
+    Raises:
+        DataError: the function returns other shapes.
+    """
+    if fit in FITS:
+        return FITS[fit](image, label, size)
+    new, target = load(fit, "task.fit")(image, label, size)
+    depth, in_plane = _full(size, len(image))
+    shapes = (depth, image.shape[1], *in_plane), (depth, *in_plane)
+    if (tuple(new.shape), tuple(target.shape)) != shapes:
+        raise DataError(
+            f"task.fit: {fit} must return image and label of the shapes {shapes[0]} and "
+            f"{shapes[1]}, got {tuple(new.shape)} and {tuple(target.shape)}"
+        )
+    return new.to(image.dtype), target.to(label.dtype)
+
+
+def fitted_image(image: Tensor, size: Sequence[int], fit: str = "resize") -> Tensor:
+    """Return an image without a label at another size; see `fitted`."""
+    label = torch.zeros((len(image), *image.shape[2:]), dtype=torch.uint8)
+    return fitted(image, label, size, fit)[0]
 
 
 def _full(size: Sequence[int], slices: int) -> tuple[int, tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""A whole data set read and looked at: every fault, and what there is, in numbers."""
+"""Inspects a data set: reads all cases, and reports faults and statistics."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ from normsearch.data.segment_names import (
     class_names,
     colour_faults,
     named_segments,
+    nameless_fault,
     unnamed_fault,
 )
 
-_TRIVIAL = 0.5  # the Dice from which on foreground everywhere is no bad answer
-_OTHER_UNITS = 10  # of two cases' voxels: from here on the units are doubted
+_TRIVIAL = 0.5  # Dice of predicting foreground everywhere that causes a warning
+_OTHER_UNITS = 10  # ratio of two cases' voxel sizes that causes a warning
 
 
 @dataclass(frozen=True)
 class Look:
-    """One readable case in numbers: mm, the file's own intensities, voxels by label value."""
+    """Statistics of a readable case: mm, stored intensities, voxels by label value."""
 
     id: str
     shape: tuple[int, ...]
@@ -42,13 +43,13 @@ class Look:
 
     @property
     def voxel_ml(self) -> float:
-        """Volume of a voxel in ml; nan where a spacing is not known."""
+        """Volume of a voxel in ml; nan if the spacing is unknown."""
         return math.prod(self.spacing) / 1000
 
 
 @dataclass(frozen=True)
 class Report:
-    """A data set, its readable cases, its faults, and what its label values are called."""
+    """A data set with its readable cases, faults, and names of label values."""
 
     data_set: DataSet
     looks: list[Look]
@@ -57,16 +58,16 @@ class Report:
 
     @property
     def errors(self) -> list[Fault]:
-        """What stops a study."""
+        """The faults that stop a study."""
         return [fault for fault in self.faults if fault.severity == "error"]
 
     @property
     def warnings(self) -> list[Fault]:
-        """What a study can live with."""
+        """The faults that do not stop a study."""
         return [fault for fault in self.faults if fault.severity == "warning"]
 
     def summary(self) -> dict[str, Any]:
-        """Return the data set in numbers, as plain lists, dicts, numbers and texts."""
+        """Return statistics of the data set as plain lists, dicts, numbers and texts."""
         cases = self.data_set.cases
         return {
             "data": str(self.data_set.root),
@@ -88,7 +89,7 @@ class Report:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return summary and faults as plain lists, dicts, numbers and texts."""
+        """Return statistics and faults as plain lists, dicts, numbers and texts."""
         faults = {"errors": self.errors, "warnings": self.warnings}
         return self.summary() | {name: [asdict(f) for f in each] for name, each in faults.items()}
 
@@ -111,12 +112,12 @@ class Report:
         }
 
     def _share(self, voxels: int) -> float:
-        """Return the share of all voxels, ignored ones among them."""
+        """Return the share of all voxels, including ignored ones."""
         return voxels / max(sum(sum(look.voxels.values()) for look in self.looks), 1)
 
     def _foreground(self) -> dict[str, float | None]:
-        """Return the share of what is foreground if a task says nothing, and what calling every
-        voxel foreground would score: the mean Dice over cases."""
+        """Return the default share of foreground, and the mean Dice over cases of predicting
+        foreground everywhere."""
         ignored = self.data_set.ignored
         counts = [
             (sum(n for value, n in look.voxels.items() if value and value not in ignored),
@@ -145,14 +146,14 @@ class Report:
 
 
 def inspect(root: Path, layout: str = "auto") -> Report:
-    """Read every case of a data set and return what it holds and everything that is wrong.
+    """Read every case of a data set and return its statistics and faults.
 
     Args:
         root: its folder, or a manifest.
-        layout: a name in `LAYOUTS`, or ``auto``.
+        layout: a name in `LAYOUTS`, ``auto``, or ``module:name``.
 
     Raises:
-        DataError: what is there cannot be told apart into cases.
+        DataError: the files cannot be assigned to cases.
     """
     data_set = survey(root, layout)
     faults, looks = list(data_set.faults), []
@@ -168,6 +169,7 @@ def inspect(root: Path, layout: str = "auto") -> Report:
     faults += mixed_orientation(data_set.root, oriented)
     named = named_segments(data_set.cases)
     faults += clash_fault(data_set.root, named) + unnamed_fault(data_set.cases, named)
+    faults += nameless_fault(data_set.cases, named, {look.id: look.voxels for look in looks})
     faults += colour_faults(data_set.root, data_set.cases)
     if data_set.regions:
         faults.append(replace(regions_fault(data_set), severity="warning"))
@@ -177,7 +179,7 @@ def inspect(root: Path, layout: str = "auto") -> Report:
 
 
 def _once(faults: list[Fault]) -> list[Fault]:
-    """Return faults with one warning of each kind that is rather the data set's than a case's."""
+    """Merge the warnings of rules that usually concern the whole data set to one each."""
     first = {}
     for rule in ("no spacing", "plane", "smeared", "forms", "outside"):
         found = [fault for fault in faults if fault.rule == rule]
@@ -188,7 +190,7 @@ def _once(faults: list[Fault]) -> list[Fault]:
 
 
 def _trivial(report: Report) -> list[Fault]:
-    """Return a warning where calling every voxel foreground is no bad answer."""
+    """Return a warning if predicting foreground everywhere scores well."""
     facts = report.summary()["foreground"]
     score = facts["dice_everywhere"] if facts else None
     if score is None or score <= _TRIVIAL:
@@ -198,8 +200,8 @@ def _trivial(report: Report) -> list[Fault]:
             "trivial",
             "",
             str(report.data_set.root),
-            "have less foreground than background, for a score to say something",
-            f"a mean Dice of {score:.2f} for calling every voxel foreground",
+            "have less foreground than background, for a score to be meaningful",
+            f"a mean Dice of {score:.2f} for predicting foreground everywhere",
             "check whether the masks are inverted and "
             "which values are the object (task.foreground names them, 0 too)",
             "warning",
@@ -208,7 +210,7 @@ def _trivial(report: Report) -> list[Fault]:
 
 
 def _other_units(report: Report) -> list[Fault]:
-    """Return a warning where one case's voxels are ten times as large as another's."""
+    """Return a warning if one case's voxels are ten times as large as another's."""
     largest = {
         look.id: max(step for step in look.spacing[1:])
         for look in report.looks
@@ -217,7 +219,7 @@ def _other_units(report: Report) -> list[Fault]:
     if not largest or max(largest.values()) <= _OTHER_UNITS * min(largest.values()):
         return []
     least, most = min(largest, key=largest.__getitem__), max(largest, key=largest.__getitem__)
-    expected = "have voxels of one order of size in all cases"
+    expected = "have voxels of similar size in all cases"
     found = f"{largest[least]:.3g} mm in {least} and {largest[most]:.3g} mm in {most}"
     cure = "check the units in the files' headers"
     return [Fault("units", "", str(report.data_set.root), expected, found, cure, "warning")]
@@ -237,17 +239,17 @@ def _look(files: CaseFiles, raw: RawCase) -> Look:
 
 
 def _unlike(data_set: DataSet, looks: list[Look]) -> list[Fault]:
-    """Return a fault for each case that has not as many channels as most cases have."""
+    """Return a fault for each case whose number of channels differs from most cases."""
     usual = Counter(look.channels for look in looks).most_common(1)
     files = {case.id: case for case in data_set.cases}
-    if data_set.channels is not None:  # each case was compared with what the layout says
+    if data_set.channels is not None:  # compared with the layout when the case was read
         return []
     return [
         Fault(
             "channels",
             look.id,
             str(files[look.id].images[0]),
-            f"have {usual[0][0]} channels as the other cases",
+            f"have {usual[0][0]} channels, as the other cases",
             str(look.channels),
             "export it with all channels, or remove the case",
         )
@@ -257,16 +259,16 @@ def _unlike(data_set: DataSet, looks: list[Look]) -> list[Fault]:
 
 
 def _spread(values: Iterable[tuple[float, ...]], *, pairs: bool = False) -> dict[str, Any] | None:
-    """Return the least, the middle and the greatest of each place; None of nothing.
+    """Return minimum, median and maximum of each column; None without values.
 
-    A spacing that is not known (nan) is left out, and None where none is known. `pairs` are
-    (lowest, highest): of the lowest the least, of the highest the greatest.
+    Unknown spacings (nan) are left out; a column without known ones gives None. `pairs` are
+    (lowest, highest): returns the minimum of the lowest and the maximum of the highest.
     """
     table = np.array(list(values), np.float64)
     if not len(table):
         return None
     none = np.isnan(table).all(0)
-    table = np.where(none, 0, table)  # NumPy warns of places where nothing is known
+    table = np.where(none, 0, table)  # NumPy warns of columns without values
     low, middle, high = (
         np.where(none, np.nan, of(table, axis=0)) for of in (np.nanmin, np.nanmedian, np.nanmax)
     )

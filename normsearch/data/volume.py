@@ -1,4 +1,4 @@
-"""One image file: the reader and the writer of each format, chosen by the file's name."""
+"""Reads and writes image files in the format of the file's suffix."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Read(Protocol):
 
 
 class Format(NamedTuple):
-    """How one kind of file is read and written."""
+    """The reader and the writer of a format."""
 
     read: _Read
     write: Callable[[Path, Volume], None]
@@ -45,21 +45,20 @@ FORMATS: dict[str, Format] = {
 def read_volume(
     path: Path, *, root: Path | None = None, max_bytes: int = _MAX_BYTES, as_label: bool = False
 ) -> Volume:
-    """Read one image file; its format is told by the suffix of its name (`FORMATS`).
+    """Read an image file in the format of its suffix (`FORMATS`).
 
     Args:
-        path: the file; a link that the caller names is followed wherever it leads.
-        root: the folder that a detached data file must lie in, links followed; the header's own
-            if None.
-        max_bytes: the most bytes that the voxels may take in memory.
-        as_label: the values are label values: what would change them is refused.
+        path: the file; a link is followed.
+        root: the folder that must contain a detached data file, after following links; the
+            header's folder if None.
+        max_bytes: the largest size of the voxels in memory, in bytes.
+        as_label: the values are label values; scale factors that would change them are refused.
 
-    Where the file does not say how far apart its voxels are, a `SpacingWarning` is given and the
-    spacing is nan.
+    If the file gives no spacing, the function issues a `SpacingWarning` and the spacing is nan.
 
     Raises:
-        DataError: the file is missing, damaged, too large, not what its header says, or of a
-            format that is not read.
+        DataError: the file is missing, damaged or too large, contradicts its header, or has an
+            unknown format.
     """
     path = Path(path)
     read = _format_of(path).read
@@ -67,14 +66,14 @@ def read_volume(
 
 
 def write_volume(path: Path, volume: Volume) -> None:
-    """Write an image in the format that the suffix tells: the whole new file or none.
+    """Write an image atomically in the format of the suffix.
 
-    bool is written as uint8, and missing folders are made. PNG and TIFF hold no geometry: it is
-    left out. A spacing that is not known is not written. What was read from NIfTI or NRRD and is
-    written in the same format keeps the header's own fields that say where the voxels lie.
+    bool is written as uint8, and missing folders are created. PNG and TIFF are written without
+    geometry. An unknown spacing is not written. A volume read from NIfTI or NRRD and written in the
+    same format keeps the geometry fields of its header.
 
     Raises:
-        DataError: the format cannot hold such a type, shape or geometry.
+        DataError: the format does not support the type, shape or geometry.
     """
     path = Path(path)
     kind = volume.array.dtype
@@ -83,7 +82,7 @@ def write_volume(path: Path, volume: Volume) -> None:
 
 
 def suffix_of(path: Path) -> str:
-    """Return the suffix that tells a file's format, in lower case; '' where it is not an image.
+    """Return the suffix of a file's format in lower case; '' if it is not an image.
 
     >>> suffix_of(Path("a.b.NRRD"))
     '.nrrd'

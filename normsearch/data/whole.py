@@ -1,4 +1,4 @@
-"""A whole image as a network takes it, and the way back to the image's own grid."""
+"""Converts whole images to network inputs, and logits back to the image's own grid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from normsearch.data.transforms import pad_image, resize_image
 
 
 class WholeImage(NamedTuple):
-    """What a network is given of one image, and what makes of its logits those of the image.
+    """The network inputs of an image, and the conversion of their logits.
 
     Attributes:
         samples: float32, (samples, C, *spatial), at least as large as a window.
@@ -28,12 +28,12 @@ class WholeImage(NamedTuple):
 
 
 class WholeCase(NamedTuple):
-    """A case to be scored whole, on its own grid.
+    """A case to score as a whole on its own grid.
 
     Attributes:
-        samples: as of `WholeImage`.
-        truth: as `targets` do, of the whole case.
-        restore: as of `WholeImage`; the logits in the order and on the grid of `truth`.
+        samples: see `WholeImage`.
+        truth: the whole label in the form of `targets`.
+        restore: see `WholeImage`; logits in the order and on the grid of `truth`.
         window: the spatial sides that the network was trained on.
     """
 
@@ -51,16 +51,16 @@ def whole_image(
     grid: Sequence[int] | None = None,
     resized: bool = False,
 ) -> WholeImage:
-    """Return an image as a network takes it.
+    """Return the network inputs of an image.
 
-    An image that was not resized is padded up to the window, with the smallest value of each
-    channel, and the logits are cropped back.
+    An image that was not resized is padded up to the window with the minimum of each channel, and
+    its logits are cropped.
 
     Args:
         image: float32, (slices, channels, y, x), intensities prepared.
         sampling: what one sample is.
         window: the spatial sides of the samples that the network was trained on.
-        grid: (slices, y, x) of the image before it was resized or padded; its own if None.
+        grid: (slices, y, x) before the image was resized or padded; its current one if None.
         resized: whether it was resized, so that logits are resized back.
     """
     own = tuple(grid or (len(image), *image.shape[2:]))
@@ -88,7 +88,7 @@ def whole_image(
 def whole_case(
     case: Case, sampling: Sampling, outputs: int, window: Sequence[int], *, resized: bool
 ) -> WholeCase:
-    """Return a case to be scored whole; arguments as for `whole_image`."""
+    """Return a case to score as a whole; arguments as for `whole_image`."""
     truth = targets(torch.from_numpy(case.whole_label.copy()), outputs)
     if case.whole_label.ndim == 1:  # the class of an image
         return WholeCase(inputs(sampling, case), truth, lambda logits: logits, tuple(window))

@@ -1,4 +1,4 @@
-"""Files read safely and written whole, and the folders that ship with the package."""
+"""Reading files safely, writing them atomically, and the folders that ship with the package."""
 
 from normsearch.files.whole_files import (
     TEXT,

@@ -1,4 +1,4 @@
-"""JSON files, bounded in size and nesting, with every fault told as one typed error."""
+"""Reads JSON files of bounded size and nesting; every fault is one typed error."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from normsearch.errors import ConfigError, NormsearchError, one_line
 from normsearch.files.text_file import read_text
 
 MOST = 16 * 2**20
-"""Bytes that a JSON file may have."""
+"""The largest size of a JSON file, in bytes."""
 DEEPEST = 40
-"""Levels of lists and objects in each other."""
+"""The deepest nesting of lists and objects."""
 
 _LIMIT = 2**63
 
@@ -23,30 +23,31 @@ _LIMIT = 2**63
 def read_json(
     path: Path, fault: type[NormsearchError] = ConfigError, *, finite: bool = True
 ) -> Any:
-    """Return what a JSON file holds.
+    """Return the value in a JSON file.
 
     Args:
         path: the file.
-        fault: the error to raise.
-        finite: whether NaN and Infinity are refused.
+        fault: the type of the errors.
+        finite: whether to refuse NaN and Infinity.
 
     Raises:
-        NormsearchError: of the type `fault`: it cannot be read, has more than `MOST` bytes, is no
-            JSON, nests deeper than `DEEPEST`, gives a key twice or an integer beyond 64 bits.
+        NormsearchError: of the type `fault`, if the file cannot be read, is larger than `MOST`, is
+            not valid JSON, nests deeper than `DEEPEST`, or holds a key twice in one object or an
+            integer beyond 64 bits.
     """
     text = read_text(path, MOST, fault)
     try:
         return parse_json(text, finite=finite)
     except ValueError as error:
-        told = one_line(error)
-        raise fault(f"{path}: must be valid JSON, got '{told}'; save it again.") from error
+        reason = one_line(error)
+        raise fault(f"{path}: must be valid JSON, got '{reason}'; save it again.") from error
 
 
 def read_object(path: Path, fault: type[NormsearchError] = ConfigError) -> dict[str, Any]:
-    """Return the keys and values of a JSON file; see `read_json`.
+    """Return the object in a JSON file; see `read_json`.
 
     Raises:
-        NormsearchError: of the type `fault`, also where it holds something else.
+        NormsearchError: of the type `fault`, also if the file holds another kind of value.
     """
     raw = read_json(path, fault)
     if not isinstance(raw, dict):
@@ -55,13 +56,13 @@ def read_object(path: Path, fault: type[NormsearchError] = ConfigError) -> dict[
 
 
 def parse_json(text: str, *, finite: bool = True) -> Any:
-    """Return what `text` says in JSON.
+    """Return the value of a JSON text.
 
     >>> parse_json('{"a": [1, 2.5]}')
     {'a': [1, 2.5]}
 
     Raises:
-        ValueError: it is none, or of what is refused.
+        ValueError: the text is not valid JSON, or `read_json` would refuse it.
     """
     try:
         value = json.loads(
@@ -74,7 +75,7 @@ def parse_json(text: str, *, finite: bool = True) -> Any:
     except RecursionError:
         raise _too_deep() from None
     _check_depth(value)
-    if re.search(r"\\u[dD][89a-fA-F]", text):  # half of a pair cannot be written again
+    if re.search(r"\\u[dD][89a-fA-F]", text):  # half of a surrogate pair: cannot be encoded
         json.dumps(value, ensure_ascii=False).encode()
     return value
 

@@ -1,4 +1,4 @@
-"""Tables as text: the cells of each line, and tables whose columns have a type each."""
+"""Reads tables separated by commas: cells as text, or a type for each column."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from normsearch.errors import DataError, one_line
 from normsearch.files.text_file import read_text
 
 MOST = 16 * 2**20
-"""Bytes that a table may have."""
+"""The largest size of a table, in bytes."""
 MOST_ROWS = 500_000
 
 Cell = str | int | float
 Column = Callable[[str], Cell]
-"""Reads one cell; a ValueError says what must hold."""
+"""Converts one cell; raises ValueError with what the cell must be."""
 
 
 def as_text(cell: str) -> str:
-    """Return a cell as it stands: a case may be called NA, null or 001."""
+    """Return a cell unchanged: a case may be called NA, null or 001."""
     return cell
 
 
 def as_whole(cell: str) -> int:
-    """Return a cell as an integer from 0."""
+    """Return a cell as an integer, 0 or more."""
     if not (cell.isascii() and cell.isdecimal() and len(cell) < 16):
         raise ValueError("must be a whole number from 0")
     return int(cell)
 
 
 def as_number(cell: str) -> float:
-    """Return a cell as a number, an integer where it is one; NaN where it is empty or ``nan``."""
+    """Return a cell as an int or a float; NaN if it is empty or ``nan``."""
     if cell in ("", "nan"):
         return math.nan
     if cell.isascii() and cell.isdecimal() and len(cell) < 16:
@@ -49,7 +49,7 @@ def as_number(cell: str) -> float:
 
 
 def as_one_of(*words: str) -> Column:
-    """Return what reads a cell that must be one of `words`."""
+    """Return a reader for cells that must be one of `words`."""
 
     def read(cell: str) -> str:
         if cell not in words:
@@ -67,17 +67,17 @@ def read_typed_table(
     optional: Collection[str] = (),
     key: Collection[str] = (),
 ) -> dict[str, list[Cell]]:
-    """Return the columns of a table separated by commas, each cell as its column has it.
+    """Return the columns of a table separated by commas, each converted to its type.
 
     Args:
         path: the file, UTF-8, of at most `MOST` bytes.
-        columns: how the cells of each column are read.
-        others: how those of further columns are; None where there must be none.
-        optional: columns that need not be there.
-        key: columns that together name a row, which must not come twice.
+        columns: the reader of each column.
+        others: the reader of further columns; None if there must be none.
+        optional: columns that may be missing.
+        key: columns whose values together identify a row; no two rows may share them.
 
     Raises:
-        DataError: it cannot be read; the message gives line and column.
+        DataError: the file cannot be read; the message gives line and column.
     """
     lines = rows_of(path, read_text(path, MOST, DataError))
     if not lines:
@@ -94,12 +94,12 @@ def read_typed_table(
 def rows_of(
     path: Path, content: str, separator: str = ",", first: int = 1, *, skip_blanks: bool = False
 ) -> list[tuple[int, list[str]]]:
-    """Return the cells of each line that has any, with the line's number, counted from `first`.
+    """Return the number and the cells of each line that is not empty.
 
-    `skip_blanks` leaves out blanks after a separator.
+    Lines are counted from `first`. `skip_blanks` drops blanks after a separator.
 
     Raises:
-        DataError: a quote is not closed, or there are more than `MOST_ROWS`.
+        DataError: a quote is not closed, or the table has more than `MOST_ROWS` rows.
     """
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True,
                         skipinitialspace=skip_blanks)  # fmt: skip

@@ -1,4 +1,4 @@
-"""The text of a file that a person or a run wrote: in UTF-8, and never more than is expected."""
+"""Reads text files in UTF-8, up to a size limit."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def read_text(path: Path, most: int, fault: type[NormsearchError] = ConfigError)
 
     Args:
         path: the file.
-        most: the bytes it may have.
-        fault: the error to raise.
+        most: the largest size, in bytes.
+        fault: the type of the errors.
 
     Raises:
-        NormsearchError: of the type `fault`: there is no such file, it cannot be read, is larger,
+        NormsearchError: of the type `fault`, if the file does not exist, cannot be read, is larger,
             or is not in UTF-8.
     """
     try:
@@ -26,9 +26,8 @@ def read_text(path: Path, most: int, fault: type[NormsearchError] = ConfigError)
     except FileNotFoundError:
         raise fault(f"{path}: must be an existing file, and there is none.") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        told = one_line(error)
         raise fault(
-            f"{path}: must be a readable file, got '{told}'; check its permissions."
+            f"{path}: must be a readable file, got '{one_line(error)}'; check its permissions."
         ) from error
     if len(raw) > most:
         raise fault(f"{path}: must have at most {most:,} bytes, and has more; check the path.")

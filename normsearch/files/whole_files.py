@@ -1,4 +1,4 @@
-"""Files read safely and written whole or not at all; the folders that ship with the package."""
+"""Reads files safely, writes them atomically, and finds the folders that ship with the package."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KINDS = (
     (stat.S_ISBLK, "a device"),
 )
 
-TEXT = 2**26  # bytes of YAML, JSON or a table at most, far above any
+TEXT = 2**26  # the most bytes of a text file, far above any real one
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}")
 
 
@@ -38,11 +38,11 @@ def write_atomically(
 ) -> None:
     """Let `write` fill a temporary sibling of `path`, flush it to disk, then rename it.
 
-    A crash at any moment leaves the old file or the new one, never a part. A `private` file can
-    be read by its owner alone. `before_rename` may raise, and nothing has changed then.
+    A crash at any moment leaves either the old file or the complete new one. Only the owner can
+    read a `private` file. If `before_rename` raises, the old file remains.
 
     Raises:
-        DiskFullError: there is no room for it (or none within the user's quota).
+        DiskFullError: the disk or the user's quota is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}")
@@ -62,12 +62,12 @@ def write_atomically(
 
 
 def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
-    """Write `content` to `path`, whole or not at all."""
+    """Write `content` to `path` atomically."""
     write_atomically(path, lambda file: file.write(content), private=private)
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether an error, or one that led to it, says that a disk or a quota is full."""
+    """Return whether an error, or one of its causes, reports a full disk or quota."""
     seen = set[int]()
     while error is not None and id(error) not in seen:
         if isinstance(error, DiskFullError):
@@ -80,33 +80,33 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 
 def disk_full(path: Path | str) -> DiskFullError:
-    """Return the error of a file that there is no room for."""
+    """Return the error for a file that does not fit on the disk."""
     return DiskFullError(
-        f"{path}: the disk must have room for this file, and is full; free some, then go "
-        "on with `normsearch resume`."
+        f"{path}: the disk must have room for this file, and is full; free some, then "
+        "continue with `normsearch resume`."
     )
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files that a `write_atomically` of a killed process left in a folder."""
+    """Delete temporary files that killed processes left in a folder; see `write_atomically`."""
     for path in folder.glob(".*"):
         if _TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:
-    """Write UTF-8 `text` to `path`, whole or not at all."""
+    """Write `text` to `path` atomically, in UTF-8."""
     write_bytes(path, text.encode(), private=private)
 
 
 def open_regular(path: str | Path) -> BufferedReader:
-    """Open a file for reading, at once: what is no plain file on a disk is refused.
+    """Open a regular file for reading, without blocking.
 
-    A pipe would hang, a device (``/dev/zero``, also through a link) or a file of the kernel's
-    (``/proc/kcore``) never end.
+    Other kinds of file are refused: a pipe would block, and a device (``/dev/zero``, also through a
+    link) or a kernel file (``/proc/kcore``) has no end.
 
     Raises:
-        OSError: it cannot be opened, or is none; the text says what it is.
+        OSError: the file cannot be opened, or is not a regular file; the text names its kind.
     """
     try:
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -123,7 +123,7 @@ def open_regular(path: str | Path) -> BufferedReader:
 
 
 def user_path(text: str | Path) -> Path:
-    """Return a path with ``~`` and ``~name`` replaced; as it stands where there is no such user."""
+    """Return a path with ``~`` and ``~name`` expanded; unchanged if there is no such user."""
     try:
         return Path(text).expanduser()
     except RuntimeError:  # no such user, or no home
@@ -131,20 +131,20 @@ def user_path(text: str | Path) -> Path:
 
 
 def is_there(path: str | Path) -> bool:
-    """Return whether something can be seen at a path; False for one that cannot be, or not asked.
+    """Return whether a path exists and is accessible.
 
-    A name that is too long, a loop of links and a folder that may not be searched raise nothing.
+    Never raises: names that are too long, loops of links and unreadable folders give False.
     """
     return _mode(path) is not None
 
 
 def is_file(path: str | Path) -> bool:
-    """Return whether a plain file can be seen at a path, as `is_there`."""
+    """Return whether a path is a regular file; never raises, as `is_there`."""
     return stat.S_ISREG(_mode(path) or 0)
 
 
 def is_folder(path: str | Path) -> bool:
-    """Return whether a folder can be seen at a path, as `is_there`."""
+    """Return whether a path is a folder; never raises, as `is_there`."""
     return stat.S_ISDIR(_mode(path) or 0)
 
 
@@ -161,18 +161,18 @@ def _kernels_devices() -> frozenset[int]:
 
 
 def shipped(folder: str) -> Path:
-    """Return ``studies`` or ``search_spaces``: in the wheel inside the package, else beside it."""
+    """Return the folder ``studies`` or ``search_spaces`` of the wheel or the checkout."""
     inside = _PACKAGE / "share" / folder
     return inside if inside.is_dir() else _PACKAGE.parent / folder
 
 
 def find_yaml(text: str, folder: str, *, near: Path | None = None) -> Path:
-    """Return the YAML file a user means by a path or by the name of a shipped one.
+    """Return the YAML file that a path or the name of a shipped file refers to.
 
-    A path is tried as given, then beside `near`, then in the shipped `folder` by its stem.
+    Looks for the path as given, then in the folder of `near`, then for a shipped file of that stem.
 
     Raises:
-        ConfigError: no such file; the message names the shipped ones.
+        ConfigError: there is no such file; the message lists the shipped ones.
     """
     given = user_path(text)
     beside = [near.parent / given] if near else []
@@ -189,6 +189,6 @@ def find_yaml(text: str, folder: str, *, near: Path | None = None) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return where generated data is kept: NORMSEARCH_CACHE, else the user's cache folder."""
+    """Return the folder for generated data: NORMSEARCH_CACHE, or the user's cache folder."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "normsearch"
     return Path(os.environ.get("NORMSEARCH_CACHE") or default)

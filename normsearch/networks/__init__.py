@@ -12,7 +12,13 @@ from normsearch.networks.activations import ACTIVATIONS
 from normsearch.networks.checkpointing import use_checkpointing
 from normsearch.networks.classifier import Classifier
 from normsearch.networks.custom import build_foreign, is_network_class
-from normsearch.networks.digest import code_files, fixed_output, parameters_digest, same_output
+from normsearch.networks.digest import (
+    code_files,
+    fixed_output,
+    parameters_digest,
+    same_output,
+    small_sides,
+)
 from normsearch.networks.dry_run import Tried, dry_run
 from normsearch.networks.importing import Place, import_object, imports_in, locate
 from normsearch.networks.mixing import mix_norms
@@ -52,6 +58,7 @@ __all__ = [
     "mix_norms",
     "parameters_digest",
     "same_output",
+    "small_sides",
     "use_checkpointing",
     "verify_norm_map",
 ]
@@ -74,20 +81,20 @@ def build_network(
     arguments: Mapping[str, object] | None = None,
     **settings: object,
 ) -> nn.Module:
-    """Build a network of `NETWORKS` by name, or anybody's by ``module:function``.
+    """Build a network of `NETWORKS` by name, or any other by ``module:function``.
 
     Args:
         name: a key of `NETWORKS`, or ``module:function`` (see `build_foreign`).
         in_channels: channels of the image.
         out_channels: channels of the logits.
         seed: of the weights; None draws from torch's global generator.
-        arguments: further arguments, which win over the ones above.
+        arguments: further arguments, which override those above.
         settings: further arguments.
 
-    A foreign function gets in_channels, out_channels and seed only if it has parameters so named.
+    A foreign function gets in_channels, out_channels and seed only if it has these parameters.
 
     Raises:
-        NetworkError: unknown name, or a setting that the network does not take.
+        NetworkError: unknown name, or a setting that the network does not have.
 
     >>> build_network("unet2d", depth=2).depth
     2

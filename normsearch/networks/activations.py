@@ -1,4 +1,4 @@
-"""Activations by the names that a study uses."""
+"""Activation functions by name."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def activation(name: str) -> Callable[[Tensor], Tensor]:
-    """Return the activation of that name.
+    """Return an activation by its name.
 
     Raises:
-        NetworkError: there is none.
+        NetworkError: the name is unknown.
 
     >>> activation("relu")(torch.tensor([-1.0, 2.0]))
     tensor([0., 2.])

@@ -1,9 +1,8 @@
-"""What our networks are built of."""
+"""Building blocks of the networks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from normsearch.norms import NoNorm
 
 
 class ConvNormAct(nn.Module):
-    """Convolution (or up-convolution) -> norm -> activation, ReLU unless `set_activation` says so.
+    """Convolution (or up-convolution), norm, and activation (ReLU, see `set_activation`).
 
     Shape: (N, C, *spatial) -> (N, C', *spatial').
     """
@@ -44,34 +43,11 @@ class ConvPair(nn.Module):
         return out
 
 
-def check_divisible(
-    owner: str, depth: int, size: Sequence[int], axes: int, number: str, instead: str
-) -> None:
-    """Raise NetworkError, with the size to pad to, unless 2**depth divides every side.
-
-    Args:
-        owner: the network's class, for the message.
-        depth: its poolings.
-        size: the input's spatial sides.
-        axes: how many there must be, and `number` the word for it.
-        instead: what to do where there are not so many.
-    """
-    step = 2**depth
-    if len(size) == axes and all(side >= 1 and side % step == 0 for side in size):
-        return
-    fitting = " x ".join(str(max(1, -(-side // step)) * step) for side in size)
-    cure = f"pad or crop to {fitting}" if len(size) == axes else instead
-    raise NetworkError(
-        f"{owner} of depth {depth} needs {number} image sides that {step} divides, "
-        f"got {' x '.join(map(str, size))}; {cure}"
-    )
-
-
 def set_activation(net: nn.Module, name: str) -> None:
-    """Let every `ConvNormAct` of `net` use the activation of that name.
+    """Set the activation of every `ConvNormAct` in `net`, by its name.
 
     Raises:
-        NetworkError: there is none.
+        NetworkError: the name is unknown.
     """
     activate = activation(name)
     for module in net.modules():
@@ -80,10 +56,10 @@ def set_activation(net: nn.Module, name: str) -> None:
 
 
 def initialize_normal(net: nn.Module, seed: int | None) -> None:
-    """Draw weights as the ILN paper: normal, cut at two deviations, sqrt(2 / (k·C)); biases 0.1.
+    """Initialize as the ILN paper: truncated normal, deviation sqrt(2 / (k·C)); biases 0.1.
 
-    k are the kernel's pixels and C its input channels; `seed` None draws from torch's own
-    generator.
+    k is the kernel's number of pixels and C its input channels. Values are cut at two deviations.
+    `seed` None draws from torch's global generator.
     """
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     for module in net.modules():
@@ -100,13 +76,3 @@ def check_positive(network: str, **numbers: int) -> None:
     for name, number in numbers.items():
         if number < 1:
             raise NetworkError(f"{network}: {name} must be 1 or more, got {number}")
-
-
-def u_place(name: str, depth: int) -> tuple[str, str]:
-    """The (block, stage) of a slot of a U-shaped network: ``dec1.conv2.norm`` -> (dec1, level1).
-
-    The stage is the resolution: level1 is the image's own, level{depth + 1} the bottom's.
-    """
-    block = name.partition(".")[0]
-    level = depth + 1 if block == "bottom" else int(block[3:])
-    return block, f"level{level}"

@@ -1,10 +1,9 @@
-"""Gradient checkpointing: activations computed again in the backward pass, not kept."""
+"""Gradient checkpointing: recomputes activations in the backward pass to save memory."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from functools import partial
-from types import TracebackType
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -22,24 +21,24 @@ class Checkpoints(Protocol):
 
 
 def use_checkpointing(network: nn.Module) -> None:
-    """Let a network compute activations again in the backward pass, to save memory.
+    """Turn on gradient checkpointing in a network.
 
     Raises:
-        NetworkError: the network does not offer it.
+        NetworkError: the network does not support it.
     """
     if not isinstance(network, Checkpoints):
         raise NetworkError(
-            f"training.checkpointing: {type(network).__name__} must offer it by an attribute "
-            "`checkpointing`, and does not; leave the key out."
+            f"training.checkpointing: {type(network).__name__} must have an attribute "
+            "`checkpointing` to support it, and has none; leave the key out."
         )
     network.checkpointing = True
 
 
 def checkpointed(block: nn.Module, *inputs: Tensor) -> Tensor:
-    """Return `block(*inputs)`; its inner activations are computed again in the backward pass.
+    """Return `block(*inputs)`; its inner activations are recomputed in the backward pass.
 
-    A second pass sees the block's buffers (running statistics) as the first one did and leaves no
-    trace in them, so that gradients and statistics are those of an ordinary pass.
+    The second pass uses the buffers (running statistics) as they were in the first and does not
+    change them, so that gradients and statistics equal those of an ordinary pass.
     """
     out: Tensor
     if not torch.is_grad_enabled():
@@ -53,12 +52,12 @@ def checkpointed(block: nn.Module, *inputs: Tensor) -> Tensor:
 def _contexts(
     block: nn.Module,
 ) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    before = _Buffers(block)
-    return before, _Again(before)
+    before = _SavedBuffers(block)
+    return before, _RestoredBuffers(before)
 
 
-class _Buffers(AbstractContextManager[None]):
-    """Remembers a block's buffers as they are when the first pass begins."""
+class _SavedBuffers(AbstractContextManager[None]):
+    """Saves a block's buffers at the start of the first pass."""
 
     def __init__(self, block: nn.Module) -> None:
         self.block = block
@@ -71,37 +70,27 @@ class _Buffers(AbstractContextManager[None]):
             for name, buffer in module.named_buffers(recurse=False)
         ]
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         return None
 
 
-class _Again(AbstractContextManager[None]):
-    """Puts the remembered buffers in place of the present ones while the second pass runs.
+class _RestoredBuffers(AbstractContextManager[None]):
+    """Replaces the current buffers by the saved ones during the second pass.
 
-    Tensors are exchanged, not written to: autograd has kept the present ones.
+    Tensors are exchanged, not modified, because autograd has saved the current ones.
     """
 
-    def __init__(self, before: _Buffers) -> None:
+    def __init__(self, before: _SavedBuffers) -> None:
         self._before = before
-        self._present: list[Tensor] = []
+        self._current: list[Tensor] = []
 
     def __enter__(self) -> None:
-        self._present = []
+        self._current = []
         for module, name, value in self._before.values:
-            self._present.append(module.get_buffer(name))
-            # A copy: a backward pass inside the backward pass asks for one more forward pass.
+            self._current.append(module.get_buffer(name))
+            # A copy, as a backward pass within the backward pass runs another forward pass.
             setattr(module, name, value.clone())
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for (module, name, _), present in zip(self._before.values, self._present, strict=True):
-            setattr(module, name, present)
+    def __exit__(self, *error: object) -> None:
+        for (module, name, _), current in zip(self._before.values, self._current, strict=True):
+            setattr(module, name, current)

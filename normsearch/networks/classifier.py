@@ -1,4 +1,4 @@
-"""A small convolutional classifier, for whole images such as those of Fashion-MNIST."""
+"""A small convolutional classifier for images such as those of Fashion-MNIST."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from normsearch.norms import NormSpec
 class Classifier(nn.Module):
     """2D classifier: `depth` stages of two convolutions, norm after each, 2x2 max-pooling between.
 
-    Channels double at each stage, so that 16 groups fit everywhere from 16 first channels on; the
-    mean over the last maps goes to one linear layer. Slots in order of execution:
+    Channels double at each stage, so that 16 groups fit every slot if there are 16 first channels
+    or more. The mean over the last maps goes to one linear layer. Slots in order of execution:
     ``stage1.conv1.norm``, ``stage1.conv2.norm``, ``stage2.conv1.norm``, ...
 
-    Weights start as in `UNet2d`.
+    Weights are initialized as in `UNet2d`.
 
     Args:
         in_channels: channels of the image.
@@ -72,7 +72,7 @@ class Classifier(nn.Module):
         return out.flatten(1)
 
     def check_size(self, size: Sequence[int]) -> None:
-        """Raise NetworkError unless there are two sides of at least 2**(depth − 1)."""
+        """Raise NetworkError unless the input has two sides of at least 2**(depth − 1)."""
         least = 2 ** (self.depth - 1)
         if len(size) != 2 or min(size) < least:
             raise NetworkError(
@@ -81,6 +81,6 @@ class Classifier(nn.Module):
             )
 
     def slot_place(self, name: str) -> tuple[str, str]:
-        """The (block, stage) of a slot: ``stage1.conv2.norm`` -> ("stage1", "stage1")."""
+        """Return the (block, stage) of a slot: ``stage1.conv2.norm`` -> ("stage1", "stage1")."""
         stage = name.partition(".")[0]
         return stage, stage

@@ -1,4 +1,4 @@
-"""The convolutions of any network: their spatial axes, and which one stands before a norm."""
+"""The convolutions of any network: their spatial axes, and which one precedes a norm."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _AXES: dict[type[nn.Module], int] = {
 
 
 def spatial_axes(module: nn.Module) -> int | None:
-    """The number of spatial axes of a convolution; None for other modules."""
+    """Return the number of spatial axes of a convolution; None for other modules."""
     return next((axes for kind, axes in _AXES.items() if isinstance(module, kind)), None)
 
 
 def conv_before(net: nn.Module, norm: nn.Module, channels: int) -> _ConvNd | None:
-    """The convolution registered directly before a norm, with `channels` output channels, if any.
+    """Return the convolution with `channels` outputs registered directly before a norm, or None.
 
-    Order is that of registration; only dropout and Identity may stand between. A network that
-    registers its modules in another order than it calls them cannot be read so: there the
-    convolution found may be another one.
+    Only dropout and Identity may be registered between the two. If a network calls its modules in
+    another order than it registers them, the result may be a convolution that does not precede the
+    norm.
     """
     last: nn.Module | None = None
     for module in _leaves(net):
@@ -44,14 +44,14 @@ def conv_before(net: nn.Module, norm: nn.Module, channels: int) -> _ConvNd | Non
 
 
 def link_priors(net: nn.Module) -> None:
-    """Tell every BKN of a network which BKN and which convolution its prior comes from, if any.
+    """Link every BKN of a network to the BKN and the convolution that its prior comes from, if any.
 
-    The convolution is that of `conv_before`; the BKN before is the one registered directly before
-    it, ReLU, dropout and Identity left out. What stands between but is not registered (a pooling,
-    a skip) each BKN finds out in its forward pass.
+    The convolution is that of `conv_before`; the other BKN is registered directly before it, apart
+    from ReLU, dropout and Identity. Each BKN detects unregistered operations in between (a pooling,
+    a skip) in its forward pass.
     """
     last: nn.Module | None = None
-    behind: nn.Module | None = None  # what stands directly before `last`
+    behind: nn.Module | None = None  # the module before `last`
     for module in _leaves(net):
         if isinstance(module, _DropoutNd | nn.Identity | nn.ReLU):
             continue
@@ -63,7 +63,7 @@ def link_priors(net: nn.Module) -> None:
 
 
 def _leaves(module: nn.Module, seen: set[nn.Module] | None = None) -> Iterator[nn.Module]:
-    """The modules without children, each once; a convolution and a TokenNorm count as one."""
+    """Yield the modules without children, each once; convolutions and TokenNorms are leaves."""
     seen = set() if seen is None else seen
     if module in seen:
         return

@@ -1,4 +1,4 @@
-"""Networks of anybody's: `module:function` that returns an nn.Module."""
+"""Builds networks by import path: a `module:function` that returns an nn.Module."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from normsearch.networks.importing import import_object, parameters_of, with_obj
 def build_foreign(
     name: str, offered: Mapping[str, object], arguments: Mapping[str, object], seed: int | None
 ) -> nn.Module:
-    """Call the function that `name` says, with the arguments, and return its network.
+    """Call the function at an import path and return its network.
 
     Args:
         name: ``module:function``, or ``module:Class``; the working folder is importable.
         offered: arguments that are passed if the function has parameters of these names.
-        arguments: further ones, which win. A mapping ``{import: module:name}`` among them stands
-            for that object, as for ``conv_op: {import: torch.nn:Conv2d}``.
-        seed: of torch's random numbers while it builds, which are as before afterwards; None leaves
-            them alone.
+        arguments: further arguments, which override those. A mapping ``{import: module:name}`` is
+            replaced by that object, as in ``conv_op: {import: torch.nn:Conv2d}``.
+        seed: seeds torch while the network is built; its random state is restored afterwards. None
+            does not seed.
 
     Raises:
-        NetworkError: no such module or function, arguments that it refuses, no nn.Module.
+        NetworkError: the module or function does not exist, refuses the arguments, or does not
+            return an nn.Module.
     """
     function = import_object(name)
     if not callable(function):
@@ -40,7 +41,7 @@ def build_foreign(
             if seed is not None:
                 torch.manual_seed(seed)
             net = function(**given)
-    except Exception as error:  # of code that is not ours
+    except Exception as error:  # of foreign code
         passed = ", ".join(given) or "no arguments"
         raise NetworkError(
             f"{name}: must accept what it is given ({passed}), and says: {one_line(error)}; "
@@ -52,5 +53,5 @@ def build_foreign(
 
 
 def is_network_class(value: object) -> bool:
-    """Whether `value` is a class of torch modules."""
+    """Return whether `value` is a subclass of nn.Module."""
     return isinstance(value, type) and issubclass(value, nn.Module)

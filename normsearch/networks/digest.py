@@ -1,11 +1,10 @@
-"""What tells one network from another: its code's files, its parameters, what it computes.
+"""Identifies a network by its source files, its parameters and its output.
 
-Files are compared by their SHA-256, line ends apart. What a network computes is compared as a few
-numbers, within a thousandth: it holds on every machine and for every version of torch that
-computes alike, where a hash of rounded numbers would now and then fall on the other side of a
-border. The weights are made by a formula for it, so that neither a seed nor a way to draw random
-numbers is part of it. Networks of this package have no files in it: a new version that
-computes the same is the same network.
+Source files are compared by SHA-256, ignoring line ends. The output is compared as a few numbers
+with a tolerance of a thousandth, so that machines and versions of torch may differ by rounding; a
+hash of rounded numbers would occasionally differ. A formula sets the weights, independently of
+seeds and random number generators. For networks of this package no files are compared: a new
+version that computes the same is the same network.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import FunctionType, ModuleType
 
@@ -23,20 +22,26 @@ from torch import Tensor, nn
 from normsearch.errors import NetworkError, one_line
 from normsearch.networks.importing import place_of
 
-_PLACES = 8  # of the output that are looked at
-_CLOSE = 1e-3
+_PLACES = 8  # values of the output that are compared
+_CLOSE = 1e-3  # relative tolerance
 _NOT_ITS_CODE = ("builtins", "normsearch", "torch")
 
 
 def code_files(net: nn.Module, function: str) -> dict[str, str]:
     """Return the SHA-256 of the source of each module that a foreign network is made of, by name.
 
-    These are the module that `function` names, those that define the classes in the network, and
-    from each of them that lies outside of the installed packages all others that it imports and
-    that lie there too.
+    These are the modules of `source_files` for `function` and for the classes in the network.
     """
     kinds = {kind for module in net.modules() for kind in type(module).__mro__}
-    names = {function.partition(":")[0], *(kind.__module__ for kind in kinds)}
+    return source_files({function.partition(":")[0], *(kind.__module__ for kind in kinds)})
+
+
+def source_files(names: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of the source of imported modules and of those that they import, by name.
+
+    Imports are followed from modules outside of the installed packages to other such modules.
+    Modules of Python, PyTorch and this package, and those without a file, are left out.
+    """
     found: dict[str, str] = {}
     waiting = sorted(names)
     while waiting:
@@ -53,7 +58,7 @@ def code_files(net: nn.Module, function: str) -> dict[str, str]:
 
 
 def _imported(module: ModuleType | None) -> list[str]:
-    """Names of the modules in sight that a module's own names come from."""
+    """Return the modules in sight that a module imports names from."""
     found = []
     for value in list(vars(module).values()):
         name = value.__name__ if isinstance(value, ModuleType) else ""
@@ -65,29 +70,29 @@ def _imported(module: ModuleType | None) -> list[str]:
 
 
 def parameters_digest(net: nn.Module) -> str:
-    """Return the SHA-256 of the names and shapes of everything that a checkpoint holds."""
+    """Return the SHA-256 of the names and shapes of all parameters and buffers."""
     shapes = [f"{name} {tuple(value.shape)}" for name, value in sorted(net.state_dict().items())]
     return hashlib.sha256("\n".join(shapes).encode()).hexdigest()
 
 
 def fixed_output(net: nn.Module, shape: Sequence[int]) -> tuple[float, ...]:
-    """Return a few numbers of what a network computes with fixed weights from a fixed input.
+    """Return a few numbers of a network's output for fixed weights and a fixed input.
 
     Args:
-        net: on the CPU; its weights are others afterwards.
+        net: on the CPU; its weights are overwritten.
         shape: (C, *spatial) of a sample.
 
     Raises:
-        NetworkError: it does not accept the input.
+        NetworkError: the network does not accept the input.
     """
     count = math.prod(shape)
     example = torch.arange(count, dtype=torch.float64).mul(0.7).sin().reshape(1, *shape)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # of a network that draws numbers in its forward pass
+        torch.manual_seed(0)  # for networks that draw random numbers in the forward pass
         _fill(net)
         try:
             out = net.eval()(example.float())
-        except Exception as error:  # of code that is not ours
+        except Exception as error:  # of foreign code
             raise NetworkError(
                 f"{type(net).__name__}: must accept an input of {tuple(example.shape)}, and says: "
                 f"{one_line(error)}"
@@ -102,8 +107,17 @@ def fixed_output(net: nn.Module, shape: Sequence[int]) -> tuple[float, ...]:
     return tuple(float(f"{value:.5g}") for value in summary.tolist())
 
 
+def small_sides(net: nn.Module, sides: Sequence[int]) -> tuple[int, ...]:
+    """Return the sides of a small input for a network of this package, at most `sides`.
+
+    They are twice as long as the shortest that the network's poolings divide.
+    """
+    depth = getattr(net, "depth", None)
+    return tuple(min(side, 2 ** (depth + 1)) if isinstance(depth, int) else side for side in sides)
+
+
 def same_output(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two results of `fixed_output` are the same but for a machine's rounding."""
+    """Return whether two results of `fixed_output` agree up to rounding."""
     if len(one) != len(other):
         return False
     scale = max(map(abs, [*one, *other]), default=0.0)
@@ -111,7 +125,7 @@ def same_output(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def _fill(net: nn.Module) -> None:
-    """Give every parameter and buffer fixed values of the size that networks are started with."""
+    """Set every parameter and buffer to fixed values of the size of usual initial values."""
     for index, values in enumerate([*net.parameters(), *net.buffers()]):
         if values.is_floating_point():
             waves = torch.arange(values.numel(), dtype=torch.float64).mul(1.9).add(index).cos()

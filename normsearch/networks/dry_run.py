@@ -1,4 +1,4 @@
-"""A network is tried before the first trial: in eval and in training, forward, backward, a step."""
+"""Tries a network before the first trial: forward in eval and training, backward, one step."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Batch = tuple[Tensor, Tensor]
 _Mode = Literal["eval", "training"]
 
 _RATE = 1e-3
-_DRAWS = 16  # of weights; a network with one bias at its end stays above 0 in half of them
+_DRAWS = 16  # random weights; for half of them a network with a single final bias stays above 0
 _NO_MEMORY = ("can't allocate memory", "out of memory")
 
 
 @dataclass(frozen=True)
 class Tried:
-    """What a dry run found that is no fault.
+    """The result of a dry run.
 
     Attributes:
-        idle: the norm slots whose norm never runs, neither in eval nor in training.
-        warnings: what may be wrong, in sentences.
+        idle: the norm slots whose norm runs neither in eval nor in training.
+        warnings: possible problems, as sentences.
     """
 
     idle: tuple[str, ...]
@@ -44,21 +44,21 @@ def dry_run(
     loss: Loss,
     outputs: int,
 ) -> Tried:
-    """Prove that a network can be trained and searched here.
+    """Check that a network can be trained and searched on this machine.
 
-    Every shape is tried in eval with one sample. In training each batch takes a forward pass, the
-    first one also a backward pass and an optimizer step. All norms are LN meanwhile, which any
-    batch size allows: those of the space are tried in their trials.
+    Runs one sample of every shape in eval. In training, each batch takes a forward pass, and the
+    first one also a backward pass and an optimizer step. All norms are replaced by LN, which allows
+    any batch size; the norms of the space are tried in their trials.
 
     Args:
-        net: a network that is of no further use, for it is another one afterwards.
+        net: the network, which is changed and should not be used afterwards.
         shapes: each (C, *spatial) of a sample.
         batches: images and labels as the loss takes them.
         loss: scalar from logits and labels.
-        outputs: K of the logits.
+        outputs: the number of channels of the logits.
 
     Raises:
-        NetworkError: naming the size and what does not hold.
+        NetworkError: a check fails; the message names the size and the check.
     """
     net = _ready(net)
     classified = batches[0][1].dim() == 1
@@ -77,7 +77,7 @@ def dry_run(
 
 
 def _ready(net: nn.Module) -> nn.Module:
-    """The network on the CPU with LN in its slots, if it has any and its parameters have values."""
+    """Return the network on the CPU with LN in its slots, after checking slots and parameters."""
     tensors = [*net.parameters(), *net.buffers()]
     if any(nn.parameter.is_lazy(tensor) for tensor in tensors):
         _refuse(net, "must know the sizes of its parameters, and has lazy ones; give the channels")
@@ -98,7 +98,7 @@ def _ready(net: nn.Module) -> nn.Module:
 def _train(
     net: nn.Module, batches: Sequence[Batch], loss: Loss, outputs: int, classified: bool
 ) -> list[str]:
-    """Try the batches in training; where memory does not suffice, return a warning instead."""
+    """Try the batches in training; return a warning if there is too little memory."""
     for index, (images, labels) in enumerate(batches):
         wanted = (len(images), outputs, *(() if classified else images.shape[2:]))
         try:
@@ -112,7 +112,7 @@ def _train(
 
 
 def _step(net: nn.Module, loss: Loss, logits: Tensor, labels: Tensor) -> None:
-    """Go back from the logits, and take an optimizer step."""
+    """Run the backward pass from the logits, and one optimizer step."""
     with _faults(net, "must be trainable"):
         value = loss(logits.float(), labels)
     number = float(value.detach())
@@ -137,7 +137,7 @@ def _step(net: nn.Module, loss: Loss, logits: Tensor, labels: Tensor) -> None:
 
 
 def _forward(net: nn.Module, images: Tensor, wanted: Sequence[int], mode: _Mode) -> Tensor:
-    """The one tensor of logits that a network returns for images."""
+    """Return a network's logits for images, after checking them."""
     name, size = type(net).__name__, _sides(images.shape)
     net.train(mode == "training")
     with _faults(net, f"must accept an input of {size} in {mode}", "; change task.size or "):
@@ -162,7 +162,7 @@ def _forward(net: nn.Module, images: Tensor, wanted: Sequence[int], mode: _Mode)
 
 
 def _never_negative(net: nn.Module, images: Tensor) -> list[str]:
-    """A warning if outputs never go below 0, whatever the weights are."""
+    """Return a warning if no output is below 0 for any of several random weights."""
     with torch.no_grad():
         for _ in range(_DRAWS):
             if bool((net.eval()(images[:1]) < 0).any()):
@@ -177,15 +177,15 @@ def _never_negative(net: nn.Module, images: Tensor) -> list[str]:
 
 
 class _NoMemoryError(NetworkError):
-    """Memory does not suffice on this machine."""
+    """There is too little memory on this machine."""
 
 
 @contextmanager
 def _faults(net: nn.Module, must: str, or_change: str = "; see ") -> Iterator[None]:
-    """Turn what a network raises into a sentence."""
+    """Convert exceptions of a network to NetworkError."""
     try:
         yield
-    # Anything may come out of code that is not ours, and all of it is the network's fault.
+    # Foreign code may raise anything, and every exception is a fault of the network.
     except Exception as error:
         if isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY):
             raise _NoMemoryError(
@@ -201,7 +201,7 @@ def _refuse(net: nn.Module, what: str) -> NoReturn:
 
 
 def _described(out: Any) -> str:
-    """What a network returned, with the sizes of the tensors in it."""
+    """Describe what a network returned, with the sizes of its tensors."""
     kind = type(out).__name__
     items = list(out.values()) if isinstance(out, Mapping) else out
     if not isinstance(items, list | tuple):

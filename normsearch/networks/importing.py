@@ -1,4 +1,4 @@
-"""Objects by the text that names them, `module:name`: what a user says is imported here alone."""
+"""Imports objects by their import path, `module:name`; the only place that imports user code."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _PROVIDED: dict[str, object] = {}
 
 
 def provide(text: str, found: object) -> None:
-    """Let `import_object` return `found` for ``module:name``, of a notebook's own class, say."""
+    """Make `import_object` return `found` for an import path, for example of a notebook's class."""
     _PROVIDED[text] = found
 
 
 def named(network: Any) -> Any:
-    """Return the ``module:name`` of a class or function, and make it importable by that.
+    """Return the import path of a class or function, and make it importable by this path.
 
-    Other things, such as a name, are returned as they are.
+    Other values, such as names, are returned unchanged.
     """
     if not callable(network):
         return network
@@ -38,22 +38,22 @@ def named(network: Any) -> Any:
 
 
 class WithProvided(Generic[P, R]):
-    """A trainer that takes along, to other processes, what `provide` was given in this one."""
+    """A trainer that also transfers the objects given to `provide` to other processes."""
 
     def __init__(self, trainer: Callable[P, R]) -> None:
         self._trainer, self._provided = trainer, dict(_PROVIDED)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Train as the trainer does."""
+        """Call the trainer."""
         _PROVIDED.update(self._provided)
         return self._trainer(*args, **kwargs)
 
 
 def import_object(text: str) -> object:
-    """Return what ``module:name`` says; the working folder is importable, after all else.
+    """Return the object at ``module:name``; the working folder is last on the import path.
 
     Raises:
-        NetworkError: not of this form, or no such module or name.
+        NetworkError: the text has another form, or the module or name does not exist.
     """
     if text in _PROVIDED:
         return _PROVIDED[text]
@@ -64,7 +64,7 @@ def import_object(text: str) -> object:
     try:
         found: object = importlib.import_module(path)
     except ModuleNotFoundError as error:
-        # A module that exists, and itself imports one that does not, has another cure.
+        # If the module exists but imports a missing one, the cure is another.
         if error.name is None or not f"{path}.".startswith(f"{error.name}."):
             raise NetworkError(
                 f"{text}: must be importable, and says: {one_line(error)}"
@@ -73,7 +73,7 @@ def import_object(text: str) -> object:
             f"{text}: must name a module that is installed or lies in {here}, and there is no "
             f"{error.name}; install it, or run from the folder that holds it"
         ) from error
-    except (Exception, SystemExit) as error:  # of code that is not ours
+    except (Exception, SystemExit) as error:  # of foreign code
         raise NetworkError(f"{text}: must be importable, and says: {one_line(error)}") from error
     for part in name.split("."):
         if not hasattr(found, part):
@@ -84,10 +84,10 @@ def import_object(text: str) -> object:
 
 
 def load(text: str, where: str) -> Any:
-    """Return what ``module:name`` says, as `import_object` does.
+    """Return the object at ``module:name``; see `import_object`.
 
     Raises:
-        ConfigError: there is none, or its import fails; `where` is the key that holds the text.
+        ConfigError: it does not exist or its import fails; `where` is the key of the study.
     """
     try:
         return import_object(text)
@@ -96,7 +96,7 @@ def load(text: str, where: str) -> Any:
 
 
 def parameters_of(function: Any) -> list[str]:
-    """Return the names a function takes as keyword arguments; none where Python cannot tell."""
+    """Return the keyword parameters of a function; none if Python cannot inspect it."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -129,11 +129,11 @@ def imports_in(value: object) -> Iterator[str]:
 
 
 Place = Literal["in sight", "installed", "of Python"]
-"""Where a module lies: among files that its user keeps, among installed packages, in Python."""
+"""Where a module lies: in the user's files, in an installed package, or in Python."""
 
 
 def place_of(file: str | None) -> Place:
-    """Return where the module of this file lies; one without a file is Python's own."""
+    """Return where the module of a file lies; modules without a file belong to Python."""
     if not file or not os.path.isabs(file):  # "built-in", "frozen"
         return "of Python"
     path = Path(file).resolve()
@@ -145,14 +145,14 @@ def place_of(file: str | None) -> Place:
 
 
 def locate(text: str) -> Place | None:
-    """Return where the module of ``module:name`` lies, without running it; None if there is none.
+    """Return where the module of ``module:name`` lies, or None if it does not exist.
 
-    A package around it runs.
+    The module does not run, but its parent packages do.
     """
     _working_folder()
     try:
         spec = importlib.util.find_spec(text.partition(":")[0])
-    except (ImportError, AttributeError, ValueError):  # what find_spec raises of no module
+    except (ImportError, AttributeError, ValueError):  # there is no such module
         return None
     if spec is None:
         return None
@@ -161,8 +161,8 @@ def locate(text: str) -> Place | None:
 
 
 def _working_folder() -> str:
-    """Make the working folder importable, after all else, and return it."""
+    """Append the working folder to the import path and return it."""
     here = os.getcwd()
     if here not in sys.path:
-        sys.path.append(here)  # for good: a module may import its neighbours late
+        sys.path.append(here)  # permanently, as modules may import others later
     return here

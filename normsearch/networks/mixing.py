@@ -1,4 +1,4 @@
-"""Slots that mix several norms: from a network to its supernet."""
+"""Turns a network into a supernet: puts a mixture of norms into each slot."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from normsearch.norms import MixedNorm, NormSpec
 def mix_norms(
     net: nn.Module, mixtures: Mapping[tuple[str, ...], Sequence[str]], sparse: bool = False
 ) -> None:
-    """Put a mixture of norms into slots, in place; see `MixedNorm`.
+    """Put mixtures of norms into slots, in place; see `MixedNorm`.
 
-    Do this before an optimizer holds the network's parameters, and do not look for slots in the
-    network again: its candidates would be found.
+    Call it before creating an optimizer. Do not call `list_norms` afterwards: it would find the
+    candidates.
 
     Args:
         net: any network.
-        mixtures: slots that share one vector of logits -> the candidates' specs; where a number of
-            groups does not divide a slot's channels, the nearest one that does is taken.
-        sparse: SparsestMax in place of the softmax.
+        mixtures: slots that share one vector of logits -> the candidates' specs. If a number of
+            groups does not divide a slot's channels, the nearest one that does is used.
+        sparse: use SparsestMax instead of the softmax.
 
     Raises:
-        NetworkError: there is no such slot.
+        NetworkError: a slot does not exist.
         NormError: a candidate is a weight norm.
     """
     slots = {slot.name: slot for slot in list_norms(net)}

@@ -7,23 +7,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from normsearch.networks.blocks import (
-    ConvNormAct,
-    check_divisible,
-    check_positive,
-    set_activation,
-    u_place,
-)
+from normsearch.networks.blocks import ConvNormAct
 from normsearch.networks.checkpointing import checkpointed
-from normsearch.networks.slots import apply_norm_map
-from normsearch.norms import NormSpec
+from normsearch.networks.u_shaped import UShapedNetwork
 
 
 class ResidualBlock(nn.Module):
     """A dilated and a standard 3x3x3 convolution, each with norm and ReLU.
 
-    Shape: (N, in_channels, Z, Y, X) -> (N, channels, Z, Y, X); the network puts the block's input
-    beside it, the residual concatenation.
+    Shape: (N, in_channels, Z, Y, X) -> (N, channels, Z, Y, X); the network concatenates the
+    block's input to it, the residual concatenation.
     """
 
     def __init__(self, in_channels: int, channels: int) -> None:
@@ -37,68 +30,50 @@ class ResidualBlock(nn.Module):
         return out
 
 
-class ResUNet3d(nn.Module):
+class ResUNet3d(UShapedNetwork):
     """3D res-u-net: residual blocks of a dilated and a standard convolution, norm after each.
 
     At depth 4 it has 18 norm slots, in order of execution ``enc1.conv1.norm``,
     ``enc1.conv2.norm``, ..., ``bottom.conv2.norm``, ``dec4.conv1.norm``, ..., ``dec1.conv2.norm``.
 
-    The paper states: a U-Net with residual concatenations; blocks of dilated and standard Conv3D
-    with a normalization layer following; sigmoid output; 16 x 256 x 256 voxels, at batch size 2
-    within 11 GB. Its figure is not in the text, so the rest is from the same authors' published
-    3D res-u-net for brains (github.com/mrkolarik/3D-brain-segmentation), which has no norm and no
-    dilation: 32 channels that double at each of four 2x2x2 max-poolings, two convolutions a block,
-    the block's input put beside its output, up-convolutions without activation, Keras' default
-    weights (Glorot uniform, biases 0). Decided here: the dilated convolution comes first and has
-    rate 2; ReLU after the norm.
+    The paper states: a U-Net with residual concatenations; blocks of dilated and standard Conv3D,
+    each followed by a normalization layer; sigmoid output; 16 x 256 x 256 voxels, at batch size 2
+    within 11 GB. The rest follows the same authors' published 3D res-u-net for brains
+    (github.com/mrkolarik/3D-brain-segmentation), which has no norm and no dilation: 32 channels
+    that double at each of four 2x2x2 max-poolings, two convolutions a block, the block's input
+    concatenated to its output, up-convolutions without activation, Keras' default weights (Glorot
+    uniform, biases 0). Our own choices: the dilated convolution comes first and has rate 2; ReLU
+    follows the norm.
 
-    Args:
-        in_channels: channels of the image.
-        out_channels: classes; one for a single foreground.
-        first_channels: channels at full resolution.
-        depth: the number of max-poolings.
-        norm: the spec for all slots; `apply_norm_map` changes them one by one.
-        seed: of the weights; None draws from torch's global generator.
-        activation: after each norm, a name in `ACTIVATIONS`.
+    Arguments and errors are those of `UShapedNetwork`.
 
     Shape: (N, in_channels, Z, Y, X) -> logits (N, out_channels, Z, Y, X); 2**depth divides each
-    side. With `checkpointing` set to True, activations are computed again in the backward pass.
-
-    Raises:
-        NetworkError: a number below 1, an unknown activation, or an input side that 2**depth does
-            not divide.
-        NormError: `norm` is unknown or infeasible; the message names the slot.
+    side. With `checkpointing` set to True, activations are recomputed in the backward pass.
     """
 
-    def __init__(
-        self,
-        in_channels: int = 1,
-        out_channels: int = 1,
-        first_channels: int = 32,
-        depth: int = 4,
-        norm: str | NormSpec = "BN",
-        seed: int | None = None,
-        activation: str = "relu",
-    ) -> None:
-        super().__init__()
-        check_positive("ResUNet3d", in_channels=in_channels, out_channels=out_channels)
-        check_positive("ResUNet3d", first_channels=first_channels, depth=depth)
-        self.depth, self.checkpointing = depth, False
-        widths = [first_channels * 2**level for level in range(depth + 1)]
+    usual_channels, axes, samples = 32, 3, "slabs or volumes"
+    checkpointing = False
+
+    def build(self, in_channels: int, out_channels: int, widths: Sequence[int]) -> None:
         channels = in_channels
         for level, width in enumerate(widths):
-            block = f"enc{level + 1}" if level < depth else "bottom"
+            block = f"enc{level + 1}" if level < self.depth else "bottom"
             self.add_module(block, ResidualBlock(channels, width))
             channels += width
-        for level in reversed(range(depth)):
+        for level in reversed(range(self.depth)):
             width = widths[level]
             self.add_module(f"up{level + 1}", nn.ConvTranspose3d(channels, width, 2, stride=2))
             self.add_module(f"dec{level + 1}", ResidualBlock(2 * width, width))
             channels = 3 * width
         self.head = nn.Conv3d(channels, out_channels, 1)
-        _initialize(self, seed)
-        set_activation(self, activation)
-        apply_norm_map(self, {"*": norm})
+
+    def initialize(self, seed: int | None) -> None:
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+                nn.init.xavier_uniform_(module.weight, generator=generator)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_size(x.shape[2:])
@@ -118,20 +93,3 @@ class ResUNet3d(nn.Module):
         block = self.get_submodule(name)
         out: Tensor = checkpointed(block, x) if self.checkpointing else block(x)
         return out
-
-    def check_size(self, size: Sequence[int]) -> None:
-        """Raise NetworkError, with the size to pad to, unless 2**depth divides the three sides."""
-        check_divisible("ResUNet3d", self.depth, size, 3, "three", "give it slabs or volumes")
-
-    def slot_place(self, name: str) -> tuple[str, str]:
-        """The (block, stage) of a slot: ``dec1.conv2.norm`` -> ("dec1", "level1")."""
-        return u_place(name, self.depth)
-
-
-def _initialize(net: nn.Module, seed: int | None) -> None:
-    generator = None if seed is None else torch.Generator().manual_seed(seed)
-    for module in net.modules():
-        if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
-            nn.init.xavier_uniform_(module.weight, generator=generator)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)

@@ -1,4 +1,4 @@
-"""Norm slots: the places of normalization in any network, listed and replaced."""
+"""Norm slots: finds and replaces the norms of any network."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class NormSlot:
     """One place of normalization.
 
     Args:
-        name: the module's path, such as ``enc1.conv1.norm``: what the globs of a norm map match.
-        channels: C of what it normalizes.
-        dims: its number of spatial axes.
-        spec: the canonical spec of the norm that sits there now.
+        name: the module's path, such as ``enc1.conv1.norm``; the globs of a norm map match it.
+        channels: the number of channels.
+        dims: the number of spatial axes.
+        spec: the canonical spec of the current norm.
         block: the block it belongs to, such as ``enc1``.
         stage: the coarser part of the network, such as ``level1`` (a resolution).
-        weight_norms: which of WN and WS the convolution before it can take; none without one.
+        weight_norms: which of WN and WS the preceding convolution supports; none without one.
     """
 
     name: str
@@ -57,30 +57,30 @@ class NormSlot:
 
 @runtime_checkable
 class PlacesSlots(Protocol):
-    """A network that knows the block and the stage of its slots; others get them from the path."""
+    """A network that defines the block and the stage of its slots."""
 
     def slot_place(self, name: str) -> tuple[str, str]:
-        """The (block, stage) of the slot at path `name`."""
+        """Return the (block, stage) of the slot at path `name`."""
         ...
 
 
 def list_norms(net: nn.Module) -> list[NormSlot]:
     """Find the norm slots of a network: torch's BatchNorm, InstanceNorm, GroupNorm, and our own.
 
-    They come in the order of registration. A module registered under several paths is one slot,
-    named by its first path. LayerNorm (inside transformers) is none, unless a norm map has replaced
-    it. An IN counts as IN with or without weights. The block of a slot in a foreign network is its
-    parent's path, the stage the first part of its path; a network that has `slot_place` (see
-    PlacesSlots) says them itself.
+    Slots are in order of registration. A module registered under several paths is one slot, named
+    by its first path. A LayerNorm (in transformers) is a slot only after a norm map replaced it. An
+    IN counts as IN with or without weights. The block of a slot is its parent's path, and the stage
+    the first part of its path, unless the network defines them (see PlacesSlots).
 
-    GroupNorm does not know its number of spatial axes: it is that of the convolution registered
-    last before it, or, where there is none, first after it.
+    A GroupNorm does not know its number of spatial axes; it is that of the last convolution
+    registered before it or, if there is none, of the first one after it.
 
-    A weight norm (torch's parametrization, or our WS) on the convolution registered directly
+    A weight norm (torch's parametrization, or our WS) of the convolution registered directly
     before a slot, with as many output channels, is part of its spec: ``WS+GN-8``, ``WN``.
 
     Raises:
-        NetworkError: a GroupNorm in a network without convolutions, or a lazy norm not yet run.
+        NetworkError: a GroupNorm in a network without convolutions, or a lazy norm before its
+            first run.
     """
     slots = []
     for name, module in norm_modules(net).items():
@@ -96,29 +96,29 @@ def list_norms(net: nn.Module) -> list[NormSlot]:
 
 
 def apply_norm_map(net: nn.Module, norm_map: Mapping[str, str | NormSpec]) -> dict[str, str]:
-    """Put a fresh norm into every slot that a glob of `norm_map` matches, in place.
+    """Replace the norm of every slot that a glob of `norm_map` matches, in place.
 
-    Globs match a slot's name (`*` matches dots too); later ones win over earlier ones; slots that
-    none matches keep what they have. A new norm is the canonical form of its spec, starts from the
-    usual values (weight 1, bias 0), and goes to all paths of the old one, on its device and in its
-    dtype. Nothing is replaced unless all of the map is in order. Do this before an optimizer,
-    DistributedDataParallel or torch.compile holds the network's parameters.
+    Globs match slot names (`*` also matches dots), and later globs override earlier ones. Slots
+    that no glob matches keep their norm. A new norm is built from the canonical form of its spec
+    with weight 1 and bias 0, on the device and in the dtype of the old one, and replaces it under
+    all its paths. If any entry is invalid, nothing is replaced. Call it before the network is
+    passed to an optimizer, DistributedDataParallel or torch.compile.
 
-    A LayerNorm is left alone unless named: by a glob that matches no norm slot, such as its path,
-    or ``*.norm1`` where only LayerNorms are called so. The new norm then takes the tokens for its
-    pixels (see TokenNorm), and is a slot like others from then on.
+    A LayerNorm is replaced only if a glob that matches no norm slot names it, such as its path, or
+    ``*.norm1`` if only LayerNorms have this name. The new norm treats tokens as pixels (see
+    TokenNorm), and is a norm slot from then on.
 
-    WN and WS act on the convolution registered directly before the slot (dropout may stand
-    between), as a parametrization of its weight. Another norm in that slot takes it away again:
-    the weight is then a plain parameter with the effective values.
+    WN and WS parametrize the weight of the convolution registered directly before the slot (dropout
+    may lie between). If another norm replaces them, the weight becomes a plain parameter with the
+    effective values.
 
     Returns:
         The canonical spec of every slot of the network, by name: the effective norm map.
 
     Raises:
         NetworkError: a glob matches no slot.
-        NormError: a spec is unknown, or infeasible for a slot, which the message names; WN or WS
-            where no convolution stands directly before the slot.
+        NormError: a spec is unknown, or infeasible for a slot, which the message names; or WN or WS
+            for a slot without a convolution directly before it.
     """
     slots = [*list_norms(net), *_named_layer_norms(net, norm_map)]
     wanted = _resolve(slots, norm_map)
@@ -135,11 +135,11 @@ def apply_norm_map(net: nn.Module, norm_map: Mapping[str, str | NormSpec]) -> di
 
 
 def replace_norm(net: nn.Module, name: str, new: nn.Module) -> None:
-    """Put `new` at all paths of the norm at path `name`, on its device and in its dtype."""
+    """Replace the norm at path `name` under all its paths, on its device and in its dtype."""
     old = net.get_submodule(name)
     if isinstance(old, BatchKalmanNorm):
         old.unlink()
-    device, dtype = _residence(net, old)
+    device, dtype = _device_and_dtype(net, old)
     new.to(device, dtype).train(old.training)
     for path in _aliases(net, old):
         parent, _, key = path.rpartition(".")
@@ -147,14 +147,14 @@ def replace_norm(net: nn.Module, name: str, new: nn.Module) -> None:
 
 
 def norm_modules(net: nn.Module) -> dict[str, nn.Module]:
-    """Every norm module by its first path, in registration order; the network itself is no slot."""
+    """Return every norm module but `net` itself by its first path, in registration order."""
     inner = {module.norm for module in net.modules() if isinstance(module, TokenNorm)}
     found = {name: norm for name, norm in net.named_modules() if isinstance(norm, NORM_KINDS)}
     return {name: norm for name, norm in found.items() if name and norm not in inner}
 
 
 def _named_layer_norms(net: nn.Module, norm_map: Iterable[str]) -> list[NormSlot]:
-    """The LayerNorms that globs name: those of globs which match no norm slot."""
+    """Return the LayerNorms that globs match which match no norm slot."""
     slots = norm_modules(net)
     layers = [name for name, norm in net.named_modules() if isinstance(norm, nn.LayerNorm)]
     globs = [glob for glob in norm_map if not any(fnmatchcase(name, glob) for name in slots)]
@@ -163,19 +163,19 @@ def _named_layer_norms(net: nn.Module, norm_map: Iterable[str]) -> list[NormSlot
 
 
 def _build(net: nn.Module, slot: NormSlot, spec: NormSpec) -> nn.Module:
-    """The fresh norm of a slot; around it, in a LayerNorm's place, what puts the channels first."""
+    """Return the new norm of a slot; in the place of a LayerNorm, as a TokenNorm."""
     if isinstance(net.get_submodule(slot.name), nn.LayerNorm | TokenNorm):
         return TokenNorm(spec, slot.channels)
     return build_norm(spec, slot.channels, slot.dims)
 
 
 def _aliases(net: nn.Module, norm: nn.Module) -> list[str]:
-    """All paths under which a module is registered."""
+    """Return all paths under which a module is registered."""
     return [path for path, one in net.named_modules(remove_duplicate=False) if one is norm]
 
 
 def _read(name: str, norm: nn.Module) -> tuple[NormSpec, int]:
-    """The spec and the channels of what sits in a slot."""
+    """Return the spec and the channels of the norm in a slot."""
     if isinstance(norm, Norm):
         return NormSpec.parse(norm.spec_text), norm.channels
     if isinstance(norm, nn.GroupNorm):
@@ -209,7 +209,7 @@ def _place(net: nn.Module, name: str) -> tuple[str, str]:
 
 
 def _resolve(slots: list[NormSlot], norm_map: Mapping[str, str | NormSpec]) -> dict[str, NormSpec]:
-    """The canonical spec of each slot that some glob matches."""
+    """Return the canonical spec of each slot that a glob matches."""
     wanted: dict[str, NormSpec] = {}
     for glob, given in norm_map.items():
         spec = NormSpec.parse(given) if isinstance(given, str) else given
@@ -229,7 +229,7 @@ def _resolve(slots: list[NormSlot], norm_map: Mapping[str, str | NormSpec]) -> d
 
 
 def _convolution(net: nn.Module, slot: NormSlot, spec: NormSpec) -> _ConvNd | None:
-    """The convolution before a slot, if any, checked to take the spec's weight norm."""
+    """Return the convolution before a slot, or None; check that it supports the spec."""
     conv = conv_before(net, net.get_submodule(slot.name), slot.channels)
     if conv is None and spec.weights is not None:
         raise NormError(
@@ -244,8 +244,8 @@ def _convolution(net: nn.Module, slot: NormSlot, spec: NormSpec) -> _ConvNd | No
     return conv
 
 
-def _residence(net: nn.Module, old: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Where a replaced norm lived; one without parameters lived where the network's first do."""
+def _device_and_dtype(net: nn.Module, old: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Return device and dtype of a norm or, if it has no tensors, of the network."""
     for module in (old, net):
         for tensor in (*module.parameters(), *module.buffers()):
             if tensor.is_floating_point():

@@ -1,4 +1,4 @@
-"""A norm of (N, C, *spatial) in the place of a transformer's LayerNorm, whose channels are last."""
+"""A norm of (N, C, *spatial) as a replacement for a transformer's LayerNorm (channels last)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from normsearch.norms import Norm, NormSpec, build_norm
 
 
 class TokenNorm(Norm):
-    """A norm whose pixels are the tokens: (N, *tokens, C) -> the same.
+    """A norm that treats tokens as pixels: (N, *tokens, C) -> the same.
 
-    LayerNorm takes its moments over the channels of one token. A norm from here takes them over the
-    tokens too: IN over all tokens of a sample, per channel; LN over all tokens and channels.
+    The moments of LayerNorm are over the channels of one token. Those of this norm are also over
+    the tokens: IN over all tokens of a sample, per channel; LN over all tokens and channels.
 
     Args:
-        spec: of the norm inside, of one spatial axis.
+        spec: of the inner norm, which has one spatial axis.
         channels: C, the last axis.
     """
 
@@ -31,10 +31,10 @@ class TokenNorm(Norm):
 
 
 def token_channels(net: nn.Module, name: str) -> int:
-    """The channels of the LayerNorm at a path.
+    """Return the channels of the LayerNorm at a path.
 
     Raises:
-        NetworkError: it cannot be replaced by a `TokenNorm`.
+        NetworkError: a `TokenNorm` cannot replace it.
     """
     norm = net.get_submodule(name)
     parent = net.get_submodule(name.rpartition(".")[0])

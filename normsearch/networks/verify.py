@@ -1,4 +1,4 @@
-"""Which of a network's norms its forward pass calls."""
+"""Finds which norms of a network its forward pass calls."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from normsearch.networks.slots import NORM_KINDS, norm_modules
 
 @contextmanager
 def norms_called() -> Iterator[set[nn.Module]]:
-    """Collect the norms that run inside the block, of whatever network, registered or not."""
+    """Collect all norms that run in the block, whether registered in a network or not."""
     called: set[nn.Module] = set()
 
     def note(module: nn.Module, *_: object) -> None:
         if isinstance(module, NORM_KINDS):
             called.add(module)
 
-    hook = register_module_forward_pre_hook(note)  # on all modules there are, also the hidden ones
+    hook = register_module_forward_pre_hook(note)  # global: also for unregistered modules
     try:
         yield called
     finally:
@@ -30,14 +30,13 @@ def norms_called() -> Iterator[set[nn.Module]]:
 
 
 def idle_slots(net: nn.Module, called: set[nn.Module]) -> list[str]:
-    """Return the names of the norm slots whose norm is not among those that were `called`.
+    """Return the names of the norm slots whose norm is not in `called`.
 
-    A network may register a module and yet call another object, or none: a norm put there would
-    silently do nothing.
+    A network may register a module but call another object or none. A norm in such a slot would
+    have no effect.
 
     Raises:
-        NetworkError: a norm ran that is not registered, as a replaced one does that the network
-            still holds in a plain list.
+        NetworkError: a norm ran that is not registered, for example one in a plain list.
     """
     hidden = called - set(net.modules())
     if hidden:
@@ -50,14 +49,14 @@ def idle_slots(net: nn.Module, called: set[nn.Module]) -> list[str]:
 
 
 def verify_norm_map(net: nn.Module, example: Tensor) -> None:
-    """Prove by one forward pass, in eval and without gradients, that every norm slot is used.
+    """Check in one forward pass, in eval and without gradients, that every norm slot is used.
 
     Args:
-        net: any network; its training flags are as before afterwards.
+        net: any network; its training flags are restored afterwards.
         example: an input it accepts.
 
     Raises:
-        NetworkError: slots whose norm was not called, all by name, or norms that ran unregistered.
+        NetworkError: some slots were not called (all are named), or unregistered norms ran.
     """
     flags = [(module, module.training) for module in net.modules()]
     try:

@@ -1,4 +1,4 @@
-"""Norms without learnt γ and β."""
+"""Freezes γ and β of norms."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, Norm)
 
 
 def freeze_affine(net: nn.Module) -> None:
-    """Keep weight and bias of every norm in `net` at what they are, 1 and 0 at first; gates learn.
+    """Freeze weight and bias of every norm in `net` (initially 1 and 0); gates still learn.
 
-    Do this before an optimizer is made.
+    Call it before creating an optimizer.
     """
     gates = {id(gate) for gate in gate_parameters(net)}
     for norm in net.modules():

@@ -1,4 +1,4 @@
-"""Bases of all norms but torch's own: they know their slot, composite ones their moments."""
+"""Base classes of the norms that PyTorch does not have."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from normsearch.norms.moments import (
 
 
 def by_rows(x: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:
-    """`norm` of `x` laid out channel by channel; the result in the memory format of `x`.
+    """Apply `norm` to a contiguous copy of `x` and return the result in the memory format of `x`.
 
-    On a CPU torch 2.13's group_norm takes E[x²] − E[x]² of channels_last inputs, wrong by more than
-    the values themselves at means of 1e3; its instance_norm loses the memory format.
+    On CPUs, group_norm of PyTorch 2.13 computes E[x²] − E[x]² for channels_last inputs; at a mean
+    of 1e3 the error exceeds the values. Its instance_norm loses the memory format.
     """
     return in_format_of(norm(x.contiguous()), x)
 
 
 class Norm(nn.Module):
-    """A norm of (N, C, *spatial) tensors that remembers its slot, so that the slot stays findable.
+    """A norm of (N, C, *spatial) tensors that `list_norms` recognizes.
 
     Args:
         channels: C.
@@ -53,14 +53,14 @@ class Norm(nn.Module):
             raise NormError(f"{self.spec_text} needs an input ({axes}), got {tuple(x.shape)}")
 
     def gates(self) -> list[nn.Parameter]:
-        """The parameters that choose between statistics: own learning rate, no weight decay."""
+        """Return the parameters that mix statistics; they need their own optimizer group."""
         return []
 
     def clamp_gates(self) -> None:
-        """Bring the gates back into their range; to be called after each optimizer step."""
+        """Clamp the gates to their range; call it after each optimizer step."""
 
     def mixing_weights(self) -> dict[str, dict[str, float]]:
-        """The weight each statistic has now, as plain numbers: {what is mixed: {norm: weight}}."""
+        """Return the current mixing weights: {statistic: {norm: weight}}."""
         return {}
 
     def extra_repr(self) -> str:
@@ -68,10 +68,10 @@ class Norm(nn.Module):
 
 
 class MomentNorm(Norm):
-    """Base of the composite norms: weight, bias, the door check and the pass over the pixels.
+    """Base of the composite norms: weight, bias, the input check and the pass over the pixels.
 
-    A subclass says in `coefficients` what to do with the moments, and in `gates` and `importance`
-    what it has learnt. Shape: (N, C, *spatial) -> the same, in the input's dtype.
+    A subclass implements `coefficients`, and `gates` and `mixing_weights` if it learns a mixture.
+    Shape: (N, C, *spatial) -> the same, in the input's dtype.
     """
 
     def __init__(self, channels: int, dims: int, eps: float = 1e-5) -> None:
@@ -81,26 +81,26 @@ class MomentNorm(Norm):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def coefficients(self, moments: Moments, pixels: int) -> Affine:
-        """The norm's affine map before weight and bias, from moments of shape (N, C).
+        """Return the affine map, without weight and bias, from moments of shape (N, C).
 
-        By differentiable torch operations: a norm need say no more than this.
+        Uses differentiable PyTorch operations. It is the only method that a norm must implement.
         """
         raise NotImplementedError
 
     def linearize(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
-        """`coefficients`, and the gradient through them to the moments and `extra_inputs`.
+        """Return `coefficients` and the pullback to the moments and `extra_inputs`.
 
-        Here autograd works that out. A norm that gives it by hand spares the two dozen small
-        operations that cost as much as the pixels of a small map.
+        By default autograd computes the pullback. A norm that implements it saves two dozen small
+        operations, which cost as much as the pixels of a small map.
         """
         return by_autograd(partial(self.coefficients, pixels=pixels), self.extra_inputs(), moments)
 
     def recipe(self, samples: int, pixels: int) -> Recipe | None:
-        """`coefficients` told as data, for the compiled kernels; None where they cannot be."""
+        """Return `coefficients` as data for the compiled kernels, None if not supported."""
         return None
 
     def extra_inputs(self) -> list[Tensor]:
-        """What `coefficients` may depend on beside the moments: the other parameters."""
+        """Return the tensors other than the moments that `coefficients` depends on."""
         return [p for p in self.parameters() if p is not self.weight and p is not self.bias]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -124,10 +124,10 @@ class MomentNorm(Norm):
 
 
 class RunningMomentNorm(MomentNorm):
-    """A composite norm that keeps running moments for eval, in torch BatchNorm's way.
+    """A composite norm with running moments for eval, as in torch's BatchNorm.
 
     `running_mean`, `running_var`, `num_batches_tracked`, `momentum` (None: cumulative average) and
-    `reset_running_stats()` mean what they mean there, so one function can recompute them for all.
+    `reset_running_stats()` have the same meaning, so that one function can recompute them all.
     """
 
     running_mean: Tensor
@@ -144,13 +144,13 @@ class RunningMomentNorm(MomentNorm):
         self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long))
 
     def reset_running_stats(self) -> None:
-        """Forget: mean 0, variance 1, no batch seen."""
+        """Reset to mean 0, variance 1 and no tracked batch."""
         self.running_mean.zero_()
         self.running_var.fill_(1)
         self.num_batches_tracked.zero_()
 
     def track(self, mean: Tensor, variance: Tensor) -> None:
-        """Take one batch's moments, (C,) or (1, C), into the running ones."""
+        """Update the running moments with those of one batch, (C,) or (1, C)."""
         self.num_batches_tracked.add_(1)
         # A tensor, not float(): reading the count would make a GPU wait at every batch.
         step: float | Tensor | None = self.momentum
@@ -160,10 +160,10 @@ class RunningMomentNorm(MomentNorm):
             running.lerp_(new.detach().view(-1).to(running.dtype), step)
 
     def tracking(self, channels: int = 1, unbias: float = 1.0) -> Track:
-        """`track` told as data: `channels` of one running moment, the factor of the variance."""
+        """Return `track` as data: channels per running moment, and the factor of the variance."""
         buffers = self.running_mean, self.running_var, self.num_batches_tracked
         return Track(*buffers, self.momentum, channels, unbias)
 
     def running(self) -> Moments:
-        """The running moments, (1, C)."""
+        """Return the running moments, (1, C)."""
         return Moments(full(self.running_mean)[None], full(self.running_var)[None])

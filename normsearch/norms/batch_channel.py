@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from normsearch.errors import NormError
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel
 from normsearch.norms.compiled import Recipe
-from normsearch.norms.groups import regroup
+from normsearch.norms.groups import check_groups, regroup
 from normsearch.norms.moments import Affine, Moments, normalize, pool
 
 
@@ -34,8 +33,7 @@ class BatchChannelNorm(RunningMomentNorm):
         momentum: float | None = 0.1,
     ) -> None:
         super().__init__(channels, dims, eps, momentum)
-        if channels % groups:
-            raise NormError(f"BCN: groups must divide the {channels} channels, got {groups}")
+        check_groups("BCN", channels, groups)
         self.groups = groups
         self.spec_text = f"BCN-{groups}"
         self.batch_weight = nn.Parameter(torch.ones(channels))

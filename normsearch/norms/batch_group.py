@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from normsearch.errors import NormError
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel
 from normsearch.norms.compiled import Recipe
-from normsearch.norms.groups import per_channel, pool_groups
+from normsearch.norms.groups import check_groups, per_channel, pool_groups
 from normsearch.norms.moments import Affine, Moments, normalize, pool
 
 
@@ -16,9 +15,9 @@ class BatchGroupNorm(RunningMomentNorm):
     """BGN: moments over the batch and one of G parts of the flattened channels and pixels.
 
     With G dividing C a part is C/G neighbouring channels, and this is BatchNorm1d(G) on
-    x.view(N, G, -1), but for weight and bias, which are per channel. A G that does not divide C
-    would cut channels at places that change with the input's size: it is refused. BGN-C is BN.
-    Running moments are per group, (G,), the variance unbiased.
+    x.view(N, G, -1), but for weight and bias, which are per channel. G must divide C:
+    otherwise the groups would depend on the input's size. BGN-C is BN. Running moments are per
+    group, (G,), with unbiased variance.
 
     Shape: (N, C, *spatial) -> the same.
 
@@ -35,8 +34,7 @@ class BatchGroupNorm(RunningMomentNorm):
         momentum: float | None = 0.1,
     ) -> None:
         super().__init__(channels, dims, eps, momentum)
-        if channels % groups:
-            raise NormError(f"BGN: groups must divide the {channels} channels, got {groups}")
+        check_groups("BGN", channels, groups)
         self.groups = groups
         self.spec_text = f"BGN-{groups}"
         self.register_buffer("running_mean", torch.zeros(groups))

@@ -47,7 +47,7 @@ class BatchInstanceNorm(RunningMomentNorm):
 
     def linearize(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
         if self.training and is_shared(self.sync):
-            return super().linearize(moments, pixels)  # the gradient goes to other processes too
+            return super().linearize(moments, pixels)  # the gradient involves other processes
         return self._by_hand(moments, pixels)
 
     def recipe(self, samples: int, pixels: int) -> Recipe | None:
@@ -64,7 +64,7 @@ class BatchInstanceNorm(RunningMomentNorm):
         by_batch = torch.rsqrt(batch.variance + self.eps)
         by_instance = torch.rsqrt(moments.variance + self.eps)
         away, gated = moments.mean - batch.mean, rho * by_batch
-        # IN centres each channel by itself: it shifts by nothing.
+        # IN centres each channel at its own mean, so its shift is 0.
         affine = Affine(by_instance + rho * (by_batch - by_instance), away * gated)
 
         def pullback(gradient: Affine) -> tuple[Moments, tuple[Tensor]]:

@@ -1,4 +1,4 @@
-"""Batch Kalman Normalization (Wang et al. 2018): BN whose moments lean on the layer before."""
+"""Batch Kalman Normalization (Wang et al. 2018): BN with a prior from the preceding layer."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ from normsearch.norms.batch_moments import bessel
 from normsearch.norms.moments import Affine, Moments, normalize, pool
 from normsearch.norms.propagation import can_propagate, rectify, through_convolution
 
-_NOT_CREDIBLE = 100.0  # mean(σ²_prior / σ²_B) from which the prior is left out, the authors' number
+_NOT_CREDIBLE = (
+    100.0  # the prior is ignored if mean(σ²_prior / σ²_B) reaches this; the authors' value
+)
 
 
-class _Glimpse(NamedTuple):
-    """The shape of a tensor and a few of its values: enough to know it again without a pass."""
+class _Probe(NamedTuple):
+    """The shape of a tensor and a few of its values, to recognize it without a full comparison."""
 
     shape: torch.Size
     values: Tensor
 
     @classmethod
-    def of(cls, x: Tensor) -> _Glimpse:
-        """Up to 3 pixels each way in the middle of the first sample, all channels."""
+    def of(cls, x: Tensor) -> _Probe:
+        """Take up to 3 pixels per axis from the middle of the first sample, all channels."""
         middle = [slice(max(0, side // 2 - 1), side // 2 + 2) for side in x.shape[2:]]
         return cls(x.shape, x.detach()[:1][(slice(None), slice(None), *middle)].clone())
 
-    def same(self, other: _Glimpse) -> Tensor | None:
-        """Whether all values agree, as a 0-dim bool; None where the shapes already differ."""
+    def same(self, other: _Probe) -> Tensor | None:
+        """Return whether all values agree, as a 0-dim bool; None if the shapes differ."""
         if self.shape != other.shape or self.values.device != other.values.device:
             return None
         return (self.values == other.values).all()
@@ -40,23 +42,24 @@ class _Glimpse(NamedTuple):
 class BatchKalmanNorm(RunningMomentNorm):
     """BKN: BN with μ = p·μ_prior + (1−p)·μB, σ² = p·σ²_prior + (1−p)·σ²B + p(1−p)(μB−μ_prior)².
 
-    The prior comes from the BKN before: its output, of mean β and variance γ² per channel, goes
-    through ReLU as a Gaussian does, and through the convolution between the two with all inputs
-    taken as independent and borders left out (`normsearch.norms.propagation`). `link` says which
-    BKN and which convolution; `apply_norm_map` calls it. Without a link, in a forward pass where
-    that convolution is not fed with exactly ReLU of that BKN's output (seen in a few values of
-    each channel: a pooling, a skip or another activation in between), or where
-    mean(σ²_prior / σ²B) is 100 or more, it is BN. Eval uses running means of μ and σ²; in those
-    σ²B is the unbiased one, as in torch's BatchNorm.
+    The prior is the distribution that the preceding BKN implies: its output has mean β and variance
+    γ² per channel. These moments are propagated through ReLU, as for a Gaussian, and through the
+    convolution between the two, with independent inputs and without borders
+    (`normsearch.norms.propagation`). `apply_norm_map` calls `link` with that BKN and convolution.
+
+    It is BN without a link, if mean(σ²_prior / σ²B) is 100 or more, and in a forward pass in which
+    the convolution's input is not ReLU of that BKN's output, because a pooling, a skip or another
+    activation lies between (checked on a few values of each channel). Eval uses running means of μ
+    and σ², computed with the unbiased σ²B, as in torch's BatchNorm.
 
     The gradient flows through the prior to the convolution's weight and the γ, β before it.
 
-    Source: Wang et al., arXiv 1802.03133 and NeurIPS 2018 ("Kalman Normalization"), read in the
-    authors' code (github.com/wanggrun/Kalman-Normalization): both formulas, p = 0.9, the bound of
-    100, no stopped gradient. That code draws one random map from the prior and convolves it; here
-    its expectation is taken. It also draws that map with the moments from before the
-    normalization of the BKN before, which the convolution never sees; here they are those after.
-    The paper's own text on this point was not at hand.
+    Source: Wang et al., arXiv 1802.03133 and NeurIPS 2018 ("Kalman Normalization"). Both formulas,
+    p = 0.9, the bound of 100 and the unstopped gradient follow the authors' code
+    (github.com/wanggrun/Kalman-Normalization). That code draws one random map from the prior and
+    convolves it; this implementation uses the expectation. That code draws the map with the
+    moments before the preceding BKN's normalization, which the convolution never sees; this one
+    uses the moments after it. The paper's text on this point was not available.
 
     Args:
         p: the weight of the prior, from 0 (BN) to below 1.
@@ -83,13 +86,13 @@ class BatchKalmanNorm(RunningMomentNorm):
         self.p = p
         self._handle: RemovableHandle | None = None
         self._prior: _Prior | None = None
-        self._left: _Glimpse | None = None  # kept until the next pass: checkpointing asks again
+        self._left: _Probe | None = None  # kept until the next pass, for gradient checkpointing
 
     def link(self, convolution: _ConvNd, before: BatchKalmanNorm) -> None:
-        """Take the prior from now on from `before`, through ReLU and `convolution`.
+        """Use the prior from `before`, through ReLU and `convolution`.
 
-        Where the three do not fit (other channels, a transposed convolution with groups or
-        dilation) nothing is linked.
+        Nothing is linked if the three do not fit (other channels, or a transposed convolution with
+        groups or dilation).
         """
         self.unlink()
         ends = (convolution.in_channels, convolution.out_channels)
@@ -97,13 +100,13 @@ class BatchKalmanNorm(RunningMomentNorm):
             self._handle = convolution.register_forward_hook(_Link(before, self))
 
     def unlink(self) -> None:
-        """Be BN again, until linked anew."""
+        """Remove the link: the norm is BN until it is linked again."""
         if self._handle is not None:
             self._handle.remove()
         self._handle = self._prior = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but a prior left by a convolution whose output never came here: it holds a graph."""
+        """Leave out a prior that was not used: it holds a graph, which cannot be copied."""
         return {**self.__dict__, "_prior": None}
 
     def extra_inputs(self) -> list[Tensor]:
@@ -115,8 +118,8 @@ class BatchKalmanNorm(RunningMomentNorm):
         try:
             out = super().forward(x)
         finally:
-            self._prior = None  # it holds a graph, which ends with this step
-        self._left = _Glimpse.of(out) if self.training else None
+            self._prior = None  # it holds a graph that ends with this step
+        self._left = _Probe.of(out) if self.training else None
         return out
 
     def coefficients(self, moments: Moments, pixels: int) -> Affine:
@@ -132,7 +135,7 @@ class BatchKalmanNorm(RunningMomentNorm):
         return normalize(moments, posterior, self.eps)
 
     def _credible(self, batch: Moments) -> tuple[Moments, Tensor] | None:
-        """The prior, (1, C), and whether it counts, 0-dim; None without one."""
+        """Return the prior, (1, C), and whether to use it, 0-dim; None without a prior."""
         if self._prior is None:
             return None
         prior, fed, _ = self._prior
@@ -140,11 +143,11 @@ class BatchKalmanNorm(RunningMomentNorm):
         return prior, fed & (ratio < _NOT_CREDIBLE)
 
     def _filter(self, batch: Moments, given: tuple[Moments, Tensor] | None) -> Moments:
-        """The posterior moments; those of the batch where no prior counts."""
+        """Return the posterior moments; those of the batch if the prior is not used."""
         if given is None:
             return batch
         prior, counts = given
-        # With the batch's own moments as the prior the formulas give the batch's moments.
+        # With the batch's moments as the prior, the formulas return the batch's moments.
         mean, variance = (torch.where(counts, own, b) for own, b in zip(prior, batch, strict=True))
         away = batch.mean - mean
         return Moments(
@@ -156,20 +159,20 @@ class BatchKalmanNorm(RunningMomentNorm):
 
 
 class _Prior(NamedTuple):
-    """What a convolution hands to the BKN behind it in one forward pass."""
+    """The prior that a convolution passes to the BKN after it in one forward pass."""
 
     moments: Moments  # (1, C), with a graph
-    fed: Tensor  # whether the convolution saw ReLU of the BKN before, 0-dim
-    given: _Glimpse  # of what the convolution gave
+    fed: Tensor  # whether the convolution's input was ReLU of the preceding BKN, 0-dim
+    given: _Probe  # of the convolution's output
 
     def confirmed(self, x: Tensor) -> _Prior | None:
-        """Itself, if `x` is what the convolution gave: dropout may stand between."""
-        same = self.given.same(_Glimpse.of(x))
+        """Return the prior if `x` may be the convolution's output (dropout may lie between)."""
+        same = self.given.same(_Probe.of(x))
         return None if same is None else self._replace(fed=self.fed & same)
 
 
 class _Link:
-    """The forward hook on a convolution between two BKN: makes the prior of the second."""
+    """A forward hook on the convolution between two BKNs that computes the prior of the second."""
 
     def __init__(self, before: BatchKalmanNorm, after: BatchKalmanNorm) -> None:
         self.before = before
@@ -182,8 +185,8 @@ class _Link:
         left = self.before._left
         if not self.after.training or left is None:
             return None
-        fed = _Glimpse(left.shape, left.values.relu()).same(_Glimpse.of(x))
+        fed = _Probe(left.shape, left.values.relu()).same(_Probe.of(x))
         if fed is None:
             return None
         made = through_convolution(rectify(self.before.bias, self.before.weight), convolution)
-        return _Prior(made, fed, _Glimpse.of(out))
+        return _Prior(made, fed, _Probe.of(out))

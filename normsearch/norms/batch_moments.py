@@ -1,4 +1,4 @@
-"""The moments of a whole batch: of this process's samples, or of all processes' together."""
+"""The moments of a batch, of this process or of all processes together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from normsearch.norms.moments import Moments, pool
 
 
 class _GatherAll(torch.autograd.Function):
-    """(K, C) of this process -> (R, K, C) of all R; every process's gradient flows back to each."""
+    """Gather (K, C) of each process to (R, K, C); the gradient is summed over processes."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor) -> Tensor:
@@ -29,22 +29,22 @@ class _GatherAll(torch.autograd.Function):
 
 
 def is_shared(sync: bool) -> bool:
-    """Whether `sync` is asked for and there is another process to share the batch with."""
+    """Return whether `sync` is set and other processes share the batch."""
     shared = sync and dist.is_available() and dist.is_initialized()
     return shared and dist.get_world_size() > 1
 
 
 def pool_batch(moments: Moments, pixels: int, sync: bool = False) -> tuple[Moments, int | Tensor]:
-    """The moments of each channel over the batch, (1, C), and the values that make one of them.
+    """Return the moments of each channel over the batch, (1, C), and the number of values of each.
 
-    With `sync` and torch.distributed initialised the batch is that of the default process group:
-    one all-gather of counts, means and variances, merged by Chan, Golub and LeVeque (1983), each
-    process weighted by its count. The gradient is that of the sum of all processes' losses.
+    With `sync` and torch.distributed initialised, the batch is that of the default process group:
+    one all-gather of counts, means and variances, merged by Chan, Golub and LeVeque (1983) with
+    each process weighted by its count. The gradient is that of the sum of all processes' losses.
 
     Args:
         moments: (N, C), of this process's samples.
-        pixels: the pixels that each was taken over; may differ between processes.
-        sync: over all processes.
+        pixels: the number of pixels of each; may differ between processes.
+        sync: whether to include all processes.
 
     Returns:
         Moments, and the number of values: an int, or a 0-dim tensor of at least 2 when shared.
@@ -58,7 +58,7 @@ def pool_batch(moments: Moments, pixels: int, sync: bool = False) -> tuple[Momen
     count, means, variances = gathered.unbind(1)
     total = count.sum(0, keepdim=True)
     share = count / total
-    # Around the first process's mean: no sum of large means is rounded.
+    # Relative to the first process's mean, so that no large means are summed.
     mean = means[:1] + (share * (means - means[:1])).sum(0, keepdim=True)
     variance = (share * (variances + (means - mean).square())).sum(0, keepdim=True)
     return Moments(mean, variance), total[0, 0].detach()
@@ -71,7 +71,7 @@ def bessel(values: Tensor, norm: str, unit: str = ...) -> Tensor: ...
 @overload
 def bessel(values: int | Tensor, norm: str, unit: str = ...) -> float | Tensor: ...
 def bessel(values: int | Tensor, norm: str, unit: str = "channel") -> float | Tensor:
-    """n / (n − 1), which makes a biased variance of n values the unbiased one.
+    """Return n / (n − 1), the ratio of the unbiased to the biased variance of n values.
 
     Raises:
         NormError: n is 1 (batch 1, one pixel): a batch norm cannot train on it.

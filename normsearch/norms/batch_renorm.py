@@ -9,8 +9,8 @@ from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel
 from normsearch.norms.moments import Affine, Moments, normalize, pool
 
-# The paper relaxes from step 5,000 to 25,000 (d) and 40,000 (r). Its run is taken as 160,000 steps
-# long, so that the limits are open after a quarter of any run.
+# The paper opens the limits from step 5,000 to 25,000 (d) and 40,000 (r). With its run counted as
+# 160,000 steps, the limits are fully open after a quarter of any run.
 _BEGIN, _D_END, _R_END = 1 / 32, 5 / 32, 8 / 32
 
 
@@ -18,14 +18,14 @@ class BatchRenorm(RunningMomentNorm):
     """BRN: x̂ = (x − μB)/σB · r + d, with r = σB/σ in [1/rmax, rmax], d = (μB − μ)/σ in ±dmax.
 
     μ and σ = sqrt(V + eps) are the running moments before this batch; no gradient goes through r
-    and d. The limits go from (1, 0), which is BN, to (rmax, dmax) as `set_progress` tells: they
-    stay at (1, 0) for the first 1/32 of training, and are open at 5/32 (d) and 8/32 (r), the
-    paper's schedule scaled to the run. Until told, they are open. As long as no batch was tracked
-    r is 1 and d is 0: there is nothing to correct towards. Eval is BN's.
+    and d. The limits grow from (1, 0), which is BN, to (rmax, dmax) with the progress given to
+    `set_progress`: they are (1, 0) for the first 1/32 of training and fully open at 5/32 (d) and
+    8/32 (r), the paper's schedule scaled to the run. Without a call of `set_progress` they are
+    fully open. Until a batch is tracked, r is 1 and d is 0. Eval is that of BN.
 
     Args:
-        rmax: the last limit of r, 1 or more.
-        dmax: the last limit of d, 0 or more.
+        rmax: the final limit of r, 1 or more.
+        dmax: the final limit of d, 0 or more.
 
     Shape: (N, C, *spatial) -> the same.
 
@@ -48,15 +48,15 @@ class BatchRenorm(RunningMomentNorm):
         super().__init__(channels, dims, eps, momentum)
         self.rmax = rmax
         self.dmax = dmax
-        # A tensor, so that a compiled training step is not compiled anew at each value.
+        # A tensor, so that a compiled training step is not recompiled for each value.
         self.register_buffer("progress", torch.tensor(1.0), persistent=False)
 
     def set_progress(self, fraction: float) -> None:
-        """Take the share of training that is done, 0 to 1."""
+        """Set the fraction of training that is done, 0 to 1."""
         self.progress.fill_(fraction)
 
     def limits(self) -> tuple[Tensor, Tensor]:
-        """The limits of r and d now, 0-dim."""
+        """Return the current limits of r and d, 0-dim."""
         r_share, d_share = (
             ((self.progress - _BEGIN) / (end - _BEGIN)).clamp(0, 1) for end in (_R_END, _D_END)
         )
@@ -74,7 +74,7 @@ class BatchRenorm(RunningMomentNorm):
 
     @torch.no_grad()
     def _correction(self, batch: Moments) -> tuple[Tensor, Tensor]:
-        """The paper's r and d, (1, C)."""
+        """Return the paper's r and d, (1, C)."""
         rmax, dmax = self.limits()
         mean, variance = self.running()
         deviation = torch.sqrt(variance + self.eps)

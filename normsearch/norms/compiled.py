@@ -1,7 +1,7 @@
-"""A composite norm told as data, and the autograd node that computes it by the compiled kernels.
+"""A composite norm as data, and the autograd function that computes it with the compiled kernels.
 
-After the pixels of a large map Python's own data has left the caches, and each small operation
-costs ten microseconds and more: that is why there are few of them here.
+The code keeps the number of Python operations small: after a pass over a large map, Python's own
+data is no longer in the CPU caches, and each small operation costs ten microseconds or more.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ from torch.nn import Parameter
 from normsearch.norms.kernels import POOLS, Plan, kernels
 from normsearch.norms.moments import Moments, in_format_of
 
-AS_THEY_ARE, COMPLEMENT, SOFTMAX = 0, 1, 2  # what the kernels make of the shares
+AS_THEY_ARE, COMPLEMENT, SOFTMAX = 0, 1, 2  # how the kernels compute weights from `shares`
 
 
 class Track(NamedTuple):
-    """Running moments that the batch's are to be taken into."""
+    """Running moments to update with those of the batch."""
 
     mean: Tensor
     variance: Tensor
-    batches: Tensor  # counted up by one
+    batches: Tensor  # incremented by one
     momentum: float | None  # None: cumulative average
-    channels: int = 1  # of one running moment
-    unbias: float = 1.0  # makes the batch's variance the unbiased one
+    channels: int = 1  # per running moment
+    unbias: float = 1.0  # factor from the biased to the unbiased variance
 
 
 class Recipe(NamedTuple):
-    """What a norm makes of the moments of its rows (one sample, one channel each), as data.
+    """How a norm uses the moments of its rows (one sample and one channel each), as data.
 
-    Each pool's moments give a normalization of x. These are mixed by the shares; or else the
-    moments are, and x is normalized once. A second norm over groups of channels may follow.
+    Either x is normalized by the moments of each pool and the results are mixed by `shares`, or the
+    moments are mixed and x is normalized once. A second norm over groups of channels may follow.
 
     Args:
-        pools: samples and channels of a block; no samples: the given moments, each of so many
-            channels. One to three of them.
-        shares: None (1) or (C,) of a single pool; with COMPLEMENT g, (1,) or (C,), of two pools
-            that are mixed by g and 1 − g.
-        variance_shares: if there are any, moments are mixed: means by `shares`, variances by
-            these, both of (pools,) or longer, both logits with SOFTMAX.
+        pools: one to three pairs: samples and channels of a block. 0 samples stand for the `given`
+            moments, each of that many channels.
+        shares: the weight of a single pool, None (1) or (C,); with COMPLEMENT the weight g of the
+            first of two pools, (1,) or (C,), the second has 1 − g.
+        variance_shares: if given, moments are mixed: means by `shares` and variances by these, both
+            (pools,) or longer; logits with SOFTMAX.
         gate: AS_THEY_ARE, COMPLEMENT or SOFTMAX.
-        given: contiguous, without a gradient.
-        inner_bias: (C,), is added before the second norm.
-        group: the channels of a group of the second norm, 0 for none.
-        track: what happens to running moments.
+        given: contiguous moments without a gradient.
+        inner_bias: (C,), added before the second norm.
+        group: channels per group of the second norm, 0 for none.
+        track: the running moments to update.
     """
 
     pools: tuple[tuple[int, int], ...]
@@ -63,21 +63,21 @@ class Recipe(NamedTuple):
 
 
 def can_compute(x: Tensor) -> bool:
-    """Whether the compiled kernels are at hand and are for such an input."""
+    """Return whether the compiled kernels are available and support `x`."""
     return (
         _is_plain(x) and x.numel() > 0 and kernels() is not None and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
     )
 
 
 def can_follow(recipe: Recipe, weight: Tensor, bias: Tensor) -> bool:
-    """Whether the kernels can read all that a recipe names; `weight` and `bias` go with it."""
+    """Return whether the kernels can read all tensors of a recipe, and `weight` and `bias`."""
     tensors = [weight, bias, recipe.shares, recipe.variance_shares, recipe.inner_bias]
     tensors += [*(recipe.given or ()), *(recipe.track[:2] if recipe.track else ())]
     return all(tensor is None or _is_plain(tensor) for tensor in tensors)
 
 
 def _is_plain(x: Tensor) -> bool:
-    """Float32 numbers in this process's memory: no fake, no distributed, no lazily negated one."""
+    """Return whether `x` is a float32 CPU tensor: not fake, distributed or lazily negated."""
     return (
         type(x) in (Tensor, Parameter) and x.dtype is torch.float32 and x.is_cpu and not x.is_neg()
     )
@@ -86,14 +86,14 @@ def _is_plain(x: Tensor) -> bool:
 def normalize_compiled(
     x: Tensor, weight: Tensor, bias: Tensor, recipe: Recipe, eps: float
 ) -> Tensor:
-    """Normalize `x` by `recipe`; first derivatives only.
+    """Normalize `x` by `recipe`; supports first derivatives only.
 
     Args:
-        x: (N, C, *spatial), for which `can_compute` holds, as `can_follow` does for the rest.
+        x: (N, C, *spatial); `can_compute` must hold for it, and `can_follow` for the rest.
         weight: (C,), multiplies the result.
-        bias: (C,), is added to the result.
-        recipe: its shares and its inner bias may want gradients.
-        eps: is added to variances.
+        bias: (C,), added to the result.
+        recipe: its shares and inner bias may require gradients.
+        eps: added to variances.
 
     Returns:
         The result, in the memory format of `x`.
@@ -107,7 +107,7 @@ def normalize_compiled(
 
 
 class _Compiled(torch.autograd.Function):
-    """x -> the normalized x, all of it one node of the graph."""
+    """Normalizes x as one node of the graph."""
 
     @staticmethod
     def forward(
@@ -172,6 +172,6 @@ def _at(values: Tensor | None) -> int | None:
 
 
 def _call(name: str, plan: Plan, *tensors: Tensor | None) -> None:
-    """Call a kernel; every tensor is held by the caller meanwhile."""
+    """Call a kernel; the caller keeps all tensors alive."""
     if getattr(kernels(), name)(ctypes.byref(plan), *map(_at, tensors)):
         raise MemoryError(f"{name} of kernels.c found no memory for its (N, C) numbers")

@@ -1,8 +1,7 @@
-"""Labelled controls: what two Keras packages compute under the names GN and IN.
+"""Controls: what two Keras packages compute under the names GN and IN.
 
-They stand beside the true norms to test whether a published ordering (Kolarik et al. 2020,
-Table 2) comes from the packages it was measured with. That is a hypothesis: the paper does not
-show its calls.
+They serve to test whether a published ranking (Kolarik et al. 2020, Table 2) results from the
+packages that were used. That is a hypothesis: the paper does not show its calls.
 """
 
 from __future__ import annotations
@@ -11,27 +10,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import group_norm
 
-from normsearch.errors import NormError
 from normsearch.norms.base import Norm, by_rows
+from normsearch.norms.groups import check_groups
 
 
 class SlabGroupNorm(Norm):
     """slabGN-G: "GN" by reshaping (N, *spatial, C) to (N, G, ...) without moving the channels.
 
     Each "group" is one of G equal parts of the flattened (*spatial, C): a slab of the first
-    spatial axis over all channels (G dividing its length; else slabs end within a row). Weight
-    and bias are per channel. slabGN-1 is LN.
+    spatial axis over all channels (if G does not divide its length, slabs end within a row).
+    Weight and bias are per channel. slabGN-1 is LN.
 
     Shape: (N, C, *spatial) -> the same. Training and eval are the same.
 
     Raises:
-        NormError: G does not divide C, which the package asks for.
+        NormError: G does not divide C, which the package requires.
     """
 
     def __init__(self, channels: int, dims: int, groups: int, eps: float = 1e-5) -> None:
         super().__init__(channels, dims)
-        if channels % groups:
-            raise NormError(f"slabGN: groups must divide the {channels} channels, got {groups}")
+        check_groups("slabGN", channels, groups)
         self.groups = groups
         self.eps = eps
         self.spec_text = f"slabGN-{groups}"
@@ -51,9 +49,9 @@ class SlabGroupNorm(Norm):
 
 
 class AxisNoneNorm(Norm):
-    """IN-axisnone: "IN" with axis=None: LN, with one weight and one bias for all channels.
+    """IN-axisnone: "IN" with axis=None, that is LN with one weight and one bias for all channels.
 
-    The package adds 1e-3 to the standard deviation; here eps stands inside the root, as always.
+    The package adds 1e-3 to the standard deviation; here eps is inside the root, as elsewhere.
 
     Shape: (N, C, *spatial) -> the same. Training and eval are the same.
     """

@@ -1,4 +1,4 @@
-"""The gates of a network's adaptive norms: found for the optimizer, clamped after its step."""
+"""The gates of a network's adaptive norms: for the optimizer, and clamped after its step."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from normsearch.norms.base import Norm
 
 
 def gate_parameters(net: nn.Module) -> list[nn.Parameter]:
-    """The gates of all norms in `net`, in registration order, each once: ρ and logits.
+    """Return the gates (ρ and logits) of all norms in `net`, in registration order.
 
-    They want their own optimizer group: no weight decay, and for BIN ten times the learning rate.
+    Give them their own optimizer group: no weight decay, and for BIN ten times the learning rate.
     """
     norms = [module for module in net.modules() if isinstance(module, Norm)]
     gates = (gate for norm in norms for gate in norm.gates())
@@ -18,7 +18,7 @@ def gate_parameters(net: nn.Module) -> list[nn.Parameter]:
 
 
 def clamp_gates(net: nn.Module) -> None:
-    """Bring every BIN ρ back into [0, 1]; call it after each optimizer step."""
+    """Clamp ρ of every BIN to [0, 1]; call it after each optimizer step."""
     for norm in net.modules():
         if isinstance(norm, Norm):
             norm.clamp_gates()

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import torch
 
-from normsearch.errors import NormError
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel
 from normsearch.norms.compiled import Recipe
-from normsearch.norms.groups import per_channel, pool_groups
+from normsearch.norms.groups import check_groups, per_channel, pool_groups
 from normsearch.norms.moments import Affine, Moments, normalize, pool
 
 
 class GhostBatchGroupNorm(RunningMomentNorm):
     """GBGN-SxG: moments over S neighbouring samples, one of G groups of channels, and space.
 
-    S = 1 is GN-G, G = C is Ghost BN, both with S = N are BN (but for the decay). Where S does not
-    divide the batch, the samples left over make one smaller group; a batch below S is one group.
+    S = 1 is GN-G and G = C is Ghost BN; G = C with S = N is BN, apart from the decay. If S does not
+    divide the batch, the remaining samples form one smaller group; a batch below S is one group.
 
-    Running moments are per channel over the whole batch, decay 0.99, the variance biased; eval
-    pools them over each group of channels. At S = 1 eval takes the sample's own moments, as GN
-    does (the authors' code does so only if told to).
+    Running moments are per channel over the whole batch, with decay 0.99 and biased variance; eval
+    pools them over each group of channels. With S = 1, eval uses the sample's own moments, as GN
+    does (in the authors' code this is an option).
 
     Shape: (N, C, *spatial) -> the same.
 
@@ -38,8 +37,7 @@ class GhostBatchGroupNorm(RunningMomentNorm):
         momentum: float | None = 0.01,
     ) -> None:
         super().__init__(channels, dims, eps, momentum)
-        if channels % groups:
-            raise NormError(f"GBGN: groups must divide the {channels} channels, got {groups}")
+        check_groups("GBGN", channels, groups)
         self.samples = samples
         self.groups = groups
         self.spec_text = f"GBGN-{samples}x{groups}"
@@ -63,7 +61,7 @@ class GhostBatchGroupNorm(RunningMomentNorm):
         return Recipe(((self.samples, width),), track=self.tracking())
 
     def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
-        """Of each sample's group of samples and each group of channels, (N, G)."""
+        """Return the moments of each sample's group and each group of channels, (N, G)."""
         batch = len(moments.mean)
         self._check(batch, pixels)
         self.track(*pool(moments, 0))

@@ -1,22 +1,29 @@
-"""Moments of groups of channels, out of the moments of their channels."""
+"""Moments of groups of channels, from the moments of the channels."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from normsearch.errors import NormError
 from normsearch.norms.moments import Affine, Moments, pool
 
 
+def check_groups(kind: str, channels: int, groups: int, name: str = "groups") -> None:
+    """Raise NormError unless `groups` divides `channels`."""
+    if channels % groups:
+        raise NormError(f"{kind}: {name} must divide the {channels} channels, got {groups}")
+
+
 def pool_groups(moments: Moments, groups: int) -> Moments:
-    """(N, C) -> (N, G): the moments of G groups of neighbouring channels."""
+    """Return the moments of G groups of neighbouring channels: (N, C) -> (N, G)."""
     shape = (moments.mean.shape[0], groups, -1)
     mean, variance = pool(Moments(*(values.reshape(shape) for values in moments)), 2)
     return Moments(mean.squeeze(2), variance.squeeze(2))
 
 
 def per_channel(moments: Moments, channels: int) -> Moments:
-    """(N, G) -> (N, C): each group's moments at each of its channels."""
+    """Repeat each group's moments for each of its channels: (N, G) -> (N, C)."""
     return Moments(*(_repeat(values, channels) for values in moments))
 
 
@@ -26,10 +33,10 @@ def _repeat(values: Tensor, channels: int) -> Tensor:
 
 
 def regroup(affine: Affine, moments: Moments, groups: int, eps: float) -> Affine:
-    """The affine map of GN with `groups` groups after the map `affine`, on input of `moments`.
+    """Return the affine map of GN with `groups` groups after the map `affine`.
 
-    What `affine` makes has per channel the mean `shift` and the variance scale²·v: that is all
-    that a second normalization asks for.
+    The output of `affine` has mean `shift` and variance scale²·v per channel, which is all that the
+    second normalization needs. `moments` are those of the input of `affine`.
     """
     variance = affine.scale.square() * moments.variance
     made = Moments(affine.shift.expand_as(variance), variance)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from normsearch.errors import NormError
 from normsearch.norms.base import MomentNorm
 from normsearch.norms.compiled import COMPLEMENT, Recipe
+from normsearch.norms.groups import check_groups
 from normsearch.norms.moments import Affine, Moments, Pullback, pool
 
 Regrouped: TypeAlias = Callable[[Affine], tuple[Affine, Tensor]]
@@ -20,13 +21,13 @@ GATES = ("sigmoid", "clip", "softmax")
 class InstanceLayerNorm(MomentNorm):
     """ILN: g·IN(x) + (1 − g)·LN(x), then GN with `regroup` groups (Eqs. 4 to 6), then γ and β.
 
-    g = sigmoid(ρ), clip(ρ, 0, 1) or softmax(ρ1, ρ2)[0]; one ρ (or pair) a layer, from 0.5.
-    Outside [0, 1] the clip gate has no gradient: that is the fault the paper holds against it, so
-    its ρ is left free. With `regroup` = C the result is IN whatever ρ (see NormSpec.canonical).
+    g = sigmoid(ρ), clip(ρ, 0, 1) or softmax(ρ1, ρ2)[0]; one ρ (or pair) per layer, initially 0.5.
+    Outside [0, 1] the clip gate has no gradient. The paper criticizes exactly this, so ρ is not
+    clamped. With `regroup` = C the result is IN for any ρ (see NormSpec.canonical).
 
     Args:
         gate: "sigmoid" (default), "clip" or "softmax".
-        regroup: the groups of the second normalization; None leaves it out.
+        regroup: the groups of the second normalization; None omits it.
 
     Shape: (N, C, *spatial) -> the same.
 
@@ -45,15 +46,14 @@ class InstanceLayerNorm(MomentNorm):
         super().__init__(channels, dims, eps)
         if gate not in GATES:
             raise NormError(f"ILN: gate must be one of {', '.join(GATES)}, got {gate!r}")
-        if regroup is not None and channels % regroup:
-            raise NormError(f"ILN: regroup must divide the {channels} channels, got {regroup}")
+        check_groups("ILN", channels, regroup or 1, "regroup")
         self.gate = gate
         self.regroup = regroup
         self.spec_text = f"ILN(gate={gate},regroup={regroup or 'none'})"
         self.rho = nn.Parameter(torch.full((2 if gate == "softmax" else 1,), 0.5))
 
     def share(self) -> Tensor:
-        """g, the weight of IN, shape (1,)."""
+        """Return g, the weight of IN, shape (1,)."""
         if self.gate == "sigmoid":
             return self.rho.sigmoid()
         if self.gate == "clip":
@@ -81,7 +81,7 @@ class InstanceLayerNorm(MomentNorm):
         return affine, whole
 
     def _mix(self, moments: Moments) -> tuple[Affine, Pullback]:
-        """g·IN + (1 − g)·LN."""
+        """Return g·IN + (1 − g)·LN and its pullback."""
         layer, share = pool(moments, 1), self.share()
         slope, rest = self._share_slope(share), 1 - share
         by_layer = torch.rsqrt(layer.variance + self.eps)
@@ -103,17 +103,17 @@ class InstanceLayerNorm(MomentNorm):
                 d_share.sum() * slope,
             )
 
-        return Affine(scale, away * gated), pullback  # IN shifts by nothing
+        return Affine(scale, away * gated), pullback  # the shift of IN is 0
 
     def _share_slope(self, share: Tensor) -> Tensor:
-        """The derivative of g by ρ, of the shape of ρ."""
+        """Return the derivative of g by ρ, in the shape of ρ."""
         if self.gate == "clip":
-            return (share == self.rho).to(share.dtype)  # at 0 and 1 themselves it is 1, as in torch
+            return (share == self.rho).to(share.dtype)  # 1 at 0 and 1, as in torch
         slope = share - share.square()
         return slope if self.gate == "sigmoid" else torch.cat((slope, -slope))
 
     def _regroup(self, mixed: Affine, variance: Tensor) -> tuple[Affine, Regrouped]:
-        """GN of what was mixed: its channels have the mean `shift` and the variance scale²·v."""
+        """Return GN of the mixture, whose channels have mean `shift` and variance scale²·v."""
         shape = (variance.shape[0], self.regroup or 1, -1)
         scale, shift, spread = (values.view(shape) for values in (*mixed, variance))
         away = shift - shift.mean(2, keepdim=True)

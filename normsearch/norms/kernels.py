@@ -1,8 +1,8 @@
-"""Compiles kernels.c on first use, if this machine has what that takes, and loads it.
+"""Compiles kernels.c on first use, if the machine has a compiler, and loads the library.
 
-NORMSEARCH_KERNELS=torch leaves it alone, =c insists on it. The library is kept in the user's cache
-folder under a name made of the source, the compiler, its flags and the processor, and of its own
-SHA-256, which is checked before it is loaded.
+NORMSEARCH_KERNELS=torch disables the kernels, =c requires them. The library is stored in the user's
+cache folder. Its name contains a hash of the source, the compiler, its flags and the processor, and
+its own SHA-256, which is checked before loading.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ INCLUDED = ("kernels_passes.h", "kernels_algebra.h")
 FLAGS = ("-O3", "-fno-math-errno", "-std=gnu11", "-shared", "-fPIC")
 POOLS = 3  # at most, as in kernels.c
 
-_PATIENCE = 120.0  # seconds; it takes one
+_TIMEOUT = 120.0  # seconds; compiling takes about one
 
 
 class Plan(ctypes.Structure):
@@ -46,16 +46,16 @@ class Plan(ctypes.Structure):
 
 
 def kernels_in_use() -> str:
-    """``c`` where the compiled kernels are at hand for float32 on the CPU, else ``torch``."""
+    """Return ``c`` if the compiled kernels are available (float32 on the CPU), else ``torch``."""
     return "torch" if kernels() is None else "c"
 
 
 @functools.cache
 def kernels() -> ctypes.CDLL | None:
-    """Return the compiled kernels, None where torch's own are used; compiles them if need be.
+    """Return the compiled kernels, compiling them if necessary; None if torch's kernels are used.
 
     Raises:
-        NormError: NORMSEARCH_KERNELS is neither c nor torch, or is c and they cannot be had.
+        NormError: NORMSEARCH_KERNELS is neither c nor torch, or is c and compiling fails.
     """
     choice = os.environ.get("NORMSEARCH_KERNELS", "")
     if choice not in ("", "c", "torch"):
@@ -73,7 +73,7 @@ def kernels() -> ctypes.CDLL | None:
     try:
         return _load(build(compiler))
     except (OSError, DiskFullError, subprocess.SubprocessError) as error:
-        fault = f"{SOURCE.name} cannot be used ({_compiler_says(error)})"
+        fault = f"{SOURCE.name} cannot be used ({_compiler_message(error)})"
         if choice == "c":
             raise NormError(f"NORMSEARCH_KERNELS=c: {fault}") from error
         warnings.warn(
@@ -86,7 +86,7 @@ def kernels() -> ctypes.CDLL | None:
 
 
 def find_compiler() -> list[str] | None:
-    """Return the command of a C compiler (CC, cc, gcc or clang), None where there is none."""
+    """Return the command of a C compiler (CC, cc, gcc or clang), or None."""
     if given := shlex.split(os.environ.get("CC", "")):
         return given
     found = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
@@ -94,14 +94,14 @@ def find_compiler() -> list[str] | None:
 
 
 def build(compiler: Sequence[str]) -> Path:
-    """Return the library's path; compile it if the cache folder does not have it.
+    """Return the library's path; compile it if it is not in the cache folder.
 
-    Several processes may do so at once: each one writes its own file and renames it at the end. A
-    file that is not what was written is compiled again and replaced.
+    Safe for several processes at once: each writes its own file and renames it at the end. A
+    damaged library is compiled again.
 
     Raises:
-        OSError: the folder cannot be written, or belongs to someone else.
-        DiskFullError: there is no room for the library.
+        OSError: the folder cannot be written, or belongs to another user.
+        DiskFullError: the disk is full.
         subprocess.SubprocessError: the compiler failed.
     """
     folder = cache_folder() / "kernels"
@@ -116,7 +116,7 @@ def build(compiler: Sequence[str]) -> Path:
     for path in sorted(folder.glob(f"{key}-*.so")):
         if path.name == _name(key, path.read_bytes()):
             return path
-        # Else it was cut or zeroed when the power went: to load it would be the process's end.
+        # Otherwise it is damaged, by a power failure for example; loading it would crash.
     with tempfile.TemporaryDirectory() as private:
         made = Path(private) / "kernels.so"
         command = [*compiler, *FLAGS, "-o", str(made), str(SOURCE), "-lm"]
@@ -143,16 +143,16 @@ def _load(path: Path) -> ctypes.CDLL:
 
 
 def _torch_has_openmp() -> bool:
-    """Whether torch has brought an OpenMP runtime that answers to GNU's names, for all to find."""
+    """Return whether torch has loaded an OpenMP runtime with GNU's names."""
     return os.name == "posix" and hasattr(ctypes.CDLL(None), "GOMP_parallel")
 
 
 def _run(command: Sequence[str]) -> bytes:
-    return subprocess.run(command, check=True, capture_output=True, timeout=_PATIENCE).stdout
+    return subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT).stdout
 
 
 def _processor() -> bytes:
-    """What -march=native depends on: a cache folder may be shared by several machines."""
+    """Return what -march=native depends on, as machines may share a cache folder."""
     words = [platform.machine()]
     if is_file(told := Path("/proc/cpuinfo")):
         first = told.read_text(errors="replace").partition("\n\n")[0]
@@ -161,7 +161,7 @@ def _processor() -> bytes:
     return "\n".join(words).encode()
 
 
-def _compiler_says(error: Exception) -> str:
+def _compiler_message(error: Exception) -> str:
     told = getattr(error, "stderr", None) or b""
     lines = told.decode(errors="replace").splitlines()
     return next((line for line in lines if "error" in line), "") or str(error)

@@ -14,17 +14,17 @@ _AVERAGE = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.av
 
 
 class LocalResponseNorm(Norm):
-    """LRN: y = x / (k + α·mean of x² over the neighbours)^β; nothing is learnt.
+    """LRN: y = x / (k + α·mean of x² over the neighbours)^β; it has no parameters.
 
-    The neighbours are `size` channels around the value's own, or, over space, the `size`^dims
-    pixels around it; outside of the tensor they count as 0. The mean is torch's convention. The
-    paper multiplies the sum over n = 5 channels by 1e-4: α = 5e-4 here, with its k = 2, β = 0.75.
+    The neighbours are the `size` channels around a value's channel or, over space, the `size`^dims
+    pixels around it; values outside the tensor count as 0. The mean follows torch. The paper
+    multiplies the sum over n = 5 channels by 1e-4, so α = 5e-4 here; k = 2 and β = 0.75 as there.
 
     Args:
         over: "channels" or "space".
 
     Shape: (N, C, *spatial) -> the same, in the input's dtype; squares are taken in float32 at
-    least. Training and eval are the same; batch 1 and one pixel are nothing special.
+    least. Training and eval are the same; batch 1 and one pixel are no special cases.
 
     Raises:
         NormError: unknown `over`.

@@ -12,14 +12,14 @@ from normsearch.norms.batch_moments import bessel
 class MeanOnlyBatchNorm(Norm):
     """MBN: x − μB + b, μB the mean of each channel over batch and space, with its gradient.
 
-    Nothing is divided by: Weight Normalization, which it stands after (WN+MBN), has the scale.
-    Eval subtracts the running mean, 0.9·old + 0.1·batch. `running_mean`, `momentum` and
-    `reset_running_stats()` mean what they mean in torch's BatchNorm.
+    It does not divide: it is meant for use after Weight Normalization (WN+MBN), which sets the
+    scale. Eval subtracts the running mean, 0.9·old + 0.1·batch. `running_mean`, `momentum` and
+    `reset_running_stats()` have the same meaning as in torch's BatchNorm.
 
     Shape: (N, C, *spatial) -> the same, in the input's dtype; means are taken in float32 at least.
 
     Raises:
-        NormError: in training, where a channel has one value: nothing of it would be left.
+        NormError: in training, if a channel has one value, which would become 0.
     """
 
     spec_text = "MBN"
@@ -34,7 +34,7 @@ class MeanOnlyBatchNorm(Norm):
         self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long))
 
     def reset_running_stats(self) -> None:
-        """Forget: mean 0, no batch seen."""
+        """Reset to mean 0 and no tracked batch."""
         self.running_mean.zero_()
         self.num_batches_tracked.zero_()
 

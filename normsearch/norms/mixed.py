@@ -1,4 +1,4 @@
-"""A slot that mixes several norms by learnt weights: what a one-shot search trains."""
+"""A mixture of several norms with learnt weights, for one-shot search."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from normsearch.norms.spec import NormSpec
 
 
 def reaches_out(text: str) -> bool:
-    """Whether a norm needs more than its slot's input, and so cannot be mixed: WN, WS and BKN."""
+    """Return whether a norm needs more than its slot's input (WN, WS, BKN) and cannot be mixed."""
     spec = NormSpec.parse(text)
     return spec.weights is not None or spec.activation.kind == "BKN"
 
@@ -23,21 +23,21 @@ def reaches_out(text: str) -> bool:
 class MixedNorm(Norm):
     """Σ_k w_k · norm_k(x), w a softmax (DARTS, Liu et al. 2019) or SparsestMax of the logits.
 
-    The candidates are named by their canonical specs; each has weight, bias and running moments of
-    its own. The radius of SparsestMax is the share of training done, which `set_progress` tells,
-    so that one candidate alone is left when training ends; a softmax keeps all of them.
+    Each candidate has its own weight, bias and running moments, and is named by its canonical spec.
+    The radius of SparsestMax is the fraction of training done, given to `set_progress`, so that one
+    candidate remains when training ends; a softmax keeps all of them.
 
     Args:
         channels: C.
         dims: the number of spatial axes: 1, 2 or 3.
         specs: the candidates; see `reaches_out` for those that cannot be mixed.
-        logits: (K,); slots that choose together share one parameter.
-        sparse: SparsestMax in place of the softmax.
+        logits: (K,); slots with a common choice share one parameter.
+        sparse: use SparsestMax instead of the softmax.
 
     Shape: (N, C, *spatial) -> the same.
 
     Raises:
-        NormError: a candidate that cannot be mixed, or not as many logits as candidates.
+        NormError: a candidate cannot be mixed, or the numbers of logits and candidates differ.
     """
 
     spec_text = "a mixture"
@@ -64,11 +64,11 @@ class MixedNorm(Norm):
         self.register_buffer("radius", torch.tensor(0.0))
 
     def shares(self) -> Tensor:
-        """The weights of the candidates now, (K,), from 0 to 1, of sum 1."""
+        """Return the current weights of the candidates, (K,), from 0 to 1, of sum 1."""
         return sparsest_max(self.logits, self.radius) if self.sparse else self.logits.softmax(0)
 
     def set_progress(self, fraction: float) -> None:
-        """Take the share of training that is done, 0 to 1."""
+        """Set the fraction of training that is done, 0 to 1."""
         self.radius.fill_(fraction)
 
     def gates(self) -> list[nn.Parameter]:

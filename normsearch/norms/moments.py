@@ -1,12 +1,11 @@
-"""Moments -> a little algebra on (N, C) -> one affine pass: what every composite norm here shares.
+"""The computation that all composite norms share: moments, algebra on (N, C), one affine pass.
 
-A norm of this family is y = scale[n, c] * (x - mean[n, c]) + shift[n, c], with mean and variance
-taken over the pixels of one channel of one sample. Writing it around the channel's own mean keeps
-float32 accurate where the mean is far larger than the spread: nothing large is ever subtracted
-after it was rounded.
+These norms are y = scale[n, c] * (x - mean[n, c]) + shift[n, c], with mean and variance over the
+pixels of one channel of one sample. The form relative to the channel's own mean keeps float32
+accurate if the mean is far larger than the spread: no large rounded numbers are subtracted.
 
-The passes over the pixels are torch's own kernels on the view (1, N·C, pixels), where every channel
-of every sample is a group, or a channel, of its own: there their weights and biases are per (n, c).
+The passes over the pixels use torch's kernels on the view (1, N·C, pixels), in which each channel
+of each sample is one group or channel, so that weights and biases are per (n, c).
 """
 
 from __future__ import annotations
@@ -21,7 +20,11 @@ from torch.autograd.function import once_differentiable
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.functional import softshrink
 
-_SUMS = [False, True, True]  # of native_batch_norm_backward: the two sums, not the gradient of x
+_SUMS = [
+    False,
+    True,
+    True,
+]  # outputs of native_batch_norm_backward: the two sums, without the gradient of x
 
 
 class Moments(NamedTuple):
@@ -38,15 +41,15 @@ class Affine(NamedTuple):
     shift: Tensor
 
 
-# From the gradient of an affine map to that of the moments and of the parameters it was made from.
+# Maps the gradient of an affine map to the gradients of its moments and parameters.
 Pullback: TypeAlias = Callable[[Affine], tuple[Moments, tuple[Tensor | None, ...]]]
 Linearize: TypeAlias = Callable[[Moments], tuple[Affine, Pullback]]
 
 
 def pool(moments: Moments, axis: int) -> Moments:
-    """The moments of several channels (or samples) taken together, the axis kept with length 1.
+    """Return the joint moments of several channels (or samples); the axis is kept with length 1.
 
-    mean(v + (m − mean(m))²): a sum of squares, where mean(v + m²) − mean(m)² would cancel.
+    Computes mean(v + (m − mean(m))²), as mean(v + m²) − mean(m)² would cancel.
     """
     mean = moments.mean.mean(axis, keepdim=True)
     away = moments.mean - mean
@@ -54,7 +57,7 @@ def pool(moments: Moments, axis: int) -> Moments:
 
 
 def normalize(moments: Moments, by: Moments, eps: float) -> Affine:
-    """The affine map that takes x to (x − by.mean) / sqrt(by.variance + eps)."""
+    """Return the affine map from x to (x − by.mean) / sqrt(by.variance + eps)."""
     scale = torch.rsqrt(by.variance + eps)
     return Affine(scale, (moments.mean - by.mean) * scale)
 
@@ -66,14 +69,14 @@ def _same(x: Tensor) -> Tensor:
 def by_autograd(
     coefficients: Callable[[Moments], Affine], parameters: Sequence[Tensor], moments: Moments
 ) -> tuple[Affine, Pullback]:
-    """Call `coefficients` and leave its pullback to autograd: for a norm that has none by hand.
+    """Call `coefficients` and derive its pullback with autograd.
 
     Args:
-        coefficients: from moments to an affine map, by differentiable torch operations.
-        parameters: what else it depends on and wants a gradient for.
+        coefficients: from moments to an affine map, with differentiable torch operations.
+        parameters: the other tensors that it depends on and that need gradients.
         moments: of shape (N, C).
     """
-    # Kept as they are: for numbers this small, gradient checkpointing need not run a block again.
+    # Saved as they are: gradient checkpointing need not recompute such small tensors.
     with torch.enable_grad(), saved_tensors_hooks(_same, _same):
         given = Moments(*(values.detach().requires_grad_() for values in moments))
         made = coefficients(given)
@@ -91,7 +94,7 @@ def by_autograd(
 
 
 class _Normalize(torch.autograd.Function):
-    """x -> weight·(scale·(x − mean) + shift) + bias, all of it one node of the graph."""
+    """Computes weight·(scale·(x − mean) + shift) + bias as one node of the graph."""
 
     @staticmethod
     def forward(
@@ -131,7 +134,7 @@ class _Normalize(torch.autograd.Function):
         pixels = rows.shape[2]
         offset = torch.addcmul(d_moments.mean, scale, total, value=-1).mul_(1 / pixels).reshape(-1)
         slope = d_moments.variance.expand_as(scale).reshape(-1)
-        # 2/pixels·slope·(x − mean) + offset, the factor in place of the deviation
+        # 2/pixels·slope·(x − mean) + offset; `factor` takes the place of the variance
         factor = torch.full_like(mean, (pixels / 2) ** 2)
         dx, _, _ = torch.native_batch_norm(rows, slope, offset, mean, factor, False, 0.0, 0.0)
         dx.addcmul_(scale.reshape(1, -1, 1), d_rows)
@@ -140,19 +143,19 @@ class _Normalize(torch.autograd.Function):
 
 
 def full(x: Tensor) -> Tensor:
-    """In float32 at least: float16 squares overflow above 255."""
+    """Return `x` in float32 at least, as float16 squares overflow above 255."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def _rows(x: Tensor) -> Tensor:
-    """(N, C, *spatial) -> contiguous (1, N·C, pixels), in float32 at least."""
+    """Return (N, C, *spatial) as contiguous (1, N·C, pixels), in float32 at least."""
     return full(x).contiguous().view(1, x.shape[0] * x.shape[1], -1)
 
 
 def _like(rows: Tensor, x: Tensor) -> Tensor:
-    """Back to the shape, dtype and memory format of `x`."""
+    """Return rows in the shape, dtype and memory format of `x`."""
     # Not view(): autograd forbids in-place operations, such as ReLU(inplace=True), on a view that a
-    # function of ours returns.
+    # custom function returns.
     out: Tensor = torch.ops.aten._unsafe_view(rows, x.shape)
     if out.dtype != x.dtype:
         out = out.to(x.dtype)
@@ -160,7 +163,7 @@ def _like(rows: Tensor, x: Tensor) -> Tensor:
 
 
 def in_format_of(out: Tensor, x: Tensor) -> Tensor:
-    """`out` in the memory format of `x`, where that is channels_last or channels_last_3d."""
+    """Return `out` in the memory format of `x` (channels_last or channels_last_3d)."""
     if x.is_contiguous() or x.dim() not in (4, 5):
         return out
     last = torch.channels_last if x.dim() == 4 else torch.channels_last_3d
@@ -175,18 +178,17 @@ def normalize_linearized(
     eps: float,
     parameters: Sequence[Tensor],
 ) -> Tensor:
-    """Take the moments of every channel of every sample, and apply the affine map made from them.
+    """Compute the moments of each channel of each sample, and apply the affine map of these.
 
-    First derivatives only.
+    Supports first derivatives only.
 
     Args:
-        x: (N, C, *spatial), any floating dtype; statistics are taken in float32 at least.
+        x: (N, C, *spatial), any floating dtype; statistics are computed in float32 at least.
         weight: (C,), multiplies the result.
-        bias: (C,), is added to the result.
+        bias: (C,), added to the result.
         linearize: from moments of shape (N, C) to an affine map and its pullback.
-        eps: is added to the variances while they are taken, and taken off again: as small a
-            number as the norm itself adds to them.
-        parameters: what the pullback returns gradients of, in its order.
+        eps: the norm's own eps; the kernel adds it to the variances, and it is subtracted again.
+        parameters: the tensors whose gradients the pullback returns, in this order.
 
     Returns:
         weight·(scale·(x − mean) + shift) + bias, (N, C, *spatial), in the dtype and memory format
@@ -199,7 +201,7 @@ def normalize_linearized(
 def normalize_composed(
     x: Tensor, weight: Tensor, bias: Tensor, coefficients: Callable[[Moments], Affine]
 ) -> Tensor:
-    """The same by plain torch operations, for a compiler to fuse and an exporter to follow."""
+    """Compute the same with plain torch operations, for torch.compile and torch.export."""
     work, axes = full(x), tuple(range(2, x.dim()))
     variance, mean = torch.var_mean(work, axes, correction=0)
     scale, shift = coefficients(Moments(mean, variance))
@@ -211,11 +213,11 @@ def normalize_composed(
 
 
 def normalize_channels(x: Tensor, coefficients: Callable[[Moments], Affine]) -> Tensor:
-    """scale·(x − mean) + shift by a function of the moments; x alone has a gradient.
+    """Return scale·(x − mean) + shift, from a function of the moments; only x has a gradient.
 
     Args:
-        x: (N, C, *spatial), any floating dtype; statistics are taken in float32 at least.
-        coefficients: from moments of shape (N, C) to scale and shift of shape (N, C), by
+        x: (N, C, *spatial), any floating dtype; statistics are computed in float32 at least.
+        coefficients: from moments of shape (N, C) to scale and shift of shape (N, C), with
             differentiable torch operations.
     """
     one = torch.ones(x.shape[1], dtype=full(x[:0]).dtype, device=x.device)

@@ -1,4 +1,4 @@
-"""How far training has come, told to the norms that change on the way."""
+"""Passes the progress of training to norms that have a schedule."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class FollowsProgress(Protocol):
     """A norm with a schedule over training: BRN opens its limits, SSN becomes sparse."""
 
     def set_progress(self, fraction: float) -> None:
-        """Take the share of training that is done, 0 to 1."""
+        """Set the fraction of training that is done, 0 to 1."""
         ...
 
 
 def set_progress(net: nn.Module, fraction: float) -> None:
-    """Tell all norms of `net` the share of training that is done; call it before each step.
+    """Pass the fraction of training that is done to all norms of `net`; call it before each step.
 
     Args:
-        net: any network; norms without a schedule are passed by.
+        net: any network; norms without a schedule are skipped.
         fraction: 0 at the first step, 1 at the end.
 
     Raises:

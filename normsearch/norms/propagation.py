@@ -1,4 +1,4 @@
-"""Moments pushed through a layer: what a ReLU and a convolution make of a mean and a variance."""
+"""Propagates means and variances through ReLU and convolutions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from normsearch.norms.moments import Moments, full
 
 
 def rectify(mean: Tensor, deviation: Tensor) -> Moments:
-    """The moments of max(0, z), z Gaussian.
+    """Return the moments of max(0, z) for Gaussian z.
 
     With a = mean / |deviation|, Φ and φ the standard normal distribution and density, and
     r(a) = a·Φ(a) + φ(a): mean |deviation|·r(a), variance deviation²·(Φ(a) − r(a)·r(−a)).
-    Written so, nothing cancels where |a| is large, as E[z²] − E[z]² would.
+    Unlike E[z²] − E[z]², this form does not cancel for large |a|.
 
     Args:
         mean: of any shape.
@@ -33,21 +33,21 @@ def rectify(mean: Tensor, deviation: Tensor) -> Moments:
 
 
 def can_propagate(convolution: _ConvNd) -> bool:
-    """Whether `through_convolution` knows this convolution."""
+    """Return whether `through_convolution` supports this convolution."""
     plain = convolution.groups == 1 and set(convolution.dilation) == {1}
     return plain or not isinstance(convolution, _ConvTransposeNd)
 
 
 def through_convolution(moments: Moments, convolution: _ConvNd) -> Moments:
-    """The moments of each output channel, all inputs independent, away from the borders.
+    """Return the moments of each output channel for independent inputs, away from the borders.
 
-    A sum of w·x has the mean Σ w·mean (+ bias) and the variance Σ w²·variance. A transposed
-    convolution gives several kinds of pixels, stride by stride, each reached by other weights:
-    their moments are pooled.
+    A sum of w·x has the mean Σ w·mean (+ bias) and the variance Σ w²·variance. In a
+    transposed convolution, output pixels at different offsets within a stride depend on different
+    weights; their moments are pooled.
 
     Args:
-        moments: of its input channels, (in,).
-        convolution: with `can_propagate`; its weight as it is now, with gradient.
+        moments: of the input channels, (in,).
+        convolution: one for which `can_propagate` holds; its weight gets a gradient.
 
     Returns:
         Moments of shape (1, out).
@@ -65,7 +65,7 @@ def through_convolution(moments: Moments, convolution: _ConvNd) -> Moments:
 
 
 def _by_kind_of_pixel(convolution: _ConvNd) -> Tensor:
-    """(out, in / groups, the weights that reach one kind of pixel, the kinds of pixel)."""
+    """Return (out, in / groups, weights per kind of pixel, kinds of pixel)."""
     weight = full(convolution.weight)
     if not isinstance(convolution, _ConvTransposeNd):
         return weight.flatten(2).unsqueeze(3)
@@ -73,6 +73,6 @@ def _by_kind_of_pixel(convolution: _ConvNd) -> Tensor:
     missing = [(0, -kernel % stride) for kernel, stride in reversed(sides)]
     weight = pad(weight.transpose(0, 1), [side for pair in missing for side in pair])
     for axis, (_, stride) in enumerate(sides):
-        # The weight at k reaches the pixels at k modulo the stride, which go to the end.
+        # The weight at k affects the pixels at k modulo the stride, the new last axis.
         weight = torch.unflatten(weight, 2 + axis, (-1, stride)).movedim(3 + axis, -1)
     return weight.flatten(2, 1 + len(sides)).flatten(3)

@@ -1,4 +1,4 @@
-"""The kinds of norm there are: for each one line of `NORMS`, all that the spec language asks."""
+"""The registry of norms: an entry of `NORMS` for each kind, and `build_norm`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SWITCH = ("false", "true")
 
 
 def _gn_canonical(spec: NormSpec, channels: int) -> str:
-    # LN and GBGN-1xG come here too. IN is asked first: with one channel both hold.
+    # Also for LN and GBGN-1xG. IN comes first, as with one channel both apply.
     if channels == group_count(spec):
         return "IN"
     return "LN" if group_count(spec) == 1 else f"GN-{spec.groups}"
@@ -112,7 +112,7 @@ _KINDS: dict[str, NormKind] = {
         options={"limits": ("paper", "tight")},
     ),
     "BKN": NormKind(
-        "Batch Kalman Normalization: BN, its moments mixed with those foretold by the layer before",
+        "Batch Kalman Normalization: BN, its moments mixed with a prior from the layer before",
         lambda spec, channels, dims: BatchKalmanNorm(channels, dims),
     ),
     "IN": NormKind(
@@ -177,7 +177,7 @@ _KINDS: dict[str, NormKind] = {
         options={"over": ("channels", "space")},
     ),
     "MBN": NormKind(
-        "Mean-only Batch Normalization, to stand after WN: WN+MBN",
+        "Mean-only Batch Normalization, for use after WN: WN+MBN",
         lambda spec, channels, dims: MeanOnlyBatchNorm(channels, dims),
     ),
     "WN": NormKind(
@@ -206,11 +206,11 @@ NORMS.update(_KINDS)
 
 
 def build_norm(spec: str | NormSpec, channels: int, dims: int) -> nn.Module:
-    """Build the norm that `spec` names; GN-C is built as a GroupNorm, its canonical form as IN.
+    """Build the norm of `spec`; GN-C is built as a GroupNorm, its canonical form as IN.
 
-    Of WN and WS this is the part in the slot, after the convolution (`NormSpec.activation`); the
-    part on the weight is done by `normsearch.norms.set_weight_norm`, or by `apply_norm_map`, which
-    finds the convolution.
+    For WN and WS, builds the norm in the slot, after the convolution (`NormSpec.activation`). The
+    norm of the weight is applied by `normsearch.norms.set_weight_norm`, or by `apply_norm_map`,
+    which finds the convolution.
 
     Args:
         spec: a spec or its text.
@@ -218,8 +218,8 @@ def build_norm(spec: str | NormSpec, channels: int, dims: int) -> nn.Module:
         dims: the number of spatial axes: 1, 2 or 3.
 
     Returns:
-        A module from (N, C, *spatial) to the same shape, weight 1 and bias 0, on the CPU. In
-        training batch norms raise ValueError at one value a channel, and IN at one pixel.
+        A module from (N, C, *spatial) to the same shape, with weight 1 and bias 0, on the CPU. In
+        training, batch norms raise ValueError for one value per channel, and IN for one pixel.
 
     Raises:
         NormError: unknown or infeasible spec, or dims out of range.

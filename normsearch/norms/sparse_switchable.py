@@ -13,7 +13,7 @@ from normsearch.norms.switchable import BRANCHES, SwitchableNorm
 
 
 def sparsemax(logits: Tensor) -> Tensor:
-    """The point of the simplex nearest to `logits`, (K,) (Martins and Astudillo 2016)."""
+    """Return the point of the simplex nearest to `logits`, (K,) (Martins and Astudillo 2016)."""
     ordered = logits.sort(descending=True).values
     ranks = torch.arange(1, len(logits) + 1, device=logits.device, dtype=logits.dtype)
     excess = ordered.cumsum(0) - 1
@@ -23,17 +23,17 @@ def sparsemax(logits: Tensor) -> Tensor:
 
 
 def sparsest_max(logits: Tensor, radius: Tensor) -> Tensor:
-    """A point of the simplex at least `radius` from its centre, near `logits`; one-hot at the end.
+    """Return a point of the simplex near `logits` and at least `radius` from its centre.
 
-    It is sparsemax where that is far enough out; else the point in its direction from the centre
-    at distance `radius`; and where that has left the simplex, the point at that distance on the
-    face that it left through (for more than 3 logits face after face). From sqrt(1 − 1/K) on, the
-    corners' distance, it is one-hot. A sparsemax at the very centre has no direction: the first
-    logit's corner is taken.
+    It is the sparsemax if that is far enough from the centre, else the point at distance `radius`
+    in its direction. If that point lies outside the simplex, it is the point at that distance on
+    the face in between (for more than 3 logits, on one face after another). From sqrt(1 − 1/K) on,
+    the distance of the corners, it is one-hot. If sparsemax is the centre itself, the direction is
+    that of the first logit's corner.
 
     Args:
-        logits: (K,), K from 2 on.
-        radius: a number from 0 on, 0-dim.
+        logits: (K,), K at least 2.
+        radius: at least 0, 0-dim.
 
     Returns:
         (K,), from 0 to 1, of sum 1.
@@ -44,7 +44,7 @@ def sparsest_max(logits: Tensor, radius: Tensor) -> Tensor:
     centre = torch.full_like(logits, 1 / count)
     nearest = sparsemax(logits)
     pushed = _at_distance(nearest, centre, radius)
-    for _ in range(max(1, count - 2)):  # a face may be left again, through a smaller one
+    for _ in range(max(1, count - 2)):  # the point may leave a face again
         face = (pushed > 0).to(logits.dtype)
         face = face / face.sum().clamp(min=1)
         rest = (radius.square() - (centre - face).square().sum()).clamp(min=0).sqrt()
@@ -52,13 +52,13 @@ def sparsest_max(logits: Tensor, radius: Tensor) -> Tensor:
         pushed = torch.where((pushed < 0).any(), on_face, pushed)
     far_enough = (nearest - centre).norm() >= radius
     best = one_hot(pushed.argmax(), count).to(logits.dtype)
-    # A little short of the corner counts as there: the square roots above are rounded.
+    # Within rounding of the corner counts as one-hot.
     pushed = torch.where(radius >= corner * (1 - 1e-6), best, pushed)
     return torch.where(far_enough, nearest, pushed)
 
 
 def _at_distance(point: Tensor, centre: Tensor, distance: Tensor) -> Tensor:
-    """The point `distance` from `centre` in the direction of `point`."""
+    """Return the point at `distance` from `centre` in the direction of `point`."""
     away = point - centre
     first = one_hot(centre.argmax(), len(centre)).to(centre.dtype) - centre
     away = torch.where(away.abs().max() < 1e-6, first, away)
@@ -66,12 +66,12 @@ def _at_distance(point: Tensor, centre: Tensor, distance: Tensor) -> Tensor:
 
 
 class SparseSwitchableNorm(SwitchableNorm):
-    """SSN: SN whose weights are SparsestMax of the logits, one-hot when training ends.
+    """SSN: SN with SparsestMax instead of the softmax; the weights are one-hot when training ends.
 
-    The radius of SparsestMax is the share of training done, which `set_progress` tells; until
-    told it is 0, plain sparsemax. From 0.82 on every weight vector is one-hot. One that has become
-    one-hot is frozen: its choice is kept whatever its logits do. Radius and choices are buffers,
-    part of the state_dict. A batch of one is treated as in SN, with SparsestMax of IN and LN.
+    The radius of SparsestMax is the fraction of training done, given to `set_progress`; initially
+    it is 0, which is sparsemax. From 0.82 on every weight vector is one-hot. A one-hot vector is
+    frozen: later changes of its logits have no effect. Radius and choices are buffers in the
+    state_dict. A batch of one is treated as in SN, with SparsestMax of IN and LN.
 
     Shape: (N, C, *spatial) -> the same.
     """
@@ -86,11 +86,13 @@ class SparseSwitchableNorm(SwitchableNorm):
     ) -> None:
         super().__init__(channels, dims, eps, momentum)
         self.register_buffer("radius", torch.tensor(0.0))
-        self.register_buffer("choices", torch.full((2,), -1, dtype=torch.long))  # -1: still open
+        self.register_buffer(
+            "choices", torch.full((2,), -1, dtype=torch.long)
+        )  # -1: not yet frozen
 
     @torch.no_grad()
     def set_progress(self, fraction: float) -> None:
-        """Take the share of training that is done, 0 to 1, and freeze what has become one-hot."""
+        """Set the fraction of training that is done, 0 to 1, and freeze one-hot weights."""
         self.radius.fill_(fraction)
         seen = self.num_batches_tracked > 0
         weights = torch.stack(
@@ -115,6 +117,6 @@ class SparseSwitchableNorm(SwitchableNorm):
         return (mean, variance), AS_THEY_ARE
 
     def _settled(self, weights: Tensor, choice: Tensor, branches: int) -> Tensor:
-        """The frozen choice, if there is one among the first `branches`, else `weights`."""
+        """Return the frozen choice if it is one of the first `branches`, else `weights`."""
         frozen = one_hot(choice.clamp(min=0), len(BRANCHES)).to(weights.dtype)
         return torch.where((choice >= 0) & (choice < branches), frozen, weights)

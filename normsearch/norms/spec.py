@@ -1,4 +1,4 @@
-"""Norm specs: the text that names a norm, and its canonical form for a slot."""
+"""Norm specs: the texts that name norms, and their canonical forms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from normsearch.errors import NormError, did_you_mean, short
 
-ANY_NUMBER = "G"  # stands for any whole number from 1 on, among an option's values
+ANY_NUMBER = "G"  # in the values of an option: any whole number, 1 or more
 
 MOST = 65_536  # groups or samples; no layer has as many channels
 _NUMBER = "[1-9][0-9]{0,8}"
@@ -42,18 +42,18 @@ def _listed(spec: NormSpec, fitting: list[int]) -> str:
 
 @dataclass(frozen=True)
 class NormKind:
-    """What the spec language knows of one kind of norm: all that a new kind has to say.
+    """A kind of norm in the spec language.
 
     Args:
-        summary: one line on what it is.
-        build: makes the module from (spec, channels, dims).
-        form: how its spec is written, where that is not its bare name: ``GN-G``.
-        weight: whether it acts on the weight of the convolution before, and another norm on what
-            comes out (``WS+GN-8``).
-        options: the values each option may take, the default first; "G" means any whole number.
+        summary: one line that describes it.
+        build: builds the module from (spec, channels, dims).
+        form: the form of its specs if it is not the bare name: ``GN-G``.
+        weight: whether it normalizes the weight of the preceding convolution, and another norm may
+            normalize the output (``WS+GN-8``).
+        options: the values of each option, the default first; "G" means any whole number.
         divisor: the number that must divide the channels.
         canonical_form: the text of the canonical form of a feasible spec for a number of channels.
-        cure: what to use instead, given the numbers that do divide the channels.
+        cure: the suggested alternative, given the divisors of the channels.
     """
 
     summary: str
@@ -77,7 +77,7 @@ class NormKind:
 
 
 NORMS: dict[str, NormKind] = {}
-"""Kind -> what the spec language knows of it; `normsearch.norms.registry` fills it."""
+"""Kinds of norm by name; `normsearch.norms.registry` fills it."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,14 @@ class NormSpec:
     Args:
         kind: a key of `NORMS`.
         groups: the number of channel groups, for the kinds that have them (GN, BGN, ...).
-        options: (name, value) pairs of text; sorted, and without those that say the default.
+        options: (name, value) pairs of text; sorted, without default values.
         samples: the number of samples in a group, for GBGN only.
-        follower: for WN and WS, the norm of what comes out of the convolution: the GN-8 of
-            ``WS+GN-8``. None and the spec ``none`` are the same.
+        follower: for WN and WS, the norm of the convolution's output: the GN-8 of ``WS+GN-8``. None
+            and the spec ``none`` are the same.
 
     Raises:
-        NormError: unknown kind, missing or needless numbers, unknown option or value, two weight
-            norms, or a follower after a norm that is none.
+        NormError: an unknown kind, option or value, a missing or superfluous number, two weight
+            norms, or a follower after a kind that takes none.
 
     >>> str(NormSpec.parse("ILN(regroup=16,gate=clip)"))
     'ILN(gate=clip)'
@@ -163,7 +163,7 @@ class NormSpec:
         """Read a spec such as ``BN``, ``GN-8``, ``GBGN-2x8``, ``ILN(gate=clip)`` or ``WS+GN-8``.
 
         Raises:
-            NormError: the text is no spec; the message lists the known ones and the likely one.
+            NormError: the text is not a spec; the message lists the known forms and the closest.
         """
         if len(text) > _LONGEST:
             raise NormError(
@@ -187,7 +187,7 @@ class NormSpec:
         return cls(found["kind"], groups, tuple(options), samples, follower)
 
     def __str__(self) -> str:
-        """The shortest text that parses to this spec."""
+        """Return the shortest text that parses to this spec."""
         samples = "" if self.samples is None else f"{self.samples}x"
         groups = "" if self.groups is None else f"-{samples}{self.groups}"
         options = ",".join(f"{name}={value}" for name, value in self.options)
@@ -195,27 +195,27 @@ class NormSpec:
         return own if self.follower is None else f"{own}+{self.follower}"
 
     def option(self, name: str) -> str:
-        """The value of an option, the default where the spec does not say."""
+        """Return the value of an option, or its default."""
         return dict(self.options).get(name, NORMS[self.kind].options[name][0])
 
     @property
     def weights(self) -> str | None:
-        """What is done to the weight of the convolution before the slot: WN, WS or None."""
+        """The norm of the weight of the convolution before the slot: WN, WS or None."""
         return self.kind if NORMS[self.kind].weight else None
 
     @property
     def activation(self) -> NormSpec:
-        """What sits in the slot itself: the GN-8 of WS+GN-8, none for WN; else the spec."""
+        """The norm in the slot itself: the GN-8 of WS+GN-8, none for WN, else this spec."""
         if self.weights is None:
             return self
         return self.follower or NormSpec("none")
 
     def canonical(self, channels: int) -> NormSpec:
-        """The one spec that stands for all that compute the same on a slot of `channels` channels.
+        """Return the one spec that represents all equivalent ones for `channels` channels.
 
-        GN-C = IN, GN-1 = LN, BGN-C = BN, GBGN-1xG = GN-G, ILN regrouped to one channel a group =
-        IN whatever its gate (to 1e-4 where the variance is far above eps). With one channel LN,
-        GN-1 and ILN are all IN. After WN and WS the same holds for the norm that follows.
+        GN-C = IN, GN-1 = LN, BGN-C = BN, GBGN-1xG = GN-G. ILN regrouped to one channel per group is
+        IN for any gate (to 1e-4 if the variance is far above eps). With one channel LN, GN-1 and
+        ILN are all IN. After WN and WS the same holds for the follower.
 
         Raises:
             NormError: the spec is infeasible for `channels`.
@@ -226,10 +226,11 @@ class NormSpec:
         return NormSpec.parse(NORMS[self.kind].canonical_form(self, channels))
 
     def nearest(self, channels: int) -> NormSpec:
-        """The same norm with the number of groups nearest to this one's that divides `channels`.
+        """Return the norm with the nearest number of groups that divides `channels`.
 
-        Nearest by ratio, the smaller of two; itself where it is feasible: GN-16 on 8 channels is
-        GN-8, GN-4 on 6 channels GN-3, ILN (which regroups to 16) on 8 channels ILN(regroup=8).
+        Nearest by ratio, the smaller number in a tie; a feasible spec is returned unchanged. GN-16
+        on 8 channels gives GN-8, GN-4 on 6 channels GN-3, ILN (which regroups to 16) on 8 channels
+        ILN(regroup=8).
         """
         if self.feasible(channels):
             return self
@@ -244,7 +245,7 @@ class NormSpec:
         return replace(self, options=tuple(options.items()))
 
     def check(self, channels: int) -> None:
-        """Raise NormError, with the cure, where this norm does not fit `channels` channels."""
+        """Raise NormError, with an alternative, unless this norm fits `channels` channels."""
         if channels < 1:
             raise NormError(f"{self} needs at least one channel, got {channels}")
         part = self.activation
@@ -257,7 +258,7 @@ class NormSpec:
             )
 
     def feasible(self, channels: int) -> bool:
-        """Whether `check` passes: infeasible choices are left out of a search."""
+        """Return whether `check` passes; a search leaves out infeasible choices."""
         part = self.activation
         return channels >= 1 and channels % NORMS[part.kind].divisor(part) == 0
 
@@ -269,7 +270,7 @@ def _number(digits: str | None) -> int | None:
 
 
 def _unknown(text: str) -> str:
-    """The message for a text that is no spec, with the spec it is most like."""
+    """Return the message for a text that is not a spec, with the closest spec."""
     forms = [norm.form or kind for kind, norm in NORMS.items()]
     numbers = re.findall(_NUMBER, text)
     group = numbers[-1] if numbers else "8"
@@ -277,7 +278,7 @@ def _unknown(text: str) -> str:
     likely = [
         form.replace("-SxG", f"-{sample}x{group}").replace("-G", f"-{group}") for form in forms
     ]
-    if "(" in text and "=" in text:  # so that iln(gate=clip) is told its right spelling
+    if "(" in text and "=" in text:  # to suggest ILN(gate=clip) for iln(gate=clip)
         tail = text[text.index("(") :]
         likely += [kind + tail for kind in NORMS if NORMS[kind].options]
     if "+" in text:

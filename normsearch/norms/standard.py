@@ -1,4 +1,4 @@
-"""The norms that torch itself provides (BN, IN, LN, GN), and the norm that does nothing."""
+"""The norms of PyTorch (BN, IN, LN, GN), and the identity."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
-    """torch's module, which keeps the memory format of its input."""
+    """torch's module, keeping the memory format of its input."""
 
     def forward(self, input: Tensor) -> Tensor:
         return by_rows(input, super().forward)
 
 
 class InstanceNorm3d(nn.InstanceNorm3d):
-    """torch's module, which keeps the memory format of its input."""
+    """torch's module, keeping the memory format of its input."""
 
     def forward(self, input: Tensor) -> Tensor:
         return by_rows(input, super().forward)
 
 
 class GroupNorm(nn.GroupNorm):
-    """torch's module, right for channels_last inputs of large means on a CPU too."""
+    """torch's module, also accurate for channels_last inputs of large means on a CPU."""
 
     def forward(self, input: Tensor) -> Tensor:
         parent = super().forward
@@ -36,9 +36,9 @@ _INSTANCE_NORMS = {1: nn.InstanceNorm1d, 2: InstanceNorm2d, 3: InstanceNorm3d}
 
 
 class NoNorm(Norm):
-    """The spec ``none``: returns its input, and remembers its slot so that the slot stays findable.
+    """The spec ``none``: returns its input, and keeps the slot visible to `list_norms`.
 
-    Shape: (N, C, *spatial) -> the very same tensor.
+    Shape: (N, C, *spatial) -> the same tensor.
     """
 
     spec_text = "none"
@@ -51,23 +51,23 @@ class NoNorm(Norm):
 
 
 def batch_norm(channels: int, dims: int, eps: float = 1e-5, momentum: float = 0.1) -> nn.Module:
-    """BN: moments over (N, s), running variance unbiased (Ioffe and Szegedy 2015, torch's module).
+    """Return BN: moments over (N, s), unbiased running variance (Ioffe and Szegedy 2015).
 
-    In training it raises ValueError where a channel has one value (batch 1, one pixel).
+    In training the module raises ValueError if a channel has one value (batch 1, one pixel).
     """
     return _BATCH_NORMS[dims](channels, eps=eps, momentum=momentum)
 
 
 def instance_norm(channels: int, dims: int) -> nn.Module:
-    """IN with weight and bias learnt, which torch leaves off by default (Ulyanov et al. 2016).
+    """Return IN with learnt weight and bias, which torch disables by default (Ulyanov et al. 2016).
 
-    It raises ValueError at one pixel, in training and in eval.
+    The module raises ValueError for one pixel, in training and in eval.
     """
     return _INSTANCE_NORMS[dims](channels, affine=True)
 
 
 def group_norm(groups: int, channels: int) -> nn.Module:
-    """GN, and LN when `groups` is 1: moments over (C/G, s) of each sample (Wu and He 2018).
+    """Return GN, which is LN for one group: moments over (C/G, s) of each sample (Wu and He 2018).
 
     Raises:
         NormError: `groups` does not divide `channels`.

@@ -18,23 +18,23 @@ BRANCHES = ("IN", "LN", "BN")
 class SwitchableNorm(RunningMomentNorm):
     """SN: x̂ = (x − Σ w_k μ_k) / sqrt(Σ w'_k σ²_k + eps) over k in IN, LN, BN; then γ and β.
 
-    w and w' are separate softmaxes of logits that start at 1. All variances are biased, the
-    running variance too, and it starts at 1 (the authors' code differs in these three).
+    w and w' are separate softmaxes of logits that are initially 1. All variances are biased, also
+    the running variance, which is initially 1 (the authors' code differs in these three points).
 
-    A batch of one has no batch moments of its own: in training the BN branch is then left out, its
-    weight shared among IN and LN by the same softmax, and the running moments are not touched.
-    Eval leaves the branch out as long as no batch of two or more was tracked
-    (`num_batches_tracked` is 0), so a net trained at batch 1 computes the same in eval.
+    For a batch of one, training omits the BN branch: the softmax is over IN and LN alone, and the
+    running moments are not updated. Eval omits the branch if no batch of two or more was tracked
+    (`num_batches_tracked` is 0), so that a network trained at batch 1 computes the same in eval.
 
     Args:
-        official: the habits of the authors' code: the unbiased IN variance feeds all three, the
-            running variance starts at 0, and the BN branch is never left out.
-        sync: the BN branch over the batch of all processes of torch.distributed, by count.
+        official: as in the authors' code, all branches use the unbiased IN variance, the running
+            variance is initially 0, and the BN branch is never omitted.
+        sync: compute the BN branch over the batch of all processes of torch.distributed, weighted
+            by their counts.
 
-    Shape: (N, C, *spatial) -> the same. One pixel is no error: the IN variance is 0 there.
+    Shape: (N, C, *spatial) -> the same. For one pixel the IN variance is 0.
 
     Raises:
-        NormError: one pixel with `official`, whose variance is not defined there.
+        NormError: one pixel with `official`, whose variance is then undefined.
     """
 
     spec_text = "SN"
@@ -65,7 +65,7 @@ class SwitchableNorm(RunningMomentNorm):
             self.running_var.zero_()
 
     def shares(self, logits: Tensor, with_batch: bool | Tensor) -> Tensor:
-        """The softmax of the logits, (3,) in the order of BRANCHES; 0 for a BN that is left out."""
+        """Return the weights, (3,) in the order of BRANCHES; 0 for an omitted BN branch."""
         if with_batch is True:
             return logits.softmax(0)
         without = pad(logits[:-1].softmax(0), (0, 1))
@@ -80,7 +80,7 @@ class SwitchableNorm(RunningMomentNorm):
 
     def linearize(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
         if self.official or not self.softmax or (self.training and is_shared(self.sync)):
-            return super().linearize(moments, pixels)  # what follows is the plain SN's alone
+            return super().linearize(moments, pixels)  # `_by_hand` is for plain SN only
         return self._by_hand(moments, pixels)
 
     def recipe(self, samples: int, pixels: int) -> Recipe | None:
@@ -98,7 +98,7 @@ class SwitchableNorm(RunningMomentNorm):
         )
 
     def _gated(self, with_batch: bool) -> tuple[tuple[Tensor, Tensor], int]:
-        """What the kernels make the shares of means and variances from, and how."""
+        """Return what the kernels compute the weights of means and variances from, and how."""
         return (self.mean_logits, self.variance_logits), SOFTMAX
 
     def _by_hand(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
@@ -108,7 +108,7 @@ class SwitchableNorm(RunningMomentNorm):
         v = self.shares(self.variance_logits, with_batch)
         _, w_layer, w_batch = w.unbind()
         v_instance, v_layer, v_batch = v.unbind()
-        # The distance of the channel's mean from the mixed mean; its own (IN's) share of it is 0.
+        # Distances of the channel's mean from the other means; that from IN's own mean is 0.
         distances = moments.mean - layer.mean, moments.mean - batch.mean
         away = torch.addcmul(distances[0] * w_layer, distances[1], w_batch)
         variance = torch.addcmul(v_layer * layer.variance, batch.variance, v_batch)
@@ -133,7 +133,7 @@ class SwitchableNorm(RunningMomentNorm):
         return Affine(scale, away * scale), pullback
 
     def _batch(self, moments: Moments, pixels: int) -> tuple[Moments, bool | Tensor]:
-        """The batch's moments (tracked) or the running ones, and whether they take part."""
+        """Return the batch's moments (tracked) or the running ones, and whether to use them."""
         if not self.training:
             return self.running(), self._seen()
         batch, _ = pool_batch(moments, pixels, self.sync)
@@ -143,7 +143,7 @@ class SwitchableNorm(RunningMomentNorm):
         return batch, with_batch
 
     def _seen(self) -> bool | Tensor:
-        """Whether eval has the BN branch; kept a tensor, so that no GPU waits for it."""
+        """Return whether eval has the BN branch, as a tensor to avoid a GPU synchronization."""
         return True if self.official else self.num_batches_tracked > 0
 
     def gates(self) -> list[nn.Parameter]:
@@ -151,7 +151,7 @@ class SwitchableNorm(RunningMomentNorm):
 
     @torch.no_grad()
     def mixing_weights(self) -> dict[str, dict[str, float]]:
-        """The weights of eval: BN's is 0 where no batch of two or more was ever tracked."""
+        """Return the weights of eval; that of BN is 0 if no batch of two or more was tracked."""
         seen = self._seen()
         logits = {"mean": self.mean_logits, "variance": self.variance_logits}
         return {
@@ -173,7 +173,7 @@ def _gates_pullback(
     distances: tuple[Tensor, Tensor],
     variances: tuple[Tensor, Tensor, Tensor],
 ) -> tuple[Tensor, ...]:
-    """The gradients of the two logits: sums over (N, C), then the pullback of the softmax."""
+    """Return the gradients of the logits: sums over (N, C), then the pullback of the softmax."""
     parts = [d_away * distance for distance in distances]
     parts += [d_mixed * variance for variance in variances]
     d_shares = torch.stack((torch.zeros_like(d_away), *parts)).sum((1, 2)).view(2, 3)

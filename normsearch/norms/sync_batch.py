@@ -8,15 +8,15 @@ from normsearch.norms.moments import Affine, Moments, normalize
 
 
 class SyncBatchNorm(RunningMomentNorm):
-    """SyncBN: BN with the moments of all processes' samples, unequal shards weighted by count.
+    """SyncBN: BN with the moments of all processes' samples, weighted by their counts.
 
-    It works with any backend of torch.distributed, gloo on CPUs as well (torch's own refuses CPU
-    tensors once a group is there). Without torch.distributed, or alone in it, it is BN.
+    It works with any backend of torch.distributed, also gloo on CPUs (torch's SyncBatchNorm refuses
+    CPU tensors). Without torch.distributed, or with one process, it is BN.
 
     Shape: (N, C, *spatial) -> the same; N and the pixels may differ between processes.
 
     Raises:
-        NormError: in training, where a channel has one value in all.
+        NormError: in training, if a channel has one value over all processes.
     """
 
     spec_text = "SyncBN"

@@ -1,4 +1,4 @@
-"""The data-dependent start of Weight Normalization (Salimans and Kingma, NeurIPS 2016, Sect. 3)."""
+"""Data-dependent initialization of Weight Normalization (Salimans and Kingma 2016, Sect. 3)."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ from torch.nn.modules.conv import _ConvNd
 from normsearch.norms.moments import full
 from normsearch.norms.weights import weight_norm_of
 
-_CONSTANT = 1e-10  # a variance up to this is rounding
+_CONSTANT = 1e-10  # variances up to this are rounding errors
 
 
 @torch.no_grad()
 def initialize_weight_norms(net: nn.Module, batch: Tensor) -> int:
-    """Scale g and shift b of every WN convolution so that what it gives on `batch` is standardized.
+    """Set g and b of every WN convolution so that its output on `batch` is standardized.
 
-    One forward pass in training mode, layer after layer: t = w·x + b, then g ← g/σ[t] and
-    b ← (b − μ[t])/σ[t] per output channel, over (N, s), which is the paper's g = 1/σ, b = −μ/σ for
-    the weight v/‖v‖. Directions stay as they are; the paper draws v from a normal distribution, and
-    its scale does not matter. Without a bias the mean stays where it is; a channel that is constant
-    on the batch keeps g. Do this once, before the first step.
+    In one forward pass in training mode, layer by layer: t = w·x + b, then g ← g/σ[t] and
+    b ← (b − μ[t])/σ[t] per output channel, over (N, s). This is the paper's g = 1/σ, b = −μ/σ for
+    the weight v/‖v‖. Directions do not change. Without a bias the mean does not change; a channel
+    that is constant on the batch keeps g. Call it once, before the first step.
 
     Args:
-        net: any network; running statistics, training flags and torch's random numbers are as
-            before afterwards.
+        net: any network; running statistics, training flags and torch's random state are restored
+            afterwards.
         batch: (N, C, *spatial), an input as in training.
 
     Returns:
-        The number of convolutions that were started so.
+        The number of initialized convolutions.
     """
     chosen = [m for m in net.modules() if isinstance(m, _ConvNd) and weight_norm_of(m) == "WN"]
     if not chosen:
@@ -51,7 +50,7 @@ def initialize_weight_norms(net: nn.Module, batch: Tensor) -> int:
 
 
 def _standardize(conv: _ConvNd, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
-    """Make `out` standardized by changing g and b, and return what the convolution gives then."""
+    """Change g and b to standardize `out`, and return the new output."""
     variance, mean = torch.var_mean(full(out), (0, *range(2, out.dim())), correction=0)
     deviation = torch.where(variance > _CONSTANT, variance.sqrt(), 1.0)
     gain: Tensor = conv.parametrizations.weight.original0  # type: ignore[union-attr, assignment]

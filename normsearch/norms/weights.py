@@ -16,7 +16,7 @@ _WeightNorm = parametrizations._WeightNorm  # torch has no public name for it
 
 
 class StandardizedWeight(nn.Module):
-    """WS: (W − mean) / sqrt(var + eps) over each output channel's weights, the variance biased.
+    """WS: (W − mean) / sqrt(var + eps) over each output channel's weights, with biased variance.
 
     Args:
         axis: the weight's output axis.
@@ -42,18 +42,18 @@ def _standardize(conv: _ConvNd) -> None:
     parametrize.register_parametrization(conv, "weight", StandardizedWeight(output_axis(conv)))
 
 
-#: Weight Normalization (Salimans and Kingma 2016): w = g·v/‖v‖ per output channel, starting from
-#: the weight as it is; Weight Standardization (Qiao et al. 2019): see `StandardizedWeight`.
+#: Weight Normalization (Salimans and Kingma 2016): w = g·v/‖v‖ per output channel, initially equal
+#: to the weight; Weight Standardization (Qiao et al. 2019): see `StandardizedWeight`.
 WEIGHT_NORMS: dict[str, Callable[[_ConvNd], None]] = {"WN": _normalize, "WS": _standardize}
 
 
 def output_axis(conv: _ConvNd) -> int:
-    """The axis of the weight that counts output channels: 1 in transposed convolutions, else 0."""
+    """Return the axis of output channels in the weight: 1 in transposed convolutions, else 0."""
     return 1 if isinstance(conv, _ConvTransposeNd) else 0
 
 
 def weight_norm_of(conv: nn.Module) -> str | None:
-    """The weight norm on a convolution, ``WN`` or ``WS``, if any."""
+    """Return the weight norm of a convolution, ``WN`` or ``WS``, or None."""
     if not parametrize.is_parametrized(conv, "weight"):
         return None
     chain: nn.Module = conv.parametrizations.weight  # type: ignore[union-attr, assignment]
@@ -66,11 +66,11 @@ def weight_norm_of(conv: nn.Module) -> str | None:
 
 
 def check_weight_norm(conv: _ConvNd, kind: str | None) -> None:
-    """Tell whether `set_weight_norm` can do its work.
+    """Check that `set_weight_norm` supports a convolution.
 
     Raises:
-        NormError: a transposed convolution in groups, another parametrization on the weight, or
-            WS where an output channel has one weight, which it would make 0.
+        NormError: a transposed convolution with groups, another parametrization of the weight, or
+            WS with one weight per output channel, which would become 0.
     """
     if kind is None or weight_norm_of(conv) == kind:
         return
@@ -92,7 +92,7 @@ def check_weight_norm(conv: _ConvNd, kind: str | None) -> None:
 
 
 def weight_norms_for(conv: _ConvNd | None) -> tuple[str, ...]:
-    """The weight norms that `check_weight_norm` allows on a convolution; none without one."""
+    """Return the weight norms that `check_weight_norm` allows for a convolution."""
     if conv is None:
         return ()
     found = []
@@ -106,13 +106,13 @@ def weight_norms_for(conv: _ConvNd | None) -> tuple[str, ...]:
 
 
 def set_weight_norm(conv: _ConvNd, kind: str | None) -> None:
-    """Give a convolution the weight norm `kind` in place of the one it has; None takes it away.
+    """Replace the weight norm of a convolution by `kind`; None removes it.
 
-    A norm that goes leaves a plain weight with the effective values; one that is there already
-    stays as it is. Do this before an optimizer holds the parameters.
+    Removing a norm leaves a plain weight with the effective values. A norm of the same kind is
+    kept. Call it before creating an optimizer.
 
     Raises:
-        NormError: as `check_weight_norm` says.
+        NormError: see `check_weight_norm`.
     """
     check_weight_norm(conv, kind)
     now = weight_norm_of(conv)

@@ -1,4 +1,4 @@
-"""Training a network, one result per evaluation point."""
+"""Trains networks, with one result per evaluation point."""
 
 from normsearch.training.checkpoint import (
     load_checkpoint,

@@ -1,4 +1,4 @@
-"""One file that holds everything a training needs to go on bit-exactly."""
+"""Checkpoints: files with everything that is needed to resume a training exactly."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from normsearch.errors import CheckpointError, one_line
 from normsearch.files import is_there, open_regular, write_atomically
 
 FORMAT = 2
-_DEEPEST = 40
-_SHARED = 16  # how often a file may name one tensor
+_DEEPEST = 40  # nesting levels
+_SHARED = 16  # references to one tensor in a file
 _UNREADABLE = (
     *(RuntimeError, EOFError, OSError, ValueError, TypeError, AttributeError, LookupError),
     *(pickle.UnpicklingError, zipfile.BadZipFile, NotImplementedError, MemoryError),
-)  # all that torch.load raised on damaged files
+)  # exceptions of torch.load for damaged files
 
 
 def save_checkpoint(
     path: Path, state: dict[str, Any], *, before_rename: Callable[[], object] = lambda: None
 ) -> None:
-    """Write `state` (tensors, numbers, texts, lists, dicts) to `path`, whole or not at all.
+    """Write `state` (tensors, numbers, texts, lists, dicts) to `path` atomically.
 
-    The file holds the SHA-256 of the state, for torch.load alone sees no flipped bit.
+    The file holds the SHA-256 of the state, as torch.load does not detect flipped bits.
 
     Raises:
-        DiskFullError: there is no room for it.
+        DiskFullError: the disk is full.
     """
     signed = {"format": FORMAT, "sha256": _digest(state), **state}
-    whole = io.BytesIO()  # torch.save hides in a RuntimeError what a full disk says
+    whole = io.BytesIO()  # torch.save would hide the error of a full disk
     torch.save(signed, whole)
     write_atomically(path, lambda file: file.write(whole.getbuffer()), before_rename=before_rename)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """Return what `save_checkpoint` wrote, on the CPU, or None if there is no such file.
+    """Return the state of a checkpoint, on the CPU, or None if there is no such file.
 
     Raises:
-        CheckpointError: the file is damaged or of another format.
+        CheckpointError: the file is damaged or has another format.
     """
     state = load_tensors(path)
     if state is None:
@@ -55,21 +55,21 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     state = {key: value for key, value in state.items() if key != "format"}
     try:
         whole = state.pop("sha256", None) == _digest(state)
-    except (RuntimeError, TypeError, ValueError):  # a number or a tensor that nobody wrote
+    except (RuntimeError, TypeError, ValueError):  # values that `save_checkpoint` does not write
         whole = False
     if not whole:
         raise CheckpointError(
-            f"{path}: must be a whole checkpoint, and is not what was written (its SHA-256 "
+            f"{path}: must be a whole checkpoint, and has changed (its SHA-256 "
             "differs); delete it to train this trial from the start."
         )
     return state
 
 
 def load_tensors(path: Path) -> Any:
-    """Return what torch.save wrote, tensors and plain values alone, or None without a file.
+    """Return the tensors and plain values in a file of torch.save, or None without a file.
 
     Raises:
-        CheckpointError: the file is damaged or holds other things.
+        CheckpointError: the file is damaged or holds other objects.
     """
     try:
         with open_regular(path) as file:
@@ -80,9 +80,9 @@ def load_tensors(path: Path) -> Any:
     except FileNotFoundError:
         return None
     except _UNREADABLE as error:
-        # What the unpickler says ends in the advice to load the file unsafely.
+        # The unpickler's message advises to load the file unsafely.
         safe = not isinstance(error, pickle.UnpicklingError)
-        reason = one_line(error) if safe else "it is not of tensors and plain values"
+        reason = one_line(error) if safe else "it holds more than tensors and plain values"
         raise CheckpointError(
             f"{path}: must be a whole checkpoint, and cannot be read ({reason}); "
             "delete it to train this trial from the start."
@@ -90,10 +90,10 @@ def load_tensors(path: Path) -> Any:
 
 
 def network_weights(state: dict[str, Any], where: Path) -> dict[str, Any]:
-    """Return the network's weights in a checkpoint's state; `where` names it in messages.
+    """Return the network's weights in a checkpoint's state; `where` is its path in messages.
 
     Raises:
-        CheckpointError: it has none.
+        CheckpointError: the state has no weights.
     """
     weights = state.get("network")
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
@@ -107,24 +107,23 @@ def network_weights(state: dict[str, Any], where: Path) -> dict[str, Any]:
 def save_newest(
     folder: Path, state: dict[str, Any], check: Callable[[], object] = lambda: None
 ) -> None:
-    """Write `state` to FOLDER/checkpoint.pt, and keep the one before as checkpoint-previous.pt.
+    """Write `state` to FOLDER/checkpoint.pt, and keep the old one as checkpoint-previous.pt.
 
-    `check` is called first and again just before the file takes its place; what it raises leaves
-    everything as it was.
+    `check` is called before writing and before renaming; if it raises, nothing changes.
     """
     newest = folder / "checkpoint.pt"
 
-    def make_way() -> None:
+    def keep_previous() -> None:
         check()
         if is_there(newest):
             os.replace(newest, folder / "checkpoint-previous.pt")
 
     check()
-    save_checkpoint(newest, state, before_rename=make_way)
+    save_checkpoint(newest, state, before_rename=keep_previous)
 
 
 def load_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return the newest whole state `save_newest` wrote, or None; and why newer were refused."""
+    """Return the newest valid state of `save_newest`, or None, and the faults of newer ones."""
     refused = []
     for name in ("checkpoint.pt", "checkpoint-previous.pt"):
         try:
@@ -138,17 +137,17 @@ def load_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 def _stored_size(file: BinaryIO) -> int:
-    """Return a file's size, once it is sure that it holds no more than that when unpacked."""
+    """Return a file's size after checking that it does not decompress to more."""
     size = os.fstat(file.fileno()).st_size
     with zipfile.ZipFile(file) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > size:
-            raise ValueError("it unpacks to more than it has")
+            raise ValueError("it decompresses to more than its size")
     file.seek(0)
     return size
 
 
 def _check_values(value: object, size: int) -> None:
-    """Refuse what no file of `size` bytes says one by one: shared lists in lists, wide tensors."""
+    """Refuse values larger than the file: lists shared by lists, expanded tensors."""
     level, tensors = [value], 0
     for _ in range(_DEEPEST):
         below: list[object] = []
@@ -162,7 +161,7 @@ def _check_values(value: object, size: int) -> None:
             elif not isinstance(one, str | int | float | None):
                 raise ValueError(f"it holds a {type(one).__name__}")
             if len(below) > size or tensors > _SHARED * size:
-                raise ValueError("it unpacks to more than it has")
+                raise ValueError("it decompresses to more than its size")
         level = below
         if not level:
             return
@@ -182,7 +181,7 @@ def _digest(state: dict[str, Any]) -> str:
 
 
 def _feed(digest: Any, value: object) -> None:
-    """Add `value` with its type and shape; what differs must not read the same."""
+    """Add `value` with its type and shape, so that different values give different bytes."""
     if isinstance(value, torch.Tensor):
         flat = value.detach().cpu().contiguous().flatten()
         digest.update(f"tensor {value.dtype} {tuple(value.shape)}".encode())

@@ -1,4 +1,4 @@
-"""Training as a generator: one result per evaluation point, a checkpoint at each."""
+"""Training as a generator, with a result and a checkpoint at each evaluation point."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from normsearch.training.precision import autocast
 from normsearch.training.statistics import has_running_statistics, recompute_statistics
 from normsearch.training.validation import Validation, score_cases
 
-_CHECK_EVERY = 10  # steps between looks at the loss: each look waits for the GPU
+_CHECK_EVERY = 10  # steps between checks of the loss, each of which waits for the GPU
 
 
 class Loader(Protocol):
-    """What `train` asks of training data: batches that are a function of where they begin."""
+    """Training data for `train`: batches that depend only on their first sample."""
 
     @property
     def batch_size(self) -> int:
         """Samples in each batch."""
 
     def batches(self, start_sample: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield, without end, float32 images (B, C, *spatial) and labels as the loss takes them."""
+        """Yield float32 images (B, C, *spatial) and labels as the loss takes them, without end."""
 
 
 def train(
@@ -54,32 +54,32 @@ def train(
 ) -> Iterator[Evaluation]:
     """Train `network` and yield one `Evaluation` at each of `plan.evaluations` equal fractions.
 
-    Evaluations that `state` already holds are yielded again first, without training. On the CPU,
-    going on from a saved state gives bit for bit what an unbroken run gives.
+    The evaluations in `state` are yielded first, without training. On the CPU, a resumed training
+    gives exactly the results of an uninterrupted one.
 
     Args:
         network: maps (B, C, *spatial) to logits (B, K, *spatial), or (B, K) of whole images.
-        loader: the training batches; the last step may pass the budget by less than one step.
+        loader: the training batches; the last step may exceed the budget by less than one step.
         validation: the cases to score, by id; see `ValidationCase`.
         plan: budget, evaluation points, optimizer and precision.
         loss: scalar from logits (float32) and labels.
         score: ``score`` and details from logits, truth and spacing of one case.
-        score_of_all: the score of an evaluation from what `score` returned, by case; the mean of
+        score_of_all: the score of an evaluation from the results of `score` by case; the mean of
             the cases' scores if None.
-        parameter_groups: for the optimizer, in place of all parameters at one learning rate; a
-            group's ``lr`` is its own first value.
-        after_step: called after each optimizer step (to clamp gates, say).
+        parameter_groups: for the optimizer, instead of all parameters at one learning rate; a
+            group's ``lr`` is its initial learning rate.
+        after_step: called after each optimizer step, for example to clamp gates.
         on_progress: called with the share of the budget that is used, 0 to 1, before each step and
             before each evaluation (for norms with a schedule).
-        state: what `save` was given, to go on from there.
-        save: called with the whole state before each evaluation is yielded.
+        state: a state from `save` to resume from.
+        save: called with the complete state before each evaluation is yielded.
         device: where to train, ``cpu`` or ``cuda``.
 
     Raises:
-        TrainingError: the loss is not finite (``nan``), memory does not suffice (``memory``), or a
-            norm has too few values to work with (``norm``).
-        CheckpointError: `state` is not of this network and optimizer.
-        ConfigError: the device does not have the plan's precision.
+        TrainingError: the loss is not finite (``nan``), there is too little memory (``memory``), or
+            a norm has too few values (``norm``).
+        CheckpointError: `state` does not fit this network and optimizer.
+        ConfigError: the device does not support the plan's precision.
     """
     network.to(device)
     stepper = Stepper(network, loss, plan, device, parameter_groups)
@@ -87,14 +87,14 @@ def train(
     yield from progress.history
     reset_peak_memory(device)
     batches = loader.batches(progress.samples)
-    tell = on_progress or (lambda share: None)
+    report_progress = on_progress or (lambda share: None)
     for number in range(len(progress.history) + 1, plan.evaluations + 1):
         started = time.perf_counter()
         with typed_failures(loader.batch_size):
             mean_loss = _train_until(
-                number, network, stepper, batches, plan, progress, tell, after_step
+                number, network, stepper, batches, plan, progress, report_progress, after_step
             )
-            tell(progress.share(plan))
+            report_progress(progress.share(plan))
             with autocast(plan.amp, device):
                 if plan.statistics_samples and has_running_statistics(network):
                     _refresh_statistics(network, loader, plan.statistics_samples, device)
@@ -116,14 +116,14 @@ def _train_until(
     batches: Batches,
     plan: Plan,
     progress: Progress,
-    tell: Callable[[float], None],
+    report_progress: Callable[[float], None],
     after_step: Callable[[], None] | None,
 ) -> float:
     network.train()
     total, steps, target = 0.0, 0, plan.target(evaluation)
     losses: list[Tensor] = []
     while progress.samples < target:
-        tell(progress.share(plan))
+        report_progress(progress.share(plan))
         value, samples = stepper.step(batches, progress.samples / plan.samples)
         if after_step:
             after_step()
@@ -141,7 +141,7 @@ def _checked_sum(losses: list[Tensor], progress: Progress) -> float:
     if not math.isfinite(total):
         raise TrainingError(
             f"the training loss is not finite ({total}) by step {progress.steps}; "
-            "a smaller learning rate or another norm may hold it",
+            "a smaller learning rate or another norm may prevent it",
             kind="nan",
         )
     return total

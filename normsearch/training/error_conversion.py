@@ -1,4 +1,4 @@
-"""Faults that a trial's choice explains, as typed errors: another choice may well train."""
+"""Converts errors caused by the choices of a trial to typed errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NORM = ("Expected more than 1 value per channel", "Expected more than 1 spatial
 
 @contextmanager
 def typed_failures(batch_size: int) -> Iterator[None]:
-    """Turn what torch raises for want of memory, and norms for want of values, into TrainingError.
+    """Convert errors of too little memory, or too few values for a norm, to TrainingError.
 
     Raises:
         TrainingError: of kind ``memory`` or ``norm``.
@@ -31,7 +31,7 @@ def typed_failures(batch_size: int) -> Iterator[None]:
         if not lacks_memory(error):
             raise
         raise _memory(batch_size, error) from error
-    except ValueError as error:  # torch's norms raise it for one pixel of one sample
+    except ValueError as error:  # raised by torch's norms for one pixel of one sample
         if not isinstance(error, NormError) and not str(error).startswith(_NORM):
             raise
         raise TrainingError(
@@ -40,7 +40,7 @@ def typed_failures(batch_size: int) -> Iterator[None]:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Return whether an error was raised for want of memory."""
+    """Return whether an error reports too little memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _MEMORY)

@@ -1,7 +1,7 @@
 """Losses of segmentation and classification, from logits.
 
-Voxels whose truth is `IGNORED` (255) are left out of every sum and every mean: a loss is that of
-the other voxels alone, its gradient is 0 there, and a batch without any other voxel has the loss 0.
+All sums and means leave out voxels whose truth is `IGNORED` (255): their gradient is 0, and a batch
+without other voxels has the loss 0.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 def bce_dice_loss(logits: Tensor, truth: Tensor, smooth: float = 1.0) -> Tensor:
     """Return binary cross-entropy + (1 − soft Dice), the loss of the spine study (seed 000).
 
-    The soft Dice is taken over the whole batch, so that slices without foreground do not count
-    as faults of their own; `smooth` keeps it defined where a batch has none.
+    The soft Dice is computed over the whole batch, so that single slices without foreground do not
+    increase the loss; `smooth` keeps it defined if the batch has none.
 
     Args:
         logits: (N, 1, *spatial) before the sigmoid.
@@ -61,10 +61,10 @@ def cross_entropy_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def dice_cross_entropy_loss(logits: Tensor, truth: Tensor, smooth: float = 1.0) -> Tensor:
-    """Return cross-entropy + (1 − mean soft Dice of the classes but background).
+    """Return cross-entropy + (1 − mean soft Dice of the classes except background).
 
-    The sum of nnU-Net (Isensee et al. 2021), with softmax and each class's Dice over the whole
-    batch; one foreground channel has the sigmoid, as in `bce_dice_loss`.
+    The loss of nnU-Net (Isensee et al. 2021), with softmax and each class's Dice over the whole
+    batch; for one foreground channel it is `bce_dice_loss`.
 
     Args:
         logits: (N, K, *spatial), channel 0 the background, or (N, 1, *spatial).
@@ -98,14 +98,14 @@ LOSSES: dict[str, Loss] = {
 def choose_loss(
     name: str, outputs: int, kind: Literal["segmentation", "classification"] = "segmentation"
 ) -> Loss:
-    """Return a loss of `LOSSES`, the one of ``module:name``, or for ``auto`` the task's usual one.
+    """Return a loss of `LOSSES` or at ``module:name``, or for ``auto`` the default of the task.
 
-    That is bce_dice for one output channel, dice_cross_entropy for several classes and
-    cross_entropy where a whole image has a class. ``module:name`` is a function of logits and
-    labels (as `cross_entropy_loss` takes them) that returns a scalar, or a class of such modules.
+    The default is bce_dice for one output channel, dice_cross_entropy for several classes and
+    cross_entropy for classes of whole images. ``module:name`` is a function of logits and labels
+    (as for `cross_entropy_loss`) that returns a scalar, or a class of such modules.
 
     Raises:
-        ConfigError: the loss is not one for this task.
+        ConfigError: the loss does not fit the task.
     """
     if ":" in name:
         return _users_loss(name)
@@ -132,9 +132,9 @@ def _users_loss(name: str) -> Loss:
 
 
 def _known(truth: Tensor) -> Tensor | None:
-    """Return where voxels are not ignored; None where none can be or a CPU finds that none is.
+    """Return where voxels are not ignored; None if there can be no ignored ones, or there are none.
 
-    On a GPU the mask is always used: to look at its values is to wait for it.
+    On a GPU the result is a mask in any case, as checking its values would wait for the GPU.
     """
     if truth.dim() < 2:  # a whole image's class
         return None

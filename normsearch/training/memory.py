@@ -1,4 +1,4 @@
-"""Memory of a training on the device that holds it: its peak, its limit, whether it suffices."""
+"""Memory of a training: peak, limit, and a test whether it suffices."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def reset_peak_memory(device: str) -> None:
-    """Let the peak begin anew, so that a worker's next trial does not inherit the last one's."""
+    """Reset the peak, so that a worker's next trial does not inherit that of the last one."""
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats(device)
     elif _CLEAR.exists():
-        with contextlib.suppress(OSError):  # some containers forbid it; the peak then goes on
+        with contextlib.suppress(OSError):  # some containers forbid it; the peak is then not reset
             _CLEAR.write_text("5")  # 5 resets VmHWM, see proc(5)
 
 
 def peak_memory(device: str) -> int:
-    """Return bytes: the CUDA allocator's peak, or the process's largest resident set on the CPU.
+    """Return the peak in bytes: of the CUDA allocator, or on the CPU the largest resident set.
 
-    Outside Linux the CPU figure is the peak since the process began.
+    Outside Linux the latter is the peak since the process started.
     """
     if device != "cpu":
         return torch.cuda.max_memory_allocated(device)
@@ -42,7 +42,7 @@ def peak_memory(device: str) -> int:
 
 
 def limit_memory(share: float) -> None:
-    """Let this process take no more than `share` (0 to 1) of its GPU's memory."""
+    """Limit this process to a `share` (0 to 1) of its GPU's memory."""
     torch.cuda.set_per_process_memory_fraction(share)
 
 
@@ -52,16 +52,16 @@ def probe_memory(
     loss: Callable[[Tensor, Tensor], Tensor],
     device: str,
 ) -> None:
-    """Run one forward and backward pass on a copy of `network`, which is left as it was.
+    """Run one forward and backward pass on a copy of `network`.
 
     Args:
         network: maps (B, C, *spatial) to logits (B, K, *spatial), or (B, K) for whole images.
-        batch: images and labels of the size that training will use.
+        batch: images and labels of the size in training.
         loss: scalar from logits and labels.
-        device: where training will be.
+        device: the device of the training.
 
     Raises:
-        TrainingError: memory does not suffice for it.
+        TrainingError: there is too little memory.
     """
     devices = [torch.cuda.current_device()] if device != "cpu" else []
     with torch.random.fork_rng(devices), typed_failures(len(batch[0])):

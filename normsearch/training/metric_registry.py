@@ -1,7 +1,7 @@
-"""What a study optimizes: the score of one case, and the score of all cases together.
+"""The metrics that a study can optimize: scores of single cases and of all cases.
 
-A metric of ours is a function below and a line of `METRICS`; any other is ``module:name``, a
-function of one case's prediction and truth:
+A built-in metric is a function below and an entry of `METRICS`. Any other is ``module:name``, a
+function of a case's prediction and truth:
 
 ```python
 def missed_volume(prediction, truth):
@@ -9,9 +9,9 @@ def missed_volume(prediction, truth):
 ```
 
 `prediction` and `truth` are tensors of class indices (0 is the background) of shape (slices, y, x),
-0 where the truth is ignored; of an image with a class, of shape (1,). A function with a parameter
-`spacing` is also given the mm per voxel along z, y and x, NaN where they are not known. It returns
-a number, NaN where the case has none; the score of all cases is their mean.
+0 where the truth is ignored; for classification, of shape (1,). A function with a parameter
+`spacing` also gets the mm per voxel along z, y and x, NaN if unknown. It returns a number, or NaN
+if the case has no score; the score of all cases is the mean.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ Details = Mapping[str, float]
 
 
 class Outcome(NamedTuple):
-    """One case as a metric sees it.
+    """The inputs of a metric for one case.
 
-    `prediction` and `truth` are class indices (slices, y, x); `details` are what
-    `segmentation_score` counts; `tolerance` (mm) is how far surfaces may lie apart.
+    `prediction` and `truth` are class indices (slices, y, x), `details` the counts of
+    `segmentation_score`, and `tolerance` (mm) the accepted distance of surfaces.
     """
 
     prediction: Tensor
@@ -51,25 +51,25 @@ class Outcome(NamedTuple):
     tolerance: float
 
     def masks(self, number: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Return where class `number` is predicted, and where it is."""
+        """Return the masks of class `number` in prediction and truth."""
         found = [(part == number).cpu().numpy() for part in (self.prediction, self.truth)]
         return found[0], found[1]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of ours.
+    """A built-in metric.
 
     Attributes:
-        label: what people call it.
-        summary: one line on it.
-        of_class: the score of one class of a case; None where `kind` is classification, whose
-            cases score 1 if the class is right, else 0.
-        pooled: the score of one class (0 of a classification) over the details of all cases; the
-            mean of the cases' scores if None.
-        case_label: what people call the score of one case, where that is another.
-        kind: the task it is for.
-        direction: whether more of it is better.
+        label: its name in figures and messages.
+        summary: one line that describes it.
+        of_class: the score of one class of a case; None for classification, in which a case scores
+            1 if the class is right, else 0.
+        pooled: the score of one class (0 for classification) from the details of all cases; if
+            None, the mean of the cases' scores is used.
+        case_label: the name of the score of a case, if different.
+        kind: the kind of task.
+        direction: whether higher or lower is better.
     """
 
     label: str
@@ -138,32 +138,32 @@ USUAL: dict[Kind, str] = {"segmentation": "dice", "classification": "accuracy"}
 
 
 class Chosen(Protocol):
-    """What a study says of its metric, see `normsearch.config.metric.MetricConfig`."""
+    """A study's choice of metric, see `normsearch.config.metric.MetricConfig`."""
 
     @property
     def name(self) -> str | None:
-        """As the study gives it."""
+        """The name in the study."""
 
     @property
     def ours(self) -> Metric | None:
-        """The metric of ours that is named."""
+        """The built-in metric of that name."""
 
     @property
     def number(self) -> int | None:
-        """The class that counts alone."""
+        """The only class to score."""
 
     @property
     def tolerance(self) -> float:
-        """In mm, of surface Dice."""
+        """The tolerance of surface Dice, in mm."""
 
 
 class CaseMetric:
-    """A metric of ours, of all classes or of one.
+    """A built-in metric of all classes or of one.
 
     Args:
-        metric: which.
-        number: the class that counts alone; all but the background if None.
-        tolerance: in mm, of surface Dice.
+        metric: the metric.
+        number: the only class to score; all but the background if None.
+        tolerance: of surface Dice, in mm.
     """
 
     def __init__(self, metric: Metric, number: int | None = None, tolerance: float = 2.0) -> None:
@@ -179,7 +179,7 @@ class CaseMetric:
         return {**details, "score": mean_score(scores)}
 
     def of_all(self, cases: Mapping[str, Details]) -> float:
-        """Return the score of all cases, from what `of_case` returned of each."""
+        """Return the score of all cases from the results of `of_case`."""
         if self._metric.pooled is None:
             return mean_score(case["score"] for case in cases.values())
         details = list(cases.values())
@@ -193,12 +193,12 @@ class CaseMetric:
 
 
 class UsersMetric(CaseMetric):
-    """A metric that ``module:name`` names; see the module's docstring.
+    """A metric at an import path; see the module's docstring.
 
     Args:
-        function: of prediction and truth of one case.
-        text: names it.
-        kind: the task.
+        function: from prediction and truth of one case to a number.
+        text: its import path.
+        kind: the kind of task.
     """
 
     def __init__(self, function: Callable[..., Any], text: str, kind: Kind) -> None:
@@ -207,7 +207,7 @@ class UsersMetric(CaseMetric):
         self._spaced = "spacing" in parameters_of(function)
 
     def of_case(self, logits: Tensor, truth: Tensor, spacing: Spacing = None) -> dict[str, float]:
-        """Return ``score`` by the function, and the usual details."""
+        """Return ``score`` by the function, and the details of the default metric."""
         found = super().of_case(logits, truth, spacing)
         maps = (logits.argmax(1), truth)
         if self._kind == "segmentation":
@@ -225,12 +225,12 @@ def choose_metric(chosen: Chosen, outputs: int, kind: Kind) -> CaseMetric:
     """Return the metric of a task.
 
     Args:
-        chosen: what the study says.
+        chosen: the study's choice.
         outputs: the network's output channels.
-        kind: of the task.
+        kind: the kind of task.
 
     Raises:
-        ConfigError: it is none for this task, or ``module:name`` names no function.
+        ConfigError: the metric does not fit the task, or ``module:name`` is not a function.
     """
     where = "training.metric"
     if chosen.name is None:

@@ -1,4 +1,4 @@
-"""What a prediction of a case is worth, and what was counted on the way."""
+"""Scores of predictions, with the counts that they are computed from."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from torch import Tensor
 from normsearch.data.labels import IGNORED
 
 Score = Callable[[Tensor, Tensor, tuple[float, ...] | None], dict[str, float]]
-"""(logits, truth, spacing) of one case -> ``score`` (NaN: it has none), and details by name."""
+"""(logits, truth, spacing) of one case -> ``score`` (NaN if undefined), and details by name."""
 
 
 def dice(prediction: Tensor, truth: Tensor) -> float:
     """Return the Dice coefficient 2·TP / (2·TP + FP + FN) of two masks, from 0 to 1.
 
     Args:
-        prediction: bool, any shape: the voxels called foreground.
+        prediction: bool, any shape: the voxels predicted as foreground.
         truth: bool, the same shape.
 
     Returns:
-        NaN if both masks are empty (the case is then left out of means and counted);
-        0 if only the truth is empty.
+        NaN if both masks are empty (means leave the case out); 0 if only the truth is empty.
     """
     return _dice(*_counts(prediction, truth))
 
@@ -37,17 +36,17 @@ def mean_score(scores: Iterable[float]) -> float:
 def segmentation_score(
     logits: Tensor, truth: Tensor, spacing: tuple[float, ...] | None = None
 ) -> dict[str, float]:
-    """Score one case by its Dice, the mean over the classes that it or its prediction holds.
+    """Score one case by the mean Dice over the classes in truth or prediction.
 
     Args:
         logits: (Z, 1, *spatial) of foreground, or (Z, K + 1, *spatial), channel 0 the background.
         truth: 0 and 1 in the shape of the logits, or class indices (Z, *spatial). Where it is
-            `IGNORED`, truth and prediction both count as empty.
-        spacing: of no account.
+            `IGNORED`, truth and prediction count as empty.
+        spacing: not used.
 
     Returns:
         ``score``, and for each class ``dice_1``, ``tp_1``, ``fp_1``, ``fn_1`` and so on (voxels);
-        a Dice is NaN where truth and prediction are empty, and so is the score if all are.
+        a Dice is NaN if truth and prediction are empty, and so is the score if all are.
     """
     if logits.shape[1] == 1:
         masks = [(logits > 0, truth > 0)]
@@ -71,12 +70,12 @@ def segmentation_score(
 def classification_score(
     logits: Tensor, truth: Tensor, spacing: tuple[float, ...] | None = None
 ) -> dict[str, float]:
-    """Score one image 1 if the class of its greatest logit is the true one, else 0.
+    """Score one image: 1 if the class of the largest logit is right, else 0.
 
     Args:
         logits: (1, K).
         truth: (1,), a class index.
-        spacing: of no account.
+        spacing: not used.
 
     Returns:
         ``score``, and the class indices ``predicted`` and ``true``.
@@ -86,7 +85,7 @@ def classification_score(
 
 
 def _counts(prediction: Tensor, truth: Tensor) -> tuple[int, int, int]:
-    """True positives, false positives, false negatives."""
+    """Return true positives, false positives and false negatives."""
     both = int(torch.count_nonzero(prediction & truth).item())
     called, there = (int(torch.count_nonzero(mask).item()) for mask in (prediction, truth))
     return both, called - both, there - both

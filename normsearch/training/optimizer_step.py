@@ -1,4 +1,4 @@
-"""One optimizer step: forward, loss, backward, over as many batches as are accumulated."""
+"""Optimizer steps: forward, loss and backward, with gradient accumulation."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ OPTIMIZERS: dict[str, Callable[[Groups, Plan], torch.optim.Optimizer]] = {
 
 
 def build_optimizer(groups: Groups, plan: Plan) -> torch.optim.Optimizer:
-    """Return the optimizer of `OPTIMIZERS` or of ``module:name`` that a plan names.
+    """Return the optimizer of a plan, from `OPTIMIZERS` or at ``module:name``.
 
-    ``module:name`` is a class of torch optimizers, or a function like one: it is given the groups,
-    lr, weight_decay and, if it takes them, momentum.
+    ``module:name`` is a class of torch optimizers, or a function with the same arguments: the
+    parameter groups, lr and, if it has these parameters, weight_decay and momentum.
 
     Raises:
-        ConfigError: it is none, or refuses what it is given.
+        ConfigError: it is not an optimizer, or refuses the arguments.
     """
     if ":" not in plan.optimizer:
         return OPTIMIZERS[plan.optimizer](groups, plan)
@@ -91,9 +91,9 @@ class Stepper:
     Args:
         network: already on `device`.
         loss: scalar from logits (float32) and labels.
-        plan: names the optimizer, the schedule and the precision.
+        plan: the optimizer, the schedule and the precision.
         device: ``cpu`` or ``cuda``.
-        parameter_groups: for the optimizer; all parameters at one rate if not given.
+        parameter_groups: for the optimizer; all parameters at one rate if None.
     """
 
     def __init__(
@@ -117,11 +117,11 @@ class Stepper:
     def step(self, batches: Batches, share: float) -> tuple[Tensor, int]:
         """Take one optimizer step at `share` (0 to 1) of the budget.
 
-        The gradient is the mean of the batches' gradients: of a loss that is a mean over samples,
-        that of one batch as large as all of them.
+        The gradient is the mean over the accumulated batches. For a loss that is a mean over
+        samples, it equals that of one large batch.
 
         Returns:
-            The mean loss (a detached scalar on the device) and the samples taken.
+            The mean loss (a detached scalar on the device) and the number of samples.
         """
         for group in self._optimizer.param_groups:
             group["lr"] = group["initial_lr"] * self._schedule(share)
@@ -141,7 +141,7 @@ class Stepper:
         return total, samples
 
     def state(self) -> dict[str, Any]:
-        """Return what `restore` needs."""
+        """Return the state for `restore`."""
         return {
             "names": self._names,
             "optimizer": self._optimizer.state_dict(),
@@ -149,21 +149,21 @@ class Stepper:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` returned.
+        """Load a state that `state` returned.
 
         Raises:
-            LookupError, TypeError, ValueError, AttributeError: it is of another optimizer or
+            LookupError, TypeError, ValueError, AttributeError: it belongs to another optimizer or
                 precision.
         """
-        if state["names"] != self._names:  # torch would only stumble over it, if that
-            raise ValueError(f"it is of {state['names']}, and the training of {self._names}")
+        if state["names"] != self._names:  # torch may not notice
+            raise ValueError(f"it is for {state['names']}, and the training uses {self._names}")
         self._check(state["optimizer"])
         self._optimizer.load_state_dict(state["optimizer"])
         if state["scaler"]:
             self._scaler.load_state_dict(state["scaler"])
 
     def _check(self, saved: dict[str, Any]) -> None:
-        """Refuse what torch would take and only stumble over in a later step."""
+        """Refuse states that torch would accept and that would fail in a later step."""
         own = self._optimizer.state_dict()
         for ours, theirs in zip(own["param_groups"], saved["param_groups"], strict=True):
             kinds = [{key: type(value) for key, value in group.items()} for group in (ours, theirs)]

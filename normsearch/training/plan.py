@@ -1,4 +1,4 @@
-"""What a training is told, and what it tells at each evaluation point."""
+"""The plan of a training, its progress, and its results."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how to train. `samples` is the budget, `learning_rate` its first value.
+    """The plan of a training. `samples` is the budget, `learning_rate` the initial one.
 
     `optimizer`, `schedule` and `amp` are names in `OPTIMIZERS`, `SCHEDULES` and `PRECISIONS`;
     `weight_decay` and `momentum` (SGD's, or Adam's beta 1) go to the optimizer; `step_points`
-    (shares of the budget) and `step_factor` to the schedule ``step``. Each step takes `accumulate`
-    batches. `statistics_samples` = 0 leaves running statistics as training made them.
+    (shares of the budget) and `step_factor` to the schedule ``step``. Each step uses `accumulate`
+    batches. With `statistics_samples` = 0, running statistics are not recomputed.
     """
 
     samples: int
@@ -32,19 +32,25 @@ class Plan:
     statistics_samples: int = 128
 
     def target(self, evaluation: int) -> int:
-        """Return the samples to have seen at an evaluation point (1 to `evaluations`)."""
+        """Return the number of samples seen by an evaluation point (1 to `evaluations`)."""
         return math.ceil(self.samples * evaluation / self.evaluations)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One evaluation point, counted from 1.
+    """The result of an evaluation point.
 
-    `samples` and `steps` seen since the trial began, `seconds` trained and validated (also before
-    a resume), mean training `loss` since the point before (NaN: a batch larger than what lies
-    between two points left no step to take), the validation `score`, by the metric, over the
-    cases that have one, `peak_memory` in bytes, `cases` = score by case (NaN: it has none) and
-    `details` = what else was counted, by case.
+    Attributes:
+        evaluation: its number, from 1.
+        samples: seen since the trial began.
+        steps: taken since the trial began.
+        seconds: of training and validation, including those before a resume.
+        loss: mean training loss since the previous point; NaN if no step lies between (a large
+            batch).
+        score: of the validation cases, by the metric.
+        peak_memory: in bytes.
+        cases: score by case; NaN if undefined.
+        details: counts by case.
     """
 
     evaluation: int
@@ -60,7 +66,7 @@ class Evaluation:
 
 @dataclass
 class Progress:
-    """How far a training has come."""
+    """The progress of a training."""
 
     samples: int = 0
     steps: int = 0
@@ -69,10 +75,10 @@ class Progress:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Progress:
-        """Return the progress that a checkpoint's state says.
+        """Return the progress in a checkpoint's state.
 
         Raises:
-            LookupError, TypeError, ValueError: it says none.
+            LookupError, TypeError, ValueError: the state is invalid.
         """
         records = state["history"]
         history = [
@@ -87,12 +93,12 @@ class Progress:
         return cls(counts[0], counts[1], _number(state["seconds"], "seconds"), history)
 
     def share(self, plan: Plan) -> float:
-        """Return the share of the budget that is used; the last step may pass the budget."""
+        """Return the share of the budget that is used, at most 1."""
         return min(1.0, self.samples / plan.samples)
 
 
 def _check(one: Evaluation, number: int) -> None:
-    """Raise TypeError or ValueError unless an evaluation's values are of their kinds."""
+    """Raise TypeError or ValueError unless an evaluation's values are valid."""
     for name in ("samples", "steps", "peak_memory"):
         _count(getattr(one, name), name)
     for name in ("seconds", "loss", "score"):

@@ -1,4 +1,4 @@
-"""Automatic mixed precision: which operations run in 16 bits, and the scale of the loss."""
+"""Automatic mixed precision: autocast and loss scaling."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PRECISIONS: dict[str, torch.dtype | None] = {
 
 
 def autocast(amp: str, device: str) -> torch.autocast:
-    """Return the context in which a forward pass runs; ``off`` changes nothing.
+    """Return the context for forward passes; for ``off`` it has no effect.
 
     Raises:
-        ConfigError: float16 was asked for on the CPU.
+        ConfigError: float16 is chosen on the CPU.
     """
     if amp == "float16" and device == "cpu":
         raise ConfigError("training.amp: must be off or bfloat16 on a CPU, got 'float16'.")
@@ -26,5 +26,5 @@ def autocast(amp: str, device: str) -> torch.autocast:
 
 
 def loss_scaler(amp: str, device: str) -> torch.amp.GradScaler:
-    """Return what keeps float16 gradients from vanishing; without effect for other precisions."""
+    """Return the loss scaler for float16 gradients; for other precisions it has no effect."""
     return torch.amp.GradScaler(torch.device(device).type, enabled=amp == "float16")

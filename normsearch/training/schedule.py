@@ -1,4 +1,4 @@
-"""Learning rate as a fraction of its first value."""
+"""Learning rate schedules, as fractions of the initial learning rate."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from normsearch.training.plan import Plan
 
 
 def constant(progress: float) -> float:
-    """Return 1 whatever the `progress` (0 to 1) through the budget."""
+    """Return 1 for any `progress` (0 to 1) through the budget."""
     return 1.0
 
 
 def step(progress: float, points: tuple[float, ...] = (0.5,), factor: float = 0.2) -> float:
-    """Return 1, multiplied by `factor` at each of the `points` (shares of the budget) reached.
+    """Return `factor` to the power of the number of `points` (shares of the budget) reached.
 
     The defaults are those of the ILN paper (seed 001): a fifth in the second of two epochs.
     """
@@ -25,7 +25,7 @@ def step(progress: float, points: tuple[float, ...] = (0.5,), factor: float = 0.
 
 
 def polynomial(progress: float) -> float:
-    """Return (1 − progress)^0.9, from 1 to 0 (Chen et al. 2018, as nnU-Net has it)."""
+    """Return (1 − progress)^0.9, from 1 to 0 (Chen et al. 2018, as in nnU-Net)."""
     return float((1 - min(progress, 1.0)) ** 0.9)
 
 
@@ -46,7 +46,7 @@ def schedule_of(plan: Plan) -> Callable[[float], float]:
     """Return a plan's schedule: from progress (0 to 1) to the fraction of the learning rate.
 
     Raises:
-        ConfigError: ``module:name`` names no function.
+        ConfigError: ``module:name`` is not a function.
     """
     if ":" in plan.schedule:
         found = load(plan.schedule, "training.schedule")

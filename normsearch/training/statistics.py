@@ -1,4 +1,4 @@
-"""Running statistics made anew, so that evaluation sees the network as it is now."""
+"""Recomputes running statistics for the current weights before an evaluation."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ def _modules(network: nn.Module) -> Iterator[nn.Module]:
 
 
 def has_running_statistics(network: nn.Module) -> bool:
-    """Tell whether any layer evaluates with statistics it gathered while training."""
+    """Return whether a layer uses running statistics in eval."""
     return next(_modules(network), None) is not None
 
 
 @torch.no_grad()
 def recompute_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Replace all running statistics by their plain average over `batches`.
+    """Replace all running statistics by their average over `batches`.
 
-    The moving average of Batch Normalization lags behind the weights early in training, which
-    would make pruning unfair to it. This is "Precise BN" (Wu & Johnson, arXiv 2105.07576); it
-    needs modules with `momentum` and `reset_running_stats()`, as torch.nn.BatchNorm2d has.
+    Early in training the moving average of Batch Normalization lags behind the weights, which would
+    make pruning unfair to it. This is "Precise BN" (Wu & Johnson, arXiv 2105.07576); it needs
+    modules with `momentum` and `reset_running_stats()`, as torch.nn.BatchNorm2d has.
 
     Args:
-        network: left in training mode.
+        network: is in training mode afterwards.
         batches: images (B, C, *spatial), B as in training.
     """
     modules = list(_modules(network))
     momenta = [module.momentum for module in modules]
     for module in modules:
         module.reset_running_stats()  # type: ignore[operator]
-        module.momentum = None  # type: ignore[assignment]  # None means a plain average
+        module.momentum = None  # type: ignore[assignment]  # cumulative average
     network.train()
     for images in batches:
         network(images)

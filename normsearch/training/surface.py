@@ -1,4 +1,4 @@
-"""HD95 and surface Dice of one case, where a missed case makes the figure worse."""
+"""HD95 and surface Dice of a case; missed cases get the worst value."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Mask = npt.NDArray[np.bool_]
 
 
 class SurfaceScores(NamedTuple):
-    """`hd95` in the unit of the spacing (0 is best); `surface_dice` from 0 to 1.
+    """`hd95` in the unit of the spacing (0 is best), and `surface_dice` from 0 to 1.
 
-    `missed`: one mask alone is empty.
+    `missed` is True if exactly one mask is empty.
     """
 
     hd95: float
@@ -31,9 +31,9 @@ def surface_scores(
 ) -> SurfaceScores:
     """Return the 95th percentile Hausdorff distance and the surface Dice of two masks.
 
-    MONAI leaves a case out of the mean where one mask is empty (its HD95 is NaN there). Here such a
-    case counts as missed: HD95 is the image's diagonal and the surface Dice 0. Two empty masks have
-    neither: NaN.
+    MONAI gives NaN if one mask is empty, so that means leave the case out. Here such a case counts
+    as missed: HD95 is the image's diagonal and the surface Dice 0. For two empty masks both are
+    NaN.
 
     Args:
         prediction: (z, y, x) or (y, x).
@@ -42,7 +42,7 @@ def surface_scores(
         tolerance: distance within which two surfaces count as the same (Nikolov et al. 2021).
 
     Raises:
-        DataError: shapes differ, or a spacing is not known.
+        DataError: shapes differ, or a spacing is unknown.
     """
     surface = surface_dice(prediction, truth, spacing, tolerance)
     if not prediction.any() and not truth.any():
@@ -63,7 +63,7 @@ def surface_dice(
 ) -> float:
     """Return the surface Dice of two masks, from 0 to 1; see `surface_scores`.
 
-    It is 0 where one mask alone is empty, and NaN where both are.
+    It is 0 if exactly one mask is empty, and NaN if both are.
     """
     if prediction.shape != truth.shape or len(spacing) != truth.ndim:
         raise DataError(
@@ -82,11 +82,11 @@ def surface_dice(
 def measured_spacing(
     spacing: tuple[float, ...], *, flat: bool = False
 ) -> tuple[tuple[float, ...], str]:
-    """Return the spacing that a case's distances are measured by, and their unit.
+    """Return the spacing for measuring distances in a case, and its unit.
 
     Args:
-        spacing: mm per voxel along z, y, x; NaN where it is not known.
-        flat: whether the case is one slice, which is measured in its plane.
+        spacing: mm per voxel along z, y, x; NaN if unknown.
+        flat: whether the case is a single slice, which is measured in its plane.
     """
     steps = tuple(spacing[1:]) if flat else tuple(spacing)
     known = all(math.isfinite(step) for step in steps)
@@ -98,5 +98,5 @@ def _by_monai(
 ) -> float:
     found, true = (torch.from_numpy(mask.copy())[None, None] for mask in (prediction, truth))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # MONAI 1.6 about calls of its own
+        warnings.simplefilter("ignore", FutureWarning)  # MONAI 1.6 warns about its own calls
         return float(measure(found, true, *args, spacing=list(spacing), **more))

@@ -1,4 +1,4 @@
-"""Scores of whole validation cases: small ones several in a pass, large ones by sliding window."""
+"""Scores whole validation cases: small ones in joint passes, large ones by sliding window."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _OVERLAP = 0.5  # of neighbouring windows along each axis
 
 
 class ValidationCase(NamedTuple):
-    """One case to be scored.
+    """A case to score.
 
     Attributes:
         samples: images of all samples, (S, C, *spatial).
-        truth: as the score takes it.
-        restore: makes of the logits of all samples those in the order and on the grid of the truth;
-            None where each sample is a slice, or an image, of it.
-        window: the spatial sides that the network is given at once; those of the samples if None.
-        spacing: mm per voxel along z, y and x of the truth, NaN where unknown; None if not given.
+        truth: in the form that the score takes.
+        restore: converts the logits of all samples to the order and grid of the truth; None if each
+            sample is a slice or an image of the truth.
+        window: the spatial sides of the network's inputs; those of the samples if None.
+        spacing: mm per voxel along z, y and x of the truth, NaN if unknown; None if not given.
     """
 
     samples: Tensor
@@ -34,7 +34,7 @@ class ValidationCase(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether a sample is one window."""
+        """Whether each sample is one window."""
         return self.window in (None, tuple(self.samples.shape[2:]))
 
 
@@ -46,13 +46,13 @@ Validation = Mapping[str, ValidationCase | tuple[Tensor, Tensor]]
 def score_cases(
     network: nn.Module, validation: Validation, score: Score, *, device: str = "cpu"
 ) -> dict[str, dict[str, float]]:
-    """Return what `score` says of each case's logits, by case; `network` is left in eval mode.
+    """Return the results of `score` by case; `network` is in eval mode afterwards.
 
     Args:
-        network: maps (S, C, *spatial) to logits (S, K, ...), each sample for itself.
+        network: maps (S, C, *spatial) to logits (S, K, ...), each sample independently.
         validation: the cases.
-        score: of one case's logits, float32, and its truth, on one device, and its spacing.
-        device: where the network is.
+        score: from a case's logits (float32), truth on the same device, and spacing.
+        device: the device of the network.
     """
     network.eval()
     found = {}
@@ -77,15 +77,15 @@ def window_logits(
 ) -> Tensor:
     """Return the logits (S, K, *spatial) of samples, in float32.
 
-    Samples that are larger than the window the network slides over, windows half overlapping and
-    blended by MONAI with Gaussian weights; these logits are on the CPU.
+    Larger samples are processed by MONAI's sliding window, with half overlap and Gaussian weights;
+    their logits are on the CPU.
 
     Args:
         network: in eval mode.
-        samples: (S, C, *spatial), the spatial sides at least those of the window.
-        window: the sides that the network is given at once; those of the samples if None.
-        device: where the network is.
-        gathered_on: where the logits shall be; on `device` if None.
+        samples: (S, C, *spatial), with spatial sides of at least the window.
+        window: the spatial sides of the network's inputs; those of the samples if None.
+        device: the device of the network.
+        gathered_on: the device of the logits; `device` if None.
     """
     if window is None or tuple(samples.shape[2:]) == tuple(window):
         parts = torch.split(samples, _samples_at_once(samples.shape[2:]))
@@ -105,7 +105,7 @@ def window_logits(
 
 
 def _groups(validation: Mapping[str, ValidationCase]) -> Iterator[list[str]]:
-    """Neighbouring cases of one shape that fit through the network together, or a single one."""
+    """Yield groups of consecutive cases of one shape for a joint pass, or single cases."""
     group: list[str] = []
     for name, case in validation.items():
         if group:

@@ -1,1 +1,1 @@
-"""From a trial's configuration to its network and its training; exported models; prediction."""
+"""Trials: their networks and trainings, exported models, and prediction."""

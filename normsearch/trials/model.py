@@ -1,4 +1,4 @@
-"""A trained network as a folder of its own: loaded anywhere, without its run, Ray or Optuna."""
+"""Exports trained networks as folders that can be loaded without their run, Ray or Optuna."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DESCRIPTION, CARD = "model.json", "model.py"
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A network in eval mode and what is known of it."""
+    """A trained network in eval mode, with its description."""
 
     network: nn.Module
     config: ModelConfig
@@ -44,24 +44,24 @@ class TrainedModel:
 def export_model(
     folder: Path, trial_folder: Path, config: ModelConfig, *, accept_changed_network: bool = False
 ) -> tuple[list[Path], str]:
-    """Write a trial's network into a folder of its own.
+    """Export a trial's network to a folder.
 
-    weights.pt holds the state_dict, model.json the trial, model.py a card that is also the code to
-    load it with, program.pt2 the network as a graph (torch.export, any number of samples).
+    weights.pt holds the state_dict, model.json the trial, model.py a model card with the code that
+    loads the network, program.pt2 the network as a graph (torch.export, any number of samples).
 
     Args:
         folder: new or empty.
-        trial_folder: the trial's, with its checkpoint.
-        config: what model.json shall say.
-        accept_changed_network: put the weights into the network as it is now, whatever it was when
-            they were trained; the model's digest is then of it.
+        trial_folder: the folder of the trial, with its checkpoint.
+        config: the content of model.json.
+        accept_changed_network: load the weights into the current network even if its code has
+            changed since the training; the digest is then that of the current network.
 
     Returns:
-        The files, and why there is no program.pt2 among them (or an empty text).
+        The files, and the reason why there is no program.pt2 (or an empty text).
 
     Raises:
-        StudyError: the folder holds something, or the trial has no checkpoint.
-        CheckpointError: it is damaged or of another network.
+        StudyError: the folder is not empty, or the trial has no checkpoint.
+        CheckpointError: the checkpoint is damaged or belongs to another network.
         ChangedNetworkError: the network's code has changed since the training.
     """
     if is_there(folder) and any(folder.iterdir()):
@@ -72,7 +72,7 @@ def export_model(
             f"{trial_folder}: must hold a checkpoint.pt, which only completed trials keep; train "
             f"it again with `normsearch train {trial_folder / 'trial.json'}`."
         )
-    config = _recognized(config, str(trial_folder / "trial.json"), accept_changed_network)
+    config = _checked(config, str(trial_folder / "trial.json"), accept_changed_network)
     network = rebuild(
         config.trial, network_weights(state, trial_folder / "checkpoint.pt"), trial_folder
     )
@@ -96,34 +96,35 @@ def load_model(
     trust_code: bool = False,
     accept_changed_network: bool = False,
 ) -> TrainedModel:
-    """Load what `export_model` wrote.
+    """Load a model that `export_model` wrote.
 
     Args:
-        folder: the model's.
-        device: where to put it.
-        trust_code: let a network that is not of this package be imported, that is, run its code.
-        accept_changed_network: put the weights into the network as it is now, whatever it was when
-            they were trained.
+        folder: the folder of the model.
+        device: the device to load it to.
+        trust_code: import a network or a function of `task` that is not of this package, which
+            runs its code.
+        accept_changed_network: load the weights into the current network even if its code has
+            changed since the training.
 
     Raises:
-        ConfigError: model.json is missing or not what it must be.
-        TrustError: it names a network that is not of this package, and `trust_code` is False.
-        CheckpointError: weights.pt is missing, damaged or of another network.
+        ConfigError: model.json is missing or invalid.
+        TrustError: it needs code that is not of this package, and `trust_code` is False.
+        CheckpointError: weights.pt is missing, damaged, or belongs to another network.
         ChangedNetworkError: the network's code has changed since the training.
     """
     folder = Path(folder)
     config = read_model_file(ModelConfig, folder / DESCRIPTION)
     if not trust_code:
-        refuse_foreign_code(config.trial.network, str(folder / DESCRIPTION))
+        refuse_foreign_code(config.trial, str(folder / DESCRIPTION))
     weights = load_tensors(folder / WEIGHTS)
     if weights is None:
-        raise CheckpointError(f"{folder}: must hold {WEIGHTS}, and does not; export it again.")
-    config = _recognized(config, str(folder / DESCRIPTION), accept_changed_network)
+        raise CheckpointError(f"{folder}: must hold {WEIGHTS}, which is missing; export it again.")
+    config = _checked(config, str(folder / DESCRIPTION), accept_changed_network)
     return TrainedModel(rebuild(config.trial, weights, folder / WEIGHTS).to(device), config)
 
 
-def _recognized(config: ModelConfig, where: str, accept_changed: bool) -> ModelConfig:
-    """The model with a digest of its network as it is now, which must be the recorded one."""
+def _checked(config: ModelConfig, where: str, accept_changed: bool) -> ModelConfig:
+    """Check the network against the recorded digest, or replace the digest if accepted."""
     trial, shape = config.trial, sample_shape_of(config.trial)
     if not accept_changed:
         refuse_changed_network(trial, where)
@@ -134,10 +135,10 @@ def _recognized(config: ModelConfig, where: str, accept_changed: bool) -> ModelC
 
 
 def rebuild(trial: TrialConfig, weights: dict[str, Any], where: Path) -> nn.Module:
-    """Return a trial's network with trained weights, in eval mode; `where` names them in messages.
+    """Return a trial's network with trained weights, in eval mode; `where` is for messages.
 
     Raises:
-        CheckpointError: the weights are of another network.
+        CheckpointError: the weights belong to another network.
         ConfigError: the network is too large for this machine.
     """
     channels = sample_shape_of(trial)[0]
@@ -158,16 +159,16 @@ def rebuild(trial: TrialConfig, weights: dict[str, Any], where: Path) -> nn.Modu
 
 
 def _program(network: nn.Module, sample_shape: tuple[int, ...]) -> tuple[bytes, str]:
-    """The network as an exported program, or no bytes and the reason."""
-    example = torch.zeros(2, *sample_shape)  # export takes a length of 1 for a constant
+    """Return the network as an exported program, or no bytes and the reason."""
+    example = torch.zeros(2, *sample_shape)  # torch.export would treat a length of 1 as a constant
     samples = torch.export.Dim("samples", min=1)
     file = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch about its own tracing
+        warnings.simplefilter("ignore")  # warnings of torch about its tracing
         try:
             program = torch.export.export(network, (example,), dynamic_shapes=({0: samples},))
             torch.export.save(program, file)
-        except (RuntimeError, ValueError, TypeError) as error:  # what export raises where it cannot
+        except (RuntimeError, ValueError, TypeError) as error:  # exceptions of torch.export
             reason = str(error).strip().partition("\n")[0]
-            return b"", f"torch.export does not take this network ({reason})"
+            return b"", f"torch.export does not support this network ({reason})"
     return file.getvalue(), ""

@@ -1,4 +1,4 @@
-"""model.py of an exported model: what it is, for people, and the code that loads it."""
+"""model.py of an exported model: a model card, and the code that loads the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WEIGHTS, PROGRAM = "weights.pt", "program.pt2"
 
 
 class ModelConfig(Model):
-    """What model.json says: the trial, and the `score` it reached in validation, a `metric`."""
+    """The content of model.json: the trial, and its validation `score` by `metric`."""
 
     format: Literal[1] = 1
     trial: TrialConfig
@@ -22,18 +22,18 @@ class ModelConfig(Model):
 
 
 def card(config: ModelConfig, no_program: str) -> str:
-    """Return model.py, which compiles whatever texts the configuration holds.
+    """Return the text of model.py, escaping all texts of the configuration.
 
     Args:
-        config: what is known of the model.
-        no_program: why there is no program.pt2, or an empty text.
+        config: the description of the model.
+        no_program: the reason why there is no program.pt2, or an empty text.
 
     Raises:
-        StudyError: what the network is given cannot be written as Python.
+        StudyError: the arguments of the network cannot be written as Python.
     """
     trial = config.trial
     settings = network_settings(trial.network, sample_shape_of(trial)[0], trial.task.outputs)
-    code = f'''{_docstring(_told(config, no_program))}
+    code = f'''{_docstring(_summary(config, no_program))}
 
 from pathlib import Path
 
@@ -64,20 +64,20 @@ def sample_shape_of(trial: TrialConfig) -> tuple[int, ...]:
     """Return (channels, *spatial) of a trial's samples.
 
     Raises:
-        StudyError: the trial is of a version that did not record it.
+        StudyError: the trial is from a version that did not record it.
     """
     if trial.sample_shape is None:
         raise StudyError(
-            f"{trial.study}: trial.json must give sample_shape, and does not; it is of an older "
+            f"{trial.study}: trial.json must give sample_shape, and does not; it is from an older "
             "version, so train the trial again."
         )
     return trial.sample_shape
 
 
-def _told(config: ModelConfig, no_program: str) -> str:
+def _summary(config: ModelConfig, no_program: str) -> str:
     trial, task = config.trial, config.trial.task
     name, shape = trial.network.name, sample_shape_of(trial)
-    sides, meaning = ", ".join(map(str, shape)), _meaning(task)
+    sides, meaning = ", ".join(map(str, shape)), _outputs_text(task)
     size = "as read" if task.size is None else f"{task.fit} to {' x '.join(map(str, task.size))}"
     program = f"none: {no_program}" if no_program else f"{PROGRAM}, for torch.export.load"
     versions = ", ".join(f"{key} {value}" for key, value in trial.versions.items())
@@ -91,7 +91,7 @@ def _told(config: ModelConfig, no_program: str) -> str:
 Data: {task.data}, a sample is a {task.sample}; {size}; intensities: {task.intensity}.
 {_geometry(trial)}.
 Input: float32 (N, {sides}). Output: logits (N, {task.outputs}, ...): {meaning}.
-{_worth(config)} Not a medical device.
+{_score_note(config)} Not a medical device.
 Trained by {trial.training.optimizer} on {samples} samples, batch size
 {trial.batch_size}, learning rate {trial.learning_rate:.3g}.
 Exported program: {program}.
@@ -108,13 +108,13 @@ def _literal(values: dict[str, Any]) -> str:
 
 
 def _docstring(text: str) -> str:
-    """Return `text` as Python's literal over several lines, whatever it holds."""
+    """Return any text as a multi-line Python literal."""
     escaped = text.replace("\\", "\\\\").replace('"""', r"\"\"\"")
     shown = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in escaped)
     return f'"""{"".join(shown)}"""'
 
 
-def _meaning(task: TaskConfig) -> str:
+def _outputs_text(task: TaskConfig) -> str:
     if task.kind == "classification":
         return f"the classes {list(task.classes or ())}"
     background, *classes = task.mask_values
@@ -124,7 +124,7 @@ def _meaning(task: TaskConfig) -> str:
     return f"background ({background} in masks), then label values {classes}"
 
 
-def _worth(config: ModelConfig) -> str:
+def _score_note(config: ModelConfig) -> str:
     score = "unknown" if config.score is None else f"{config.score:.3f}"
     if config.trial.direction == "minimize":
         score += " (lower is better)"
@@ -140,7 +140,7 @@ def _worth(config: ModelConfig) -> str:
 
 
 def _geometry(trial: TrialConfig) -> str:
-    """The orientation and spacing of training, for the card."""
+    """Describe the orientation and spacing of the training cases."""
     geometry = trial.geometry
     if geometry is None:
         return "Orientation and spacing: not recorded"

@@ -1,4 +1,4 @@
-"""What `run`, `resume`, `confirm` and `validate` find out about a study's network."""
+"""Checks of a study's network before its first trial."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from normsearch.trials.trial_network import (
 
 @dataclass(frozen=True)
 class TriedNetwork:
-    """The norm slots that a search may use, and what tells the network from others."""
+    """The norm slots that a search may use, and the digest of the network."""
 
     slots: list[NormSlot]
     digest: NetworkDigest
@@ -43,18 +43,18 @@ class TriedNetwork:
 def try_network(
     config: StudyConfig, split: Split, where: str, *, accept_changed: bool = False
 ) -> TriedNetwork:
-    """Build a study's network as often as needed, and try it as a training will use it.
+    """Build a study's network and try it as in a training.
 
     Args:
         config: the study.
         split: its data.
-        where: names the study in messages.
-        accept_changed: take the network as it is now for the one that was recorded.
+        where: the name of the study in messages.
+        accept_changed: accept the current network even if it differs from the recorded one.
 
     Raises:
-        ChangedNetworkError: it is not the one that the study recorded.
-        NetworkError: it cannot be built, trained or searched.
-        ConfigError: the loss is not one for the task.
+        ChangedNetworkError: the network differs from the recorded one.
+        NetworkError: the network cannot be built, trained or searched.
+        ConfigError: the loss does not fit the task.
         DataError: samples differ in shape.
     """
     sampling, outputs = sampling_of(config.task), config.task.outputs
@@ -66,9 +66,10 @@ def try_network(
     for size in sorted(shapes):
         if check_size := getattr(networks[0], "check_size", None):
             check_size(size[1:])
-    digest = digest_network(config.network, shape, outputs) if config.network_digest else None
-    if config.network_digest and digest and not accept_changed:
-        refuse_other_network(config.network.name, config.network_digest, digest, where)
+    then = config.network_digest
+    digest = digest_network(config.network, shape, outputs, like=then) if then else None
+    if then and digest and not accept_changed:
+        refuse_other_network(config.network.name, then, digest, where)
     slots = list_norms(networks[0])
     if ":" in config.network.name:
         others = sorted(shapes - {shape})
@@ -78,7 +79,7 @@ def try_network(
 
 
 def check_training(training: TrainingConfig, task: TaskConfig) -> None:
-    """Raise ConfigError unless all that a training names is there, and for this task."""
+    """Raise ConfigError unless loss, metric and other names of a training fit the task."""
     choose_loss(training.loss, task.outputs, task.kind)
     choose_metric(training.metric, task.outputs, task.kind)
     for text in task.augmentation.transforms:
@@ -89,7 +90,7 @@ def check_training(training: TrainingConfig, task: TaskConfig) -> None:
 
 
 def _build_all(config: StudyConfig, channels: int) -> list[nn.Module]:
-    """The network, and one with each activation that a space offers."""
+    """Build the network, and one with each activation of the space."""
     offered = config.space.activation if isinstance(config.space, SpaceConfig) else None
     names = offered.choices if offered else ()
     chosen = [config.network.model_copy(update={"activation": name}) for name in names]
@@ -108,7 +109,7 @@ def _try_foreign(
     networks: Sequence[nn.Module],
     shapes: Sequence[tuple[int, ...]],
 ) -> set[str]:
-    """Try networks, tell what may be wrong, and return the slots whose norm never runs."""
+    """Try networks, warn of possible problems, and return the slots whose norm never runs."""
     task = config.task
     loss = choose_loss(config.training.loss, task.outputs, task.kind)
     loaders = [
@@ -125,14 +126,14 @@ def _try_foreign(
     if idle:
         names = ", ".join(sorted(idle))
         warnings.warn(
-            f"{config.network.name}: norms that never run have no part in the search: {names}.",
+            f"{config.network.name}: norms that never run are left out of the search: {names}.",
             stacklevel=2,
         )
     return idle
 
 
 def _sizes_to_try(config: StudyConfig) -> list[int]:
-    """Batch sizes that stand for all of a space: 1, where it has 1, and 2, where it has others."""
+    """Return batch sizes that represent those of a space: 1 if it has 1, and 2 if it has others."""
     space = config.space
     if isinstance(space, PythonSpaceConfig):
         return [2]

@@ -1,4 +1,4 @@
-"""Whether memory holds a study's network, found out before it is made."""
+"""Checks that a study's network fits into memory before it is built."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from normsearch.networks import NETWORKS
 from normsearch.training import lacks_memory
 from normsearch.trials.trial_network import outline
 
-_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
+_LIMIT = Path("/sys/fs/cgroup/memory.max")  # limit of a container
 _COPIES = 3  # weights, their gradients and their momentum
 
 
 def check_weights(config: StudyConfig, channels: int) -> None:
-    """Build a network of ours without its weights, which may be too many to make.
+    """Check the size of a built-in network without allocating its weights.
 
     Raises:
-        ConfigError: it refuses its settings, or memory does not hold it.
+        ConfigError: the network refuses its settings, or does not fit into memory.
     """
     if config.network.name not in NETWORKS:
         return
@@ -40,7 +40,7 @@ def check_weights(config: StudyConfig, channels: int) -> None:
 
 
 def _memory() -> int:
-    """Return the bytes of memory that this machine, or its container, has."""
+    """Return the memory of this machine or container, in bytes."""
     found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     with suppress(OSError, ValueError):  # no such file, or no limit
         found = min(found, int(_LIMIT.read_text()))
@@ -49,10 +49,10 @@ def _memory() -> int:
 
 @contextmanager
 def enough_memory(what: str, cure: str) -> Iterator[None]:
-    """Turn what is raised for want of memory into one sentence.
+    """Convert errors of too little memory to ConfigError.
 
     Raises:
-        ConfigError: `what` does not fit; a smaller `cure` may.
+        ConfigError: `what` does not fit into memory; the message suggests a smaller `cure`.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""A training loop of the user's own, as a trainer like ours: records, checkpoints, resumption."""
+"""Runs a user's training loop as a trainer, with records, checkpoints and resume."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from normsearch.trials.training import check_owner, learnt, write_cases
 from normsearch.trials.trial import SlotsFound, Trial
 
 UsersTrainer = Callable[[Trial], Iterator[Any]]
-"""A training loop of the user's own: it yields scores, or mappings with a score."""
+"""A user's training loop: yields scores, or mappings with a score."""
 
 
 def load_trainer(text: str) -> UsersTrainer:
-    """Return the trainer that ``module:function`` names.
+    """Return the trainer at ``module:function``.
 
     Raises:
-        ConfigError: there is none, or it cannot be called.
+        ConfigError: it does not exist or cannot be called.
     """
     found: UsersTrainer = load(text, "trainer")
     if not callable(found):
@@ -48,45 +48,45 @@ def load_trainer(text: str) -> UsersTrainer:
 
 
 def find_slots(config: TrialConfig, cases: Split, folder: Path) -> list[NormSlot]:
-    """Return the slots of the network that a trainer places norms on, by calling it once.
+    """Return the slots of the network that a trainer passes to `Trial.place_norms`.
 
-    It is ended where it calls `Trial.place_norms`.
+    Calls the trainer and ends it at that call.
 
     Raises:
-        ConfigError: it yields, ends or fails before it calls it.
+        ConfigError: the trainer yields, ends or fails before that call.
     """
     trainer = load_trainer(config.trainer or "")
-    told = f"trainer: {config.trainer} must call trial.place_norms(network) before its first yield"
+    must = f"trainer: {config.trainer} must call trial.place_norms(network) before its first yield"
     try:
         for value in trainer(Trial(config, cases, folder, probing=True)):
-            raise ConfigError(f"{told}, and yielded {value!r}")
+            raise ConfigError(f"{must}, and yielded {value!r}")
     except SlotsFound as found:
         return found.slots
     except ConfigError:
         raise
-    # The user's code may raise anything; its traceback is kept as the cause.
+    # User code may raise anything; the traceback is kept as the cause.
     except Exception as error:
-        raise ConfigError(f"{told}, and raised {one_line(error)}") from error
-    raise ConfigError(f"{told}, and ended without")
+        raise ConfigError(f"{must}, and raised {one_line(error)}") from error
+    raise ConfigError(f"{must}, and ended without")
 
 
 def train_own(
     config: TrialConfig, data: Split, folder: Path, token: str | None = None
 ) -> Iterator[Record]:
-    """Train one trial by its own trainer; yield a plain record per score, as `train_trial` does.
+    """Train a trial with the user's trainer; yield a record per score, as `train_trial` does.
 
-    FOLDER/checkpoint.pt holds what the trainer saved and the records so far. An interrupted trial
-    begins with these records; what was trained since is trained again.
+    FOLDER/checkpoint.pt holds the trainer's saved state and the records so far. An interrupted
+    trial yields these records first and continues from the saved state.
 
     Args:
         config: the trial.
-        data: training and validation cases, empty where the study has no task.
-        folder: where the trial's files are.
-        token: what FOLDER/owner must say for this training to be allowed to write.
+        data: training and validation cases; empty if the study has no task.
+        folder: the folder of the trial.
+        token: the required content of FOLDER/owner; None skips this check.
 
     Raises:
-        TrainingError: memory does not suffice, or not every evaluation has a score.
-        StudyError: what it yields is no score, or another owner has taken the trial over.
+        TrainingError: there is too little memory, or a score is missing.
+        StudyError: a yielded value is not a score, or another driver owns the trial.
     """
     torch.set_num_threads(config.threads)
     if config.device != "cpu":

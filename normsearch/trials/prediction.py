@@ -1,4 +1,4 @@
-"""Masks for images that a network has not seen, on each image's own grid."""
+"""Predicts masks of new images, on each image's own grid."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from normsearch.data.nrrd_geometry import without_channels
 from normsearch.data.orientation import turned_back
 from normsearch.data.reading import Image, read_image
 from normsearch.data.spacing import TOLERANCE, resized_spacing, within
-from normsearch.data.transforms import normalized_image, resize_image
+from normsearch.data.transforms import fitted_image, normalized_image
 from normsearch.errors import DataError
 from normsearch.training import window_logits
 from normsearch.trials.task import sampling_of
@@ -26,11 +26,11 @@ from normsearch.trials.task import sampling_of
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was found in one image.
+    """The prediction for one image.
 
     Attributes:
-        mask: the label values on the image's grid; None for a classification.
-        label: the image's class, None for a segmentation.
+        mask: the label values on the image's grid; None for classification.
+        label: the image's class; None for segmentation.
         probability: of that class, from 0 to 1.
     """
 
@@ -49,20 +49,20 @@ def predict_files(
     geometry: GeometryConfig | None = None,
     any_spacing: bool = False,
 ) -> Prediction:
-    """Read one case's image, one file or one for each channel, and predict it on its own grid.
+    """Read an image, from one file or one per channel, and predict it on its own grid.
 
     Args:
         network: in eval mode, trained on `task`.
         paths: the image's files.
-        task: how images are prepared, and what the classes mean.
-        sample_shape: (channels, *spatial) of the samples that it was trained on.
-        device: where it lies.
-        geometry: of the training cases; the image is brought to their orientation. If None it is
-            taken as it is stored, and its spacing is not compared.
-        any_spacing: predict an image whose spacing is unlike that of the training cases.
+        task: the preparation of images and the meaning of classes.
+        sample_shape: (channels, *spatial) of the training samples.
+        device: the device of the network.
+        geometry: of the training cases; the image is converted to their orientation. If None, the
+            stored axes are used and the spacing is not checked.
+        any_spacing: accept images whose spacing differs from the training cases.
 
     Raises:
-        DataError: a file cannot be read, or its image is not one that the network was trained for.
+        DataError: a file cannot be read, or the image differs from those of the training.
     """
     plane = task.plane if geometry else None
     image, faults = read_image(paths[0].name, paths, plane=plane)
@@ -87,7 +87,7 @@ def predict_files(
     found = segment(network, prepared, task, sample_shape, device)
     values = np.array(task.mask_values, np.uint8)
     return Prediction(
-        mask=_like(image.stored[0], turned_back(values[found], image.stored[0], plane))
+        mask=_on_grid_of(image.stored[0], turned_back(values[found], image.stored[0], plane))
     )
 
 
@@ -98,39 +98,41 @@ def _check_orientation(path: Path, image: Image, geometry: GeometryConfig) -> No
             for oriented in (image.oriented, geometry.oriented)
         )
         raise DataError(
-            f"{path}: must give {wanted}, as the images of the training, got {given}; export it "
+            f"{path}: must give {wanted}, as the training images do, got {given}; export it "
             "from its source in the format of the training images"
         )
 
 
 def _check_spacing(path: Path, image: Image, task: TaskConfig, geometry: GeometryConfig) -> None:
     spacing, shape = image.spacing, image.array.shape[1:]
-    if task.fit == "resize" and task.size is not None:
-        spacing = resized_spacing(spacing, shape, (shape[0], *task.size)[-3:])
-    axes = range(1, 3) if task.sample == "slice" else range(3)  # a slice has no distance to others
+    if task.resized:
+        spacing = resized_spacing(spacing, shape, (shape[0], *(task.size or ()))[-3:])
+    axes = (
+        range(1, 3) if task.sample == "slice" else range(3)
+    )  # slices are independent of their distance
     limits = zip(spacing, geometry.least, geometry.greatest, geometry.unknown, strict=True)
     fits = [within(*limit) for limit in limits]
     if all(fits[axis] for axis in axes):
         return
     names = "rows, columns" if len(axes) == 2 else "slices, rows, columns"
-    found = _told([spacing[axis] for axis in axes])
+    found = _spacing_text([spacing[axis] for axis in axes])
     least, greatest = (
-        _told([ends[axis] for axis in axes]) for ends in (geometry.least, geometry.greatest)
+        _spacing_text([ends[axis] for axis in axes]) for ends in (geometry.least, geometry.greatest)
     )
     trained = least if least == greatest else f"{least} to {greatest}"
     raise DataError(
         f"{path}: the prepared spacing ({names}) must lie within {TOLERANCE:.0%} of that of the "
-        f"training cases, {trained}, got {found}; resample the image, or predict it all the same "
-        "with --any-spacing"
+        f"training cases, {trained}, got {found}; resample the image, or predict it anyway with "
+        "--any-spacing"
     )
 
 
-def _told(steps: Sequence[float | None]) -> str:
+def _spacing_text(steps: Sequence[float | None]) -> str:
     known = [step is not None and np.isfinite(step) for step in steps]
     if not any(known):
         return "unknown"
-    told = (f"{step:.3g}" if know else "?" for step, know in zip(steps, known, strict=True))
-    return f"{' x '.join(told)} mm"
+    texts = (f"{step:.3g}" if know else "?" for step, know in zip(steps, known, strict=True))
+    return f"{' x '.join(texts)} mm"
 
 
 @torch.inference_mode()
@@ -143,23 +145,22 @@ def segment(
 ) -> npt.NDArray[np.uint8]:
     """Return the class indices, (slices, y, x), of an image whose intensities are prepared.
 
-    They come about as those that a validation case is scored by: a task that resizes its images has
-    this one resized, and the logits resized back; else the network slides over it in windows of the
-    size it was trained on, and an image below that size is padded.
+    The computation is that of validation: if the task resizes images, the image is resized and the
+    logits are resized back; otherwise a window of the training size slides over the image, which is
+    padded if it is smaller.
 
     Args:
         network: in eval mode.
         image: (slices, channels, y, x).
-        task: what one sample is.
-        sample_shape: (channels, *spatial) of the samples that it was trained on.
-        device: where it lies.
+        task: what a sample is.
+        sample_shape: (channels, *spatial) of the training samples.
+        device: the device of the network.
     """
     work, grid = torch.from_numpy(image), (len(image), *image.shape[2:])
-    resized = task.fit == "resize" and task.size is not None
-    if resized:
-        work = resize_image(work, task.size or ())
+    if task.resized:
+        work = fitted_image(work, task.size or (), task.fit)
     window = sample_shape[1:]
-    whole = whole_image(work, sampling_of(task), window, grid=grid, resized=resized)
+    whole = whole_image(work, sampling_of(task), window, grid=grid, resized=task.resized)
     logits = whole.restore(window_logits(network, whole.samples, window, device, "cpu"))
     found = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
     return found.byte().cpu().numpy()
@@ -183,8 +184,8 @@ def _classify(
     return Prediction(label=(task.classes or ())[best], probability=float(shares[best]))
 
 
-def _like(image: Volume, mask: npt.NDArray[np.uint8]) -> Volume:
-    """The mask, (z, y, x), on the grid of an image, whose channel axis it has not."""
+def _on_grid_of(image: Volume, mask: npt.NDArray[np.uint8]) -> Volume:
+    """Return a mask, (z, y, x), as a volume on the grid of an image, without channels."""
     if image.kinds and image.kinds[0] == "vector":
         image = without_channels(image)
     return replace(image, array=mask.reshape(image.array.shape))

@@ -1,4 +1,4 @@
-"""What a study's task says, as cases: where they lie, how they are prepared, sampled and split."""
+"""Loads, samples and splits the cases of a task."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ from normsearch.errors import ConfigError, DataError
 from normsearch.files import cache_folder, is_there, user_path
 
 MEMORY = "memory"
-"""What `TaskConfig.data` says of a data set in memory."""
+"""The value of `TaskConfig.data` for a data set in memory."""
 
 
 def in_memory(data: object) -> bool:
-    """Whether a data set is in memory, and not a folder's name."""
+    """Return whether a data set is in memory instead of a folder."""
     return data is not None and not isinstance(data, str | Path)
 
 
 def data_folder(task: TaskConfig, data: Path | None) -> Path:
-    """Return the folder (or the manifest) of a task's cases; the phantom is generated once.
+    """Return the folder (or manifest) of a task's cases; generate the phantom if necessary.
 
-    A relative `task.data` lies below `data`, else below the working folder; `data` may also be
+    A relative `task.data` is below `data`, or below the working folder if None; `data` may also be
     the data set itself.
 
     Raises:
-        DataError: there is no such data set.
+        DataError: the data set does not exist.
     """
     if task.data == MEMORY:
         raise DataError(
@@ -71,10 +71,10 @@ def data_folder(task: TaskConfig, data: Path | None) -> Path:
 
 
 def resolve_task(task: TaskConfig, data: Path | None) -> TaskConfig:
-    """Return the task with what only its data can tell: the layout, and an image's classes.
+    """Return the task with the settings that depend on the data: layout, and classes of images.
 
     Raises:
-        DataError: there is no such data set, or it cannot be told apart into cases.
+        DataError: the data set does not exist, or its files cannot be assigned to cases.
     """
     found = survey(data_folder(task, data), task.layout)
     if found.kind == "segmentation":
@@ -92,15 +92,15 @@ def resolve_task(task: TaskConfig, data: Path | None) -> TaskConfig:
 def load_task(
     task: TaskConfig, data: Path | None, items: Sequence[Any] | None = None
 ) -> list[Case]:
-    """Read every case of a task and prepare it, or take it from the cache.
+    """Read and prepare every case of a task, or load it from the cache.
 
     Args:
-        task: what is read, and how it is prepared.
-        data: the folder that holds the data sets, or the data set itself.
-        items: the data set, where it is in memory.
+        task: the task.
+        data: the folder of the data sets, or the data set itself.
+        items: the data set if it is in memory.
 
     Raises:
-        DataError: the folder is missing or cases in it cannot be used (all are named).
+        DataError: the folder is missing, or cases cannot be used (all are named).
     """
     classified = task.kind == "classification"
     given = shared(task, Preparation)
@@ -112,16 +112,16 @@ def load_task(
 
 
 def task_folds(task: TaskConfig, data: Path | None) -> tuple[str, ...]:
-    """Return the folds that a task's data set names.
+    """Return the folds of a task's data set.
 
     Raises:
-        DataError: it names fewer than two, or a case in several.
+        DataError: there are fewer than two folds, or a case is in several.
     """
     found = survey(data_folder(task, data), task.layout)
     folds = tuple(sorted({fold for case in found.cases for fold in case.folds}))
     if len(folds) < 2:
         raise DataError(
-            f"{found.root}: must name two folds at least to test on each in turn, got "
+            f"{found.root}: must name at least two folds to test on each in turn, got "
             f"{', '.join(folds) or 'none'}; add a folds.csv"
         )
     several = [case.id for case in found.cases if len(case.folds) > 1]
@@ -134,7 +134,7 @@ def task_folds(task: TaskConfig, data: Path | None) -> tuple[str, ...]:
 
 
 def sampling_of(task: TaskConfig) -> Sampling:
-    """Return what one sample of a task is."""
+    """Return the sampling of a task."""
     return SAMPLINGS[task.sample](task.slices, task.shared)
 
 
@@ -176,25 +176,25 @@ def split_task(task: TaskConfig, cases: list[Case]) -> Split:
 
 
 def check_foreground(task: TaskConfig, cases: Sequence[Case]) -> None:
-    """Warn of classes that no case to be scored shows.
+    """Warn of classes that no case to score contains.
 
     Raises:
-        DataError: none of them shows any: there would be no score.
+        DataError: no case contains foreground, so that there would be no score.
     """
     if task.kind == "classification":
         return
     present = classes_shown(cases)
     if not present:
         raise DataError(
-            f"{task.data}: a validation case must show foreground for a trial to have a score, "
+            f"{task.data}: a validation case must contain foreground for a trial to have a score, "
             f"got none in {', '.join(case.id for case in cases[:5])}; choose other cases by "
             "task.validation_folds, or correct task.foreground"
         )
     if missing := sorted(set(range(1, max(task.outputs, 2))) - present):
         values = ", ".join(str(task.mask_values[index]) for index in missing)
         warnings.warn(
-            f"{task.data}: no validation case shows the label values {values}, so no score is of "
-            "them",
+            f"{task.data}: no validation case contains the label values {values}, so scores do not "
+            "include them",
             stacklevel=2,
         )
 
@@ -203,12 +203,12 @@ def check_fingerprint(cases: list[Case], expected: str | None, where: str) -> st
     """Return the SHA-256 of `cases`.
 
     Raises:
-        DataError: it is not the `expected` one.
+        DataError: it differs from `expected`.
     """
     found = fingerprint(cases)
     if expected is not None and found != expected:
         raise DataError(
-            f"{where}: must be trained on the data it began with (SHA-256 {expected[:12]}…), got "
-            f"{found[:12]}…; restore the data, or start a new study."
+            f"{where}: must be trained on the data it started with (SHA-256 {expected[:12]}…), "
+            f"got {found[:12]}…; restore the data, or start a new study."
         )
     return found

@@ -1,4 +1,4 @@
-"""What every trainer is: from a trial's configuration and data to one record an evaluation."""
+"""The interface of trainers."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from normsearch.config import TrialConfig
 from normsearch.data import Case, Split
 
 Record = dict[str, Any]
-"""The results of one evaluation point as plain values; see `train_trial`."""
+"""The results of an evaluation point as plain values; see `train_trial`."""
 Data = TypeVar("Data", Split, Sequence[Case])
-"""What trials train on: one split for all of them, or all cases, which each splits for itself."""
+"""The data of trials: one split for all, or all cases, which each trial splits."""
 AnyData = TypeVar("AnyData")
-"""Data as an executor sees it: it hands it on and looks at nothing in it."""
+"""Data of any type, which executors only pass on."""
 _Data = TypeVar("_Data", contravariant=True)
 
 
 class Trainer(Protocol[_Data]):
-    """Trains one trial: ours, one of the user's own, or one that adds to another."""
+    """Trains one trial and yields records."""
 
     def __call__(
         self, config: TrialConfig, data: _Data, folder: Path, token: str | None, /
     ) -> Iterator[Record]:
-        """Yield one record an evaluation point.
+        """Yield one record per evaluation point.
 
         Args:
             config: the trial.
-            data: what trials train on.
-            folder: the trial's own.
-            token: what FOLDER/owner must say for this training to be allowed to write.
+            data: the data of the trials.
+            folder: the folder of the trial.
+            token: the required content of FOLDER/owner; None skips this check.
         """

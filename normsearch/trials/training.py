@@ -1,4 +1,4 @@
-"""From a trial's configuration to its network and its training; no Ray, no Optuna."""
+"""Trains a trial from its configuration, without Ray and Optuna."""
 
 from __future__ import annotations
 
@@ -62,16 +62,16 @@ def training_loader(config: TrialConfig, cases: Sequence[Case]) -> SampleLoader:
 def validation_cases(
     task: TaskConfig, cases: Sequence[Case], window: Sequence[int]
 ) -> dict[str, ValidationCase]:
-    """Return cases to be scored whole, on their own grids, by id.
+    """Return cases to score as a whole on their own grids, by id.
 
     Args:
-        task: what one sample is, and whether images are resized.
+        task: what a sample is, and whether images are resized.
         cases: prepared.
         window: the spatial sides of the samples that the network is trained on.
     """
-    resized = task.fit == "resize" and task.size is not None
     whole = (
-        whole_case(case, sampling_of(task), task.outputs, window, resized=resized) for case in cases
+        whole_case(case, sampling_of(task), task.outputs, window, resized=task.resized)
+        for case in cases
     )
     return {
         case.id: ValidationCase(*one, spacing=case.whole_spacing)
@@ -80,7 +80,7 @@ def validation_cases(
 
 
 class OwnSplit:
-    """A trainer that is given all cases, and splits them for each trial."""
+    """A trainer that gets all cases and splits them for each trial."""
 
     def __init__(self, trainer: Trainer[Split]) -> None:
         self._trainer = trainer
@@ -95,27 +95,27 @@ class OwnSplit:
 def train_trial(
     config: TrialConfig, data: Split, folder: Path, token: str | None = None
 ) -> Iterator[Record]:
-    """Train one trial; yield a plain record per evaluation point, checkpointed in `folder`.
+    """Train one trial; yield a record per evaluation point, with a checkpoint in `folder`.
 
-    It goes on from FOLDER/checkpoint.pt if there is one, from checkpoint-previous.pt if that is
-    damaged. A record holds the fields of `Evaluation` but `details`, `parameters` (learnt numbers
-    in the network), `learnt` (what adaptive norms have learnt, by slot) and, after damage,
-    `refused` (why, by file); FOLDER/cases.csv holds the newest score of each validation case, with
-    its details (Dice and counts of true and false voxels of each class).
+    Resumes from FOLDER/checkpoint.pt if it exists, or from checkpoint-previous.pt if that is
+    damaged. A record holds the fields of `Evaluation` except `details`, and also `parameters` (the
+    number of trainable parameters), `learnt` (mixing weights of adaptive norms, by slot) and, after
+    damage, `refused` (the reasons). FOLDER/cases.csv holds the latest score of each validation
+    case, with its details (Dice and counts of voxels of each class).
 
     Args:
         config: the trial.
-        data: its training and validation cases; the test cases are not looked at.
-        folder: where the trial's files are.
-        token: what FOLDER/owner must say for this training to be allowed to write.
+        data: its training and validation cases; test cases are not used.
+        folder: the folder of the trial.
+        token: the required content of FOLDER/owner; None skips this check.
 
     Raises:
-        TrainingError: the loss is not finite or memory does not suffice.
-        CheckpointError: the checkpoint is of another network.
-        ChangedNetworkError: the network's code is not what was recorded with the trial.
-        TakenError: another owner has taken the trial over.
+        TrainingError: the loss is not finite, or there is too little memory.
+        CheckpointError: the checkpoint belongs to another network.
+        ChangedNetworkError: the network's code differs from the recorded one.
+        TakenError: another driver has taken over the trial.
         GoneError: the folder was deleted.
-        DiskFullError: there is no room for what the trial writes.
+        DiskFullError: the disk is full.
     """
     records = _train_trial(config, data, folder, token)
     while True:
@@ -128,8 +128,8 @@ def train_trial(
 
 @contextmanager
 def _subnormals_as_zero() -> Iterator[None]:
-    """Spare a CPU the numbers below 1e-38: a net without norms took half as much time again."""
-    before = not bool(torch.tensor(1e-40) * 1)  # PyTorch does not tell
+    """Flush subnormal numbers to zero, which slow a network without norms down by half on CPUs."""
+    before = not bool(torch.tensor(1e-40) * 1)  # PyTorch has no getter
     torch.set_flush_denormal(True)
     try:
         yield
@@ -147,7 +147,7 @@ def _train_trial(
     place_norms(network, config)
     if config.training.checkpointing:
         use_checkpointing(network)
-    torch.manual_seed(config.network.seed)  # of dropout, say: not of what was drawn so far
+    torch.manual_seed(config.network.seed)  # for dropout, independent of earlier random numbers
     state, refused = load_newest(folder)
     for reason in refused:
         warnings.warn(reason, stacklevel=3)
@@ -187,7 +187,7 @@ def _train_trial(
 def _record(evaluation: Evaluation, network: nn.Module) -> Record:
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     record = {**asdict(evaluation), "parameters": parameters, "learnt": learnt(network)}
-    del record["details"]  # they are in cases.csv, and too many for a study's storage
+    del record["details"]  # in cases.csv; too large for the study's storage
     return record
 
 
@@ -202,7 +202,7 @@ def _plan(config: TrialConfig) -> Plan:
 
 
 def parameter_groups(network: nn.Module, gate_rate: float) -> list[dict[str, Any]]:
-    """Return the optimizer's groups: gates learn at `gate_rate` and without weight decay."""
+    """Return the optimizer's parameter groups: gates at `gate_rate`, without weight decay."""
     gates = gate_parameters(network)
     known = {id(gate) for gate in gates}
     groups: list[dict[str, Any]] = [
@@ -214,10 +214,10 @@ def parameter_groups(network: nn.Module, gate_rate: float) -> list[dict[str, Any
 
 
 def check_owner(folder: Path, token: str | None) -> None:
-    """Raise unless FOLDER/owner says `token`, by which a training may write there.
+    """Check that FOLDER/owner holds `token`, which allows a training to write there.
 
     Raises:
-        TakenError: another owner has taken the trial over.
+        TakenError: another driver has taken over the trial.
         GoneError: the folder was deleted.
     """
     if token is None:
@@ -226,14 +226,14 @@ def check_owner(folder: Path, token: str | None) -> None:
         owner = (folder / "owner").read_text()
     except (FileNotFoundError, NotADirectoryError):
         raise GoneError(
-            f"{folder}: must stay while its trial is trained, and was deleted."
+            f"{folder}: must exist while its trial is trained, and was deleted."
         ) from None
     if owner != token:
         raise TakenError(f"{folder}: another owner has taken this trial over.")
 
 
 def learnt(network: nn.Module) -> dict[str, dict[str, dict[str, float]]]:
-    """Return what the adaptive norms of a network have learnt, by slot."""
+    """Return the mixing weights of a network's adaptive norms, by slot."""
     return {
         name: module.mixing_weights()
         for name, module in network.named_modules()
@@ -247,7 +247,7 @@ def write_cases(
     scores: Mapping[str, float],
     details: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Write a row a case: its id, the evaluation, its score, and its details by name."""
+    """Write a row per case: its id, the evaluation, its score, and its details by name."""
     text, details = io.StringIO(), details or {}
     names = list(next(iter(details.values()), {}))
     rows = csv.writer(text, lineterminator="\n")

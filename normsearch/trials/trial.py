@@ -1,4 +1,4 @@
-"""One trial as a training loop of the user's own sees it."""
+"""The trial object that a user's training loop gets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Network = TypeVar("Network", bound=nn.Module)
 class SlotsFound(BaseException):
     """Ends a trainer that was called only to find the slots of its network.
 
-    No Exception, so that a trainer's own handling of errors lets it through.
+    Not an Exception, so that a trainer's error handling does not catch it.
     """
 
     def __init__(self, slots: list[NormSlot]) -> None:
@@ -30,24 +30,24 @@ class SlotsFound(BaseException):
 
 
 class Trial:
-    """What a trainer is given: the trial's hyperparameters, and what makes it resumable.
+    """The hyperparameters of a trial, and the methods to place norms and save state.
 
     Attributes:
-        number: of the trial, from 0 on.
+        number: the number of the trial, from 0.
         seed: of this training; torch, NumPy and random are seeded with it before it begins.
-        device: where to train.
+        device: the device to train on.
         learning_rate: chosen by the search.
         batch_size: chosen by the search.
-        weight_decay: chosen by the search, or the study's.
+        weight_decay: chosen by the search, or the setting of the study.
         samples: the budget, in training samples.
-        evaluations: how many scores to yield, at equal fractions of the budget.
-        fold: the test fold, or folds joined by commas; '' where the study names none.
+        evaluations: the number of scores to yield, at equal fractions of the budget.
+        fold: the test fold, or folds joined by commas; '' if the study has none.
         scored_on: the subjects to score: ``validation`` in a search, ``test`` in a confirmation,
             which trains on all others.
-        cases: training and validation cases, where the study has a task; empty elsewhere.
-        folder: the trial's own, for whatever the trainer writes.
-        restored: what `save` was given last, if the trial was interrupted; else None.
-        config: the whole configuration of the trial.
+        cases: training and validation cases; empty if the study has no task.
+        folder: the folder of the trial, for files of the trainer.
+        restored: the last state given to `save` if the trial was interrupted, else None.
+        config: the complete configuration of the trial.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class Trial:
     def place_norms(self, network: Network) -> Network:
         """Put the trial's norms into the slots of a network, in place, and return it.
 
-        Gates of adaptive norms are kept in their range before every forward pass. Move the network
-        to `device` afterwards.
+        Gates of adaptive norms are clamped before every forward pass. Move the network to `device`
+        afterwards.
 
         Raises:
-            NormError: it has other slots than when the study began.
+            NormError: the slots differ from those at the start of the study.
         """
         if self._probing:
             raise SlotsFound(list_norms(network))
@@ -90,21 +90,21 @@ class Trial:
         return network
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        """Return the parameters for an optimizer: gates learn faster and without weight decay."""
+        """Return parameter groups for an optimizer: gates learn faster, without weight decay."""
         rate = self.learning_rate * self.config.training.gate_learning_rate_factor
         return parameter_groups(network, rate)
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Keep what makes an interrupted trial go on; call it before the yield it belongs to.
+        """Save a state to resume from; call it before the yield that it belongs to.
 
         Args:
-            state: of tensors, numbers, texts, lists and dicts, such as state_dicts. It is written
+            state: tensors, numbers, texts, lists and dicts, such as state_dicts. It is written
                 together with the next score.
         """
         self._state = dict(state)
 
     def take_state(self) -> dict[str, Any] | None:
-        """Return what `save` was given since this was last called, None if nothing."""
+        """Return the state given to `save` since the last call, or None."""
         state, self._state = self._state, None
         return state
 

@@ -1,4 +1,4 @@
-"""The network of a trial: built, recognized as the one that was recorded, with its norms placed."""
+"""Builds the network of a trial, places its norms, and compares it with the recorded one."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from normsearch.networks import (
     mix_norms,
     parameters_digest,
     same_output,
+    small_sides,
 )
 from normsearch.norms import freeze_affine
 
@@ -37,7 +38,7 @@ def network_settings(config: NetworkConfig, in_channels: int, outputs: int) -> d
 
 
 def build_trial_network(config: NetworkConfig, in_channels: int, outputs: int = 1) -> nn.Module:
-    """Build a study's network, its weights drawn from the study's seed."""
+    """Build a study's network, with weights drawn from the study's seed."""
     settings = network_settings(config, in_channels, outputs)
     return build_network(settings.pop("name"), **settings)
 
@@ -54,33 +55,45 @@ def place_norms(network: nn.Module, trial: TrialConfig) -> None:
 
 
 def digest_network(
-    config: NetworkConfig, shape: tuple[int, ...], outputs: int = 1
+    config: NetworkConfig,
+    shape: tuple[int, ...],
+    outputs: int = 1,
+    *,
+    like: NetworkDigest | None = None,
 ) -> NetworkDigest:
-    """Return what tells a network from another one, its seed and a trial's activation apart.
+    """Return what identifies a network, whatever its seed and the activation of a trial.
+
+    A network of this package computes the output in a narrow version, from a small input: the code
+    is the same, and the digest costs little for large samples.
 
     Args:
-        config: names it.
+        config: the network.
         shape: (channels, *spatial) of a sample.
         outputs: channels of the logits.
+        like: a recorded digest to compare with; the output is computed from an input of its size.
 
     Raises:
-        NetworkError: it cannot be built, or does not accept a sample.
+        NetworkError: the network cannot be built, or does not accept a sample.
     """
     config = config.model_copy(update={"activation": None, "seed": 0})
     network = outline(config, shape[0], outputs)
-    computing = network
-    if config.name in NETWORKS:  # a narrow one computes by the same code, and fits into memory
+    computing, sides = network, shape[1:]
+    if config.name in NETWORKS:
         narrow = config.model_copy(update={"first_channels": _NARROW})
         computing = build_trial_network(narrow, shape[0], outputs)
+        sides = small_sides(computing, sides)
+    if like is not None:
+        sides = like.sides or shape[1:]
     return NetworkDigest(
         files=code_files(network, config.name) if ":" in config.name else {},
         parameters=parameters_digest(network),
-        output=fixed_output(computing, shape),
+        output=fixed_output(computing, (shape[0], *sides)),
+        sides=None if sides == shape[1:] else sides,
     )
 
 
 def outline(config: NetworkConfig, in_channels: int, outputs: int = 1) -> nn.Module:
-    """Build a study's network on the CPU; of one of ours no weights are made, they may be many."""
+    """Build a study's network on the CPU; a built-in one without allocating weights."""
     if config.name not in NETWORKS:
         return build_trial_network(config, in_channels, outputs).cpu()
     with torch.device("meta"):
@@ -88,32 +101,34 @@ def outline(config: NetworkConfig, in_channels: int, outputs: int = 1) -> nn.Mod
 
 
 def refuse_changed_network(trial: TrialConfig, where: str) -> None:
-    """Raise unless the network that a trial names is the one that was recorded with it.
+    """Check that the network of a trial is the recorded one.
 
-    Trials without a record, of an older version, pass.
+    Trials of older versions, without a record, pass.
 
     Raises:
-        ChangedNetworkError: naming what has changed; `where` is the file that has the record.
-        NetworkError: the network cannot be built any more.
+        ChangedNetworkError: it has changed; the message says how. `where` is the file of the
+            record.
+        NetworkError: the network can no longer be built.
     """
     if trial.network_digest is None or trial.sample_shape is None:
         return
-    now = digest_network(trial.network, trial.sample_shape, trial.task.outputs)
-    refuse_other_network(trial.network.name, trial.network_digest, now, where)
+    then = trial.network_digest
+    now = digest_network(trial.network, trial.sample_shape, trial.task.outputs, like=then)
+    refuse_other_network(trial.network.name, then, now, where)
 
 
 def refuse_other_network(name: str, then: NetworkDigest, now: NetworkDigest, where: str) -> None:
-    """Raise ChangedNetworkError, naming what differs, if two digests are of different networks."""
+    """Raise ChangedNetworkError, with the differences, if two digests differ."""
     if changed := _changes(then, now):
         raise ChangedNetworkError(
             f"{name}: must be the network that {where} was made with, and on {platform.node()} "
-            f"{changed}; restore it (on every machine that trains), or say by "
-            "--accept-changed-network that the change was meant"
+            f"{changed}; restore it (on every machine that trains), or accept "
+            "the change with --accept-changed-network"
         )
 
 
 def _changes(then: NetworkDigest, now: NetworkDigest) -> str:
-    """What differs, or an empty text."""
+    """Return the differences as text, or an empty text."""
     names = {*then.files, *now.files}
     files = sorted(name for name in names if then.files.get(name) != now.files.get(name))
     facts = []
@@ -121,8 +136,8 @@ def _changes(then: NetworkDigest, now: NetworkDigest) -> str:
         facts.append(f"the code in {', '.join(files)} is another")
     if then.parameters != now.parameters:
         facts.append("the names or shapes of its parameters are others")
-    if not same_output(then.output, now.output):
-        facts.append("it computes something else")
-    elif facts:
-        facts.append("what it computes is the same")
+    if then.sides == now.sides:  # else the outputs are of other inputs, by versions that differ
+        same = same_output(then.output, now.output)
+        facts += [] if same else ["it computes something else"]
+        facts += ["what it computes is the same"] if same and facts else []
     return " and ".join([", ".join(facts[:-1]), facts[-1]] if len(facts) > 1 else facts)

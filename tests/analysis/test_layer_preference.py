@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from normsearch.analysis import available, layer_preference, render
+from normsearch.analysis import available, command, render
 from normsearch.analysis.layer_preference import (
     COLUMNS,
     compute,
@@ -182,5 +182,5 @@ def test_without_a_searched_trial_there_is_no_figure() -> None:
 def test_main_writes_the_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("normsearch.load_study", lambda name: fake_study(12), raising=False)
     file = tmp_path / "figure.png"
-    assert layer_preference.main(["fake", "-o", str(file)]) == 0
+    assert command("layer_preference", ["fake", "-o", str(file)]) == 0
     assert file.read_bytes().startswith(b"\x89PNG")

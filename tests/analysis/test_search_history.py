@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from normsearch import analysis
-from normsearch.analysis import FIGURES, available, render, save, search_history
+from normsearch.analysis import FIGURES, available, command, render, save
 from normsearch.analysis.palette import norm_colour
 from normsearch.analysis.search_history import (
     COLUMNS,
@@ -161,7 +161,7 @@ def test_command_tells_a_users_mistake_in_one_sentence(
 ) -> None:
     empty = FakeStudy(pd.DataFrame(), ["a.norm"], name="void", folder=tmp_path)
     monkeypatch.setattr("normsearch.load_study", lambda name: empty, raising=False)
-    assert search_history.main(["void"]) == 1
+    assert command("search_history", ["void"]) == 1
     assert capsys.readouterr().err == "void: search_history needs at least one finished trial.\n"
     monkeypatch.setattr(
         "normsearch.load_study", lambda name: fake_study(10, folder=tmp_path), raising=False

@@ -122,7 +122,7 @@ def test_a_damaged_entry_is_built_anew_with_a_warning(
     files, log = write_case(tmp_path / "data", "a"), tmp_path / "log"
     cached(tmp_path / "cache", files, SETTINGS, build)
     damage(entry_of(tmp_path / "cache") / name)
-    with pytest.warns(UserWarning, match="is damaged and built anew"):
+    with pytest.warns(UserWarning, match="is damaged and is built again"):
         found = cached(tmp_path / "cache", files, SETTINGS, lambda: build(log))
     assert same(found, build())
     with warnings.catch_warnings():

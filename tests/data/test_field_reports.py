@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from normsearch.data import inspect, read_volume
+from normsearch.data import Preparation, inspect, load_cases, read_volume
 from normsearch.data.cases import CaseFiles
 from normsearch.data.layouts import survey
 from normsearch.data.orientation import is_oriented
@@ -56,7 +56,7 @@ def test_units_of_length_by_any_of_their_names(
 def test_a_unit_that_is_no_length_is_refused(field: str, tmp_path: Path) -> None:
     geometry = LPS if field == "space units" else {"spacings": [1.0, 1.0, 1.0]}
     nrrd.write(str(tmp_path / "a.nrrd"), VOXELS, {**geometry, field: ["furlong"] * 3})
-    with pytest.raises(DataError, match="the unit 'furlong', which is none of m, cm, mm"):
+    with pytest.raises(DataError, match="the unit 'furlong', not one of m, cm, mm"):
         read_volume(tmp_path / "a.nrrd")
 
 
@@ -144,6 +144,24 @@ def test_labels_of_which_some_name_segments_are_told(tmp_path: Path) -> None:
     (fault,) = [f for f in inspect(tmp_path).faults if f.rule == "unnamed segments"]
     assert fault.severity == "warning"
     assert "no names in c0" in fault.found
+
+
+def test_values_without_a_name_are_told(tmp_path: Path) -> None:
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    named = {"Segment0_Name": "tumor", "Segment0_LabelValue": "1", "Segment0_Layer": "0"}
+    for case, values in (("c0", VOXELS % 2), ("c1", VOXELS % 4)):
+        nrrd.write(str(tmp_path / f"images/{case}.nrrd"), VOXELS, LPS)
+        nrrd.write(str(tmp_path / f"labels/{case}.seg.nrrd"), values, {**LPS, **named})
+    (fault,) = [f for f in inspect(tmp_path).faults if f.rule == "nameless values"]
+    assert fault.severity == "warning"
+    assert fault.file == str(tmp_path / "labels/c1.seg.nrrd")
+    assert fault.found == "no name for 2, 3 in c1"
+    with pytest.warns(UserWarning, match=r"c1\.seg\.nrrd: .* no name for 2, 3 in c1; name them"):
+        load_cases(tmp_path, Preparation())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_cases(tmp_path, Preparation(segments=("tumor",)))
 
 
 def test_segments_outside_the_image_are_told(tmp_path: Path) -> None:

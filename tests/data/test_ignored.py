@@ -86,8 +86,8 @@ def test_regions_must_be_asked_for_by_values(tmp_path: Path) -> None:
         load_cases(root, Preparation())
     for told in (
         "whole tumour: [1, 2, 3]; core: [2, 3]",
-        "task.foreground: [1, 2, 3] trains 'whole tumour'",
-        "task.classes: [1, 2, 3] each label by itself",
+        "task.foreground: [1, 2, 3] for 'whole tumour'",
+        "task.classes: [1, 2, 3] for each",
     ):
         assert told in str(caught.value)
     (case, _) = load_cases(root, Preparation(foreground=(2, 3)))

@@ -45,13 +45,13 @@ def test_find_cases_lists_every_unpaired_file_at_once(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         find_cases(tmp_path)
     text = str(caught.value)
-    assert text.startswith(f"{tmp_path}: 5 things must be mended: ")
+    assert text.startswith(f"{tmp_path}: 5 faults must be corrected: ")
     for fault in (
         "images/b.nrrd: must have a file of its name in labels/, got none; add labels/b",
         "images/c.nrrd: must have a file of its name in labels/",
         "labels/a.nrrd: must have a file of its name in images/, got none; add images/a",
         "folds.csv: must have one row for every case, got none; add d",
-        "folds.csv: must have rows of cases alone, got e; remove the row",
+        "folds.csv: must have rows only for cases, got e; remove the row",
     ):
         assert fault in text
 

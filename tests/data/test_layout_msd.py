@@ -103,5 +103,5 @@ def test_what_dataset_json_says_beside_the_list(tmp_path: Path) -> None:
     assert (found.channels, found.ignored) == (1, (2,))
     assert [(fault.rule, fault.severity) for fault in found.faults] == [("count", "warning")]
     assert found.unused == (
-        "numTest of dataset.json", "imagesTr/ beside what training lists (1 files)", "imagesTs/",
+        "numTest of dataset.json", "imagesTr/: 1 files that training does not list", "imagesTs/",
     )  # fmt: skip

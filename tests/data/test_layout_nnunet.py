@@ -96,7 +96,7 @@ def test_numbers_tests_and_readers_that_are_not_used(tmp_path: Path) -> None:
 def test_a_number_of_cases_that_are_not_there(number: object, tmp_path: Path) -> None:
     (fault,) = survey(write_set(tmp_path, numTraining=number)).faults
     assert fault.severity == "warning"
-    assert f"give numTraining as the 3 cases that are there, got {number}; copy" in str(fault)
+    assert f"give numTraining as 3, the number of cases, got {number}; copy" in str(fault)
 
 
 @pytest.mark.parametrize("word", ["ignore", "Ignore", " IGNORE "])

@@ -123,7 +123,7 @@ def test_prepare_case_compares_spacings(tmp_path: Path) -> None:
         ({"intensity": (3.0, 3.0)}, "low < high"),
         ({"size": (0, 4)}, r"size must be \(y, x\) or \(slices, y, x\)"),
         ({"size": (4,)}, r"size must be \(y, x\) or"),
-        ({"fit": "crop"}, "fit must be resize or pad, got 'crop'"),
+        ({"fit": "crop"}, "fit must be one of resize, pad, or module:name, got 'crop'"),
         ({"foreground": (-1, 1)}, "foreground must be label values from 0 to 255"),
         ({"foreground": ()}, "foreground must be label values from 0 to 255"),
         ({"classes": (1, 256)}, "classes must be label values from 0 to 255"),
@@ -180,7 +180,7 @@ def test_load_cases_tells_one_fault_as_it_is_and_several_together(tmp_path: Path
     with pytest.raises(DataError) as caught:
         load_cases(tmp_path, Preparation())
     text = str(caught.value)
-    assert text.startswith(f"{tmp_path}: 3 things must be mended: ")
+    assert text.startswith(f"{tmp_path}: 3 faults must be corrected: ")
     assert "a.nrrd: must have the shape of a.nrrd" in text
     assert "images/good.nrrd: must have a file of its name in labels/, got none; add" in text
     assert f" | {path}: " in text

@@ -65,7 +65,11 @@ def test_a_segment_that_some_cases_lack_is_empty_there(tmp_path: Path) -> None:
     ("second", "wanted", "message"),
     [
         ({"vessel": 1}, ("tumour", "vessel"), "have the segment 'tumour', got .*Did you mean 'tum"),
-        ({"tumour": 1}, NAMES, "have the segment 'tumor' or none of nearly its name, got 'tumour'"),
+        (
+            {"tumour": 1},
+            NAMES,
+            "have the segment 'tumor' or none with a similar name, got 'tumour'",
+        ),
     ],
 )
 def test_misspelt_segments(

@@ -43,7 +43,7 @@ def test_one_table_in_many_forms(raw: str | bytes, tmp_path: Path) -> None:
         ),
         ("id,fold\n\na,1,x\n", r"in line 3 \(3\)"),
         ('id,fold\na,"1\n', "each quote closed, got 'unexpected end of data' in line 2"),
-        ("id,age,age\na,1,2\n", "every column must have a name of its own, got id, age, age"),
+        ("id,age,age\na,1,2\n", "every column must have a unique name, got id, age, age"),
         ("id,fold,Folds\na,1,2\n", "one column must give the fold, got 'fold' and 'Folds'"),
         ("id,subject,patient\na,1,2\n", "one column must give the subject, got 'subject' and 'p"),
         ("id,flod\na,1\n", "must not look like 'fold' .*, got 'flod'; rename it. Did you mean 'f"),

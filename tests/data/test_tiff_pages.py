@@ -84,7 +84,7 @@ def test_pages_are_what_the_description_says(description: str, axes: str, tmp_pa
             "",
         ),
         ('{"shape": [7, 4, 5]}', r"6 pages where its description says shape \[7, 4, 5\]"),
-        ('{"shape": [2, 3, 4, 5]}', "of which nothing says what is slices and channels"),
+        ('{"shape": [2, 3, 4, 5]}', "without saying which axes are slices and channels"),
     ],
 )
 def test_pages_that_do_not_fit_are_refused(description: str, message: str, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_channels_that_differ_and_pictures(tmp_path: Path) -> None:
     report = inspect(tmp_path)
     (fault,) = report.errors
     assert (fault.case, fault.rule) == ("b", "channels")
-    assert "must have 3 channels as the other cases, got 1" in str(fault)
+    assert "must have 3 channels, as the other cases, got 1" in str(fault)
     assert report.summary()["shapes"]["median"] == [1, 8, 8]
 
 
@@ -168,7 +168,7 @@ def test_foreground_everywhere_that_scores_well(inverted: bool, tmp_path: Path) 
     warnings = [fault for fault in inspect(tmp_path).warnings if fault.rule == "trivial"]
     if inverted:
         (warning,) = warnings
-        assert f"a mean Dice of {2 * 36 / (36 + 48):.2f} for calling every voxel" in str(warning)
+        assert f"a mean Dice of {2 * 36 / (36 + 48):.2f} for predicting foreground" in str(warning)
         assert "whether the masks are inverted" in warning.cure
     else:
         assert warnings == []

@@ -106,5 +106,5 @@ def test_dropout_is_the_same_in_both_passes() -> None:
 
 
 def test_a_network_that_does_not_offer_it_is_named() -> None:
-    with pytest.raises(NetworkError, match=r"checkpointing: UNet2d must offer it .*leave the key"):
+    with pytest.raises(NetworkError, match=r"checkpointing: UNet2d must have .*leave the key"):
         use_checkpointing(UNet2d(first_channels=2, depth=1))

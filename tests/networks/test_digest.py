@@ -172,8 +172,8 @@ def test_random_numbers_and_several_outputs_are_no_difference() -> None:
         fixed_output(Noisy(), (2, 4, 4))
 
 
-def test_a_trial_without_a_record_passes() -> None:
-    trial = TrialConfig(
+def trial_of(shape: tuple[int, ...], network_digest: NetworkDigest | None = None) -> TrialConfig:
+    return TrialConfig(
         study="s",
         number=0,
         task=TaskConfig(data="x"),
@@ -182,8 +182,35 @@ def test_a_trial_without_a_record_passes() -> None:
         norm_map={},
         learning_rate=0.1,
         batch_size=1,
-        sample_shape=SHAPE,
+        sample_shape=shape,
+        network_digest=network_digest,
     )
+
+
+def test_a_network_of_ours_is_computed_on_a_small_input() -> None:
+    config = NetworkConfig(depth=1)
+    one = digest_network(config, (1, 16, 16))
+    assert one.sides == (4, 4)
+    assert one == digest_network(config, (1, 512, 512))
+    assert digest_network(config, (1, 2, 4)).sides is None
+
+
+def test_records_of_older_versions_are_of_a_whole_sample() -> None:
+    recorded = digest_network(NetworkConfig(depth=1), SHAPE)
+    whole = fixed_output(UNet2d(depth=1, first_channels=8), SHAPE)
+    assert not same_output(whole, recorded.output)
+    older = recorded.model_copy(update={"output": whole, "sides": None})
+    assert NetworkDigest.model_validate(older.model_dump(exclude={"sides"})) == older
+    refuse_changed_network(trial_of(SHAPE, older), "x")
+    refuse_changed_network(trial_of(SHAPE, recorded), "x")
+    refuse_other_network("unet2d", older, recorded, "x")
+    other = older.model_copy(update={"output": recorded.output})
+    with pytest.raises(ChangedNetworkError, match="it computes something else"):
+        refuse_changed_network(trial_of(SHAPE, other), "x")
+
+
+def test_a_trial_without_a_record_passes() -> None:
+    trial = trial_of(SHAPE)
     refuse_changed_network(trial, "x")
     other = digest_network(NetworkConfig(depth=2), SHAPE)
     with pytest.raises(ChangedNetworkError, match=r"^unet2d: must be the network that x was made"):

@@ -35,10 +35,10 @@ def test_changed_data_is_refused() -> None:
     with pytest.raises(DataError) as info:
         check_fingerprint(changed(1e-3), known, "study.yaml")
     assert str(info.value) == (
-        f"study.yaml: must be trained on the data it began with (SHA-256 {known[:12]}…), got "
+        f"study.yaml: must be trained on the data it started with (SHA-256 {known[:12]}…), got "
         f"{found[:12]}…; restore the data, or start a new study."
     )
-    with pytest.raises(DataError, match="must be trained on the data it began with"):
+    with pytest.raises(DataError, match="must be trained on the data it started with"):
         check_fingerprint(CASES[:3], known, "study.yaml")
 
 
@@ -230,6 +230,10 @@ def test_smeared_masks_are_one_warning_of_a_study(tmp_path: Path) -> None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             load_task(TaskConfig(data=str(root)), None)
-        (told,) = [str(one.message) for one in caught if "classes alone" in str(one.message)]
+        (told,) = [
+            str(one.message)
+            for one in caught
+            if "only the values of its classes" in str(one.message)
+        ]
         assert "threshold the mask" in told
         assert "and 2 like it" in told

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from normsearch.config import NetworkConfig, StudyConfig
+from normsearch.config import NetworkConfig, StudyConfig, TaskConfig, TrialConfig
 from normsearch.errors import TrustError
 from normsearch.networks import locate
 from normsearch.trials.trust import (
@@ -38,6 +38,10 @@ def network(name: str, **arguments: Any) -> NetworkConfig:
     return NetworkConfig(name=name, arguments=arguments)
 
 
+def model(network: NetworkConfig, **task: Any) -> TrialConfig:
+    return TrialConfig.model_construct(network=network, task=TaskConfig(data="x", **task))
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [
@@ -59,9 +63,11 @@ def test_what_a_network_names() -> None:
 
 @pytest.mark.parametrize("name", ["os:system", "torch.nn:Conv2d", "normsearch.networks:UNet2d"])
 def test_a_model_names_networks_of_this_package_alone(name: str) -> None:
-    refuse_foreign_code(NetworkConfig(), "model.json")
-    with pytest.raises(TrustError, match=rf"^model.json: .* got {name}, a:b; .*--trust-code"):
-        refuse_foreign_code(network(name, x={"import": "a:b"}), "model.json")
+    refuse_foreign_code(model(NetworkConfig()), "model.json")
+    with pytest.raises(TrustError, match=rf"^model.json: .* {name}, a:b; .*--trust-code"):
+        refuse_foreign_code(model(network(name, x={"import": "a:b"})), "model.json")
+    with pytest.raises(TrustError, match=r"^model.json: .* a:b, c:d; "):
+        refuse_foreign_code(model(NetworkConfig(), intensity="a:b", fit="c:d"), "model.json")
 
 
 @pytest.mark.parametrize(
