@@ -110,9 +110,9 @@ ARROWS: dict[str, set[str]] = {
         *("run",),
     },
     "findings": {
-        *("numpy", "pandas", "pydantic", "scipy"),
-        *("errors", "files", "config", "search", "benchmark", "confirmation", "analysis"),
-        *("study",),
+        *("numpy", "pandas", "scipy", "torch"),
+        *("errors", "files", "networks", "config", "search", "benchmark", "confirmation"),
+        *("analysis", "study"),
     },
     "cli": {
         *("normsearch", "pandas", "rich", "typer"),

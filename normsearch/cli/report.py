@@ -1,4 +1,4 @@
-"""`normsearch report`: a run in one HTML file."""
+"""`normsearch report`: a run, or all findings, in one HTML file."""
 
 from __future__ import annotations
 
@@ -7,20 +7,35 @@ from typing import Annotated
 
 import typer
 
-from normsearch.cli.options import Name, Where
+from normsearch.cli.options import Where
 from normsearch.cli.terminal import show
 
 
 def report(
     *,
-    name: Name,
+    name: Annotated[str, typer.Argument(help="Name or folder of a run.", show_default=False)] = "",
+    findings: Annotated[
+        bool, typer.Option("--findings", help="Report the published statements instead of a run.")
+    ] = False,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="HTML file (default: RUN/report/).")
+        Path | None,
+        typer.Option("-o", "--output", help="HTML file (default: RUN/report/, or findings.html)."),
     ] = None,
     where: Where,
 ) -> None:
     """Write the figures, tables and record of a run to one self-contained HTML file.
 
+    With --findings: every published statement that was tested, with its verdict and picture.
+
     Example: normsearch report quickstart -o quickstart.html
     """
-    show(str(where.open(name).report(output)))
+    if findings == bool(name):
+        raise typer.BadParameter("give either the name of a run or --findings.", param_hint="NAME")
+    if not findings:
+        show(str(where.open(name).report(output)))
+        return
+    from normsearch.findings.evidence import write_evidence
+
+    path = output or Path("findings.html")
+    write_evidence(path)
+    show(str(path))

@@ -66,9 +66,11 @@ class Measured:
     def best_setting(self, norm: str, **where: Any) -> dict[str, Any]:
         """Return learning_rate and batch_size of a norm's best mean score; diverged counts 0."""
         own = select(self.trials, {"norm": norm, **where}).fillna({"score": 0.0})
-        means = own.groupby(["learning_rate", "batch_size"])["score"].mean()
-        rate, size = means.idxmax()
-        return {"learning_rate": float(rate), "batch_size": int(size)}
+        means = own.groupby(["learning_rate", "batch_size"], as_index=False)["score"].mean()
+        best = means.sort_values("score", kind="stable").iloc[-1]
+        return {
+            "learning_rate": float(best["learning_rate"]), "batch_size": int(best["batch_size"])
+        }  # fmt: skip
 
     def write(self, path: Path) -> None:
         """Write the tables as compressed JSON, the same bytes for the same tables."""

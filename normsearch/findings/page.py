@@ -43,7 +43,7 @@ class Page:
     def needed(self, key: str) -> list[str]:
         """Return the parts that a finding looks at, and those these need, in order."""
         wanted = set(self.findings[key].parts)
-        for name in reversed(self.parts):
+        for name in reversed(list(self.parts)):
             if name in wanted:
                 wanted |= set(needs(self.parts[name]))
         return [name for name in self.parts if name in wanted]

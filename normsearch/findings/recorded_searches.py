@@ -56,10 +56,12 @@ def switchable_on_table(data: Path | None, *, seeds: range, gate_factor: float) 
         weights = own.pivot_table(index="stage", columns="branch", values="weight")
         chosen = tuple(str(weights.loc[stage].idxmax()) for stage in STAGES)
         agreement = [
-            stats.spearmanr(
-                [weights.loc[stage, branch] for branch in BRANCHES],
-                [means[stage, branch] for branch in BRANCHES],
-            )[0]
+            float(
+                stats.spearmanr(
+                    weights.loc[stage, list(BRANCHES)].to_numpy(float),
+                    [means[stage, branch] for branch in BRANCHES],
+                )[0]
+            )
             for stage in STAGES
         ]
         rows.append((seed, float(np.mean(agreement)), standing(table, chosen)))

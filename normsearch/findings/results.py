@@ -38,12 +38,13 @@ def contrasts_of(page: Page, finding: Finding, measured: Mapping[str, Measured])
     """
     made = finding.judge(**{name: measured[name] for name in finding.parts})
     several = list(made) if isinstance(made, list | tuple) else [made]
-    if not several or not all(isinstance(one, Contrast) for one in several):
+    contrasts = [one for one in several if isinstance(one, Contrast)]
+    if not contrasts or len(contrasts) < len(several):
         raise ConfigError(
             f"{page.path}: finding {finding.key}: must return a Contrast or a list of them, "
             f"got {made!r:.100}."
         )
-    return several
+    return contrasts
 
 
 def result_of(
@@ -158,7 +159,7 @@ def _plain_contrast(contrast: Contrast, count: int) -> dict[str, Any]:
 def _rows(part: Measured) -> list[dict[str, Any]]:
     """A row a training."""
     known = [name for name in _SHOWN if name in part.trials]
-    return [dict(row) for row in part.trials[known].to_dict(orient="records")]
+    return [{str(k): v for k, v in row.items()} for row in part.trials[known].to_dict("records")]
 
 
 def _flags(parts: Iterable[Measured]) -> list[str]:

@@ -154,15 +154,24 @@ def test_the_verdicts_of_a_registered_study(
         "paper": "5 of 6",
         "told": "Not clear. Few.",
         "flags": ["1 <diverged>"],
-        "quantity": "Dice",
-        "estimate": -0.031,
-        "low": -0.0712,
-        "high": None,
         "verdict": "not distinguishable",
+        "metric": "Dice",
+        "plan": "-",
+        "advice": "",
         "interval": "95%",
+        "contrasts": [
+            {"name": "Dice", "outcome": "not distinguishable", "estimate": -0.031, "low": -0.0712,
+             "high": None, "claim": "above", "margin": None, "unit": "Dice", "published": None,
+             "ratio": False}
+        ],
         "trainings": 6,
         "seeds": 3,
-    }
+        "cases": 5,
+        "experiment": "spine",
+        "source": "-",
+        "notes": "",
+        "sha256": "0",
+    }  # fmt: skip
     write_result(tmp_path / "results", result)
     write_result(tmp_path / "results", {**result, "finding": "S2", "runs": ["other"]})
     (row,) = verdicts(fake_study())
