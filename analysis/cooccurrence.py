@@ -145,7 +145,7 @@ def describe(df: pd.DataFrame) -> str:
     )
     return (
         f"{row['pairs']} pairs of neighbouring slots in the best {row['trials']} searched trials "
-        "(single norms left out); numbers count the pairs. Expected: each slot keeps its own "
+        "(without given single norms); numbers count the pairs. Expected: each slot keeps its own "
         f"counts, its choices are shuffled among these trials. {tested}"
     )
 

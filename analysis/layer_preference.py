@@ -197,7 +197,7 @@ def describe(df: pd.DataFrame) -> str:
     )
     hardly = int(df["n_all"].between(1, HARDLY - 1).sum())
     text = (
-        f"Best {best} of {total} searched trials (single norms left out); numbers count the best "
+        f"Best {best} of {total} searched trials (without given single norms); numbers count the best "
         f"trials with this norm; grey: never tried there; hatched ({hardly} of {cells} cells): "
         f"hardly tried, in fewer than {HARDLY} trials. {tested}{_seldom(df)}"
     )

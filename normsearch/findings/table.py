@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,18 @@ def table_of_results(results: Iterable[Mapping[str, Any]]) -> str:
         cells = [result["finding"], result["text"], result["paper"], ours, verdict]
         lines.append("| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def count_of_verdicts(results: Iterable[Mapping[str, Any]]) -> str:
+    """Return how many statements have which verdict, in a sentence; README shows it.
+
+    >>> count_of_verdicts([{"verdict": "reproduced"}, {}])
+    '2 statements are registered: 1 reproduced, 1 not run yet.'
+    """
+    counts = Counter(result.get("verdict", "not run yet") for result in results)
+    order = ("reproduced", "contradicted", "equivalent", "not distinguishable", "not run yet")
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in order if verdict in counts)
+    return f"{counts.total()} statements are registered: {told}."
 
 
 def toy_results(
@@ -66,3 +79,4 @@ def write_table(page: Path, results: Mapping[tuple[str, str], Mapping[str, Any]]
 
 if __name__ == "__main__":
     write_table(Path(sys.argv[1]), read_results())
+    print(count_of_verdicts(toy_results(read_results())))

@@ -15,7 +15,13 @@ from normsearch.errors import ConfigError, StudyError
 from normsearch.findings import Measured
 from normsearch.findings.page import read_page
 from normsearch.findings.results import result_of, write_result
-from normsearch.findings.table import MARKS, table_of_results, toy_results, write_table
+from normsearch.findings.table import (
+    MARKS,
+    count_of_verdicts,
+    table_of_results,
+    toy_results,
+    write_table,
+)
 from tests.findings.pages import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,3 +131,8 @@ def test_the_documentation_shows_the_results_there_are() -> None:
     page = (ROOT / "docs" / "findings.md").read_text()
     table = page.partition(MARKS[0])[2].partition(MARKS[1])[0].strip()
     assert table == table_of_results(toy_results(read_results())).strip()
+
+
+def test_the_readme_counts_the_verdicts_there_are() -> None:
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert count_of_verdicts(toy_results(read_results())) in readme
