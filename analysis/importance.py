@@ -204,7 +204,8 @@ def describe(df: pd.DataFrame) -> str:
     )
     not_tested = said_of_draws(int(row["uniform"]), int(row["trials"]))
     if not_tested:
-        return f"{row['trials']} COMPLETE searched trials, without given single norms. {not_tested} {means}"
+        found = f"{row['trials']} COMPLETE searched trials, without given single norms."
+        return f"{found} {not_tested} {means}"
     marked = ", ".join(
         f"{int(part['beyond_noise'].sum())} of {len(part)} by {method}"
         for method, part in df.groupby("method", sort=False)

@@ -66,8 +66,8 @@ class Measured:
     def best_setting(self, norm: str, **where: Any) -> dict[str, Any]:
         """Return learning_rate and batch_size of a norm's best mean score; diverged counts 0."""
         own = select(self.trials, {"norm": norm, **where}).fillna({"score": 0.0})
-        means = own.groupby(["learning_rate", "batch_size"], as_index=False)["score"].mean()
-        best = means.sort_values("score", kind="stable").iloc[-1]
+        means = own.groupby(["learning_rate", "batch_size"])["score"].mean().reset_index()
+        best = means.loc[means["score"].idxmax()]
         return {
             "learning_rate": float(best["learning_rate"]), "batch_size": int(best["batch_size"])
         }  # fmt: skip

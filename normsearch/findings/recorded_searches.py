@@ -58,7 +58,7 @@ def switchable_on_table(data: Path | None, *, seeds: range, gate_factor: float) 
         agreement = [
             float(
                 stats.spearmanr(
-                    weights.loc[stage, list(BRANCHES)].to_numpy(float),
+                    [float(weights[branch][stage]) for branch in BRANCHES],
                     [means[stage, branch] for branch in BRANCHES],
                 )[0]
             )
