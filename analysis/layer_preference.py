@@ -198,8 +198,8 @@ def describe(df: pd.DataFrame) -> str:
     hardly = int(df["n_all"].between(1, HARDLY - 1).sum())
     text = (
         f"Best {best} of {total} searched trials (without given single norms); numbers count the "
-        f"best trials with this norm; grey: never tried there; hatched ({hardly} of {cells} cells): "
-        f"hardly tried, in fewer than {HARDLY} trials. {tested}{_seldom(df)}"
+        f"best trials with this norm; grey: never tried there; hatched ({hardly} of {cells} "
+        f"cells): hardly tried, in fewer than {HARDLY} trials. {tested}{_seldom(df)}"
     )
     if total < FEW:
         text += f" Only {total} searched trials: too few to read a preference from."

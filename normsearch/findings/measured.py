@@ -67,7 +67,7 @@ class Measured:
         """Return learning_rate and batch_size of a norm's best mean score; diverged counts 0."""
         own = select(self.trials, {"norm": norm, **where}).fillna({"score": 0.0})
         means = own.groupby(["learning_rate", "batch_size"])["score"].mean().reset_index()
-        best = means.loc[means["score"].idxmax()]
+        best = means.iloc[int(means["score"].to_numpy().argmax())]
         return {
             "learning_rate": float(best["learning_rate"]), "batch_size": int(best["batch_size"])
         }  # fmt: skip
