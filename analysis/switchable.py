@@ -111,6 +111,34 @@ def by_batch(measured: MeasuredLike) -> Figure:
     return fig
 
 
+def scores_by_batch(measured: MeasuredLike) -> Figure:
+    """Return the mean score of each norm over batch sizes, as figure 1b of the paper.
+
+    Raises:
+        StudyError: one batch size alone.
+    """
+    trials = measured.trials.fillna({"score": 0.0})
+    sizes = sorted(trials["batch_size"].unique(), reverse=True)
+    if len(sizes) < 2:
+        raise StudyError("trials: must have two batch sizes or more, and have one.")
+    palette.style()
+    fig = Figure(figsize=(6.8, 4.7), layout="constrained")
+    ax = fig.subplots()
+    for place, (norm, own) in enumerate(trials.groupby("norm", sort=False)):
+        rows = [interval(own.loc[own["batch_size"] == size, "score"]) for size in sizes]
+        df = pd.DataFrame(rows, columns=["mean", "low", "high", "seeds"])
+        ax.errorbar(np.arange(len(sizes)) + 0.06 * (place - 1), df["mean"], yerr=bars(df),
+                    color=line_colour(norm), marker=norm_marker(norm), markersize=6,
+                    linewidth=1.8, elinewidth=1, capsize=2.5, label=norm)  # fmt: skip
+    ax.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+    ax.set(xlabel="Batch size (samples a step)", ylabel="Score of held-out images (0 to 1)")
+    ax.grid(axis="y", color="#E5E5E5", linewidth=0.7)
+    ax.set_axisbelow(True)
+    _legend(fig, "The score over batch sizes", ax.get_legend_handles_labels()[0])
+    palette.caption_below(fig, seeds_note(trials.groupby("arm")["seed"].nunique()))
+    return fig
+
+
 def by_block(measured: MeasuredLike) -> Figure:
     """Return the shares of BN, IN and LN by block of the network, at up to three batch sizes.
 

@@ -235,7 +235,9 @@ class Study(Run):
         coordinator = Coordinator(
             self.folder, config, prepared.space, storage_url=self.storage, listener=tell
         )
-        facts = {"trials": coordinator.states(), "asked": config.search.trials}
+        facts = {
+            "trials": coordinator.states(), "asked": config.search.trials, "metric": config.metric
+        }  # fmt: skip
         tell(Event("began", -1, facts))
         execute(coordinator, prepared, workers, executor, address)
         self.stopped = coordinator.stopping and not coordinator.done

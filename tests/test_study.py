@@ -185,6 +185,7 @@ def test_a_run_that_was_killed_before_its_first_trial(
     events = list[Any]()
     study.resume(trials=3, executor="local", callbacks=[events.append])
     assert (events[0].kind, events[0].record["asked"]) == ("began", 3)
+    assert events[0].record["metric"] == "Dice"
     assert repr(study).startswith("<Study tiny: ")
     assert "COMPLETE" in repr(study)
 

@@ -55,6 +55,7 @@ class Progress:
         """Show an event."""
         if event.kind == "began":
             self._asked = event.record["asked"]  # `resume` may have changed it
+            self._metric = event.record["metric"]  # known for certain once the data were read
             for number, state, score in event.record["trials"]:
                 self._count(number, state, score)
             self._say(f"{self._config.name}: starting")

@@ -1,5 +1,6 @@
 """Batch and group norms by batch size and number of groups, on classification: G1 to G5, N1."""
 
+from normsearch.analysis import switchable as pictures
 from normsearch.findings import (
     Contrast,
     Measured,
@@ -60,8 +61,8 @@ def made(
 
 @part
 def ends(scale: str) -> Trainings:
-    """BN, GN and SN at batch 2 and 32."""
-    arms = [made(norm, size) for norm in ("BN", "GN-4", "SN") for size in (2, 32)]
+    """BN, GN and SN at batch 2, 8 (drawn, not judged) and 32."""
+    arms = [made(norm, size) for norm in ("BN", "GN-4", "SN") for size in (2, 8, 32)]
     return trainings(scale, arms, range(5, 11))
 
 
@@ -203,6 +204,7 @@ def g5(groups: Measured) -> list[Contrast]:
     plan=Power(0.04, 0.03, 6, PILOT, comparisons=4),
     advice={"equivalent": "SN does not cost accuracy at any batch size: a safe choice where you "
             "cannot tune, at twice the time of a native norm."},
+    picture=pictures.scores_by_batch,
 )  # fmt: skip
 def n1(ends: Measured) -> list[Contrast]:
     found = []

@@ -10,7 +10,15 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from normsearch.analysis.papers import SN_BLOCKS, SN_SHARES
-from normsearch.analysis.switchable import block, blocks, by_batch, by_block, by_slot, compute
+from normsearch.analysis.switchable import (
+    block,
+    blocks,
+    by_batch,
+    by_block,
+    by_slot,
+    compute,
+    scores_by_batch,
+)
 from normsearch.errors import StudyError
 from normsearch.findings.measured import Measured
 
@@ -154,3 +162,18 @@ def test_without_switchable_norm_there_is_no_picture(picture: object) -> None:
 def test_one_batch_size_is_no_trend() -> None:
     with pytest.raises(StudyError, match="weights at two batch sizes or more, and holds one"):
         by_batch(measured(sizes=(8,)))
+
+
+def test_scores_are_drawn_over_batch_sizes() -> None:
+    rows = [
+        {"arm": f"{norm}, {size}", "norm": norm, "batch_size": size, "seed": seed, "score": score}
+        for norm, score in (("BN", 0.8), ("SN", 0.9))
+        for size in (2, 32)
+        for seed in (5, 6)
+    ]
+    (ax,) = scores_by_batch(Measured(trials=pd.DataFrame(rows))).axes
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["32", "2"]
+    drawn = [container.lines[0].get_ydata().tolist() for container in ax.containers]
+    assert drawn == [[0.8, 0.8], [0.9, 0.9]]
+    with pytest.raises(StudyError, match="must have two batch sizes or more"):
+        scores_by_batch(Measured(trials=pd.DataFrame(rows[:2])))

@@ -79,9 +79,19 @@ def test_progress_counts_against_the_new_total(
 ) -> None:
     progress = Progress(study(3).config)
     done = [(number, "COMPLETE", 0.5) for number in range(3)]
-    progress(Event("began", -1, {"trials": done, "asked": 5}))
+    progress(Event("began", -1, {"trials": done, "asked": 5, "metric": "loss"}))
     assert "3/5 done" in progress.summary()
-    assert "3/5 done" in capsys.readouterr().err
+    progress(Event("finished", 3, {"state": "COMPLETE", "score": 0.25}))
+    assert "trial 3 COMPLETE, loss 0.250" in capsys.readouterr().err
+
+
+def test_progress_names_the_metric_that_the_data_decide(
+    study: Maker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = Progress(study(3).config)  # before the data were read: Dice
+    progress(Event("began", -1, {"trials": [], "asked": 3, "metric": "accuracy"}))
+    progress(Event("finished", 0, {"state": "COMPLETE", "score": 0.5}))
+    assert "trial 0 COMPLETE, accuracy 0.500" in capsys.readouterr().err
 
 
 def test_runs_of_before_there_was_a_choice_have_the_same_identity(
