@@ -125,7 +125,7 @@ def test_all_numbers_of_the_models_are_walked() -> None:
     assert (
         fields
         - walked
-        - {"format", "groups", "low", "high", "default", "choices", "classes", "output"}
+        - {"format", "groups", "low", "high", "default", "choices", "classes", "output", "sides"}
         == set()
     )
 

@@ -106,7 +106,7 @@ def test_a_run_in_memory_is_resumed_in_python_alone(
 @pytest.mark.parametrize(
     ("items", "told"),
     [
-        ([], "data: must hold a case at least"),
+        ([], "data: must hold at least one case"),
         ([1], r"data\[0\]: must be a pair"),
         ([(np.zeros((4, 8, 8)), "mask.nrrd")], "ndarray and str"),
         ([(np.zeros((4, 8, 8), complex), np.zeros((4, 8, 8)))], r"data\[0\]\.image: .*complex"),

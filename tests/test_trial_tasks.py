@@ -152,7 +152,9 @@ def test_checkpointing_changes_nothing_but_memory(tmp_path: Path) -> None:
 
 
 def test_checkpointing_where_there_is_none(tmp_path: Path) -> None:
-    with pytest.raises(NetworkError, match="checkpointing: Classifier must offer it"):
+    with pytest.raises(
+        NetworkError, match="checkpointing: Classifier must have an attribute `checkpointing`"
+    ):
         next(train_trial(trial("pictures", checkpointing=True), PICTURES, tmp_path))
 
 

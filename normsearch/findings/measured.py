@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,7 +97,7 @@ class Measured:
                 name: pd.read_json(text, orient="split", dtype={"fold": str, "seed": int})
                 for name, text in names.items()
             })  # fmt: skip
-        except (ValueError, OSError, EOFError, TypeError, AttributeError) as error:
+        except (ValueError, OSError, EOFError, TypeError, AttributeError, zlib.error) as error:
             raise StudyError(f"{path}: must hold the tables of an experiment: {error}.") from error
 
 

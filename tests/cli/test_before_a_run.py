@@ -140,7 +140,7 @@ def test_validation_without_foreground_is_refused_before_the_first_trial(
     write_volume(data_set / "squares" / "labels" / "s2.nrrd", empty)
     found = run()
     assert found.code == 1
-    assert "a validation case must show foreground" in found.err
+    assert "a validation case must contain foreground" in found.err
     assert "got none in s2" in found.err
     assert not Path("runs").exists()
 
@@ -151,7 +151,7 @@ def test_classes_that_no_validation_case_shows_are_told(run: Call, data_set: Pat
     write_volume(data_set / "squares" / "labels" / "s0.nrrd", Volume(label, (2.0, 1.0, 1.0)))
     found = run("--set", "task.classes=[1, 2]")
     assert found.code == 0
-    assert "no validation case shows the label values 2" in found.err
+    assert "no validation case contains the label values 2" in found.err
 
 
 def test_a_terminal_shows_texts_as_they_stand(capsys: pytest.CaptureFixture[str]) -> None:

@@ -135,7 +135,7 @@ def test_what_cannot_be_confirmed(searched: Call, study_file: Path, data_set: Pa
     (data_set / "squares" / "folds.csv").unlink()
     refused = searched("confirm", "open", "--local", "--folds", "all")
     assert refused.code == 1
-    assert "must name two folds at least to test on each in turn, got none" in refused.err
+    assert "must name at least two folds to test on each in turn, got none" in refused.err
     assert not Path("runs/open-confirm").exists()
     assert searched("confirm", "nothing").code == 1
 
@@ -166,7 +166,7 @@ def test_a_poisoned_test_fold_changes_nothing_before_confirm(
     label.unlink()
     write_volume(label, replace(volume, array=shuffled.reshape(volume.array.shape)))
     refused = searched("resume", "tiny", "--trials", 4, "--local")
-    assert "must be trained on the data it began with" in refused.err
+    assert "must be trained on the data it started with" in refused.err
 
     for name in ("tiny", "tiny-confirm"):
         shutil.move(f"runs/{name}", f"runs/clean-{name}")

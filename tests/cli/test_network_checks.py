@@ -93,7 +93,7 @@ def test_several_outputs_in_training_are_refused_before_the_first_trial(
 def test_norms_that_never_run_are_left_out_and_named(
     run: Call, normsearch: Call, study: Path, data_set: Path
 ) -> None:
-    told = f"{MODULE}:Net: norms that never run have no part in the search: spare."
+    told = f"{MODULE}:Net: norms that never run are left out of the search: spare."
     checked = normsearch("validate", study, "--data", data_set)
     assert checked.code == 0
     assert told in checked.err
@@ -175,9 +175,9 @@ def test_a_model_runs_no_code_of_others_without_a_word(
     found = normsearch("predict", "model", data_set / "squares" / "images" / "s0.nrrd")
     assert found.code == 1
     assert found.err.startswith(
-        "normsearch: model/model.json: must name a network of normsearch to be used without a "
+        "normsearch: model/model.json: must need no code but that of normsearch"
     )
-    assert f"got {MODULE}:Net; " in found.err
+    assert f"would run {MODULE}:Net; " in found.err
     assert "--trust-code" in found.err
     assert not Path("ran").exists()
 

@@ -149,7 +149,7 @@ def test_resume_refuses_changed_data(finished: Outcome, normsearch: Call, data_s
     nrrd.write(str(path), array, header)
     refused = normsearch("resume", "tiny", "--trials", 9, "--local")
     assert refused.code == 1
-    assert "must be trained on the data it began with" in refused.err
+    assert "must be trained on the data it started with" in refused.err
 
 
 def test_sqlite_storage(normsearch: Call, study_file: Path, data_set: Path) -> None:
@@ -234,7 +234,7 @@ def test_bad_data_is_one_sentence_and_leaves_nothing(
         ("network.depth=5", "needs two image sides that 32 divides, got 16 x 16"),
         (
             "network.name=unet3d",
-            "network must be one of unet2d, res_unet3d, classifier or module:function, got",
+            "network must be one of unet2d, res_unet3d, classifier, resnet or module:function, got",
         ),
         ("task.data=circles", "must be a data set in one of the layouts"),
         ("task.test_folds=[9]", "got '9'"),

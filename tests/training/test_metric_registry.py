@@ -167,7 +167,7 @@ def test_names_for_people() -> None:
 @pytest.mark.parametrize("name", METRICS)
 def test_directions_are_those_of_ours(name: str) -> None:
     assert MetricConfig(name=name).optimized == "maximize"
-    with pytest.raises(ValueError, match="direction must be left out of"):
+    with pytest.raises(ValueError, match="direction must be left out for"):
         MetricConfig(name=name, direction="minimize")
 
 

@@ -149,5 +149,5 @@ def test_float16_scales_the_loss_and_its_state_goes_on() -> None:
 def test_the_state_of_another_optimizer_or_precision_is_refused(other: dict[str, Any]) -> None:
     loss = functional.binary_cross_entropy_with_logits
     given = Stepper(unet(), loss, PLAN, "cpu").state()
-    with pytest.raises(ValueError, match=r"it is of \['sgd', 'off'\], and the training of \["):
+    with pytest.raises(ValueError, match=r"it is for \['sgd', 'off'\], and the training uses \["):
         Stepper(unet(), loss, replace(PLAN, **other), "cpu").restore(given)

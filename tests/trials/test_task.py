@@ -219,7 +219,7 @@ def test_a_task_may_ignore_values(tmp_path: Path) -> None:
     root = write_masks(tmp_path / "d", {"a": mask, "b": mask})
     for case in load_task(TaskConfig(data=str(root), ignore=(7,)), None):
         np.testing.assert_array_equal(case.label, np.where(mask == 7, 255, mask))
-    with pytest.raises(ValueError, match="ignore must not hold label values of foreground"):
+    with pytest.raises(ValueError, match="ignore must not share label values with foreground"):
         TaskConfig(data=str(root), ignore=(7,), foreground=(1, 7))
 
 
