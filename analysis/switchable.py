@@ -42,6 +42,10 @@ class MeasuredLike(Protocol):
     def learnt(self) -> pd.DataFrame:
         """One row for each weight that an adaptive norm of a training ended with."""
 
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row for each training: arm, norm, batch_size, seed, score."""
+
 
 def compute(measured: MeasuredLike) -> pd.DataFrame:
     """Return the weights that Switchable Norms learnt, see `sn_by_depth.compute`, and number.

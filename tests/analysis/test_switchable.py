@@ -173,7 +173,7 @@ def test_scores_are_drawn_over_batch_sizes() -> None:
     ]
     (ax,) = scores_by_batch(Measured(trials=pd.DataFrame(rows))).axes
     assert [text.get_text() for text in ax.get_xticklabels()] == ["32", "2"]
-    drawn = [container.lines[0].get_ydata().tolist() for container in ax.containers]
-    assert drawn == [[0.8, 0.8], [0.9, 0.9]]
+    drawn = [cast(ErrorbarContainer, one).lines[0].get_ydata() for one in ax.containers]
+    assert [list(line) for line in drawn] == [[0.8, 0.8], [0.9, 0.9]]  # type: ignore[arg-type]
     with pytest.raises(StudyError, match="must have two batch sizes or more"):
         scores_by_batch(Measured(trials=pd.DataFrame(rows[:2])))
