@@ -128,7 +128,8 @@ def scores_by_batch(measured: MeasuredLike) -> Figure:
     palette.style()
     fig = Figure(figsize=(6.8, 4.7), layout="constrained")
     ax = fig.subplots()
-    for place, (norm, own) in enumerate(trials.groupby("norm", sort=False)):
+    for place, norm in enumerate(map(str, trials["norm"].unique())):
+        own = trials[trials["norm"] == norm]
         rows = [interval(own.loc[own["batch_size"] == size, "score"]) for size in sizes]
         df = pd.DataFrame(rows, columns=["mean", "low", "high", "seeds"])
         ax.errorbar(np.arange(len(sizes)) + 0.06 * (place - 1), df["mean"], yerr=bars(df),

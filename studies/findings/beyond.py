@@ -147,8 +147,8 @@ def b1(final: Measured) -> list[Contrast]:
     "B2",
     "The search beats random search at equal budget, with the same single norms first.",
     paper="evoNMS has no such control",
-    metric="Dice below the table's best, by the table's one training a map, after 30 full trainings: "
-    "random search's less the search's",
+    metric="Dice below the table's best, by the table's one training a map, after 30 full "
+    "trainings: random search's less the search's",
     plan=Power(0.0034, 0.012, 100, "an audit of 50 searches", comparisons=2),
     advice={"reproduced": "The default search finds high scores sooner than random search. What is "
             "truly good is decided by confirm, with seeds that the search has not seen."},
