@@ -143,12 +143,16 @@ def _caption(contrasts: Sequence[Contrast]) -> str:
         claims.append(f"a mean above the dashed line at {edge}")
     if any(contrast.claim == "within" for contrast in contrasts):
         claims.append("an interval inside the band")
-    seeds = sorted({len(contrast.values) for contrast in contrasts})
+    counted = [contrast for contrast in contrasts if contrast.exact]
+    if len(counted) == len(contrasts):
+        return f"Counted, the same in every run. The statement claims {' and '.join(claims)}."
+    seeds = sorted({len(contrast.values) for contrast in contrasts if not contrast.exact})
     span = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     noun = "value" if seeds[-1] == 1 else "independent values (seeds)"
     if cases := sorted({c.values.shape[1] for c in contrasts if c.values.ndim == 2}):
         noun += f", differences on the same {' or '.join(map(str, cases))} cases,"
+    exact = "; what was counted is exact" if counted else ""
     return (
-        f"Means over {span} {noun} with intervals of 95\u00a0%{together}. "
+        f"Means over {span} {noun} with intervals of 95\u00a0%{together}{exact}. "
         f"The statement claims {' and '.join(claims)}."
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from normsearch.analysis.contrasts import COLOURS, forest, numbers
 from normsearch.confirmation.contrasts import Contrast
@@ -25,6 +26,12 @@ def marks(figure: Figure, panel: int) -> list[float]:
     """Where marks stand, from the top; a contrast's own mark, then what was published."""
     scattered = [c for c in figure.axes[panel].collections if isinstance(c, PathCollection)]
     return [float(c.get_offsets()[0][0]) for c in scattered]  # type: ignore[index]
+
+
+def shown(figure: Figure) -> str:
+    """All text of a figure, its lines joined."""
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    return " ".join(" ".join(texts).split())
 
 
 def test_every_contrast_has_its_interval_for_all_together() -> None:
@@ -70,6 +77,12 @@ def test_paired_differences_name_their_cases() -> None:
     paired = Contrast("IN above BN", np.array([[0.1, 0.2, 0.3], [0.2, 0.2, 0.1]]))
     caption = forest([paired], "reproduced").get_supxlabel().replace("\n", " ")
     assert "2 independent values (seeds), differences on the same 3 cases, with" in caption
+
+
+def test_what_is_counted_has_no_sample() -> None:
+    count = Contrast("22 more", np.array([0.0]), "within", 0.5, exact=True)
+    assert "Counted, the same in every run." in shown(forest([count], "t"))
+    assert "; what was counted is exact." in shown(forest([count, ABOVE], "t"))
 
 
 def test_without_a_spread_there_is_no_interval() -> None:
