@@ -81,6 +81,8 @@ def tell_end(study: Study, as_json: bool) -> None:
         show(f"Best validation {study.config.metric} {_setting(found)}{lower}.")
         if single and single["number"] != found["number"]:
             show(f"Best single norm: {single['norm']}, {_setting(single)}.")
+        elif single:
+            show(f"It has {single['norm']} in every slot; no mixture of norms was better.")
         _show_next(
             {
                 f"best {name}": "its norm of each slot, and each single norm at its best",

@@ -67,12 +67,12 @@ def _study(study: str, data: Path | None, overrides: list[str], as_json: bool) -
     if as_json:
         print(json.dumps({"study": found.config.name, "cases": cases, "slots": slots}))
         return
-    what = found.config.trainer or found.config.network.name
-    show(
-        f"{study}: valid; {count(cases['training'], 'training case')}, "
-        f"{count(cases['validation'], 'validation case')}, {what} with "
-        f"{count(len(slots), 'norm slot')}"
-    )
+    trainer = found.config.trainer
+    data_of = f"{count(cases['training'], 'training case')}, "
+    data_of += count(cases["validation"], "validation case")
+    parts = "data by the trainer" if trainer and not any(cases.values()) else data_of
+    what = f"{trainer or found.config.network.name} with {count(len(slots), 'norm slot')}"
+    show(f"{study}: valid; {parts}, {what}")
 
 
 def _line(fault: Fault) -> str:

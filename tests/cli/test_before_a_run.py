@@ -172,3 +172,17 @@ def test_a_name_with_a_comma_is_one_file(
     found = normsearch("predict", "model", image, "-o", "masks")
     assert found.code == 0, found.err
     assert Path("masks/Doe, Jane_mask.nrrd").is_file()
+
+
+def test_the_data_of_a_trainer_are_not_counted(normsearch: Call) -> None:
+    text = (
+        'name: own\ntrainer: "tests.trials.test_own_training:train"\n'
+        "space: {norm: {choices: [BN, IN]}, learning_rate: 0.1, batch_size: 2}\n"
+        "search: {trials: 2}\n"
+    )
+    Path("own.yaml").write_text(text)
+    found = normsearch("validate", "own.yaml")
+    assert found.code == 0, found.err
+    assert "own.yaml: valid; data by the trainer, tests.trials.test_own_training:train with " in (
+        found.out
+    )

@@ -35,6 +35,8 @@ def test_run_tells_progress_and_outcome(finished: Outcome) -> None:
     assert finished.code == 0
     assert finished.out.startswith("Best validation Dice 0.")
     assert "normsearch report tiny" in finished.out
+    single = "Best single norm: " in finished.out
+    assert single or "in every slot; no mixture of norms was better." in finished.out
     lines = finished.err.splitlines()
     assert "0/6 done" in lines[0]
     assert len([line for line in lines if line.startswith("trial ")]) == 6
