@@ -107,6 +107,9 @@ def _findings() -> dict[str, str]:
         own = [result for result in made if result.get("sha256") == page.sha256]
         verdict = f"{own[-1]['verdict']} ({own[-1]['scale']})" if own else "no result yet"
         found[key] = f"{verdict}: {finding.text}"
+    for (key, scale), result in results.items():
+        if key not in found:  # of a page of the user's own
+            found[key] = f"{result['verdict']} ({scale}): {result['text']}"
     return found
 
 

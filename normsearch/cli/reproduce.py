@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,7 +56,13 @@ def reproduce(
     from normsearch.findings.reproduction import reproduce as run
 
     def train(study: Study) -> None:
-        command = f"normsearch reproduce {finding} --scale {scale}"
+        given = [finding, "--scale", scale]
+        for option, value in (("--output", output), ("--data", data)):
+            given += [option, str(value)] if value is not None else []
+        if runs_dir != Path("runs"):
+            given += ["--runs-dir", str(runs_dir)]
+        given += ["--local"] if execution.local else []
+        command = "normsearch reproduce " + shlex.join(given)
         with training(study, execution, command=command) as how:
             study.run(resume=True, **how)
 
@@ -87,8 +94,11 @@ def _show(result: Mapping[str, Any], path: Path, picture: Path) -> None:
     show(f"Published: {result['paper']}")
     for one in result["contrasts"]:
         show(f"  {one['name']}: {estimate_of(one)}  {one['outcome']}")
-    show(f"Intervals: {result['interval']}; {result['trainings']} trainings, "
-         f"{result['seeds']} seeds")  # fmt: skip
+    counted = "measured"
+    if result["trainings"]:
+        seeds = result["seeds"]
+        counted = f"{result['trainings']} trainings, {seeds} seed{'s' if seeds != 1 else ''}"
+    show(f"Intervals: {result['interval']}; {counted}")
     for flag in result["flags"]:
         show(f"Note: {flag}")
     if result["advice"]:

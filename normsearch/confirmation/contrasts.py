@@ -49,8 +49,20 @@ class Contrast:
             raise DataError(
                 f"{self.name}: values must be (seeds,) or (seeds, cases), got {self.values.shape}."
             )
-        if self.claim == "within" and not self.margin:
+        if not np.isfinite(self.values).all():
+            raise DataError(f"{self.name}: every value must be a number, got NaN or infinity.")
+        if self.claim not in ("above", "within"):
+            raise DataError(f"{self.name}: claim must be above or within, got {self.claim!r}.")
+        if self.margin is not None and not 0 < self.margin < math.inf:
+            raise DataError(f"{self.name}: margin must be above 0, got {self.margin}.")
+        if self.claim == "within" and self.margin is None:
             raise DataError(f"{self.name}: a claim of equivalence must have a margin above 0.")
+        published = abs(self.published) if self.published is not None else math.inf
+        if self.claim == "above" and (self.margin or 0) >= published:
+            raise DataError(
+                f"{self.name}: margin must be below the published {published:g}, else the paper's "
+                f"own effect would not matter; got {self.margin:g}."
+            )
 
     def interval(self, comparisons: int = 1) -> tuple[float, float, float]:
         """Return mean and confidence interval, 95% for all of `comparisons` together (Bonferroni).
@@ -67,12 +79,15 @@ class Contrast:
         return mean, mean - reach, mean + reach
 
     def detectable(self, comparisons: int = 1, seeds: int | None = None) -> float:
-        """Return the mean whose interval lies above 0 in 80% of such studies, of as many seeds.
+        """Return what such a study, of as many seeds, shows in 80% of cases.
 
-        Seeds add nothing to the cases' part of the error.
+        Of a claim ``above``: the mean whose interval lies above 0. Of a claim ``within``: the
+        margin inside which the interval lies if the mean is 0. Seeds add nothing to the cases' part
+        of the error.
         """
         error, free = self._error(seeds)
-        return error * float(stats.t.isf(ALPHA / 2 / comparisons, free) + stats.t.isf(0.2, free))
+        tail = 0.2 if self.claim == "above" else 0.1  # of both sides together
+        return error * float(stats.t.isf(ALPHA / 2 / comparisons, free) + stats.t.isf(tail, free))
 
     def seeds_for(self, effect: float, comparisons: int = 1, most: int = 10_000) -> int | None:
         """Return how many seeds find a mean of `effect` in 80% of studies; None: no number."""
@@ -89,7 +104,7 @@ class Contrast:
 
     def _error(self, seeds: int | None = None) -> tuple[float, float]:
         """The standard error and its degrees of freedom, for `seeds` rows; NaN if unknown."""
-        if not np.isfinite(self.values).all() or min(self.values.shape) < 2:
+        if min(self.values.shape) < 2:
             return math.nan, math.nan
         by_seed = self.values if self.values.ndim == 1 else self.values.mean(axis=1)
         count = seeds or len(by_seed)

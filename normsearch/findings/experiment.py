@@ -14,9 +14,10 @@ from normsearch.config.reading import read_space, validate
 from normsearch.errors import ConfigError, StudyError
 from normsearch.findings.marks import needs
 from normsearch.findings.measured import Measured, measure
-from normsearch.findings.measurement import Measurement
+from normsearch.findings.measurement import Measurement, check_idle
 from normsearch.findings.page import Page
 from normsearch.findings.trainings import Search, Trainings
+from normsearch.findings.user_code import call
 from normsearch.study import Study, open_study
 
 
@@ -55,7 +56,7 @@ class Experiment:
         for name in parts:
             function = self.page.parts[name]
             earlier = {need: measured[need] for need in needs(function)}
-            made = function(self.scale, **earlier)
+            made = call(self.page.path, f"part {name}", function, self.scale, **earlier)
             if isinstance(made, Measurement):
                 measured[name] = self._taken(name, made)
             elif isinstance(made, Search):
@@ -70,11 +71,19 @@ class Experiment:
         path = self._runs / f"{stem}.json.gz"
         if not path.is_file():
             self._runs.mkdir(parents=True, exist_ok=True)
-            Measured(values=made.take(self._data)).write(path)
+            if made.idle:
+                check_idle()
+            values = call(self.page.path, f"part {name}", made.take, self._data)
+            if not isinstance(values, pd.DataFrame) or not len(values):
+                raise ConfigError(
+                    f"{self.page.path}: part {name}: a measurement must return a table with rows, "
+                    f"got {values!r:.100}."
+                )
+            Measured(values=values).write(path)
         return Measured.read(path)
 
     def _trained(self, name: str, made: Trainings | Sequence[Trainings]) -> Measured:
-        several = [made] if isinstance(made, Trainings) else list(made)
+        several = list(made) if isinstance(made, list | tuple) else [made]
         if not several or not all(isinstance(one, Trainings) for one in several):
             raise ConfigError(
                 f"{self.page.path}: part {name}: must return Trainings, a list of them, a Search "

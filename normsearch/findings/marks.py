@@ -39,7 +39,8 @@ class Power:
     def __str__(self) -> str:
         return (
             f"a difference of {self.effect:g} is found in {self.found:.0%} of studies of "
-            f"{self.seeds} seeds, if it varies by {self.sd:g} (SD; {self.source})"
+            f"{self.seeds} seeds, if it varies by {self.sd:g} (SD over seeds; {self.source}); "
+            "in fewer where cases are sampled, too"
         )
 
 

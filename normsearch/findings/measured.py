@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from normsearch.errors import StudyError
+from normsearch.errors import StudyError, did_you_mean
 from normsearch.files import open_regular, write_bytes
 
 Factors = Mapping[str, Mapping[str, Any]]
@@ -89,6 +89,8 @@ class Measured:
         Raises:
             StudyError: no such file, or it is no such table.
         """
+        if not path.is_file():
+            raise StudyError(f"{path}: must hold the tables of an experiment, and is missing.")
         try:
             with open_regular(path) as file:
                 tables = json.loads(gzip.decompress(file.read()))
@@ -125,7 +127,7 @@ def select(table: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
             raise StudyError(f"where: must be among {', '.join(map(str, table))}, got {name}.")
         table = table[table[name].isin(value if isinstance(value, list | tuple) else [value])]
     if not len(table):
-        raise StudyError(f"where {dict(where)}: must leave a training, and leaves none.")
+        raise StudyError(f"where: must leave a training, and there is none with {dict(where)}.")
     return table
 
 
@@ -133,6 +135,12 @@ def _pivot(
     table: pd.DataFrame, by: str | Sequence[str], rows: list[str], value: str
 ) -> pd.DataFrame:
     columns = by if isinstance(by, str) else list(by)
+    for name in [columns] if isinstance(columns, str) else columns:
+        if name not in table:
+            known = [str(known) for known in table]
+            raise StudyError(
+                f"by: must be among {', '.join(known)}, got {name!r}.{did_you_mean(name, known)}"
+            )
     return table.pivot_table(index=rows, columns=columns, values=value, aggfunc="mean", sort=True)
 
 

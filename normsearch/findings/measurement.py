@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+
+from normsearch.errors import StudyError
+
+#: The load (processes that wait for a core, mean of a minute) above which no seconds are taken.
+BUSY = 1.0
 
 
 @dataclass(frozen=True)
@@ -20,3 +26,13 @@ class Measurement:
 
     take: Callable[[Path | None], pd.DataFrame]
     idle: bool = False
+
+
+def check_idle() -> None:
+    """Raise StudyError if other processes would share the cores with a measurement of seconds."""
+    load = os.getloadavg()[0]
+    if load > BUSY:
+        raise StudyError(
+            f"the machine must be idle to take seconds, and its load is {load:.1f}; stop what else "
+            "runs, wait a minute, and call this again."
+        )

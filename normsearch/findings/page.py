@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from normsearch.errors import ConfigError, NormsearchError, did_you_mean
+from normsearch.errors import ConfigError, did_you_mean
 from normsearch.files import open_regular, shipped
 from normsearch.findings.marks import Finding, needs
+from normsearch.findings.user_code import call
 
 SCALES = ("toy", "small", "paper")
+_KEY = re.compile("[A-Za-z][A-Za-z0-9]{0,15}")
 _ORDER = "SIGPZBNT"  # first letters of findings, one a source
 
 
@@ -58,18 +61,13 @@ def read_page(path: Path) -> Page:
             names a part that does not come before it.
     """
     if not path.is_file():
-        raise ConfigError(f"{path}: must be a Python file with a finding, and there is none.")
+        found = "is a folder" if path.is_dir() else "there is none"
+        raise ConfigError(f"{path}: must be a Python file with a finding, and {found}.")
     spec = importlib.util.spec_from_file_location(f"normsearch_page_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path}: must be a Python file (.py).")
     module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except NormsearchError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    except (ArithmeticError, AttributeError, ImportError, LookupError, NameError, OSError,
-            SyntaxError, TypeError, ValueError) as error:  # fmt: skip
-        raise ConfigError(f"{path}: must import, got {type(error).__name__}: {error}.") from error
+    call(path, "the page", spec.loader.exec_module, module)
     members = list(vars(module).values())
     parts = {m.part: m for m in members if callable(m) and hasattr(m, "part")}
     found = {m.finding.key: m.finding for m in members if callable(m) and hasattr(m, "finding")}
@@ -92,6 +90,11 @@ def _check(page: Page) -> None:
         _check_names(page, f"part {name}", needs(function), known)
         known.append(name)
     for key, finding in page.findings.items():
+        if not _KEY.fullmatch(key):
+            raise ConfigError(
+                f"{page.path}: finding {key!r}: its key must be a letter and up to 15 letters or "
+                "digits, such as X1."
+            )
         _check_names(page, f"finding {key}", finding.parts, known)
 
 
@@ -124,6 +127,13 @@ def find_page(name: str) -> tuple[Page, list[str]]:
     """
     if name.endswith(".py"):
         page = read_page(Path(name))
+        registered = {key: other.path for key, (other, _) in all_findings().items()}
+        for key in page.findings:
+            if registered.get(key, page.path).resolve() != page.path.resolve():
+                raise ConfigError(
+                    f"{page.path}: finding {key}: its key must be new, and {registered[key].name} "
+                    "of normsearch has it; give yours another."
+                )
         return page, list(page.findings)
     known = {key.lower(): (page, [key]) for key, (page, _) in all_findings().items()}
     if name.lower() not in known:

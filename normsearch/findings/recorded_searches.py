@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,29 +42,21 @@ def replay_searches(
 
 
 def switchable_on_table(data: Path | None, *, seeds: range, gate_factor: float) -> pd.DataFrame:
-    """Return what SN's weights in the table's setting say of the table, a row a seed.
+    """Return how SN's weights in the table's setting agree with the table, by seed and stage.
 
-    Columns: seed; agreement (Spearman's correlation of IN, LN and BN by weight and by mean score
-    of all trainings with that norm in the stage, mean over stages); place (the share of the 81
-    mixtures of the three that the argmax of the weights beats, ties count half).
+    Columns: seed, stage, agreement (Spearman's correlation of IN, LN and BN by weight and by mean
+    score of all trainings with that norm in the stage).
     """
     found = pd.DataFrame(switchable_weights(load_split(data), seeds=seeds, gate_factor=gate_factor))
-    table, rows = load_table(), []
-    means = marginal_means(table)
-    for seed, own in found.groupby("seed"):
-        weights = own.pivot_table(index="stage", columns="branch", values="weight")
-        chosen = tuple(str(weights.loc[stage].idxmax()) for stage in STAGES)
-        agreement = [
-            float(
-                stats.spearmanr(
-                    [float(weights[branch][stage]) for branch in BRANCHES],
-                    [means[stage, branch] for branch in BRANCHES],
-                )[0]
-            )
-            for stage in STAGES
-        ]
-        rows.append((seed, float(np.mean(agreement)), standing(table, chosen)))
-    return pd.DataFrame(rows, columns=["seed", "agreement", "place"])
+    means, rows = marginal_means(load_table()), []
+    for (seed, stage), own in found.groupby(["seed", "stage"]):
+        weights = own.groupby("branch")["weight"].mean()
+        agreement = stats.spearmanr(
+            [float(weights[branch]) for branch in BRANCHES],
+            [means[str(stage), branch] for branch in BRANCHES],
+        )[0]
+        rows.append((seed, stage, float(agreement)))
+    return pd.DataFrame(rows, columns=["seed", "stage", "agreement"])
 
 
 def marginal_means(table: Table) -> dict[tuple[str, str], float]:
@@ -79,12 +70,3 @@ def marginal_means(table: Table) -> dict[tuple[str, str], float]:
         for place, stage in enumerate(STAGES)
         for norm in NORMS
     }
-
-
-def standing(table: Table, choice: tuple[str, ...]) -> float:
-    """Return the share of the mixtures of IN, LN and BN that one beats; ties count half."""
-    every = [
-        table.final[table.row[some]] for some in itertools.product(BRANCHES, repeat=len(STAGES))
-    ]
-    own = table.final[table.row[choice]]
-    return float(np.mean([(own > other) + 0.5 * (own == other) for other in every]))

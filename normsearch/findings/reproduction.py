@@ -22,6 +22,7 @@ from normsearch.findings.results import (
     tables_path,
     write_result,
 )
+from normsearch.findings.user_code import call
 from normsearch.search.preparation import versions
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def draw(
         contrasts = contrasts_of(page, finding, measured)
         figure = forest(contrasts, finding.text)
     else:
-        figure = finding.picture(*looked_at.values())
+        place = f"the picture of {finding.key}"
+        figure = call(page.path, place, finding.picture, *looked_at.values())
     path = folder / f"{finding.key}-{scale}.png"
     save(figure, path)
     return path

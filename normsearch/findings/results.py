@@ -16,6 +16,7 @@ from normsearch.files import write_text
 from normsearch.findings.marks import Finding
 from normsearch.findings.measured import Measured
 from normsearch.findings.page import Page
+from normsearch.findings.user_code import call
 
 _AT_THIS_SCALE = {
     "reproduced": "direction reproduced at this scale",
@@ -36,7 +37,8 @@ def contrasts_of(page: Page, finding: Finding, measured: Mapping[str, Measured])
     Raises:
         ConfigError: its function returns something else.
     """
-    made = finding.judge(**{name: measured[name] for name in finding.parts})
+    given = {name: measured[name] for name in finding.parts}
+    made = call(page.path, f"finding {finding.key}", finding.judge, **given)
     several = list(made) if isinstance(made, list | tuple) else [made]
     contrasts = [one for one in several if isinstance(one, Contrast)]
     if not contrasts or len(contrasts) < len(several):
@@ -56,7 +58,11 @@ def result_of(
     """
     contrasts = contrasts_of(page, finding, measured)
     verdict = judge(contrasts)
+    outcomes = {one.outcome(len(contrasts)) for one in contrasts}
     worded = verdict if scale == "paper" else _AT_THIS_SCALE[verdict]
+    mixed = verdict == "equivalent" and outcomes != {"equivalent"}
+    if mixed:
+        worded = "holds in part; the rest makes no difference that matters"
     parts = [measured[name] for name in finding.parts]
     seconds = sum(float(part.trials["seconds"].sum()) for part in parts if len(part.trials))
     return {
@@ -68,7 +74,7 @@ def result_of(
         "paper": finding.paper,
         "metric": finding.metric,
         "plan": finding.plan,
-        "advice": finding.advice.get(verdict, ""),
+        "advice": "" if mixed else finding.advice.get(verdict, ""),
         "interval": f"95% for all {len(contrasts)} together" if len(contrasts) > 1 else "95%",
         "contrasts": [_plain_contrast(one, len(contrasts)) for one in contrasts],
         **_counts(parts),
@@ -124,24 +130,37 @@ def _words(contrasts: Sequence[Contrast], seconds: float) -> str:
             parts.append(f"{says}: {', '.join(names)}")
     text = "; ".join(parts)
     open_ones = [one for one in contrasts if one.outcome(count) == "not distinguishable"]
-    least = [one for one in open_ones if not math.isnan(one.detectable(count))]
-    if least:
-        text += ". " + " ".join(_would_be_seen(one, count, seconds) for one in least)
+    text += "".join(f". {_would_be_seen(one, count, seconds)}" for one in open_ones)
     return f"{text[:1].upper()}{text[1:]}"
 
 
 def _would_be_seen(contrast: Contrast, count: int, seconds: float) -> str:
     least = contrast.detectable(count)
-    told = f"Of {contrast.name}, {least:.3g} would have been found in 80% of such studies"
-    effect = abs(contrast.published or contrast.margin or 0)
+    if math.isnan(least):
+        few = min(contrast.values.shape) < 2
+        why = "there is one seed, or one case" if few else "all values are equal"
+        return f"{contrast.name} has no interval, because {why}"
+    told = f"{contrast.name}: a difference of {_shown(contrast, least)} would have been found"
+    effect = contrast.published or contrast.margin
+    if contrast.claim == "within":
+        effect = contrast.margin
+        told = f"{contrast.name}: a margin of {_shown(contrast, least)} would have been kept"
+    told += " in 80% of such studies"
     if not effect:
-        return told + "."
-    whose = "the published" if contrast.published else "the margin of"
-    seeds = contrast.seeds_for(effect, count)
+        return told
+    seeds = contrast.seeds_for(abs(effect), count)
     if seeds is None:
-        return f"{told}; no number of seeds finds {whose} {effect:.3g} with these cases."
+        return f"{told}; {_shown(contrast, abs(effect))} needs more cases, more seeds do not help"
     hours = seconds / 3600 * seeds / len(contrast.values)
-    return f"{told}; {whose} {effect:.3g} takes {seeds} seeds, about {hours:.1f} hours of one core."
+    return (
+        f"{told}; {_shown(contrast, abs(effect))} takes {seeds} seeds, about {hours:.1f} hours of "
+        "one core"
+    )
+
+
+def _shown(contrast: Contrast, value: float) -> str:
+    """A difference as people read it, of a logarithm the ratio."""
+    return f"{math.exp(value):.3g} times" if contrast.ratio else f"{value:.3g}"
 
 
 def _plain_contrast(contrast: Contrast, count: int) -> dict[str, Any]:

@@ -18,15 +18,17 @@ SOURCE = (
 )
 NOTES = """
 A residual classifier whose last maps are 2 x 2, where batch statistics are poor at batch size 2 (8
-values), on Fashion-MNIST: half of 900 images to train on, half to score, equal epochs, the
-learning rate in proportion to the batch, 0.1 at 32 for every norm, as the paper has one rate for
-all. G2 alone chooses the rate of each norm, on another half. Batch Normalization is judged with
-the running statistics that training left, in G1R with statistics taken again. Intervals are over
-seeds and images: what holds for these 450 images alone is not called a difference.
+values), on Fashion-MNIST: half of 900 images to train on, half to score, equal epochs, the learning
+rate in proportion to the batch, 0.1 at 32 for every norm, as the paper has one rate for all. G2
+alone chooses the rate of each norm, with seeds 0 and 1 on another random half of the same images,
+which overlaps; it looks at the training loss, for the error of training is not recorded. The
+published effects of G3 are .006 to .009, too little for six seeds and 450 images. Batch
+Normalization is judged with the running statistics that training left, in G1R with statistics taken
+again. Intervals are over seeds and images: what holds for these 450 images alone is not called a
+difference.
 
-Abandoned: 720 images, 180 to score, Spearman over five batch sizes with three seeds (2026-11):
-GN at batch 32 was near chance for a third of training, and 180 images tell no difference below
-.04.
+Abandoned: 720 images, 180 to score, Spearman over five batch sizes with three seeds (2026-11): GN
+at batch 32 was near chance for a third of training, and 180 images tell no difference below .04.
 """
 PILOT = "a pilot of seeds 0 to 2 of another network; SDs with 450 images assumed"
 NETWORK = {"name": "resnet", "arguments": {"widths": [16, 32, 64, 64, 64]}}
@@ -165,14 +167,14 @@ def g2(chosen: Measured) -> Contrast:
     "One group (LN) is the worst number of groups.",
     paper="error with G = 64 to 2: 24.1 to 24.7; G = 1: 25.3",
     metric="accuracy of G = 2, 4 and 8 less that of G = 1, batch 8",
-    plan=Power(0.04, 0.03, 6, PILOT, comparisons=3),
+    plan="the published effects cannot be found at toy scale; .06 can",
     advice={"reproduced": "Any number of groups but one.",
-            "equivalent": "The number of groups hardly matters; leave it at the default."},
+            "contradicted": "LN is not the worst number of groups everywhere."},
 )  # fmt: skip
 def g3(groups: Measured) -> list[Contrast]:
     table = groups.scores("arm")
     return [
-        difference(table, f"GN-{count}, batch 8", "GN-1, batch 8", margin=MARGIN, unit="accuracy",
+        difference(table, f"GN-{count}, batch 8", "GN-1, batch 8", unit="accuracy",
                    name=f"GN-{count} above GN-1", published=published)
         for count, published in ((2, 0.006), (4, 0.007), (8, 0.009))
     ]  # fmt: skip
@@ -190,7 +192,7 @@ def g3(groups: Measured) -> list[Contrast]:
 def g5(groups: Measured) -> list[Contrast]:
     table = groups.scores("arm")
     return [
-        difference(table, f"{count} channels a group", "1 channel a group", margin=MARGIN,
+        difference(table, f"{count} channels a group", "1 channel a group", margin=published / 2,
                    unit="accuracy", name=f"{count} channels a group above IN", published=published)
         for count, published in ((2, 0.028), (4, 0.036), (8, 0.041), (16, 0.042))
     ]  # fmt: skip

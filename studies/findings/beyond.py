@@ -24,12 +24,17 @@ SOURCE = (
 NOTES = """
 B1: the best mixture of the recorded table of 1,296 trainings (BN at the two finest resolutions, IN,
 SN at the coarsest) and BN, the best single norm there, each at its own best rate, and the choice of
-a search, trained again with ten seeds on three folds. B2: searches with the same six single-norm
+a search, trained again with twenty seeds and scored on fold 3, which neither the table, the rates
+nor the search has seen. The search spends 60 trials, BN 12 trainings on its rate: this asks whether
+a mixture is better, not whether it is worth the search. B2: searches with the same six single-norm
 baselines on both sides, on the recorded table, with seeds on which no setting was chosen; the
 default's settings were chosen on this table with other seeds, which favours it, and the table holds
 one training a map, whose luck a search finds, too: picks trained again with other seeds differ by
 less. B3: SN in every
-stage in the table's own setting, its logits at ten times the network's rate.
+stage in the table's own setting, its logits at ten times the network's rate. The table is one, so
+stages are the sample, not seeds: with four of them only an agreement near 1 can be found, which was
+known before. An earlier judge took seeds for the sample; a preference of SN that is the same at
+every seed, and has nothing to do with the table, then looked like a prediction in 31% of cases.
 
 Abandoned: one search of 24 trials against one of a single norm, five seeds (2026-11): 24 trials
 say little of 1,296 maps.
@@ -81,7 +86,7 @@ def search(scale: str) -> Search:
 
 @part
 def final(scale: str, rates: Measured, search: Measured) -> Trainings:
-    """The three, trained from scratch on each fold's other subjects."""
+    """The three, trained from scratch on folds 1 and 2."""
     means = rates.trials.fillna({"score": 0.0}).groupby("arm")["score"].mean()
 
     def best(name: str) -> float:
@@ -94,10 +99,8 @@ def final(scale: str, rates: Measured, search: Measured) -> Trainings:
         arm(MIXTURE, "mixture", batch_size=8, learning_rate=best("mixture")),
         arm(json.loads(found["norm"]), "search", **own),
     ]
-    return Trainings(
-        arms, range(5, 15), task(scale, validation="test"), NETWORK, training(scale),
-        folds=("1", "2", "3"),
-    )  # fmt: skip
+    held_out = task(scale, validation="test", test_folds=[3])
+    return Trainings(arms, range(5, 25), held_out, NETWORK, training(scale))
 
 
 @part
@@ -121,10 +124,10 @@ def switchable(scale: str) -> Measurement:
 
 @finding(
     "B1",
-    "A mixture of norms beats the best single norm at equal budget.",
+    "A mixture of norms beats the best single norm, each at its own best learning rate.",
     paper="nobody has tested it with a control (evoNMS has one seed)",
     metric="Dice of held-out subjects: the table's best mixture, and the search's choice, less BN",
-    plan=Power(0.02, 0.02, 10, "the recorded table's SD of .021 between seeds", comparisons=2),
+    plan=Power(0.02, 0.02, 20, "the recorded table's SD of .021 between seeds", comparisons=2),
     advice={
         "reproduced": "A mixture is worth its search.",
         "equivalent": "Take the best single norm at its own best learning rate; a mixture adds "
@@ -167,13 +170,10 @@ def b2(searches: Measured) -> list[Contrast]:
     "The argmax of a switchable network's weights predicts which norms are best where.",
     paper="in words, never retrained",
     metric="rank correlation of SN's weights with the mean Dice of all trainings with that norm in "
-    "a stage; the share of 81 mixtures that the argmax beats, less a half",
-    plan=Power(0.2, 0.15, 10, "ten seeds of the first round", comparisons=2),
+    "a stage, mean over seeds; stages are the sample",
+    plan="four stages find only an agreement near 1: this cannot be decided on one table",
     advice={"reproduced": "One training with SN is a cheap first guess of a mixture."},
 )
-def b3(switchable: Measured) -> list[Contrast]:
-    values = switchable.values
-    return [
-        mean_of(values["agreement"], "agreement of weights and Dice", unit="rank correlation"),
-        mean_of(values["place"] - 0.5, "place of the argmax above the middle", unit="share"),
-    ]
+def b3(switchable: Measured) -> Contrast:
+    by_stage = switchable.values.groupby("stage")["agreement"].mean()
+    return mean_of(by_stage, "agreement of weights and Dice", unit="rank correlation")

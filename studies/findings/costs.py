@@ -1,4 +1,4 @@
-"""What norms cost in time and memory: S5, S6, I5, M1."""
+"""What norms cost in time and memory: S5, S6, I5, M1, M2."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,8 @@ SOURCE = (
 NOTES = """
 Seconds are of 20 rounds of 200 iterations in which the norms take turns, one thread of a CPU, on
 an otherwise idle machine; the papers' are of a GPU. Memory is counted: the bytes that a training
-step keeps for its backward pass.
+step keeps for its backward pass. ILN at 16 channels is IN, so that five of the 22 layers
+have no gate; the numbers that it learns are counted with ILN(regroup=none), which has all 22.
 
 Abandoned: seconds of whole trainings on a machine that others used (2026-11), whose intervals were
 too wide to tell 1.3 from 1.
@@ -85,9 +86,9 @@ def s5(spine_steps: Measured) -> Contrast:
 
 @finding(
     "S6",
-    "IN predicts as fast as no norm, BN and GN take 1.4 times as long.",
+    "IN predicts as fast as no norm, BN and GN take longer than IN.",
     paper="seconds of a prediction: none 8, BN 11, GN 11 to 12, IN 8",
-    metric="seconds of a prediction, log ratio: IN over none within 10%, BN and GN-4 above it",
+    metric="seconds of a prediction: IN over none within 10%, BN and GN-4 over IN above 1",
     plan="20 rounds; a ratio that varies by 5% between rounds is known to 2.4%",
     advice={"contradicted": "Do not choose a norm by the published seconds of prediction: BN's "
             "running statistics are the cheapest to apply."},
@@ -114,7 +115,7 @@ def i5(unet_steps: Measured, counts: Measured) -> list[Contrast]:
     learnt = counts.values.set_index("norm")["learnt"]
     more = float(learnt["ILN(regroup=none)"] - learnt["IN"])
     return [
-        cheaper(unet_steps, "ILN(regroup=none)", "IN", 1.1, 36.5 / 34.8),
+        cheaper(unet_steps, "ILN", "IN", 1.1, 36.5 / 34.8),
         Contrast("numbers learnt more than IN, less 22", np.array([more - 22]), "within", 0.5,
                  "numbers", exact=True),
     ]  # fmt: skip
@@ -124,15 +125,25 @@ def i5(unet_steps: Measured, counts: Measured) -> list[Contrast]:
     "M1",
     "Group Normalization keeps no more memory for its backward pass than Batch Normalization.",
     paper="not published; what decides whether a batch fits",
-    metric="bytes kept by a training step, BN less GN-4, and SN less twice BN",
+    metric="bytes kept by a training step: 1.01 times BN's less GN-4's, in units of BN's",
     plan="counted, the same at each run",
-    advice={"reproduced": "GN costs no memory over BN, and SN less than twice."},
+    advice={"reproduced": "GN costs no memory over BN."},
 )
-def m1(counts: Measured) -> list[Contrast]:
-    kept = counts.values.set_index("norm")["bytes"] / 2**20
-    return [
-        Contrast("GN-4 over BN", np.array([kept["GN-4"] / kept["BN"] - 1]), "within", 0.01,
-                 "share", exact=True),
-        Contrast("SN below twice BN", np.array([2 - kept["SN"] / kept["BN"]]), unit="times BN",
-                 exact=True),
-    ]  # fmt: skip
+def m1(counts: Measured) -> Contrast:
+    kept = counts.values.set_index("norm")["bytes"]
+    name = "1.01 times BN's bytes above GN-4's"
+    return Contrast(name, np.array([1.01 - kept["GN-4"] / kept["BN"]]), unit="of BN", exact=True)
+
+
+@finding(
+    "M2",
+    "Switchable Normalization keeps less than 1.1 times the memory of Batch Normalization.",
+    paper="not published; what decides whether a batch fits",
+    metric="bytes kept by a training step: 1.1 times BN's less SN's, in units of BN's",
+    plan="counted, the same at each run",
+    advice={"reproduced": "SN costs hardly any memory over BN here: it keeps moments, no maps."},
+)
+def m2(counts: Measured) -> Contrast:
+    kept = counts.values.set_index("norm")["bytes"]
+    name = "1.1 times BN's bytes above SN's"
+    return Contrast(name, np.array([1.1 - kept["SN"] / kept["BN"]]), unit="of BN", exact=True)

@@ -18,7 +18,9 @@ SOURCE = (
 NOTES = """
 The residual classifier and the halves of Fashion-MNIST of batch_size, at batch size 4, learning
 rate 0.0125 for every norm. BRN(limits=tight) is Batch Renormalization with the limits that its
-users take, 1.5 and 0.5 in place of 3 and 5.
+users take, 1.5 and 0.5 in place of 3 and 5. The published effects of G4, W1 and W3 are .010 to
+.021: this was known to be too little for six seeds and 450 images before anything was trained. What
+can be found here are larger differences.
 """
 PILOT = "assumed, as in batch_size"
 MARGIN = 0.03
@@ -44,12 +46,13 @@ def later(scale: str) -> Trainings:
 
 
 def above(later: Measured, *pairs: tuple[str, str, float | None]) -> list[Contrast]:
-    """The first of each pair above the second, in accuracy."""
+    """The first of each pair above the second, in accuracy; half a published effect matters."""
     table = later.scores("norm")
     return [
-        difference(table, of, over, margin=MARGIN, unit="accuracy", published=published)
+        difference(table, of, over, unit="accuracy", published=published,
+                   margin=published / 2 if published else MARGIN)
         for of, over, published in pairs
-    ]
+    ]  # fmt: skip
 
 
 def planned(comparisons: int) -> Power:

@@ -14,7 +14,11 @@ NOTES = """
 A small residual network on 720 images of Fashion-MNIST in place of ResNet-50 on ImageNet, the
 learning rate in proportion to the batch size, equal epochs. Declared variant at toy and small
 scale: the logits of the weights learn at ten times the network's rate, because in so short a
-training they would not move otherwise. Block 1 is the stem and the first stage.
+training they would not move otherwise. Block 1 is the stem and the first stage. P4 takes each norm
+at a batch size of its own, which the pilot suggested, and against the mean of the other blocks; P7
+(switchable_order) asks for the whole order at one batch size. P5 was first judged by the mean of
+both statistics, as contradicted; the paper's numbers are weights of the mean, so it is judged by
+these.
 
 Abandoned: thirds of a U-Net on 48 x 48 pixels, 2,000 samples, Spearman over four batch sizes with
 four seeds (2026-11): the logits hardly moved, large maps give Batch Normalization good statistics
@@ -25,6 +29,10 @@ PAPER = {
     2: {"BN": 0.15, "IN": 0.31, "LN": 0.55}, 4: {"BN": 0.27, "IN": 0.25, "LN": 0.48},
     8: {"BN": 0.40, "IN": 0.21, "LN": 0.40}, 16: {"BN": 0.53, "IN": 0.19, "LN": 0.29},
     32: {"BN": 0.59, "IN": 0.16, "LN": 0.25},
+}  # fmt: skip
+BLOCKS = {  # read off figures: weights of the mean at 32 images a GPU, blocks 1, 2, 4 and 5
+    1: {"BN": 0.18, "IN": 0.17, "LN": 0.65}, 2: {"BN": 0.56, "IN": 0.15, "LN": 0.29},
+    3: {"BN": 0.60, "IN": 0.17, "LN": 0.24}, 4: {"BN": 0.42, "IN": 0.09, "LN": 0.49},
 }  # fmt: skip
 SLOPE = {  # of the paper's shares, per doubling of the batch size
     branch: sum((place - 2) * PAPER[size][branch] for place, size in enumerate(BATCHES)) / 10
@@ -62,10 +70,10 @@ def block(learnt: pd.DataFrame) -> pd.Series:
     return learnt["slot"].str.extract(r"stage(\d)")[0].fillna("1").astype(int)
 
 
-def by_block(shares: Measured, size: int) -> pd.DataFrame:
-    """Mean weights of both statistics at a batch size: a row a seed, columns (branch, block)."""
+def by_block(shares: Measured, size: int, **where: object) -> pd.DataFrame:
+    """Mean weights at a batch size: a row a seed, columns (branch, block)."""
     table = Measured(learnt=shares.learnt.assign(block=block(shares.learnt)))
-    return table.shares(["branch", "block"], batch_size=size)
+    return table.shares(["branch", "block"], batch_size=size, **where)
 
 
 @finding(
@@ -122,7 +130,8 @@ def p3(shares: Measured) -> list[Contrast]:
 
 @finding(
     "P4",
-    "The blog's order: IN is used more in the first layers, BN in the middle, LN in the last.",
+    "IN is used more in the first block than in the others (batch 8), BN in the third (batch "
+    "8), LN in the last (batch 2).",
     paper="the blog's words; the paper's figures say otherwise, see P5",
     metric="mean weights by block: IN in block 1 less the others (batch 8), BN in block 3 less the "
     "others (batch 8), LN in block 4 less the others (batch 2, where BN cannot be)",
@@ -147,19 +156,20 @@ def p4(shares: Measured) -> list[Contrast]:
     "The figures' order: LN leads in the first and the last block, BN in those between.",
     paper="(8 GPUs, 32 images): block 1 BN .18, IN .17, LN .65; blocks 2 to 4 BN .51 to .60; block "
     "5 BN .42, IN .09, LN .49",
-    metric="mean weight of the leader less the next one, by block, batch 32",
-    plan=Power(0.1, 0.04, 7, PILOT, comparisons=6),
+    metric="weight of the mean, the leader's less each other norm's, by block, batch 32; the "
+    "paper's blocks 1, 2, 4 and 5 beside our 1, 2, 3 and 4",
+    plan=Power(0.1, 0.04, 7, PILOT, comparisons=8),
     advice={"contradicted": "The order by depth that the paper draws is one of its network and "
             "data; do not carry it over to yours."},
     picture=pictures.by_block,
 )  # fmt: skip
 def p5(shares: Measured) -> list[Contrast]:
-    table = by_block(shares, 32)
+    table = by_block(shares, 32, statistic="mean")
     found = []
-    for place, leader in ((1, "LN"), (3, "BN"), (4, "LN")):
+    for place, leader in ((1, "LN"), (2, "BN"), (3, "BN"), (4, "LN")):
         own = pd.DataFrame({branch: table[branch][place] for branch in ("BN", "IN", "LN")})
         for other in own.columns.difference([leader]):
-            found.append(
-                difference(own, leader, other, name=f"{leader} above {other} in block {place}")
-            )
+            paper = round(BLOCKS[place][leader] - BLOCKS[place][other], 2)
+            name = f"{leader} above {other} in block {place}"
+            found.append(difference(own, leader, other, name=name, published=paper))
     return found

@@ -125,8 +125,9 @@ def p5s(unet_shares: Measured) -> list[Contrast]:
 
 @finding(
     "P4S",
-    "The blog's order in a U-Net: IN first, BN (variances) and LN (means) in the last block.",
-    paper="the blog's words: IN early, BN in the middle, LN last",
+    "In a U-Net IN is used more in the first block than in the last, BN (variance) and LN (mean) "
+    "less.",
+    paper="ours, from the pilot; the blog says: IN early, BN in the middle, LN last",
     metric="weights in enc1 less those in dec1 at batch size 2: IN (mean), BN (variance) and LN "
     "(mean), the last two with the opposite sign",
     plan=Power(0.15, 0.06, 6, PILOT, comparisons=3),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from normsearch.benchmark.table import NORMS, load_table
-from normsearch.findings.recorded_searches import marginal_means, replay_searches, standing
+from normsearch.findings.recorded_searches import marginal_means, replay_searches
 
 
 def test_searches_are_replayed_by_seed() -> None:
@@ -25,12 +25,3 @@ def test_the_mean_of_a_norm_in_a_stage_is_over_all_mixtures() -> None:
     own = [table.final[row] for choice, row in table.row.items() if choice[2] == "IN"]
     assert means["level3", "IN"] == pytest.approx(np.mean(own))
     assert len(means) == 4 * len(NORMS)
-
-
-def test_the_best_mixture_of_three_norms_beats_all_others() -> None:
-    table = load_table()
-    of_three = {c: r for c, r in table.row.items() if set(c) <= {"IN", "LN", "BN"}}
-    best = max(of_three, key=lambda choice: table.final[of_three[choice]])
-    worst = min(of_three, key=lambda choice: table.final[of_three[choice]])
-    assert standing(table, best) == pytest.approx(80.5 / 81)
-    assert standing(table, worst) == pytest.approx(0.5 / 81)
