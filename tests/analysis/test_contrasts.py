@@ -19,7 +19,7 @@ LOW = Contrast("b", np.array([-0.05, -0.06, -0.07]))
 WITHIN = Contrast("IN and GN-8 alike", np.array([0.001, -0.002, 0.002]), claim="within",
                   margin=0.01)  # fmt: skip
 RATIO = Contrast("seconds over those of IN", np.log([1.2, 1.25, 1.3, 1.2]), unit="seconds",
-                 ratio=True, margin=math.log(1.1), published=math.log(1.05))  # fmt: skip
+                 ratio=True, margin=math.log(1.04), published=math.log(1.05))  # fmt: skip
 
 
 def marks(figure: Figure, panel: int) -> list[float]:
@@ -70,7 +70,7 @@ def test_a_ratio_stands_on_a_logarithmic_axis() -> None:
     dashed = [line.get_xdata()[0] for line in ratio.lines]  # type: ignore[index]
     assert dashed == pytest.approx([1.0])
     band = ratio.collections[0].get_paths()[0].get_extents()
-    assert (band.x0, band.x1) == pytest.approx((1 / 1.1, 1.1))
+    assert (band.x0, band.x1) == pytest.approx((1 / 1.04, 1.04))
 
 
 def test_paired_differences_name_their_cases() -> None:

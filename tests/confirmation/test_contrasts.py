@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,7 +45,7 @@ def test_the_interval_over_seeds_and_cases_written_out() -> None:
     assert Contrast("c", values).interval() == pytest.approx((mean, mean - reach, mean + reach))
 
 
-@pytest.mark.parametrize("values", [[0.3], [0.2, 0.2, 0.2], [0.1, math.nan]])
+@pytest.mark.parametrize("values", [[0.3], [0.2, 0.2, 0.2]])
 def test_no_spread_is_no_interval(values: list[float]) -> None:
     _, low, high = Contrast("c", np.array(values)).interval()
     assert math.isnan(low)
@@ -136,6 +137,20 @@ def test_what_is_missing_is_told() -> None:
         Contrast("c", np.zeros(2), "within")
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"values": np.array([0.1, math.nan])}, "every value must be a number"),
+        ({"claim": "abvoe"}, "claim must be above or within, got 'abvoe'"),
+        ({"margin": -1.0}, "margin must be above 0, got -1.0"),
+        ({"margin": 0.02, "published": 0.01}, "margin must be below the published 0.01"),
+    ],
+)
+def test_a_contrast_that_says_nothing_is_refused(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        Contrast(**{"name": "c", "values": np.array([0.1, 0.2]), **given})
+
+
 def test_power_is_that_of_simulated_studies() -> None:
     random = np.random.default_rng(0)
     draws = random.normal(0.02, 0.015, (4000, 6))
@@ -150,6 +165,8 @@ def test_what_could_have_been_seen_and_what_it_takes() -> None:
     seeds = values.seeds_for(least / 2)
     assert seeds is not None
     assert values.detectable(seeds=seeds) <= least / 2 < values.detectable(seeds=seeds - 1)
+    alike = Contrast("c", spread(0.0), "within", 0.02)
+    assert alike.detectable() > values.detectable()  # both ends must lie inside
     cases = Contrast("c", RANDOM.normal(0, 0.2, (5, 12)))
     assert cases.seeds_for(1e-3) is None  # more seeds say nothing of other cases
     assert cases.seeds_for(2.0) == 2

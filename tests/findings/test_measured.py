@@ -82,13 +82,18 @@ def test_a_damaged_file_is_told(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(StudyError, match="must hold the tables of an experiment"):
         Measured.read(path)
-    with pytest.raises(StudyError, match="must hold the tables"):
+    with pytest.raises(StudyError, match="and is missing"):
         Measured.read(tmp_path / "absent.json.gz")
+
+
+def test_a_misspelt_factor_is_told() -> None:
+    with pytest.raises(StudyError, match=r"by: must be among .*, got 'nrom'\. Did you mean 'norm'"):
+        measure([(FakeRecord(), FACTORS)]).scores("nrom")
 
 
 def test_a_choice_that_leaves_nothing_is_told() -> None:
     table = pd.DataFrame({"norm": ["BN"]})
     with pytest.raises(StudyError, match="must be among norm, got rate"):
         select(table, {"rate": 1})
-    with pytest.raises(StudyError, match="must leave a training, and leaves none"):
+    with pytest.raises(StudyError, match="must leave a training, and there is none with"):
         select(table, {"norm": ["IN", "LN"]})

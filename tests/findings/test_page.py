@@ -56,8 +56,10 @@ def test_a_page_is_its_parts_and_findings_and_the_hash_of_its_bytes(
     ("text", "told"),
     [
         ("x = 1", r"must have a function marked @finding\(...\)"),
-        ("import nothing_of_this_name", "must import, got ModuleNotFoundError"),
-        ("def f(:", "must import, got SyntaxError"),
+        ("import nothing_of_this_name", "line 1: the page must run, and raised ModuleNotFound"),
+        ("x = 1\ndef f(:", "line 2: the page must run, and raised SyntaxError"),
+        ("raise RuntimeError('no')", "the page must run, and raised RuntimeError: no"),
+        (tiny().replace('"T1"', '"../T1"'), "finding '../T1': its key must be a letter"),
         (tiny().replace("def t1(final", "def t1(finel"), "got 'finel'. Did you mean 'final'"),
         (tiny().replace("def final(scale: str, rates", "def final(scale: str, found"),
          "part final: parameters must be parts that come before it .rates., got 'found'"),
@@ -70,7 +72,7 @@ def test_a_page_that_does_not_hold_together_is_told(
         read_page(write(text))
 
 
-def test_what_is_asked_for_is_found_or_told(write: Callable[[str], Path]) -> None:
+def test_what_is_asked_for_is_found_or_told(write: Callable[[str], Path], tmp_path: Path) -> None:
     page, keys = find_page("p1")
     assert (page.name, keys) == ("switchable", ["P1"])
     assert find_page(str(write(tiny())))[1] == ["T1", "T2"]
@@ -80,6 +82,13 @@ def test_what_is_asked_for_is_found_or_told(write: Callable[[str], Path]) -> Non
         ConfigError, match="must be a Python file with a finding, and there is none"
     ):
         find_page("absent.py")
+    other = tmp_path / "other.py"
+    other.write_text(tiny().replace('"T1"', '"P1"'))
+    with pytest.raises(ConfigError, match="finding P1: its key must be new"):
+        find_page(str(other))
+    (tmp_path / "x.py").mkdir()
+    with pytest.raises(ConfigError, match="and is a folder"):
+        find_page(str(tmp_path / "x.py"))
     with pytest.raises(ConfigError, match="Did you mean 'toy'"):
         check_scale("tooy")
 
@@ -96,8 +105,8 @@ def settings(norms: list[str]) -> Measured:
     rates = (1.5, 1.0, 0.5, 0.4, 0.2, 0.1, 0.05)
     rows = [
         {"arm": f"{norm}, rate {rate}", "norm": norm, "learning_rate": rate, "batch_size": 4,
-         "score": rate, "seed": 0, "fold": "1"}
-        for norm in norms for rate in rates
+         "score": rate, "seed": 0, "fold": fold}
+        for norm in norms for rate in rates for fold in ("1", "2", "3")
     ]  # fmt: skip
     best = {"norm": '{"*": "BN"}', "learning_rate": 0.1, "batch_size": 8, "score": 0.8}
     return Measured(trials=pd.DataFrame(rows), values=pd.DataFrame([best]))
@@ -112,13 +121,13 @@ def test_every_registered_part_is_a_study_at_every_scale(page: object, scale: st
         made = function(scale, **{need: settings(norms) for need in needs(function)})
         if isinstance(made, Measurement):
             continue
-        assert isinstance(made, Trainings | Search)
-        raw = made.study(f"finding-x-{scale}-{name}")
-        config = validate(StudyConfig, raw, name)
-        if isinstance(made, Trainings):
-            assert isinstance(config.space, ArmsConfig)
-            pilot = name in ("rates", "long_rates")
-            assert min(config.space.seeds) >= (0 if pilot else 5)  # no pilot's seeds
+        for one in made if isinstance(made, list) else [made]:
+            assert isinstance(one, Trainings | Search)
+            config = validate(StudyConfig, one.study(f"finding-x-{scale}-{name}"), name)
+            if isinstance(one, Trainings):
+                assert isinstance(config.space, ArmsConfig)
+                pilot = name in ("rates", "long_rates")
+                assert min(config.space.seeds) >= (0 if pilot else 5)  # no pilot's seeds
 
 
 @pytest.mark.parametrize("key", list(all_findings()))
