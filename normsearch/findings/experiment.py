@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -82,18 +82,17 @@ class Experiment:
             Measured(values=values).write(path)
         return Measured.read(path)
 
-    def _trained(self, name: str, made: Trainings | Sequence[Trainings]) -> Measured:
-        several = list(made) if isinstance(made, list | tuple) else [made]
-        if not several or not all(isinstance(one, Trainings) for one in several):
+    def _trained(self, name: str, made: Any) -> Measured:
+        several = made if isinstance(made, list | tuple) else [made]
+        parts = [one for one in several if isinstance(one, Trainings)]
+        if not parts or len(parts) < len(several):
             raise ConfigError(
                 f"{self.page.path}: part {name}: must return Trainings, a list of them, a Search "
                 f"or a Measurement, got {made!r:.100}."
             )
-        records = [self._finished(name, one) for one in several]
+        records = [self._finished(name, one) for one in parts]
         self.records += records
-        return measure(
-            (record, one.factors()) for record, one in zip(records, several, strict=True)
-        )
+        return measure((record, one.factors()) for record, one in zip(records, parts, strict=True))
 
     def _best(self, name: str, made: Search) -> Measured:
         record = self._finished(name, made)

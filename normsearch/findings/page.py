@@ -61,8 +61,8 @@ def read_page(path: Path) -> Page:
             names a part that does not come before it.
     """
     if not path.is_file():
-        found = "is a folder" if path.is_dir() else "there is none"
-        raise ConfigError(f"{path}: must be a Python file with a finding, and {found}.")
+        what = "is a folder" if path.is_dir() else "there is none"
+        raise ConfigError(f"{path}: must be a Python file with a finding, and {what}.")
     spec = importlib.util.spec_from_file_location(f"normsearch_page_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path}: must be a Python file (.py).")
