@@ -46,9 +46,8 @@ def reproduce(
     folder.mkdir(parents=True, exist_ok=True)
     for name in finding.parts:
         measured[name].write(tables_path(folder, page, scale, name))
-    made = result_of(page, finding, scale, measured)
-    path = write_result(folder, {**made, **provenance(experiment.records, versions())})
-    return path, draw(page, finding, scale, folder, measured)
+    facts = provenance(experiment.records, versions())
+    return _publish(page, finding, scale, folder, measured, facts)
 
 
 def judge_again(page: Page, key: str, scale: str, folder: Path) -> tuple[Path, Path]:
@@ -64,13 +63,25 @@ def judge_again(page: Page, key: str, scale: str, folder: Path) -> tuple[Path, P
         name: Measured.read(tables_path(folder, page, scale, name)) for name in finding.parts
     }
     kept = ("runs", "data", "versions", "training_seconds", "processor", "date")
-    known = {name: before[name] for name in kept if name in before}
+    facts = {name: before[name] for name in kept if name in before}
+    return _publish(page, finding, scale, folder, measured, {**facts, "judged": now()})
+
+
+def _publish(
+    page: Page,
+    finding: Finding,
+    scale: str,
+    folder: Path,
+    measured: Mapping[str, Measured],
+    facts: Mapping[str, Any],
+) -> tuple[Path, Path]:
+    """Judge and draw a finding; return the paths of its result, with `facts`, and its picture."""
     made = result_of(page, finding, scale, measured)
-    path = write_result(folder, {**made, **known, "judged": now()})
-    return path, draw(page, finding, scale, folder, measured)
+    path = write_result(folder, {**made, **facts})
+    return path, _draw(page, finding, scale, folder, measured)
 
 
-def draw(
+def _draw(
     page: Page, finding: Finding, scale: str, folder: Path, measured: Mapping[str, Measured]
 ) -> Path:
     """Draw a finding, its contrasts if it has no picture of its own; return the file."""
