@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -237,12 +237,6 @@ def agreement(profiles: pd.DataFrame, *, name: str, **more: Any) -> Contrast:
         for first, second in zip(table[0::2], table[1::2], strict=False)
     ]
     return Contrast(name, np.array(found), **more)
-
-
-def opposed(contrast: Contrast) -> Contrast:
-    """Return the contrast of the opposite claim, its values negated."""
-    published = None if contrast.published is None else -contrast.published
-    return replace(contrast, values=-contrast.values, published=published)
 
 
 def power(effect: float, sd: float, seeds: int, comparisons: int = 1) -> float:

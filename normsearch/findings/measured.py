@@ -122,25 +122,29 @@ def select(table: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
     Raises:
         StudyError: there is no such column, or no such row.
     """
+    _check_columns(table, where, "where")
     for name, value in where.items():
-        if name not in table:
-            raise StudyError(f"where: must be among {', '.join(map(str, table))}, got {name}.")
         table = table[table[name].isin(value if isinstance(value, list | tuple) else [value])]
     if not len(table):
         raise StudyError(f"where: must leave a training, and there is none with {dict(where)}.")
     return table
 
 
+def _check_columns(table: pd.DataFrame, names: Iterable[str], argument: str) -> None:
+    known = [str(name) for name in table]
+    for name in names:
+        if name not in known:
+            raise StudyError(
+                f"{argument}: must be among {', '.join(known)}, got {name!r}."
+                f"{did_you_mean(name, known)}"
+            )
+
+
 def _pivot(
     table: pd.DataFrame, by: str | Sequence[str], rows: list[str], value: str
 ) -> pd.DataFrame:
     columns = by if isinstance(by, str) else list(by)
-    for name in [columns] if isinstance(columns, str) else columns:
-        if name not in table:
-            known = [str(known) for known in table]
-            raise StudyError(
-                f"by: must be among {', '.join(known)}, got {name!r}.{did_you_mean(name, known)}"
-            )
+    _check_columns(table, [by] if isinstance(by, str) else by, "by")
     return table.pivot_table(index=rows, columns=columns, values=value, aggfunc="mean", sort=True)
 
 

@@ -76,25 +76,17 @@ def _publish(
     facts: Mapping[str, Any],
 ) -> tuple[Path, Path]:
     """Judge and draw a finding; return the paths of its result, with `facts`, and its picture."""
-    made = result_of(page, finding, scale, measured)
+    contrasts = contrasts_of(page, finding, measured)
+    made = result_of(page, finding, scale, measured, contrasts)
     path = write_result(folder, {**made, **facts})
-    return path, _draw(page, finding, scale, folder, measured)
-
-
-def _draw(
-    page: Page, finding: Finding, scale: str, folder: Path, measured: Mapping[str, Measured]
-) -> Path:
-    """Draw a finding, its contrasts if it has no picture of its own; return the file."""
-    looked_at = {name: measured[name] for name in finding.parts}
     if finding.picture is None:
-        contrasts = contrasts_of(page, finding, measured)
         figure = forest(contrasts, finding.text)
     else:
-        place = f"the picture of {finding.key}"
-        figure = call(page.path, place, finding.picture, *looked_at.values())
-    path = folder / f"{finding.key}-{scale}.png"
-    save(figure, path)
-    return path
+        looked_at = [measured[name] for name in finding.parts]
+        figure = call(page.path, f"the picture of {finding.key}", finding.picture, *looked_at)
+    picture = folder / f"{finding.key}-{scale}.png"
+    save(figure, picture)
+    return path, picture
 
 
 def _recorded(folder: Path, page: Page, key: str, scale: str) -> dict[str, Any]:

@@ -50,13 +50,17 @@ def contrasts_of(page: Page, finding: Finding, measured: Mapping[str, Measured])
 
 
 def result_of(
-    page: Page, finding: Finding, scale: str, measured: Mapping[str, Measured]
+    page: Page,
+    finding: Finding,
+    scale: str,
+    measured: Mapping[str, Measured],
+    contrasts: Sequence[Contrast],
 ) -> dict[str, Any]:
     """Return the result of a finding as plain values, ready for JSON.
 
-    A verdict below the paper's own scale is worded as one of a direction at that scale.
+    `contrasts` are those of `contrasts_of`. A verdict below the paper's own scale is worded as one
+    of a direction at that scale.
     """
-    contrasts = contrasts_of(page, finding, measured)
     verdict = judge(contrasts)
     outcomes = {one.outcome(len(contrasts)) for one in contrasts}
     worded = verdict if scale == "paper" else _AT_THIS_SCALE[verdict]

@@ -62,6 +62,11 @@ def normalize(moments: Moments, by: Moments, eps: float) -> Affine:
     return Affine(scale, (moments.mean - by.mean) * scale)
 
 
+def _detached(x: Tensor) -> Tensor:
+    # An operation that saves its own output would otherwise hold itself, and never be freed.
+    return x.detach()
+
+
 def _same(x: Tensor) -> Tensor:
     return x
 
@@ -77,7 +82,7 @@ def by_autograd(
         moments: of shape (N, C).
     """
     # Saved as they are: gradient checkpointing need not recompute such small tensors.
-    with torch.enable_grad(), saved_tensors_hooks(_same, _same):
+    with torch.enable_grad(), saved_tensors_hooks(_detached, _same):
         given = Moments(*(values.detach().requires_grad_() for values in moments))
         made = coefficients(given)
     inputs = [*given, *(values for values in parameters if values.requires_grad)]

@@ -10,9 +10,8 @@ import warnings
 import zlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
@@ -23,12 +22,12 @@ from normsearch.storage.journal_entries import CREATE_STUDY, CREATE_TRIAL, is_op
 _SYNC_S = 1.0
 _LOCK_GRACE_S = 10  # how long a writer killed while holding the lock delays the others
 _GONE_LOOKS_S = (0.1, 0.4)  # a network file system may briefly not show a file
-_SEAL = re.compile(rb'(?:,"trials":(\d+))?,"crc":"([0-9a-f]{8})"\}$')
+_SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}')
+_CRC_LENGTH = len(b',"crc":"01234567"}')
 _warned: set[tuple[str, int]] = set()  # the lines that this process has warned about
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
     """A position in a journal: the entries, bytes, lines, studies and trials before it."""
 
     entries: int = 0
@@ -109,18 +108,28 @@ class CrashSafeJournal(JournalFileBackend):
         """Yield the entry of each complete line (None if damaged), and the place after it."""
         with self._typed(self._path), self._path.open("rb") as file:
             file.seek(place.offset)
+            entries, offset, lines, studies, trials = place
             for line in file:
                 if not line.endswith(b"\n"):
                     return  # being written, or incomplete
-                entry = self._entry(line, place)
-                place = _after(place, line, entry)
-                yield place, entry
+                if not self._skips(line):
+                    entry = self._entry(line, _Place(entries, offset, lines, studies, trials))
+                    operation = entry.get("op_code") if entry else None
+                    entries += entry is not None
+                    studies += operation == CREATE_STUDY
+                    trials += operation == CREATE_TRIAL
+                    yield _Place(entries, offset + len(line), lines + 1, studies, trials), entry
+                offset, lines = offset + len(line), lines + 1
+
+    def _skips(self, line: bytes) -> bool:
+        """Return whether a reader has no use for a line."""
+        return False
 
     def _entry(self, line: bytes, place: _Place) -> dict[str, Any] | None:
         """Return the entry of a line, None if it is damaged."""
         text = line.rstrip(b"\r\n")
-        found = _SEAL.search(text)
-        whole = found is not None and int(found[2], 16) == zlib.crc32(text[:-_CRC_LENGTH])
+        found = _SEAL.fullmatch(text, len(text) - _CRC_LENGTH)
+        whole = found is not None and int(found[1], 16) == zlib.crc32(text[:-_CRC_LENGTH])
         entry = _parsed(text) if whole or not found else None
         if not isinstance(entry, dict) or not (whole or self._valid(entry)):
             self._warn_of_damage(place)
@@ -218,17 +227,14 @@ class SkimmedJournal(StudyJournal):
         """Yield the entries of interest since the last call, whatever number is asked from."""
         yield from super().read_logs(self._place.entries)
 
-    def _entry(self, line: bytes, place: _Place) -> dict[str, Any] | None:
-        return None if _is_detail(line) else super()._entry(line, place)
+    def _skips(self, line: bytes) -> bool:
+        return _is_detail(line)
 
 
 def seal(log: dict[str, Any]) -> bytes:
     """Return an entry as a line of JSON that ends with the CRC-32 of the text before."""
     text = json.dumps(log, separators=(",", ":")).encode()[:-1]
     return text + b',"crc":"%08x"}\n' % zlib.crc32(text)
-
-
-_CRC_LENGTH = len(b',"crc":"01234567"}')
 
 
 def _parsed(text: bytes) -> Any:
@@ -239,17 +245,6 @@ def _parsed(text: bytes) -> Any:
     if isinstance(entry, dict):
         entry.pop("crc", None)
     return entry
-
-
-def _after(place: _Place, line: bytes, entry: dict[str, Any] | None) -> _Place:
-    operation = entry.get("op_code") if entry else None
-    return _Place(
-        place.entries + (entry is not None),
-        place.offset + len(line),
-        place.lines + 1,
-        place.studies + (operation == CREATE_STUDY),
-        place.trials + (operation == CREATE_TRIAL),
-    )
 
 
 def _is_detail(line: bytes) -> bool:

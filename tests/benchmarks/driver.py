@@ -64,6 +64,7 @@ def results(executor: str, trials: int) -> None:
 
 def long_journal(folder: Path) -> None:
     """Write a run of `TRIALS` trials: one that was run, its journal lines again and again."""
+    from normsearch.storage.journal import seal
     from normsearch.storage.run_folder import write_study
 
     made = coordinator(folder, 12)
@@ -71,13 +72,16 @@ def long_journal(folder: Path) -> None:
     write_study(folder, made.config)
     path = folder / "journal.log"
     entries = [json.loads(line) for line in path.read_text().splitlines()]
+    for entry in entries:
+        del entry["crc"]
     last = max(entry.get("trial_id", 0) for entry in entries)
     create = [entry for entry in entries if entry["op_code"] == 4][-1]
     rest = [entry for entry in entries if entry.get("trial_id") == last]
-    with path.open("a") as file:
+    with path.open("ab") as file:
         for number in range(last + 1, TRIALS):
-            for entry in (create, *({**entry, "trial_id": number} for entry in rest)):
-                file.write(json.dumps(entry, separators=(",", ":")) + "\n")
+            file.write(seal({**create, "trials": number}))
+            for entry in rest:
+                file.write(seal({**entry, "trial_id": number, "trials": number + 1}))
 
 
 def status() -> None:

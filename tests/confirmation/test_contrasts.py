@@ -16,7 +16,6 @@ from normsearch.confirmation.contrasts import (
     difference,
     judge,
     mean_of,
-    opposed,
     power,
     slope,
     weighted,
@@ -101,7 +100,6 @@ def test_a_difference_is_seed_by_seed_and_case_by_case() -> None:
     assert found.name == "IN above BN"
     assert found.values.tolist() == [[0, 0, 2], [6, 12, 20]]
     assert (found.margin, found.unit) == (0.1, "Dice")
-    assert opposed(found).values.tolist() == [[0, 0, -2], [-6, -12, -20]]
 
 
 def test_a_slope_is_least_squares_on_doublings() -> None:

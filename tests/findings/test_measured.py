@@ -93,7 +93,7 @@ def test_a_misspelt_factor_is_told() -> None:
 
 def test_a_choice_that_leaves_nothing_is_told() -> None:
     table = pd.DataFrame({"norm": ["BN"]})
-    with pytest.raises(StudyError, match="must be among norm, got rate"):
+    with pytest.raises(StudyError, match="must be among norm, got 'rate'"):
         select(table, {"rate": 1})
     with pytest.raises(StudyError, match="must leave a training, and there is none with"):
         select(table, {"norm": ["IN", "LN"]})

@@ -14,7 +14,7 @@ from normsearch.analysis.recorded_results import estimate_of, read_result, read_
 from normsearch.errors import ConfigError, StudyError
 from normsearch.findings import Measured
 from normsearch.findings.page import read_page
-from normsearch.findings.results import result_of, write_result
+from normsearch.findings.results import contrasts_of, result_of, write_result
 from normsearch.findings.table import (
     MARKS,
     count_of_verdicts,
@@ -45,12 +45,17 @@ def measured(gap: float, seeds: int = 4) -> Measured:
     return Measured(trials=pd.DataFrame(trials), cases=pd.DataFrame(cases))
 
 
-@pytest.fixture
-def result(tmp_path: Path) -> dict[str, Any]:
-    path = tmp_path / "mine.py"
+def judged(folder: Path, final: Measured) -> dict[str, Any]:
+    path = folder / "mine.py"
     path.write_text(tiny())
     page = read_page(path)
-    return result_of(page, page.findings["T1"], "toy", {"final": measured(0.1)})
+    finding, tables = page.findings["T1"], {"final": final}
+    return result_of(page, finding, "toy", tables, contrasts_of(page, finding, tables))
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> dict[str, Any]:
+    return judged(tmp_path, measured(0.1))
 
 
 def test_a_result_says_what_was_found_and_from_what(result: dict[str, Any]) -> None:
@@ -68,15 +73,10 @@ def test_a_result_says_what_was_found_and_from_what(result: dict[str, Any]) -> N
 def test_an_open_verdict_says_what_it_could_have_seen_and_what_the_paper_takes(
     tmp_path: Path,
 ) -> None:
-    path = tmp_path / "mine.py"
-    path.write_text(tiny())
-    page = read_page(path)
     noisy = measured(0.0)
     noise = np.random.default_rng(1).normal(0, 0.2, len(noisy.cases))
     cases = noisy.cases.assign(score=noisy.cases["score"] + noise)
-    found = result_of(
-        page, page.findings["T1"], "toy", {"final": Measured(trials=noisy.trials, cases=cases)}
-    )
+    found = judged(tmp_path, Measured(trials=noisy.trials, cases=cases))
     assert found["verdict"] == "not distinguishable"
     assert "would have been found in 80% of such studies" in found["told"]
     assert "0.2 takes" in found["told"] or "0.2 needs more cases" in found["told"]
@@ -112,7 +112,7 @@ def test_a_judge_that_returns_something_else_is_told(tmp_path: Path) -> None:
     )
     page = read_page(path)
     with pytest.raises(ConfigError, match="T1: must return a Contrast or a list of them, got 1"):
-        result_of(page, page.findings["T1"], "toy", {"final": measured(0.1)})
+        contrasts_of(page, page.findings["T1"], {"final": measured(0.1)})
 
 
 def test_the_table_has_a_row_a_statement(result: dict[str, Any], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import psutil
 import pytest
 import torch
 
@@ -238,3 +239,18 @@ def test_what_a_compiler_is_given_is_the_same(text: str, make_input, randomize) 
     torch.testing.assert_close(outs[1], outs[0])
     for a, b in zip(*grads, strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("spec", ["BRN", "BCN-8", "SSN"])
+def test_no_step_keeps_memory(spec: str) -> None:
+    """Operations that save their own outputs once kept the graph of each step for ever."""
+    norm = build_norm(spec, 4096, 2)
+    x = torch.randn(64, 4096, 1, 4, requires_grad=True)
+
+    def resident(steps: int) -> int:
+        for _ in range(steps):
+            norm(x).sum().backward()
+        return psutil.Process().memory_info().rss
+
+    before = resident(5)
+    assert resident(40) - before < 40 * 2**20  # each step's moments alone are 2 MiB
