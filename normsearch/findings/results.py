@@ -155,11 +155,9 @@ def _would_be_seen(contrast: Contrast, count: int, seconds: float) -> str:
     seeds = contrast.seeds_for(abs(effect), count)
     if seeds is None:
         return f"{told}; {_shown(contrast, abs(effect))} needs more cases, more seeds do not help"
+    told += f"; {_shown(contrast, abs(effect))} takes {seeds} seeds"
     hours = seconds / 3600 * seeds / len(contrast.values)
-    return (
-        f"{told}; {_shown(contrast, abs(effect))} takes {seeds} seeds, about {hours:.1f} hours of "
-        "one core"
-    )
+    return f"{told}, about {hours:.1f} hours of one core" if hours else told
 
 
 def _shown(contrast: Contrast, value: float) -> str:
