@@ -116,7 +116,8 @@ def settings(norms: list[str]) -> Measured:
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
 def test_every_registered_part_is_a_study_at_every_scale(page: object, scale: str) -> None:
     norms = ["BN", "GN-4", "none", "IN", "LN", "WN", "WN+MBN", "mixture", "ILN",
-             "ILN(regroup=none)", "ILN(gate=clip,regroup=none)", "ILN(gate=softmax,regroup=none)"]  # fmt: skip
+             "ILN(regroup=none)", "ILN(gate=clip,regroup=none)",
+             "ILN(gate=softmax,regroup=none)"]  # fmt: skip
     for name, function in page.parts.items():  # type: ignore[attr-defined]
         made = function(scale, **{need: settings(norms) for need in needs(function)})
         if isinstance(made, Measurement):
