@@ -191,8 +191,8 @@ def _check_sizes(
             _refuse(
                 net,
                 f"must return logits of {count(wanted[1], 'channel')} at every scale in {mode}, "
-                f"none larger than the first, {_sides(wanted)}, got {_sides(shape) or 'a scalar'} as "
-                f"output {number}; {_CURE}{_FIRST}",
+                f"none larger than the first, {_sides(wanted)}, got "
+                f"{_sides(shape) or 'a scalar'} as output {number}; {_CURE}{_FIRST}",
             )
 
 
