@@ -228,7 +228,7 @@ def deep(text: str, **arguments: object) -> nn.Module:
     return build_network(library + text, out_channels=2, seed=0, arguments={**given, **arguments})
 
 
-SEGRESNET_DS = {"spatial_dims": 3, "init_filters": 8, "blocks_down": [1, 1, 1], "dsdepth": 3}
+SEGRESNET_DS = {"spatial_dims": 3, "init_filters": 8, "blocks_down": [1, 1, 1, 1], "dsdepth": 3}
 
 
 @pytest.mark.parametrize(
