@@ -19,6 +19,7 @@ from normsearch.config.base import (
     one_of,
 )
 from normsearch.config.metric import AnyMetric, MetricConfig
+from normsearch.errors import did_you_mean, short
 from normsearch.training import LOSSES, OPTIMIZERS, SCHEDULES
 
 
@@ -107,6 +108,23 @@ class TrainingConfig(Model):
     @classmethod
     def _off_is_a_word(cls, value: object) -> object:
         return "off" if value is False else value  # YAML reads a bare off as false
+
+    @field_validator("deep_supervision", mode="before")
+    @classmethod
+    def _auto_or_false(cls, value: object) -> object:
+        if value != "auto" and value is not False:
+            raise ValueError(f"must be auto or false, got {short(value)}")
+        return value
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _a_list_or_balanced(cls, value: object) -> object:
+        if isinstance(value, str) and value != "balanced":
+            raise ValueError(
+                "must be balanced, or a list of weights with that of the background first, got "
+                f"{short(value)}.{did_you_mean(value, ['balanced'])}"
+            )
+        return value
 
     def changed(self, values: dict[str, Any]) -> TrainingConfig:
         """Return this training with other `values`, validated as in a file."""

@@ -37,11 +37,15 @@ def test_class_weights_are_a_list_or_balanced() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"class_weights": "equal"}, "training.class_weights"),
+        (
+            {"class_weights": "balance"},
+            "training.class_weights: must be balanced, or a list of weig",
+        ),
+        ({"class_weights": 2}, "training.class_weights: must be a list"),
         ({"class_weights": [1]}, "training.class_weights"),
         ({"class_weights": [0, 0]}, "a weight above 0, got only 0"),
         ({"class_weights": [1, -1]}, "training.class_weights"),
-        ({"deep_supervision": True}, "training.deep_supervision"),
+        ({"deep_supervision": True}, "training.deep_supervision: must be auto or false, got True"),
         ({"warmup": 1}, "training.warmup"),
         ({"ema": 1.0}, "training.ema"),
         ({"gradient_clipping": 0}, "training.gradient_clipping"),
