@@ -20,9 +20,12 @@ test: .venv/ready
 bench: .venv/ready
 	$(BIN)/python -m tests.benchmarks
 
+# nnU-Net's networks come without what they ask for: timm and so torchvision, which their U-Nets do not
+# import, and which has no build for every torch.
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps dynamic-network-architectures
 	touch $@
 
 clean:

@@ -46,7 +46,8 @@ class DataError(NormsearchError):
 class TrainingError(NormsearchError):
     """A training cannot continue.
 
-    `kind` is ``nan`` (the loss is not finite), ``memory``, ``norm``, ``timeout`` or ``trainer``.
+    `kind` is ``nan`` (the loss is not finite), ``memory``, ``norm``, ``compile``, ``timeout`` or
+    ``trainer``.
     """
 
     def __init__(self, message: str, kind: str) -> None:

@@ -24,7 +24,6 @@ from normsearch.config.study import (
     NetworkConfig,
     NetworkDigest,
     StudyConfig,
-    TrainingConfig,
     TrialConfig,
     plain,
 )
@@ -34,6 +33,7 @@ from normsearch.config.task import (
     PhantomConfig,
     TaskConfig,
 )
+from normsearch.config.training import TrainingConfig
 
 __all__ = [
     "AnySpaceConfig",

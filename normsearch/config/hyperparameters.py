@@ -184,6 +184,8 @@ class Hyperparameters(Model):
     """Whether norms learn γ and β."""
     activation: Annotated[str | None, Offered(ActivationSpace)] = None
     """Name of an activation of the network."""
+    gradient_clipping: Annotated[LearningRate | None, Offered(LearningRateSpace, _range)] = None
+    """Largest norm of the gradient of all parameters together."""
 
     def given(self, names: Iterable[str]) -> dict[str, Any]:
         """Return the values of `names` that are not None, by name."""

@@ -105,7 +105,7 @@ def _values(annotation: Any) -> Iterator[str]:
         ends = " ".join(_ends(annotation.__metadata__))
         yield from (f"{text} {ends}".strip() for text in _values(arguments[0]))
     elif origin is Literal:
-        yield ", ".join(f"`{value}`" for value in arguments)
+        yield ", ".join(f"`{_written(value)}`" for value in arguments)
     elif origin is tuple:
         inner = " or ".join(dict.fromkeys(_values(arguments[0])))
         yield f"list of {inner}" if arguments[-1] is ... else f"list of {len(arguments)} of {inner}"

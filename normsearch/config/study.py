@@ -1,33 +1,26 @@
-"""Studies, networks, trainings and trials as typed models, with the checks of their values."""
+"""Studies, networks and trials as typed models, with the checks of their values."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, create_model, field_validator, model_validator
+from pydantic import Field, create_model, model_validator
 
 from normsearch import limits
 from normsearch.config.arms import ArmsConfig
 from normsearch.config.base import (
-    BatchSize,
     Cores,
-    Evaluations,
-    Fraction,
     ImportPath,
     ItemError,
-    LearningRate,
     Model,
     Number,
     RunName,
-    Samples,
     Seed,
     Side,
-    WeightDecay,
-    one_of,
 )
 from normsearch.config.hyperparameters import HYPERPARAMETERS, Required
-from normsearch.config.metric import AnyMetric, MetricConfig, Scored
+from normsearch.config.metric import Scored
 from normsearch.config.search import PrunerConfig, SearchConfig
 from normsearch.config.space import (
     AnySpaceConfig,
@@ -38,7 +31,7 @@ from normsearch.config.task import (
     SampleShape,
     TaskConfig,
 )
-from normsearch.training import LOSSES, OPTIMIZERS, SCHEDULES
+from normsearch.config.training import TrainingConfig
 
 
 class NetworkConfig(Model):
@@ -80,85 +73,6 @@ class NetworkDigest(Model):
     """A few outputs of the network with fixed weights."""
     sides: tuple[Side, ...] | None = None
     """Spatial sides of the input that `output` is computed from; those of a sample if left out."""
-
-
-class TrainingConfig(Model):
-    """How a trial is trained.
-
-    With equal samples a larger batch takes fewer steps; with equal steps it sees more samples. The
-    seeds of the order of samples, of augmentation and (in the network) of initial weights are
-    independent of each other.
-    """
-
-    budget: Literal["samples", "steps"] = "samples"
-    """Unit of the budget: samples, independent of the batch size, or optimizer steps."""
-    samples: Samples = 10_000
-    """Training samples of a trial, if `budget` is samples."""
-    steps: Samples | None = None
-    """Optimizer steps of a trial, if `budget` is steps."""
-    evaluations: Evaluations = 9
-    """Number of validation points, at equal fractions of the budget."""
-    metric: AnyMetric = MetricConfig()
-    """The metric that is optimized; a name, or the keys of a metric."""
-    loss: Annotated[str, AfterValidator(one_of(["auto", *LOSSES], "my_losses:focal"))] = "auto"
-    """One of ``normsearch list losses``, ``module:name``, or auto: bce_dice for one foreground
-    class, dice_cross_entropy for several, and cross_entropy for whole images."""
-    optimizer: Annotated[str, AfterValidator(one_of(OPTIMIZERS, "torch.optim:RAdam"))] = "sgd"
-    """One of ``normsearch list optimizers``, or ``module:name``."""
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Momentum of sgd."""
-    weight_decay: WeightDecay = 0.0
-    """Weight decay."""
-    schedule: Annotated[str, AfterValidator(one_of(SCHEDULES, "my_schedules:warm_up"))] = "cosine"
-    """How the learning rate changes during training: one of ``normsearch list schedules``, or
-    ``module:name``."""
-    step_points: tuple[Fraction, ...] = (0.5,)
-    """Fractions of the budget at which schedule step lowers the learning rate."""
-    step_factor: Fraction = 0.2
-    """Factor of the learning rate at each of the `step_points`."""
-    amp: Literal["off", "bfloat16", "float16"] = "off"
-    """Data type of automatic mixed precision."""
-    accumulate: BatchSize = 1
-    """Batches whose gradients are accumulated for one optimizer step."""
-    checkpointing: bool = False
-    """Recompute activations in the backward pass to save memory, if the network supports it."""
-    gate_learning_rate_factor: LearningRate = 10.0
-    """Learning rate of the weights by which norms mix, as a factor of the others'."""
-    recompute_statistics: bool = True
-    """Whether running statistics are recomputed before each validation."""
-    statistics_samples: Annotated[int, Field(gt=0, le=limits.STATISTICS_SAMPLES)] = 128
-    """Samples from which they are recomputed."""
-    data_seed: Seed = 0
-    """Seed of the order of samples."""
-    augmentation_seed: Seed = 0
-    """Seed of the augmentation."""
-
-    @field_validator("amp", mode="before")
-    @classmethod
-    def _off_is_a_word(cls, value: object) -> object:
-        return "off" if value is False else value  # YAML reads a bare off as false
-
-    def changed(self, values: dict[str, Any]) -> TrainingConfig:
-        """Return this training with other `values`, validated as in a file."""
-        return TrainingConfig.model_validate({**self.model_dump(), **values})
-
-    @model_validator(mode="after")
-    def _one_step_an_evaluation(self) -> Self:
-        if (self.steps is not None) != (self.budget == "steps"):
-            raise ValueError(
-                f"steps must be given with budget: steps, and left out otherwise, got budget "
-                f"{self.budget} and steps {self.steps}"
-            )
-        counted = self.steps or self.samples
-        if counted < self.evaluations:
-            raise ValueError(
-                f"{self.budget} must be at least evaluations ({self.evaluations}), got {counted}"
-            )
-        return self
-
-    def samples_of(self, batch_size: int) -> int:
-        """Return the number of samples of a training with this batch size."""
-        return self.samples if self.steps is None else self.steps * batch_size * self.accumulate
 
 
 class StudyConfig(Model, Scored):

@@ -9,12 +9,16 @@ from torch import nn
 
 from normsearch.errors import NetworkError, one_line
 from normsearch.networks.importing import import_object, parameters_of, with_objects
+from normsearch.networks.outputs import first_in_eval
 
 
 def build_foreign(
     name: str, offered: Mapping[str, object], arguments: Mapping[str, object], seed: int | None
 ) -> nn.Module:
     """Call the function at an import path and return its network.
+
+    If the network returns several outputs in eval, as networks with deep supervision may, it
+    returns the first of them from now on.
 
     Args:
         name: ``module:function``, or ``module:Class``; the working folder is importable.
@@ -49,6 +53,7 @@ def build_foreign(
         ) from error
     if not isinstance(net, nn.Module):
         raise NetworkError(f"{name}: must return an nn.Module, got a {type(net).__name__}")
+    net.register_forward_hook(first_in_eval)
     return net
 
 

@@ -11,16 +11,19 @@ from typing import Any, Literal, NoReturn
 import torch
 from torch import Tensor, nn
 
-from normsearch.errors import NetworkError, one_line
+from normsearch.errors import NetworkError, count, one_line
+from normsearch.networks.outputs import scales
 from normsearch.networks.slots import apply_norm_map, list_norms
 from normsearch.networks.verify import idle_slots, norms_called
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[[Any, Tensor], Tensor]
 Batch = tuple[Tensor, Tensor]
 _Mode = Literal["eval", "training"]
 
 _RATE = 1e-3
 _DRAWS = 16  # random weights; for half of them a network with a single final bias stays above 0
+_CURE = "turn deep supervision and other extra outputs off in network.arguments, or wrap it"
+_FIRST = "; or train its first output alone, with training.deep_supervision: false"
 _NO_MEMORY = ("can't allocate memory", "out of memory")
 
 
@@ -43,6 +46,8 @@ def dry_run(
     batches: Sequence[Batch],
     loss: Loss,
     outputs: int,
+    *,
+    first_alone: bool = False,
 ) -> Tried:
     """Check that a network can be trained and searched on this machine.
 
@@ -54,8 +59,9 @@ def dry_run(
         net: the network, which is changed and should not be used afterwards.
         shapes: each (C, *spatial) of a sample.
         batches: images and labels as the loss takes them.
-        loss: scalar from logits and labels.
+        loss: scalar from all that the network returns in training, and labels.
         outputs: the number of channels of the logits.
+        first_alone: whether the loss takes only the first of several outputs.
 
     Raises:
         NetworkError: a check fails; the message names the size and the check.
@@ -68,7 +74,7 @@ def dry_run(
             wanted = (1, outputs, *(() if classified else shape[1:]))
             with torch.no_grad():
                 _forward(net, torch.randn(1, *shape), wanted, "eval")
-        warnings = _train(net, batches, loss, outputs, classified)
+        warnings = _train(net, batches, loss, outputs, first_alone)
         idle = idle_slots(net, called)
         if len(idle) == len(list_norms(net)):
             _refuse(net, "must have a norm slot that runs, and none of its norms does")
@@ -96,25 +102,25 @@ def _ready(net: nn.Module) -> nn.Module:
 
 
 def _train(
-    net: nn.Module, batches: Sequence[Batch], loss: Loss, outputs: int, classified: bool
+    net: nn.Module, batches: Sequence[Batch], loss: Loss, outputs: int, first_alone: bool
 ) -> list[str]:
     """Try the batches in training; return a warning if there is too little memory."""
     for index, (images, labels) in enumerate(batches):
-        wanted = (len(images), outputs, *(() if classified else images.shape[2:]))
+        wanted = (len(images), outputs, *(() if labels.dim() == 1 else images.shape[2:]))
         try:
             with torch.set_grad_enabled(index == 0):
-                logits = _forward(net, images, wanted, "training")
+                out = _forward(net, images, wanted, "training", first_alone)
                 if index == 0:
-                    _step(net, loss, logits, labels)
+                    _step(net, loss, out, labels)
         except _NoMemoryError as error:
             return [f"{error}; it is not tried in training before the first trial"]
     return []
 
 
-def _step(net: nn.Module, loss: Loss, logits: Tensor, labels: Tensor) -> None:
-    """Run the backward pass from the logits, and one optimizer step."""
+def _step(net: nn.Module, loss: Loss, out: object, labels: Tensor) -> None:
+    """Run the backward pass from what the network returned, and one optimizer step."""
     with _faults(net, "must be trainable"):
-        value = loss(logits.float(), labels)
+        value = loss(out, labels)
     number = float(value.detach())
     if not math.isfinite(number):
         _refuse(net, f"must have a finite loss in training, got {number}")
@@ -136,29 +142,58 @@ def _step(net: nn.Module, loss: Loss, logits: Tensor, labels: Tensor) -> None:
         _refuse(net, "must have finite gradients in training, and has NaN or infinite ones")
 
 
-def _forward(net: nn.Module, images: Tensor, wanted: Sequence[int], mode: _Mode) -> Tensor:
-    """Return a network's logits for images, after checking them."""
-    name, size = type(net).__name__, _sides(images.shape)
+def _forward(
+    net: nn.Module, images: Tensor, wanted: Sequence[int], mode: _Mode, first_alone: bool = False
+) -> object:
+    """Return a network's output for images, after checking its logits (in training, all scales)."""
+    size = _sides(images.shape)
     net.train(mode == "training")
     with _faults(net, f"must accept an input of {size} in {mode}", "; change task.size or "):
         out = net(images)
-    cure = "turn deep supervision and other extra outputs off in network.arguments, or wrap it"
-    if not isinstance(out, Tensor):
-        raise NetworkError(
-            f"{name}: must return one tensor of logits in {mode}, got {_described(out)}; {cure} "
-            "(deep supervision is not supported yet)"
+    found = [out] if isinstance(out, Tensor) else None
+    if mode == "training":
+        found = scales(out, len(wanted) - 2, first_alone=first_alone)
+    if found is None:
+        several, first = "", ""
+        if mode == "training":
+            several = ", or a list of them at several scales,"
+            first = _FIRST if isinstance(out, list | tuple) and not first_alone else ""
+        _refuse(
+            net,
+            f"must return one tensor of logits{several} in {mode}, got {_described(out)}; {_CURE}"
+            f"{first}",
         )
-    if out.shape != torch.Size(wanted):
-        deep = f"; {cure}" if mode == "training" else ""
-        raise NetworkError(
-            f"{name}: must turn an input of {size} into an output of {_sides(wanted)} in {mode}, "
-            f"got {_sides(out.shape)}; see network.arguments{deep}"
-        )
-    if not out.is_floating_point():
-        _refuse(net, f"must return logits, floating-point numbers, in {mode}, got {out.dtype}")
-    if not bool(out.isfinite().all()):
-        _refuse(net, f"must return finite logits in {mode}, got NaN or infinite ones")
+    _check_sizes(net, size, [tuple(one.shape) for one in found], tuple(wanted), mode)
+    for logits in found:
+        if not logits.is_floating_point():
+            _refuse(
+                net, f"must return logits, floating-point numbers, in {mode}, got {logits.dtype}"
+            )
+        if not bool(logits.isfinite().all()):
+            _refuse(net, f"must return finite logits in {mode}, got NaN or infinite ones")
     return out
+
+
+def _check_sizes(
+    net: nn.Module, size: str, found: list[tuple[int, ...]], wanted: tuple[int, ...], mode: _Mode
+) -> None:
+    """Check that the first logits have the wanted size, and those of other scales no larger one."""
+    if found[0] != wanted:
+        deep = f"; {_CURE}" if mode == "training" else ""
+        _refuse(
+            net,
+            f"must turn an input of {size} into an output of {_sides(wanted)} in {mode}, got "
+            f"{_sides(found[0])}; see network.arguments{deep}",
+        )
+    for number, shape in enumerate(found[1:], 2):
+        alike = shape[:2] == wanted[:2] and len(shape) == len(wanted)
+        if not alike or any(side > most for side, most in zip(shape, wanted, strict=True)):
+            _refuse(
+                net,
+                f"must return logits of {count(wanted[1], 'channel')} at every scale in {mode}, "
+                f"none larger than the first, {_sides(wanted)}, got "
+                f"{_sides(shape) or 'a scalar'} as output {number}; {_CURE}{_FIRST}",
+            )
 
 
 def _never_negative(net: nn.Module, images: Tensor) -> list[str]:

@@ -7,10 +7,17 @@ import json
 
 import optuna
 
-from normsearch.config import NetworkDigest, StudyConfig
-from normsearch.config.metric import MetricConfig
+from normsearch.config import NetworkDigest, StudyConfig, TrainingConfig
 from normsearch.errors import StudyError
 from normsearch.trials.trial_network import refuse_other_network
+
+_LATER = (
+    *("metric", "class_weights", "deep_supervision", "channels_last", "compile"),
+    *("warmup", "gradient_clipping", "ema"),
+)
+"""Settings of the training that came after the first runs; left out of an identity at default."""
+_LATER_CHOICES = ("gradient_clipping",)
+"""Choices of a space that came after the first runs; left out of an identity unless given."""
 
 
 def identity(study: StudyConfig) -> str:
@@ -21,8 +28,13 @@ def identity(study: StudyConfig) -> str:
     parts = {"task", "network", "training", "space", "fingerprint", "sample_shape"}
     facts = study.model_dump(mode="json", include=parts)
     facts["task"].pop("data")
-    if study.training.metric == MetricConfig():  # for runs of versions without this key
-        facts["training"].pop("metric")
+    for name in _LATER:
+        if getattr(study.training, name) == TrainingConfig.model_fields[name].default:
+            facts["training"].pop(name)
+    for choice in (facts["space"], *facts["space"].get("arms", ())):
+        for name in _LATER_CHOICES:
+            if choice.get(name, 0) is None:
+                choice.pop(name)
     if not study.task.augmentation.transforms:
         facts["task"]["augmentation"].pop("transforms")
     if study.trainer:

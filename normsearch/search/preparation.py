@@ -23,6 +23,7 @@ from normsearch.search.jobs import trial_config
 from normsearch.space.choice import Choice
 from normsearch.space.interface import AnySpace
 from normsearch.space.layered import Space
+from normsearch.trials.class_weights import class_weights
 from normsearch.trials.network_check import try_network
 from normsearch.trials.network_memory import check_weights, enough_memory
 from normsearch.trials.own_training import find_slots
@@ -99,6 +100,9 @@ def prepare(
         check_weights(config, facts["sample_shape"][0])
         network = try_network(config, split, where, accept_changed=accept_changed)
     facts["network_digest"] = network.digest
+    if not (isinstance(config.space, ArmsConfig) and config.space.folds):  # else each its own
+        weights = class_weights(config.training, config.task, split.train)
+        facts["training"] = config.training.model_copy(update={"class_weights": weights})
     space = build_space(config.space, network.slots, space_origin)
     return _checked(config.model_copy(update=facts), split, space, data, cases)
 

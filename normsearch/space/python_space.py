@@ -23,8 +23,9 @@ class PythonSpace(WithoutBaselines):
 
     The function gets an `optuna.trial.Trial` and the slots (`normsearch.networks.NormSlot`), and
     returns a mapping: ``norm`` (a norm map by globs that covers every slot), ``learning_rate``,
-    ``batch_size``, and optionally weight_decay, gate_learning_rate_factor, affine, activation. It
-    must return the same choice for the same suggestions. It is called once to check it.
+    ``batch_size``, and optionally weight_decay, gate_learning_rate_factor, affine, activation and
+    gradient_clipping. It must return the same choice for the same suggestions. It is called once to
+    check it.
 
     Raises:
         ConfigError: it cannot be imported or called, or does not return a complete choice.

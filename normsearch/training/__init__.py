@@ -1,5 +1,6 @@
 """Trains networks, with one result per evaluation point."""
 
+from normsearch.training.acceleration import check_compiler
 from normsearch.training.checkpoint import (
     load_checkpoint,
     load_newest,
@@ -8,6 +9,7 @@ from normsearch.training.checkpoint import (
     save_checkpoint,
     save_newest,
 )
+from normsearch.training.deep_supervision import over_scales
 from normsearch.training.engine import Loader, train
 from normsearch.training.error_conversion import lacks_memory
 from normsearch.training.losses import (
@@ -43,6 +45,7 @@ __all__ = [
     "Plan",
     "ValidationCase",
     "bce_dice_loss",
+    "check_compiler",
     "choose_loss",
     "choose_metric",
     "classification_score",
@@ -56,6 +59,7 @@ __all__ = [
     "load_tensors",
     "mean_score",
     "network_weights",
+    "over_scales",
     "probe_memory",
     "recompute_statistics",
     "save_checkpoint",

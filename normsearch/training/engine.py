@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import CheckpointError, TrainingError, one_line
+from normsearch.training.acceleration import use_channels_last
 from normsearch.training.error_conversion import typed_failures
 from normsearch.training.losses import Loss, bce_dice_loss
 from normsearch.training.memory import peak_memory, reset_peak_memory
@@ -21,6 +22,7 @@ from normsearch.training.plan import Evaluation, Plan, Progress
 from normsearch.training.precision import autocast
 from normsearch.training.statistics import has_running_statistics, recompute_statistics
 from normsearch.training.validation import Validation, score_cases
+from normsearch.training.weight_average import WeightAverage
 
 _CHECK_EVERY = 10  # steps between checks of the loss, each of which waits for the GPU
 
@@ -55,13 +57,15 @@ def train(
     """Train `network` and yield one `Evaluation` at each of `plan.evaluations` equal fractions.
 
     The evaluations in `state` are yielded first, without training. On the CPU, a resumed training
-    gives exactly the results of an uninterrupted one.
+    gives exactly the results of an uninterrupted one. With `plan.ema` the network holds the average
+    of its weights whenever an evaluation is yielded, and at the end.
 
     Args:
-        network: maps (B, C, *spatial) to logits (B, K, *spatial), or (B, K) of whole images.
+        network: maps (B, C, *spatial) to logits (B, K, *spatial), or (B, K) of whole images; in
+            training it may return logits at several scales, see `over_scales`.
         loader: the training batches; the last step may exceed the budget by less than one step.
         validation: the cases to score, by id; see `ValidationCase`.
-        plan: budget, evaluation points, optimizer and precision.
+        plan: budget, evaluation points, optimizer, precision and further options.
         loss: scalar from logits (float32) and labels.
         score: ``score`` and details from logits, truth and spacing of one case.
         score_of_all: the score of an evaluation from the results of `score` by case; the mean of
@@ -82,19 +86,30 @@ def train(
         ConfigError: the device does not support the plan's precision.
     """
     network.to(device)
+    if plan.channels_last:
+        use_channels_last(network)
     stepper = Stepper(network, loss, plan, device, parameter_groups)
-    progress = _restore(state, network, stepper) if state else Progress()
+    average = WeightAverage(network, plan.ema)
+    progress = _restore(state, network, stepper, average) if state else Progress()
     yield from progress.history
     reset_peak_memory(device)
     batches = loader.batches(progress.samples)
     report_progress = on_progress or (lambda share: None)
+
+    def after_each() -> None:
+        if after_step:
+            after_step()
+        average.update()
+
     for number in range(len(progress.history) + 1, plan.evaluations + 1):
         started = time.perf_counter()
+        average.remove()
         with typed_failures(loader.batch_size):
             mean_loss = _train_until(
-                number, network, stepper, batches, plan, progress, report_progress, after_step
+                number, network, stepper, batches, plan, progress, report_progress, after_each
             )
             report_progress(progress.share(plan))
+            average.place()
             with autocast(plan.amp, device):
                 if plan.statistics_samples and has_running_statistics(network):
                     _refresh_statistics(network, loader, plan.statistics_samples, device)
@@ -105,7 +120,7 @@ def train(
             total = score_of_all(found)
         progress.history.append(_evaluation(number, progress, mean_loss, total, found, device))
         if save:
-            save(_state(network, stepper, progress))
+            save(_state(network, stepper, average, progress))
         yield progress.history[-1]
 
 
@@ -117,7 +132,7 @@ def _train_until(
     plan: Plan,
     progress: Progress,
     report_progress: Callable[[float], None],
-    after_step: Callable[[], None] | None,
+    after_step: Callable[[], None],
 ) -> float:
     network.train()
     total, steps, target = 0.0, 0, plan.target(evaluation)
@@ -125,8 +140,7 @@ def _train_until(
     while progress.samples < target:
         report_progress(progress.share(plan))
         value, samples = stepper.step(batches, progress.samples / plan.samples)
-        if after_step:
-            after_step()
+        after_step()
         losses.append(value)
         progress.steps += 1
         progress.samples += samples
@@ -179,9 +193,12 @@ def _evaluation(
     )
 
 
-def _state(network: nn.Module, stepper: Stepper, progress: Progress) -> dict[str, Any]:
+def _state(
+    network: nn.Module, stepper: Stepper, average: WeightAverage, progress: Progress
+) -> dict[str, Any]:
     return {
         "network": network.state_dict(),
+        **average.state(),
         **stepper.state(),
         "random": torch.get_rng_state(),
         "samples": progress.samples,
@@ -191,10 +208,13 @@ def _state(network: nn.Module, stepper: Stepper, progress: Progress) -> dict[str
     }
 
 
-def _restore(state: dict[str, Any], network: nn.Module, stepper: Stepper) -> Progress:
+def _restore(
+    state: dict[str, Any], network: nn.Module, stepper: Stepper, average: WeightAverage
+) -> Progress:
     try:
         progress = Progress.from_state(state)
         network.load_state_dict(state["network"])
+        average.restore(state)
         stepper.restore(state)
         torch.set_rng_state(state["random"])
     except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from normsearch.errors import NormError, TrainingError
+from normsearch.errors import NormError, TrainingError, one_line
 
 _MEMORY = (
     "can't allocate memory",
@@ -20,23 +20,29 @@ _NORM = ("Expected more than 1 value per channel", "Expected more than 1 spatial
 
 @contextmanager
 def typed_failures(batch_size: int) -> Iterator[None]:
-    """Convert errors of too little memory, or too few values for a norm, to TrainingError.
+    """Convert errors of memory, of too few values for a norm, and of torch.compile.
 
     Raises:
-        TrainingError: of kind ``memory`` or ``norm``.
+        TrainingError: of kind ``memory``, ``norm`` or ``compile``.
     """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not lacks_memory(error):
-            raise
-        raise _memory(batch_size, error) from error
+        if lacks_memory(error):
+            raise _memory(batch_size, error) from error
+        if _of_the_compiler(error):
+            if any(text in str(error) for text in _NORM):  # one that it found while compiling
+                raise _norm(batch_size, "it needs more than one value per channel") from error
+            raise TrainingError(
+                f"torch.compile fails on this network, and says: {one_line(error)}; leave "
+                "training.compile out",
+                kind="compile",
+            ) from error
+        raise
     except ValueError as error:  # raised by torch's norms for one pixel of one sample
         if not isinstance(error, NormError) and not str(error).startswith(_NORM):
             raise
-        raise TrainingError(
-            f"a norm cannot train at batch size {batch_size}: {error}", kind="norm"
-        ) from error
+        raise _norm(batch_size, str(error)) from error
 
 
 def lacks_memory(error: BaseException) -> bool:
@@ -44,6 +50,16 @@ def lacks_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _MEMORY)
+
+
+def _of_the_compiler(error: Exception) -> bool:
+    """Return whether torch.compile raised an error; its classes have no public names."""
+    modules = (kind.__module__ for kind in type(error).__mro__)
+    return any(module.startswith(("torch._dynamo", "torch._inductor")) for module in modules)
+
+
+def _norm(batch_size: int, reason: str) -> TrainingError:
+    return TrainingError(f"a norm cannot train at batch size {batch_size}: {reason}", kind="norm")
 
 
 def _memory(batch_size: int, error: Exception) -> TrainingError:

@@ -6,12 +6,12 @@ import contextlib
 import copy
 import resource
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from normsearch.training.deep_supervision import OutputLoss
 from normsearch.training.error_conversion import typed_failures
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -49,15 +49,16 @@ def limit_memory(share: float) -> None:
 def probe_memory(
     network: nn.Module,
     batch: tuple[Tensor, Tensor],
-    loss: Callable[[Tensor, Tensor], Tensor],
+    loss: OutputLoss,
     device: str,
 ) -> None:
     """Run one forward and backward pass on a copy of `network`.
 
     Args:
-        network: maps (B, C, *spatial) to logits (B, K, *spatial), or (B, K) for whole images.
+        network: maps (B, C, *spatial) to logits (B, K, *spatial), or (B, K) for whole images; in
+            training it may return logits at several scales.
         batch: images and labels of the size in training.
-        loss: scalar from logits and labels.
+        loss: scalar from all that the network returns, and labels.
         device: the device of the training.
 
     Raises:

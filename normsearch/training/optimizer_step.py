@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from normsearch.errors import ConfigError, one_line
 from normsearch.networks.importing import load, parameters_of
+from normsearch.training.acceleration import channels_last, compiled
+from normsearch.training.deep_supervision import over_scales
 from normsearch.training.losses import Loss
 from normsearch.training.plan import Plan
 from normsearch.training.precision import autocast, loss_scaler
-from normsearch.training.schedule import schedule_of
+from normsearch.training.schedule import schedule_of, warmed_up
 
 Batches = Iterator[tuple[Tensor, Tensor]]
 Groups = list[dict[str, Any]]
@@ -104,9 +106,10 @@ class Stepper:
         device: str,
         parameter_groups: Iterable[dict[str, Any]] | None = None,
     ) -> None:
-        self._network, self._loss, self._device = network, loss, device
+        self._forward = compiled(network) if plan.compile else network
+        self._loss, self._device = over_scales(loss, plan.deep_supervision), device
         self._names = [plan.optimizer, plan.amp]
-        self._accumulate, self._schedule = plan.accumulate, schedule_of(plan)
+        self._plan, self._schedule = plan, schedule_of(plan)
         groups = list(parameter_groups or [{"params": list(network.parameters())}])
         self._optimizer = build_optimizer(groups, plan)
         for group in self._optimizer.param_groups:
@@ -123,22 +126,41 @@ class Stepper:
         Returns:
             The mean loss (a detached scalar on the device) and the number of samples.
         """
-        for group in self._optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * self._schedule(share)
         self._optimizer.zero_grad(set_to_none=True)
         total, samples = torch.zeros((), device=self._device), 0
-        for _ in range(self._accumulate):
+        for _ in range(self._plan.accumulate):
             pair = next(batches)
             images, labels = (tensor.to(self._device, non_blocking=True) for tensor in pair)
+            if self._plan.channels_last:
+                images = channels_last(images)
             with self._autocast:
-                logits = self._network(images)
-            loss = self._loss(logits.float(), labels) / self._accumulate
+                out = self._forward(images)
+            loss = self._loss(out, labels) / self._plan.accumulate
             self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
             samples += len(images)
+        self._set_rates(share, share + samples / self._plan.samples)
+        self._clip()
         self._scaler.step(self._optimizer)
         self._scaler.update()
         return total, samples
+
+    def _set_rates(self, share: float, end: float) -> None:
+        """Set the learning rates of a step from `share` to `end` of the budget."""
+        factor = self._schedule(share)
+        if self._plan.warmup is not None:
+            factor *= warmed_up(end, self._plan.warmup)
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+
+    def _clip(self) -> None:
+        """Scale the gradient of all parameters down to the plan's largest norm."""
+        if self._plan.gradient_clipping is None:
+            return
+        self._scaler.unscale_(self._optimizer)
+        groups = self._optimizer.param_groups
+        parameters = [parameter for group in groups for parameter in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, self._plan.gradient_clipping)
 
     def state(self) -> dict[str, Any]:
         """Return the state for `restore`."""

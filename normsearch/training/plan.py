@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,9 @@ class Plan:
     `optimizer`, `schedule` and `amp` are names in `OPTIMIZERS`, `SCHEDULES` and `PRECISIONS`;
     `weight_decay` and `momentum` (SGD's, or Adam's beta 1) go to the optimizer; `step_points`
     (shares of the budget) and `step_factor` to the schedule ``step``. Each step uses `accumulate`
-    batches. With `statistics_samples` = 0, running statistics are not recomputed.
+    batches. With `statistics_samples` = 0, running statistics are not recomputed. `warmup` is the
+    share of the budget over which the learning rate rises, `gradient_clipping` the largest norm of
+    the gradient, and `ema` the decay of the average of weights that is evaluated. None is without.
     """
 
     samples: int
@@ -30,6 +32,12 @@ class Plan:
     amp: str = "off"
     accumulate: int = 1
     statistics_samples: int = 128
+    deep_supervision: Literal["auto", False] = "auto"
+    warmup: float | None = None
+    gradient_clipping: float | None = None
+    ema: float | None = None
+    channels_last: bool = False
+    compile: bool = False
 
     def target(self, evaluation: int) -> int:
         """Return the number of samples seen by an evaluation point (1 to `evaluations`)."""

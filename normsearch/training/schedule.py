@@ -42,6 +42,16 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 }
 
 
+def warmed_up(progress: float, warmup: float) -> float:
+    """Return the factor of the learning rate in a warm-up: `progress` / `warmup`, at most 1.
+
+    Args:
+        progress: the share of the budget that is used when the step ends, so that it is above 0.
+        warmup: the share of the budget over which the rate rises.
+    """
+    return min(1.0, progress / warmup)
+
+
 def schedule_of(plan: Plan) -> Callable[[float], float]:
     """Return a plan's schedule: from progress (0 to 1) to the fraction of the learning rate.
 

@@ -82,6 +82,8 @@ def _summary(config: ModelConfig, no_program: str) -> str:
     program = f"none: {no_program}" if no_program else f"{PROGRAM}, for torch.export.load"
     versions = ", ".join(f"{key} {value}" for key, value in trial.versions.items())
     samples = trial.training.samples_of(trial.batch_size)
+    decay = trial.training.ema
+    averaged = f"\nIts weights are an exponential moving average, decay {decay:g}." if decay else ""
     unchecked = (
         "This file does not check whether the code of the network is still that of the training;\n"
         "normsearch.load_model(FOLDER, trust_code=True) does.\n"
@@ -93,7 +95,7 @@ Data: {task.data}, a sample is a {task.sample}; {size}; intensities: {task.inten
 Input: float32 (N, {sides}). Output: logits (N, {task.outputs}, ...): {meaning}.
 {_score_note(config)} Not a medical device.
 Trained by {trial.training.optimizer} on {samples} samples, batch size
-{trial.batch_size}, learning rate {trial.learning_rate:.3g}.
+{trial.batch_size}, learning rate {trial.learning_rate:.3g}.{averaged}
 Exported program: {program}.
 Versions:
 {textwrap.fill(versions or "not recorded", 96)}.

@@ -21,7 +21,7 @@ from normsearch.config import (
 from normsearch.data import SampleLoader, Split
 from normsearch.networks import NormSlot, dry_run, list_norms, use_checkpointing
 from normsearch.networks.importing import load
-from normsearch.training import Plan, choose_loss, choose_metric
+from normsearch.training import Plan, check_compiler, choose_loss, choose_metric, over_scales
 from normsearch.training.optimizer_step import build_optimizer
 from normsearch.training.schedule import schedule_of
 from normsearch.trials.task import sample_shape, sampling_of
@@ -58,6 +58,8 @@ def try_network(
         DataError: samples differ in shape.
     """
     sampling, outputs = sampling_of(config.task), config.task.outputs
+    if config.training.compile:
+        check_compiler("cuda" if config.search.resources.gpu else "cpu")
     SampleLoader(split.train, 1, 0, sampling=sampling)  # refuses samples of several shapes
     check_training(config.training, config.task)
     shape = sample_shape(config.task, split.train)
@@ -80,7 +82,10 @@ def try_network(
 
 def check_training(training: TrainingConfig, task: TaskConfig) -> None:
     """Raise ConfigError unless loss, metric and other names of a training fit the task."""
-    choose_loss(training.loss, task.outputs, task.kind)
+    weights = training.class_weights
+    if weights == "balanced":
+        weights = (1.0,) * max(2, task.outputs)
+    choose_loss(training.loss, task.outputs, task.kind, weights)
     choose_metric(training.metric, task.outputs, task.kind)
     for text in task.augmentation.transforms:
         load(text, "task.augmentation.transforms")
@@ -111,7 +116,8 @@ def _try_foreign(
 ) -> set[str]:
     """Try networks, warn of possible problems, and return the slots whose norm never runs."""
     task = config.task
-    loss = choose_loss(config.training.loss, task.outputs, task.kind)
+    scales = config.training.deep_supervision
+    loss = over_scales(choose_loss(config.training.loss, task.outputs, task.kind), scales)
     loaders = [
         SampleLoader(split.train, size, 0, sampling=sampling_of(task), outputs=task.outputs)
         for size in _sizes_to_try(config)
@@ -119,7 +125,7 @@ def _try_foreign(
     batches = [next(loader.batches(0)) for loader in loaders]
     idle: set[str] = set()
     for network in networks:
-        tried = dry_run(network, shapes, batches, loss, task.outputs)
+        tried = dry_run(network, shapes, batches, loss, task.outputs, first_alone=scales is False)
         for warning in tried.warnings:
             warnings.warn(f"{warning}.", stacklevel=2)
         idle |= set(tried.idle)

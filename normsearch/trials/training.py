@@ -35,10 +35,12 @@ from normsearch.training import (
     choose_metric,
     limit_memory,
     load_newest,
+    over_scales,
     probe_memory,
     save_newest,
     train,
 )
+from normsearch.trials.class_weights import class_weights
 from normsearch.trials.task import sample_shape, sampling_of, split_task
 from normsearch.trials.trainer import Record, Trainer
 from normsearch.trials.trial_network import build_trial_network, place_norms, refuse_changed_network
@@ -153,11 +155,13 @@ def _train_trial(
         warnings.warn(reason, stacklevel=3)
 
     loader = training_loader(config, data.train)
-    loss = choose_loss(config.training.loss, task.outputs, task.kind)
+    weights = class_weights(config.training, task, data.train)
+    loss = choose_loss(config.training.loss, task.outputs, task.kind, weights)
     metric = choose_metric(config.training.metric, task.outputs, task.kind)
     if config.device != "cpu":
         limit_memory(config.gpu_share)
-        probe_memory(network, next(loader.batches(0)), loss, config.device)
+        whole = over_scales(loss, config.training.deep_supervision)
+        probe_memory(network, next(loader.batches(0)), whole, config.device)
     if state is None:
         initialize_weight_norms(network, next(loader.batches(0))[0])
     for evaluation in train(

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
+from normsearch import load_model
 from normsearch.config.reading import read_recorded_study, read_trial
 from normsearch.storage.records import StudyRecord
 
@@ -33,6 +35,11 @@ class Several(Net):
     def forward(self, x):
         out = super().forward(x)
         return {"out": out, "half": out[..., ::2, ::2]} if self.training else out
+
+class Scales(Net):
+    def forward(self, x):
+        out = super().forward(x)
+        return [out, out[..., ::2, ::2]]
 """
 MODULE = "net_of_the_tests"
 
@@ -81,13 +88,34 @@ def test_several_outputs_in_training_are_refused_before_the_first_trial(
 ) -> None:
     several = ("--data", data_set, "--set", f"network.name={MODULE}:Several")
     told = (
-        "normsearch: Several: must return one tensor of logits in training, got a dict of 2 "
-        "(2 x 1 x 16 x 16, 2 x 1 x 8 x 8); turn deep supervision"
+        "normsearch: Several: must return one tensor of logits, or a list of them at several "
+        "scales, in training, got a dict of 2 (2 x 1 x 16 x 16, 2 x 1 x 8 x 8); turn deep"
     )
     found = normsearch("run", study, *several, *options)
     assert (found.code, found.err.startswith(told), found.err.count("\n")) == (1, True, 1)
     assert not Path("runs").exists()
     assert normsearch("validate", study, *several) == found
+
+
+def test_several_scales_are_trained_exported_and_predicted(
+    normsearch: Call, study: Path, data_set: Path
+) -> None:
+    scales = ("--data", data_set, "--set", f"network.name={MODULE}:Scales", "--local")
+    found = normsearch("run", study, *scales)
+    assert found.code == 0, found.err
+    alone = normsearch(
+        "run", study, *scales, "--name", "alone", "--set", "training.deep_supervision=false"
+    )
+    assert alone.code == 0, alone.err
+    losses = [StudyRecord(Path(f"runs/{run}")).history()["loss"] for run in ("tiny", "alone")]
+    assert (losses[0] != losses[1]).all()
+    assert normsearch("export", "tiny", "-o", "model").code == 0
+    model = load_model("model", trust_code=True).network
+    image = torch.zeros(2, 1, 16, 16)
+    program = torch.export.load("model/program.pt2").module()
+    torch.testing.assert_close(program(image), model(image))
+    case = data_set / "squares" / "images" / "s0.nrrd"
+    assert normsearch("predict", "model", case, "-o", "masks", "--trust-code").code == 0
 
 
 def test_norms_that_never_run_are_left_out_and_named(

@@ -70,7 +70,7 @@ UNKNOWN = [
     (
         "space.learning-rate",
         "space.learning-rate: unknown key, must be one of norm, learning_rate, batch_size, "
-        "weight_decay, gate_learning_rate_factor, affine, activation. "
+        "weight_decay, gate_learning_rate_factor, affine, activation, gradient_clipping. "
         "Did you mean 'learning_rate'?",
     ),
     (

@@ -75,17 +75,24 @@ FULL: dict[str, Any] = {
             "tolerance": 1.0,
         },
         "loss": "bce_dice",
+        "class_weights": [1, 4.5],
+        "deep_supervision": False,
         "optimizer": "adam",
         "momentum": 0.8,
         "weight_decay": 1e-05,
         "schedule": "step",
         "step_points": [0.25, 0.75],
         "step_factor": 0.1,
+        "warmup": 0.05,
+        "gradient_clipping": 12,
+        "ema": 0.99,
         "amp": "bfloat16",
         "accumulate": 2,
         "checkpointing": True,
+        "channels_last": True,
+        "compile": False,
         "gate_learning_rate_factor": 2,
-        "recompute_statistics": False,
+        "recompute_statistics": True,
         "statistics_samples": 64,
         "data_seed": 4,
         "augmentation_seed": 6,
@@ -103,6 +110,7 @@ FULL: dict[str, Any] = {
         "gate_learning_rate_factor": {"low": 1, "high": 100, "log": True, "default": 10},
         "affine": {"choices": [True, False]},
         "activation": {"choices": ["relu", "silu"]},
+        "gradient_clipping": {"low": 0.1, "high": 100, "log": True, "default": 1},
     },
     "search": {
         "trials": 7,
@@ -305,7 +313,7 @@ def test_the_full_study_sets_every_key() -> None:
         ]
 
     whole = validate(StudyConfig, FULL, "s.yaml").model_dump(mode="json")
-    ranges = ("learning_rate", "weight_decay", "gate_learning_rate_factor")
+    ranges = ("learning_rate", "weight_decay", "gate_learning_rate_factor", "gradient_clipping")
     assert missing(whole, FULL, "") == [
         "trainer",
         "task.classes",

@@ -81,15 +81,25 @@ def scattered() -> nn.Module:
     [
         (lambda: Net(lambda net, out: [out]), r"in eval, got a list of 1 \(1 x 1 x 8 x 10\); turn"),
         (
-            lambda: in_training(lambda out: [out, out[..., ::2, ::2]]),
-            r"one tensor of logits in training, got a list of 2 \(2 x 1 x 8 x 10, 2 x 1 x 4 x 5\); "
-            "turn deep supervision and other extra outputs off in network.arguments",
+            lambda: in_training(lambda out: [out, [out[..., ::2, ::2]]]),
+            r"logits, or a list of them at several scales, in training, got a list of 2 \(2 x 1 x "
+            r"8 x 10, a list of 1 \(2 x 1 x 4 x 5\)\); turn .*network.arguments, or wrap it; or "
+            "train its first output alone, with training.deep_supervision: false",
+        ),
+        (
+            lambda: in_training(lambda out: [out, out[..., ::2, ::2].repeat(1, 2, 1, 1)]),
+            "return logits of 1 channel at every scale in training, none larger than the first, "
+            "2 x 1 x 8 x 10, got 2 x 2 x 4 x 5 as output 2; turn .*deep_supervision: false",
+        ),
+        (
+            lambda: in_training(lambda out: [out[..., ::2, ::2], out]),
+            "into an output of 2 x 1 x 8 x 10 in training, got 2 x 1 x 4 x 5; .*deep supervision",
         ),
         (lambda: in_training(lambda out: (out, None)), r"in training, got a tuple of 2 \(2 x 1 x "),
         (lambda: in_training(lambda out: {"out": out}), r"in training, got a dict of 1 \(2 x 1 x "),
         (
-            lambda: in_training(lambda out: out[:, None]),
-            "output of 2 x 1 x 8 x 10 in training, got 2 x 1 x 1 x 8 x 10; .*deep supervision",
+            lambda: in_training(lambda out: out[:, None, None]),
+            "output of 2 x 1 x 8 x 10 in training, got 2 x 1 x 1 x 1 x 8 x 10; .*deep supervision",
         ),
         (
             lambda: Net(lambda net, out: out.repeat(1, 3, 1, 1)),
@@ -231,3 +241,34 @@ def test_whole_images_have_a_class() -> None:
     assert dry_run(pooled, [SHAPE], [batch], functional.cross_entropy, 4).idle == ()
     with pytest.raises(NetworkError, match="into an output of 1 x 3 in eval, got 1 x 4"):
         dry_run(pooled, [SHAPE], [batch], functional.cross_entropy, 3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda out: [out, out[..., ::2, ::2]],
+        lambda out: (out, out[..., ::2, ::2], out[..., ::4, ::4]),
+        lambda out: torch.stack([out, out], 1),
+    ],
+)
+def test_several_scales_in_training_are_given_to_the_loss(change: Callable[[Tensor], Any]) -> None:
+    seen: list[Any] = []
+
+    def of_all(out: Any, truth: Tensor) -> Tensor:
+        seen.append(out)
+        return loss(out[0] if isinstance(out, list | tuple) else out[:, 0], truth)
+
+    batch = torch.randn(2, *SHAPE), torch.ones(2, *SHAPE)
+    assert dry_run(in_training(change), [SHAPE], [batch], of_all, 1) == Tried((), ())
+    (out,) = seen
+    assert type(out) is type(change(torch.zeros(2, *SHAPE)))
+
+
+@pytest.mark.parametrize("change", [lambda out: (out, None), lambda out: [out, out.mean()]])
+def test_the_first_of_several_outputs_alone_may_be_trained(change: Callable[[Tensor], Any]) -> None:
+    batch = torch.randn(2, *SHAPE), torch.ones(2, *SHAPE)
+    first = lambda out, truth: loss(out[0], truth)  # noqa: E731
+    net = in_training(change)
+    assert dry_run(net, [SHAPE], [batch], first, 1, first_alone=True) == Tried((), ())
+    with pytest.raises(NetworkError, match=r"in training, got|got a scalar as output 2"):
+        dry_run(in_training(change), [SHAPE], [batch], first, 1)

@@ -8,19 +8,34 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from torch import nn
 from typer.testing import CliRunner
 
+from normsearch import load_model
 from normsearch.cli.main import app
 from normsearch.errors import NormError
-from normsearch.networks import apply_norm_map, build_network, list_norms, verify_norm_map
+from normsearch.networks import (
+    apply_norm_map,
+    build_network,
+    dry_run,
+    list_norms,
+    verify_norm_map,
+)
+from normsearch.networks.outputs import scales
+from normsearch.training import cross_entropy_loss, over_scales
+from tests.code_blocks import code_blocks
 
 pytest.importorskip("monai", reason="needs MONAI: pip install '.[test]'")
-pytest.importorskip("dynamic_network_architectures", reason="needs pip install '.[test]'")
+pytest.importorskip(
+    "dynamic_network_architectures",
+    reason="needs pip install --no-deps dynamic-network-architectures, as make does",
+)
 
 NNUNET = {
     "input_channels": 1,
@@ -206,3 +221,69 @@ def test_workers_of_ray_import_from_the_working_folder(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "runs" / "foreign" / "trials").glob("*/checkpoint.pt"))
+
+
+def deep(text: str, **arguments: object) -> nn.Module:
+    library, given = NETS[text][:2]
+    return build_network(library + text, out_channels=2, seed=0, arguments={**given, **arguments})
+
+
+SEGRESNET_DS = {"spatial_dims": 3, "init_filters": 8, "blocks_down": [1, 1, 1, 1], "dsdepth": 3}
+
+
+@pytest.mark.parametrize(
+    ("make", "sizes"),
+    [
+        (lambda: deep("PlainConvUNet", deep_supervision=True), [1, 2, 4]),
+        (lambda: deep("ResidualEncoderUNet", deep_supervision=True), [1, 2, 4]),
+        (lambda: deep("DynUNet", deep_supervision=True, deep_supr_num=2), [1, 1, 1]),
+        (
+            lambda: build_network(
+                f"{MONAI}SegResNetDS", out_channels=2, seed=0, arguments=SEGRESNET_DS
+            ),
+            [1, 2, 4],
+        ),
+    ],
+    ids=["PlainConvUNet", "ResidualEncoderUNet", "DynUNet", "SegResNetDS"],
+)
+def test_deep_supervision_as_the_libraries_have_it(
+    make: Callable[[], nn.Module], sizes: list[int]
+) -> None:
+    net, x = make(), volume()
+    found = scales(net.train()(x), 3)
+    assert found is not None
+    assert [tuple(one.shape) for one in found] == [
+        (2, 2, 16 // size, 24 // size, 16 // size) for size in sizes
+    ]
+    truth = torch.randint(0, 2, (2, 16, 24, 16), generator=torch.Generator().manual_seed(1))
+    assert (
+        dry_run(net, [(1, 16, 24, 16)], [(x, truth)], over_scales(cross_entropy_loss), 2).idle == ()
+    )
+    net = make().eval()
+    logits = net(x)
+    assert logits.shape == (2, 2, 16, 24, 16)
+    verify_norm_map(net, x)
+    program = torch.export.export(net, (x,)).module()
+    torch.testing.assert_close(program(x), logits, rtol=1e-4, atol=1e-4)
+
+
+def test_a_study_per_layer_on_nnu_nets_network_with_deep_supervision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The example of docs/network.md, on a tiny data set, with an export and a prediction."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (text,) = (t for kind, t in code_blocks("docs/network.md") if "ResidualEncoderUNet" in t)
+    study = yaml.safe_load(STUDY) | {"network": yaml.safe_load(text)["network"]}
+    (tmp_path / "foreign.yaml").write_text(yaml.safe_dump(study))
+    runs = ["--runs-dir", str(tmp_path / "runs")]
+    call = lambda *words: CliRunner().invoke(app, [*map(str, words)])  # noqa: E731
+    result = call("run", tmp_path / "foreign.yaml", *runs, "--local")
+    assert result.exit_code == 0, result.output
+    trials = sorted((tmp_path / "runs" / "foreign" / "trials").glob("*/trial.json"))
+    norm_maps = [json.loads(path.read_text())["norm_map"] for path in trials]
+    assert [len(norm_map) for norm_map in norm_maps] == [21] * 3
+    assert len({spec for norm_map in norm_maps for spec in norm_map.values()}) > 1
+    result = call("export", "foreign", *runs, "-o", tmp_path / "model")
+    assert result.exit_code == 0, result.output
+    network = load_model(tmp_path / "model", trust_code=True).network
+    assert network(torch.zeros(2, 1, 32, 32)).shape == (2, 1, 32, 32)

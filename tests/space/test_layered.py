@@ -353,6 +353,7 @@ EVERYTHING: dict[str, Any] = {
     "gate_learning_rate_factor": [1, 10, 100],
     "affine": [True, False],
     "activation": ["relu", "silu"],
+    "gradient_clipping": [1, 12],
 }
 
 

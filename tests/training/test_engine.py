@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from normsearch.errors import CheckpointError, TrainingError
 from normsearch.networks import UNet2d, apply_norm_map
@@ -16,9 +17,12 @@ from normsearch.norms import SparseSwitchableNorm, clamp_gates, gate_parameters,
 from normsearch.training import (
     Evaluation,
     Plan,
+    acceleration,
     bce_dice_loss,
     load_checkpoint,
     save_checkpoint,
+    score_cases,
+    segmentation_score,
     train,
 )
 
@@ -193,23 +197,35 @@ class WithDropout(nn.Module):
         return out
 
 
+class Scales(nn.Module):
+    """Returns logits of three scales, and in eval those of the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+        self.heads = nn.ModuleList(nn.Conv2d(4, 1, 1) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Any:
+        maps = [self.body(x)]
+        maps += [functional.avg_pool2d(maps[0], 2), functional.avg_pool2d(maps[0], 4)]
+        found = [head(one) for head, one in zip(self.heads, maps, strict=True)]
+        return found if self.training else found[0]
+
+
 def network_of(kind: str) -> nn.Module:
     if kind == "dropout":
         return WithDropout()
+    if kind == "scales":
+        return Scales()
     network = unet("BN" if kind == "mixed" else kind)
     if kind == "mixed":
         apply_norm_map(network, {"enc1.*": "SN", "bottom.conv1.norm": "BIN", "dec1.up.norm": "IN"})
     return network
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-@pytest.mark.parametrize(
-    "kind", ["BN", "SN", "BIN", "BRN", "SSN", "GBGN-2x2", "WN+MBN", "WS+BGN-1", "mixed", "dropout"]
-)
-def test_going_on_is_bit_for_bit_the_unbroken_run(
-    kind: str, optimizer: str, tmp_path: Path
-) -> None:
-    plan = replace(PLAN, optimizer=optimizer, weight_decay=1e-3)
+def check_going_on(kind: str, plan: Plan, tmp_path: Path) -> None:
+    """Interrupt a training after each evaluation; compare the rest with the unbroken training."""
 
     def run(state: dict[str, Any] | None, where: Path) -> tuple[nn.Module, Iterator[Evaluation]]:
         network = network_of(kind)
@@ -242,6 +258,117 @@ def test_going_on_is_bit_for_bit_the_unbroken_run(
         assert found[-1].seconds >= expected[stopped_after - 1].seconds
         for name, value in again.state_dict().items():
             assert torch.equal(value, whole.state_dict()[name]), (stopped_after, name)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize(
+    "kind", ["BN", "SN", "BIN", "BRN", "SSN", "GBGN-2x2", "WN+MBN", "WS+BGN-1", "mixed", "dropout"]
+)
+def test_going_on_is_bit_for_bit_the_unbroken_run(
+    kind: str, optimizer: str, tmp_path: Path
+) -> None:
+    check_going_on(kind, replace(PLAN, optimizer=optimizer, weight_decay=1e-3), tmp_path)
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "warmup": {"warmup": 0.6},
+    "gradient_clipping": {"gradient_clipping": 0.1},
+    "ema": {"ema": 0.5},
+    "channels_last": {"channels_last": True},
+    "compile": {"compile": True},
+    "all": {
+        "warmup": 0.6,
+        "gradient_clipping": 0.1,
+        "ema": 0.5,
+        "channels_last": True,
+        "compile": True,
+        "optimizer": "adamw",
+        "schedule": "polynomial",
+        "accumulate": 2,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "option"),
+    [
+        *(("mixed", "warmup"), ("mixed", "gradient_clipping"), ("BRN", "ema"), ("SSN", "ema")),
+        *(("mixed", "ema"), ("dropout", "ema"), ("scales", "ema"), ("mixed", "channels_last")),
+        *(("mixed", "compile"), ("scales", "all")),
+    ],
+)
+def test_going_on_with_each_option(
+    kind: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acceleration, "_BACKEND", "aot_eager")  # without the C++ compiler
+    check_going_on(kind, replace(PLAN, samples=40, **OPTIONS[option]), tmp_path)
+
+
+def test_the_average_is_what_is_scored_and_training_goes_on_without_it() -> None:
+    plain, averaged, written = unet(), unet(), unet()
+    expected = list(train(plain, Squares(3), VALIDATION, PLAN))
+    plan, saved = replace(PLAN, ema=0.8), list[dict[str, Any]]()
+    run = train(averaged, Squares(3), VALIDATION, plan, save=lambda state: saved.append(state))
+    found = list(run)
+    assert [one.loss for one in found] == [one.loss for one in expected]
+    assert [one.cases for one in found] != [one.cases for one in expected]
+    for name, value in plain.named_parameters():
+        assert torch.equal(saved[-1]["trained"][name], value), name
+
+    seen = list[dict[str, Tensor]]()
+    keep = lambda: seen.append({n: p.detach().clone() for n, p in written.named_parameters()})  # noqa: E731
+    list(train(written, Squares(3), VALIDATION, PLAN, after_step=keep))
+    assert len(seen) == 8
+    for name, value in averaged.named_parameters():
+        mean = seen[0][name]
+        for weights in seen[1:]:
+            mean = 0.8 * mean + 0.2 * weights[name]
+        torch.testing.assert_close(value, mean, rtol=1e-5, atol=1e-6)
+        assert torch.equal(saved[-1]["network"][name], value)
+    scored = score_cases(averaged, VALIDATION, segmentation_score)
+    assert {name: values["score"] for name, values in scored.items()} == found[-1].cases
+
+
+def test_running_statistics_are_those_of_the_averaged_weights() -> None:
+    network = unet()
+    list(train(network, Squares(3), VALIDATION, replace(PLAN, ema=0.8)))
+    conv = network.get_submodule("enc1.conv1.conv")
+    norm = network.get_submodule("enc1.conv1.norm")
+    with torch.no_grad():
+        means = [conv(case(3 * k, 3)[0]).mean((0, 2, 3)) for k in range(2)]
+    torch.testing.assert_close(norm.running_mean, torch.stack(means).mean(0))
+
+
+def test_a_state_with_an_average_needs_a_training_with_one(tmp_path: Path) -> None:
+    for before, after in ((None, 0.9), (0.9, None)):
+        state = stopped(1, tmp_path, replace(PLAN, ema=before))
+        run = train(unet(), Squares(3), VALIDATION, replace(PLAN, ema=after), state=state)
+        with pytest.raises(CheckpointError, match="the average of the weights is in one of the"):
+            next(run)
+
+
+def test_scales_are_trained_by_their_weights() -> None:
+    network, expected = Scales(), Scales()
+    plan = replace(PLAN, samples=3, evaluations=1, statistics_samples=0, momentum=0.0)
+    (found,) = train(network, Squares(3), VALIDATION, plan)
+    images, labels = case(0, 3)
+    out = expected(images)
+    halved = functional.interpolate(labels, (8, 8), mode="nearest-exact")
+    loss = (2 * bce_dice_loss(out[0], labels) + bce_dice_loss(out[1], halved)) / 3
+    assert found.loss == pytest.approx(loss.item(), rel=1e-6)
+    torch.optim.SGD(expected.parameters(), lr=0.1).zero_grad()
+    loss.backward()
+    torch.optim.SGD(expected.parameters(), lr=0.1).step()
+    for (name, one), other in zip(network.named_parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7, msg=name)
+
+
+def test_without_deep_supervision_the_other_scales_stay_as_they_are() -> None:
+    network, before = Scales(), Scales()
+    list(train(network, Squares(3), VALIDATION, replace(PLAN, deep_supervision=False)))
+    changed = {name for name, one in network.named_parameters()
+               if not torch.equal(one, before.get_parameter(name))}  # fmt: skip
+    assert {name for name in changed if "heads" in name} == {"heads.0.weight", "heads.0.bias"}
 
 
 def stopped(after: int, tmp_path: Path, plan: Plan = PLAN) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from torch import nn
 
 from normsearch.errors import NormError, TrainingError
 from normsearch.norms import build_norm
+from normsearch.training import acceleration
 from normsearch.training.error_conversion import typed_failures
 
 TOO_MUCH = 2**50  # more bytes than any address space of today holds
@@ -70,3 +71,26 @@ def test_a_fault_of_the_program_stays_what_it_is(error: Exception) -> None:
 def test_a_network_that_the_input_does_not_fit_is_a_fault_of_the_program() -> None:
     with pytest.raises(RuntimeError, match="channels"), typed_failures(1):
         nn.Conv2d(3, 1, 1)(torch.ones(1, 2, 4, 4))
+
+
+@pytest.mark.parametrize("spec", ["BN", "IN", "BRN"])
+def test_a_norm_that_fails_while_it_is_compiled_is_no_fault_of_the_compiler(
+    spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acceleration, "_BACKEND", "aot_eager")
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), build_norm(spec, 2, 2))
+    refused = pytest.raises(TrainingError, match="a norm cannot train at batch size 1")
+    with refused as info, typed_failures(1):
+        acceleration.compiled(network)(torch.randn(1, 1, 1, 1))
+    assert info.value.kind == "norm"
+
+
+def test_faults_of_the_compiler_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_compiler(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr(acceleration, "_BACKEND", no_compiler)
+    refused = pytest.raises(TrainingError, match=r"torch\.compile fails on this network.*no C")
+    with refused as info, typed_failures(1):
+        acceleration.compiled(nn.Linear(1, 1))(torch.randn(1, 1))
+    assert info.value.kind == "compile"

@@ -13,6 +13,7 @@ from normsearch.training import (
     cross_entropy_loss,
     dice_cross_entropy_loss,
 )
+from normsearch.training.losses import focal_loss, tversky_loss
 
 
 def numpy_loss(logits: np.ndarray, truth: np.ndarray, smooth: float) -> float:
@@ -193,3 +194,129 @@ def test_class_255_of_whole_images_is_no_ignored_one() -> None:
     logits = torch.zeros(1, 256)
     found = cross_entropy_loss(logits, torch.tensor([255])).item()
     assert found == pytest.approx(np.log(256), rel=1e-6)
+
+
+def numpy_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of each class, the background first, (N, K, *spatial)."""
+    if logits.shape[1] == 1:
+        foreground = 1 / (1 + np.exp(-logits))
+        return np.concatenate([1 - foreground, foreground], 1)
+    powers = np.exp(logits)
+    return powers / powers.sum(1, keepdims=True)
+
+
+def drawn(outputs: int, *, ignored: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits, truth as the losses take it, and where it is not ignored, (N, *spatial)."""
+    generator = np.random.default_rng(7)
+    logits = torch.from_numpy(generator.normal(0, 2, (3, outputs, 5, 6))).requires_grad_()
+    classes = torch.from_numpy(generator.integers(0, max(2, outputs), (3, 5, 6)))
+    truth, known = with_ignored(classes) if ignored else (classes, classes >= 0)
+    return logits, truth[:, None].double() if outputs == 1 else truth, known
+
+
+def of_true_class(logits: torch.Tensor, truth: torch.Tensor, known: torch.Tensor) -> Any:
+    """The probability of the true class of each known voxel, and that class."""
+    probability = np.moveaxis(numpy_probabilities(logits.detach().numpy()), 1, -1)[known.numpy()]
+    classes = truth.reshape(known.shape)[known].long().numpy()
+    return probability[np.arange(len(classes)), classes], classes
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+def test_the_focal_loss_is_its_formula(outputs: int, ignored: bool, gamma: float) -> None:
+    logits, truth, known = drawn(outputs, ignored=ignored)
+    probability, _ = of_true_class(logits, truth, known)
+    expected = (-((1 - probability) ** gamma) * np.log(probability)).mean()
+    loss = focal_loss(logits, truth, gamma)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    loss.backward()
+    assert logits.grad is not None
+    assert (logits.grad.movedim(1, -1)[~known] == 0).all()
+    assert (logits.grad.movedim(1, -1)[known] != 0).any(-1).all()
+    if gamma == 0:
+        assert loss.item() == pytest.approx(cross_entropy_loss(logits, truth).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_the_tversky_loss_is_its_formula(outputs: int, ignored: bool) -> None:
+    logits, truth, known = drawn(outputs, ignored=ignored)
+    probability = np.moveaxis(numpy_probabilities(logits.detach().numpy()), 1, -1)[known.numpy()]
+    classes = truth.reshape(known.shape)[known].long().numpy()
+    shares = []
+    for number in range(1, max(2, outputs)):
+        p, t = probability[:, number], classes == number
+        right, false, missed = p[t].sum(), p[~t].sum(), (1 - p[t]).sum()
+        shares.append((right + 1) / (right + 0.3 * false + 0.7 * missed + 1))
+    loss = tversky_loss(logits, truth)
+    assert loss.item() == pytest.approx(1 - np.mean(shares), rel=1e-6)
+    loss.backward()
+    assert logits.grad is not None
+    assert (logits.grad.movedim(1, -1)[~known] == 0).all()
+
+
+@pytest.mark.parametrize(("name", "outputs"), [("focal", 1), ("focal", 3), ("tversky", 1)])
+def test_ignored_voxels_alone_cost_nothing(name: str, outputs: int) -> None:
+    truth = torch.full((2, 4, 4), IGNORED)
+    given = truth[:, None].float() if outputs == 1 else truth
+    logits = torch.randn(2, outputs, 4, 4, requires_grad=True)
+    loss = LOSSES[name](logits, given)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+    assert logits.grad is not None
+    assert (logits.grad == 0).all()
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+@pytest.mark.parametrize(
+    ("name", "outputs"),
+    [
+        *(("bce_dice", 1), ("cross_entropy", 1), ("dice_cross_entropy", 1), ("focal", 1)),
+        *(("cross_entropy", 3), ("dice_cross_entropy", 3), ("focal", 3)),
+    ],
+)
+def test_class_weights_are_of_the_cross_entropy(name: str, outputs: int, ignored: bool) -> None:
+    logits, truth, known = drawn(outputs, ignored=ignored)
+    given = (0.5, 4.0, 2.0)[: max(2, outputs)]
+    probability, classes = of_true_class(logits, truth, known)
+    each = -np.log(probability) * ((1 - probability) ** 2 if name == "focal" else 1)
+    weights = np.array(given)[classes]
+    without = LOSSES[name](logits, truth).item() - each.mean()  # the part of Dice
+    expected = (weights * each).sum() / weights.sum() + without
+    found = choose_loss(name, outputs, weights=given)(logits, truth)
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+    found.backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    assert (logits.grad.movedim(1, -1)[~known] == 0).all()
+
+
+def test_class_weights_of_several_classes_are_those_of_torch() -> None:
+    logits, truth, _ = drawn(3, ignored=False)
+    weights = torch.tensor([0.5, 4.0, 2.0], dtype=torch.float64)
+    expected = torch.nn.functional.cross_entropy(logits, truth, weights)
+    found = cross_entropy_loss(logits, truth, weights=weights)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-12)
+    whole = choose_loss("auto", 3, "classification", weights=[1, 0, 2])
+    expected = torch.nn.functional.cross_entropy(logits[:, :, 0, 0], torch.tensor([0, 2, 2]),
+                                                 torch.tensor([1.0, 0, 2]).double())  # fmt: skip
+    assert whole(logits[:, :, 0, 0], torch.tensor([0, 2, 2])).item() == pytest.approx(
+        expected.item(), rel=1e-6
+    )
+    assert whole(logits[:1, :, 0, 0], torch.tensor([1])).item() == 0  # no sample with a weight
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs", "weights", "message"),
+    [
+        ("tversky", 1, (1, 2), "class_weights: must be left out for the loss tversky, which takes"),
+        ("torch.nn:BCEWithLogitsLoss", 1, (1, 2), "left out for the loss torch.nn:BCEWithLogits"),
+        ("auto", 3, (1, 2), r"class_weights: must be 3 weights, .*background, got 2\."),
+        ("auto", 1, (1, 2, 3), r"class_weights: must be 2 weights, .*background, got 3\."),
+    ],
+)
+def test_class_weights_that_do_not_fit(
+    name: str, outputs: int, weights: tuple[float, ...], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        choose_loss(name, outputs, weights=weights)

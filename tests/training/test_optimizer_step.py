@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from normsearch.networks import UNet2d
-from normsearch.training import OPTIMIZERS, Plan
+from normsearch.training import OPTIMIZERS, Plan, acceleration
 from normsearch.training.optimizer_step import Stepper
 from tests.specs import every_spec
 
@@ -151,3 +151,54 @@ def test_the_state_of_another_optimizer_or_precision_is_refused(other: dict[str,
     given = Stepper(unet(), loss, PLAN, "cpu").state()
     with pytest.raises(ValueError, match=r"it is for \['sgd', 'off'\], and the training uses \["):
         Stepper(unet(), loss, replace(PLAN, **other), "cpu").restore(given)
+
+
+@pytest.mark.parametrize("largest", [0.5, 1e3])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_long_gradient_is_scaled_down_to_the_largest_norm(
+    largest: float, accumulate: int
+) -> None:
+    network = nn.Sequential(nn.Linear(3, 1), nn.Linear(1, 2))
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    plan = replace(PLAN, momentum=0.0, gradient_clipping=largest, accumulate=accumulate)
+    loss = lambda logits, truth: 50 * (logits * truth).sum()  # noqa: E731
+    images = [torch.randn(4, 3, generator=torch.Generator().manual_seed(k)) for k in range(2)]
+    total = sum(loss(network(one), torch.ones(4, 2)) for one in images[:accumulate]) / accumulate
+    gradient = torch.autograd.grad(total, list(network.parameters()))
+    norm = math.sqrt(sum(float(part.double().square().sum()) for part in gradient))
+    assert 0.5 < norm < 1e3
+    stepper = Stepper(network, loss, plan, "cpu")
+    stepper.step(iter([(one, torch.ones(4, 2)) for one in images]), 0.0)
+    factor = min(1.0, largest / norm)
+    for old, new, part in zip(before, network.parameters(), gradient, strict=True):
+        torch.testing.assert_close(new, old - 0.1 * factor * part, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "step"])
+def test_the_rate_rises_over_the_warm_up_together_with_every_schedule(schedule: str) -> None:
+    network = nn.Linear(1, 1, bias=False)
+    plan = replace(PLAN, samples=20, schedule=schedule, warmup=0.4, momentum=0.0)
+    stepper = Stepper(network, lambda logits, truth: logits.sum() / 2, plan, "cpu")
+    pairs = itertools.repeat((torch.ones(2, 1), torch.ones(2, 1)))
+    moved = []
+    for number in range(10):
+        before = network.weight.item()
+        stepper.step(pairs, number / 10)
+        moved.append(before - network.weight.item())
+    lower = 0.2 if schedule == "step" else 1.0
+    rates = [0.025, 0.05, 0.075, 0.1, 0.1, *[0.1 * lower] * 5]
+    assert moved == pytest.approx(rates, rel=1e-3)
+
+
+def test_channels_last_and_compiled_steps_are_near_plain_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(acceleration, "_BACKEND", "aot_eager")
+    values = {}
+    for option in ("", "channels_last", "compile"):
+        loss = functional.binary_cross_entropy_with_logits
+        plan = replace(PLAN, **({option: True} if option else {}))
+        stepper, pairs = Stepper(unet("BN"), loss, plan, "cpu"), batches(4)
+        values[option] = [stepper.step(pairs, 0.0)[0].item() for _ in range(4)]
+    assert values["channels_last"] == pytest.approx(values[""], rel=1e-3)
+    assert values["compile"] == pytest.approx(values[""], rel=1e-3)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from normsearch.training import Plan
-from normsearch.training.schedule import SCHEDULES, schedule_of
+from normsearch.training.schedule import SCHEDULES, schedule_of, warmed_up
 
 
 @pytest.mark.parametrize("progress", [0.0, 0.3, 1.0])
@@ -62,3 +62,10 @@ def test_all_stay_between_0_and_1_and_never_rise() -> None:
         assert all(later <= earlier for earlier, later in itertools.pairwise(rates))
         assert min(rates) >= 0
         assert not any(map(math.isnan, rates))
+
+
+@pytest.mark.parametrize(
+    ("progress", "expected"), [(0.01, 0.2), (0.025, 0.5), (0.05, 1), (0.4, 1), (1.02, 1)]
+)
+def test_a_warm_up_rises_linearly_and_stays_at_1(progress: float, expected: float) -> None:
+    assert warmed_up(progress, 0.05) == pytest.approx(expected, rel=1e-12)

@@ -22,7 +22,9 @@ from normsearch.data import Case, SampleLoader, Split
 from normsearch.errors import CheckpointError, StudyError, TrainingError
 from normsearch.networks import list_norms
 from normsearch.norms import gate_parameters, initialize_weight_norms
+from normsearch.training import acceleration, load_checkpoint
 from normsearch.trials import training as trial_module
+from normsearch.trials.class_weights import class_weights
 from normsearch.trials.training import train_trial, training_loader
 from normsearch.trials.trial_network import build_trial_network
 
@@ -416,3 +418,66 @@ def test_a_new_trial_starts_weight_norms_from_data_a_resumed_one_does_not(
     again = [untimed(record) for record in train_trial(trial, DATA, tmp_path / "parts")]
     assert again[-2:] == whole[-2:]
     assert len(started) == 2
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "warmup": {"warmup": 0.5},
+    "gradient_clipping": {"gradient_clipping": 0.1},
+    "ema": {"ema": 0.6},
+    "channels_last": {"channels_last": True},
+    "compile": {"compile": True},
+    "class_weights": {"class_weights": "balanced"},
+    "focal": {"loss": "focal"},
+    "tversky": {"loss": "tversky"},
+}
+
+
+def with_option(option: str) -> TrialConfig:
+    training = TRIAL.training.changed(OPTIONS[option])
+    return TRIAL.model_copy(update={"training": training, "learning_rate": 0.05})
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_with_each_option_it_goes_on_bit_for_bit(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acceleration, "_BACKEND", "aot_eager")  # without the C++ compiler
+    trial = with_option(option)
+    expected = list(map(untimed, train_trial(trial, DATA, tmp_path / "whole")))
+    next(train_trial(trial, DATA, tmp_path / "broken"))
+    found = list(map(untimed, train_trial(trial, DATA, tmp_path / "broken")))
+    assert found[1:] == expected[1:]
+    whole, again = (
+        load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("whole", "broken")
+    )
+    assert whole is not None
+    assert again is not None
+    names = {slot.name for slot in list_norms(build_trial_network(NETWORK, 1))}
+    assert {name.rpartition(".")[0] for name in whole["network"]} >= names
+    for part in ("network", "trained") if option == "ema" else ("network",):
+        assert whole[part].keys() == again[part].keys()
+        assert all(torch.equal(value, again[part][name]) for name, value in whole[part].items())
+    plain = list(map(untimed, train_trial(with_option("warmup"), DATA, tmp_path / "other")))
+    assert option == "warmup" or expected != plain
+
+
+def test_what_was_learnt_is_that_of_the_averaged_weights(tmp_path: Path) -> None:
+    *_, last = train_trial(with_option("ema"), DATA, tmp_path)
+    state = load_checkpoint(tmp_path / "checkpoint.pt")
+    assert state is not None
+    logits = [state[part]["enc1.conv1.norm.mean_logits"] for part in ("network", "trained")]
+    assert not torch.equal(*logits)
+    expected = logits[0].double().softmax(0).tolist()
+    found = last["learnt"]["enc1.conv1.norm"]["mean"].values()
+    assert list(found) == pytest.approx(expected, abs=1e-6)
+
+
+def test_balanced_weights_are_those_of_the_training_cases(tmp_path: Path) -> None:
+    weights = class_weights(with_option("class_weights").training, TRIAL.task, DATA.train)
+    assert weights is not None
+    assert weights[0] < 1 < weights[1]
+    given = TRIAL.training.changed({"class_weights": weights})
+    trial = TRIAL.model_copy(update={"training": given, "learning_rate": 0.05})
+    expected = [untimed(record) for record in train_trial(trial, DATA, tmp_path / "given")]
+    balanced = train_trial(with_option("class_weights"), DATA, tmp_path / "balanced")
+    assert [untimed(record) for record in balanced] == expected

@@ -1,0 +1,61 @@
+"""Faster passes of a network: channels last in memory, and torch.compile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from normsearch.errors import ConfigError, one_line
+
+_FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
+_BACKEND = "inductor"  # torch's default
+
+
+def channels_last(tensor: Tensor) -> Tensor:
+    """Return a tensor of four or five axes with its second axis last in memory; others as they are.
+
+    These are images of two or three spatial axes, and the weights of their convolutions.
+    """
+    memory = _FORMATS.get(tensor.dim())
+    return tensor if memory is None else tensor.contiguous(memory_format=memory)
+
+
+def use_channels_last(network: nn.Module) -> None:
+    """Store the weights of a network's convolutions with the channels last."""
+    for parameter in network.parameters():
+        parameter.data = channels_last(parameter.data)
+
+
+def compiled(network: nn.Module) -> Callable[[Tensor], Any]:
+    """Return the forward pass of a network, compiled for each shape of its input.
+
+    The network itself does not change: its parameters keep their names. What earlier trainings
+    compiled in this process is dropped, as torch compiles one function a limited number of times.
+    """
+    torch.compiler.reset()
+    found: Callable[[Tensor], Any] = torch.compile(network, backend=_BACKEND, dynamic=False)
+    return found
+
+
+def check_compiler(device: str) -> None:
+    """Check that torch.compile works on this machine, by compiling a small function.
+
+    Args:
+        device: ``cpu`` or ``cuda``; a GPU that this machine lacks is not checked.
+
+    Raises:
+        ConfigError: it does not, for example without a C++ compiler.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        return
+    try:
+        torch.compile(lambda x: 2 * x + 1, backend=_BACKEND)(torch.ones(1, device=device))
+    # The compiler may raise anything.
+    except Exception as error:
+        raise ConfigError(
+            "training.compile: must be false where torch.compile does not work (it needs a C++ "
+            f"compiler, on a GPU also Triton), and says: {one_line(error)}."
+        ) from error

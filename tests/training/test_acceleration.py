@@ -1,0 +1,133 @@
+"""Channels last and torch.compile change how a network is computed, not what, nor its names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from normsearch.errors import ConfigError
+from normsearch.networks import UNet2d, apply_norm_map, list_norms
+from normsearch.training import acceleration
+from normsearch.training.acceleration import (
+    channels_last,
+    check_compiler,
+    compiled,
+    use_channels_last,
+)
+from tests.specs import every_spec
+
+
+@pytest.fixture(autouse=True)
+def _without_a_c_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trace and differentiate as torch.compile does, without the seconds of its C++ compiler."""
+    monkeypatch.setattr(acceleration, "_BACKEND", "aot_eager")
+
+
+@pytest.mark.parametrize(
+    ("shape", "memory"),
+    [((2, 3, 4, 5), torch.channels_last), ((2, 3, 4, 5, 6), torch.channels_last_3d)],
+)
+def test_the_channels_lie_last_in_memory(shape: Any, memory: torch.memory_format) -> None:
+    given = torch.randn(shape)
+    found = channels_last(given)
+    assert torch.equal(found, given)
+    assert found.is_contiguous(memory_format=memory)
+    assert found.stride(1) == 1
+
+
+def test_other_tensors_are_left() -> None:
+    for given in (torch.randn(3), torch.randn(2, 3), torch.randn(2, 3, 4)):
+        assert channels_last(given) is given
+
+
+def test_weights_keep_their_values_names_and_places_in_an_optimizer() -> None:
+    net = nn.Sequential(nn.Conv3d(2, 4, 3), nn.Flatten(), nn.Linear(4, 2))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    known = [id(parameter) for parameter in net.parameters()]
+    use_channels_last(net)
+    assert [id(parameter) for parameter in net.parameters()] == known
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert net[0].weight.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def network(spec: str) -> nn.Module:
+    net = UNet2d(first_channels=16, depth=1, norm="none", seed=0)
+    apply_norm_map(net, {slot.name: spec for slot in list_norms(net)})
+    return net
+
+
+def step(net: nn.Module, forward: Any, image: Tensor) -> dict[str, Tensor]:
+    """Return the output and all gradients and buffers after a step in training."""
+    out = forward(image)
+    out.sin().sum().backward()
+    gradients = {
+        f"grad {name}": parameter.grad
+        for name, parameter in net.named_parameters()
+        if parameter.grad is not None
+    }
+    return {"out": out.detach(), **gradients, **dict(net.named_buffers())}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *("SN", "BKN", "WS+GN-4"),
+        *(pytest.param(spec, marks=pytest.mark.slow) for spec in every_spec(samples=2)),
+    ],
+)
+def test_every_norm_computes_the_same_compiled(spec: str) -> None:
+    image = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    plain, fast = network(spec).train(), network(spec).train()
+    forward = compiled(fast)
+    for _ in range(2):  # a second pass sees the running moments of the first
+        expected, found = step(plain, plain, image), step(fast, forward, image)
+        assert expected.keys() == found.keys()
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, rtol=2e-3, atol=2e-4, msg=name)
+    assert fast.state_dict().keys() == plain.state_dict().keys()
+
+
+def test_more_trainings_than_torch_compiles_of_one_function() -> None:
+    """Without a reset, the ninth network in a process would run as it is, with a warning."""
+    counters, seen = torch._dynamo.utils.counters, []
+    for _ in range(torch._dynamo.config.recompile_limit + 2):
+        counters.clear()
+        compiled(nn.Sequential(nn.Conv2d(1, 1, 1)))(torch.randn(2, 1, 8, 8))
+        seen.append(counters["stats"]["unique_graphs"])
+    assert seen == [1] * len(seen)
+
+
+def test_a_machine_without_a_compiler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_compiler("cpu")
+
+    def nothing(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("no C++ compiler\nfound")
+
+    monkeypatch.setattr(acceleration, "_BACKEND", nothing)
+    with pytest.raises(ConfigError, match=r"^training\.compile: must be false .*no C\+\+ compiler"):
+        check_compiler("cpu")
+
+
+def test_a_gpu_that_is_elsewhere_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(acceleration, "_BACKEND", "no such backend")
+    check_compiler("cuda")
+    with pytest.raises(ConfigError, match="no such backend"):
+        check_compiler("cpu")
+
+
+@pytest.mark.slow
+def test_the_compiler_of_torch_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acceleration, "_BACKEND", "inductor")
+    try:
+        check_compiler("cpu")
+    except ConfigError as error:
+        pytest.skip(str(error))
+    image = torch.randn(2, 1, 8, 8)
+    plain, fast = network("SN").train(), network("SN").train()
+    expected, found = step(plain, plain, image), step(fast, compiled(fast), image)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=2e-3, atol=2e-4, msg=name)
