@@ -20,10 +20,10 @@ from normsearch.config import (
 )
 from normsearch.data import SampleLoader, Split
 from normsearch.networks import NormSlot, dry_run, list_norms, use_checkpointing
-from normsearch.networks.importing import load
 from normsearch.training import Plan, choose_loss, choose_metric
 from normsearch.training.optimizer_step import build_optimizer
 from normsearch.training.schedule import schedule_of
+from normsearch.trials.sample_augmentation import try_transforms
 from normsearch.trials.task import sample_shape, sampling_of
 from normsearch.trials.trial_network import (
     digest_network,
@@ -60,6 +60,7 @@ def try_network(
     sampling, outputs = sampling_of(config.task), config.task.outputs
     SampleLoader(split.train, 1, 0, sampling=sampling)  # refuses samples of several shapes
     check_training(config.training, config.task)
+    try_transforms(config.task, split.train)
     shape = sample_shape(config.task, split.train)
     networks = _build_all(config, shape[0])
     shapes = {sampling.sample(case, 0)[0].shape for case in (*split.train, *split.validation)}
@@ -82,8 +83,6 @@ def check_training(training: TrainingConfig, task: TaskConfig) -> None:
     """Raise ConfigError unless loss, metric and other names of a training fit the task."""
     choose_loss(training.loss, task.outputs, task.kind)
     choose_metric(training.metric, task.outputs, task.kind)
-    for text in task.augmentation.transforms:
-        load(text, "task.augmentation.transforms")
     plan = Plan(1, 1, 0.1, optimizer=training.optimizer, schedule=training.schedule)
     schedule_of(plan)
     build_optimizer([{"params": [nn.Parameter(torch.zeros(1))]}], plan)
