@@ -94,8 +94,8 @@ class AugmentationConfig(Model):
     preset: Annotated[str, AfterValidator(_preset)] | None = None
     """nnunet, light or none; see ``normsearch list augmentations``."""
     mirror: tuple[Axis, ...] | None = None
-    """Axes that a preset mirrors along. If left out, those of the preset, and never from left to
-    right."""
+    """Axes that a preset mirrors along. If left out, those of the preset by which nothing is
+    mirrored from left to right."""
     rotation: tuple[Degrees, Degrees, Annotated[float, Field(ge=1e-3, le=360)]] | None = None
     """Rotation within a slice: [lowest, highest, step], in degrees."""
     flip: tuple[Axis, ...] = ()

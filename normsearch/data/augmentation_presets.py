@@ -41,7 +41,7 @@ def nnunet(sides: Sequence[int], in_plane: bool) -> tuple[Transform, ...]:
     0, the mean); labels are the nearest value (there the largest of linearly interpolated classes);
     noise is a share of the sample's standard deviation (there of the case's, which is 1) and
     differs between channels; in-plane samples are also blurred in plane alone; and there is no
-    mirroring from left to right unless it is asked for.
+    mirroring from left to right unless it is asked for (see `preset_transforms`).
 
     `monai.transforms` has RandAffined, RandGaussianNoise (fixed mean and standard deviation),
     RandGaussianSmooth (zeros beyond the border), RandScaleIntensity (uniform, and one factor for
@@ -90,14 +90,18 @@ def preset_transforms(
         name: a key of `PRESETS`.
         sides: the spatial sides of a sample.
         in_plane: whether the sample's slices change alike, each in its plane.
-        mirror: axes to mirror; if None, all but `left_right`, if the preset mirrors.
+        mirror: axes to mirror; if None, those by which nothing is mirrored from left to right: all
+            but `left_right`, and none in its plane if samples turn by more than 90 degrees there,
+            as a half turn of a mirrored slice mirrors it along the other axis.
         left_right: the axis from the patient's left to right.
     """
     found = PRESETS[name]
-    own = [axis for axis in AXES[-len(sides) :] if axis != left_right and found.mirrors]
+    transforms = found.transforms(sides, in_plane)
+    turned = any(one.name == "rotation" and one.between[1] > 90 for one in transforms)
+    left_out = {"y", "x"} if turned and left_right == "x" else {left_right}
+    own = [axis for axis in AXES[-len(sides) :] if axis not in left_out and found.mirrors]
     axes = tuple(own if mirror is None else mirror)
-    mirroring = (Transform("mirroring", axes=axes),) if axes else ()
-    return (*found.transforms(sides, in_plane), *mirroring)
+    return (*transforms, *((Transform("mirroring", axes=axes),) if axes else ()))
 
 
 def is_anisotropic(sides: Sequence[int], spacing: Sequence[float | None]) -> bool:

@@ -1,9 +1,16 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from normsearch.data import PRESETS, is_anisotropic, preset_transforms
+from normsearch.data.random_geometry import draw_geometry
+
+
+def random(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
 
 NNUNET = {  # nnunetv2/training/nnUNetTrainer/nnUNetTrainer.py: probability, range, of a channel
     "scaling": (0.2, (1 / 1.4, 1 / 0.7), 1),
@@ -36,12 +43,29 @@ def test_nnunet_is_that_of_nnunet(sides: Sequence[int], in_plane: bool, degrees:
 
 @pytest.mark.parametrize(
     ("sides", "left_right", "axes"),
-    [((8, 8), "x", ("y",)), ((8, 8), "z", ("y", "x")), ((8, 8, 8), "x", ("z", "y"))],
+    [
+        ((8, 8), "x", ()),
+        ((8, 16), "x", ("y",)),
+        ((8, 8), "z", ("y", "x")),
+        ((8, 8, 8), "x", ("z", "y")),
+        ((8, 8, 8), "z", ("y", "x")),
+        ((4, 16, 16), "x", ("z",)),
+    ],
 )
 def test_nnunet_does_not_mirror_left_to_right_by_itself(
     sides: Sequence[int], left_right: str, axes: tuple[str, ...]
 ) -> None:
-    assert preset_transforms("nnunet", sides, left_right=left_right)[-1].axes == axes
+    """Half turns of slices mirrored along y would mirror them along x."""
+    in_plane = is_anisotropic(sides, (1.0, 1.0, 1.0))
+    found = preset_transforms("nnunet", sides, in_plane=in_plane, left_right=left_right)
+    assert [one.axes for one in found if one.name == "mirroring"] == ([axes] if axes else [])
+    for seed in range(200):
+        moves = [one for one in found if one.moves]
+        geometry = draw_geometry(moves, 2 if in_plane or len(sides) == 2 else 3, random(seed))
+        if left_right == "x" and geometry.matrix is not None:  # left stays left, or is turned
+            mirrored = np.diag([1 - 2 * (axis in geometry.mirrored) for axis in "yx"])
+            flipped = np.linalg.det(geometry.matrix[-2:, -2:] @ mirrored) < 0
+            assert not (flipped and geometry.matrix[-1, -1] < 0)
 
 
 def test_mirroring_is_the_users_choice() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from normsearch.config import StudyConfig, TaskConfig
+from normsearch.config import (
+    NetworkConfig,
+    StudyConfig,
+    TaskConfig,
+    TrainingConfig,
+    TrialConfig,
+)
 from normsearch.config.reading import validate
-from normsearch.data import Augmentation, Case
+from normsearch.data import Augmentation, Case, SampleLoader
 from normsearch.data.labels import IGNORED
 from normsearch.errors import ConfigError
 from normsearch.trials.sample_augmentation import (
@@ -20,6 +27,7 @@ from normsearch.trials.sample_augmentation import (
     try_transforms,
     write_pictures,
 )
+from normsearch.trials.training import training_loader
 
 
 def make_case(
@@ -47,8 +55,8 @@ def mirrored(found: Augmentation) -> list[str]:
 @pytest.mark.parametrize(
     ("given", "axes"),
     [
-        ({}, ["y"]),
-        ({"plane": "coronal"}, ["y"]),
+        ({}, []),  # slices turn by 180 degrees
+        ({"plane": "coronal"}, []),
         ({"plane": "sagittal"}, ["y", "x"]),
         ({"sample": "volume"}, ["z", "y"]),
         ({"sample": "volume", "plane": "sagittal"}, ["y", "x"]),
@@ -85,6 +93,29 @@ def test_slices_of_a_stack_change_alike() -> None:
     images = torch.from_numpy(cases[0].image[:1]).repeat(4, 5, 1, 1)
     changed, _ = found(images, torch.zeros(4, 16, 16, dtype=torch.uint8), range(4))
     torch.testing.assert_close(changed[:, :2], changed[:, 8:])
+
+
+def test_batches_of_any_size_and_a_resumed_trial_have_the_same_samples() -> None:
+    changes = ["elastic", {"name": "noise", "probability": 0.5}, "monai.transforms:RandBiasField"]
+    given = {"preset": "nnunet", "mirror": ["y", "x"], "transforms": changes}
+
+    def drawn(batch_size: int, start: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+        trial = TrialConfig(
+            study="s", number=0, task=task(given), network=NetworkConfig(),
+            training=TrainingConfig(augmentation_seed=3), norm_map={}, learning_rate=0.1,
+            batch_size=batch_size,
+        )  # fmt: skip
+        batches = training_loader(trial, CASES).batches(start)
+        found = list(islice(batches, (24 - start) // batch_size))
+        return torch.cat([image for image, _ in found]), torch.cat([label for _, label in found])
+
+    images, labels = drawn(6)
+    plain = next(SampleLoader(CASES, 24, 0).batches(0))[0]
+    assert 6 < (images != plain).flatten(1).any(1).sum() <= 24
+    for batch_size, start in ((1, 0), (8, 0), (4, 12)):
+        other = drawn(batch_size, start)
+        assert torch.equal(other[0], images[start:])
+        assert torch.equal(other[1], labels[start:])
 
 
 def test_without_transforms_nothing_but_the_configuration_counts() -> None:
