@@ -124,7 +124,7 @@ class Augmentation:
         """Return an image as (channels, slices, *axes), where all slices change alike."""
         if image.ndim == 4:
             return image if self.in_plane else image[:, None]
-        return image.unflatten(0, (self.slices, -1)).transpose(0, 1)
+        return image.reshape(self.slices, -1, *image.shape[1:]).transpose(0, 1)
 
     def _close(self, image: Tensor) -> Tensor:
         """Return an opened image as (channels, *spatial)."""

@@ -67,7 +67,7 @@ def build_foreign(transform: Transform) -> Change:
     if of_monai:
         arguments = {**_defaults(found, arguments, transform.name), **arguments}
     try:
-        made = found(**arguments)
+        made: Any = found(**arguments)
     except (TypeError, ValueError, KeyError) as error:
         raise ConfigError(
             f"{KEY}: {transform.name} must accept its arguments, and says: {one_line(error)}."
@@ -82,7 +82,7 @@ def is_random_transform(found: object) -> bool:
     """
     if not _of_monai(found):
         return False
-    from monai.transforms import Randomizable
+    from monai.transforms.transform import Randomizable
 
     own = str(getattr(found, "__module__", "")).startswith("monai.transforms.")
     return own and isinstance(found, type) and issubclass(found, Randomizable)
@@ -103,7 +103,7 @@ def _moves(found: type) -> bool:
 
 def _defaults(found: type, given: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return keys and modes for a transform of MONAI: label values are the nearest ones."""
-    from monai.transforms import MapTransform
+    from monai.transforms.transform import MapTransform
 
     moves = _moves(found)
     if not issubclass(found, MapTransform):
@@ -125,8 +125,8 @@ def _apply_monai(
     made: Any, image: Tensor, label: Tensor, random: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     """Apply a transform of MONAI to the image or, if it takes keys, to image and label."""
-    from monai.transforms import MapTransform
-    from monai.utils import convert_to_tensor
+    from monai.transforms.transform import MapTransform
+    from monai.utils.type_conversion import convert_to_tensor
 
     if hasattr(made, "set_random_state"):
         made.set_random_state(seed=int(random.integers(2**32)))
@@ -138,7 +138,7 @@ def _apply_monai(
     if "label" not in sample or "label" not in made.keys:
         return found, label
     marks = convert_to_tensor(changed["label"], track_meta=False)[0]
-    if not {*marks.unique().tolist()} <= {0, *label.unique().tolist()}:
+    if not {*np.unique(marks)} <= {0, *np.unique(label)}:
         raise DataError(
             f"{KEY}: {type(made).__name__} must keep the values of a label, and blends them; set "
             "its mode to [bilinear, nearest], or its keys to [image]"

@@ -150,7 +150,7 @@ def sampling_grid(geometry: Geometry, sides: Sequence[int]) -> Tensor:
         matrix = (geometry.matrix * lengths[None, :] / lengths[:, None]).tolist()
         points = [_weighted(row, points) for row in matrix]
     # From -1 to 1, in the order x, y, z.
-    return torch.stack(torch.broadcast_tensors(*points[::-1]), -1) * 2
+    return torch.stack([point.expand(*sides) for point in points[::-1]], -1) * 2
 
 
 def _weighted(weights: Sequence[float], parts: Sequence[Tensor]) -> Tensor:

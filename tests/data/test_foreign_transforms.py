@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monai.transforms import RandBiasField, SaveImage
+from monai.transforms.intensity.array import RandBiasField
+from monai.transforms.io.array import SaveImage
 
 from normsearch.data import Augmentation, Transform, is_random_transform
 from normsearch.data.labels import IGNORED

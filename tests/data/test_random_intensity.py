@@ -3,12 +3,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monai.networks.layers import GaussianFilter
-from monai.transforms import (
-    AdjustContrast,
-    RandSimulateLowResolution,
-    ScaleIntensityFixedMean,
-)
+from monai.networks.layers.simplelayers import GaussianFilter
+from monai.transforms.intensity.array import AdjustContrast, ScaleIntensityFixedMean
+from monai.transforms.spatial.array import RandSimulateLowResolution
 
 from normsearch.data import Transform
 from normsearch.data.random_intensity import INTENSITIES, change_intensity, factor
