@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -22,6 +23,9 @@ Degrees = Annotated[float, Field(ge=-360, le=360)]
 Factor = Annotated[float, Field(ge=1e-3, le=1e3)]
 Share = Annotated[float, Field(ge=0, le=1)]
 NONE = "none"
+_FORMS = (
+    f"must be one of {', '.join(PRESETS)}, {NONE}, a list of transforms, or a mapping, got {{}}"
+)
 
 
 class TransformConfig(Model):
@@ -75,10 +79,8 @@ class TransformConfig(Model):
 def _preset(name: str) -> str:
     known = [*PRESETS, NONE]
     if name not in known:
-        raise ValueError(
-            f"must be one of {', '.join(known)}, a list of transforms, or a mapping, got "
-            f"{short(name)}.{did_you_mean(name, [*known, *TRANSFORMS])}"
-        )
+        likely = did_you_mean(name, [*known, *TRANSFORMS])
+        raise ValueError(f"{_FORMS.format(short(name))}.{likely}")
     return name
 
 
@@ -115,7 +117,9 @@ class AugmentationConfig(Model):
             value = {"transforms": [value]} if one else {"preset": value}
         elif isinstance(value, list | tuple):
             value = {"transforms": value}
-        if isinstance(value, dict) and value.get("preset") == NONE:
+        elif not isinstance(value, Mapping | cls):
+            raise ValueError(_FORMS.format(short(value)))
+        if isinstance(value, Mapping) and value.get("preset") == NONE:
             value = {key: given for key, given in value.items() if key != "preset"}
         return value
 

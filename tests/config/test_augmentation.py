@@ -109,7 +109,7 @@ def test_what_is_recorded_is_read_as_it_was(given: object) -> None:
         ({"preset": "light", "flip": ["x"]}, "flip must be left out with a preset; give its axes"),
         ({"preset": "light", "rotation": [0, 1, 1]}, "rotation must be left out with a preset; li"),
         ({"mirror": ["x"]}, "mirror must be left out without a preset; use flip"),
-        (5, "task.augmentation: must be a mapping of keys, got 5"),
+        (5, "augmentation: must be one of nnunet, light, none, a list of transforms, .* got 5"),
     ],
 )
 def test_what_cannot_be(given: object, message: str) -> None:
