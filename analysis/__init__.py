@@ -39,6 +39,7 @@ FIGURES: dict[str, str] = {
     "paper_spine": "normsearch.analysis.paper_spine:figure",
     "paper_iln": "normsearch.analysis.paper_iln:figure",
     "critical_difference": "normsearch.analysis.critical_difference:figure",
+    "augmentation": "normsearch.analysis.augmentation:figure",
     "examples": "normsearch.analysis.examples:figure",
 }
 

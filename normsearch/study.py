@@ -37,6 +37,7 @@ from normsearch.storage.run_folder import (
     write_local,
     write_study,
 )
+from normsearch.trials.sample_augmentation import write_pictures
 from normsearch.trials.task import MEMORY, in_memory, task_folds
 
 
@@ -226,6 +227,7 @@ class Study(Run):
         callbacks: Sequence[Callback],
     ) -> None:
         config, self.config = prepared.config, prepared.config
+        write_pictures(self.folder, config, prepared.split.train)
         listeners = [*callbacks, *build_callbacks(config.search.callbacks, self.folder, self.name)]
 
         def tell(event: Event) -> None:

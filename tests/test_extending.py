@@ -227,6 +227,21 @@ def test_installed_classes_of_losses_are_no_surprise(text: str) -> None:
     refuse_unseen_code(validate(StudyConfig, of_key("training.loss", text), "s.yaml"), "runs/s")
 
 
+def test_random_transforms_of_monai_are_no_surprise_but_what_they_call_may_be() -> None:
+    def study(name: str, arguments: dict[str, Any]) -> StudyConfig:
+        listed = [{"name": f"monai.transforms:{name}", "arguments": arguments}]
+        raw = of_key("task.augmentation.transforms", "")
+        raw["task"]["augmentation"] = listed
+        return validate(StudyConfig, raw, "s.yaml")
+
+    refuse_unseen_code(study("RandBiasField", {"prob": 0.5}), "runs/s")
+    refuse_unseen_code(study("RandLambda", {"func": {"import": "tests.specs:SPECS"}}), "runs/s")
+    with pytest.raises(TrustError, match=r"runs/s: .*subprocess:run"):
+        refuse_unseen_code(study("RandLambda", {"func": {"import": "subprocess:run"}}), "runs/s")
+    with pytest.raises(TrustError, match=r"runs/s: .*monai.transforms:SaveImage"):
+        refuse_unseen_code(study("SaveImage", {}), "runs/s")
+
+
 @pytest.mark.parametrize(
     "key",
     [

@@ -35,7 +35,7 @@ def listing(
         str,
         typer.Argument(
             help="runs, norms, spaces, studies, networks, samplers, pruners, metrics, losses, "
-            "optimizers, schedules, loggers, layouts, figures or findings.",
+            "optimizers, schedules, augmentations, loggers, layouts, figures or findings.",
             show_default=False,
             callback=_check_kind,
             autocompletion=_kinds,
@@ -86,6 +86,18 @@ def _summaries(module: str, table: str) -> dict[str, str]:
             for name, entry in entries.items()}  # fmt: skip
 
 
+def _augmentations() -> dict[str, str]:
+    """Return each preset with its transforms, and each transform with its defaults."""
+    from normsearch.data import PRESETS, TRANSFORMS
+
+    found = {"none": "no changes"}
+    for name, preset in PRESETS.items():
+        found[name] = f"{preset.summary}: {preset.told}"
+    for name, kind in TRANSFORMS.items():
+        found[name] = f"{kind.summary}; by default {kind.drawn}"
+    return found
+
+
 def _first_line(entry: object) -> str:
     return (entry.__doc__ or "").strip().splitlines()[0].removeprefix("Return ")
 
@@ -131,6 +143,7 @@ KINDS: dict[str, Callable[[], Mapping[str, str]]] = {
     "losses": partial(_summaries, "training", "LOSSES"),
     "optimizers": partial(_summaries, "training", "OPTIMIZERS"),
     "schedules": partial(_summaries, "training", "SCHEDULES"),
+    "augmentations": _augmentations,
     "loggers": partial(_summaries, "config.search", "CALLBACKS"),
     "layouts": partial(_summaries, "data", "LAYOUTS"),
     "figures": _figures,

@@ -1,6 +1,7 @@
 """Models of the YAML files: study, task, network, training, space, search; and reading them."""
 
 from normsearch.config.arms import Arm, ArmsConfig, Origin
+from normsearch.config.augmentation import AugmentationConfig, TransformConfig
 from normsearch.config.base import (
     ImportPath,
     ItemError,
@@ -28,7 +29,6 @@ from normsearch.config.study import (
     plain,
 )
 from normsearch.config.task import (
-    AugmentationConfig,
     GeometryConfig,
     PhantomConfig,
     TaskConfig,
@@ -64,6 +64,7 @@ __all__ = [
     "SupernetConfig",
     "TaskConfig",
     "TrainingConfig",
+    "TransformConfig",
     "TrialConfig",
     "plain",
 ]

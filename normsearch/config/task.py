@@ -15,13 +15,12 @@ from pydantic import (
 )
 
 from normsearch import limits
-from normsearch.config.base import Fraction, ImportPath, Model, Number, Seed, Side, one_of
+from normsearch.config.augmentation import AugmentationConfig
+from normsearch.config.base import Fraction, Model, Number, Seed, Side, one_of
 from normsearch.data import LAYOUTS
 from normsearch.data.transforms import FITS, INTENSITIES
 
 LabelValue = Annotated[int, Field(ge=0, le=255)]
-Degrees = Annotated[float, Field(ge=-360, le=360)]
-Factor = Annotated[float, Field(ge=1e-3, le=1e3)]
 Intensity = Annotated[float, Field(ge=-1e12, le=1e12)]
 Window = tuple[Intensity, Intensity]
 _THREE = Field(min_length=3, max_length=3)
@@ -72,32 +71,6 @@ class PhantomConfig(Model):
 
 
 _DEPTHS = {"stack": 3, "slab": 16}  # default number of slices
-
-
-class AugmentationConfig(Model):
-    """Random changes of the training samples; none by default.
-
-    In axial and coronal slices, x is the left-right axis of the patient (in sagittal slices, z).
-    Do not flip this axis if classes mirror each other, such as left and right organs: a flipped one
-    looks like the other but keeps its label.
-    """
-
-    rotation: tuple[Degrees, Degrees, Annotated[float, Field(ge=1e-3, le=360)]] | None = None
-    """Rotation within a slice: [lowest, highest, step], in degrees."""
-    flip: tuple[Literal["z", "y", "x"], ...] = ()
-    """Axes to flip at random, of z, y and x."""
-    scale: tuple[Factor, Factor] | None = None
-    """Factor of the intensities: [lowest, highest]."""
-    transforms: tuple[ImportPath, ...] = ()
-    """Your own functions, ``module:name``, called in order with an image, its label and a NumPy
-    generator."""
-
-    @field_validator("rotation", "scale")
-    @classmethod
-    def _in_order(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        if value is not None and value[0] > value[1]:
-            raise ValueError(f"must be lowest, then highest, got {value[0]:g}, then {value[1]:g}")
-        return value
 
 
 class GeometryConfig(Model):
@@ -167,7 +140,8 @@ class TaskConfig(Model):
     """Label values of voxels without annotation, which are left out of loss and score. nnU-Net's
     ``ignore`` label is found without this key."""
     augmentation: AugmentationConfig = AugmentationConfig()
-    """Random changes of the training samples."""
+    """Random changes of the training samples: nnunet, light, none, a list of transforms, or the
+    keys below."""
     test_folds: Folds = ()
     """Folds that the search never sees; `normsearch confirm` tests on them."""
     validation: Literal["held_out", "training", "test"] = "held_out"
@@ -222,7 +196,7 @@ class TaskConfig(Model):
         cls, value: AugmentationConfig, info: ValidationInfo
     ) -> AugmentationConfig:
         sample = info.data.get("sample")
-        if "z" in value.flip and sample not in ("slab", "volume"):
+        if "z" in value.mirrored and sample not in ("slab", "volume"):
             raise ValueError(f"a {sample} can be flipped along y and x, got z")
         return value
 

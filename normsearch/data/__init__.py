@@ -1,8 +1,10 @@
 """Images and labels: reading, checking, preparing, splitting and batching; a synthetic data set."""
 
 from normsearch.data.augment import Augmentation
+from normsearch.data.augmentation_presets import PRESETS, is_anisotropic, preset_transforms
 from normsearch.data.cases import Case, CaseFiles, classes_shown, fingerprint
 from normsearch.data.faults import Fault
+from normsearch.data.foreign_transforms import is_random_transform
 from normsearch.data.idx import read_idx
 from normsearch.data.in_memory import cases_of
 from normsearch.data.layouts import LAYOUTS, DataSet, detect_layout, find_cases, survey
@@ -10,6 +12,7 @@ from normsearch.data.loader import SampleLoader
 from normsearch.data.phantom import generate_phantom
 from normsearch.data.preparation import Preparation
 from normsearch.data.prepare import load_cases, prepare_case
+from normsearch.data.random_transforms import TRANSFORMS, Transform
 from normsearch.data.sampling import SAMPLINGS, Sampling
 from normsearch.data.segments import Segmentation, label_of_segments, read_segments
 from normsearch.data.splits import Split, overfit_split, split_cases, test_split
@@ -19,7 +22,9 @@ from normsearch.data.whole import WholeCase, WholeImage, whole_case, whole_image
 
 __all__ = [
     "LAYOUTS",
+    "PRESETS",
     "SAMPLINGS",
+    "TRANSFORMS",
     "Augmentation",
     "Case",
     "CaseFiles",
@@ -32,6 +37,7 @@ __all__ = [
     "Segmentation",
     "SpacingWarning",
     "Split",
+    "Transform",
     "Volume",
     "WholeCase",
     "WholeImage",
@@ -42,10 +48,13 @@ __all__ = [
     "fingerprint",
     "generate_phantom",
     "inspect",
+    "is_anisotropic",
+    "is_random_transform",
     "label_of_segments",
     "load_cases",
     "overfit_split",
     "prepare_case",
+    "preset_transforms",
     "read_idx",
     "read_segments",
     "read_volume",

@@ -1,4 +1,4 @@
-"""Random rotations, flips and intensities; the number of a sample determines its changes."""
+"""Random changes of samples; the number of a sample determines its changes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from normsearch.data.foreign_transforms import apply_foreign, build_foreign
+from normsearch.data.random_geometry import draw_geometry, move
+from normsearch.data.random_intensity import change_intensity
+from normsearch.data.random_transforms import AXES, Transform
 from normsearch.errors import DataError
 from normsearch.limits import check_seed
-from normsearch.networks.importing import load
-
-AXES = ("z", "y", "x")
 
 
 @dataclass(frozen=True)
@@ -27,21 +28,24 @@ class Augmentation:
             angle drawn from this grid (the ILN paper, seed 001: (-60, 60, 2)).
         flip: axes (z, y, x), each flipped with probability 0.5.
         scale: (lowest, highest) factor of the intensities, drawn uniformly.
-        transforms: the user's functions, ``module:name``, called in turn with an image (channels,
-            *spatial), its label (*spatial) and the sample's NumPy generator; each returns image and
-            label in their shapes.
+        transforms: further changes, after those. Transforms that move voxels act first, as one
+            resampling; then the others in order. A text is a transform with its defaults.
         seed: 0 to 2**32 - 1.
+        slices: slices of a stack, which are channels and change alike; 1 otherwise.
+        in_plane: whether `transforms` change the slices of a 3D sample alike, each in its plane.
 
     Raises:
         DataError: an invalid range or an unknown axis.
-        ConfigError: a transform does not exist.
+        ConfigError: a transform does not exist, or its arguments do not fit.
     """
 
     rotation: tuple[float, float, float] | None = None
     flip: tuple[str, ...] = ()
     scale: tuple[float, float] | None = None
-    transforms: tuple[str, ...] = ()
+    transforms: tuple[str | Transform, ...] = ()
     seed: int = 0
+    slices: int = 1
+    in_plane: bool = False
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -51,10 +55,15 @@ class Augmentation:
             )
         if self.scale and not 0 < self.scale[0] <= self.scale[1]:
             raise DataError(f"scale must be lowest and highest factor above 0, got {self.scale}")
-        for text in self.transforms:
-            load(text, "task.augmentation.transforms")
         if set(self.flip) - set(AXES):
             raise DataError(f"flip must be axes among {', '.join(AXES)}, got {self.flip}")
+        for transform in self._transforms:
+            if transform.foreign:
+                build_foreign(transform)
+
+    @property
+    def _transforms(self) -> list[Transform]:
+        return [Transform(one) if isinstance(one, str) else one for one in self.transforms]
 
     @property
     def varies(self) -> bool:
@@ -84,23 +93,44 @@ class Augmentation:
         if any(angles):
             images = rotate(images, angles)
             labels = rotate_labels(labels, angles) if labels.ndim > 1 else labels
-        if self.transforms:
-            pairs = [self._transformed(*one) for one in zip(images, labels, numbers, strict=True)]
+        if transforms := self._transforms:
+            pairs = [
+                self._transformed(*one, transforms)
+                for one in zip(images, labels, numbers, strict=True)
+            ]
             images, labels = (torch.stack(part) for part in zip(*pairs, strict=True))
         return images, labels
 
-    def _transformed(self, image: Tensor, label: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    def _transformed(
+        self, image: Tensor, label: Tensor, number: int, transforms: Sequence[Transform]
+    ) -> tuple[Tensor, Tensor]:
+        """Return a sample (channels, *spatial) and its label, changed by the transforms."""
         random = np.random.default_rng((self.seed, number, 1))
-        for text in self.transforms:
-            given = load(text, "task.augmentation.transforms")(image, label, random)
-            shapes = [getattr(part, "shape", None) for part in given]
-            if shapes != [image.shape, label.shape]:
-                raise DataError(
-                    f"task.augmentation.transforms: {text} must return image and label in the "
-                    f"shapes it was given, {tuple(image.shape)} and {tuple(label.shape)}"
-                )
-            image, label = given[0].to(image.dtype), given[1].to(label.dtype)
+        dims = 2 if self.in_plane else image.ndim - 1
+        moving = [transform for transform in transforms if transform.moves]
+        if moving:
+            geometry = draw_geometry(moving, dims, random)
+            marks = label[None] if label.ndim == dims else label
+            opened, marks = move(self._open(image), marks, geometry, dims)
+            image, label = self._close(opened), marks.reshape(label.shape)
+        for transform in transforms:
+            if transform.foreign:
+                image, label = apply_foreign(transform, image, label, random)
+            elif not transform.moves:
+                image = self._close(change_intensity(self._open(image), transform, random))
         return image, label
+
+    def _open(self, image: Tensor) -> Tensor:
+        """Return an image as (channels, slices, *axes), where all slices change alike."""
+        if image.ndim == 4:
+            return image if self.in_plane else image[:, None]
+        return image.reshape(self.slices, -1, *image.shape[1:]).transpose(0, 1)
+
+    def _close(self, image: Tensor) -> Tensor:
+        """Return an opened image as (channels, *spatial)."""
+        if image.ndim == 5:
+            return image[:, 0]
+        return image if self.in_plane else image.transpose(0, 1).flatten(0, 1)
 
     def _draw(self, number: int) -> tuple[float, frozenset[int], float]:
         random = np.random.default_rng((self.seed, number))

@@ -20,10 +20,10 @@ from normsearch.config import (
 )
 from normsearch.data import SampleLoader, Split
 from normsearch.networks import NormSlot, dry_run, list_norms, use_checkpointing
-from normsearch.networks.importing import load
 from normsearch.training import Plan, check_compiler, choose_loss, choose_metric, over_scales
 from normsearch.training.optimizer_step import build_optimizer
 from normsearch.training.schedule import schedule_of
+from normsearch.trials.sample_augmentation import try_transforms
 from normsearch.trials.task import sample_shape, sampling_of
 from normsearch.trials.trial_network import (
     digest_network,
@@ -62,6 +62,7 @@ def try_network(
         check_compiler("cuda" if config.search.resources.gpu else "cpu")
     SampleLoader(split.train, 1, 0, sampling=sampling)  # refuses samples of several shapes
     check_training(config.training, config.task)
+    try_transforms(config.task, split.train)
     shape = sample_shape(config.task, split.train)
     networks = _build_all(config, shape[0])
     shapes = {sampling.sample(case, 0)[0].shape for case in (*split.train, *split.validation)}
@@ -87,8 +88,6 @@ def check_training(training: TrainingConfig, task: TaskConfig) -> None:
         weights = (1.0,) * max(2, task.outputs)
     choose_loss(training.loss, task.outputs, task.kind, weights)
     choose_metric(training.metric, task.outputs, task.kind)
-    for text in task.augmentation.transforms:
-        load(text, "task.augmentation.transforms")
     plan = Plan(1, 1, 0.1, optimizer=training.optimizer, schedule=training.schedule)
     schedule_of(plan)
     build_optimizer([{"params": [nn.Parameter(torch.zeros(1))]}], plan)

@@ -16,7 +16,7 @@ from torch import nn
 
 from normsearch.config import TaskConfig, TrialConfig
 from normsearch.config.base import shared
-from normsearch.data import Augmentation, Case, SampleLoader, Split, whole_case
+from normsearch.data import Case, SampleLoader, Split, whole_case
 from normsearch.errors import GoneError, TakenError
 from normsearch.files import write_text
 from normsearch.networks import use_checkpointing
@@ -41,6 +41,7 @@ from normsearch.training import (
     train,
 )
 from normsearch.trials.class_weights import class_weights
+from normsearch.trials.sample_augmentation import augmentation_of
 from normsearch.trials.task import sample_shape, sampling_of, split_task
 from normsearch.trials.trainer import Record, Trainer
 from normsearch.trials.trial_network import build_trial_network, place_norms, refuse_changed_network
@@ -48,9 +49,7 @@ from normsearch.trials.trial_network import build_trial_network, place_norms, re
 
 def training_loader(config: TrialConfig, cases: Sequence[Case]) -> SampleLoader:
     """Return the training samples of a trial."""
-    augmentation = Augmentation(
-        **shared(config.task.augmentation, Augmentation), seed=config.training.augmentation_seed
-    )
+    augmentation = augmentation_of(config.task, cases, config.training.augmentation_seed)
     return SampleLoader(
         cases,
         config.batch_size,

@@ -19,6 +19,7 @@ from normsearch.config import (
     TaskConfig,
     TrialConfig,
 )
+from normsearch.data import is_random_transform
 from normsearch.errors import TrustError
 from normsearch.networks import import_object, imports_in, is_network_class, locate
 
@@ -76,9 +77,18 @@ def refuse_unseen_training(config: StudyConfig | TrialConfig, where: str) -> Non
             _refuse_unless_in_sight([text], where)
     metric = training.metric.name if training.metric.foreign else None
     others = (config.trainer, metric, training.schedule, task.layout, *_preparing(task))
-    _refuse_unless_in_sight(
-        [text or "" for text in (*others, *task.augmentation.transforms)], where
-    )
+    _refuse_unless_in_sight([text or "" for text in (*others, *_changing(task))], where)
+
+
+def _changing(task: TaskConfig) -> list[str]:
+    """Return the ``module:name`` that augment samples, but for random transforms of MONAI."""
+    found = list[str]()
+    for one in task.augmentation.imported:
+        found += imports_in(one.arguments)
+        ours = one.name.startswith("monai.") and locate(one.name) == "installed"
+        if not (ours and is_random_transform(import_object(one.name))):
+            found.append(one.name)
+    return found
 
 
 def _refuse_unless_in_sight(texts: Iterable[str], where: str) -> None:

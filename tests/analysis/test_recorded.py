@@ -29,6 +29,7 @@ ALLOWED = {
     "paper_spine": None,
     "paper_iln": None,
     "critical_difference": None,
+    "augmentation": None,
     "examples": None,
 }
 SHARES = {"weight", "gate", "score", "score_low", "score_high", "frequency_all", "frequency_top"}

@@ -11,7 +11,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from normsearch.data import Augmentation, Preparation, SampleLoader, load_cases
+from normsearch.data import (
+    Augmentation,
+    Preparation,
+    SampleLoader,
+    load_cases,
+    preset_transforms,
+)
 from normsearch.files import cache_folder
 from normsearch.networks import UNet2d
 from normsearch.training.losses import bce_dice_loss
@@ -19,6 +25,7 @@ from tests.benchmarks.norm_speed import steady
 
 TITLE = "Waiting for data, sunnybrook at 256x256 in batches of 4 (U-Net of 8 channels, depth 3)"
 PAPER = Augmentation(rotation=(-60, 60, 2))
+NNUNET = Augmentation(transforms=preset_transforms("nnunet", (256, 256)))
 
 
 def data_root() -> Path:
@@ -44,7 +51,7 @@ def train(loader: SampleLoader, samples: int) -> tuple[float, float]:
 
 
 def measure(samples: int = 240) -> pd.DataFrame:
-    """One row without augmentation, one with the ILN paper's, over the first `samples`."""
+    """One row without augmentation, and one with the ILN paper's and with nnU-Net's."""
     root = data_root() / "sunnybrook"
     if not root.is_dir():
         return pd.DataFrame({"left out": [f"no real images: {root} is not there"]})
@@ -55,7 +62,7 @@ def measure(samples: int = 240) -> pd.DataFrame:
             began = time.perf_counter()
             cases = load_cases(root, Preparation(size=(256, 256)), cache=cache_folder() / "cases")
             opened = time.perf_counter() - began
-        for name, augment in (("none", None), ("rotation -60:2:60", PAPER)):
+        for name, augment in (("none", None), ("rotation -60:2:60", PAPER), ("nnunet", NNUNET)):
             loader = SampleLoader(cases, 4, 0, augment=augment)
             waited, total = train(loader, samples)
             rows.append((name, samples, opened, total, waited / total))

@@ -115,7 +115,10 @@ def test_mistakes_are_told_before_anything_is_made(
     assert not Path("runs").exists()
 
 
-@pytest.mark.parametrize(("kind", "name"), [("samplers", "evonms"), ("pruners", "hyperband")])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("samplers", "evonms"), ("pruners", "hyperband"), ("augmentations", "nnunet")],
+)
 def test_lists(normsearch: Call, kind: str, name: str) -> None:
     listed = json.loads(normsearch("list", kind, "--json").out)
     assert listed[name]

@@ -1,11 +1,12 @@
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from normsearch.data import Augmentation
+from normsearch.data import TRANSFORMS, Augmentation, Transform
 from normsearch.data.augment import rotate, rotate_labels
 from normsearch.errors import DataError
 
@@ -124,3 +125,85 @@ def test_the_class_of_an_image_stays_what_it_is() -> None:
 def test_settings_that_cannot_be(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         Augmentation(**settings)
+
+
+ALL = (
+    *(Transform(name, 0.5) for name in TRANSFORMS if name != "mirroring"),
+    Transform("mirroring", axes=("y", "x")),
+)
+
+
+@pytest.mark.parametrize("sides", [(16, 12), (8, 16, 12)])
+@pytest.mark.parametrize("in_plane", [False, True])
+def test_transforms_depend_on_seed_and_number_alone(sides: tuple[int, ...], in_plane: bool) -> None:
+    flat = in_plane and len(sides) == 3
+    vary = Augmentation(transforms=ALL, seed=3, in_plane=flat)
+    images, labels = batch(*sides, count=12)
+    whole = vary(images, labels, range(12))
+    with ThreadPoolExecutor(4) as pool:
+        parts = zip(images.split(1), labels.split(1), [[i] for i in range(12)], strict=True)
+        single = list(pool.map(lambda part: vary(*part), parts))
+    for i, (image, label) in enumerate(single):
+        assert torch.equal(image[0], whole[0][i])
+        assert torch.equal(label[0], whole[1][i])
+    assert whole[0].shape == images.shape
+    assert whole[1].dtype == torch.uint8
+    assert {*whole[1].unique().tolist()} <= {0, 1, 2, 3}
+    other = Augmentation(transforms=ALL, seed=4, in_plane=flat)(images, labels, range(12))
+    assert not torch.equal(other[0], whole[0])
+
+
+def test_the_slices_of_a_stack_move_alike() -> None:
+    """Two channels of three slices; slice 1 is the label's."""
+    images, labels = batch(16, 16)
+    stack = images.repeat(1, 3, 1, 1)  # lowest slice first, the channels of a slice together
+    moves = tuple(one for one in ALL if one.name not in ("noise", "cutout"))
+    moved, marks = Augmentation(transforms=moves, slices=3, seed=1)(stack, labels, range(6))
+    torch.testing.assert_close(moved[:, :2], moved[:, 4:], rtol=1e-4, atol=1e-5)
+    assert not torch.equal(moved, stack)
+    assert marks.shape == labels.shape
+
+
+def test_slices_of_an_in_plane_sample_move_as_slices_do() -> None:
+    images, labels = batch(5, 16, 12)
+    moves = (Transform("rotation", 1.0), Transform("scaling", 1.0), Transform("elastic", 1.0))
+    moved, marks = Augmentation(transforms=moves, in_plane=True)(images, labels, range(6))
+    for place in range(5):
+        slices = Augmentation(transforms=moves)(images[:, :, place], labels[:, place], range(6))
+        torch.testing.assert_close(moved[:, :, place], _with_floor(slices[0], images, moved, place))
+        assert torch.equal(marks[:, place], slices[1])
+
+
+def _with_floor(
+    slices: torch.Tensor, images: torch.Tensor, moved: torch.Tensor, place: int
+) -> torch.Tensor:
+    """Leave out voxels near the border, where the minimum of the whole sample shows."""
+    within = torch.zeros(slices.shape, dtype=torch.bool)
+    within[..., 6:10, 4:8] = True
+    return torch.where(within, slices, moved[:, :, place])
+
+
+def test_images_alone_move_where_labels_are_classes() -> None:
+    images, classes = batch(16, 12)[0], torch.arange(6, dtype=torch.uint8)
+    changed, same = Augmentation(transforms=ALL)(images, classes, range(6))
+    assert torch.equal(same, classes)
+    assert not torch.equal(changed, images)
+
+
+def test_single_changes_come_before_the_list() -> None:
+    images, labels = batch(16, 12)
+    first = Augmentation((-60, 60, 2), ("x",), (0.5, 2.0), seed=2)(images, labels, range(6))
+    listed = Augmentation(transforms=ALL, seed=2)
+    both = Augmentation((-60, 60, 2), ("x",), (0.5, 2.0), ALL, seed=2)(images, labels, range(6))
+    for one, other in zip(both, listed(*first, range(6)), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_single_changes_are_those_of_earlier_versions() -> None:
+    """Sums that version 0.2.0 gave; runs and registered findings use these changes."""
+    images, labels = batch(16, 12)
+    vary = Augmentation((-60, 60, 2), ("y", "x"), (0.5, 2.0), seed=9)
+    found, marks = vary(images, labels, range(6))
+    sums = [292.98741136, 164.98583633, 238.47610616, 224.23420812, 283.78986802, 236.73597758]
+    assert found.double().sum(dim=(1, 2, 3)).tolist() == pytest.approx(sums, rel=1e-7)
+    assert marks.sum(dim=(1, 2)).tolist() == [255, 227, 233, 225, 239, 222]

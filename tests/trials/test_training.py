@@ -82,6 +82,18 @@ def test_records_say_how_it_went_and_are_plain(tmp_path: Path) -> None:
     assert len(records) == 3
 
 
+def test_an_augmented_trial_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    listed: Any = {"preset": "nnunet", "transforms": ["elastic", "monai.transforms:RandBiasField"]}
+    task = TaskConfig(data="made-up", augmentation=listed)
+    trial = TRIAL.model_copy(update={"task": task})
+    whole = [untimed(record) for record in train_trial(trial, DATA, tmp_path / "whole")]
+    assert untimed(next(train_trial(trial, DATA, tmp_path / "broken"))) == whole[0]
+    resumed = [untimed(record) for record in train_trial(trial, DATA, tmp_path / "broken")]
+    assert resumed[1:] == whole[1:]
+    plain = [untimed(record) for record in train_trial(TRIAL, DATA, tmp_path / "plain")]
+    assert plain != whole
+
+
 def test_norms_with_a_schedule_are_told_of_the_progress(tmp_path: Path) -> None:
     sparse = TRIAL.model_copy(update={"norm_map": dict.fromkeys(SLOTS, "SSN")})
     *_, last = train_trial(sparse, DATA, tmp_path)

@@ -1,0 +1,143 @@
+"""The augmentation of a task's samples: built, tried before the first trial, and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from normsearch.config import StudyConfig, TaskConfig
+from normsearch.config.base import shared
+from normsearch.data import (
+    Augmentation,
+    Case,
+    SampleLoader,
+    is_anisotropic,
+    preset_transforms,
+)
+from normsearch.data.labels import IGNORED
+from normsearch.errors import ConfigError, NormsearchError, one_line
+from normsearch.files import is_there, write_atomically
+from normsearch.trials.task import sample_shape, sampling_of, training_geometry
+
+PICTURES = "augmentation.npz"
+_SEEN, _SHOWN, _CHANGES = 16, 2, 6
+
+
+def augmentation_of(task: TaskConfig, cases: Sequence[Case], seed: int) -> Augmentation:
+    """Return the augmentation of a task's samples.
+
+    Args:
+        task: the task.
+        cases: the training cases; their shape and spacing say whether changes are in plane.
+        seed: of the changes.
+    """
+    config = task.augmentation
+    given = {**shared(config, Augmentation), "transforms": ()}
+    if not (config.preset or config.transforms):
+        return Augmentation(**given, seed=seed)
+    sides = sample_shape(task, cases)[1:]
+    in_plane = is_anisotropic(sides, training_geometry(cases).median)
+    given["transforms"] = tuple(one.transform() for one in config.transforms)
+    if config.preset:
+        left_right = "z" if task.plane == "sagittal" else "x"
+        of_preset = preset_transforms(
+            config.preset, sides, in_plane=in_plane, mirror=config.mirror, left_right=left_right
+        )
+        given["transforms"] = (*of_preset, *given["transforms"])
+    slices = task.slices if task.sample == "stack" else 1
+    return Augmentation(**given, seed=seed, slices=slices, in_plane=in_plane)
+
+
+def try_transforms(task: TaskConfig, cases: Sequence[Case]) -> None:
+    """Change one sample by each transform that is given as ``module:name``.
+
+    Raises:
+        ConfigError: one does not exist, fails, or does not accept its arguments.
+        DataError: one returns other shapes, or blends labels.
+    """
+    if not task.augmentation.imported:
+        return
+    image, label = next(_samples(task, cases))
+    for one in task.augmentation.imported:
+        always = replace(one.transform(), probability=1.0)
+        augmentation = Augmentation(transforms=(always,))
+        try:
+            augmentation(image, label, [0])
+        except NormsearchError:
+            raise
+        except Exception as error:  # of foreign code
+            raise ConfigError(
+                f"task.augmentation.transforms: {one.name} must change an image of shape "
+                f"{tuple(image.shape[1:])}, and says: {one_line(error)}."
+            ) from error
+
+
+def write_pictures(folder: Path, study: StudyConfig, cases: Sequence[Case]) -> None:
+    """Write FOLDER/augmentation.npz, from which `analysis` draws, unless it is there.
+
+    Nothing is written for a task without augmentation, or for a training loop of the user.
+
+    Raises:
+        DiskFullError: the disk is full.
+    """
+    if study.trainer or not cases or is_there(folder / PICTURES):
+        return
+    augmentation = augmentation_of(study.task, cases, study.training.augmentation_seed)
+    if augmentation.varies:
+        found: dict[str, Any] = pictures(study.task, cases, augmentation)
+        write_atomically(folder / PICTURES, lambda file: np.savez_compressed(file, **found))
+
+
+def pictures(
+    task: TaskConfig, cases: Sequence[Case], augmentation: Augmentation
+) -> dict[str, npt.NDArray[Any]]:
+    """Return a slice of two training samples, as they are and with six changes each.
+
+    Of 16 samples, these are the two with the most foreground; the slice is the one with the most.
+
+    Returns:
+        ``image`` and ``label`` (2, 7, y, x): the first channel, and 1 in the foreground. The first
+        of each seven is unchanged.
+    """
+    samples = list(islice(_samples(task, cases), _SEEN))
+    samples.sort(key=lambda sample: -int(_foreground(sample[1]).sum()))
+    shown = list[tuple[Tensor, Tensor]]()
+    for place, (image, label) in enumerate(samples[:_SHOWN]):
+        copies = [part.expand(_CHANGES, *part.shape[1:]) for part in (image, label)]
+        numbers = range(_CHANGES * place, _CHANGES * (place + 1))
+        changed = augmentation(copies[0], copies[1], numbers)
+        shown.append(_slice(torch.cat([image, changed[0]]), torch.cat([label, changed[1]]), task))
+    images, labels = (torch.stack(part).numpy() for part in zip(*shown, strict=True))
+    return {"image": images, "label": labels}
+
+
+def _samples(task: TaskConfig, cases: Sequence[Case]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield training samples in batches of one, with uint8 labels, (1, *spatial) or (1,)."""
+    loader = SampleLoader(cases, 1, 0, sampling=sampling_of(task), outputs=task.outputs)
+    for image, truth in loader.batches(0):
+        yield image, (truth[:, 0] if task.outputs == 1 else truth).byte()
+
+
+def _foreground(label: Tensor) -> Tensor:
+    return (label > 0) & (label != IGNORED)
+
+
+def _slice(images: Tensor, labels: Tensor, task: TaskConfig) -> tuple[Tensor, Tensor]:
+    """Return one slice of all samples of a batch, (B, y, x), by the foreground of the first."""
+    stacked = task.slices if task.sample == "stack" else 1
+    shown = images[:, images.shape[1] // stacked * (stacked // 2)]
+    if labels.ndim == 1:  # classes of whole images
+        return shown, torch.zeros_like(shown, dtype=torch.uint8)
+    marks = _foreground(labels).byte()
+    if shown.ndim == 3:
+        return shown, marks
+    place = int(marks[0].sum((1, 2)).argmax())
+    return shown[:, place], marks[:, place]
