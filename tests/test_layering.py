@@ -53,7 +53,7 @@ ARROWS: dict[str, set[str]] = {
         *("errors", "norms"),
     },
     "data": {
-        *("PIL", "filelock", "nibabel", "nrrd", "numpy", "torch"),
+        *("PIL", "filelock", "nibabel", "nrrd", "numpy", "scipy", "torch"),
         *("errors", "limits", "files", "networks"),
     },
     "training": {

@@ -6,6 +6,7 @@ from normsearch.config.base import (
     ItemError,
     Model,
 )
+from normsearch.config.case_facts import ForegroundIntensities, GeometryConfig
 from normsearch.config.hyperparameters import (
     BatchSizeSpace,
     Hyperparameters,
@@ -30,7 +31,6 @@ from normsearch.config.study import (
 )
 from normsearch.config.task import (
     AugmentationConfig,
-    GeometryConfig,
     PhantomConfig,
     TaskConfig,
 )
@@ -41,6 +41,7 @@ __all__ = [
     "ArmsConfig",
     "AugmentationConfig",
     "BatchSizeSpace",
+    "ForegroundIntensities",
     "GeometryConfig",
     "Hyperparameters",
     "ImportPath",

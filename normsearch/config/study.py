@@ -26,6 +26,7 @@ from normsearch.config.base import (
     WeightDecay,
     one_of,
 )
+from normsearch.config.case_facts import GeometryConfig
 from normsearch.config.hyperparameters import HYPERPARAMETERS, Required
 from normsearch.config.metric import AnyMetric, MetricConfig, Scored
 from normsearch.config.search import PrunerConfig, SearchConfig
@@ -34,7 +35,6 @@ from normsearch.config.space import (
 )
 from normsearch.config.task import (
     OWN_DATA,
-    GeometryConfig,
     SampleShape,
     TaskConfig,
 )
