@@ -176,7 +176,10 @@ def test_simpleitk_finds_the_reported_score_in_masks_of_resampled_images(
 ) -> None:
     turned_data(tmp_path / "d")
     config = trial(tmp_path / "d", sample, classes=[1, 2], **task)
-    config = config.model_copy(update={"task": measure_task(config.task, None)})
+    samples = 200 if sample in ("slice", "stack") else 60
+    training = config.training.changed({"samples": samples})
+    update = {"task": measure_task(config.task, None), "training": training, "learning_rate": 0.2}
+    config = config.model_copy(update=update)
     cases = load_task(config.task, None)
     split = split_task(config.task, cases)
     (record,) = train_trial(config, split, tmp_path / "t")
@@ -188,11 +191,12 @@ def test_simpleitk_finds_the_reported_score_in_masks_of_resampled_images(
     for case in split.validation:
         image = tmp_path / "d" / "images" / f"{case.id}.nii.gz"
         made = predict_files(
-            network, (image,), config.task, shape, geometry=training_geometry(split.train)
-        ).mask
+            network, (image,), config.task, shape,
+            geometry=training_geometry(split.train), any_spacing=sample == "stack",
+        ).mask  # fmt: skip
         assert made is not None
         write_volume(tmp_path / "mask.nii.gz", made)
         truth = tmp_path / "d" / "labels" / f"{case.id}.nii.gz"
         found = [itk_dice(tmp_path / "mask.nii.gz", truth, value) for value in (1, 2)]
         assert record["cases"][case.id] == pytest.approx(np.mean(found), abs=1e-6)
-    assert max(record["cases"].values()) > 0.3  # there is something to compare
+    assert max(record["cases"].values()) > 0.1  # there is something to compare

@@ -135,9 +135,10 @@ def _median(task: TaskConfig, found: Mapping[str, Measures]) -> tuple[float, ...
             "task.spacing out"
         )
     measures = found.values()
-    return median_spacing(
+    exact = median_spacing(
         [one.spacing[-axes:] for one in measures], [one.shape[-axes:] for one in measures]
     )
+    return tuple(float(f"{step:.6g}") for step in exact)  # headers hold 0.95 as 0.94999999
 
 
 def _foreground(
