@@ -16,21 +16,21 @@ def _read(value: Any) -> Any:
     """Return numbers or ``median`` unchanged, and None for ``none``.
 
     Raises:
-        ValueError: the value is another text, or neither a text nor a list.
+        ValueError: the value is none of these.
     """
     if value is None or value == "none":
         return None
-    if value == MEDIAN or isinstance(value, list | tuple):
+    if value == MEDIAN or (isinstance(value, list | tuple) and len(value) in (2, 3)):
         return value
     hint = did_you_mean(value, _WORDS) if isinstance(value, str) else ""
-    raise ValueError(f"must be [z, y, x] in mm, median or none, got {short(value)}.{hint}")
+    raise ValueError(
+        f"must be [z, y, x] or [y, x] in mm, median or none, got {short(value)}.{hint}"
+    )
 
 
 Millimetres = Annotated[float, Field(ge=1e-6, le=1e6)]
 TargetSpacing = Annotated[
-    Annotated[tuple[Millimetres, ...], Field(min_length=2, max_length=3)]
-    | Literal["median"]
-    | None,
+    tuple[Millimetres, ...] | Literal["median"] | None,
     BeforeValidator(_read),
 ]
 """mm along slices, rows and columns, or along rows and columns; ``median``; or None."""

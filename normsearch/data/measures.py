@@ -96,9 +96,7 @@ def measure_files(
         if files.id not in chosen:
             continue
         try:
-            raw, _ = read_raw(
-                files, meant, root=data_set.root, labels=labels, channels=channels
-            )
+            raw, _ = read_raw(files, meant, root=data_set.root, labels=labels, channels=channels)
         except CaseError:
             load_cases(root, preparation, layout=layout)  # raises, with the faults of all cases
             raise
