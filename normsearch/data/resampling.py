@@ -8,6 +8,7 @@ interpolation is within the planes across it, and each new plane is the nearest 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import ndimage
+from scipy import ndimage, sparse
 from torch import Tensor
 from torch.nn import functional
 
@@ -82,13 +83,16 @@ class Resampling:
         return _linear(logits.transpose(0, 1), self.shape, self.coarse_back).transpose(0, 1)
 
     def _cubic(self, channel: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        axes = tuple(axis for axis in range(3) if axis != self.coarse)
+        found = channel
+        for axis in axes:
+            found = _splines(found, axis, self.new_shape[axis])
+        least, greatest = channel.min(axes, keepdims=True), channel.max(axes, keepdims=True)
+        found = np.clip(found, least, greatest)
         if self.coarse is None:
-            return _splines(channel, self.new_shape)
-        planes = np.moveaxis(channel, self.coarse, 0)
-        sides = [side for axis, side in enumerate(self.new_shape) if axis != self.coarse]
-        found = np.stack([_splines(plane, sides) for plane in planes])
-        places = _nearest(len(planes), self.new_shape[self.coarse])
-        return np.moveaxis(found[places], 0, self.coarse)
+            return found
+        planes = _nearest(channel.shape[self.coarse], self.new_shape[self.coarse])
+        return np.take(found, planes, self.coarse)
 
 
 def resampling_to(shape: Sequence[int], spacing: Spacing, target: Sequence[float]) -> Resampling:
@@ -117,15 +121,31 @@ def resampling_to(shape: Sequence[int], spacing: Spacing, target: Sequence[float
     return Resampling(own, new, coarse_axis(spacing, wanted), coarse_axis(wanted, spacing))
 
 
-def _splines(values: npt.NDArray[np.float32], shape: Sequence[int]) -> npt.NDArray[np.float32]:
-    """Return values of any axes in another shape, by cubic splines, within their own range."""
-    if values.shape == tuple(shape):
+def _splines(values: npt.NDArray[np.float32], axis: int, side: int) -> npt.NDArray[np.float32]:
+    """Return values with another number of voxels along an axis, by cubic splines."""
+    if values.shape[axis] == side:
         return values
-    factors = [new / old for new, old in zip(shape, values.shape, strict=True)]
-    found = ndimage.zoom(
-        values, factors, output=np.float32, order=3, mode="nearest", grid_mode=True
-    )
-    return np.clip(found, values.min(), values.max())
+    moved = np.ascontiguousarray(np.moveaxis(values, axis, 0))
+    lines = _spline_weights(len(moved), side) @ moved.reshape(len(moved), -1)
+    return np.moveaxis(np.asarray(lines).reshape(side, *moved.shape[1:]), 0, axis)
+
+
+@functools.lru_cache(maxsize=64)
+def _spline_weights(old: int, new: int) -> Any:
+    """Return the sparse matrix (new, old) that interpolates `old` voxels at `new` ones.
+
+    Splines of several axes are those of one axis after another, and each is linear in the values,
+    so that this is a tenth of the work of `scipy.ndimage.zoom` on a volume, whose result on single
+    voxels gives the columns. Weights fall by 0.27 a voxel; those below 1e-8 are left out.
+    """
+    columns = []
+    for place in range(old):
+        voxel = np.zeros(old)
+        voxel[place] = 1
+        column = ndimage.zoom(voxel, new / old, order=3, mode="nearest", grid_mode=True)
+        column[np.abs(column) < 1e-8] = 0
+        columns.append(sparse.csc_array(column[:, None].astype(np.float32)))
+    return sparse.hstack(columns, format="csr")
 
 
 def _nearest(old: int, new: int) -> npt.NDArray[np.intp]:
