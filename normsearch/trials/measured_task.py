@@ -175,7 +175,8 @@ def preparation_text(task: TaskConfig, cases: Sequence[Case]) -> list[str]:
         all_of = count(len(cases), "case")
         of = f"{changed} of {all_of}" if changed < len(cases) else all_of
         within = " within slices" if len(target) == 2 else ""
-        texts.append(f"{of} resampled to {spacing_text(target)}{within}")
+        to = f"{spacing_text(target)}{within}"
+        texts.append(f"{of} resampled to {to}" if changed else f"{all_of} already at {to}")
     for number, row in enumerate(task.foreground_intensities or ()):
         channel = f" of channel {number}" if len(task.foreground_intensities or ()) > 1 else ""
         texts.append(

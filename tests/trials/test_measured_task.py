@@ -198,6 +198,9 @@ def test_what_is_done_to_the_cases_is_told(tmp_path: Path) -> None:
     assert preparation_text(one, load_task(one, None)) == [
         "3 of 4 cases resampled to 1.0 x 1.0 mm within slices"
     ]
+    same = task(tmp_path, sample="slice", spacing=(1.0, 1.0))
+    there = [case for case in load_task(same, None) if case.id == "a"]
+    assert preparation_text(same, there) == ["1 case already at 1.0 x 1.0 mm within slices"]
     assert preparation_text(task(tmp_path), []) == []
 
 
