@@ -37,6 +37,7 @@ from normsearch.storage.run_folder import (
     write_local,
     write_study,
 )
+from normsearch.trials.measured_task import with_recorded
 from normsearch.trials.sample_augmentation import write_pictures
 from normsearch.trials.task import MEMORY, in_memory, task_folds
 
@@ -212,8 +213,7 @@ class Study(Run):
         recorded = read_recorded_study(self.folder)
         names = ("fingerprint", "sample_shape", "geometry", "versions", "network_digest")
         facts: dict[str, Any] = {name: getattr(recorded, name) for name in names}
-        if self.config.task.layout == "auto":
-            facts["task"] = self.config.task.model_copy(update={"layout": recorded.task.layout})
+        facts["task"] = with_recorded(self.config.task, recorded.task)
         facts["search"] = self.config.search.model_copy(update={"points": recorded.search.points})
         self.config = self.config.model_copy(update=facts)
 
@@ -238,7 +238,8 @@ class Study(Run):
             self.folder, config, prepared.space, storage_url=self.storage, listener=tell
         )
         facts = {
-            "trials": coordinator.states(), "asked": config.search.trials, "metric": config.metric
+            "trials": coordinator.states(), "asked": config.search.trials, "metric": config.metric,
+            "preparation": prepared.text,
         }  # fmt: skip
         tell(Event("began", -1, facts))
         execute(coordinator, prepared, workers, executor, address)

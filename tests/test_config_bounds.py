@@ -43,8 +43,14 @@ WHOLE = {
     "geometry": {"oriented": True, "least": [1.0, 1.0, 1.0], "median": [1.0, 1.0, 1.0],
                  "greatest": [2.0, 2.0, 2.0], "unknown": [0, 0, 1]},
 }  # fmt: skip
+TASK = {
+    "data": "phantom", "spacing": [2.0, 0.5], "intensity": "ct",
+    "foreground_intensities": [
+        {"percentile_00_5": -50.5, "percentile_99_5": 240.0, "mean": 80.0, "std": 40.0}
+    ],
+}  # fmt: skip
 TRIAL: dict[str, Any] = {
-    "study": "s", "number": 3, "task": {"data": "phantom"}, "network": {}, "training": {},
+    "study": "s", "number": 3, "task": TASK, "network": {}, "training": {},
     "norm_map": {"*": "BN"}, "learning_rate": 0.1, "batch_size": 2, "gpu_share": 0.5,
     "threads": 2, "sample_shape": [1, 8, 8],
 }  # fmt: skip

@@ -53,7 +53,7 @@ ARROWS: dict[str, set[str]] = {
         *("errors", "norms"),
     },
     "data": {
-        *("PIL", "filelock", "lazy monai", "lazy scipy", "nibabel", "nrrd", "numpy", "torch"),
+        *("PIL", "filelock", "lazy monai", "nibabel", "nrrd", "numpy", "scipy", "torch"),
         *("errors", "limits", "files", "networks"),
     },
     "training": {

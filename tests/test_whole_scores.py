@@ -7,14 +7,16 @@ import nibabel
 import numpy as np
 import numpy.typing as npt
 import pytest
+import SimpleITK as sitk
 import torch
 
 from normsearch.config import TrialConfig
 from normsearch.data import write_volume
 from normsearch.training import load_checkpoint
+from normsearch.trials.measured_task import measure_task
 from normsearch.trials.model import rebuild
 from normsearch.trials.prediction import predict_files
-from normsearch.trials.task import load_task, sample_shape, split_task
+from normsearch.trials.task import load_task, sample_shape, split_task, training_geometry
 from normsearch.trials.training import train_trial
 
 NETWORKS = {
@@ -112,3 +114,89 @@ def test_foreground_and_classes_of_any_value(
     make_data(tmp_path / "d")
     config = trial(tmp_path / "d", "slice", size=[16, 16], fit="pad", **task)
     scored_by_anybody(config, tmp_path / "d", tmp_path, truths)
+
+
+def turned_data(folder: Path) -> None:
+    """Four subjects of unlike spacings, sides and stored orders of axes."""
+    steps = [(2.0, 0.8, 1.1), (3.0, 1.0, 1.0), (2.5, 0.9, 0.7), (2.2, 1.2, 0.9)]
+    # Of a voxel's step along each stored axis (x, y, z of a NIfTI file), the axis and the sign.
+    turns = [((0, 1, 2), (1, 1, 1)), ((2, 0, 1), (-1, 1, -1)),
+             ((1, 2, 0), (1, -1, 1)), ((0, 2, 1), (-1, -1, 1))]  # fmt: skip
+    for number, (spacing, (order, signs)) in enumerate(zip(steps, turns, strict=True)):
+        random = np.random.default_rng(number)
+        sides = [round(length / step) for length, step in zip((20, 18, 20), spacing, strict=True)]
+        z, y, x = np.meshgrid(
+            *(np.arange(n) * s for n, s in zip(sides, spacing, strict=True)), indexing="ij"
+        )
+        label = np.zeros(sides, np.uint8)
+        label[(z - 9) ** 2 + (y - 7 - number) ** 2 + (x - 8) ** 2 < 25] = 1
+        label[:, :3] = 2
+        image = random.normal(0, 5, sides) + 100 * (label == 1) + 200 * (label == 2)
+        for kind, array in (("images", image.astype(np.float32)), ("labels", label)):
+            affine = np.zeros((4, 4))
+            for axis, (source, sign) in enumerate(zip(order, signs, strict=True)):
+                affine[source, axis] = sign * spacing[::-1][source]
+            affine[3, 3] = 1
+            stored = array.T.transpose(order)
+            for axis, sign in enumerate(signs):
+                stored = stored if sign > 0 else np.flip(stored, axis)
+            path = folder / kind / f"c{number}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(stored), affine), path)
+
+
+def itk_dice(mask: Path, truth: Path, value: int) -> float:
+    """Return the Dice of SimpleITK for two files, on the grid of the truth's file."""
+    overlap = sitk.LabelOverlapMeasuresImageFilter()
+    made, known = (sitk.ReadImage(str(path), sitk.sitkUInt8) for path in (mask, truth))
+    for one, other in zip(
+        (made.GetDirection(), made.GetOrigin(), made.GetSpacing(), made.GetSize()),
+        (known.GetDirection(), known.GetOrigin(), known.GetSpacing(), known.GetSize()),
+        strict=True,
+    ):
+        assert one == pytest.approx(other, abs=1e-5)
+    overlap.Execute(known, made)
+    return float(overlap.GetDiceCoefficient(value))
+
+
+@pytest.mark.parametrize(
+    ("sample", "task"),
+    [
+        ("slice", {"spacing": "median", "size": [24, 24], "fit": "pad"}),
+        ("slice", {"spacing": [2.0, 1.5, 1.5], "size": [16, 16], "fit": "pad"}),
+        ("stack", {"spacing": [0.7, 1.3], "size": [16, 16], "fit": "pad"}),
+        ("slab", {"spacing": [4.0, 1.0, 1.0], "size": [16, 16], "fit": "pad"}),
+        ("volume", {"spacing": "median", "size": [8, 16, 16], "fit": "pad"}),
+        ("volume", {"spacing": [5.0, 1.0, 1.0], "size": [4, 24, 24], "fit": "pad",
+                    "intensity": "ct"}),
+    ],
+)  # fmt: skip
+def test_simpleitk_finds_the_reported_score_in_masks_of_resampled_images(
+    sample: str, task: dict[str, Any], tmp_path: Path
+) -> None:
+    turned_data(tmp_path / "d")
+    config = trial(tmp_path / "d", sample, classes=[1, 2], **task)
+    samples = 200 if sample in ("slice", "stack") else 60
+    training = config.training.changed({"samples": samples})
+    update = {"task": measure_task(config.task, None), "training": training, "learning_rate": 0.2}
+    config = config.model_copy(update=update)
+    cases = load_task(config.task, None)
+    split = split_task(config.task, cases)
+    (record,) = train_trial(config, split, tmp_path / "t")
+    state = load_checkpoint(tmp_path / "t" / "checkpoint.pt")
+    assert state is not None
+    shape = sample_shape(config.task, split.train)
+    network = rebuild(config.model_copy(update={"sample_shape": shape}), state["network"], tmp_path)
+    assert any(case.own_label is not None for case in split.validation)
+    for case in split.validation:
+        image = tmp_path / "d" / "images" / f"{case.id}.nii.gz"
+        made = predict_files(
+            network, (image,), config.task, shape,
+            geometry=training_geometry(split.train), any_spacing=sample == "stack",
+        ).mask  # fmt: skip
+        assert made is not None
+        write_volume(tmp_path / "mask.nii.gz", made)
+        truth = tmp_path / "d" / "labels" / f"{case.id}.nii.gz"
+        found = [itk_dice(tmp_path / "mask.nii.gz", truth, value) for value in (1, 2)]
+        assert record["cases"][case.id] == pytest.approx(np.mean(found), abs=1e-6)
+    assert max(record["cases"].values()) > 0.1  # there is something to compare

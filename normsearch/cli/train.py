@@ -30,6 +30,7 @@ def train(
     Example: normsearch train runs/quickstart/trials/0007/trial.json
     """
     from normsearch.config.reading import read_trial
+    from normsearch.trials.measured_task import measure_task
     from normsearch.trials.task import check_fingerprint, load_task, resolve_task, split_task
     from normsearch.trials.training import train_trial
     from normsearch.trials.trial_network import digest_network
@@ -42,7 +43,8 @@ def train(
     if device:
         config = config.model_copy(update={"device": device})
     folder = output or Path(f"{config.study}-trial-{config.number:04d}")
-    config = config.model_copy(update={"task": resolve_task(config.task, data)})
+    task = measure_task(resolve_task(config.task, data), data)
+    config = config.model_copy(update={"task": task})
     cases = load_task(config.task, data)
     check_fingerprint(cases, config.fingerprint, str(trial))
     if trust.accept_changed_network and config.sample_shape:

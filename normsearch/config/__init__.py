@@ -7,6 +7,7 @@ from normsearch.config.base import (
     ItemError,
     Model,
 )
+from normsearch.config.case_facts import ForegroundIntensities, GeometryConfig
 from normsearch.config.hyperparameters import (
     BatchSizeSpace,
     Hyperparameters,
@@ -29,7 +30,6 @@ from normsearch.config.study import (
     plain,
 )
 from normsearch.config.task import (
-    GeometryConfig,
     PhantomConfig,
     TaskConfig,
 )
@@ -41,6 +41,7 @@ __all__ = [
     "ArmsConfig",
     "AugmentationConfig",
     "BatchSizeSpace",
+    "ForegroundIntensities",
     "GeometryConfig",
     "Hyperparameters",
     "ImportPath",

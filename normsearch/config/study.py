@@ -19,6 +19,7 @@ from normsearch.config.base import (
     Seed,
     Side,
 )
+from normsearch.config.case_facts import GeometryConfig
 from normsearch.config.hyperparameters import HYPERPARAMETERS, Required
 from normsearch.config.metric import Scored
 from normsearch.config.search import PrunerConfig, SearchConfig
@@ -27,7 +28,6 @@ from normsearch.config.space import (
 )
 from normsearch.config.task import (
     OWN_DATA,
-    GeometryConfig,
     SampleShape,
     TaskConfig,
 )

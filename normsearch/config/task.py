@@ -16,14 +16,14 @@ from pydantic import (
 
 from normsearch import limits
 from normsearch.config.augmentation import AugmentationConfig
-from normsearch.config.base import Fraction, Model, Number, Seed, Side, one_of
+from normsearch.config.base import Fraction, Model, Seed, Side, one_of
+from normsearch.config.case_facts import ForegroundIntensities, Intensity
+from normsearch.config.target_spacing import MEDIAN, TargetSpacing
 from normsearch.data import LAYOUTS
-from normsearch.data.transforms import FITS, INTENSITIES
+from normsearch.data.transforms import FITS, INTENSITY_RULES
 
 LabelValue = Annotated[int, Field(ge=0, le=255)]
-Intensity = Annotated[float, Field(ge=-1e12, le=1e12)]
 Window = tuple[Intensity, Intensity]
-_THREE = Field(min_length=3, max_length=3)
 _PHANTOM_VOXELS, _CLASSES = 2**30, 254
 
 
@@ -73,24 +73,6 @@ class PhantomConfig(Model):
 _DEPTHS = {"stack": 3, "slab": 16}  # default number of slices
 
 
-class GeometryConfig(Model):
-    """The orientation and spacing of a study's prepared training cases.
-
-    Spacings are in mm along slices, rows and columns, None where unknown.
-    """
-
-    oriented: bool
-    """Whether the cases have an orientation, and were therefore brought to the canonical one."""
-    least: Annotated[tuple[float | None, ...], _THREE]
-    """The smallest spacings."""
-    median: Annotated[tuple[float | None, ...], _THREE]
-    """The median spacings."""
-    greatest: Annotated[tuple[float | None, ...], _THREE]
-    """The largest spacings."""
-    unknown: Annotated[tuple[Number, ...], _THREE]
-    """Number of cases whose spacing is unknown, by axis."""
-
-
 OWN_DATA = "the trainer's own"
 """Value of `TaskConfig.data` if the user's trainer brings its own data."""
 
@@ -123,11 +105,21 @@ class TaskConfig(Model):
     """How images are brought to `size`: resize keeps the field of view and changes the spacing; pad
     crops or pads and keeps the spacing; ``module:name`` is a function of yours that resamples image
     and label."""
-    intensity: Annotated[str, AfterValidator(one_of(INTENSITIES, "my_data:rank"))] | Window = (
+    spacing: TargetSpacing = None
+    """Spacing in mm that images are resampled to before `size` crops or pads them: [z, y, x] (along
+    slices, rows and columns), or for samples of slices also [y, x], which keeps the slices; median,
+    by nnU-Net's rule, of the cases that are not in a test fold (for samples of slices along y and
+    x); or none. A run records it in numbers. Scores and masks are of each image's own grid."""
+    intensity: Annotated[str, AfterValidator(one_of(INTENSITY_RULES, "my_data:rank"))] | Window = (
         "percentile"
     )
     """How intensities are normalized: a rule, a window [low, high] (in HU for CT), or
-    ``module:name``, a function of yours from the values of a channel to normalized ones."""
+    ``module:name``, a function of yours from the values of a channel to normalized ones. Rules:
+    percentile, minmax, zscore; zscore_body, z-scores by the voxels of the body, which are those
+    that are not 0 with the holes between them; ct, nnU-Net's rule for CT."""
+    foreground_intensities: tuple[ForegroundIntensities, ...] | None = None
+    """Intensities of the training cases' foreground, by channel, which ct uses: clip to the
+    percentiles, subtract the mean, divide by the deviation. A run measures and records them."""
     foreground: Annotated[tuple[LabelValue, ...], Field(max_length=_CLASSES)] | None = None
     """Label values that are merged into one class. If neither `foreground` nor `classes` is given,
     all values but 0 are merged."""
@@ -201,6 +193,25 @@ class TaskConfig(Model):
         return value
 
     @model_validator(mode="after")
+    def _spacing_of_samples(self) -> Self:
+        spacing = self.spacing
+        if spacing is not None and self.resized:
+            raise ValueError(
+                f"spacing must not be given with size and fit: {self.fit}, which changes the "
+                "spacing again; set fit: pad, or leave size or spacing out"
+            )
+        if isinstance(spacing, tuple) and len(spacing) == 2 and not self.of_slices:
+            raise ValueError(
+                f"spacing must be [z, y, x] if a sample is a {self.sample}, got {list(spacing)}"
+            )
+        if self.foreground_intensities is not None and self.intensity != "ct":
+            raise ValueError(
+                f"foreground_intensities must be left out if intensity is {self.intensity}; only "
+                "ct uses them"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_choice_of_classes(self) -> Self:
         for name, values in (("foreground", self.foreground), ("classes", self.classes)):
             if values is not None and (not values or len(set(values)) < len(values)):
@@ -222,6 +233,23 @@ class TaskConfig(Model):
     def resized(self) -> bool:
         """Whether images are resampled to `size`, and not cropped or padded."""
         return self.size is not None and self.fit != "pad"
+
+    @property
+    def of_slices(self) -> bool:
+        """Whether samples are cut within slices, so that images may keep the slices they have."""
+        return self.sample not in ("slab", "volume") and len(self.size or (0, 0)) == 2
+
+    @property
+    def target_spacing(self) -> tuple[float, ...] | None:
+        """The spacing that images are resampled to, along (z,) y and x; None if they are not."""
+        return self.spacing if isinstance(self.spacing, tuple) else None
+
+    @property
+    def unmeasured(self) -> tuple[str, ...]:
+        """The keys whose values are measured on the cases, and are not yet."""
+        spacing = ("spacing",) if self.spacing == MEDIAN else ()
+        ct = self.intensity == "ct" and self.foreground_intensities is None
+        return (*spacing, *(("foreground_intensities",) if ct else ()))
 
     @property
     def outputs(self) -> int:

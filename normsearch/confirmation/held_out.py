@@ -19,13 +19,11 @@ from typing import Any, Generic
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 
-from normsearch.config import TrialConfig
-from normsearch.data import Case, Split
+from normsearch.config import TaskConfig, TrialConfig
+from normsearch.data import Case, Split, image_on_own_grid
 from normsearch.data.labels import IGNORED
-from normsearch.data.transforms import resize_image
 from normsearch.files import write_atomically, write_text
 from normsearch.training import load_newest, network_weights, score_cases
 from normsearch.training.precision import autocast
@@ -82,7 +80,7 @@ def measure(
     network = rebuild(config, network_weights(state, folder), folder).to(config.device)
     found = {case.id: predicted(network, case, config) for case in cases}
     write_text(folder / SURFACES, _table(config, cases, found))
-    examples: dict[str, Any] = _examples(cases, found, scores, config.direction == "maximize")
+    examples: dict[str, Any] = _examples(config, cases, found, scores)
     write_atomically(folder / EXAMPLES, lambda file: np.savez_compressed(file, **examples))
 
 
@@ -133,14 +131,14 @@ def _table(config: TrialConfig, cases: tuple[Case, ...], found: dict[str, Labels
 
 
 def _examples(
+    config: TrialConfig,
     cases: tuple[Case, ...],
     found: dict[str, Labels],
     scores: dict[str, float],
-    higher_is_better: bool = True,
 ) -> dict[str, npt.NDArray[Any]]:
     """Return slices of the cases with the best, the median and the worst score."""
     known = [case for case in cases if not math.isnan(scores[case.id])]
-    known.sort(key=lambda case: scores[case.id], reverse=higher_is_better)
+    known.sort(key=lambda case: scores[case.id], reverse=config.direction == "maximize")
     chosen = (
         [known[i] for i in dict.fromkeys((0, len(known) // 2, len(known) - 1))] if known else []
     )
@@ -149,7 +147,7 @@ def _examples(
     slices = [_middle(truths[case.id], found[case.id]) for case in chosen]
     pairs = list(zip(chosen, slices, strict=True))
     return {
-        "image": _stacked([_picture(case)[z, 0] for case, z in pairs]),
+        "image": _stacked([_picture(case, config.task)[z, 0] for case, z in pairs]),
         "truth": _stacked([truths[case.id][z] for case, z in pairs]),
         "prediction": _stacked([found[case.id][z] for case, z in pairs]),
         "case": np.array([case.id for case in chosen], np.str_),
@@ -158,12 +156,9 @@ def _examples(
     }
 
 
-def _picture(case: Case) -> npt.NDArray[Any]:
-    """Return the image (slices, channels, y, x) on the grid of `whole_label`, resized if needed."""
-    shape, image = case.whole_label.shape, case.whole_image
-    if (len(image), *image.shape[2:]) == shape:
-        return image
-    return resize_image(torch.from_numpy(np.array(image)), shape).numpy()
+def _picture(case: Case, task: TaskConfig) -> npt.NDArray[np.float32]:
+    """Return the prepared image (slices, channels, y, x) on the grid of `whole_label`."""
+    return image_on_own_grid(case, resized=task.resized, spacing=task.target_spacing)
 
 
 def _annotated(labels: Labels, truth: Labels) -> Labels:

@@ -13,12 +13,19 @@ from normsearch.data.phantom import generate_phantom
 from normsearch.data.preparation import Preparation
 from normsearch.data.prepare import load_cases, prepare_case
 from normsearch.data.random_transforms import TRANSFORMS, Transform
+from normsearch.data.resampling import Resampling, resampling_to
 from normsearch.data.sampling import SAMPLINGS, Sampling
 from normsearch.data.segments import Segmentation, label_of_segments, read_segments
 from normsearch.data.splits import Split, overfit_split, split_cases, test_split
 from normsearch.data.validate import Report, inspect
 from normsearch.data.volume import SpacingWarning, Volume, read_volume, write_volume
-from normsearch.data.whole import WholeCase, WholeImage, whole_case, whole_image
+from normsearch.data.whole import (
+    WholeCase,
+    WholeImage,
+    image_on_own_grid,
+    whole_case,
+    whole_image,
+)
 
 __all__ = [
     "LAYOUTS",
@@ -32,6 +39,7 @@ __all__ = [
     "Fault",
     "Preparation",
     "Report",
+    "Resampling",
     "SampleLoader",
     "Sampling",
     "Segmentation",
@@ -47,6 +55,7 @@ __all__ = [
     "find_cases",
     "fingerprint",
     "generate_phantom",
+    "image_on_own_grid",
     "inspect",
     "is_anisotropic",
     "is_random_transform",
@@ -58,6 +67,7 @@ __all__ = [
     "read_idx",
     "read_segments",
     "read_volume",
+    "resampling_to",
     "split_cases",
     "survey",
     "test_split",

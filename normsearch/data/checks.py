@@ -13,7 +13,10 @@ import numpy.typing as npt
 from normsearch.data.cases import CaseFiles
 from normsearch.data.faults import Fault
 from normsearch.data.orientation import PLANES, Plane, is_oriented
+from normsearch.data.resampling import resampling_to
+from normsearch.data.spacing import Spacing, spacing_text, unknown_axes
 from normsearch.data.volume import Volume
+from normsearch.limits import VOXELS
 
 Array = npt.NDArray[Any]
 Grid = tuple[Path, Volume]
@@ -212,3 +215,29 @@ def _cosines(volume: Volume) -> Array | None:
 def _some(values: Array) -> str:
     shown = ", ".join(f"{value:g}" for value in values[:5])
     return shown if len(values) <= 5 else f"{shown} and {len(values) - 5} more"
+
+
+def check_resampling(
+    case: str, path: Path, shape: tuple[int, ...], spacing: Spacing, target: tuple[float, ...]
+) -> list[Fault]:
+    """Return why an image cannot be resampled to a target spacing.
+
+    Args:
+        case: the case's id.
+        path: the file of its image.
+        shape: (slices, y, x).
+        spacing: mm along slices, rows and columns; nan if unknown.
+        target: mm along them, or along rows and columns.
+    """
+    to = f"task.spacing resamples it to {spacing_text(target)}"
+    if unknown := unknown_axes(spacing, target):
+        expected, found = f"give its spacing, as {to}", f"none along {' and '.join(unknown)}"
+        cure = "add it to the file, or leave task.spacing out"
+        return [Fault("spacing", case, str(path), expected, found, cure)]
+    sides = resampling_to(shape, spacing, target).new_shape
+    if math.prod(sides) <= VOXELS:
+        return []
+    expected = f"have at most {VOXELS} voxels where {to}"
+    found = f"{' x '.join(map(str, sides))} from a spacing of {spacing_text(spacing)}"
+    cure = "give a coarser spacing, or correct that of the file"
+    return [Fault("spacing", case, str(path), expected, found, cure)]

@@ -16,7 +16,7 @@ from normsearch.data.faults import Fault, refuse
 from normsearch.data.orientation import canonical, is_oriented
 from normsearch.data.pairing import case_id
 from normsearch.data.preparation import Preparation
-from normsearch.data.prepare import as_case, prepare_case, prepared_from
+from normsearch.data.prepare import as_case, check_grid, prepared_from, read_raw
 from normsearch.data.reading import RawCase
 from normsearch.data.volume import Volume
 from normsearch.errors import DataError
@@ -41,12 +41,40 @@ def cases_of(items: Sequence[Any], preparation: Preparation) -> list[Case]:
         raise DataError("data: must hold at least one case, got none")
     cases: list[Case] = []
     for place, item in enumerate(items):
-        known = isinstance(item, Case)
-        cases.append(item if known else _case(place, _parts(place, item), preparation))
+        known = isinstance(item, Case) and preparation.spacing is None
+        cases.append(item if known else _case(place, _stored(place, item), preparation))
     doubles = sorted(name for name, count in Counter(c.id for c in cases).items() if count > 1)
     if doubles:
         raise DataError(f"data: each case must have a unique id, got {doubles[0]} twice")
     return cases
+
+
+def places_of(items: Sequence[Any]) -> list[CaseFiles]:
+    """Return the id, subject and fold of each item of a data set in memory; see `cases_of`.
+
+    Raises:
+        DataError: an item is no case, or is prepared already.
+    """
+    return [_place(place, _stored(place, item)) for place, item in enumerate(items)]
+
+
+def raw_item(place: int, item: Any, preparation: Preparation) -> RawCase:
+    """Return an item of a data set in memory as stored; `place` is its number.
+
+    Raises:
+        DataError: it cannot be used, or is prepared already.
+    """
+    parts = _stored(place, item)
+    return _read(_place(place, parts), place, parts, preparation)[0]
+
+
+def _stored(place: int, item: Any) -> dict[str, Any]:
+    if isinstance(item, Case):
+        raise DataError(
+            f"data[{place}]: must be stored values for task.spacing and intensity ct, which are "
+            f"measured and applied to these, got the prepared case {item.id}; leave the keys out"
+        )
+    return _parts(place, item)
 
 
 def _parts(place: int, item: Any) -> dict[str, Any]:
@@ -66,6 +94,14 @@ def _parts(place: int, item: Any) -> dict[str, Any]:
 
 
 def _case(place: int, parts: dict[str, Any], preparation: Preparation) -> Case:
+    where = _place(place, parts)
+    raw, noted = _read(where, place, parts, preparation)
+    path = where.images[0] if where.images else where.label / "image"
+    refuse(where.label, check_grid(where.id, path, raw, preparation))
+    return as_case(where, prepared_from(raw, preparation, noted))
+
+
+def _place(place: int, parts: dict[str, Any]) -> CaseFiles:
     image, label = parts["image"], parts["label"]
     files = isinstance(label, str | Path)
     if files != isinstance(image, str | Path | list):
@@ -76,18 +112,23 @@ def _case(place: int, parts: dict[str, Any], preparation: Preparation) -> Case:
     several = image if isinstance(image, list) else [image]
     images = tuple(map(Path, several)) if files else ()
     named = parts.get("id") or (case_id(images[0]) if files else f"case-{place:04d}")
-    where = CaseFiles(
+    return CaseFiles(
         id=str(named),
         subject=str(parts.get("subject") or named),
         fold=str(parts.get("fold") or ""),
         images=images,
         label=Path(label) if files else Path(named),
     )
-    if files:
-        return as_case(where, prepare_case(where, preparation))
+
+
+def _read(
+    where: CaseFiles, place: int, parts: dict[str, Any], preparation: Preparation
+) -> tuple[RawCase, tuple[Fault, ...]]:
+    if where.images:
+        return read_raw(where, preparation)
     raw, faults = _raw(where, place, parts, preparation)
     refuse(where.label, faults)
-    return as_case(where, prepared_from(raw, preparation))
+    return raw, ()
 
 
 def _raw(

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from normsearch.data.cache import Prepared, cached
 from normsearch.data.cases import Case, CaseFiles
-from normsearch.data.checks import mixed_orientation
+from normsearch.data.checks import check_resampling, mixed_orientation
 from normsearch.data.faults import Fault, refuse, warn_once
 from normsearch.data.layouts import DataSet, survey
 from normsearch.data.preparation import Preparation
 from normsearch.data.reading import RawCase, read_case
+from normsearch.data.resampling import Resampling, resampling_to
 from normsearch.data.segment_names import (
     Named,
     absent_faults,
@@ -26,7 +28,7 @@ from normsearch.data.segment_names import (
     nameless_fault,
     unnamed_fault,
 )
-from normsearch.data.spacing import resized_spacing
+from normsearch.data.spacing import Spacing, resized_spacing
 from normsearch.data.transforms import fitted, normalized_image
 from normsearch.errors import DataError
 from normsearch.networks.digest import source_files
@@ -52,6 +54,25 @@ def prepare_case(
     Raises:
         CaseError: the case cannot be used; the error holds all faults.
     """
+    raw, faults = read_raw(files, preparation, root=root, labels=labels, channels=channels)
+    more = check_grid(files.id, files.images[0], raw, preparation)
+    if more:
+        raise CaseError([*faults, *more])
+    return prepared_from(raw, preparation, faults, classified=files.index is not None)
+
+
+def read_raw(
+    files: CaseFiles,
+    preparation: Preparation,
+    *,
+    root: Path | None = None,
+    labels: Sequence[int] = (),
+    channels: int | None = None,
+) -> tuple[RawCase, tuple[Fault, ...]]:
+    """Read and check one case; return it as stored, and its faults that are not errors.
+
+    Arguments and errors are those of `prepare_case`.
+    """
     raw, faults = read_case(
         files,
         root=root,
@@ -62,7 +83,14 @@ def prepare_case(
     )
     if raw is None:
         raise CaseError(faults)
-    return prepared_from(raw, preparation, tuple(faults), classified=files.index is not None)
+    return raw, tuple(faults)
+
+
+def check_grid(case: str, path: Path, raw: RawCase, preparation: Preparation) -> list[Fault]:
+    """Return why a case cannot be resampled as the preparation asks; nothing if it does not ask."""
+    if preparation.spacing is None:
+        return []
+    return check_resampling(case, path, raw.image.shape[1:], raw.spacing, preparation.spacing)
 
 
 class CaseError(DataError):
@@ -97,8 +125,8 @@ def load_cases(
     ]
     cases, values = list[Case](), dict[str, tuple[int, ...]]()
     oriented: dict[Path, bool] = {}
-    labels, channels = _values(data_set, preparation), data_set.channels
-    settings = {**asdict(preparation), "labels": labels, "channels": channels}
+    labels, channels = allowed_values(data_set, preparation), data_set.channels
+    settings = {**preparation.settings(), "labels": labels, "channels": channels}
     if own := preparation.functions:
         settings["code"] = source_files(text.partition(":")[0] for text in own)
         cache = cache if settings["code"] else None  # no file, for example in a notebook
@@ -162,7 +190,8 @@ def _segments(data_set: DataSet, preparation: Preparation, named: Named) -> list
     return clash_fault(data_set.root, named) + unnamed_fault(data_set.cases, named)
 
 
-def _values(data_set: DataSet, preparation: Preparation) -> list[int]:
+def allowed_values(data_set: DataSet, preparation: Preparation) -> list[int]:
+    """Return the label values other than 0 that a case may hold; any if empty."""
     return sorted({*data_set.values, *preparation.ignore}) if data_set.values else []
 
 
@@ -199,19 +228,45 @@ def prepared_from(
     classified: bool = False,
 ) -> Prepared:
     """Prepare a case that was read."""
-    channels = normalized_image(raw.image, preparation.intensity)
-    # For a class, an empty mask takes the place of the label while the image is resized.
-    mask = np.zeros(raw.image.shape[1:], np.uint8) if classified else preparation.indices(raw.label)
-    image, target = torch.from_numpy(channels), torch.from_numpy(mask)
+    foreground = preparation.foreground_intensities or ()
+    channels = normalized_image(raw.image, preparation.intensity, foreground)
+    if classified:  # an empty mask takes the place of the label while the image is resized
+        empty = np.zeros(raw.image.shape[1:], np.uint8)
+        image, _, spacing = _fitted(channels, empty, raw.spacing, preparation)
+        label = raw.label.astype(np.uint8)
+        return Prepared(image, label, spacing, raw.values, noted, raw.oriented)
+    mask = preparation.indices(raw.label)
+    resampling, spacing = _resampling(raw, preparation), raw.spacing
+    if resampling.changes:
+        spacing = resized_spacing(spacing, resampling.shape, resampling.new_shape)
+    channels, label = resampling.image(channels), resampling.label(mask)
+    image, target, spacing = _fitted(channels, label, spacing, preparation)
     own: dict[str, Any] = {}
-    spacing = raw.spacing
-    if preparation.size is not None:
-        image, target = fitted(image, target, preparation.size, preparation.fit)
-        if preparation.fit != "pad":
-            spacing = resized_spacing(spacing, mask.shape, target.shape)
-    if not classified and target.shape != mask.shape:
+    if resampling.changes or target.shape != mask.shape:
         own = {"own_label": mask, "own_spacing": raw.spacing}
-        if preparation.fit == "pad" and any(np.less(target.shape, mask.shape)):
+        if preparation.fit == "pad" and any(np.less(target.shape, label.shape)):
             own["uncropped"] = channels
-    label = raw.label.astype(np.uint8) if classified else target.numpy()
-    return Prepared(image.numpy(), label, spacing, raw.values, noted, raw.oriented, **own)
+    return Prepared(image, target, spacing, raw.values, noted, raw.oriented, **own)
+
+
+def _resampling(raw: RawCase, preparation: Preparation) -> Resampling:
+    shape = raw.image.shape[1:]
+    if preparation.spacing is None:
+        return Resampling(shape, shape)
+    return resampling_to(shape, raw.spacing, preparation.spacing)
+
+
+def _fitted(
+    image: npt.NDArray[np.float32],
+    label: npt.NDArray[np.uint8],
+    spacing: Spacing,
+    preparation: Preparation,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], Spacing]:
+    """Return an image, its label and its spacing at the size of the preparation."""
+    if preparation.size is None:
+        return image, label, spacing
+    tensors = torch.from_numpy(image), torch.from_numpy(label)
+    new, target = fitted(*tensors, preparation.size, preparation.fit)
+    if preparation.fit != "pad":
+        spacing = resized_spacing(spacing, label.shape, target.shape)
+    return new.numpy(), target.numpy(), spacing

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -16,22 +17,37 @@ from normsearch.networks.importing import load
 
 Array = npt.NDArray[Any]
 Intensity = str | tuple[float, float]
+Foreground = tuple[float, float, float, float]
+"""The 0.5th and the 99.5th percentile, the mean and the deviation of the foreground's values."""
 
 
-def normalized(channel: Array, intensity: Intensity) -> npt.NDArray[np.float32]:
+def normalized(
+    channel: Array,
+    intensity: Intensity,
+    *,
+    body: Array | None = None,
+    foreground: Foreground | None = None,
+) -> npt.NDArray[np.float32]:
     """Return the normalized intensities of one channel.
 
     Args:
         channel: (z, y, x).
-        intensity: a name in `INTENSITIES`, a window (low, high), or ``module:name``, a function
+        intensity: one of `INTENSITY_RULES`, a window (low, high), or ``module:name``, a function
             from the channel as float64 to its normalized values.
+        body: bool, (z, y, x), for ``zscore_body``; that of the channel alone if None.
+        foreground: of this channel in the training cases, for ``ct``.
 
     Raises:
-        DataError: the function returns another shape, or values that are not finite.
+        DataError: the function returns another shape, or values that are not finite; or ``ct`` has
+            no `foreground`.
     """
     values = channel.astype(np.float64)  # sums of large float32 volumes drift
     if not isinstance(intensity, str):
         scaled = _window(values, *intensity)
+    elif intensity == "zscore_body":
+        scaled = _zscore_body(values, body_of(channel[None]) if body is None else body)
+    elif intensity == "ct":
+        scaled = _ct(values, foreground)
     elif intensity in INTENSITIES:
         scaled = INTENSITIES[intensity](values)
     else:
@@ -44,9 +60,37 @@ def normalized(channel: Array, intensity: Intensity) -> npt.NDArray[np.float32]:
     return scaled.astype(np.float32)
 
 
-def normalized_image(image: Array, intensity: Intensity) -> npt.NDArray[np.float32]:
-    """Return (channels, z, y, x) as (slices, channels, y, x); each channel is normalized alone."""
-    return np.stack([normalized(channel, intensity) for channel in image], axis=1)
+def normalized_image(
+    image: Array, intensity: Intensity, foreground: Sequence[Foreground] = ()
+) -> npt.NDArray[np.float32]:
+    """Return (channels, z, y, x) as (slices, channels, y, x); each channel is normalized alone.
+
+    Args:
+        image: (channels, z, y, x).
+        intensity: see `normalized`.
+        foreground: of each channel in the training cases, for ``ct``.
+
+    Raises:
+        DataError: see `normalized`; or `foreground` is of another number of channels.
+    """
+    if intensity == "ct" and len(foreground) != len(image):
+        raise DataError(
+            f"task.foreground_intensities: must be of each of the {len(image)} channels of an "
+            f"image, got {len(foreground)}; leave the key out, and a study measures them"
+        )
+    body = body_of(image) if intensity == "zscore_body" else None
+    own = foreground or (None,) * len(image)
+    pairs = zip(image, own, strict=True)
+    channels = (normalized(one, intensity, body=body, foreground=row) for one, row in pairs)
+    return np.stack(list(channels), axis=1)
+
+
+def body_of(image: Array) -> npt.NDArray[np.bool_]:
+    """Return the voxels (z, y, x) of the body: not 0 in a channel, or in a hole between such.
+
+    This is nnU-Net's nonzero region. It is the whole image where no voxel is 0, as in CT.
+    """
+    return np.asarray(ndimage.binary_fill_holes((image != 0).any(0)))
 
 
 def _window(values: Array, low: float, high: float) -> Array:
@@ -57,11 +101,28 @@ def _zscore(values: Array) -> Array:
     return np.asarray((values - values.mean()) / (values.std() or 1))
 
 
+def _zscore_body(values: Array, body: Array) -> Array:
+    scaled = np.zeros_like(values)
+    if body.any():
+        scaled[body] = _zscore(values[body])
+    return scaled
+
+
+def _ct(values: Array, foreground: Foreground | None) -> Array:
+    if foreground is None:
+        raise DataError("task.intensity: ct must have foreground_intensities, and has none")
+    low, high, mean, deviation = foreground
+    return np.asarray((np.clip(values, low, high) - mean) / (deviation or 1))
+
+
 INTENSITIES: dict[str, Callable[[Array], Array]] = {
     "minmax": lambda values: _window(values, values.min(), values.max()),
     "percentile": lambda values: _window(values, *np.percentile(values, (0.5, 99.5))),
     "zscore": _zscore,
 }
+INTENSITY_RULES = (*INTENSITIES, "zscore_body", "ct")
+"""The names of the rules; those that are not in `INTENSITIES` need more than one channel's values:
+the body, or the foreground of the training cases."""
 
 
 def resize(image: Tensor, label: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:

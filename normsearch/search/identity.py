@@ -37,6 +37,9 @@ def identity(study: StudyConfig) -> str:
                 choice.pop(name)
     if not study.task.augmentation.transforms:
         facts["task"]["augmentation"].pop("transforms")
+    for name in ("spacing", "foreground_intensities"):
+        if getattr(study.task, name) is None:
+            facts["task"].pop(name)
     if study.trainer:
         facts["trainer"] = study.trainer
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

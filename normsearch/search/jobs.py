@@ -32,8 +32,9 @@ class Event:
     """An event of a search, for callbacks: a trial ``started``, ``evaluated`` or ``finished``.
 
     The first event of a driver is ``began``, with number -1. Its record holds ``trials``, the
-    (number, state, score or NaN) of every trial, and ``asked``, the number of trials to train. A
-    trial is ``waiting`` if another driver may still hold it and nothing else is left to train.
+    (number, state, score or NaN) of every trial, ``asked``, the number of trials to train, and
+    ``preparation``, sentences on what the task does to the images. A trial is ``waiting`` if
+    another driver may still hold it and nothing else is left to train.
     """
 
     kind: Literal["began", "started", "evaluated", "finished", "waiting"]

@@ -24,6 +24,7 @@ from normsearch.space.choice import Choice
 from normsearch.space.interface import AnySpace
 from normsearch.space.layered import Space
 from normsearch.trials.class_weights import class_weights
+from normsearch.trials.measured_task import measure_task, preparation_text
 from normsearch.trials.network_check import try_network
 from normsearch.trials.network_memory import check_weights, enough_memory
 from normsearch.trials.own_training import find_slots
@@ -48,6 +49,11 @@ class PreparedStudy:
     space: AnySpace
     data: Path | None
     cases: tuple[Case, ...]
+
+    @property
+    def text(self) -> list[str]:
+        """Sentences on what the spacing and the intensity of the task do to the cases."""
+        return preparation_text(self.config.task, self.cases)
 
 
 _NO_CASES = Split((), (), ())
@@ -84,6 +90,9 @@ def prepare(
         return _of_own_trainer(config, space_origin)
     if items is None:
         config = config.model_copy(update={"task": resolve_task(config.task, data)})
+    in_turn = config.space.folds if isinstance(config.space, ArmsConfig) else ()
+    task = measure_task(config.task, data, items, in_turn=in_turn)
+    config = config.model_copy(update={"task": task})
     with enough_memory(f"{config.task.data}: its prepared images", "task.size"):
         cases = load_task(config.task, data, items)
     fingerprint = check_fingerprint(cases, config.fingerprint, where)

@@ -6,6 +6,7 @@ import textwrap
 from typing import Any, Literal
 
 from normsearch.config import Model, TaskConfig, TrialConfig
+from normsearch.data.spacing import spacing_text
 from normsearch.errors import StudyError
 from normsearch.trials.trial_network import network_settings
 
@@ -78,7 +79,7 @@ def _summary(config: ModelConfig, no_program: str) -> str:
     trial, task = config.trial, config.trial.task
     name, shape = trial.network.name, sample_shape_of(trial)
     sides, meaning = ", ".join(map(str, shape)), _outputs_text(task)
-    size = "as read" if task.size is None else f"{task.fit} to {' x '.join(map(str, task.size))}"
+    size = _grid(task)
     program = f"none: {no_program}" if no_program else f"{PROGRAM}, for torch.export.load"
     versions = ", ".join(f"{key} {value}" for key, value in trial.versions.items())
     samples = trial.training.samples_of(trial.batch_size)
@@ -90,7 +91,7 @@ def _summary(config: ModelConfig, no_program: str) -> str:
     )
     return f"""{name}, trial {trial.number} of the study {trial.study}: a norm for each layer.
 
-Data: {task.data}, a sample is a {task.sample}; {size}; intensities: {task.intensity}.
+Data: {task.data}, a sample is a {task.sample}; {size}; intensities: {_intensities(task)}.
 {_geometry(trial)}.
 Input: float32 (N, {sides}). Output: logits (N, {task.outputs}, ...): {meaning}.
 {_score_note(config)} Not a medical device.
@@ -102,6 +103,25 @@ Versions:
 {unchecked if ":" in name else ""}
 Masks for new images: normsearch predict FOLDER IMAGE...
 """
+
+
+def _grid(task: TaskConfig) -> str:
+    """Describe what is done to the grid of an image."""
+    steps = []
+    if task.target_spacing:
+        steps.append(f"resampled to {spacing_text(task.target_spacing)}")
+    if task.size is not None:
+        steps.append(f"{task.fit} to {' x '.join(map(str, task.size))}")
+    return ", then ".join(steps) or "as read"
+
+
+def _intensities(task: TaskConfig) -> str:
+    rows = [
+        f"clipped to {row.percentile_00_5:g} to {row.percentile_99_5:g}, less {row.mean:.6g}, "
+        f"divided by {row.std:.6g}"
+        for row in task.foreground_intensities or ()
+    ]
+    return f"{task.intensity}, {'; '.join(rows)}" if rows else str(task.intensity)
 
 
 def _literal(values: dict[str, Any]) -> str:

@@ -12,12 +12,20 @@ import torch
 from torch import nn
 
 from normsearch.config import GeometryConfig, TaskConfig
-from normsearch.data import Volume, whole_image
+from normsearch.data import Volume, resampling_to, whole_image
+from normsearch.data.checks import check_resampling
 from normsearch.data.faults import refuse, warn_once
 from normsearch.data.nrrd_geometry import without_channels
 from normsearch.data.orientation import turned_back
 from normsearch.data.reading import Image, read_image
-from normsearch.data.spacing import TOLERANCE, resized_spacing, within
+from normsearch.data.spacing import (
+    TOLERANCE,
+    Spacing,
+    resized_spacing,
+    spacing_text,
+    unknown_axes,
+    within,
+)
 from normsearch.data.transforms import fitted_image, normalized_image
 from normsearch.errors import DataError
 from normsearch.training import window_logits
@@ -59,7 +67,8 @@ def predict_files(
         device: the device of the network.
         geometry: of the training cases; the image is converted to their orientation. If None, the
             stored axes are used and the spacing is not checked.
-        any_spacing: accept images whose spacing differs from the training cases.
+        any_spacing: accept images whose spacing differs from the training cases, where the task
+            does not resample them.
 
     Raises:
         DataError: a file cannot be read, or the image differs from those of the training.
@@ -79,12 +88,14 @@ def predict_files(
         )
     if geometry:
         _check_orientation(paths[0], image, geometry)
+    _check_resampling(paths[0], image, task)
     if geometry and not any_spacing:
         _check_spacing(paths[0], image, task, geometry)
-    prepared = normalized_image(array, task.intensity)
+    foreground = [row.row for row in task.foreground_intensities or ()]
+    prepared = normalized_image(array, task.intensity, foreground)
     if task.kind == "classification":
         return _classify(network, prepared, task, sample_shape, device)
-    found = segment(network, prepared, task, sample_shape, device)
+    found = segment(network, prepared, task, sample_shape, device, spacing=image.spacing)
     values = np.array(task.mask_values, np.uint8)
     return Prediction(
         mask=_on_grid_of(image.stored[0], turned_back(values[found], image.stored[0], plane))
@@ -103,18 +114,30 @@ def _check_orientation(path: Path, image: Image, geometry: GeometryConfig) -> No
         )
 
 
+def _check_resampling(path: Path, image: Image, task: TaskConfig) -> None:
+    """Raise DataError unless the image can be resampled as the task asks."""
+    if (target := task.target_spacing) is None:
+        return
+    if unknown := unknown_axes(image.spacing, target):
+        raise DataError(
+            f"{path}: must give its spacing, as the model resamples images to "
+            f"{spacing_text(target)}, got none along {' and '.join(unknown)}; add it to the file"
+        )
+    shape = image.array.shape[1:]
+    refuse(path.parent, check_resampling(path.name, path, shape, image.spacing, target))
+
+
 def _check_spacing(path: Path, image: Image, task: TaskConfig, geometry: GeometryConfig) -> None:
     spacing, shape = image.spacing, image.array.shape[1:]
     if task.resized:
         spacing = resized_spacing(spacing, shape, (shape[0], *(task.size or ()))[-3:])
-    axes = (
-        range(1, 3) if task.sample == "slice" else range(3)
-    )  # slices are independent of their distance
+    first = 1 if task.sample == "slice" else 0  # slices are independent of their distance
+    axes = range(first, 3 - len(task.target_spacing or ()))  # the others are resampled
     limits = zip(spacing, geometry.least, geometry.greatest, geometry.unknown, strict=True)
     fits = [within(*limit) for limit in limits]
     if all(fits[axis] for axis in axes):
         return
-    names = "rows, columns" if len(axes) == 2 else "slices, rows, columns"
+    names = ", ".join(("slices", "rows", "columns")[axis] for axis in axes)
     found = _spacing_text([spacing[axis] for axis in axes])
     least, greatest = (
         _spacing_text([ends[axis] for axis in axes]) for ends in (geometry.least, geometry.greatest)
@@ -142,12 +165,14 @@ def segment(
     task: TaskConfig,
     sample_shape: tuple[int, ...],
     device: str = "cpu",
+    *,
+    spacing: Spacing = (np.nan,) * 3,
 ) -> npt.NDArray[np.uint8]:
     """Return the class indices, (slices, y, x), of an image whose intensities are prepared.
 
-    The computation is that of validation: if the task resizes images, the image is resized and the
-    logits are resized back; otherwise a window of the training size slides over the image, which is
-    padded if it is smaller.
+    The computation is that of validation: if the task resizes or resamples images, the logits are
+    brought back to the grid of the image. If it does not resize them, a window of the training size
+    slides over the image, which is padded if it is smaller.
 
     Args:
         network: in eval mode.
@@ -155,12 +180,22 @@ def segment(
         task: what a sample is.
         sample_shape: (channels, *spatial) of the training samples.
         device: the device of the network.
+        spacing: of the image, mm along slices, rows and columns; nan where unknown.
+
+    Raises:
+        DataError: the task resamples images, and the spacing is unknown.
     """
-    work, grid = torch.from_numpy(image), (len(image), *image.shape[2:])
+    grid, resampling = (len(image), *image.shape[2:]), None
+    if task.target_spacing:
+        resampling = resampling_to(grid, spacing, task.target_spacing)
+        image = resampling.image(image)
+    work = torch.from_numpy(image)
     if task.resized:
         work = fitted_image(work, task.size or (), task.fit)
     window = sample_shape[1:]
-    whole = whole_image(work, sampling_of(task), window, grid=grid, resized=task.resized)
+    whole = whole_image(
+        work, sampling_of(task), window, grid=grid, resized=task.resized, resampling=resampling
+    )
     logits = whole.restore(window_logits(network, whole.samples, window, device, "cpu"))
     found = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
     return found.byte().cpu().numpy()

@@ -81,10 +81,11 @@ def resolve_task(task: TaskConfig, data: Path | None) -> TaskConfig:
         return task.model_copy(update={"layout": found.layout})
     classes = tuple(found.labels)
     given = task.foreground or task.ignore or task.classes not in (None, classes)
+    given = given or task.spacing is not None or task.intensity == "ct"
     if task.sample != "slice" or given:
         raise ConfigError(
             f"task: images of {found.root} have a class each, so sample must be slice and "
-            "foreground, classes and ignore left out; delete those keys"
+            "foreground, classes, ignore, spacing and intensity ct left out; delete those keys"
         )
     return task.model_copy(update={"layout": found.layout, "classes": classes})
 
@@ -102,13 +103,24 @@ def load_task(
     Raises:
         DataError: the folder is missing, or cases cannot be used (all are named).
     """
-    classified = task.kind == "classification"
-    given = shared(task, Preparation)
-    preparation = Preparation(**{**given, "classes": None if classified else task.classes})
+    preparation = preparation_of(task)
     if items is not None:
         return cases_of(items, preparation)
     folder, cache = data_folder(task, data), cache_folder() / "cases"
     return load_cases(folder, preparation, layout=task.layout, cache=cache)
+
+
+def preparation_of(task: TaskConfig) -> Preparation:
+    """Return how a task prepares its cases.
+
+    Raises:
+        DataError: a setting that is measured on the cases is not measured yet.
+    """
+    classes = None if task.kind == "classification" else task.classes
+    rows = task.foreground_intensities
+    foreground = None if rows is None else tuple(row.row for row in rows)
+    own = {"classes": classes, "foreground_intensities": foreground}
+    return Preparation(**{**shared(task, Preparation), **own})
 
 
 def task_folds(task: TaskConfig, data: Path | None) -> tuple[str, ...]:

@@ -66,13 +66,13 @@ def validation_cases(
     """Return cases to score as a whole on their own grids, by id.
 
     Args:
-        task: what a sample is, and whether images are resized.
+        task: what a sample is, and whether images are resampled or resized.
         cases: prepared.
         window: the spatial sides of the samples that the network is trained on.
     """
+    settings: dict[str, Any] = {"resized": task.resized, "spacing": task.target_spacing}
     whole = (
-        whole_case(case, sampling_of(task), task.outputs, window, resized=task.resized)
-        for case in cases
+        whole_case(case, sampling_of(task), task.outputs, window, **settings) for case in cases
     )
     return {
         case.id: ValidationCase(*one, spacing=case.whole_spacing)

@@ -175,8 +175,8 @@ def test_one_item_of_a_list(path: str, value: object, expected: str, tmp_path: P
         (
             "task.intensity",
             "percntile",
-            "minmax, percentile, zscore, or an import path such as my_data:rank, got 'percntile'. "
-            "{} 'percentile'?",
+            "minmax, percentile, zscore, zscore_body, ct, or an import path such as my_data:rank, "
+            "got 'percntile'. {} 'percentile'?",
         ),
         (
             "training.optimizer",

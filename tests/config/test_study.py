@@ -39,6 +39,7 @@ FULL: dict[str, Any] = {
         "size": [64, 48],
         "plane": "coronal",
         "fit": "pad",
+        "spacing": [3.0, 0.7, 0.7],
         "intensity": [-300, 700.5],
         "foreground": [1, 3],
         "segments": ["bone", "disc"],
@@ -316,6 +317,7 @@ def test_the_full_study_sets_every_key() -> None:
     ranges = ("learning_rate", "weight_decay", "gate_learning_rate_factor", "gradient_clipping")
     assert missing(whole, FULL, "") == [
         "trainer",
+        "task.foreground_intensities",
         "task.classes",
         *(f"space.{name}.choices" for name in ranges),
         "network_digest",

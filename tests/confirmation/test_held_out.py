@@ -182,6 +182,6 @@ def test_what_nobody_annotated_is_empty_in_surfaces_and_pictures() -> None:
     rest = np.where(label == IGNORED, 0, label)
     (missed,) = case_surfaces(np.zeros_like(label), ignoring, 1).values()
     assert missed == surface_scores(np.zeros(label.shape, bool), rest == 1, SPACING)
-    examples = _examples((ignoring,), {"1": prediction}, {"1": 1.0})
+    examples = _examples(config(), (ignoring,), {"1": prediction}, {"1": 1.0})
     assert np.array_equal(examples["truth"][0], rest[2])
     assert np.array_equal(examples["prediction"][0], rest[2])

@@ -8,6 +8,8 @@ import pytest
 from normsearch.data import CaseFiles, Preparation, SpacingWarning, Volume, load_cases, write_volume
 from normsearch.data.cache import Prepared
 from normsearch.data.prepare import prepare_case
+from normsearch.data.resampling import resampling_to
+from normsearch.data.transforms import normalized_image
 from normsearch.errors import DataError
 from tests.data.made_up import SPACING, write_case
 
@@ -119,7 +121,10 @@ def test_prepare_case_compares_spacings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"intensity": "minmx"}, r"one of minmax, percentile, zscore .*Did you mean 'minmax'\?"),
+        (
+            {"intensity": "minmx"},
+            r"one of minmax, percentile, zscore, zscore_body, ct .*Did you mean 'minmax'\?",
+        ),
         ({"intensity": (3.0, 3.0)}, "low < high"),
         ({"size": (0, 4)}, r"size must be \(y, x\) or \(slices, y, x\)"),
         ({"size": (4,)}, r"size must be \(y, x\) or"),
@@ -257,3 +262,78 @@ def test_the_value_0_may_be_asked_for() -> None:
     label = np.array([[[0, 1, 2, 0]]], np.uint8)
     assert Preparation(foreground=(0,)).indices(label).ravel().tolist() == [1, 0, 0, 1]
     assert Preparation(classes=(0, 2)).indices(label).ravel().tolist() == [1, 0, 2, 1]
+
+
+def test_a_resampled_case_keeps_its_own_label_and_spacing(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(0, 9, (4, 12, 12)).astype(np.float32)
+    label = np.zeros(image.shape, np.uint8)
+    label[1:3, 4:8, 4:8] = 1
+    files = write_case(tmp_path, "a", image, label)  # of 3 x 1 x 2 mm
+    case = prepared(files, intensity="zscore", spacing=(3.0, 1.5, 1.0))
+    assert case.image.shape == (4, 1, 8, 24)
+    assert case.label.shape == (4, 8, 24)
+    assert case.spacing == pytest.approx((3.0, 1.5, 1.0))
+    assert case.own_label is not None
+    np.testing.assert_array_equal(case.own_label, label)
+    assert case.own_spacing == SPACING
+    expected = normalized_image(image[None], "zscore")
+    way = resampling_to(image.shape, SPACING, (3.0, 1.5, 1.0))
+    np.testing.assert_array_equal(case.image, way.image(expected))  # normalized before
+    np.testing.assert_array_equal(case.label, way.label(label))
+
+
+def test_a_resampled_case_is_cropped_or_padded_afterwards(tmp_path: Path) -> None:
+    files = write_case(tmp_path, "a", np.arange(48, dtype=np.float32).reshape(2, 4, 6))
+    whole = prepared(files, spacing=(3.0, 0.5, 1.0))
+    assert whole.image.shape == (2, 1, 8, 12)
+    case = prepared(files, spacing=(3.0, 0.5, 1.0), size=(10, 10), fit="pad")
+    assert case.image.shape == (2, 1, 10, 10)
+    assert case.uncropped is not None
+    np.testing.assert_array_equal(case.uncropped, whole.image)
+    np.testing.assert_array_equal(case.image[:, :, 1:9], whole.image[..., 1:11])
+    assert case.spacing == whole.spacing
+    same = prepared(files, spacing=(3.0, 0.5, 1.0), size=(4, 6), fit="pad")  # as before by chance
+    assert same.own_label is not None
+
+
+def test_a_case_without_a_spacing_is_not_resampled(tmp_path: Path) -> None:
+    for name in "ab":
+        nrrd.write(str(write_case(tmp_path, name).images[0]), np.ones((6, 4, 2), np.float32))
+    preparation = Preparation(intensity="minmax", spacing=(1.0, 1.0, 1.0))
+    with pytest.raises(DataError, match="2 faults must be corrected") as info:
+        load_cases(tmp_path, preparation)
+    for name in "ab":
+        assert (
+            f"images/{name}.nrrd: must give its spacing, as task.spacing resamples it to 1.0 x 1.0 "
+            "x 1.0 mm, got none along slices and rows and columns; add it to the file"
+        ) in str(info.value)
+
+
+def test_a_case_is_not_resampled_to_more_voxels_than_fit(tmp_path: Path) -> None:
+    files = write_case(tmp_path, "a")
+    with pytest.raises(DataError, match=r"a\.nrrd: must have at most 268435456 voxels where task"):
+        prepared(files, spacing=(1e-3, 1e-3, 1e-3))
+
+
+def test_the_cache_keeps_entries_of_before_there_was_a_target_spacing() -> None:
+    plain = {"size": None, "fit": "resize", "intensity": "percentile", "foreground": None,
+             "classes": None, "segments": (), "ignore": (), "plane": "axial"}  # fmt: skip
+    assert Preparation().settings() == plain
+    rows = ((0.0, 1.0, 0.5, 0.1),)
+    assert Preparation(intensity="ct", foreground_intensities=rows).settings() == {
+        **plain, "intensity": "ct", "foreground_intensities": rows
+    }  # fmt: skip
+    assert Preparation(spacing=(1.0, 1.0)).settings() == {**plain, "spacing": (1.0, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"spacing": "median"}, "got 'median'; a study measures median when it is prepared"),
+        ({"spacing": (1.0,)}, r"spacing must be mm along \(slices,\) rows and columns"),
+        ({"intensity": "ct"}, "ct needs foreground_intensities, got none; a study measures them"),
+    ],
+)
+def test_what_a_study_measures_must_be_numbers(option: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Preparation(**option)

@@ -8,8 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from normsearch.data import SAMPLINGS, Case, whole_case, whole_image
-from normsearch.data.transforms import resize_image
+from normsearch.data import (
+    SAMPLINGS,
+    Case,
+    image_on_own_grid,
+    resampling_to,
+    whole_case,
+    whole_image,
+)
+from normsearch.data.transforms import pad, resize_image
 
 
 def image(*shape: int) -> Tensor:
@@ -72,3 +79,46 @@ def test_a_cropped_case_is_scored_uncropped() -> None:
     assert found.truth.shape == (7, 1, 3, 4)
     assert found.window == (1, 4)
     torch.testing.assert_close(found.restore(found.samples), found.samples)
+
+
+@pytest.mark.parametrize("name", ["slice", "stack", "slab", "volume"])
+@pytest.mark.parametrize("size", [None, (8, 8, 8), (3, 20, 6)])
+def test_resampled_images_come_back_to_the_own_grid(
+    name: str, size: tuple[int, int, int] | None
+) -> None:
+    """Cropped, padded or as resampled: what the network gives is that of the resampled grid."""
+    sampling = SAMPLINGS[name](3, 1)
+    sides, spacing, target = (5, 12, 9), (2.0, 1.0, 1.0), (1.0, 1.5, 0.5)
+    way = resampling_to(sides, spacing, target)
+    resampled = way.image(image(5, 1, 12, 9).numpy())
+    label = np.zeros(way.new_shape, np.uint8)
+    small = torch.from_numpy(resampled)
+    if size is not None:
+        side = size if name == "volume" else size[1:]
+        small, fitted = pad(small, torch.from_numpy(label), side)
+        label = fitted.numpy()
+    z, y, x = size or (8, 8, 8)
+    window = {"slab": (3, y, x), "volume": (z, y, x)}.get(name, (y, x))
+    whole = Case(
+        "a", "a", "", small.numpy(), label, target, uncropped=resampled,
+        own_label=np.zeros(sides, np.uint8), own_spacing=spacing,
+    )  # fmt: skip
+    found = whole_case(whole, sampling, 1, window, resized=False, spacing=target)
+    assert found.truth.shape == (5, 1, 12, 9)
+    first = found.samples[:, 1:2] if name == "stack" else found.samples
+    expected = way.back(torch.from_numpy(resampled))
+    torch.testing.assert_close(found.restore(first), expected)  # a network that changes nothing
+
+
+def test_a_picture_lies_where_its_label_lies() -> None:
+    """An image that was padded is cropped, one that was resampled is resampled back."""
+    given = case()
+    padded, _ = pad(torch.from_numpy(given.image.copy()), torch.zeros(7, 3, 4).byte(), (5, 8))
+    one = replace(given, image=padded.numpy(), own_label=given.label)
+    np.testing.assert_array_equal(image_on_own_grid(one, resized=False), given.image)
+    way = resampling_to((7, 3, 4), (1.0, 1.0, 1.0), (2.0, 1.0, 1.0))
+    moved = way.image(given.image)
+    one = replace(given, image=moved, own_label=given.label, own_spacing=(1.0, 1.0, 1.0))
+    found = image_on_own_grid(one, resized=False, spacing=(2.0, 1.0, 1.0))
+    torch.testing.assert_close(torch.from_numpy(found), way.back(torch.from_numpy(moved)))
+    assert found.shape == given.image.shape
