@@ -156,7 +156,8 @@ class Study(Run):
         config = prepared.config.model_copy(update={"search": known})
         check_reachable(config, self.storage)
         try:
-            create_run(self.folder, config, self._local_facts(prepared))
+            local = self._local_facts(prepared)
+            create_run(self.folder, config, local, prepared.folds_table)
         except StudyError:
             if resume and self.begun:  # another driver has just created it: join it
                 return self.run(**how, resume=True)
@@ -211,8 +212,7 @@ class Study(Run):
         recorded = read_recorded_study(self.folder)
         names = ("fingerprint", "sample_shape", "geometry", "versions", "network_digest")
         facts: dict[str, Any] = {name: getattr(recorded, name) for name in names}
-        if self.config.task.layout == "auto":
-            facts["task"] = self.config.task.model_copy(update={"layout": recorded.task.layout})
+        facts["task"] = self.config.task.as_recorded(recorded.task)
         facts["search"] = self.config.search.model_copy(update={"points": recorded.search.points})
         self.config = self.config.model_copy(update=facts)
 
@@ -236,7 +236,8 @@ class Study(Run):
             self.folder, config, prepared.space, storage_url=self.storage, listener=tell
         )
         facts = {
-            "trials": coordinator.states(), "asked": config.search.trials, "metric": config.metric
+            "trials": coordinator.states(), "asked": config.search.trials, "metric": config.metric,
+            "notes": prepared.notes,
         }  # fmt: skip
         tell(Event("began", -1, facts))
         execute(coordinator, prepared, workers, executor, address)

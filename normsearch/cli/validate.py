@@ -73,6 +73,8 @@ def _study(study: str, data: Path | None, overrides: list[str], as_json: bool) -
     parts = "data by the trainer" if trainer and not any(cases.values()) else data_of
     what = f"{trainer or found.config.network.name} with {count(len(slots), 'norm slot')}"
     show(f"{study}: valid; {parts}, {what}")
+    for note in found.notes:
+        show(f"{study}: {note}")
 
 
 def _line(fault: Fault) -> str:

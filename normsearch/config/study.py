@@ -17,6 +17,7 @@ from normsearch.config.base import (
     ImportPath,
     ItemError,
     LearningRate,
+    LoaderWorkers,
     Model,
     Number,
     RunName,
@@ -29,9 +30,7 @@ from normsearch.config.base import (
 from normsearch.config.hyperparameters import HYPERPARAMETERS, Required
 from normsearch.config.metric import AnyMetric, MetricConfig, Scored
 from normsearch.config.search import PrunerConfig, SearchConfig
-from normsearch.config.space import (
-    AnySpaceConfig,
-)
+from normsearch.config.space import AnySpaceConfig
 from normsearch.config.task import (
     OWN_DATA,
     GeometryConfig,
@@ -296,6 +295,8 @@ class TrialConfig(_OwnHyperparameters, Scored):
     """Largest share of the GPU's memory that the trial may use."""
     threads: Cores = 1
     """CPU threads."""
+    loader_workers: LoaderWorkers = 0
+    """Threads that build batches ahead."""
     fingerprint: str | None = None
     """SHA-256 of the cases."""
     sample_shape: SampleShape | None = None

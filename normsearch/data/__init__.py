@@ -6,13 +6,15 @@ from normsearch.data.faults import Fault
 from normsearch.data.idx import read_idx
 from normsearch.data.in_memory import cases_of
 from normsearch.data.layouts import LAYOUTS, DataSet, detect_layout, find_cases, survey
-from normsearch.data.loader import SampleLoader
+from normsearch.data.loader import BatchLoader, SampleLoader
+from normsearch.data.made_folds import folds_table, with_made_folds
+from normsearch.data.patches import Patches, PatchLoader
 from normsearch.data.phantom import generate_phantom
 from normsearch.data.preparation import Preparation
 from normsearch.data.prepare import load_cases, prepare_case
 from normsearch.data.sampling import SAMPLINGS, Sampling
 from normsearch.data.segments import Segmentation, label_of_segments, read_segments
-from normsearch.data.splits import Split, overfit_split, split_cases, test_split
+from normsearch.data.splits import Split, overfit_split, split_cases, spread_cases, test_split
 from normsearch.data.validate import Report, inspect
 from normsearch.data.volume import SpacingWarning, Volume, read_volume, write_volume
 from normsearch.data.whole import WholeCase, WholeImage, whole_case, whole_image
@@ -21,10 +23,13 @@ __all__ = [
     "LAYOUTS",
     "SAMPLINGS",
     "Augmentation",
+    "BatchLoader",
     "Case",
     "CaseFiles",
     "DataSet",
     "Fault",
+    "PatchLoader",
+    "Patches",
     "Preparation",
     "Report",
     "SampleLoader",
@@ -40,6 +45,7 @@ __all__ = [
     "detect_layout",
     "find_cases",
     "fingerprint",
+    "folds_table",
     "generate_phantom",
     "inspect",
     "label_of_segments",
@@ -50,9 +56,11 @@ __all__ = [
     "read_segments",
     "read_volume",
     "split_cases",
+    "spread_cases",
     "survey",
     "test_split",
     "whole_case",
     "whole_image",
+    "with_made_folds",
     "write_volume",
 ]

@@ -12,6 +12,9 @@ from normsearch.config.metric import MetricConfig
 from normsearch.errors import StudyError
 from normsearch.trials.trial_network import refuse_other_network
 
+_LATER = ("foreground_share", "memory", "validation_cases", "folds")
+"""Keys of the task that older versions do not have; left out, they change no run's identity."""
+
 
 def identity(study: StudyConfig) -> str:
     """Return the SHA-256 of a study's data, network, training, space and metric.
@@ -25,6 +28,9 @@ def identity(study: StudyConfig) -> str:
         facts["training"].pop("metric")
     if not study.task.augmentation.transforms:
         facts["task"]["augmentation"].pop("transforms")
+    for name in _LATER:
+        if facts["task"][name] is None:
+            facts["task"].pop(name)
     if study.trainer:
         facts["trainer"] = study.trainer
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -32,8 +32,9 @@ class Event:
     """An event of a search, for callbacks: a trial ``started``, ``evaluated`` or ``finished``.
 
     The first event of a driver is ``began``, with number -1. Its record holds ``trials``, the
-    (number, state, score or NaN) of every trial, and ``asked``, the number of trials to train. A
-    trial is ``waiting`` if another driver may still hold it and nothing else is left to train.
+    (number, state, score or NaN) of every trial, ``asked``, the number of trials to train, and
+    ``notes``, sentences on what was chosen and what it costs. A trial is ``waiting`` if another
+    driver may still hold it and nothing else is left to train.
     """
 
     kind: Literal["began", "started", "evaluated", "finished", "waiting"]
@@ -66,6 +67,7 @@ def trial_config(
         device="cuda" if study.search.resources.gpu else "cpu",
         gpu_share=min(1.0, study.search.resources.gpu or 1.0),
         threads=study.search.resources.cpu,
+        loader_workers=study.search.resources.loader_workers,
         fingerprint=study.fingerprint,
         sample_shape=study.sample_shape,
         geometry=study.geometry,

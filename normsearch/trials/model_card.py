@@ -78,7 +78,8 @@ def _summary(config: ModelConfig, no_program: str) -> str:
     trial, task = config.trial, config.trial.task
     name, shape = trial.network.name, sample_shape_of(trial)
     sides, meaning = ", ".join(map(str, shape)), _outputs_text(task)
-    size = "as read" if task.size is None else f"{task.fit} to {' x '.join(map(str, task.size))}"
+    fit = "patches of" if task.sample == "patch" else f"{task.fit} to"
+    size = f"{fit} {' x '.join(map(str, task.sides))}" if task.sides else "as read"
     program = f"none: {no_program}" if no_program else f"{PROGRAM}, for torch.export.load"
     versions = ", ".join(f"{key} {value}" for key, value in trial.versions.items())
     samples = trial.training.samples_of(trial.batch_size)

@@ -106,9 +106,9 @@ def _check_orientation(path: Path, image: Image, geometry: GeometryConfig) -> No
 def _check_spacing(path: Path, image: Image, task: TaskConfig, geometry: GeometryConfig) -> None:
     spacing, shape = image.spacing, image.array.shape[1:]
     if task.resized:
-        spacing = resized_spacing(spacing, shape, (shape[0], *(task.size or ()))[-3:])
+        spacing = resized_spacing(spacing, shape, (shape[0], *task.sides)[-3:])
     axes = (
-        range(1, 3) if task.sample == "slice" else range(3)
+        range(1, 3) if task.whole == "slice" else range(3)
     )  # slices are independent of their distance
     limits = zip(spacing, geometry.least, geometry.greatest, geometry.unknown, strict=True)
     fits = [within(*limit) for limit in limits]
@@ -158,7 +158,7 @@ def segment(
     """
     work, grid = torch.from_numpy(image), (len(image), *image.shape[2:])
     if task.resized:
-        work = fitted_image(work, task.size or (), task.fit)
+        work = fitted_image(work, task.sides, task.fit)
     window = sample_shape[1:]
     whole = whole_image(work, sampling_of(task), window, grid=grid, resized=task.resized)
     logits = whole.restore(window_logits(network, whole.samples, window, device, "cpu"))

@@ -14,8 +14,13 @@ from normsearch.config.base import shared
 from normsearch.data import (
     LAYOUTS,
     SAMPLINGS,
+    Augmentation,
+    BatchLoader,
     Case,
+    Patches,
+    PatchLoader,
     Preparation,
+    SampleLoader,
     Sampling,
     Split,
     cases_of,
@@ -28,6 +33,7 @@ from normsearch.data import (
     split_cases,
     survey,
     test_split,
+    with_made_folds,
 )
 from normsearch.errors import ConfigError, DataError
 from normsearch.files import cache_folder, is_there, user_path
@@ -104,25 +110,30 @@ def load_task(
     """
     classified = task.kind == "classification"
     given = shared(task, Preparation)
+    given["size"] = None if task.sample == "patch" else task.size  # patches come from whole images
     preparation = Preparation(**{**given, "classes": None if classified else task.classes})
     if items is not None:
-        return cases_of(items, preparation)
-    folder, cache = data_folder(task, data), cache_folder() / "cases"
-    return load_cases(folder, preparation, layout=task.layout, cache=cache)
+        cases = cases_of(items, preparation)
+    else:
+        folder, cache = data_folder(task, data), cache_folder() / "cases"
+        cases = load_cases(folder, preparation, layout=task.layout, cache=cache)
+    return with_made_folds(cases, task.folds) if task.folds else cases
 
 
 def task_folds(task: TaskConfig, data: Path | None) -> tuple[str, ...]:
-    """Return the folds of a task's data set.
+    """Return the folds of a task's data set, or those that the task asks to make.
 
     Raises:
         DataError: there are fewer than two folds, or a case is in several.
     """
+    if task.folds:
+        return tuple(str(number + 1) for number in range(task.folds))
     found = survey(data_folder(task, data), task.layout)
     folds = tuple(sorted({fold for case in found.cases for fold in case.folds}))
     if len(folds) < 2:
         raise DataError(
             f"{found.root}: must name at least two folds to test on each in turn, got "
-            f"{', '.join(folds) or 'none'}; add a folds.csv"
+            f"{', '.join(folds) or 'none'}; add a folds.csv, or set task.folds"
         )
     several = [case.id for case in found.cases if len(case.folds) > 1]
     if several:
@@ -134,13 +145,36 @@ def task_folds(task: TaskConfig, data: Path | None) -> tuple[str, ...]:
 
 
 def sampling_of(task: TaskConfig) -> Sampling:
-    """Return the sampling of a task."""
-    return SAMPLINGS[task.sample](task.slices, task.shared)
+    """Return how a task cuts whole cases: for patches into what windows slide over."""
+    return SAMPLINGS[task.whole](task.slices, task.shared)
 
 
 def sample_shape(task: TaskConfig, cases: Sequence[Case]) -> tuple[int, ...]:
-    """Return the (channels, *spatial) of a task's samples."""
+    """Return the (channels, *spatial) of a task's samples, those of the first case."""
+    if task.sample == "patch":
+        return (cases[0].image.shape[1], *task.sides)
     return tuple(sampling_of(task).sample(cases[0], 0)[0].shape)
+
+
+def task_loader(
+    task: TaskConfig,
+    cases: Sequence[Case],
+    batch_size: int,
+    seed: int,
+    *,
+    augment: Augmentation | None = None,
+    workers: int = 0,
+) -> BatchLoader:
+    """Return a loader of a task's training samples; see `BatchLoader`.
+
+    Raises:
+        DataError: samples differ in shape or channels, or there is none.
+    """
+    how: dict[str, Any] = {"outputs": task.outputs, "augment": augment, "workers": workers}
+    if task.sample != "patch":
+        return SampleLoader(cases, batch_size, seed, sampling=sampling_of(task), **how)
+    share = Patches.foreground_share if task.foreground_share is None else task.foreground_share
+    return PatchLoader(cases, Patches(task.sides, share), batch_size, seed, **how)
 
 
 def training_geometry(cases: Sequence[Case]) -> GeometryConfig:
