@@ -28,7 +28,8 @@ from normsearch.trials.validation_cost import batch_sizes
 
 _GIB, _USUAL, _USUAL_BATCH = 2**30, 8.0, 2  # GiB and a batch, as in nnU-Net
 _COPIES = 4  # of weights: themselves, their gradients, and two of the optimizer
-_TRANSIENT = 2  # largest tensors that the backward pass holds besides what was kept
+_TRANSIENT = 4  # largest tensors that the backward pass holds besides what was kept
+_MARGIN = 1.2  # for what libraries allocate: measured steps took 0.8 to 1 of the estimate
 _LARGEST_STEP = 128  # what the sides of a patch may have to be multiples of
 
 
@@ -178,8 +179,9 @@ def heaviest_step(
 def step_memory(network: nn.Module, shapes: Sequence[Sequence[int]], amp: str) -> StepMemory:
     """Estimate the memory of a training step from two inputs of different sizes.
 
-    Counted are the tensors that the forward pass keeps for the backward pass, each once, twice the
-    largest of them for the backward pass itself, and four copies of the weights.
+    Counted are the tensors that the forward pass keeps for the backward pass, each once, and four
+    times the largest of them for the backward pass itself, with a fifth more for what libraries
+    allocate; and four copies of the weights.
 
     Args:
         network: on the CPU.
@@ -188,7 +190,7 @@ def step_memory(network: nn.Module, shapes: Sequence[Sequence[int]], amp: str) -
     """
     kept = [_kept_bytes(network, torch.zeros(*shape), amp) for shape in shapes]
     voxels = [shape[0] * math.prod(shape[2:]) for shape in shapes]
-    each = (kept[1] - kept[0]) / (voxels[1] - voxels[0])
+    each = _MARGIN * (kept[1] - kept[0]) / (voxels[1] - voxels[0])
     weights = sum(weight.numel() * weight.element_size() for weight in network.parameters())
     return StepMemory(_COPIES * weights + max(kept[0] - each * voxels[0], 0), each)
 

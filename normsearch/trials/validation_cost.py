@@ -32,7 +32,8 @@ def validation_cost(config: StudyConfig, split: Split) -> str:
     if len(some) < len(split.validation):
         told = f"{_counted(some, windows[0])} at each evaluation, "
         told += f"{_counted(split.validation, windows[1])} at the last"
-    cure = "; task.validation_cases makes it score fewer" if share > _MUCH else ""
+    costly = share > _MUCH and task.validation_cases is None
+    cure = "; task.validation_cases makes it score fewer" if costly else ""
     return (
         f"validation slides over {told}: {total} windows in a trial of {patches} training patches, "
         f"about {share:.0%} of the time of training (a window has no backward pass){cure}"
@@ -62,5 +63,5 @@ def _windows(case: Case, window: Sequence[int]) -> int:
     """Return the windows of a case; each slice has its own if patches are of slices."""
     sides = (len(case.image), *case.image.shape[2:])
     if len(window) == 2:
-        return sides[0] * count_windows(sides[1:], window)
+        return len(case.image) * count_windows(sides[1:], window)
     return count_windows(sides, window)
