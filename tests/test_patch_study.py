@@ -116,9 +116,10 @@ def test_predicted_masks_have_the_reported_dice(runs: Path, unfolded: Path, tmp_
     from normsearch.trials.prediction import predict_files
 
     found = study(unfolded).run(executor="local")
-    number, _, _ = found.export(tmp_path / "model")
+    number = found.export(tmp_path / "model")[0]
     model = normsearch.load_model(tmp_path / "model")
-    own = found.record.cases().query("number == @number").set_index("case")["score"]
+    cases = found.record.cases()
+    own = cases[cases["number"] == number].set_index("case")["score"]
     for case, score in own.items():
         path = unfolded / "images" / f"{case}.nrrd"
         made = predict_files(
