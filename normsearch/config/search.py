@@ -134,8 +134,8 @@ class Resources(Model):
     gpu: Annotated[float, Field(ge=0, le=limits.GPUS)] = 0.0
     """GPUs: 0, a fraction of one, or a whole number."""
     loader_workers: LoaderWorkers = 0
-    """Threads that build batches ahead of the training, as PyTorch's num_workers; with any number
-    the results are the same. 0 builds each batch when it is needed."""
+    """Threads that build batches ahead of the training, as PyTorch's num_workers, not counted in
+    `cpu`; with any number the results are the same. 0 builds each batch when it is needed."""
 
     @field_validator("gpu")
     @classmethod

@@ -21,7 +21,9 @@ def validation_cost(config: StudyConfig, split: Split) -> str:
         split: its cases.
     """
     task, training = config.task, config.training
-    some = spread_cases(split.validation, task.validation_cases or len(split.validation))
+    some = split.validation
+    if task.validation_cases is not None:
+        some = spread_cases(split.validation, task.validation_cases)
     windows = [
         sum(_windows(case, task.sides) for case in cases) for cases in (some, split.validation)
     ]
