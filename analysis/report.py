@@ -162,7 +162,10 @@ def _about(config: dict[str, Any]) -> str:
     amount = training.get(counted)
     what = "training samples" if counted == "samples" else "optimizer steps"
     budget = f", {amount:,} {what} a trial at full budget" if amount else ""
-    return f"{said[0]} on {said[1]}{budget}"
+    fewer = ""
+    if some := config.get("task", {}).get("validation_cases"):
+        fewer = f"; scores before the last evaluation, as of pruned trials, are of {some} cases"
+    return f"{said[0]} on {said[1]}{budget}{fewer}"
 
 
 def _trial(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:

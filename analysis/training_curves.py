@@ -23,7 +23,7 @@ from normsearch.analysis.palette import caption_below, line_colour, norm_marker
 
 COLUMNS = [
     "norm", "batch_size", "arm", "samples",
-    "score", "score_low", "score_high", "loss", "loss_low", "loss_high", "seeds", "metric",
+    "score", "score_low", "score_high", "loss", "loss_low", "loss_high", "seeds", "metric", "cases",
 ]  # fmt: skip
 
 READING = {
@@ -43,7 +43,8 @@ def compute(study: StudyLike) -> pd.DataFrame:
         One row a norm, batch size and evaluation point, with columns norm, batch_size, arm (of
         several with this norm and batch size the one with the best mean score), samples (seen),
         score (0 to 1), score_low and score_high (lowest and highest seed), loss (mean training
-        loss since the point before), loss_low, loss_high, seeds, metric.
+        loss since the point before), loss_low, loss_high, seeds, metric, cases (that the score is
+        of; NaN if not known).
 
     Raises:
         StudyError: no COMPLETE trial of an arm.
@@ -53,11 +54,12 @@ def compute(study: StudyLike) -> pd.DataFrame:
         {"batch_size": int}
     )
     points = study.history().merge(table[["number", "seed", "arm", *by]], on="number")
-    points = each_seed(points, [*by, "arm", "samples"], ["score", "loss"])
+    points["cases"] = points.get("cases", np.nan)
+    points = each_seed(points, [*by, "arm", "samples"], ["score", "loss", "cases"])
     found = points.groupby([*by, "arm", "samples"], as_index=False, sort=False).agg(
         score=("score", "mean"), score_low=("score", "min"), score_high=("score", "max"),
         loss=("loss", "mean"), loss_low=("loss", "min"), loss_high=("loss", "max"),
-        seeds=("seed", "nunique"),
+        seeds=("seed", "nunique"), cases=("cases", "max"),
     )  # fmt: skip
     return by_norm(found, "batch_size", "samples").assign(metric=metric_name(study))[COLUMNS]
 
@@ -85,8 +87,16 @@ def describe(df: pd.DataFrame) -> str:
     return (
         f"Mean over {span} seed{'s' if seeds[-1] > 1 else ''}{band}. The loss is the mean over the "
         "samples since the point before. Of several arms with the same norm and batch size the "
-        "one with the best mean score."
+        f"one with the best mean score.{_fewer_cases(df)}"
     )
+
+
+def _fewer_cases(df: pd.DataFrame) -> str:
+    """Say so if points before the last score fewer cases than the last one."""
+    cases = df["cases"].dropna()
+    if cases.nunique() < 2:
+        return ""
+    return f" Points before the last score {cases.min():.0f} of the {cases.max():.0f} cases."
 
 
 def figure(study: StudyLike) -> Figure:

@@ -158,7 +158,8 @@ class Study(Run):
         config = prepared.config.model_copy(update={"search": known})
         check_reachable(config, self.storage)
         try:
-            create_run(self.folder, config, self._local_facts(prepared))
+            local = self._local_facts(prepared)
+            create_run(self.folder, config, local, prepared.folds_table)
         except StudyError:
             if resume and self.begun:  # another driver has just created it: join it
                 return self.run(**how, resume=True)
@@ -239,7 +240,7 @@ class Study(Run):
         )
         facts = {
             "trials": coordinator.states(), "asked": config.search.trials, "metric": config.metric,
-            "preparation": prepared.text,
+            "notes": prepared.notes,
         }  # fmt: skip
         tell(Event("began", -1, facts))
         execute(coordinator, prepared, workers, executor, address)

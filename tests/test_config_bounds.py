@@ -52,11 +52,17 @@ TASK = {
 TRIAL: dict[str, Any] = {
     "study": "s", "number": 3, "task": TASK, "network": {}, "training": {},
     "norm_map": {"*": "BN"}, "learning_rate": 0.1, "batch_size": 2, "gpu_share": 0.5,
-    "threads": 2, "sample_shape": [1, 8, 8],
+    "threads": 2, "loader_workers": 1, "sample_shape": [1, 8, 8],
+}  # fmt: skip
+PATCHES: dict[str, Any] = {
+    **{key: value for key, value in ARMS.items() if key != "task"},
+    "task": {"data": "phantom", "sample": "patch", "size": [8, 16, 16], "foreground_share": 0.5,
+             "memory": 2.0, "test_folds": ["1"]},
 }  # fmt: skip
 MODELS: dict[str, tuple[type[Model], dict[str, Any]]] = {
     "study": (StudyConfig, WHOLE),
     "arms": (StudyConfig, ARMS),
+    "patches": (StudyConfig, PATCHES),
     "trial": (TrialConfig, TRIAL),
     "model": (ModelConfig, {"trial": TRIAL, "metric": "Dice", "score": 0.5}),
 }

@@ -42,12 +42,12 @@ def make_data(folder: Path) -> None:
             nibabel.save(nibabel.Nifti1Image(array.T, np.diag([-1.0, -1, 1, 1])), path)
 
 
-def trial(folder: Path, sample: str, **task: Any) -> TrialConfig:
-    whole = {"data": str(folder), "sample": sample, "intensity": "minmax",
-             "validation_fraction": 0.7, **({"depth": 4} if sample == "slab" else {})}  # fmt: skip
+def trial(folder: Path, kind: str, /, **task: Any) -> TrialConfig:
+    whole = {"data": str(folder), "sample": kind, "intensity": "minmax",
+             "validation_fraction": 0.7, **({"depth": 4} if kind == "slab" else {})}  # fmt: skip
     return TrialConfig.model_validate(
         {
-            "study": "s", "number": 0, "task": {**whole, **task}, "network": NETWORKS[sample],
+            "study": "s", "number": 0, "task": {**whole, **task}, "network": NETWORKS[kind],
             "training": {"samples": 16, "evaluations": 1, "schedule": "constant"},
             "norm_map": {"*": "IN"}, "learning_rate": 0.05, "batch_size": 2,
         }
@@ -200,3 +200,13 @@ def test_simpleitk_finds_the_reported_score_in_masks_of_resampled_images(
         found = [itk_dice(tmp_path / "mask.nii.gz", truth, value) for value in (1, 2)]
         assert record["cases"][case.id] == pytest.approx(np.mean(found), abs=1e-6)
     assert max(record["cases"].values()) > 0.1  # there is something to compare
+
+
+@pytest.mark.parametrize(("network", "size"), [("slice", [16, 16]), ("volume", [4, 16, 16])])
+def test_patches_are_put_together_to_the_mask_that_is_scored(
+    network: str, size: list[int], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    make_data(tmp_path / "d")
+    config = trial(tmp_path / "d", network, sample="patch", size=size, classes=[1, 2])
+    scored_by_anybody(config, tmp_path / "d", tmp_path, {1: [1], 2: [2]})

@@ -58,8 +58,8 @@ class Progress:
             self._metric = event.record["metric"]  # known for certain once the data were read
             for number, state, score in event.record["trials"]:
                 self._count(number, state, score)
-            for text in event.record.get("preparation", []):
-                self._note(text)
+            for note in event.record.get("notes", ()):
+                self._print(f"{self._config.name}: {note}")
             self._say(f"{self._config.name}: starting")
         elif event.kind == "waiting":
             self._say(f"trial {event.number} waits: {event.record['reason']}")
@@ -113,9 +113,9 @@ class Progress:
         return elapsed / self._finished_here * max(self._asked - self._done, 0)
 
     def _say(self, line: str) -> None:
-        self._note(line if self._console.is_terminal else f"{line} | {self.summary()}")
+        self._print(line if self._console.is_terminal else f"{line} | {self.summary()}")
 
-    def _note(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         if self._console.is_terminal:
             self._bar.console.print(line, highlight=False, soft_wrap=True)
         else:

@@ -66,7 +66,7 @@ def _study(study: str, data: Path | None, overrides: list[str], as_json: bool) -
     cases = {"training": len(found.split.train), "validation": len(found.split.validation)}
     if as_json:
         facts = {"study": found.config.name, "cases": cases, "slots": slots}
-        print(json.dumps({**facts, "preparation": found.text}))
+        print(json.dumps({**facts, "notes": found.notes}))
         return
     trainer = found.config.trainer
     data_of = f"{count(cases['training'], 'training case')}, "
@@ -74,8 +74,8 @@ def _study(study: str, data: Path | None, overrides: list[str], as_json: bool) -
     parts = "data by the trainer" if trainer and not any(cases.values()) else data_of
     what = f"{trainer or found.config.network.name} with {count(len(slots), 'norm slot')}"
     show(f"{study}: valid; {parts}, {what}")
-    for text in found.text:
-        show(text)
+    for note in found.notes:
+        show(f"{study}: {note}")
 
 
 def _line(fault: Fault) -> str:

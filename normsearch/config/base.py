@@ -30,6 +30,7 @@ Trials = Annotated[int, Field(gt=0, le=limits.TRIALS)]
 Number = Annotated[int, Field(ge=0, le=limits.TRIALS)]
 """The number of a trial, or a count of trials."""
 Cores = Annotated[int, Field(gt=0, le=limits.CORES)]
+LoaderWorkers = Annotated[int, Field(ge=0, le=limits.LOADER_WORKERS)]
 Seconds = Annotated[float, Field(ge=0, le=limits.SECONDS)]
 RunName = Annotated[str, AfterValidator(limits.check_run_name)]
 ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]

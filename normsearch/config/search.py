@@ -15,6 +15,7 @@ from normsearch.config.base import (
     ItemError,
     LearningRate,
     Listed,
+    LoaderWorkers,
     Model,
     Number,
     Points,
@@ -132,6 +133,9 @@ class Resources(Model):
     """CPU cores."""
     gpu: Annotated[float, Field(ge=0, le=limits.GPUS)] = 0.0
     """GPUs: 0, a fraction of one, or a whole number."""
+    loader_workers: LoaderWorkers = 0
+    """Threads that build batches ahead of the training, as PyTorch's num_workers, not counted in
+    `cpu`; with any number the results are the same. 0 builds each batch when it is needed."""
 
     @field_validator("gpu")
     @classmethod

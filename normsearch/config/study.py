@@ -13,6 +13,7 @@ from normsearch.config.base import (
     Cores,
     ImportPath,
     ItemError,
+    LoaderWorkers,
     Model,
     Number,
     RunName,
@@ -23,9 +24,7 @@ from normsearch.config.case_facts import GeometryConfig
 from normsearch.config.hyperparameters import HYPERPARAMETERS, Required
 from normsearch.config.metric import Scored
 from normsearch.config.search import PrunerConfig, SearchConfig
-from normsearch.config.space import (
-    AnySpaceConfig,
-)
+from normsearch.config.space import AnySpaceConfig
 from normsearch.config.task import (
     OWN_DATA,
     SampleShape,
@@ -210,6 +209,8 @@ class TrialConfig(_OwnHyperparameters, Scored):
     """Largest share of the GPU's memory that the trial may use."""
     threads: Cores = 1
     """CPU threads."""
+    loader_workers: LoaderWorkers = 0
+    """Threads that build batches ahead."""
     fingerprint: str | None = None
     """SHA-256 of the cases."""
     sample_shape: SampleShape | None = None

@@ -18,6 +18,7 @@ from normsearch import limits
 from normsearch.config.augmentation import AugmentationConfig
 from normsearch.config.base import Fraction, Model, Seed, Side, one_of
 from normsearch.config.case_facts import ForegroundIntensities, Intensity
+from normsearch.config.patches import SampleSize
 from normsearch.config.target_spacing import MEDIAN, TargetSpacing
 from normsearch.data import LAYOUTS
 from normsearch.data.transforms import FITS, INTENSITY_RULES
@@ -77,7 +78,7 @@ OWN_DATA = "the trainer's own"
 """Value of `TaskConfig.data` if the user's trainer brings its own data."""
 
 
-class TaskConfig(Model):
+class TaskConfig(SampleSize):
     """The data of a study, how samples are cut from it, and how it is split."""
 
     data: str = OWN_DATA
@@ -90,15 +91,21 @@ class TaskConfig(Model):
     function from the folder to {id: (image, label)}."""
     phantom: PhantomConfig = PhantomConfig()
     """Size of the embedded data set, if `data` is ``phantom``."""
-    sample: Literal["slice", "stack", "slab", "volume"] = "slice"
+    sample: Literal["slice", "stack", "slab", "volume", "patch"] = "slice"
     """Input of the network: a slice; a stack of slices, of which the middle one is predicted; a
-    slab of slices; or a volume."""
+    slab of slices; a volume; or a patch at a random place of an image on its own grid."""
     depth: Side | None = None
     """Slices of a stack (3) or a slab (16)."""
     overlap: Annotated[int, Field(ge=0, le=limits.SIDE)] | None = None
     """Slices that a slab shares with the next one (half of them)."""
-    size: tuple[Side, ...] | None = None
-    """Size of a sample in pixels: [y, x], for volumes [z, y, x]; the image's own if left out."""
+    size: Literal["auto"] | tuple[Side, ...] | None = None
+    """Size of a sample in pixels: [y, x], for volumes [z, y, x]; the image's own if left out. Of
+    patches: [y, x] of slices, [z, y, x] of volumes, or auto, the largest that `memory` allows."""
+    foreground_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of the patches that are centred on foreground (1/3): on a voxel of a class that is
+    drawn first. The others lie anywhere."""
+    memory: Annotated[float, Field(gt=0, le=limits.GIBIBYTES)] | None = None
+    """GiB that a training step may take (8), for a size of auto."""
     plane: Literal["axial", "coronal", "sagittal"] = "axial"
     """Plane of the slices, for images with an orientation; others are cut as they are stored."""
     fit: Annotated[str, AfterValidator(one_of(FITS, "my_data:nearest"))] = "resize"
@@ -145,6 +152,12 @@ class TaskConfig(Model):
     """Share of the remaining subjects to validate on."""
     split_seed: Seed = 0
     """Seed of the split by `validation_fraction`."""
+    validation_cases: Annotated[int, Field(gt=0, le=limits.TRIALS)] | None = None
+    """Number of cases that each evaluation but the last scores, the same in every trial; all if
+    left out. The last evaluation scores all cases."""
+    folds: Annotated[int, Field(ge=2, le=limits.FOLDS)] | None = None
+    """Number of folds to make, called 1, 2 and so on, for a data set without folds of its own: by
+    subject, with rare classes spread over them."""
 
     @field_validator("validation_folds")
     @classmethod
@@ -153,19 +166,6 @@ class TaskConfig(Model):
             given = info.data.get("validation")
             raise ValueError(f"must be left out if validation is {given}")
         return value
-
-    @field_validator("size")
-    @classmethod
-    def _size_of_a_sample(
-        cls, size: tuple[int, ...] | None, info: ValidationInfo
-    ) -> tuple[int, ...] | None:
-        sample = info.data.get("sample")
-        axes = "(z, y, x)" if sample == "volume" else "(y, x)"
-        if size is not None and len(size) != axes.count(",") + 1:
-            raise ValueError(f"must be {axes} if a sample is a {sample}, got {list(size)}")
-        if size is not None and math.prod(size) > limits.VOXELS:
-            raise ValueError(f"must hold at most {limits.VOXELS} voxels, got {list(size)}")
-        return size
 
     @field_validator("depth", "overlap")
     @classmethod
@@ -187,8 +187,9 @@ class TaskConfig(Model):
     def _axes_of_a_sample(
         cls, value: AugmentationConfig, info: ValidationInfo
     ) -> AugmentationConfig:
-        sample = info.data.get("sample")
-        if "z" in value.mirrored and sample not in ("slab", "volume"):
+        sample, size = info.data.get("sample"), info.data.get("size")
+        deep = sample in ("slab", "volume") or (sample == "patch" and size and len(size) != 2)
+        if "z" in value.mirrored and not deep:
             raise ValueError(f"a {sample} can be flipped along y and x, got z")
         return value
 
@@ -230,14 +231,9 @@ class TaskConfig(Model):
         return "classification" if self.layout == "idx" else "segmentation"
 
     @property
-    def resized(self) -> bool:
-        """Whether images are resampled to `size`, and not cropped or padded."""
-        return self.size is not None and self.fit != "pad"
-
-    @property
     def of_slices(self) -> bool:
         """Whether samples are cut within slices, so that images may keep the slices they have."""
-        return self.sample not in ("slab", "volume") and len(self.size or (0, 0)) == 2
+        return self.whole in ("slice", "stack")
 
     @property
     def target_spacing(self) -> tuple[float, ...] | None:

@@ -8,7 +8,9 @@ from normsearch.data.foreign_transforms import is_random_transform
 from normsearch.data.idx import read_idx
 from normsearch.data.in_memory import cases_of
 from normsearch.data.layouts import LAYOUTS, DataSet, detect_layout, find_cases, survey
-from normsearch.data.loader import SampleLoader
+from normsearch.data.loader import Augment, BatchLoader, SampleLoader
+from normsearch.data.made_folds import folds_table, with_made_folds
+from normsearch.data.patches import Patches, PatchLoader
 from normsearch.data.phantom import generate_phantom
 from normsearch.data.preparation import Preparation
 from normsearch.data.prepare import load_cases, prepare_case
@@ -16,7 +18,7 @@ from normsearch.data.random_transforms import TRANSFORMS, Transform
 from normsearch.data.resampling import Resampling, resampling_to
 from normsearch.data.sampling import SAMPLINGS, Sampling
 from normsearch.data.segments import Segmentation, label_of_segments, read_segments
-from normsearch.data.splits import Split, overfit_split, split_cases, test_split
+from normsearch.data.splits import Split, overfit_split, split_cases, spread_cases, test_split
 from normsearch.data.validate import Report, inspect
 from normsearch.data.volume import SpacingWarning, Volume, read_volume, write_volume
 from normsearch.data.whole import (
@@ -32,11 +34,15 @@ __all__ = [
     "PRESETS",
     "SAMPLINGS",
     "TRANSFORMS",
+    "Augment",
     "Augmentation",
+    "BatchLoader",
     "Case",
     "CaseFiles",
     "DataSet",
     "Fault",
+    "PatchLoader",
+    "Patches",
     "Preparation",
     "Report",
     "Resampling",
@@ -54,6 +60,7 @@ __all__ = [
     "detect_layout",
     "find_cases",
     "fingerprint",
+    "folds_table",
     "generate_phantom",
     "image_on_own_grid",
     "inspect",
@@ -69,9 +76,11 @@ __all__ = [
     "read_volume",
     "resampling_to",
     "split_cases",
+    "spread_cases",
     "survey",
     "test_split",
     "whole_case",
     "whole_image",
+    "with_made_folds",
     "write_volume",
 ]

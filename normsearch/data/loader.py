@@ -2,34 +2,83 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from normsearch.data.cases import Case
 from normsearch.data.sampling import Sampling, Slices
+from normsearch.data.workers import Workers
 from normsearch.errors import DataError
 from normsearch.limits import check_seed
 
 SLICES = Slices()
+Array = npt.NDArray[Any]
 Augment = Callable[[Tensor, Tensor, Sequence[int]], tuple[Tensor, Tensor]]
 
 
-class SampleLoader:
-    """Yields full batches of samples without end, shuffled over all cases in each epoch.
+class BatchLoader:
+    """Base of loaders: builds batches of numbered samples.
 
     A batch depends only on the seeds and the number of its first sample, so that a resumed run
-    continues as an uninterrupted one. Cases may be read-only arrays.
+    continues as an uninterrupted one, with any number of workers.
+
+    Args:
+        batch_size: samples per batch.
+        outputs: the network's output channels: 1 (foreground), or a number of classes.
+        augment: changes images and labels, given the numbers of the samples; with workers it is
+            called in several threads at once.
+        workers: threads that build batches ahead of their use; 0 builds each when it is asked for.
+    """
+
+    def __init__(
+        self, batch_size: int, *, outputs: int = 1, augment: Augment | None = None, workers: int = 0
+    ) -> None:
+        self.batch_size = batch_size
+        self._outputs, self._augment, self._workers = outputs, augment, Workers(workers)
+
+    def sample(self, number: int) -> tuple[Array, Array]:
+        """Return image and label of one sample, counted from 0 over the whole training."""
+        raise NotImplementedError
+
+    def batch(self, start_sample: int) -> tuple[Tensor, Tensor]:
+        """Return float32 images (B, C, *spatial) and labels, as `targets` has them.
+
+        The batch begins with sample `start_sample`.
+        """
+        numbers = range(start_sample, start_sample + self.batch_size)
+        parts = [self.sample(number) for number in numbers]
+        images = torch.from_numpy(np.stack([image for image, _ in parts]))
+        labels = torch.from_numpy(np.stack([label for _, label in parts]))
+        if self._augment:
+            images, labels = self._augment(images, labels, numbers)
+        return images, targets(labels, self._outputs)
+
+    def batches(self, start_sample: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches from sample `start_sample` on, without end; see `batch`."""
+        return self._workers.ahead(self.batch, itertools.count(start_sample, self.batch_size))
+
+    def close(self) -> None:
+        """End the workers."""
+        self._workers.close()
+
+
+class SampleLoader(BatchLoader):
+    """Yields full batches of samples without end, shuffled over all cases in each epoch.
+
+    See `BatchLoader`. A batch may extend over the end of an epoch. Cases may be read-only arrays.
 
     Args:
         cases: at least one; all samples have the same channels and sides.
         batch_size: samples per batch, at least 1; it may exceed the number of samples.
         seed: of the order, 0 to 2**32 - 1.
         sampling: what a sample is.
-        outputs: the network's output channels: 1 (foreground), or a number of classes.
-        augment: changes images and labels, given the numbers of the samples.
+        outputs, augment, workers: see `BatchLoader`.
 
     Raises:
         DataError: there is no sample, samples differ in shape, or batch_size is below 1.
@@ -44,14 +93,11 @@ class SampleLoader:
         sampling: Sampling = SLICES,
         outputs: int = 1,
         augment: Augment | None = None,
+        workers: int = 0,
     ) -> None:
-        check_seed(seed)
+        super().__init__(batch_size, outputs=outputs, augment=augment, workers=workers)
+        check_channels(cases)
         shapes = {sampling.sample(case, 0)[0].shape for case in cases}
-        if len({shape[0] for shape in shapes}) > 1:
-            raise DataError(
-                f"all images must have the same number of channels, got {_channels(cases)}; save "
-                "all in grey values or all in colours"
-            )
         if len(shapes) != 1 or batch_size < 1:
             raise DataError(
                 "a loader needs samples of one shape (channels, spatial axes) and a batch size of "
@@ -59,40 +105,37 @@ class SampleLoader:
                 f"the cases to one size, for example with task.size: {_size(shapes)}"
             )
         self._samples = [(case, i) for case in cases for i in range(sampling.count(case))]
-        self.batch_size = batch_size
-        self._seed, self._sampling = seed, sampling
-        self._outputs, self._augment = outputs, augment
+        self._seed, self._sampling = check_seed(seed), sampling
+        self._newest: tuple[int, Array] = (-1, np.empty(0, int))
 
     @property
     def samples_per_epoch(self) -> int:
         """The number of samples of all cases."""
         return len(self._samples)
 
-    def batches(self, start_sample: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield float32 images (B, C, *spatial) and labels, as `targets` has them.
+    def sample(self, number: int) -> tuple[Array, Array]:
+        """Return image and label of the sample `number`, counted over all epochs."""
+        epoch, place = divmod(number, len(self._samples))
+        case, index = self._samples[int(self._order(epoch)[place])]
+        return self._sampling.sample(case, index)
 
-        The first batch begins with sample `start_sample`, counted from 0 over all epochs. A batch
-        may extend over the end of an epoch.
-        """
-        order = self._order(start_sample)
-        number = start_sample
-        while True:
-            chosen = [self._samples[next(order)] for _ in range(self.batch_size)]
-            parts = [self._sampling.sample(case, i) for case, i in chosen]
-            images = torch.from_numpy(np.stack([image for image, _ in parts]))
-            labels = torch.from_numpy(np.stack([label for _, label in parts]))
-            if self._augment:
-                numbers = range(number, number + self.batch_size)
-                images, labels = self._augment(images, labels, numbers)
-            yield images, targets(labels, self._outputs)
-            number += self.batch_size
+    def _order(self, epoch: int) -> Array:
+        known = self._newest  # replaced as a whole, since several threads may read it
+        if known[0] != epoch:
+            random = np.random.default_rng((self._seed, epoch))
+            known = self._newest = epoch, random.permutation(len(self._samples))
+        return known[1]
 
-    def _order(self, start: int) -> Iterator[int]:
-        epoch, offset = divmod(start, len(self._samples))
-        while True:
-            order = np.random.default_rng((self._seed, epoch)).permutation(len(self._samples))
-            yield from order[offset:].tolist()
-            epoch, offset = epoch + 1, 0
+
+def check_channels(cases: Sequence[Case]) -> None:
+    """Raise DataError if the images have different numbers of channels."""
+    first = {case.image.shape[1]: case.id for case in reversed(cases)}
+    if len(first) > 1:
+        found = " and ".join(f"{count} in {case}" for count, case in sorted(first.items()))
+        raise DataError(
+            f"all images must have the same number of channels, got {found}; save all in grey "
+            "values or all in colours"
+        )
 
 
 def targets(labels: Tensor, outputs: int) -> Tensor:
@@ -102,11 +145,6 @@ def targets(labels: Tensor, outputs: int) -> Tensor:
     classes of whole images.
     """
     return labels[:, None].float() if outputs == 1 else labels.long()
-
-
-def _channels(cases: Sequence[Case]) -> str:
-    first = {case.image.shape[1]: case.id for case in reversed(cases)}
-    return " and ".join(f"{count} in {case}" for count, case in sorted(first.items()))
 
 
 def _shapes_text(shapes: set[tuple[int, ...]]) -> str:

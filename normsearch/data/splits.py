@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from normsearch.data.cases import Case
+from normsearch.data.foreground import foreground_of
 from normsearch.errors import DataError, did_you_mean
 from normsearch.limits import check_seed
 
@@ -169,3 +170,24 @@ def _check_folds(cases: Sequence[Case], test: Sequence[str], validation: Sequenc
             f"test_folds and validation_folds must not overlap, got {', '.join(both)} in both; "
             "remove it from one"
         )
+
+
+def spread_cases(cases: Sequence[Case], count: int) -> tuple[Case, ...]:
+    """Return `count` of the cases, spread over their subjects, in the order of `cases`.
+
+    Each subject gives one case before any gives a second; of subjects that are too many, those at
+    equal distances in the order of their names. Cases with foreground come first, since others have
+    no score. The choice does not depend on the order of `cases`.
+    """
+    subjects: dict[tuple[bool, str], list[Case]] = defaultdict(list)
+    for case in sorted(cases, key=lambda case: (case.subject, case.id)):
+        empty = case.label.ndim > 1 and not foreground_of(case).voxels
+        subjects[empty, case.subject].append(case)
+    chosen = set[str]()
+    for empty in (False, True):
+        own = [subjects[key] for key in sorted(subjects) if key[0] == empty]
+        for turn in range(max(map(len, own), default=0)):
+            offered = [some[turn].id for some in own if turn < len(some)]
+            wanted = min(count - len(chosen), len(offered))
+            chosen |= {offered[(2 * i + 1) * len(offered) // (2 * wanted)] for i in range(wanted)}
+    return tuple(case for case in cases if case.id in chosen)

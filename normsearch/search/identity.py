@@ -18,6 +18,11 @@ _LATER = (
 """Settings of the training that came after the first runs; left out of an identity at default."""
 _LATER_CHOICES = ("gradient_clipping",)
 """Choices of a space that came after the first runs; left out of an identity unless given."""
+_LATER_OF_TASK = (
+    *("spacing", "foreground_intensities"),
+    *("foreground_share", "memory", "validation_cases", "folds"),
+)
+"""Keys of the task that came after the first runs; left out of an identity unless given."""
 
 
 def identity(study: StudyConfig) -> str:
@@ -37,8 +42,8 @@ def identity(study: StudyConfig) -> str:
                 choice.pop(name)
     if not study.task.augmentation.transforms:
         facts["task"]["augmentation"].pop("transforms")
-    for name in ("spacing", "foreground_intensities"):
-        if getattr(study.task, name) is None:
+    for name in _LATER_OF_TASK:
+        if facts["task"][name] is None:
             facts["task"].pop(name)
     if study.trainer:
         facts["trainer"] = study.trainer

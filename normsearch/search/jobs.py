@@ -33,8 +33,8 @@ class Event:
 
     The first event of a driver is ``began``, with number -1. Its record holds ``trials``, the
     (number, state, score or NaN) of every trial, ``asked``, the number of trials to train, and
-    ``preparation``, sentences on what the task does to the images. A trial is ``waiting`` if
-    another driver may still hold it and nothing else is left to train.
+    ``notes``, sentences on what the task does to the images, what was chosen and what it costs. A
+    trial is ``waiting`` if another driver may still hold it and nothing else is left to train.
     """
 
     kind: Literal["began", "started", "evaluated", "finished", "waiting"]
@@ -67,6 +67,7 @@ def trial_config(
         device="cuda" if study.search.resources.gpu else "cpu",
         gpu_share=min(1.0, study.search.resources.gpu or 1.0),
         threads=study.search.resources.cpu,
+        loader_workers=study.search.resources.loader_workers,
         fingerprint=study.fingerprint,
         sample_shape=study.sample_shape,
         geometry=study.geometry,

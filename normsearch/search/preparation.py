@@ -6,6 +6,7 @@ import os
 import platform
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,7 +15,7 @@ from typing import Any
 
 from normsearch.config import ArmsConfig, StudyConfig
 from normsearch.config.task import OWN_DATA
-from normsearch.data import Case, Split
+from normsearch.data import Case, Split, folds_table
 from normsearch.errors import ConfigError
 from normsearch.files import user_path
 from normsearch.norms import kernels_in_use
@@ -28,6 +29,7 @@ from normsearch.trials.measured_task import measure_task, preparation_text
 from normsearch.trials.network_check import try_network
 from normsearch.trials.network_memory import check_weights, enough_memory
 from normsearch.trials.own_training import find_slots
+from normsearch.trials.patch_size import with_patch_size
 from normsearch.trials.task import (
     check_fingerprint,
     check_foreground,
@@ -38,6 +40,7 @@ from normsearch.trials.task import (
     training_geometry,
 )
 from normsearch.trials.trust import refuse_unseen_code
+from normsearch.trials.validation_cost import validation_cost
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,13 @@ class PreparedStudy:
     space: AnySpace
     data: Path | None
     cases: tuple[Case, ...]
+    notes: tuple[str, ...] = ()
+    """Sentences on what was chosen, and what it costs, to be told at the start."""
 
     @property
-    def text(self) -> list[str]:
-        """Sentences on what the spacing and the intensity of the task do to the cases."""
-        return preparation_text(self.config.task, self.cases)
+    def folds_table(self) -> str:
+        """The folds.csv of folds that were made for the data set; empty without such."""
+        return folds_table(self.cases) if self.config.task.folds else ""
 
 
 _NO_CASES = Split((), (), ())
@@ -97,6 +102,7 @@ def prepare(
         cases = load_task(config.task, data, items)
     fingerprint = check_fingerprint(cases, config.fingerprint, where)
     split = _first_split(config, cases)
+    config, notes = with_patch_size(config, split.train)
     facts: dict[str, Any] = {
         "fingerprint": fingerprint,
         "sample_shape": sample_shape(config.task, split.train),
@@ -113,7 +119,8 @@ def prepare(
         weights = class_weights(config.training, config.task, split.train)
         facts["training"] = config.training.model_copy(update={"class_weights": weights})
     space = build_space(config.space, network.slots, space_origin)
-    return _checked(config.model_copy(update=facts), split, space, data, cases)
+    notes += _notes(config, split, cases)
+    return _checked(config.model_copy(update=facts), split, space, data, cases, notes)
 
 
 def _of_own_trainer(
@@ -136,12 +143,30 @@ def _of_own_trainer(
 
 
 def _checked(
-    config: StudyConfig, split: Split, space: AnySpace, data: Path | None, cases: Sequence[Case]
+    config: StudyConfig,
+    split: Split,
+    space: AnySpace,
+    data: Path | None,
+    cases: Sequence[Case],
+    notes: Sequence[str] = (),
 ) -> PreparedStudy:
     check_search(config, space)
     _warn_of_single_norms(space)
     config = config.model_copy(update={"versions": config.versions or versions()})
-    return PreparedStudy(config, split, space, data, tuple(cases))
+    return PreparedStudy(config, split, space, data, tuple(cases), tuple(notes))
+
+
+def _notes(config: StudyConfig, split: Split, cases: Sequence[Case]) -> list[str]:
+    """Return sentences on what is done to the cases, and on the cost of validation."""
+    notes = preparation_text(config.task, cases)
+    if config.task.folds:
+        subjects = Counter(fold for _, fold in {(case.subject, case.fold) for case in cases})
+        sizes = ", ".join(str(subjects[fold]) for fold in sorted(subjects, key=int))
+        told = f"task.folds made {len(subjects)} folds of {sizes} subjects"
+        notes.append(f"{told}; folds.csv in the run's folder lists them")
+    if config.task.sample == "patch":
+        notes.append(validation_cost(config, split))
+    return notes
 
 
 def _warn_of_single_norms(space: AnySpace) -> None:

@@ -115,25 +115,34 @@ class StudyRecord:
     def trials(self) -> pd.DataFrame:
         """Return one row a trial.
 
-        Columns: number, state, score (the final one of COMPLETE trials), last_score, baseline (the
-        norm of a single-norm trial at the space's default setting), single_norm (the norm of every
-        single-norm trial, at any setting), arm, seed and fold (of fixed trainings; None in a
-        search), learning_rate, batch_size and other choices (None if not chosen), samples, steps,
-        seconds, peak_memory_bytes, parameters, resumes (how often the trial was resumed), failure,
-        drawn (how the trial was chosen, see `how_drawn`), ``norm.SLOT`` for every slot. The state
+        Columns: number, state, score (the final one of COMPLETE trials), last_score (before the
+        last evaluation of `task.validation_cases` cases alone), baseline (the norm of a single-norm
+        trial at the space's default setting), single_norm (the norm of every single-norm trial, at
+        any setting), arm, seed and fold (of fixed trainings; None in a search), learning_rate,
+        batch_size and other choices (None if not chosen), samples, steps, seconds,
+        peak_memory_bytes, parameters, resumes (how often the trial was resumed), failure, drawn
+        (how the trial was chosen, see `how_drawn`), ``norm.SLOT`` for every slot. The state
         DUPLICATE means a repetition, answered from the record of an earlier trial.
         """
         return pd.DataFrame([self._row(trial) for trial in self._frozen()], columns=self._columns())
 
     def history(self) -> pd.DataFrame:
-        """Return number, evaluation, samples, steps, seconds, loss and score of each evaluation."""
+        """Return number, evaluation, samples, steps, seconds, loss, score and cases of evaluations.
+
+        `cases` is how many cases the score is of; with `task.validation_cases` the last evaluation
+        has more than those before it.
+        """
         columns = ["evaluation", "samples", "steps", "seconds", "loss", "score"]
         rows = [
-            {"number": trial.number, **{column: record[column] for column in columns}}
+            {
+                "number": trial.number,
+                **{column: record[column] for column in columns},
+                "cases": len(record.get("cases", ())),
+            }
             for trial in self._frozen()
             for record in _records(trial)
         ]
-        return pd.DataFrame(rows, columns=["number", *columns])
+        return pd.DataFrame(rows, columns=["number", *columns, "cases"])
 
     def cases(self) -> pd.DataFrame:
         """Return the score of each case of each COMPLETE trial, at its last evaluation.

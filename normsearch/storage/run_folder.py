@@ -26,7 +26,9 @@ class LocalConfig(Model):
     """The storage's URL."""
 
 
-def create_run(folder: Path, config: StudyConfig, local: dict[str, Any]) -> None:
+def create_run(
+    folder: Path, config: StudyConfig, local: dict[str, Any], folds_table: str = ""
+) -> None:
     """Create a run's folder with the resolved study in it.
 
     Args:
@@ -34,6 +36,7 @@ def create_run(folder: Path, config: StudyConfig, local: dict[str, Any]) -> None
         config: written to study.yaml.
         local: facts that hold on this machine only (data folder, storage URL); written to
             local.json, which only its owner can read, and shown in no report.
+        folds_table: written to folds.csv, unless it is empty.
 
     Raises:
         StudyError: a run of this name exists.
@@ -46,6 +49,8 @@ def create_run(folder: Path, config: StudyConfig, local: dict[str, Any]) -> None
         making.chmod(0o777 & ~_umask())
         write_study(making, config)
         write_local(making, local)
+        if folds_table:
+            write_text(making / "folds.csv", folds_table)
         os.rename(making, folder)
     except OSError as error:
         if making:

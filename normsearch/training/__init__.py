@@ -32,7 +32,12 @@ from normsearch.training.plan import Evaluation, Plan
 from normsearch.training.precision import PRECISIONS
 from normsearch.training.schedule import SCHEDULES
 from normsearch.training.statistics import recompute_statistics
-from normsearch.training.validation import ValidationCase, score_cases, window_logits
+from normsearch.training.validation import (
+    ValidationCase,
+    count_windows,
+    score_cases,
+    window_logits,
+)
 
 __all__ = [
     "LOSSES",
@@ -49,6 +54,7 @@ __all__ = [
     "choose_loss",
     "choose_metric",
     "classification_score",
+    "count_windows",
     "cross_entropy_loss",
     "dice",
     "dice_cross_entropy_loss",

@@ -44,6 +44,7 @@ def train(
     validation: Validation,
     plan: Plan,
     *,
+    interim: Validation | None = None,
     loss: Loss = bce_dice_loss,
     score: Score = segmentation_score,
     score_of_all: Callable[[Mapping[str, Mapping[str, float]]], float] | None = None,
@@ -66,6 +67,7 @@ def train(
         loader: the training batches; the last step may exceed the budget by less than one step.
         validation: the cases to score, by id; see `ValidationCase`.
         plan: budget, evaluation points, optimizer, precision and further options.
+        interim: the cases that evaluations before the last score; those of `validation` if None.
         loss: scalar from logits (float32) and labels.
         score: ``score`` and details from logits, truth and spacing of one case.
         score_of_all: the score of an evaluation from the results of `score` by case; the mean of
@@ -113,7 +115,8 @@ def train(
             with autocast(plan.amp, device):
                 if plan.statistics_samples and has_running_statistics(network):
                     _refresh_statistics(network, loader, plan.statistics_samples, device)
-                found = score_cases(network, validation, score, device=device)
+                cases = interim if interim and number < plan.evaluations else validation
+                found = score_cases(network, cases, score, device=device)
         progress.seconds += time.perf_counter() - started
         total = mean_score(case["score"] for case in found.values())
         if score_of_all:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -122,3 +123,15 @@ def _groups(validation: Mapping[str, ValidationCase]) -> Iterator[list[str]]:
 
 def _samples_at_once(sides: torch.Size) -> int:
     return max(1, VOXELS_AT_ONCE // sides.numel())
+
+
+def count_windows(sides: Sequence[int], window: Sequence[int]) -> int:
+    """Return the number of windows that slide over a sample, as `window_logits` places them.
+
+    Args:
+        sides: the spatial sides of the sample.
+        window: the spatial sides of the network's inputs.
+    """
+    steps = (max(int(own * (1 - _OVERLAP)), 1) for own in window)
+    each = zip(sides, window, steps, strict=True)
+    return math.prod(1 + -(-max(side - own, 0) // step) for side, own, step in each)

@@ -22,7 +22,7 @@ from normsearch.data.in_memory import places_of
 from normsearch.data.measures import Measures, foreground_of, measure_files, measure_items
 from normsearch.data.spacing import median_spacing, spacing_text
 from normsearch.errors import DataError, count
-from normsearch.trials.task import data_folder, preparation_of, split_task
+from normsearch.trials.task import data_folder, load_task, preparation_of, split_task
 
 _SHOWN = 5
 
@@ -57,10 +57,14 @@ def measure_task(
     """
     if not (missing := task.unmeasured):
         return task
-    known = places_of(items) if items is not None else _files(task, data)
+    plain = task.model_copy(update={"spacing": None, "size": None, "intensity": "minmax"})
+    known: Sequence[CaseFiles | Case]
+    if task.folds:  # made from the labels
+        known = load_task(plain, data, items)
+    else:
+        known = places_of(items) if items is not None else _files(task, data)
     parts = _parts(task, known, in_turn)
-    plain = {"spacing": None, "size": None, "intensity": "minmax"}
-    preparation = preparation_of(task.model_copy(update=plain))
+    preparation = preparation_of(plain)
     needed = parts.seen if "spacing" in missing else parts.train
     found = _measured(task, data, items, preparation, needed)
     update: dict[str, Any] = {}
@@ -74,7 +78,7 @@ def measure_task(
 
 def with_recorded(task: TaskConfig, recorded: TaskConfig) -> TaskConfig:
     """Return the task with what a run of it recorded, for settings that its data decide."""
-    auto = ("layout",) if task.layout == "auto" else ()
+    auto = (name for name in ("layout", "size") if getattr(task, name) == "auto")
     update = {name: getattr(recorded, name) for name in (*auto, *task.unmeasured)}
     return task.model_copy(update=update)
 
@@ -95,7 +99,7 @@ def _measured(
     return measure_files(data_folder(task, data), preparation, chosen, layout=task.layout)
 
 
-def _parts(task: TaskConfig, known: Sequence[CaseFiles], in_turn: Sequence[str]) -> _Parts:
+def _parts(task: TaskConfig, known: Sequence[CaseFiles | Case], in_turn: Sequence[str]) -> _Parts:
     """Return the cases that no split tests, and those of them that every split trains on."""
     turns = [task.model_copy(update={"test_folds": (fold,)}) for fold in in_turn]
     nothing = np.zeros((0, 0, 0), np.uint8), (math.nan,) * 3

@@ -110,8 +110,9 @@ def _grid(task: TaskConfig) -> str:
     steps = []
     if task.target_spacing:
         steps.append(f"resampled to {spacing_text(task.target_spacing)}")
-    if task.size is not None:
-        steps.append(f"{task.fit} to {' x '.join(map(str, task.size))}")
+    if task.sides:
+        fit = "patches of" if task.sample == "patch" else f"{task.fit} to"
+        steps.append(f"{fit} {' x '.join(map(str, task.sides))}")
     return ", then ".join(steps) or "as read"
 
 

@@ -18,13 +18,13 @@ from normsearch.config import (
     TaskConfig,
     TrainingConfig,
 )
-from normsearch.data import SampleLoader, Split
+from normsearch.data import Split
 from normsearch.networks import NormSlot, dry_run, list_norms, use_checkpointing
 from normsearch.training import Plan, check_compiler, choose_loss, choose_metric, over_scales
 from normsearch.training.optimizer_step import build_optimizer
 from normsearch.training.schedule import schedule_of
 from normsearch.trials.sample_augmentation import try_transforms
-from normsearch.trials.task import sample_shape, sampling_of
+from normsearch.trials.task import sample_shape, task_loader
 from normsearch.trials.trial_network import (
     digest_network,
     outline,
@@ -57,15 +57,15 @@ def try_network(
         ConfigError: the loss does not fit the task.
         DataError: samples differ in shape.
     """
-    sampling, outputs = sampling_of(config.task), config.task.outputs
+    outputs = config.task.outputs
     if config.training.compile:
         check_compiler("cuda" if config.search.resources.gpu else "cpu")
-    SampleLoader(split.train, 1, 0, sampling=sampling)  # refuses samples of several shapes
+    task_loader(config.task, split.train, 1, 0)  # refuses samples of several shapes
     check_training(config.training, config.task)
     try_transforms(config.task, split.train)
     shape = sample_shape(config.task, split.train)
     networks = _build_all(config, shape[0])
-    shapes = {sampling.sample(case, 0)[0].shape for case in (*split.train, *split.validation)}
+    shapes = {sample_shape(config.task, [case]) for case in (*split.train, *split.validation)}
     for size in sorted(shapes):
         if check_size := getattr(networks[0], "check_size", None):
             check_size(size[1:])
@@ -117,11 +117,8 @@ def _try_foreign(
     task = config.task
     scales = config.training.deep_supervision
     loss = over_scales(choose_loss(config.training.loss, task.outputs, task.kind), scales)
-    loaders = [
-        SampleLoader(split.train, size, 0, sampling=sampling_of(task), outputs=task.outputs)
-        for size in _sizes_to_try(config)
-    ]
-    batches = [next(loader.batches(0)) for loader in loaders]
+    loaders = [task_loader(task, split.train, size, 0) for size in _sizes_to_try(config)]
+    batches = [loader.batch(0) for loader in loaders]
     idle: set[str] = set()
     for network in networks:
         tried = dry_run(network, shapes, batches, loss, task.outputs, first_alone=scales is False)

@@ -130,8 +130,8 @@ def _check_resampling(path: Path, image: Image, task: TaskConfig) -> None:
 def _check_spacing(path: Path, image: Image, task: TaskConfig, geometry: GeometryConfig) -> None:
     spacing, shape = image.spacing, image.array.shape[1:]
     if task.resized:
-        spacing = resized_spacing(spacing, shape, (shape[0], *(task.size or ()))[-3:])
-    first = 1 if task.sample == "slice" else 0  # slices are independent of their distance
+        spacing = resized_spacing(spacing, shape, (shape[0], *task.sides)[-3:])
+    first = 1 if task.whole == "slice" else 0  # slices are independent of their distance
     axes = range(first, 3 - len(task.target_spacing or ()))  # the others are resampled
     limits = zip(spacing, geometry.least, geometry.greatest, geometry.unknown, strict=True)
     fits = [within(*limit) for limit in limits]
@@ -191,7 +191,7 @@ def segment(
         image = resampling.image(image)
     work = torch.from_numpy(image)
     if task.resized:
-        work = fitted_image(work, task.size or (), task.fit)
+        work = fitted_image(work, task.sides, task.fit)
     window = sample_shape[1:]
     whole = whole_image(
         work, sampling_of(task), window, grid=grid, resized=task.resized, resampling=resampling

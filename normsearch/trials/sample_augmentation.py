@@ -18,14 +18,13 @@ from normsearch.config.base import shared
 from normsearch.data import (
     Augmentation,
     Case,
-    SampleLoader,
     is_anisotropic,
     preset_transforms,
 )
 from normsearch.data.labels import IGNORED
 from normsearch.errors import ConfigError, NormsearchError, one_line
 from normsearch.files import is_there, write_atomically
-from normsearch.trials.task import sample_shape, sampling_of, training_geometry
+from normsearch.trials.task import sample_shape, task_loader, training_geometry
 
 PICTURES = "augmentation.npz"
 _SEEN, _SHOWN, _CHANGES = 16, 2, 6
@@ -121,8 +120,7 @@ def pictures(
 
 def _samples(task: TaskConfig, cases: Sequence[Case]) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield training samples in batches of one, with uint8 labels, (1, *spatial) or (1,)."""
-    loader = SampleLoader(cases, 1, 0, sampling=sampling_of(task), outputs=task.outputs)
-    for image, truth in loader.batches(0):
+    for image, truth in task_loader(task, cases, 1, 0).batches(0):
         yield image, (truth[:, 0] if task.outputs == 1 else truth).byte()
 
 

@@ -14,8 +14,13 @@ from normsearch.config.base import shared
 from normsearch.data import (
     LAYOUTS,
     SAMPLINGS,
+    Augment,
+    BatchLoader,
     Case,
+    Patches,
+    PatchLoader,
     Preparation,
+    SampleLoader,
     Sampling,
     Split,
     cases_of,
@@ -28,6 +33,7 @@ from normsearch.data import (
     split_cases,
     survey,
     test_split,
+    with_made_folds,
 )
 from normsearch.errors import ConfigError, DataError
 from normsearch.files import cache_folder, is_there, user_path
@@ -105,9 +111,11 @@ def load_task(
     """
     preparation = preparation_of(task)
     if items is not None:
-        return cases_of(items, preparation)
-    folder, cache = data_folder(task, data), cache_folder() / "cases"
-    return load_cases(folder, preparation, layout=task.layout, cache=cache)
+        cases = cases_of(items, preparation)
+    else:
+        folder, cache = data_folder(task, data), cache_folder() / "cases"
+        cases = load_cases(folder, preparation, layout=task.layout, cache=cache)
+    return with_made_folds(cases, task.folds) if task.folds else cases
 
 
 def preparation_of(task: TaskConfig) -> Preparation:
@@ -120,21 +128,24 @@ def preparation_of(task: TaskConfig) -> Preparation:
     rows = task.foreground_intensities
     foreground = None if rows is None else tuple(row.row for row in rows)
     own = {"classes": classes, "foreground_intensities": foreground}
+    own["size"] = task.sides or None if task.sample != "patch" else None  # cut from whole images
     return Preparation(**{**shared(task, Preparation), **own})
 
 
 def task_folds(task: TaskConfig, data: Path | None) -> tuple[str, ...]:
-    """Return the folds of a task's data set.
+    """Return the folds of a task's data set, or those that the task asks to make.
 
     Raises:
         DataError: there are fewer than two folds, or a case is in several.
     """
+    if task.folds:
+        return tuple(str(number + 1) for number in range(task.folds))
     found = survey(data_folder(task, data), task.layout)
     folds = tuple(sorted({fold for case in found.cases for fold in case.folds}))
     if len(folds) < 2:
         raise DataError(
             f"{found.root}: must name at least two folds to test on each in turn, got "
-            f"{', '.join(folds) or 'none'}; add a folds.csv"
+            f"{', '.join(folds) or 'none'}; add a folds.csv, or set task.folds"
         )
     several = [case.id for case in found.cases if len(case.folds) > 1]
     if several:
@@ -146,13 +157,36 @@ def task_folds(task: TaskConfig, data: Path | None) -> tuple[str, ...]:
 
 
 def sampling_of(task: TaskConfig) -> Sampling:
-    """Return the sampling of a task."""
-    return SAMPLINGS[task.sample](task.slices, task.shared)
+    """Return how a task cuts whole cases: for patches into what windows slide over."""
+    return SAMPLINGS[task.whole](task.slices, task.shared)
 
 
 def sample_shape(task: TaskConfig, cases: Sequence[Case]) -> tuple[int, ...]:
-    """Return the (channels, *spatial) of a task's samples."""
+    """Return the (channels, *spatial) of a task's samples, those of the first case."""
+    if task.sample == "patch":
+        return (cases[0].image.shape[1], *task.sides)
     return tuple(sampling_of(task).sample(cases[0], 0)[0].shape)
+
+
+def task_loader(
+    task: TaskConfig,
+    cases: Sequence[Case],
+    batch_size: int,
+    seed: int,
+    *,
+    augment: Augment | None = None,
+    workers: int = 0,
+) -> BatchLoader:
+    """Return a loader of a task's training samples; see `BatchLoader`.
+
+    Raises:
+        DataError: samples differ in shape or channels, or there is none.
+    """
+    how: dict[str, Any] = {"outputs": task.outputs, "augment": augment, "workers": workers}
+    if task.sample != "patch":
+        return SampleLoader(cases, batch_size, seed, sampling=sampling_of(task), **how)
+    share = Patches.foreground_share if task.foreground_share is None else task.foreground_share
+    return PatchLoader(cases, Patches(task.sides, share), batch_size, seed, **how)
 
 
 def training_geometry(cases: Sequence[Case]) -> GeometryConfig:

@@ -6,7 +6,7 @@ import csv
 import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from torch import nn
 
 from normsearch.config import TaskConfig, TrialConfig
 from normsearch.config.base import shared
-from normsearch.data import Case, SampleLoader, Split, whole_case
+from normsearch.data import BatchLoader, Case, Split, spread_cases, whole_case
+from normsearch.data.workers import flushes_subnormals
 from normsearch.errors import GoneError, TakenError
 from normsearch.files import write_text
 from normsearch.networks import use_checkpointing
@@ -42,21 +43,21 @@ from normsearch.training import (
 )
 from normsearch.trials.class_weights import class_weights
 from normsearch.trials.sample_augmentation import augmentation_of
-from normsearch.trials.task import sample_shape, sampling_of, split_task
+from normsearch.trials.task import sample_shape, sampling_of, split_task, task_loader
 from normsearch.trials.trainer import Record, Trainer
 from normsearch.trials.trial_network import build_trial_network, place_norms, refuse_changed_network
 
 
-def training_loader(config: TrialConfig, cases: Sequence[Case]) -> SampleLoader:
+def training_loader(config: TrialConfig, cases: Sequence[Case]) -> BatchLoader:
     """Return the training samples of a trial."""
     augmentation = augmentation_of(config.task, cases, config.training.augmentation_seed)
-    return SampleLoader(
+    return task_loader(
+        config.task,
         cases,
         config.batch_size,
         config.training.data_seed,
-        sampling=sampling_of(config.task),
-        outputs=config.task.outputs,
         augment=augmentation if augmentation.varies else None,
+        workers=config.loader_workers,
     )
 
 
@@ -118,19 +119,20 @@ def train_trial(
         GoneError: the folder was deleted.
         DiskFullError: the disk is full.
     """
-    records = _train_trial(config, data, folder, token)
-    while True:
-        with _subnormals_as_zero():
-            record = next(records, None)
-        if record is None:
-            return
-        yield record
+    with ExitStack() as ends:
+        records = _train_trial(config, data, folder, token, ends)
+        while True:
+            with _subnormals_as_zero():
+                record = next(records, None)
+            if record is None:
+                return
+            yield record
 
 
 @contextmanager
 def _subnormals_as_zero() -> Iterator[None]:
     """Flush subnormal numbers to zero, which slow a network without norms down by half on CPUs."""
-    before = not bool(torch.tensor(1e-40) * 1)  # PyTorch has no getter
+    before = flushes_subnormals()
     torch.set_flush_denormal(True)
     try:
         yield
@@ -139,7 +141,7 @@ def _subnormals_as_zero() -> Iterator[None]:
 
 
 def _train_trial(
-    config: TrialConfig, data: Split, folder: Path, token: str | None
+    config: TrialConfig, data: Split, folder: Path, token: str | None, ends: ExitStack
 ) -> Iterator[Record]:
     torch.set_num_threads(config.threads)
     task, shape = config.task, sample_shape(config.task, data.train)
@@ -154,20 +156,23 @@ def _train_trial(
         warnings.warn(reason, stacklevel=3)
 
     loader = training_loader(config, data.train)
+    ends.callback(loader.close)
     weights = class_weights(config.training, task, data.train)
     loss = choose_loss(config.training.loss, task.outputs, task.kind, weights)
     metric = choose_metric(config.training.metric, task.outputs, task.kind)
     if config.device != "cpu":
         limit_memory(config.gpu_share)
         whole = over_scales(loss, config.training.deep_supervision)
-        probe_memory(network, next(loader.batches(0)), whole, config.device)
+        probe_memory(network, loader.batch(0), whole, config.device)
     if state is None:
-        initialize_weight_norms(network, next(loader.batches(0))[0])
+        initialize_weight_norms(network, loader.batch(0)[0])
+    validation = validation_cases(task, data.validation, shape[1:])
     for evaluation in train(
         network,
         loader,
-        validation_cases(task, data.validation, shape[1:]),
+        validation,
         _plan(config),
+        interim=_interim(task, data.validation, validation),
         loss=loss,
         score=metric.of_case,
         score_of_all=metric.of_all,
@@ -185,6 +190,15 @@ def _train_trial(
             folder / "cases.csv", evaluation.evaluation, evaluation.cases, evaluation.details
         )
         yield {**_record(evaluation, network), **({"refused": refused} if refused else {})}
+
+
+def _interim(
+    task: TaskConfig, cases: Sequence[Case], validation: Mapping[str, ValidationCase]
+) -> dict[str, ValidationCase] | None:
+    """Return the cases that evaluations before the last score; None for all."""
+    if task.validation_cases is None:
+        return None
+    return {case.id: validation[case.id] for case in spread_cases(cases, task.validation_cases)}
 
 
 def _record(evaluation: Evaluation, network: nn.Module) -> Record:

@@ -241,3 +241,11 @@ def test_the_files_that_repeat_the_study_and_its_best_trial(tmp_path: Path) -> N
     assert files["trial.json"] == trial.read_bytes()
     assert "normsearch train trial.json" in page.text
     assert "Fingerprint of the data: 0a1b" in page.text
+
+
+def test_scores_of_fewer_cases_are_told_apart(tmp_path: Path) -> None:
+    study = fake_study(folder=tmp_path)
+    assert "before the last evaluation" not in contents(study)["about"]
+    study.config["task"] = {**study.config.get("task", {}), "validation_cases": 4}
+    told = "scores before the last evaluation, as of pruned trials, are of 4 cases"
+    assert told in contents(study)["about"]

@@ -39,3 +39,13 @@ def test_a_row_for_the_score_and_one_for_the_loss() -> None:
     assert (score.get_ylabel(), loss.get_ylabel()) == ("Validation Dice (0 to 1)", "Training loss")
     assert loss.get_xlabel() == "Samples seen"
     assert [text.get_text() for text in made.legends[0].get_texts()] == ["BN", "IN"]
+
+
+def test_points_of_fewer_cases_are_told() -> None:
+    given = study()
+    given.points["cases"] = [4, 26] * 3
+    df = compute(given)
+    assert df["cases"].tolist() == [4, 26, 4, 26]
+    assert describe(df).endswith(" Points before the last score 4 of the 26 cases.")
+    given.points["cases"] = 26
+    assert "Points before" not in describe(compute(given))

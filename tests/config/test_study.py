@@ -55,6 +55,8 @@ FULL: dict[str, Any] = {
         "validation_folds": [4],
         "validation_fraction": 0.3,
         "split_seed": 9,
+        "validation_cases": 3,
+        "folds": 4,
     },
     "network": {
         "name": "unet2d",
@@ -143,7 +145,7 @@ FULL: dict[str, Any] = {
             "learning_rate": 0.2,
             "batch_size": 4,
         },
-        "resources": {"cpu": 2, "gpu": 0.5},
+        "resources": {"cpu": 2, "gpu": 0.5, "loader_workers": 3},
         "workers": 3,
         "time_limit": 60.0,
         "grace_seconds": 5.0,
@@ -317,6 +319,7 @@ def test_the_full_study_sets_every_key() -> None:
     ranges = ("learning_rate", "weight_decay", "gate_learning_rate_factor", "gradient_clipping")
     assert missing(whole, FULL, "") == [
         "trainer",
+        *("task.foreground_share", "task.memory"),  # of patches
         "task.foreground_intensities",
         "task.classes",
         *(f"space.{name}.choices" for name in ranges),
@@ -380,6 +383,7 @@ def test_a_trial_comes_back_from_json(rate: float, tmp_path: Path) -> None:
         ({"sample": "slab", "depth": 5, "overlap": 0}, 1, 5, 0),
         ({"sample": "stack"}, 1, 3, 0),
         ({"sample": "volume", "size": [16, 32, 32], "classes": [3]}, 2, 1, 0),
+        ({"sample": "patch", "size": [32, 32]}, 1, 1, 0),
         ({"layout": "idx", "classes": [0, 1, 2]}, 3, 1, 0),
     ],
 )

@@ -1,9 +1,10 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from normsearch.data import Case, overfit_split, split_cases
+from normsearch.data import Case, overfit_split, split_cases, spread_cases
 from normsearch.data import test_split as split_for_test
 from normsearch.data.cases import SplitLists
 from normsearch.errors import DataError
@@ -171,3 +172,30 @@ def test_splits_without_a_common_training_case() -> None:
     cases = [listed("a", "0", "1"), listed("b", "1", "0")]
     with pytest.raises(DataError, match=r"got 0 cases to train and 2 to .*all their train lists"):
         split_cases(cases, test_folds=[], validation_folds=["0", "1"])
+
+
+def shown(name: str, subject: str, *, foreground: bool = True) -> Case:
+    label = np.full((1, 2, 2), foreground, np.uint8)
+    return Case(name, subject, "", np.zeros((1, 1, 2, 2), np.float32), label, (1.0, 1.0, 1.0))
+
+
+def test_cases_spread_over_subjects() -> None:
+    cases = [shown(f"{s:02}{part}", f"s{s:02}") for part in "abc" for s in range(12)]
+    for count in (1, 3, 5, 12, 13, 24, 30, 36, 99):
+        chosen = spread_cases(cases, count)
+        assert len(chosen) == min(count, 36)
+        times = [sum(case.subject == f"s{s:02}" for case in chosen) for s in range(12)]
+        assert max(times) - min(times) <= 1
+        assert [case for case in cases if case in chosen] == list(chosen)  # in their order
+        assert set(ids(spread_cases(cases[::-1], count))) == set(ids(chosen))
+    assert [case.subject for case in spread_cases(cases, 3)] == ["s02", "s06", "s10"]
+
+
+def test_cases_that_show_nothing_are_the_last_choice() -> None:
+    cases = [
+        shown(f"{s}{part}", f"s{s}", foreground=part == "b") for s in range(6) for part in "ab"
+    ]
+    assert {case.id[1] for case in spread_cases(cases, 6)} == {"b"}
+    assert [case.id[1] for case in spread_cases(cases, 8)].count("a") == 2
+    images = [replace(one, label=np.array([n % 2], np.uint8)) for n, one in enumerate(cases)]
+    assert len({case.subject for case in spread_cases(images, 6)}) == 6  # classes are no foreground

@@ -104,7 +104,8 @@ def test_runs_of_before_there_was_a_choice_have_the_same_identity(
     for name in (*later, "warmup", "gradient_clipping", "ema"):
         del facts["training"][name]
     del facts["space"]["gradient_clipping"]
-    for later in ("spacing", "foreground_intensities"):
+    of_patches = ("foreground_share", "memory", "validation_cases", "folds")
+    for later in ("spacing", "foreground_intensities", *of_patches):
         assert facts["task"].pop(later) is None
     text = json.dumps(facts, sort_keys=True)
     assert identity(config) == hashlib.sha256(text.encode()).hexdigest()

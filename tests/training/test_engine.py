@@ -649,3 +649,26 @@ def test_on_cuda_it_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     assert found[:2] == expected[:2]
     assert found[-1].loss == pytest.approx(expected[-1].loss, rel=1e-2)
     assert found[-1].peak_memory > 0
+
+
+def test_evaluations_on_the_way_score_fewer_cases_and_the_last_one_all() -> None:
+    some = {"b": VALIDATION["b"]}
+    whole = list(train(unet("IN"), Squares(3), VALIDATION, PLAN))
+    found = list(train(unet("IN"), Squares(3), VALIDATION, PLAN, interim=some))
+    assert [list(one.cases) for one in found] == [["b"], ["b"], ["b"], ["a", "b"]]
+    for one, every in zip(found[:-1], whole[:-1], strict=True):
+        assert one.score == one.cases["b"] == every.cases["b"]
+        assert one.details == {"b": every.details["b"]}
+    assert untimed(found[-1]) == untimed(whole[-1])
+
+
+def test_an_interrupted_training_scores_the_same_cases_again() -> None:
+    some, states = {"b": VALIDATION["b"]}, []
+    whole = list(
+        train(
+            unet(), Squares(3), VALIDATION, PLAN, interim=some,
+            save=lambda state: states.append(copy.deepcopy(state)),
+        )
+    )  # fmt: skip
+    again = list(train(unet(), Squares(3), VALIDATION, PLAN, interim=some, state=states[1]))
+    assert [untimed(one) for one in again] == [untimed(one) for one in whole]

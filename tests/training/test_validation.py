@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from normsearch.training import ValidationCase, score_cases, segmentation_score, validation
+from normsearch.training import (
+    ValidationCase,
+    count_windows,
+    score_cases,
+    segmentation_score,
+    validation,
+)
 
 
 class Spy(nn.Module):
@@ -95,3 +101,23 @@ def test_a_large_sample_is_slid_over_in_windows_of_the_trained_size() -> None:
     score_cases(network, {"a": ValidationCase(image, image > 0, window=(4, 4))}, score)
     assert {size[2:] for size in network.sizes} == {(4, 4)}
     torch.testing.assert_close(seen[0], image)  # of a network that gives back what it gets
+
+
+@pytest.mark.parametrize("window", [(4, 4), (5, 3), (8, 1)])
+@pytest.mark.parametrize("sides", [(4, 4), (5, 3), (10, 7), (16, 9), (17, 31)])
+@torch.no_grad()
+def test_windows_are_counted_as_they_are_placed(
+    window: tuple[int, int], sides: tuple[int, int]
+) -> None:
+    network = Spy()
+    padded = [max(pair) for pair in zip(sides, window, strict=True)]
+    image = torch.zeros(2, 1, *padded)  # `whole_image` pads what is smaller
+    validation.window_logits(network, image, window, "cpu")
+    assert sum(size[0] for size in network.sizes) == 2 * count_windows(sides, window)
+
+
+@torch.no_grad()
+def test_windows_of_volumes() -> None:
+    network = Spy()
+    validation.window_logits(network, torch.zeros(1, 1, 9, 12, 5), (4, 6, 5), "cpu")
+    assert sum(size[0] for size in network.sizes) == count_windows((9, 12, 5), (4, 6, 5)) == 4 * 3
