@@ -60,7 +60,7 @@ def nnunet(sides: Sequence[int], in_plane: bool) -> tuple[Transform, ...]:
 
 
 def light(sides: Sequence[int], in_plane: bool) -> tuple[Transform, ...]:
-    """Return mild changes for small budgets: a few degrees and per cent, and intensities."""
+    """Return mild changes: a few degrees and per cent, brightness and gamma; chosen by hand."""
     return (
         Transform("rotation", 0.3, (-15.0, 15.0)),
         Transform("scaling", 0.3, (0.9, 1.1)),
@@ -71,8 +71,11 @@ def light(sides: Sequence[int], in_plane: bool) -> tuple[Transform, ...]:
 
 #: Name -> preset.
 PRESETS: dict[str, Preset] = {
-    "nnunet": Preset("nnU-Net v2's, in 2D and in plane up to 180 degrees; and mirroring", nnunet),
-    "light": Preset("mild changes for small budgets", light, mirrors=False),
+    "nnunet": Preset(
+        "nnU-Net v2's, in 2D and in plane up to 180 degrees; and mirroring, not left to right",
+        nnunet,
+    ),
+    "light": Preset("mild changes", light, mirrors=False),
 }
 
 
