@@ -57,7 +57,9 @@ TRIAL: dict[str, Any] = {
 PATCHES: dict[str, Any] = {
     **{key: value for key, value in ARMS.items() if key != "task"},
     "task": {"data": "phantom", "sample": "patch", "size": [8, 16, 16], "foreground_share": 0.5,
-             "memory": 2.0, "test_folds": ["1"]},
+             "memory": 2.0, "test_folds": ["1"],
+             "augmentation": [{"name": "blur", "range": [0.5, 1.0], "probability": 0.2,
+                               "per_channel": 0.5}]},
 }  # fmt: skip
 MODELS: dict[str, tuple[type[Model], dict[str, Any]]] = {
     "study": (StudyConfig, WHOLE),
