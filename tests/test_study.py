@@ -93,7 +93,7 @@ def test_a_run_in_memory_is_resumed_in_python_alone(
 ) -> None:
     parts = keys(study_file) | {"search": {"trials": 2}}
     normsearch.Study("memory", data=in_memory(data_set), **parts).run(executor="local")
-    with pytest.raises(DataError, match=r"task\.data: .*was in memory.*run\(resume=True\)"):
+    with pytest.raises(DataError, match=r"task\.data: .*was in memory.*open_study\(NAME, data"):
         normsearch.open_study("memory").resume(trials=3, executor="local")
     again = normsearch.open_study("memory", data=in_memory(data_set))
     assert again.resume(trials=3, executor="local").record.best is not None
