@@ -78,6 +78,11 @@ class GoneError(StudyError):
     """A run's or a trial's folder was deleted while it was in use."""
 
 
+def ended_by_ray(error: BaseException) -> bool:
+    """Return whether an error is Ray's end of a worker, and not a call of sys.exit."""
+    return hasattr(error, "ray_terminate_msg")
+
+
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'IN'?`` for the known word closest to `given`, else an empty string.
 

@@ -39,7 +39,7 @@ from normsearch.storage.run_folder import (
 )
 from normsearch.trials.measured_task import with_recorded
 from normsearch.trials.sample_augmentation import write_pictures
-from normsearch.trials.task import MEMORY, in_memory, task_folds
+from normsearch.trials.task import MEMORY, data_source, in_memory, task_folds
 
 
 class Study(Run):
@@ -114,8 +114,7 @@ class Study(Run):
         Raises:
             NormsearchError: the first check that fails.
         """
-        items = self._data if in_memory(self._data) else None
-        folder = None if items is not None or self._data is None else Path(self._data)
+        folder, items = data_source(self._data)
         where = str(self.folder) if self.begun else self._began_as
         return prepare(
             self.config, self._origin, folder, where, items=items,
@@ -307,8 +306,7 @@ class Study(Run):
         return found
 
     def _every_fold(self) -> tuple[str, ...]:
-        folder = None if self._data is None or in_memory(self._data) else Path(self._data)
-        return task_folds(self.config.task, folder)
+        return task_folds(self.config.task, *data_source(self._data))
 
     def _local_facts(self, prepared: PreparedStudy) -> dict[str, Any]:
         return {"data": str(prepared.data) if prepared.data else None, "storage": self.storage}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,14 @@ def test_a_run_in_memory_is_resumed_in_python_alone(
 ) -> None:
     parts = keys(study_file) | {"search": {"trials": 2}}
     normsearch.Study("memory", data=in_memory(data_set), **parts).run(executor="local")
-    with pytest.raises(DataError, match=r"task\.data: .*was in memory.*run\(resume=True\)"):
+    with pytest.raises(DataError, match=r"task\.data: .*was in memory.*open_study\(NAME, data"):
         normsearch.open_study("memory").resume(trials=3, executor="local")
     again = normsearch.open_study("memory", data=in_memory(data_set))
     assert again.resume(trials=3, executor="local").record.best is not None
+    in_turn = again.confirmation(seeds=1, folds="all")
+    assert in_turn.config.space.folds == ("0", "1", "2", "3")
+    with pytest.raises(DataError, match=r"task\.data: .*\.confirm\(\)"):
+        normsearch.open_study("memory").confirmation(folds="all")
     other = in_memory(data_set)
     other[0]["image"] = other[0]["image"] + 1000 * np.eye(16, dtype=np.int16)
     with pytest.raises(DataError, match="must be trained on the data it started with"):
@@ -140,8 +145,13 @@ def test_a_network_as_a_function(runs: Path, study_file: Path, data_set: Path) -
     scores = []
     for number, network in enumerate((small, local)):
         study = normsearch.Study(f"own-{number}", data=data_set, **parts | {"network": network})
-        scores.append(study.run(executor="local").trials()["last_score"].tolist())
+        with nullcontext() if network is small else pytest.warns(UserWarning, match="<locals>"):
+            study.run(executor="local")
+        scores.append(study.trials()["last_score"].tolist())
     assert scores[0] == scores[1]
+    with pytest.raises(StudyError, match=r"<locals>.*must be a network that can be imported"):
+        study.export(runs / "model")
+    assert not (runs / "model").exists()
 
 
 def test_a_run_is_opened_drawn_reported_and_exported(

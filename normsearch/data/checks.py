@@ -34,6 +34,11 @@ def check_image(case: str, path: Path, volume: Volume, channels: Array) -> Itera
         expected = "have three axes (slice, y, x), the last two in space"
         cure = "export it as one volume, its channels as one file each"
         yield Fault("axes", case, str(path), expected, found, cure)
+    yield from check_finite(case, path, channels)
+
+
+def check_finite(case: str, path: Path, channels: Array) -> Iterator[Fault]:
+    """Yield a fault if voxels of an image are NaN or infinite."""
     if channels.dtype.kind == "f" and not np.isfinite(channels).all():
         count = int((~np.isfinite(channels)).sum())
         found = f"{count} voxels that are NaN or infinite"

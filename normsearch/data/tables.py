@@ -107,16 +107,12 @@ def columns(where: Path, names: Sequence[str], wanted: Collection[str]) -> dict[
         DataError: a name occurs twice, two columns have the same meaning, or a name is nearly one
             of `WORDS`.
     """
-    plain = {name: re.sub(r"[\W_]+", "", name.casefold()) for name in names}
-    if len(plain) < len(names):
+    if len(set(names)) < len(names):
         raise DataError(
             f"{where}: every column must have a unique name, got {', '.join(names)}; "
             "rename or remove columns"
         )
-    word_of = {word: key for key in wanted for word in WORDS[key]}
-    found = {name: word_of[word] for name, word in plain.items() if word in word_of}
-    for name in (name for name, word in plain.items() if word == _CASE):
-        found[name] = "subject" if "id" in found.values() else "id"
+    found = meanings(names, wanted)
     for key in wanted:
         same = [name for name, one in found.items() if one == key]
         if len(same) > 1:
@@ -124,6 +120,7 @@ def columns(where: Path, names: Sequence[str], wanted: Collection[str]) -> dict[
                 f"{where}: one column must give the {key}, got {' and '.join(map(repr, same))}, "
                 "which mean the same; remove or rename one"
             )
+    plain = {name: _plain(name) for name in names}
     _refuse_numbered(where, plain, wanted)
     lacking = [key for key in wanted if key not in found.values()]
     for name in names:
@@ -134,6 +131,23 @@ def columns(where: Path, names: Sequence[str], wanted: Collection[str]) -> dict[
                 f"rename it. Did you mean '{close}'?"
             )
     return found
+
+
+def meanings(names: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
+    """Return the meaning of each name that `WORDS` knows, one of `wanted`.
+
+    A name ``case`` means the id, or the subject if there is another id.
+    """
+    word_of = {word: key for key in wanted for word in WORDS[key]}
+    plain = {name: _plain(name) for name in names}
+    found = {name: word_of[word] for name, word in plain.items() if word in word_of}
+    for name in (name for name, word in plain.items() if word == _CASE):
+        found[name] = "subject" if "id" in found.values() else "id"
+    return found
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.casefold())
 
 
 def _refuse_numbered(where: Path, plain: Mapping[str, str], wanted: Collection[str]) -> None:
@@ -154,7 +168,7 @@ def _separator(header: str, wanted: Collection[str]) -> str:
     words = {_CASE, *(word for key in wanted for word in WORDS[key])}
 
     def known(separator: str) -> tuple[int, int]:
-        names = [re.sub(r"[\W_]+", "", name.casefold()) for name in header.split(separator)]
+        names = [_plain(name) for name in header.split(separator)]
         return sum(name in words for name in names), len(names)
 
     return max(_SEPARATORS, key=known)

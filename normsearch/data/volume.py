@@ -12,6 +12,7 @@ import numpy as np
 from normsearch.data import nifti_file, nrrd_file, picture_file, segments
 from normsearch.data.geometry import SpacingWarning, Volume
 from normsearch.errors import DataError, did_you_mean
+from normsearch.files import is_folder
 
 __all__ = ["FORMATS", "SpacingWarning", "Volume", "read_volume", "suffix_of", "write_volume"]
 
@@ -93,6 +94,8 @@ def suffix_of(path: Path) -> str:
 
 def _format_of(path: Path) -> Format:
     suffix = suffix_of(path)
+    if is_folder(path):
+        raise DataError(f"{path}: must be an image's file, got a folder; name the file in it")
     if not suffix:
         raise DataError(
             f"{path}: an image's name must end in one of {', '.join(FORMATS)}; rename the file "

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from normsearch.errors import NetworkError, one_line
+from normsearch.errors import NetworkError, ended_by_ray, one_line
 from normsearch.networks.importing import import_object, parameters_of, with_objects
 from normsearch.networks.outputs import first_in_eval
 
@@ -45,7 +45,9 @@ def build_foreign(
             if seed is not None:
                 torch.manual_seed(seed)
             net = function(**given)
-    except Exception as error:  # of foreign code
+    except (Exception, SystemExit) as error:  # of foreign code
+        if ended_by_ray(error):
+            raise
         passed = ", ".join(given) or "no arguments"
         raise NetworkError(
             f"{name}: must accept what it is given ({passed}), and says: {one_line(error)}; "

@@ -221,7 +221,7 @@ def _faults(net: nn.Module, must: str, or_change: str = "; see ") -> Iterator[No
     try:
         yield
     # Foreign code may raise anything, and every exception is a fault of the network.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY):
             raise _NoMemoryError(
                 f"{type(net).__name__}: {must}, and says: {one_line(error)}"

@@ -37,6 +37,11 @@ def named(network: Any) -> Any:
     return text
 
 
+def nameless(text: str) -> bool:
+    """Return whether no other process can import ``module:name``: a lambda, or in a function."""
+    return "<" in text
+
+
 class WithProvided(Generic[P, R]):
     """A trainer that also transfers the objects given to `provide` to other processes."""
 

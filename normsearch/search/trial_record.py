@@ -110,8 +110,11 @@ def tell_end(
 
 def _incomplete(known: optuna.trial.FrozenTrial, config: StudyConfig) -> str | None:
     last = config.training.evaluations
-    if math.isnan(known.intermediate_values.get(last, math.nan)):
+    score = known.intermediate_values.get(last, math.nan)
+    if math.isnan(score):
         return "no validation case has a score"
+    if math.isinf(score):
+        return f"its score must be finite, got {score}; a case without a score has nan"
     if f"evaluation:{last}" not in known.user_attrs:
         return "its last record is lost in a damaged line of the study's journal"
     return None

@@ -44,5 +44,5 @@ def users_code(rule: str) -> Iterator[None]:
         yield
     except NormsearchError:
         raise
-    except Exception as error:  # a user's code raises what it likes
+    except (Exception, SystemExit) as error:  # a user's code raises what it likes
         raise ConfigError(f"{rule}: {one_line(error)}.") from error

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from normsearch.errors import NormError, TrainingError, one_line
+from normsearch.errors import NormError, TrainingError, ended_by_ray, one_line
 
 _MEMORY = (
     "can't allocate memory",
@@ -20,10 +20,11 @@ _NORM = ("Expected more than 1 value per channel", "Expected more than 1 spatial
 
 @contextmanager
 def typed_failures(batch_size: int) -> Iterator[None]:
-    """Convert errors of memory, of too few values for a norm, and of torch.compile.
+    """Convert errors of memory, of too few values for a norm, of torch.compile, and sys.exit.
 
     Raises:
-        TrainingError: of kind ``memory``, ``norm`` or ``compile``.
+        TrainingError: of kind ``memory``, ``norm``, ``compile`` or, if code of the user calls
+            sys.exit, ``trainer``.
     """
     try:
         yield
@@ -39,6 +40,14 @@ def typed_failures(batch_size: int) -> Iterator[None]:
                 kind="compile",
             ) from error
         raise
+    except SystemExit as error:
+        if ended_by_ray(error):
+            raise
+        raise TrainingError(
+            f"the training's code must not end the process, and called sys.exit ({error}); let it "
+            "raise an error, or return",
+            kind="trainer",
+        ) from error
     except ValueError as error:  # raised by torch's norms for one pixel of one sample
         if not isinstance(error, NormError) and not str(error).startswith(_NORM):
             raise

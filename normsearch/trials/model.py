@@ -16,6 +16,7 @@ from normsearch.config.reading import read_model_file
 from normsearch.errors import CheckpointError, ConfigError, StudyError, one_line
 from normsearch.files import is_there, write_atomically, write_text
 from normsearch.networks import apply_norm_map
+from normsearch.networks.importing import nameless
 from normsearch.training import load_checkpoint, load_tensors, network_weights
 from normsearch.trials.model_card import PROGRAM, WEIGHTS, ModelConfig, card, sample_shape_of
 from normsearch.trials.trial_network import (
@@ -60,10 +61,16 @@ def export_model(
         The files, and the reason why there is no program.pt2 (or an empty text).
 
     Raises:
-        StudyError: the folder is not empty, or the trial has no checkpoint.
+        StudyError: the folder is not empty, the trial has no checkpoint, or its network no name.
         CheckpointError: the checkpoint is damaged or belongs to another network.
         ChangedNetworkError: the network's code has changed since the training.
     """
+    if nameless(config.trial.network.name):
+        raise StudyError(
+            f"{config.trial.network.name}: must be a network that can be imported by its name, or "
+            "nothing could load the model; write it as a function with a name at the top of a "
+            f"module and train again (these weights stay in {trial_folder / 'checkpoint.pt'})."
+        )
     if is_there(folder) and any(folder.iterdir()):
         raise StudyError(f"{folder}: must be a new or an empty folder; choose another with -o.")
     state = load_checkpoint(trial_folder / "checkpoint.pt")

@@ -20,6 +20,7 @@ from normsearch.config import (
 )
 from normsearch.data import Split
 from normsearch.networks import NormSlot, dry_run, list_norms, use_checkpointing
+from normsearch.networks.importing import nameless
 from normsearch.training import Plan, check_compiler, choose_loss, choose_metric, over_scales
 from normsearch.training.optimizer_step import build_optimizer
 from normsearch.training.schedule import schedule_of
@@ -58,6 +59,13 @@ def try_network(
         DataError: samples differ in shape.
     """
     outputs = config.task.outputs
+    if nameless(config.network.name):
+        warnings.warn(
+            f"network: {config.network.name} cannot be imported by its name, so that its models "
+            "cannot be exported, nor the run resumed but by this study; write it as a function "
+            "with a name at the top of a module",
+            stacklevel=2,
+        )
     if config.training.compile:
         check_compiler("cuda" if config.search.resources.gpu else "cpu")
     task_loader(config.task, split.train, 1, 0)  # refuses samples of several shapes

@@ -24,7 +24,7 @@ from normsearch.errors import (
 from normsearch.networks import NormSlot
 from normsearch.networks.importing import load
 from normsearch.norms import set_progress
-from normsearch.training import limit_memory, load_newest, save_newest
+from normsearch.training import limit_memory, load_newest, mean_score, save_newest
 from normsearch.training.error_conversion import typed_failures
 from normsearch.training.memory import peak_memory, reset_peak_memory
 from normsearch.trials.trainer import Record
@@ -65,7 +65,7 @@ def find_slots(config: TrialConfig, cases: Split, folder: Path) -> list[NormSlot
     except ConfigError:
         raise
     # User code may raise anything; the traceback is kept as the cause.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{must}, and raised {one_line(error)}") from error
     raise ConfigError(f"{must}, and ended without")
 
@@ -99,7 +99,8 @@ def train_own(
     spent = records[-1]["seconds"] if records else 0.0
     began = time.monotonic()
     reset_peak_memory(config.device)
-    values = iter(load_trainer(config.trainer or "")(trial))
+    with typed_failures(trial.batch_size):
+        values = iter(load_trainer(config.trainer or "")(trial))
     while len(records) < trial.evaluations:
         with typed_failures(trial.batch_size):
             value = next(values, None)
@@ -126,14 +127,21 @@ def train_own(
 def _record(value: Any, evaluation: int, trial: Trial) -> Record:
     given = dict(value) if isinstance(value, Mapping) else {"score": value}
     score, cases = given.get("score"), given.get("cases") or {}
-    if not isinstance(score, Real) and cases:
-        score = float(np.mean([float(one) for one in cases.values()]))
     if isinstance(score, torch.Tensor) and score.numel() == 1:
         score = score.item()
+    if not isinstance(score, Real) and cases:
+        score = mean_score(float(one) for one in cases.values())
     if not isinstance(score, Real):
         raise StudyError(
             f"{trial.config.trainer} must yield a score, or a mapping with score (or cases: id -> "
             f"score), got {value!r}"
+        )
+    loss = float(given.get("loss", math.nan))
+    if math.isinf(loss):
+        raise TrainingError(
+            f"the loss that {trial.config.trainer} yields is not finite ({loss}); a smaller "
+            "learning rate or another norm may prevent it",
+            kind="nan",
         )
     share = evaluation / trial.evaluations
     if trial.network is not None:
@@ -143,7 +151,7 @@ def _record(value: Any, evaluation: int, trial: Trial) -> Record:
         "evaluation": evaluation,
         "samples": round(share * trial.samples),
         "steps": round(share * trial.samples / trial.batch_size),
-        "loss": float(given.get("loss", math.nan)),
+        "loss": loss,
         "score": float(score),
         "cases": {str(case): float(one) for case, one in cases.items()},
         "parameters": sum(p.numel() for p in parameters if p.requires_grad),

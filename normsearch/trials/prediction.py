@@ -104,13 +104,16 @@ def predict_files(
 
 def _check_orientation(path: Path, image: Image, geometry: GeometryConfig) -> None:
     if image.oriented != geometry.oriented:
-        given, wanted = (
-            "an orientation" if oriented else "no orientation"
-            for oriented in (image.oriented, geometry.oriented)
-        )
+        if geometry.oriented:
+            raise DataError(
+                f"{path}: must give an orientation, as the training images do, got none; export it "
+                "from its source in the format of the training images"
+            )
         raise DataError(
-            f"{path}: must give {wanted}, as the training images do, got {given}; export it "
-            "from its source in the format of the training images"
+            f"{path}: must give no orientation, as the training images give none (arrays in memory "
+            "never do), got one, so that nothing says how its axes lie to theirs; train on the "
+            "image files themselves, or write its array, with the axes of the training, as .nrrd "
+            "with normsearch.data.write_volume(path, Volume(array, spacing))"
         )
 
 

@@ -72,7 +72,7 @@ def try_transforms(task: TaskConfig, cases: Sequence[Case]) -> None:
             augmentation(image, label, [0])
         except NormsearchError:
             raise
-        except Exception as error:  # of foreign code
+        except (Exception, SystemExit) as error:  # of foreign code
             raise ConfigError(
                 f"task.augmentation.transforms: {one.name} must change an image of shape "
                 f"{tuple(image.shape[1:])}, and says: {one_line(error)}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from normsearch.data import (
     test_split,
     with_made_folds,
 )
+from normsearch.data.in_memory import places_of
 from normsearch.errors import ConfigError, DataError
 from normsearch.files import cache_folder, is_there, user_path
 
@@ -43,8 +44,28 @@ MEMORY = "memory"
 
 
 def in_memory(data: object) -> bool:
-    """Return whether a data set is in memory instead of a folder."""
-    return data is not None and not isinstance(data, str | Path)
+    """Return whether a data set is in memory instead of a folder.
+
+    Raises:
+        DataError: it is neither a folder nor a sequence.
+    """
+    if data is None or isinstance(data, str | Path):
+        return False
+    kind = type(data)
+    several = hasattr(kind, "__len__") and hasattr(kind, "__getitem__")
+    if not several or isinstance(data, Mapping | bytes):
+        raise DataError(
+            "data: must be a folder, or a sequence of cases such as a list, got "
+            f"{kind.__name__}; for an iterator, give list(...)"
+        )
+    return True
+
+
+def data_source(data: Any) -> tuple[Path | None, Sequence[Any] | None]:
+    """Return the folder of data sets and None, or None and the data set in memory."""
+    if in_memory(data):
+        return None, data
+    return None if data is None else Path(data), None
 
 
 def data_folder(task: TaskConfig, data: Path | None) -> Path:
@@ -58,8 +79,8 @@ def data_folder(task: TaskConfig, data: Path | None) -> Path:
     """
     if task.data == MEMORY:
         raise DataError(
-            "task.data: must be a folder for the command line, and this data set was in memory; "
-            "resume it in Python: Study(..., data=[...]).run(resume=True)"
+            "task.data: must be given again, as this data set was in memory; go on in Python: "
+            "normsearch.open_study(NAME, data=[...]).resume(), or .confirm()"
         )
     if task.data == "phantom":
         return generate_phantom(cache_folder(), **task.phantom.model_dump())
@@ -132,25 +153,34 @@ def preparation_of(task: TaskConfig) -> Preparation:
     return Preparation(**{**shared(task, Preparation), **own})
 
 
-def task_folds(task: TaskConfig, data: Path | None) -> tuple[str, ...]:
+def task_folds(
+    task: TaskConfig, data: Path | None, items: Sequence[Any] | None = None
+) -> tuple[str, ...]:
     """Return the folds of a task's data set, or those that the task asks to make.
+
+    Arguments are as of `load_task`.
 
     Raises:
         DataError: there are fewer than two folds, or a case is in several.
     """
     if task.folds:
         return tuple(str(number + 1) for number in range(task.folds))
-    found = survey(data_folder(task, data), task.layout)
-    folds = tuple(sorted({fold for case in found.cases for fold in case.folds}))
+    where, cure = "data", "give each case its fold, or set task.folds"
+    if items is not None:
+        cases = places_of(items, prepared=True)
+    else:
+        found = survey(data_folder(task, data), task.layout)
+        where, cases, cure = str(found.root), found.cases, "add a folds.csv, or set task.folds"
+    folds = tuple(sorted({fold for case in cases for fold in case.folds}))
     if len(folds) < 2:
         raise DataError(
-            f"{found.root}: must name at least two folds to test on each in turn, got "
-            f"{', '.join(folds) or 'none'}; add a folds.csv, or set task.folds"
+            f"{where}: must name at least two folds to test on each in turn, got "
+            f"{', '.join(folds) or 'none'}; {cure}"
         )
-    several = [case.id for case in found.cases if len(case.folds) > 1]
+    several = [case.id for case in cases if len(case.folds) > 1]
     if several:
         raise DataError(
-            f"{found.root}: must have each case in one fold at most to test on each fold in turn, "
+            f"{where}: must have each case in one fold at most to test on each fold in turn, "
             f"got {', '.join(several[:5])} in several; give each one fold in a folds.csv"
         )
     return folds

@@ -94,3 +94,13 @@ def test_faults_of_the_compiler_are_told(monkeypatch: pytest.MonkeyPatch) -> Non
     with refused as info, typed_failures(1):
         acceleration.compiled(nn.Linear(1, 1))(torch.randn(1, 1))
     assert info.value.kind == "compile"
+
+
+def test_the_end_of_the_process_fails_the_training_unless_it_is_rays() -> None:
+    with pytest.raises(TrainingError, match=r"called sys.exit \(3\)") as caught, typed_failures(4):
+        raise SystemExit(3)
+    assert caught.value.kind == "trainer"
+    ended = SystemExit(1)
+    ended.ray_terminate_msg = "SIGTERM"  # type: ignore[attr-defined]
+    with pytest.raises(SystemExit), typed_failures(4):
+        raise ended

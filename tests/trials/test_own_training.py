@@ -173,12 +173,18 @@ def ending(trial: normsearch.Trial) -> Iterator[float]:
     yield from ()
 
 
+def leaving(trial: normsearch.Trial) -> Iterator[float]:
+    sys.exit(2)
+    yield 0.5
+
+
 @pytest.mark.parametrize(
     ("trainer", "told"),
     [
         (silent, "must call trial.place_norms.*yielded 0.5"),
         (failing, "raised no such data"),
         (ending, "ended without"),
+        (leaving, "raised SystemExit 2"),
         ("no_such_module:train", "trainer: no_such_module:train"),
         ("normsearch:__version__", "must be a function"),
     ],
@@ -204,6 +210,47 @@ def test_scores_that_are_none(tmp_path: Path) -> None:
         study(tmp_path, trainer=texts).run(executor="local")
     with pytest.raises(StudyError, match=r"must yield 3 scores .*ended after 1"):
         study(tmp_path / "few", trainer=few, search={"trials": 2}).run(executor="local")
+
+
+YIELDED: list[Any] = []
+
+
+def yields(trial: normsearch.Trial) -> Iterator[Any]:
+    trial.place_norms(UNet2d(1, 1, first_channels=4, depth=1))
+    yield from YIELDED
+    sys.exit(0)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([0.5], r"must not end the process, and called sys\.exit \(0\)"),
+        ([0.5, 0.5, np.inf], "its score must be finite, got inf"),
+        ([{"score": 0.5, "loss": np.inf}], r"not finite \(inf\)"),
+    ],
+)
+def test_trials_that_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: list[Any], told: str
+) -> None:
+    monkeypatch.setitem(globals(), "YIELDED", values)
+    with pytest.raises(StudyError, match=f"failed, trial 0 of .*{told}"):
+        study(tmp_path, trainer=yields, search={"trials": 1}).run(executor="local")
+
+
+@pytest.mark.parametrize(
+    ("given", "score"),
+    [
+        ({"cases": {"a": np.nan, "b": 0.25, "c": 0.75}}, 0.5),
+        ({"score": torch.tensor(0.75), "cases": {"a": 0.5}}, 0.75),
+    ],
+)
+def test_a_score_and_those_of_cases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: Any, score: float
+) -> None:
+    monkeypatch.setitem(globals(), "YIELDED", [given] * 3)
+    best = study(tmp_path, trainer=yields, search={"trials": 1}).run(executor="local").best
+    assert best is not None
+    assert best["score"] == score
 
 
 def test_a_task_is_needed_without_a_trainer() -> None:
