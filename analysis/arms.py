@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -122,9 +123,12 @@ def metric_name(study: StudyLike) -> str:
 
 
 def with_range(metric: str, scores: pd.Series) -> str:
-    """Return an axis label, with ``(0 to 1)`` if all scores are in it and more is better."""
+    """Return an axis label, with ``(0 to 1)`` if all scores are in it and more is better.
+
+    A long label has several lines.
+    """
     inside = scores.dropna().astype(float).between(0, 1).all() and LOWER not in metric
-    return f"{metric} (0 to 1)" if inside else metric
+    return textwrap.fill(f"{metric} (0 to 1)" if inside else metric, 30)
 
 
 def single_norm(row: Mapping[Any, Any], study: StudyLike) -> str:

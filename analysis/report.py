@@ -106,12 +106,19 @@ def _searched(study: StudyLike, table: pd.DataFrame) -> dict[str, Any]:
         "single": _trial(single[0], study) if single else None,
         "mixture": _trial(mixtures[0], study) if mixtures else None,
         "difference": mixtures[0]["score"] - single[0]["score"] if len(leading) == 2 else None,
+        "favours": _favours(mixtures, single) if lower and len(leading) == 2 else None,
         "tried": {"single": len(single), "mixture": len(mixtures)},
         "maps": [_map(row, study) for row in leading if row is best or row in mixtures],
         "top": [_trial(row, study) for row in rows[:10]],
         "single_norms": _single_norms(study, table, mixtures[:3]),
         "edges": _edges(study, leading),
     }
+
+
+def _favours(mixtures: list[dict[Any, Any]], single: list[dict[Any, Any]]) -> str | None:
+    """Return which of the two has the lower score, None if they are equal."""
+    scores = {"mixture": mixtures[0]["score"], "single norm": single[0]["score"]}
+    return min(scores, key=scores.__getitem__) if len(set(scores.values())) == 2 else None
 
 
 def _single_norms(

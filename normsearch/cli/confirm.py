@@ -60,11 +60,11 @@ def _tell_plan(search: Study, found: Study) -> None:
     """Say what a new confirmation will train."""
     from normsearch.storage.trial_states import finished
 
-    states = search.trials()["state"]
-    if states.isin(["RUNNING", "WAITING"]).any():
+    states, asked = search.trials()["state"], search.config.search.trials
+    if states.isin(["RUNNING", "WAITING"]).any() and finished(states) < asked:
         say(
-            f"normsearch: warning: {search.name} has finished {finished(states)} of "
-            f"{search.config.search.trials} trials; this confirms the best of them."
+            f"normsearch: warning: {search.name} has finished {finished(states)} of {asked} "
+            "trials; this confirms the best of them."
         )
     arms: Any = found.config.space
     say(

@@ -1,7 +1,8 @@
-"""The metric that a study optimizes, as a typed model: its name, direction and label."""
+"""The metric that a study optimizes, as a typed model: its name, direction, label and range."""
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal, Self
 
@@ -11,6 +12,10 @@ from normsearch.config.base import Model, one_of, text_as_name
 from normsearch.training.metric_registry import METRICS, USUAL, Kind, Metric
 
 Direction = Literal["maximize", "minimize"]
+Bounds = tuple[float, float]
+"""The least and the largest possible score, infinite where there is none."""
+ANY: Bounds = (-math.inf, math.inf)
+_End = Annotated[float, Field(allow_inf_nan=False)] | None
 _OF_CLASS = re.compile(r"(\w+):([1-9][0-9]{0,2})")
 
 
@@ -38,6 +43,10 @@ class MetricConfig(Model):
         None
     ) = None
     """Its name in tables and figures."""
+    range: tuple[_End, _End] | None = None
+    """The least and the largest possible score, for ``module:name`` and your own trainer: ``[0,
+    100]``, or ``[0, null]`` without a largest. Intervals and power keep to it; without a range
+    nothing is assumed."""
     tolerance: Annotated[float, Field(gt=0, le=1e3)] = 2.0
     """Tolerance of surface Dice, in mm; in pixels if the spacing is unknown."""
 
@@ -48,6 +57,15 @@ class MetricConfig(Model):
             raise ValueError(
                 f"direction must be left out for {self.name}, which is {self.ours.direction}d, "
                 f"got {self.direction}"
+            )
+        if self.ours and self.range not in (None, self.ours.range):
+            low, high = self.ours.range
+            raise ValueError(
+                f"range must be left out for {self.name}, which is from {low:g} to {high:g}"
+            )
+        if self.range and not self.bounds(None)[0] < self.bounds(None)[1]:
+            raise ValueError(
+                f"range must be [least, largest], least below largest, got {list(self.range)}"
             )
         return self
 
@@ -67,6 +85,17 @@ class MetricConfig(Model):
         """Whether the metric is given as ``module:name``."""
         return ":" in (self.name or "") and self.number is None
 
+    def bounds(self, kind: Kind | None) -> Bounds:
+        """Return the least and the largest possible score; `kind` as for `called`."""
+        if self.range:
+            low, high = self.range
+            return -math.inf if low is None else low, math.inf if high is None else high
+        ours = self._built_in(kind)
+        return ours.range if ours else ANY
+
+    def _built_in(self, kind: Kind | None) -> Metric | None:
+        return METRICS[USUAL[kind]] if self.name is None and kind else self.ours
+
     @property
     def optimized(self) -> Direction:
         """Whether a higher value is better (``maximize``), or a lower one."""
@@ -80,13 +109,10 @@ class MetricConfig(Model):
             of_case: whether to name the score of one case, which is another metric if the score is
                 computed over all cases together.
         """
-        ours = self.ours
-        if self.name is None:
-            if kind is None:
-                return self.label or "score"
-            ours = METRICS[USUAL[kind]]
+        ours = self._built_in(kind)
         if ours is None:
-            return self.label or (self.name or "").rpartition(":")[2].replace("_", " ")
+            name = (self.name or "score").rpartition(":")[2].replace("_", " ")
+            return self.label or name
         found = ours.case_label if of_case and ours.case_label else ours.label
         if self.label and not (of_case and ours.case_label):
             return self.label
@@ -116,7 +142,18 @@ class Scored:
         found: Direction = config.training.metric.optimized
         return found
 
+    @property
+    def bounds(self) -> Bounds:
+        """The least and the largest possible score, infinite where there is none."""
+        config: Any = self
+        found: Bounds = config.training.metric.bounds(_kind(config))
+        return found
+
 
 def _called(config: Any, *, of_case: bool = False) -> str:
     chosen: MetricConfig = config.training.metric
-    return chosen.called(None if config.trainer else config.task.kind, of_case=of_case)
+    return chosen.called(_kind(config), of_case=of_case)
+
+
+def _kind(config: Any) -> Kind | None:
+    return None if config.trainer else config.task.kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from normsearch.config import ArmsConfig, StudyConfig
-from normsearch.config.metric import Direction
+from normsearch.config.metric import ANY, Bounds, Direction
 from normsearch.config.reading import read_recorded_study
 from normsearch.confirmation.arm_table import Roles, described, read_surfaces, roles_of, unit_of
 from normsearch.confirmation.claims import beats_all, judged
@@ -28,7 +29,8 @@ class Power:
     """The power of a comparison like that of `arm` with the reference.
 
     `found`: how often a true `difference` is found. `detectable`: the true difference that is found
-    in a `share` of such studies, infinite if none is. For a mixture, both comparisons must find it.
+    in a `share` of such studies, infinite if none that the metric can have is. For a mixture, both
+    comparisons must find it.
     """
 
     arm: str
@@ -97,6 +99,7 @@ def compared(
     roles: Roles | None = None,
     tested: bool = True,
     direction: Direction = "maximize",
+    bounds: Bounds = ANY,
 ) -> Comparison:
     """Compare arms, and estimate the power of the comparison; see `compare` and `judged`.
 
@@ -106,6 +109,8 @@ def compared(
         roles: which arms are single norms, mixtures, and the reference at a mixture's setting.
         tested: whether all trainings have ended; otherwise only means are given.
         direction: whether a higher score is better, or a lower one.
+        bounds: the least and the largest possible score: no interval ends beyond them, none of a
+            difference beyond their distance.
 
     Raises:
         DataError: as for `compare`.
@@ -113,21 +118,22 @@ def compared(
     roles = roles or Roles()
     if direction == "minimize":  # the negatives are compared, and told with their own sign
         turned = scores.assign(score=-scores["score"])
-        found = compared(turned, reference, roles=roles, tested=tested)
+        ends = -bounds[1], -bounds[0]
+        found = compared(turned, reference, roles=roles, tested=tested, bounds=ends)
         return replace(found, table=negated(found.table))
     added = {other for other in roles.beside.values() if other} - {*roles.singles, *roles.mixtures}
     if not tested:
         return Comparison(compare(scores, reference, tested=False), {}, None, None)
     own = scores[~scores["arm"].isin(added)]
     table = compare(own, reference)
-    table = judged(scores, table, reference, roles.beside, roles.untuned)
+    table = _within(judged(scores, table, reference, roles.beside, roles.untuned), bounds)
     winners = table.loc[table["verdict"] == "better", "arm"]
     better = [str(arm) for arm in winners if arm in roles.mixtures]
     singles = [arm for arm in roles.singles if arm != reference and arm in set(table["arm"])]
     not_beaten = _not_beaten(own, better, singles, roles.untuned)
     spread = power = None
     if min(table["seeds"].min(), table["cases"].min(), len(table)) > 1:
-        spread, power = components(scores), _power(scores, table, reference, roles)
+        spread, power = components(scores), _power(scores, table, reference, roles, bounds)
     return Comparison(_with_added(table, scores, reference), not_beaten, spread, power)
 
 
@@ -141,6 +147,14 @@ def negated(table: pd.DataFrame) -> pd.DataFrame:
         for name, other in columns.items()
         if other in table
     })  # fmt: skip
+
+
+def _within(table: pd.DataFrame, bounds: Bounds) -> pd.DataFrame:
+    """Return a comparison without what no score or difference of scores can be."""
+    (least, most), span = bounds, bounds[1] - bounds[0]
+    ends = {name: table[name].clip(least, most) for name in ("low", "high")}
+    names = ("total_low", "total_high", "beside_low", "beside_high")
+    return table.assign(**ends, **{name: table[name].clip(-span, span) for name in names})
 
 
 def _not_beaten(
@@ -161,7 +175,9 @@ def _with_added(table: pd.DataFrame, scores: pd.DataFrame, reference: str) -> pd
     return found.sort_values("mean", ascending=False, ignore_index=True)
 
 
-def _power(scores: pd.DataFrame, table: pd.DataFrame, reference: str, roles: Roles) -> Power | None:
+def _power(
+    scores: pd.DataFrame, table: pd.DataFrame, reference: str, roles: Roles, bounds: Bounds
+) -> Power | None:
     """Return the power for the search's best mixture, else for the arm with the median interval."""
     values = score_table(scores)
     width = table.set_index("arm")["total_high"] - table.set_index("arm")["total_low"]
@@ -177,20 +193,21 @@ def _power(scores: pd.DataFrame, table: pd.DataFrame, reference: str, roles: Rol
     if all(one.needed.max() == one.needed.min() for one in found):  # no spread
         return None
     each = SHARE ** (1 / len(found))
-    powers = [one.power(DIFFERENCE) for one in found]
+    span = bounds[1] - bounds[0]
+    difference = DIFFERENCE * span if span < math.inf else DIFFERENCE
+    powers = [one.power(difference) for one in found]
     needed = [one.detectable(each) for one in found]
     least = max(one.detectable(SHARE).low for one in found)
+    sizes = max(one.estimate for one in needed), least, max(one.high for one in needed)
     low = estimate = 1.0
     for one in powers:  # a lower bound, since the two comparisons share an arm
         low, estimate = low * one.low, estimate * one.estimate
     return Power(
         arm=str(arm),
-        difference=DIFFERENCE,
+        difference=difference,
         found=Range(estimate, low, min(one.high for one in powers)),
         share=SHARE,
-        detectable=Range(
-            max(one.estimate for one in needed), least, max(one.high for one in needed)
-        ),
+        detectable=Range(*(size if size <= span else math.inf for size in sizes)),
     )
 
 
@@ -223,7 +240,12 @@ def confirmation(record: StudyRecord) -> Confirmation:
         )
     ended = int(trials["state"].isin(["COMPLETE", "FAIL"]).sum())
     found = compared(
-        whole, reference, roles=roles, tested=ended >= space.size, direction=record.direction
+        whole,
+        reference,
+        roles=roles,
+        tested=ended >= space.size,
+        direction=record.direction,
+        bounds=config.bounds,
     )
     surfaces = read_surfaces(record)
     failed = trials[trials["state"] == "FAIL"]

@@ -41,9 +41,7 @@ def mean_interval(scores: Array) -> tuple[Array, Array]:
     away = by_case - mean[..., None]
     spread = np.maximum((away**2).mean(axis=-1), 1e-300)
     tail = (away**3).mean(axis=-1) / spread * (1 + 2 * t**2) / (6 * by_case.shape[-1])
-    ends = mean - t * error + np.minimum(tail, 0), mean + t * error + np.maximum(tail, 0)
-    least, most = np.minimum(scores.min(), 0), np.maximum(scores.max(), 1)  # of any score
-    return np.clip(ends[0], least, most), np.clip(ends[1], least, most)
+    return mean - t * error + np.minimum(tail, 0), mean + t * error + np.maximum(tail, 0)
 
 
 def p_cases(first: Array, second: Array) -> Array:

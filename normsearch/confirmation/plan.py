@@ -17,6 +17,7 @@ from normsearch.config.reading import read_recorded_study, validate
 from normsearch.errors import ConfigError, StudyError, short
 from normsearch.space.range_ends import at_edges
 from normsearch.storage.records import StudyRecord
+from normsearch.storage.trial_states import finished
 
 TOP, SEEDS = 3, 5
 SETTINGS = 3  # completed in the search before a single norm is called better or worse
@@ -56,10 +57,12 @@ def confirm_study(
     rows = {int(row["number"]): row for row in record.trials().to_dict("records")}
     single = record.best_single_norms()
     if not single:
+        going = finished(row["state"] for row in rows.values()) < config.search.trials
+        more = f" --set search.baselines=true --trials {len(rows) + 10}"
         raise StudyError(
             f"{record.name}: must have a COMPLETE single-norm network to compare with, and has "
-            f"none; train them with `normsearch resume {record.name} --set search.baselines=true "
-            f"--trials {len(rows) + 10}`."
+            f"none; train them with `normsearch resume {record.name}"
+            f"{'' if going and config.search.baselines else more}`."
         )
     mixtures = {f"trial {number}": number for number in _mixtures(record)[:top]}
     chosen = {**single, **mixtures}

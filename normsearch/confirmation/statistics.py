@@ -31,7 +31,8 @@ from normsearch.errors import DataError
 
 NO_DIFFERENCE = "no difference found"
 COLLAPSED = 0.5
-"""A training has collapsed if its mean score is below this share of the median training's."""
+"""A training has collapsed if its mean score is below this share of the median training's; of
+scores below 0, if its distance from 0 is more than the median's over this share."""
 
 
 def holm(p_values: npt.ArrayLike) -> Array:
@@ -75,9 +76,10 @@ def compare(
         p_cases (Wilcoxon signed-rank, two-sided), p_total (t over cases and seeds together), p (the
         larger), p_holm, verdict: ``reference``, ``better``, ``worse``, ``no difference found``,
         ``not tested`` (a single seed or case) or ``not finished``; collapsed (trainings with a mean
-        below half of that of the median training of all arms), collapse_bound (upper 95% bound on
-        the share of trainings that collapse), false_positives (predictions that are not empty on
-        cases whose truth is, over all seeds), empty_cases (how many cases that are).
+        below half of that of the median training of all arms, see `COLLAPSED`; NaN if means lie on
+        both sides of 0 or the median is 0, where a share means nothing), collapse_bound (upper 95%
+        bound on the share of trainings that collapse), false_positives (predictions that are not
+        empty on cases whose truth is, over all seeds), empty_cases (how many cases that are).
 
     Raises:
         DataError: as for `score_table`, or `paired` arms without a seed in common.
@@ -96,7 +98,7 @@ def compare(
             result["arm"], result["p_holm"], result["difference"], strict=True
         )
     ]
-    result = _simultaneous(result, _span(table))
+    result = _simultaneous(result)
     result = pd.concat([result, _collapses(table)], axis=1)
     return result.sort_values("mean", ascending=False, ignore_index=True)
 
@@ -168,21 +170,17 @@ def _tested(
     return {"difference": float(away), **found, "_error": float(error), "_free": float(free)}
 
 
-def _simultaneous(result: pd.DataFrame, most: float) -> pd.DataFrame:
+def _simultaneous(result: pd.DataFrame) -> pd.DataFrame:
     """Replace the errors by simultaneous 95% intervals that agree with the verdicts.
 
     These are Bonferroni intervals by the t of `p_total`. If Holm's correction or Wilcoxon's test
     decides otherwise, the nearer end becomes 0: the interval of an arm called better or worse lies
-    on one side of 0, that of any other arm contains 0. No end is further from 0 than `most`, the
-    largest possible difference.
+    on one side of 0, that of any other arm contains 0.
     """
     comparisons = int(result["p"].notna().sum())
     level = ALPHA / max(comparisons, 1)
     half = stats.t.isf(level / 2, result["_free"]) * result["_error"]
-    low, high = (
-        (result["difference"] - half).clip(-most),
-        (result["difference"] + half).clip(upper=most),
-    )
+    low, high = result["difference"] - half, result["difference"] + half
     told = result["verdict"]
     low = low.mask(told == "better", low.clip(lower=0))
     high = high.mask(told == "worse", high.clip(upper=0))
@@ -193,21 +191,18 @@ def _simultaneous(result: pd.DataFrame, most: float) -> pd.DataFrame:
     return result.drop(columns=["_error", "_free"]).assign(**bounds)
 
 
-def _span(table: ScoreTable) -> float:
-    """Return the largest possible difference of two scores: 1 for scores from 0 to 1."""
-    every = np.concatenate([part.to_numpy(float).ravel() for part in table.arms.values()])
-    return float(max(every.max(), 1.0) - min(every.min(), 0.0))
-
-
 def _collapses(table: ScoreTable) -> pd.DataFrame:
     """Return collapsed trainings of each arm, the bound on their share, and false positives."""
     means = {arm: part.to_numpy(float).mean(axis=1) for arm, part in table.arms.items()}
-    middle = float(np.median(np.concatenate(list(means.values()))))
-    limit = COLLAPSED * middle if middle >= 0 else middle / COLLAPSED  # negated: twice as much
+    every = np.concatenate(list(means.values()))
+    middle = float(np.median(every))
+    limit = COLLAPSED * middle if middle >= 0 else middle / COLLAPSED
     counts = {arm: int((own < limit).sum()) for arm, own in means.items()}
+    bounds = [share_bound(counts[arm], len(means[arm])) for arm in table.arms]
+    known = middle != 0 and bool((every * middle >= 0).all())
     return pd.DataFrame({
-        "collapsed": list(counts.values()),
-        "collapse_bound": [share_bound(counts[arm], len(means[arm])) for arm in table.arms],
+        "collapsed": list(counts.values()) if known else float("nan"),
+        "collapse_bound": bounds if known else float("nan"),
         "false_positives": [table.false_positives[arm] for arm in table.arms],
         "empty_cases": table.empty_cases,
     })  # fmt: skip

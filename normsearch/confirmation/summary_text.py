@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from normsearch.confirmation.comparison import Confirmation
+from normsearch.confirmation.comparison import Confirmation, Power
 from normsearch.confirmation.power import Range, needed_cases
 from normsearch.confirmation.verdict_text import mixtures, others
 from normsearch.errors import count
@@ -94,9 +95,15 @@ def _precision(found: Confirmation) -> Iterator[str]:
     yield (
         f"If spreads are as estimated here, a true difference of {power.difference:g} between "
         f"{power.arm} and {found.reference} would be found in about {_range(power.found, '.0%')} "
-        f"of such studies, and {power.share:.0%} of them would find one of about "
-        f"{_range(power.detectable, '.3f')}; with so few seeds, true power may be well below."
+        f"of such studies, and {power.share:.0%} of them would find {_detectable(power)}; with so "
+        "few seeds, true power may be well below."
     )
+
+
+def _detectable(power: Power) -> str:
+    if math.isinf(power.detectable.low):
+        return "none, however large"
+    return f"one of about {_range(power.detectable, '.3f')}"
 
 
 def _range(values: Range, form: str) -> str:
@@ -118,7 +125,9 @@ def _failures(found: Confirmation) -> Iterator[str]:
 def _collapses(found: Confirmation) -> Iterator[str]:
     """Yield sentences on collapsed trainings, and the bound on their share if none collapsed."""
     trained = found.table[found.table["seeds"] > 0]
-    limit = "below half of" if found.direction == "maximize" else "above twice"
+    higher = found.direction == "maximize"
+    limit = "half of" if higher == (trained["mean"] >= 0).all() else "twice"
+    limit = f"{'below' if higher else 'above'} {limit}"
     for row in trained[trained["collapsed"] > 0].to_dict("records"):
         yield (
             f"{int(row['collapsed'])} of {count(int(row['seeds']), 'training')} of {row['arm']} "

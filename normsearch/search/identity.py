@@ -36,6 +36,7 @@ def identity(study: StudyConfig) -> str:
     for name in _LATER:
         if getattr(study.training, name) == TrainingConfig.model_fields[name].default:
             facts["training"].pop(name)
+    facts["training"].get("metric", {}).pop("range", None)  # no score depends on it
     for choice in (facts["space"], *facts["space"].get("arms", ())):
         for name in _LATER_CHOICES:
             if choice.get(name, 0) is None:

@@ -12,6 +12,7 @@ from normsearch.search.supernet import agreement
 from normsearch.space.range_ends import at_edges
 from normsearch.storage.records import StudyRecord
 from normsearch.storage.run_folder import trial_folder
+from normsearch.storage.trial_states import finished
 from normsearch.trials.model import export_model
 from normsearch.trials.model_card import ModelConfig
 from normsearch.trials.trust import refuse_unseen_network
@@ -142,7 +143,9 @@ def nothing_completed(record: StudyRecord) -> StudyError:
         number, why = int(failed["number"].iloc[0]), failed["failure"].iloc[0]
         trace = trial_folder(record.folder, number) / "error.txt"
         told = f" (see {trace})" if trace.is_file() else ""
-        reason = f"{len(failed)} of {len(trials)} failed, trial {number} of '{why}'{told}"
+        reason = (
+            f"{len(failed)} of {finished(trials['state'])} failed, trial {number} of '{why}'{told}"
+        )
     return StudyError(
         f"{record.name}: at least one trial must be completed, and none was: {reason}; fix the "
         "cause, then start a new run."

@@ -12,6 +12,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
 from normsearch.config import StudyConfig, TrialConfig
+from normsearch.config.metric import Bounds
 from normsearch.config.study import OF_TRIAL
 from normsearch.files import remove_leftovers, write_text
 from normsearch.samplers.registry import how_drawn
@@ -115,8 +116,19 @@ def _incomplete(known: optuna.trial.FrozenTrial, config: StudyConfig) -> str | N
         return "no validation case has a score"
     if math.isinf(score):
         return f"its score must be finite, got {score}; a case without a score has nan"
-    if f"evaluation:{last}" not in known.user_attrs:
+    record = known.user_attrs.get(f"evaluation:{last}")
+    if record is None:
         return "its last record is lost in a damaged line of the study's journal"
+    return _out_of_range(record, config.bounds) if config.training.metric.range else None
+
+
+def _out_of_range(record: dict[str, Any], bounds: Bounds) -> str | None:
+    for case, score in {"the mean": record["score"], **record.get("cases", {})}.items():
+        if score < bounds[0] or score > bounds[1]:
+            return (
+                f"every score must be within training.metric.range, {bounds[0]:g} to "
+                f"{bounds[1]:g}, and that of {case} is {score:g}; widen the range in a new run"
+            )
     return None
 
 

@@ -42,7 +42,7 @@ class StudyRecord:
         self.folder = folder
         config = read_recorded_study(folder)
         self.name, self.config = config.name, plain(config)
-        self.metric, self.direction = config.metric, config.direction
+        self.metric, self.direction, self.bounds = config.metric, config.direction, config.bounds
         self.case_metric, self.of_class = config.case_metric, config.training.metric.number
         storage = open_storage(folder, storage_url or read_local(folder).get("storage"), skim=skim)
         try:

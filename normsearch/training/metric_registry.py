@@ -70,6 +70,7 @@ class Metric:
         case_label: the name of the score of a case, if different.
         kind: the kind of task.
         direction: whether higher or lower is better.
+        range: the least and the largest possible score.
     """
 
     label: str
@@ -79,6 +80,7 @@ class Metric:
     case_label: str | None = None
     kind: Kind = "segmentation"
     direction: Literal["maximize", "minimize"] = "maximize"
+    range: tuple[float, float] = (0.0, 1.0)
 
 
 def _dice(case: Outcome, number: int) -> float:

@@ -68,4 +68,14 @@ def test_the_front_where_less_is_better() -> None:
     df = compute(study)
     assert df["front_seconds"].tolist() == [True, True, False, False, True]
     made = figure(study)
-    assert made.axes[0].get_ylabel() == "Validation HD95 (lower is better)"
+    assert made.axes[0].get_ylabel().split() == ["Validation", "HD95", "(lower", "is", "better)"]
+
+
+def test_a_long_label_is_not_cut() -> None:
+    study = tiny(ROWS, ["a.norm"])
+    study.metric, study.direction = "missed volume of all lesions of a patient (ml)", "minimize"
+    made = figure(study)
+    made.draw_without_rendering()
+    label, whole = made.axes[0].yaxis.label.get_window_extent(), made.bbox
+    assert whole.y0 <= label.y0 < label.y1 <= whole.y1
+    assert whole.x0 <= label.x0

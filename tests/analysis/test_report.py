@@ -152,6 +152,20 @@ def test_the_first_sentence(rows: list[Row], said: str, tmp_path: Path) -> None:
     assert said in text_of(tiny(rows, ["a.norm", "b.norm"]), tmp_path / "r.html")
 
 
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [(0.6, "+0.1000, in favour of the single norm"), (0.9, "−0.2000, in favour of the mixture")],
+)
+def test_where_lower_is_better_the_better_one_is_named(
+    score: float, said: str, tmp_path: Path
+) -> None:
+    study = tiny([MIXTURE, {**SINGLE, "score": score}], ["a.norm", "b.norm"])
+    study.direction = "minimize"
+    text = text_of(study, tmp_path / "r.html")
+    assert f"a difference of {said}. This shows no advantage of either" in text
+    assert "1 complete trial of mixtures competes with 1 of single norms" in text
+
+
 def test_the_metric_has_the_name_that_the_study_gives_it(tmp_path: Path) -> None:
     text = text_of(fake_study(12, metric="accuracy"), tmp_path / "report.html")
     assert "difference in validation accuracy" in text

@@ -75,6 +75,7 @@ FULL: dict[str, Any] = {
             "name": "m:hd95",
             "direction": "minimize",
             "label": "HD95 (mm)",
+            "range": [0, 500.5],
             "tolerance": 1.0,
         },
         "loss": "bce_dice",

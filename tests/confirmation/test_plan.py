@@ -198,6 +198,9 @@ def test_refusals(made_up: MadeUp) -> None:
         StudyError, match=r"mixed: must have a COMPLETE single-norm network .* --tr"
     ):
         confirm_study(made_up(mixed, score))
+    begun = made_up(changed(SEARCH, name="begun"), lambda _: "not finite", trials=1)
+    with pytest.raises(StudyError, match="none; train them with `normsearch resume begun`"):
+        confirm_study(begun)
     confirmed = made_up(confirm_study(made_up(SEARCH, score), top=1, seeds=1), score)
     with pytest.raises(StudyError, match="made-up-confirm: must be a search to be confirmed"):
         confirm_study(confirmed)

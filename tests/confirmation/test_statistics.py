@@ -237,14 +237,3 @@ def test_components_find_the_spreads_that_were_put_in() -> None:
     assert found.seed == pytest.approx(SPREAD.seed, rel=0.1)
     assert found.interaction == pytest.approx(SPREAD.interaction, rel=0.05)
     assert found.case == pytest.approx(SPREAD.case, rel=0.1)
-
-
-def test_intervals_of_differences_end_where_scores_do() -> None:
-    rows = [
-        {"arm": arm, "seed": seed, "case": case, "score": value}
-        for arm in ("BN", "IN")
-        for seed, value in enumerate((0.1, 0.9))
-        for case in "ab"
-    ]
-    found = compare(pd.DataFrame(rows), "BN").set_index("arm").loc["IN"]
-    assert (found["total_low"], found["total_high"]) == (-1.0, 1.0)

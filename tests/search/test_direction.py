@@ -66,6 +66,19 @@ def test_the_mirror_image(search: dict[str, Any], study: Maker, tmp_path: Path) 
     ]
 
 
+@pytest.mark.parametrize(("most", "complete"), [(1.0, 3), (None, 3), (0.2, 0)])
+def test_a_score_beyond_the_stated_range_fails(
+    most: float | None, complete: int, study: Maker, tmp_path: Path
+) -> None:
+    coordinator = study(3, {"pruner": "none"}, metric={**LESS, "range": [0, most]})
+    write_study(tmp_path / "run", coordinator.config)
+    run_local(coordinator, None, trainer)
+    table = StudyRecord(tmp_path / "run").trials()
+    assert (table["state"] == "COMPLETE").sum() == complete
+    for reason in table["failure"].dropna():
+        assert reason.startswith("every score must be within training.metric.range, 0 to 0.2, and")
+
+
 def test_progress_tells_the_lowest(study: Maker, capsys: pytest.CaptureFixture[str]) -> None:
     config = study(3, metric=LESS).config
     progress = Progress(config)
@@ -110,4 +123,8 @@ def test_runs_of_before_there_was_a_choice_have_the_same_identity(
     text = json.dumps(facts, sort_keys=True)
     assert identity(config) == hashlib.sha256(text.encode()).hexdigest()
     (tmp_path / "run").rename(tmp_path / "more")
+    less = study(3, metric=LESS).config
+    ranged = less.training.changed({"metric": {**LESS, "range": [0, 9]}})
+    assert identity(less.model_copy(update={"training": ranged})) == identity(less)
+    (tmp_path / "run").rename(tmp_path / "less")
     assert identity(study(3, metric=LESS).config) != identity(config)

@@ -1,6 +1,7 @@
 """Metrics against written-out formulas, of one case and of all cases together."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,3 +175,33 @@ def test_directions_are_those_of_ours(name: str) -> None:
 def test_the_direction_of_the_users_own() -> None:
     assert MetricConfig(name="m:f").optimized == "maximize"
     assert MetricConfig(name="m:f", direction="minimize").optimized == "minimize"
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "bounds"),
+    [
+        ({}, "segmentation", (0, 1)),
+        ({}, None, (-math.inf, math.inf)),
+        ({"name": "dice:2"}, "segmentation", (0, 1)),
+        ({"name": "m:f"}, "segmentation", (-math.inf, math.inf)),
+        ({"name": "m:f", "range": [0, None]}, "segmentation", (0, math.inf)),
+        ({"range": [-5, 100]}, None, (-5, 100)),
+    ],
+)
+def test_the_range_is_the_metrics_or_the_stated_one(
+    given: dict[str, Any], kind: Kind | None, bounds: tuple[float, float]
+) -> None:
+    assert MetricConfig.model_validate(given).bounds(kind) == bounds
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"name": "dice", "range": [0, 100]}, "range must be left out for dice, which is from 0"),
+        ({"name": "m:f", "range": [1, 0]}, r"least below largest, got \[1\.0, 0\.0\]"),
+        ({"name": "m:f", "range": [0, math.inf]}, "finite"),
+    ],
+)
+def test_a_range_that_cannot_be(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        MetricConfig.model_validate(given)
