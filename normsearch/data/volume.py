@@ -94,7 +94,7 @@ def suffix_of(path: Path) -> str:
 
 def _format_of(path: Path) -> Format:
     suffix = suffix_of(path)
-    if is_folder(path):
+    if not suffix and is_folder(path):
         raise DataError(f"{path}: must be an image's file, got a folder; name the file in it")
     if not suffix:
         raise DataError(
