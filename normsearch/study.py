@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+from normsearch.config.arguments import ConfirmArguments, RunArguments
 from normsearch.config.reading import (
     Part,
     amend_search,
@@ -14,13 +15,15 @@ from normsearch.config.reading import (
     read_recorded_study,
     read_study,
     study_of,
+    validate,
 )
 from normsearch.confirmation.execution import ExecutorName, execute
 from normsearch.confirmation.plan import check_the_same, confirm_study
-from normsearch.errors import StudyError
+from normsearch.config.task import OWN_DATA
+from normsearch.errors import ConfigError, StudyError, short
 from normsearch.networks.importing import named
 from normsearch.run import Run
-from normsearch.search.callbacks import build_callbacks
+from normsearch.search.callbacks import build_callbacks, check_callbacks, guarded
 from normsearch.search.checks import (
     check_reachable,
     check_storage,
@@ -81,7 +84,7 @@ class Study(Run):
     ) -> None:
         parts = {"training": training, "space": space, "search": search}
         config = study_of(
-            name, named(trainer), task=_task(task, data), network=named(network), **parts
+            name, named(trainer, "trainer"), task=_task(task, data), network=named(network), **parts
         )
         self._set(config, f"Study({name!r}): space.", data, runs_dir, storage)
 
@@ -109,11 +112,18 @@ class Study(Run):
         return cls.of(config, origin, data=data, runs_dir=runs_dir, storage=storage)
 
     def prepare(self) -> PreparedStudy:
-        """Make all checks and read the data, without writing anything.
+        """Make all checks of a new run and read the data, without writing anything.
 
         Raises:
             NormsearchError: the first check that fails.
         """
+        prepared = self._prepare()
+        known = with_initial_trials(prepared.config.search, prepared.space, self.runs_dir)
+        check_callbacks(known.callbacks)
+        return replace(prepared, config=prepared.config.model_copy(update={"search": known}))
+
+    def _prepare(self) -> PreparedStudy:
+        """Make the checks that a resumed run needs too."""
         items = self._data if in_memory(self._data) else None
         folder = None if items is not None or self._data is None else Path(self._data)
         where = str(self.folder) if self.begun else self._began_as
@@ -149,13 +159,13 @@ class Study(Run):
         how: dict[str, Any] = {
             "workers": workers, "executor": executor, "address": address, "callbacks": callbacks
         }  # fmt: skip
+        validate(RunArguments, how, "run()")
         if resume and self.begun:
             self._read_facts()
             return self.resume(**how)
         refuse_existing(self.folder)
         prepared = self.prepare()
-        known = with_initial_trials(prepared.config.search, prepared.space, self.runs_dir)
-        config = prepared.config.model_copy(update={"search": known})
+        config = prepared.config
         check_reachable(config, self.storage)
         try:
             local = self._local_facts(prepared)
@@ -165,8 +175,8 @@ class Study(Run):
                 return self.run(**how, resume=True)
             raise
         try:
-            self._train(replace(prepared, config=config), **how)
-        except StudyError:  # such as a cluster that does not answer: no trial may have started
+            self._train(prepared, **how)
+        except (StudyError, ConfigError):  # such as a cluster that does not answer, or a logger
             discard_unbegun(config, self.folder, self.storage)
             raise
         return self
@@ -193,17 +203,19 @@ class Study(Run):
             NormsearchError: data, network or space differ from those of the run's start.
             KeyboardInterrupt: after Ctrl-C; the run can be resumed again.
         """
+        how: dict[str, Any] = {
+            "workers": workers, "executor": executor, "address": address, "callbacks": callbacks
+        }  # fmt: skip
+        validate(RunArguments, {**how, "trials": trials}, "resume()")
         self._check_begun()
         given = [f"search.trials={trials}"] if trials is not None else []
         self.config = amend_search(self.config, [*given, *overrides])
-        prepared = self.prepare()
+        prepared = self._prepare()
         changed = self.accept_changed_network
         check_storage(prepared.config, self.folder, self.storage, accept_changed=changed)
         write_study(self.folder, prepared.config)
         write_local(self.folder, self._local_facts(prepared))
-        self._train(
-            prepared, workers=workers, executor=executor, address=address, callbacks=callbacks
-        )
+        self._train(prepared, **how)
         return self
 
     def _read_facts(self) -> None:
@@ -229,7 +241,8 @@ class Study(Run):
     ) -> None:
         config, self.config = prepared.config, prepared.config
         write_pictures(self.folder, config, prepared.split.train)
-        listeners = [*callbacks, *build_callbacks(config.search.callbacks, self.folder, self.name)]
+        own = [guarded(one, "callbacks") for one in callbacks]
+        listeners = [*own, *build_callbacks(config.search.callbacks, self.folder, self.name)]
 
         def tell(event: Event) -> None:
             for listener in listeners:
@@ -264,6 +277,7 @@ class Study(Run):
             StudyError: the search cannot be confirmed, or the confirmation was started with other
                 values.
         """
+        validate(ConfirmArguments, {"top": top, "seeds": seeds, "folds": folds}, "confirm()")
         folder = self.folder.parent / f"{self.folder.name}-confirm"
         if (folder / "study.yaml").is_file():
             found = open_study(folder, data=self._data, storage=self.storage)
@@ -298,12 +312,13 @@ class Study(Run):
         Raises:
             StudyError: see `confirmation`.
         """
+        how: dict[str, Any] = {
+            "workers": workers, "executor": executor, "address": address, "callbacks": callbacks
+        }  # fmt: skip
+        validate(RunArguments, how, "confirm()")
         found = self.confirmation(top=top, seeds=seeds, folds=folds)
         if not found.finished:
-            found.run(
-                workers=workers, executor=executor, address=address, resume=True,
-                callbacks=callbacks,
-            )  # fmt: skip
+            found.run(**how, resume=True)
         return found
 
     def _every_fold(self) -> tuple[str, ...]:
@@ -318,4 +333,12 @@ open_study = Study.open
 
 
 def _task(task: Part, data: Any) -> Part:
-    return {**(keys_of(task) or {}), "data": MEMORY} if in_memory(data) else task
+    if not in_memory(data):
+        return task
+    keys = keys_of(task, of_text="data") or {}
+    if isinstance(keys, dict) and keys.setdefault("data", MEMORY) not in (MEMORY, OWN_DATA):
+        raise ConfigError(
+            f"task.data: must be left out where data is the data set itself, got "
+            f"{short(keys['data'])}."
+        )
+    return {**keys, "data": MEMORY} if isinstance(keys, dict) else keys

@@ -29,6 +29,6 @@ def suggest_norms(
     Raises:
         ConfigError: there is no such space, or a norm in it fits no slot.
     """
-    raw: Any = read_space(space) if isinstance(space, str) else keys_of(space)
+    raw: Any = read_space(keys_of(space))
     config = validate(SpaceConfig, raw, "space")
     return Space(config, list_norms(network), "space.").suggest_norms(trial)
