@@ -7,20 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from normsearch.config.arguments import ConfirmArguments, RunArguments
+from normsearch.config.arguments import checked
 from normsearch.config.reading import (
     Part,
     amend_search,
-    keys_of,
     read_recorded_study,
     read_study,
     study_of,
-    validate,
 )
 from normsearch.confirmation.execution import ExecutorName, execute
 from normsearch.confirmation.plan import check_the_same, confirm_study
-from normsearch.config.task import OWN_DATA
-from normsearch.errors import ConfigError, StudyError, short
+from normsearch.errors import ConfigError, StudyError
 from normsearch.networks.importing import named
 from normsearch.run import Run
 from normsearch.search.callbacks import build_callbacks, check_callbacks, guarded
@@ -34,15 +31,10 @@ from normsearch.search.coordinator import Coordinator
 from normsearch.search.jobs import Callback, Event
 from normsearch.search.outcome import nothing_completed
 from normsearch.search.preparation import PreparedStudy, prepare
-from normsearch.storage.run_folder import (
-    create_run,
-    refuse_existing,
-    write_local,
-    write_study,
-)
+from normsearch.storage.run_folder import create_run, refuse_existing, write_local, write_study
 from normsearch.trials.measured_task import with_recorded
 from normsearch.trials.sample_augmentation import write_pictures
-from normsearch.trials.task import MEMORY, in_memory, task_folds
+from normsearch.trials.task import in_memory, task_folds, task_keys
 
 
 class Study(Run):
@@ -82,10 +74,8 @@ class Study(Run):
         runs_dir: str | Path | None = None,
         storage: str | None = None,
     ) -> None:
-        parts = {"training": training, "space": space, "search": search}
-        config = study_of(
-            name, named(trainer, "trainer"), task=_task(task, data), network=named(network), **parts
-        )
+        parts = {"task": task_keys(task, data), "network": named(network), "training": training}
+        config = study_of(name, named(trainer, "trainer"), **parts, space=space, search=search)
         self._set(config, f"Study({name!r}): space.", data, runs_dir, storage)
 
     @classmethod
@@ -132,6 +122,7 @@ class Study(Run):
             trusted=self.trusted, accept_changed=self.accept_changed_network,
         )  # fmt: skip
 
+    @checked
     def run(
         self,
         *,
@@ -159,7 +150,6 @@ class Study(Run):
         how: dict[str, Any] = {
             "workers": workers, "executor": executor, "address": address, "callbacks": callbacks
         }  # fmt: skip
-        validate(RunArguments, how, "run()")
         if resume and self.begun:
             self._read_facts()
             return self.resume(**how)
@@ -181,6 +171,7 @@ class Study(Run):
             raise
         return self
 
+    @checked
     def resume(
         self,
         *,
@@ -203,10 +194,6 @@ class Study(Run):
             NormsearchError: data, network or space differ from those of the run's start.
             KeyboardInterrupt: after Ctrl-C; the run can be resumed again.
         """
-        how: dict[str, Any] = {
-            "workers": workers, "executor": executor, "address": address, "callbacks": callbacks
-        }  # fmt: skip
-        validate(RunArguments, {**how, "trials": trials}, "resume()")
         self._check_begun()
         given = [f"search.trials={trials}"] if trials is not None else []
         self.config = amend_search(self.config, [*given, *overrides])
@@ -215,7 +202,9 @@ class Study(Run):
         check_storage(prepared.config, self.folder, self.storage, accept_changed=changed)
         write_study(self.folder, prepared.config)
         write_local(self.folder, self._local_facts(prepared))
-        self._train(prepared, **how)
+        self._train(
+            prepared, workers=workers, executor=executor, address=address, callbacks=callbacks
+        )
         return self
 
     def _read_facts(self) -> None:
@@ -263,6 +252,7 @@ class Study(Run):
         if not (completed or coordinator.stopping):
             raise nothing_completed(self.record)
 
+    @checked
     def confirmation(
         self, *, top: int | None = None, seeds: int | None = None, folds: str | None = None
     ) -> Study:
@@ -277,7 +267,6 @@ class Study(Run):
             StudyError: the search cannot be confirmed, or the confirmation was started with other
                 values.
         """
-        validate(ConfirmArguments, {"top": top, "seeds": seeds, "folds": folds}, "confirm()")
         folder = self.folder.parent / f"{self.folder.name}-confirm"
         if (folder / "study.yaml").is_file():
             found = open_study(folder, data=self._data, storage=self.storage)
@@ -291,6 +280,7 @@ class Study(Run):
         found.trusted, found.accept_changed_network = self.trusted, self.accept_changed_network
         return found
 
+    @checked
     def confirm(
         self,
         *,
@@ -312,13 +302,12 @@ class Study(Run):
         Raises:
             StudyError: see `confirmation`.
         """
-        how: dict[str, Any] = {
-            "workers": workers, "executor": executor, "address": address, "callbacks": callbacks
-        }  # fmt: skip
-        validate(RunArguments, how, "confirm()")
         found = self.confirmation(top=top, seeds=seeds, folds=folds)
         if not found.finished:
-            found.run(**how, resume=True)
+            found.run(
+                workers=workers, executor=executor, address=address, resume=True,
+                callbacks=callbacks,
+            )  # fmt: skip
         return found
 
     def _every_fold(self) -> tuple[str, ...]:
@@ -330,15 +319,3 @@ class Study(Run):
 
 
 open_study = Study.open
-
-
-def _task(task: Part, data: Any) -> Part:
-    if not in_memory(data):
-        return task
-    keys = keys_of(task, of_text="data") or {}
-    if isinstance(keys, dict) and keys.setdefault("data", MEMORY) not in (MEMORY, OWN_DATA):
-        raise ConfigError(
-            f"task.data: must be left out where data is the data set itself, got "
-            f"{short(keys['data'])}."
-        )
-    return {**keys, "data": MEMORY} if isinstance(keys, dict) else keys

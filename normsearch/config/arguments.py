@@ -1,14 +1,20 @@
-"""The arguments of `Study.run`, `resume` and `confirm` as typed models."""
+"""The arguments of `Study.run`, `resume` and `confirm` as a typed model."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import functools
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from normsearch import limits
 from normsearch.config.base import Model, Number, Trials
+from normsearch.config.reading import validate
 from normsearch.errors import short
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def _listed(value: object) -> object:
@@ -23,8 +29,8 @@ def _called(value: object) -> object:
     return value
 
 
-class RunArguments(Model):
-    """The arguments of `Study.run` and `Study.resume`."""
+class Arguments(Model):
+    """The arguments that the methods of a study share with the command line."""
 
     workers: Annotated[int, Field(gt=0, le=limits.WORKERS)] | None = None
     """Trials at once."""
@@ -38,14 +44,25 @@ class RunArguments(Model):
     """Functions that are called with each event."""
     trials: Trials | None = None
     """The new total number of trials."""
-
-
-class ConfirmArguments(Model):
-    """The arguments of `Study.confirmation`."""
-
     top: Number | None = None
-    """Number of best mixtures."""
+    """Number of best mixtures to confirm."""
     seeds: Annotated[int, Field(gt=0, le=limits.SEEDS)] | None = None
     """Trainings of each arm."""
     folds: Literal["test", "all"] | None = None
     """The search's own test folds, or all in turn."""
+
+
+def checked(method: Callable[P, R]) -> Callable[P, R]:
+    """Validate the keyword arguments of a method that `Arguments` names before it is called.
+
+    Raises:
+        ConfigError: a value is invalid.
+    """
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = {name: value for name, value in kwargs.items() if name in Arguments.model_fields}
+        validate(Arguments, given, f"{method.__name__}()")
+        return method(*args, **kwargs)
+
+    return call

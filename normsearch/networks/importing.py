@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
+import torch
+
 from normsearch.errors import (
     ConfigError,
     NetworkError,
@@ -113,18 +115,19 @@ def load(text: str, where: str) -> Any:
 
 
 @contextmanager
-def users_code(rule: str) -> Iterator[None]:
+def users_code(rule: str, fault: Callable[[str], NormsearchError] = ConfigError) -> Iterator[None]:
     """Turn any exception of a user's code into one sentence.
 
-    Raises:
-        ConfigError: `rule` (where, and what is wrong), and the message of the exception.
+    Args:
+        rule: where, and what is wrong; the message of the exception follows.
+        fault: makes the error of the sentence. Errors of ours and of memory pass unchanged.
     """
     try:
         yield
-    except NormsearchError:
+    except (NormsearchError, MemoryError, torch.OutOfMemoryError):
         raise
     except (Exception, SystemExit) as error:  # a user's code raises what it likes
-        raise ConfigError(f"{rule}: {type(error).__name__}: {one_line(error)}.") from error
+        raise fault(f"{rule}: {type(error).__name__}: {one_line(error)}.") from error
 
 
 def parameters_of(function: Any) -> list[str]:

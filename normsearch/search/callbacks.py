@@ -109,9 +109,7 @@ def build_callbacks(names: Iterable[str], folder: Path, study: str) -> list[Call
         with users_code(f"{where} must accept the run's folder and the study's name, and raises"):
             listener = build(folder, study)
         if not callable(listener):
-            raise ConfigError(
-                f"{where} must return a function of an event, got {short(listener)}."
-            )
+            raise ConfigError(f"{where} must return a function of an event, got {short(listener)}.")
         found.append(guarded(listener, where))
     return found
 
@@ -132,7 +130,9 @@ def check_callbacks(names: Iterable[str]) -> None:
         if name in CALLBACKS:
             _module(name)
         build = _listener(name)
-        with users_code(f"search.callbacks: {name} must take the run's folder and the study's name"):
+        with users_code(
+            f"search.callbacks: {name} must take the run's folder and the study's name"
+        ):
             inspect.signature(build).bind(Path(), "")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
+
 from normsearch.config import Point, PythonSpaceConfig
 from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.config.reading import validate

@@ -14,7 +14,7 @@ from torch import nn
 from normsearch.config import TrialConfig
 from normsearch.config.reading import read_model_file
 from normsearch.errors import CheckpointError, ConfigError, StudyError, one_line
-from normsearch.files import is_there, write_atomically, write_text
+from normsearch.files import is_folder, is_there, write_atomically, write_text
 from normsearch.networks import apply_norm_map
 from normsearch.training import load_checkpoint, load_tensors, network_weights
 from normsearch.trials.model_card import PROGRAM, WEIGHTS, ModelConfig, card, sample_shape_of
@@ -34,6 +34,10 @@ class TrainedModel:
 
     network: nn.Module
     config: ModelConfig
+
+    def __repr__(self) -> str:
+        trial = self.config.trial
+        return f"<TrainedModel {trial.network.name} of {trial.study}, samples {self.sample_shape}>"
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -64,7 +68,7 @@ def export_model(
         CheckpointError: the checkpoint is damaged or belongs to another network.
         ChangedNetworkError: the network's code has changed since the training.
     """
-    if is_there(folder) and any(folder.iterdir()):
+    if is_there(folder) and (not is_folder(folder) or any(folder.iterdir())):
         raise StudyError(f"{folder}: must be a new or an empty folder; choose another with -o.")
     state = load_checkpoint(trial_folder / "checkpoint.pt")
     if state is None:

@@ -11,6 +11,8 @@ from typing import Any
 
 from normsearch.config import GeometryConfig, TaskConfig
 from normsearch.config.base import shared
+from normsearch.config.reading import Part, keys_of
+from normsearch.config.task import OWN_DATA
 from normsearch.data import (
     LAYOUTS,
     SAMPLINGS,
@@ -35,7 +37,7 @@ from normsearch.data import (
     test_split,
     with_made_folds,
 )
-from normsearch.errors import ConfigError, DataError
+from normsearch.errors import ConfigError, DataError, short
 from normsearch.files import cache_folder, is_there, user_path
 
 MEMORY = "memory"
@@ -45,6 +47,22 @@ MEMORY = "memory"
 def in_memory(data: object) -> bool:
     """Return whether a data set is in memory instead of a folder."""
     return data is not None and not isinstance(data, str | Path)
+
+
+def task_keys(task: Part, data: object) -> Any:
+    """Return a task given in Python, with `MEMORY` as its data set if `data` is the data set.
+
+    Raises:
+        ConfigError: the task names a data set too.
+    """
+    keys = keys_of(task, of_text="data") if task else {}
+    if not in_memory(data) or not isinstance(keys, dict):  # `validate` refuses other types
+        return task
+    if (given := keys.get("data", MEMORY)) not in (MEMORY, OWN_DATA):
+        raise ConfigError(
+            f"task.data: must be left out where data is the data set itself, got {short(given)}."
+        )
+    return {**keys, "data": MEMORY}
 
 
 def data_folder(task: TaskConfig, data: Path | None) -> Path:
