@@ -102,11 +102,7 @@ class Study(Run):
         return cls.of(config, origin, data=data, runs_dir=runs_dir, storage=storage)
 
     def prepare(self) -> PreparedStudy:
-        """Make all checks of a new run and read the data, without writing anything.
-
-        Raises:
-            NormsearchError: the first check that fails.
-        """
+        """Make all checks of a new run, write nothing; raise the error of the first that fails."""
         prepared = self._prepare()
         known = with_initial_trials(prepared.config.search, prepared.space, self.runs_dir)
         check_callbacks(known.callbacks)
@@ -192,7 +188,7 @@ class Study(Run):
         Raises:
             StudyError: there is no such run, or no trial was completed.
             NormsearchError: data, network or space differ from those of the run's start.
-            KeyboardInterrupt: after Ctrl-C; the run can be resumed again.
+            KeyboardInterrupt: after Ctrl-C.
         """
         self._check_begun()
         given = [f"search.trials={trials}"] if trials is not None else []

@@ -46,15 +46,13 @@ def validate(
     from normsearch.data import inspect
 
     if not data_set.strip():
-        raise DataError(
-            "A data set's folder or a study's YAML file must be given, got an empty text."
-        )
-    data_set = Path(data_set)
-    if data_set.suffix in (".yaml", ".yml"):
-        _study(str(data_set), data, overrides or [], as_json)
+        raise DataError("A data set or a study's file must be given, got an empty text.")
+    path = Path(data_set)
+    if path.suffix in (".yaml", ".yml"):
+        _study(data_set, data, overrides or [], as_json)
         return
-    below = data / data_set if data else data_set
-    report = inspect(below if is_there(below) else data_set, layout)
+    below = data / path if data else path
+    report = inspect(below if is_there(below) else path, layout)
     if as_json:
         print(json.dumps(report.to_json()))
     else:

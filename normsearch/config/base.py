@@ -51,7 +51,7 @@ class Listed(NamedTuple):
 
 _IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _NUMBERS = re.compile(r"\b(int|float)\b")
-_TRUTH = re.compile(r"\b(bool|False|True|Any)\b")
+_TRUTH = re.compile(r"\bbool\b|\bAny\b|Literal\[[^]]*False")
 
 
 def _import_path(text: str) -> str:

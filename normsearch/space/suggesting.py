@@ -36,7 +36,7 @@ def suggest_norms(
     ):  # fmt: skip
         if not isinstance(value, kind):
             raise ConfigError(
-                f"suggest_norms: {name} must be an {kind.__name__}, got {short(value)}."
+                f"suggest_norms: {name} must be of the class {kind.__name__}, got {short(value)}."
             )
     if not (slots := list_norms(network)):
         raise ConfigError(
