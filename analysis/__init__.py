@@ -109,9 +109,10 @@ class StudyLike(Protocol):
 
 def check_kind(kind: str, known: Collection[str]) -> None:
     """Raise StudyError if `kind` is not among the known kinds of figure."""
-    if kind not in known and ":" not in kind:
+    if not isinstance(kind, str) or (kind not in known and ":" not in kind):
         raise StudyError(
-            f"plot kind must be one of {', '.join(known)}, got '{kind}'.{did_you_mean(kind, known)}"
+            f"plot kind must be one of {', '.join(known)}, got {kind!r}."
+            f"{did_you_mean(str(kind), known)}"
         )
 
 
@@ -121,9 +122,9 @@ def render(kind: str, study: StudyLike) -> Figure:
     Raises:
         StudyError: the kind is unknown, or the study's data do not allow this figure.
     """
+    check_kind(kind, FIGURES)
     if ":" in kind:
         return _users_figure(kind, study)
-    check_kind(kind, FIGURES)
     # Before the axes are created, as a theme does not change existing ones.
     importlib.import_module("normsearch.analysis.palette").style()
     module, function = FIGURES[kind].split(":")
@@ -132,10 +133,11 @@ def render(kind: str, study: StudyLike) -> Figure:
 
 
 def _users_figure(text: str, study: StudyLike) -> Figure:
-    from normsearch.networks.importing import load
+    from normsearch.networks.importing import load, users_code
 
     make = load(text, "plot")
-    figure = make(study) if callable(make) else make
+    with users_code(f"plot: {text} must accept the record of a study, and raises"):
+        figure = make(study) if callable(make) else make
     if not isinstance(figure, Figure):
         raise StudyError(
             f"plot: {text} must return a matplotlib.figure.Figure, got {type(figure).__name__}."

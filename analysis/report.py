@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from normsearch.analysis import StudyLike, drawn, evidence, norm_map, reading, render_all
 from normsearch.analysis.arms import LOWER, single_norm
 from normsearch.analysis.palette import norm_colour, norm_order, text_colour
-from normsearch.errors import visible
-from normsearch.files import write_text
+from normsearch.errors import StudyError, visible
+from normsearch.files import is_folder, write_text
 
 STATES = {
     "COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed",
@@ -42,6 +42,8 @@ def write_report(study: StudyLike, path: str | Path | None = None) -> Path:
         path: the file to write; default ``report/report.html`` in the run's folder.
     """
     path = Path(path) if path is not None else study.folder / "report" / "report.html"
+    if is_folder(path):
+        raise StudyError(f"{path}: must be the report's file, got a folder; add a file name to it.")
     write_text(path, page("report.html.j2", contents(study)))
     return path
 

@@ -46,8 +46,8 @@ class DataError(NormsearchError):
 class TrainingError(NormsearchError):
     """A training cannot continue.
 
-    `kind` is ``nan`` (the loss is not finite), ``memory``, ``norm``, ``compile``, ``timeout`` or
-    ``trainer``.
+    `kind` is ``nan`` (the loss is not finite), ``memory``, ``norm``, ``compile``, ``timeout``,
+    ``trainer``, ``metric`` or ``schedule``.
     """
 
     def __init__(self, message: str, kind: str) -> None:

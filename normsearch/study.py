@@ -7,20 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+from normsearch.config.arguments import checked
 from normsearch.config.reading import (
     Part,
     amend_search,
-    keys_of,
     read_recorded_study,
     read_study,
     study_of,
 )
 from normsearch.confirmation.execution import ExecutorName, execute
 from normsearch.confirmation.plan import check_the_same, confirm_study
-from normsearch.errors import StudyError
+from normsearch.errors import ConfigError, StudyError
 from normsearch.networks.importing import named
 from normsearch.run import Run
-from normsearch.search.callbacks import build_callbacks
+from normsearch.search.callbacks import build_callbacks, check_callbacks, guarded
 from normsearch.search.checks import (
     check_reachable,
     check_storage,
@@ -31,15 +31,10 @@ from normsearch.search.coordinator import Coordinator
 from normsearch.search.jobs import Callback, Event
 from normsearch.search.outcome import nothing_completed
 from normsearch.search.preparation import PreparedStudy, prepare
-from normsearch.storage.run_folder import (
-    create_run,
-    refuse_existing,
-    write_local,
-    write_study,
-)
+from normsearch.storage.run_folder import create_run, refuse_existing, write_local, write_study
 from normsearch.trials.measured_task import with_recorded
 from normsearch.trials.sample_augmentation import write_pictures
-from normsearch.trials.task import MEMORY, data_source, in_memory, task_folds
+from normsearch.trials.task import data_source, task_folds, task_keys
 
 
 class Study(Run):
@@ -79,10 +74,8 @@ class Study(Run):
         runs_dir: str | Path | None = None,
         storage: str | None = None,
     ) -> None:
-        parts = {"training": training, "space": space, "search": search}
-        config = study_of(
-            name, named(trainer), task=_task(task, data), network=named(network), **parts
-        )
+        parts = {"task": task_keys(task, data), "network": named(network), "training": training}
+        config = study_of(name, named(trainer, "trainer"), **parts, space=space, search=search)
         self._set(config, f"Study({name!r}): space.", data, runs_dir, storage)
 
     @classmethod
@@ -109,11 +102,14 @@ class Study(Run):
         return cls.of(config, origin, data=data, runs_dir=runs_dir, storage=storage)
 
     def prepare(self) -> PreparedStudy:
-        """Make all checks and read the data, without writing anything.
+        """Make all checks of a new run, write nothing; raise the error of the first that fails."""
+        prepared = self._prepare()
+        known = with_initial_trials(prepared.config.search, prepared.space, self.runs_dir)
+        check_callbacks(known.callbacks)
+        return replace(prepared, config=prepared.config.model_copy(update={"search": known}))
 
-        Raises:
-            NormsearchError: the first check that fails.
-        """
+    def _prepare(self) -> PreparedStudy:
+        """Make the checks that a resumed run needs too."""
         folder, items = data_source(self._data)
         where = str(self.folder) if self.begun else self._began_as
         return prepare(
@@ -121,6 +117,7 @@ class Study(Run):
             trusted=self.trusted, accept_changed=self.accept_changed_network,
         )  # fmt: skip
 
+    @checked
     def run(
         self,
         *,
@@ -153,8 +150,7 @@ class Study(Run):
             return self.resume(**how)
         refuse_existing(self.folder)
         prepared = self.prepare()
-        known = with_initial_trials(prepared.config.search, prepared.space, self.runs_dir)
-        config = prepared.config.model_copy(update={"search": known})
+        config = prepared.config
         check_reachable(config, self.storage)
         try:
             local = self._local_facts(prepared)
@@ -164,12 +160,13 @@ class Study(Run):
                 return self.run(**how, resume=True)
             raise
         try:
-            self._train(replace(prepared, config=config), **how)
-        except StudyError:  # such as a cluster that does not answer: no trial may have started
+            self._train(prepared, **how)
+        except (StudyError, ConfigError):  # such as a cluster that does not answer, or a logger
             discard_unbegun(config, self.folder, self.storage)
             raise
         return self
 
+    @checked
     def resume(
         self,
         *,
@@ -190,12 +187,12 @@ class Study(Run):
         Raises:
             StudyError: there is no such run, or no trial was completed.
             NormsearchError: data, network or space differ from those of the run's start.
-            KeyboardInterrupt: after Ctrl-C; the run can be resumed again.
+            KeyboardInterrupt: after Ctrl-C.
         """
         self._check_begun()
         given = [f"search.trials={trials}"] if trials is not None else []
         self.config = amend_search(self.config, [*given, *overrides])
-        prepared = self.prepare()
+        prepared = self._prepare()
         changed = self.accept_changed_network
         check_storage(prepared.config, self.folder, self.storage, accept_changed=changed)
         write_study(self.folder, prepared.config)
@@ -228,7 +225,8 @@ class Study(Run):
     ) -> None:
         config, self.config = prepared.config, prepared.config
         write_pictures(self.folder, config, prepared.split.train)
-        listeners = [*callbacks, *build_callbacks(config.search.callbacks, self.folder, self.name)]
+        own = [guarded(one, "callbacks") for one in callbacks]
+        listeners = [*own, *build_callbacks(config.search.callbacks, self.folder, self.name)]
 
         def tell(event: Event) -> None:
             for listener in listeners:
@@ -249,6 +247,7 @@ class Study(Run):
         if not (completed or coordinator.stopping):
             raise nothing_completed(self.record)
 
+    @checked
     def confirmation(
         self, *, top: int | None = None, seeds: int | None = None, folds: str | None = None
     ) -> Study:
@@ -276,6 +275,7 @@ class Study(Run):
         found.trusted, found.accept_changed_network = self.trusted, self.accept_changed_network
         return found
 
+    @checked
     def confirm(
         self,
         *,
@@ -313,7 +313,3 @@ class Study(Run):
 
 
 open_study = Study.open
-
-
-def _task(task: Part, data: Any) -> Part:
-    return {**(keys_of(task) or {}), "data": MEMORY} if in_memory(data) else task

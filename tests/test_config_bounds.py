@@ -162,7 +162,7 @@ def test_a_seed_is_a_seed_everywhere(place: str, seed: object) -> None:
 @pytest.mark.parametrize("kind", ["study", "trial"])
 def test_a_name_that_is_no_name(kind: str, name: str) -> None:
     key = {"study": "name", "trial": "study"}[kind]
-    with pytest.raises(ConfigError, match=f"FILE: {key}: must be a run's name"):
+    with pytest.raises(ConfigError, match=f"FILE: {key}: must (be a run's name|not be an empty)"):
         validate(MODELS[kind][0], {**MODELS[kind][1], key: name}, "FILE")
 
 

@@ -121,7 +121,7 @@ ARROWS: dict[str, set[str]] = {
         *("lazy study", "lazy findings"),
     },
     "__main__": {
-        *("cli",),
+        *("lazy cli",),
     },
     "normsearch": {
         *("lazy trials", "lazy space", "lazy storage", "lazy study"),

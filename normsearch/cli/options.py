@@ -42,10 +42,26 @@ def runs_folder() -> Path:
     return Path(os.environ.get("NORMSEARCH_RUNS") or RUNS)
 
 
-def _known_runs(incomplete: str) -> list[str]:
-    """Return the names of runs for completion in a shell."""
-    names = sorted(path.parent.name for path in runs_folder().glob("*/study.yaml"))
+def _known_runs(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of runs in --runs-dir for completion in a shell."""
+    runs = Path(context.params.get("runs_dir") or runs_folder())
+    names = sorted(path.parent.name for path in runs.glob("*/study.yaml"))
     return [name for name in names if name.startswith(incomplete)]
+
+
+def known_studies(incomplete: str) -> list[str]:
+    """Return the names of shipped studies for completion in a shell."""
+    from normsearch.files import shipped
+
+    names = sorted(path.stem for path in shipped("studies").glob("*.yaml"))
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def known_findings(incomplete: str) -> list[str]:
+    """Return the keys of published statements for completion in a shell."""
+    from normsearch.findings.page import all_findings
+
+    return [key for key in ("all", *all_findings()) if key.startswith(incomplete)]
 
 
 _RUN = typer.Argument(

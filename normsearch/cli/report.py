@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from normsearch.cli.options import Where
+from normsearch.cli.options import Name, Where
 from normsearch.cli.terminal import show
 
 
 def report(
     *,
-    name: Annotated[str, typer.Argument(help="Name or folder of a run.", show_default=False)] = "",
+    name: Name = "",
     findings: Annotated[
         bool, typer.Option("--findings", help="Report the published statements instead of a run.")
     ] = False,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from normsearch.cli.options import RUNS, Data, Execution, Json, RunsDir
+from normsearch.cli.options import RUNS, Data, Execution, Json, RunsDir, known_findings
 from normsearch.cli.terminal import show
 
 if TYPE_CHECKING:
@@ -21,7 +21,10 @@ def reproduce(
     *,
     finding: Annotated[
         str,
-        typer.Argument(help="P1, I3, ... (normsearch list findings), all, or a Python file."),
+        typer.Argument(
+            help="P1, I3, ... (normsearch list findings), all, or a Python file.",
+            autocompletion=known_findings,
+        ),
     ],
     scale: Annotated[
         str, typer.Option(help="toy (two cores, minutes), small (hours) or paper (a GPU).")

@@ -7,13 +7,24 @@ from typing import Annotated
 
 import typer
 
-from normsearch.cli.options import Checkpoints, Data, Execution, Json, Overrides, Where
+from normsearch.cli.options import (
+    Checkpoints,
+    Data,
+    Execution,
+    Json,
+    Overrides,
+    Where,
+    known_studies,
+)
 
 
 def run(
     *,
     study: Annotated[
-        str, typer.Argument(help="YAML file of a study, or a name of `list studies`.")
+        str,
+        typer.Argument(
+            help="YAML file of a study, or a name of `list studies`.", autocompletion=known_studies
+        ),
     ],
     name: Annotated[str | None, typer.Option(help="The run's name (default: the study's).")] = None,
     data: Data = None,

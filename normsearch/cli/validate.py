@@ -11,7 +11,7 @@ import typer
 
 from normsearch.cli.options import Data, Json, Overrides
 from normsearch.cli.terminal import show
-from normsearch.errors import count
+from normsearch.errors import DataError, count
 from normsearch.files import is_there
 
 _SHOWN = 3  # warnings of one kind
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 def validate(
     *,
     data_set: Annotated[
-        Path,
+        str,
         typer.Argument(
-            help="A data set's folder, a manifest, or a study's YAML file.", show_default=False
+            help="A data set's folder, a manifest, or a study's YAML file.",
+            show_default=False,
         ),
     ],
     layout: Annotated[
@@ -44,11 +45,14 @@ def validate(
     """
     from normsearch.data import inspect
 
-    if data_set.suffix in (".yaml", ".yml"):
-        _study(str(data_set), data, overrides or [], as_json)
+    if not data_set.strip():
+        raise DataError("A data set or a study's file must be given, got an empty text.")
+    path = Path(data_set)
+    if path.suffix in (".yaml", ".yml"):
+        _study(data_set, data, overrides or [], as_json)
         return
-    below = data / data_set if data else data_set
-    report = inspect(below if is_there(below) else data_set, layout)
+    below = data / path if data else path
+    report = inspect(below if is_there(below) else path, layout)
     if as_json:
         print(json.dumps(report.to_json()))
     else:

@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 from normsearch import limits
 from normsearch.errors import did_you_mean, short
@@ -33,8 +40,6 @@ Cores = Annotated[int, Field(gt=0, le=limits.CORES)]
 LoaderWorkers = Annotated[int, Field(ge=0, le=limits.LOADER_WORKERS)]
 Seconds = Annotated[float, Field(ge=0, le=limits.SECONDS)]
 RunName = Annotated[str, AfterValidator(limits.check_run_name)]
-ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
-"""``module:name``, as in ``my_space:ask``."""
 
 
 class Listed(NamedTuple):
@@ -45,6 +50,21 @@ class Listed(NamedTuple):
 
 
 _IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_NUMBERS = re.compile(r"\b(int|float)\b")
+_TRUTH = re.compile(r"\bbool\b|\bAny\b|Literal\[[^]]*False")
+
+
+def _import_path(text: str) -> str:
+    if _IMPORT_PATH.fullmatch(text):
+        return text
+    raise ValueError(
+        f"must be an import path such as my_module:my_function, got {short(text)}; give a function "
+        "by the name that it has in a module"
+    )
+
+
+ImportPath = Annotated[str, AfterValidator(_import_path)]
+"""``module:name``, as in ``my_space:ask``."""
 
 
 def one_of(names: Iterable[str], example: str) -> Callable[[str], str]:
@@ -76,6 +96,23 @@ class Model(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_and_no_empty_text(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse true and false where a number is wanted, and texts of no characters."""
+        field = cls.model_fields[info.field_name or ""]
+        kind = repr(field.annotation)
+        listed = isinstance(value, list | tuple)
+        for index, one in enumerate(value if isinstance(value, list | tuple) else [value]):
+            fault = ""
+            if isinstance(one, bool) and _NUMBERS.search(kind) and not _TRUTH.search(kind):
+                fault = f"must be a number, got {str(one).lower()}; YAML reads yes and on as true"
+            elif isinstance(one, str) and not one.strip() and value != field.default:
+                fault = f"must not be an empty text, got {short(one)}"
+            if fault:
+                raise ItemError(index, fault) if listed else ValueError(fault)
+        return value
 
 
 def shared(config: BaseModel, record: type[DataclassInstance]) -> dict[str, Any]:

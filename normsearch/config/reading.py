@@ -66,7 +66,7 @@ def read_study(text: str, overrides: Iterable[str] = ()) -> tuple[StudyConfig, s
 def keys_of(part: Any, *, of_text: str = "") -> Any:
     """Return a part of a study as keys and values; a text becomes the value of key `of_text`."""
     if isinstance(part, str):
-        return {of_text: part}
+        return {of_text: part} if of_text else part  # `validate` refuses a text without a key
     if isinstance(part, Model):
         return plain(part)
     return dict(part) if isinstance(part, Mapping) else part  # `validate` refuses other types
@@ -102,17 +102,17 @@ def study_of(
         "task": keys_of(task, of_text="data"),
         "network": keys_of(network, of_text="name"),
         "training": keys_of(training),
-        "space": read_space(space if isinstance(space, str) else keys_of(space) or {}),
+        "space": read_space({} if space is None else keys_of(space)),
         "search": keys_of(search),
     }
     given = {key: value for key, value in raw.items() if value is not None}
     return validate(StudyConfig, given, f"Study({name!r})")
 
 
-def read_space(space: dict[str, Any] | str) -> dict[str, Any]:
+def read_space(space: Any) -> Any:
     """Return a space as keys and values, given as such or by path or name of a space file."""
-    if isinstance(space, dict):
-        return space
+    if not isinstance(space, str):
+        return space  # `validate` refuses what is no mapping
     path = find_yaml(space, "search_spaces")
     raw = read_yaml(path)
     validate(_SPACE_MODELS[space_kind(raw)], raw, str(path))

@@ -40,6 +40,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raw = parse_yaml(text)
     except ValueError as error:
         raise ConfigError(f"{path}: must be valid YAML or JSON: {error}.") from error
+    if raw is None:
+        raise ConfigError(f"{path}: must be a mapping of keys, and the file is empty.")
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: must be a mapping of keys, got {type(raw).__name__}.")
     return raw

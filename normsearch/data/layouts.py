@@ -19,7 +19,7 @@ from normsearch.data.faults import Fault, refuse
 from normsearch.data.pairing import Found, Pair, with_folds
 from normsearch.errors import DataError, did_you_mean, short
 from normsearch.files import is_there
-from normsearch.networks.importing import load
+from normsearch.networks.importing import load, users_code
 
 Kind = Literal["segmentation", "classification"]
 
@@ -124,7 +124,8 @@ def survey(root: Path, layout: str = "auto") -> DataSet:
 def _found_by(text: str, root: Path) -> Found:
     """Return the cases that the user's function finds in a folder."""
     found = load(text, "task.layout")
-    pairs = found(root) if callable(found) else found
+    with users_code(f"task.layout: {text} must accept the folder {root}, and raises"):
+        pairs = found(root) if callable(found) else found
     try:
         files = {
             str(name): Pair((Path(image),), Path(label)) for name, (image, label) in pairs.items()

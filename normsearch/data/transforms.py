@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from normsearch.errors import DataError
-from normsearch.networks.importing import load
+from normsearch.networks.importing import load, users_code
 
 Array = npt.NDArray[Any]
 Intensity = str | tuple[float, float]
@@ -51,8 +51,10 @@ def normalized(
     elif intensity in INTENSITIES:
         scaled = INTENSITIES[intensity](values)
     else:
-        scaled = np.asarray(load(intensity, "task.intensity")(values))
-        if scaled.shape != values.shape or not np.isfinite(scaled).all():
+        with users_code(f"task.intensity: {intensity} must accept a channel's values, and raises"):
+            scaled = np.asarray(load(intensity, "task.intensity")(values))
+        finite = scaled.dtype.kind in "biuf" and np.isfinite(scaled).all()
+        if scaled.shape != values.shape or not finite:
             raise DataError(
                 f"task.intensity: {intensity} must return finite values in the shape "
                 f"{values.shape} that it was given, got shape {scaled.shape}"
@@ -200,13 +202,15 @@ def fitted(
     """
     if fit in FITS:
         return FITS[fit](image, label, size)
-    new, target = load(fit, "task.fit")(image, label, size)
+    with users_code(f"task.fit: {fit} must resample image and label to a size, and raises"):
+        new, target = load(fit, "task.fit")(image, label, size)
+        found = tuple(new.shape), tuple(target.shape)
     depth, in_plane = _full(size, len(image))
     shapes = (depth, image.shape[1], *in_plane), (depth, *in_plane)
-    if (tuple(new.shape), tuple(target.shape)) != shapes:
+    if found != shapes:
         raise DataError(
             f"task.fit: {fit} must return image and label of the shapes {shapes[0]} and "
-            f"{shapes[1]}, got {tuple(new.shape)} and {tuple(target.shape)}"
+            f"{shapes[1]}, got {found[0]} and {found[1]}"
         )
     return new.to(image.dtype), target.to(label.dtype)
 

@@ -183,7 +183,8 @@ def find_yaml(text: str, folder: str, *, near: Path | None = None) -> Path:
     if given.stem in names and str(given.parent) in (".", folder):
         return names[given.stem]
     raise ConfigError(
-        f"{text}: must be a YAML file or one of {', '.join(names)}, and no such file exists."
+        f"{text or repr(text)}: must be a YAML file or one of {', '.join(names)}, and "
+        f"{'it is a folder' if text and is_folder(given) else 'no such file exists'}."
         + did_you_mean(given.stem, names)
     )
 

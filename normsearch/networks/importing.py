@@ -9,10 +9,21 @@ import os
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
-from normsearch.errors import ConfigError, NetworkError, did_you_mean, one_line, sentence
+import torch
+
+from normsearch.errors import (
+    ConfigError,
+    NetworkError,
+    NormsearchError,
+    did_you_mean,
+    one_line,
+    sentence,
+    short,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,13 +36,21 @@ def provide(text: str, found: object) -> None:
     _PROVIDED[text] = found
 
 
-def named(network: Any) -> Any:
+def named(network: Any, key: str = "network") -> Any:
     """Return the import path of a class or function, and make it importable by this path.
 
     Other values, such as names, are returned unchanged.
+
+    Raises:
+        ConfigError: the value of `key` can be called, but has no name of its own.
     """
     if not callable(network):
         return network
+    if not hasattr(network, "__qualname__"):  # functools.partial, or an object with __call__
+        raise ConfigError(
+            f"{key}: must be a function, a class or module:name, got {short(network)}; define a "
+            "function that calls it."
+        )
     text = f"{network.__module__}:{network.__qualname__}"
     provide(text, network)
     return text
@@ -98,6 +117,22 @@ def load(text: str, where: str) -> Any:
         return import_object(text)
     except NetworkError as error:
         raise ConfigError(f"{where}: {sentence(error)}") from error
+
+
+@contextmanager
+def users_code(rule: str, fault: Callable[[str], NormsearchError] = ConfigError) -> Iterator[None]:
+    """Turn any exception of a user's code into one sentence.
+
+    Args:
+        rule: where, and what is wrong; the message of the exception follows.
+        fault: makes the error of the sentence. Errors of ours and of memory pass unchanged.
+    """
+    try:
+        yield
+    except (NormsearchError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except (Exception, SystemExit) as error:  # a user's code raises what it likes
+        raise fault(f"{rule}: {type(error).__name__}: {one_line(error)}.") from error
 
 
 def parameters_of(function: Any) -> list[str]:

@@ -18,8 +18,7 @@ from optuna.pruners import (
 from normsearch.config import PrunerConfig
 from normsearch.config.search import PRUNERS
 from normsearch.errors import ConfigError
-from normsearch.networks.importing import load
-from normsearch.space.imports import users_code
+from normsearch.networks.importing import load, users_code
 
 _WHERE = "search.pruner"
 

@@ -15,10 +15,10 @@ from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSample
 from normsearch.config import SearchConfig
 from normsearch.config.search import SAMPLERS
 from normsearch.errors import ConfigError, did_you_mean
-from normsearch.networks.importing import load
+from normsearch.networks.importing import load, users_code
 from normsearch.samplers.fixed import FixedParametersSampler, GridSampler
 from normsearch.samplers.independent import UniformByDefault
-from normsearch.space.imports import load_hub, users_code
+from normsearch.space.imports import load_hub
 from normsearch.space.interface import AnySpace
 
 genetic = partial(NSGAIISampler, population_size=20)

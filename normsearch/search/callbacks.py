@@ -5,6 +5,7 @@ A trial that repeats another finishes without having started, and is not logged.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -12,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from normsearch.config.search import CALLBACKS
-from normsearch.errors import ConfigError, StudyError
-from normsearch.networks.importing import load
+from normsearch.errors import ConfigError, StudyError, short
+from normsearch.networks.importing import load, users_code
 from normsearch.search.jobs import Callback, Event
 
 _NEEDS = {"tensorboard": "tensorboardX"}  # the package of an extra, if it has another name
@@ -102,14 +103,37 @@ def build_callbacks(names: Iterable[str], folder: Path, study: str) -> list[Call
         StudyError: what a name needs is not installed.
         ConfigError: ``module:name`` names nothing that can be called.
     """
-    return [_listener(name)(folder, study) for name in names]
+    found = []
+    for name in names:
+        build, where = _listener(name), f"search.callbacks: {name}"
+        with users_code(f"{where} must accept the run's folder and the study's name, and raises"):
+            listener = build(folder, study)
+        if not callable(listener):
+            raise ConfigError(f"{where} must return a function of an event, got {short(listener)}.")
+        found.append(guarded(listener, where))
+    return found
 
 
-def check_callback(name: str) -> None:
-    """Raise StudyError or ConfigError if `build_callbacks` would."""
-    if name in CALLBACKS:
-        _module(name)
-    _listener(name)
+def guarded(listener: Callback, where: str) -> Callback:
+    """Return a listener whose exceptions become one sentence that begins with `where`."""
+
+    def call(event: Event) -> None:
+        with users_code(f"{where} must accept each event, and raises on {event.kind!r}"):
+            listener(event)
+
+    return call
+
+
+def check_callbacks(names: Iterable[str]) -> None:
+    """Raise StudyError or ConfigError if a name cannot be imported, or takes other arguments."""
+    for name in names:
+        if name in CALLBACKS:
+            _module(name)
+        build = _listener(name)
+        with users_code(
+            f"search.callbacks: {name} must take the run's folder and the study's name"
+        ):
+            inspect.signature(build).bind(Path(), "")
 
 
 def _listener(name: str) -> Callable[[Path, str], Callback]:

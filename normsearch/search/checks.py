@@ -22,7 +22,6 @@ from normsearch.errors import ConfigError
 from normsearch.networks import NormSlot
 from normsearch.samplers.pruners import build_pruner
 from normsearch.samplers.registry import build_sampler
-from normsearch.search.callbacks import check_callback
 from normsearch.search.identity import check_identity, identity, record_network
 from normsearch.search.supernet import mixable
 from normsearch.space.arms import ArmsSpace
@@ -56,15 +55,13 @@ def check_search(config: StudyConfig, space: AnySpace) -> None:
 
 
 def check_reachable(config: StudyConfig, storage: str | None) -> None:
-    """Raise StudyError unless a new run's storage, checkpoints and callbacks are usable.
+    """Raise StudyError unless a new run's storage and checkpoints are usable.
 
     The storage must hold no study of the run's name.
     """
     refuse_taken(config.name, storage)
     if config.search.checkpoints:
         RemoteCheckpoints(config.search.checkpoints, config.name)
-    for name in config.search.callbacks:
-        check_callback(name)
 
 
 def check_storage(

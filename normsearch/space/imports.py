@@ -1,12 +1,10 @@
-"""Import from OptunaHub, and errors of Python code that a study names."""
+"""Import from OptunaHub."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from normsearch.errors import ConfigError, NormsearchError, one_line
+from normsearch.errors import ConfigError, one_line
 
 
 def load_hub(path: str, where: str) -> Any:
@@ -31,18 +29,3 @@ def load_hub(path: str, where: str) -> Any:
         raise ConfigError(
             f"{where}: must be optunahub:samplers/PACKAGE:CLASS, got {path}: {reason}."
         ) from error
-
-
-@contextmanager
-def users_code(rule: str) -> Iterator[None]:
-    """Turn any exception of a user's code into one sentence.
-
-    Raises:
-        ConfigError: `rule` (where, and what is wrong), and the message of the exception.
-    """
-    try:
-        yield
-    except NormsearchError:
-        raise
-    except (Exception, SystemExit) as error:  # a user's code raises what it likes
-        raise ConfigError(f"{rule}: {one_line(error)}.") from error

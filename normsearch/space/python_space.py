@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
-from pydantic import ValidationError
 
 from normsearch.config import Point, PythonSpaceConfig
 from normsearch.config.hyperparameters import HYPERPARAMETERS
-from normsearch.errors import ConfigError, NormError
+from normsearch.config.reading import validate
+from normsearch.errors import ConfigError, NormError, sentence
 from normsearch.networks import NormSlot
-from normsearch.networks.importing import load
+from normsearch.networks.importing import load, users_code
 from normsearch.space.choice import Choice, effective_map
-from normsearch.space.imports import users_code
 from normsearch.space.interface import WithoutBaselines
 
 
@@ -51,12 +50,11 @@ class PythonSpace(WithoutBaselines):
             answer = self._ask(trial, self.slots)
         if isinstance(answer, Choice):
             return answer
+        point = validate(Point, answer, f"{self._where}: must return a choice")
         try:
-            point = Point.model_validate(answer)
             norm_map = effective_map(point.norm, self.slots)
-        except (ValidationError, NormError) as error:
-            reason = " ".join(str(error).split())
-            raise ConfigError(f"{self._where}: must return a choice: {reason}.") from error
+        except NormError as error:
+            raise ConfigError(f"{self._where}: must return a choice: {sentence(error)}") from error
         given = point.given(HYPERPARAMETERS)
         needed = {name for name, one in Choice.model_fields.items() if one.is_required()}
         missing = [slot.name for slot in self.slots if slot.name not in norm_map]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,9 @@ class StudyRecord:
                 f"{folder}: the run must have a trial, and ended before its first one; resume it "
                 f"with `normsearch resume {folder.name}`."
             ) from None
+
+    def __repr__(self) -> str:
+        return f"<StudyRecord {self.name}: {len(self._frozen())} trials in {self.folder}>"
 
     def _frozen(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
@@ -207,9 +211,9 @@ class StudyRecord:
 
     def _trial(self, number: int) -> FrozenTrial:
         trials = self._frozen()
-        if not 0 <= number < len(trials):
+        if not isinstance(number, Integral) or not 0 <= number < len(trials):
             raise StudyError(
-                f"{self.name}: trial must be a number from 0 to {len(trials) - 1}, got {number}."
+                f"{self.name}: trial must be a number from 0 to {len(trials) - 1}, got {number!r}."
             )
         return trials[number]
 

@@ -57,10 +57,13 @@ def create_run(
             shutil.rmtree(making, ignore_errors=True)
         refuse_existing(folder)
         raise StudyError(f"{folder}: must be a folder that can be created: {error}.") from error
-    except DiskFullError:
+    except DiskFullError as error:
         if making:
             shutil.rmtree(making, ignore_errors=True)
-        raise
+        raise DiskFullError(
+            f"{folder}: the disk must have room for a run, and is full; free some, then start the "
+            "run again."
+        ) from error
 
 
 def trial_folder(run: Path, number: int) -> Path:
@@ -105,11 +108,13 @@ def find_run(name: str, runs: Path) -> Path:
         StudyError: no such run; the message names those that exist.
     """
     for folder in (runs / name, Path(name)):
-        if is_file(folder / "study.yaml"):
+        if name and is_file(folder / "study.yaml"):
             return folder
     known = sorted(path.parent.name for path in runs.glob("*/study.yaml"))
     there = f"one of {', '.join(known)}" if known else f"a run in {runs}, which holds none"
-    raise StudyError(f"{name}: must be {there}.{did_you_mean(name, known)}")
+    raise StudyError(
+        f"{name or 'The name of the run'}: must be {there}.{did_you_mean(name, known)}"
+    )
 
 
 def _umask() -> int:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -27,8 +28,8 @@ import torch
 from torch import Tensor
 
 from normsearch.data.labels import IGNORED
-from normsearch.errors import ConfigError, one_line
-from normsearch.networks.importing import load, parameters_of
+from normsearch.errors import ConfigError, TrainingError, short
+from normsearch.networks.importing import load, parameters_of, users_code
 from normsearch.training.metrics import classification_score, mean_score, segmentation_score
 from normsearch.training.surface import measured_spacing, surface_dice
 
@@ -214,13 +215,15 @@ class UsersMetric(CaseMetric):
         maps = (logits.argmax(1), truth)
         if self._kind == "segmentation":
             maps = class_maps(logits, truth)
-        value = self._function(*maps, **({"spacing": spacing} if self._spaced else {}))
+        rule = f"training.metric: {self._text} must"
+        with users_code(f"{rule} score a case, and raises", partial(TrainingError, kind="metric")):
+            value = self._function(*maps, **({"spacing": spacing} if self._spaced else {}))
         try:
             return {**found, "score": float(value)}
         except (TypeError, ValueError, RuntimeError) as error:
-            raise ConfigError(
-                f"training.metric: {self._text} must return a number, got {one_line(value)}"
-            ) from error
+            shape = getattr(value, "shape", None)
+            told = short(value) if shape is None else f"values of the shape {tuple(shape)}"
+            raise ConfigError(f"{rule} return a number, got {told}") from error
 
 
 def choose_metric(chosen: Chosen, outputs: int, kind: Kind) -> CaseMetric:

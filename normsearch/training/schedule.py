@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from normsearch.errors import ConfigError
-from normsearch.networks.importing import load
+from normsearch.errors import ConfigError, TrainingError
+from normsearch.networks.importing import load, users_code
 from normsearch.training.plan import Plan
 
 
@@ -62,7 +62,14 @@ def schedule_of(plan: Plan) -> Callable[[float], float]:
         found = load(plan.schedule, "training.schedule")
         if not callable(found):
             raise ConfigError(f"training.schedule: must be a function, got {found!r}.")
-        return lambda progress: float(found(progress))
+
+        def share(progress: float) -> float:
+            rule = f"training.schedule: {plan.schedule} must return a number from progress"
+            fault = partial(TrainingError, kind="schedule")
+            with users_code(f"{rule} {progress:g}, and raises", fault):
+                return float(found(progress))
+
+        return share
     if plan.schedule == "step":
         return partial(step, points=plan.step_points, factor=plan.step_factor)
     return SCHEDULES[plan.schedule]

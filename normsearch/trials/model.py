@@ -14,7 +14,7 @@ from torch import nn
 from normsearch.config import TrialConfig
 from normsearch.config.reading import read_model_file
 from normsearch.errors import CheckpointError, ConfigError, StudyError, one_line
-from normsearch.files import is_there, write_atomically, write_text
+from normsearch.files import is_folder, is_there, write_atomically, write_text
 from normsearch.networks import apply_norm_map
 from normsearch.networks.importing import nameless
 from normsearch.training import load_checkpoint, load_tensors, network_weights
@@ -35,6 +35,10 @@ class TrainedModel:
 
     network: nn.Module
     config: ModelConfig
+
+    def __repr__(self) -> str:
+        trial = self.config.trial
+        return f"<TrainedModel {trial.network.name} of {trial.study}, samples {self.sample_shape}>"
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -71,7 +75,7 @@ def export_model(
             "nothing could load the model; write it as a function with a name at the top of a "
             f"module and train again (these weights stay in {trial_folder / 'checkpoint.pt'})."
         )
-    if is_there(folder) and any(folder.iterdir()):
+    if is_there(folder) and (not is_folder(folder) or any(folder.iterdir())):
         raise StudyError(f"{folder}: must be a new or an empty folder; choose another with -o.")
     state = load_checkpoint(trial_folder / "checkpoint.pt")
     if state is None:

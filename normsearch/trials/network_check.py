@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from normsearch.config import (
     ArmsConfig,
@@ -19,8 +19,9 @@ from normsearch.config import (
     TrainingConfig,
 )
 from normsearch.data import Split
+from normsearch.errors import ConfigError, short
 from normsearch.networks import NormSlot, dry_run, list_norms, use_checkpointing
-from normsearch.networks.importing import nameless
+from normsearch.networks.importing import nameless, users_code
 from normsearch.training import Plan, check_compiler, choose_loss, choose_metric, over_scales
 from normsearch.training.optimizer_step import build_optimizer
 from normsearch.training.schedule import schedule_of
@@ -68,8 +69,8 @@ def try_network(
         )
     if config.training.compile:
         check_compiler("cuda" if config.search.resources.gpu else "cpu")
-    task_loader(config.task, split.train, 1, 0)  # refuses samples of several shapes
-    check_training(config.training, config.task)
+    loader = task_loader(config.task, split.train, 1, 0)  # refuses samples of several shapes
+    check_training(config.training, config.task, loader.batch(0)[1])
     try_transforms(config.task, split.train)
     shape = sample_shape(config.task, split.train)
     networks = _build_all(config, shape[0])
@@ -89,16 +90,44 @@ def try_network(
     return TriedNetwork(slots, digest or digest_network(config.network, shape, outputs))
 
 
-def check_training(training: TrainingConfig, task: TaskConfig) -> None:
-    """Raise ConfigError unless loss, metric and other names of a training fit the task."""
+def check_training(training: TrainingConfig, task: TaskConfig, truth: Tensor) -> None:
+    """Try loss, metric, schedule and optimizer of a training on the truth of one sample.
+
+    Raises:
+        ConfigError: one does not fit the task, or returns no number.
+        TrainingError: the metric or schedule of the user raises.
+    """
     weights = training.class_weights
     if weights == "balanced":
         weights = (1.0,) * max(2, task.outputs)
-    choose_loss(training.loss, task.outputs, task.kind, weights)
-    choose_metric(training.metric, task.outputs, task.kind)
+    loss = choose_loss(training.loss, task.outputs, task.kind, weights)
+    metric = choose_metric(training.metric, task.outputs, task.kind)
     plan = Plan(1, 1, 0.1, optimizer=training.optimizer, schedule=training.schedule)
-    schedule_of(plan)
+    schedule_of(plan)(0.5)
     build_optimizer([{"params": [nn.Parameter(torch.zeros(1))]}], plan)
+    sides = truth.shape[2:] if task.outputs == 1 else truth.shape[1:]
+    logits = torch.zeros(len(truth), task.outputs, *sides, requires_grad=True)
+    if ":" in training.loss:
+        rule = f"training.loss: {training.loss} must"
+        with users_code(f"{rule} accept logits and truth of a sample, and raises"):
+            value = loss(logits, truth)
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            raise ConfigError(f"{rule} return a scalar tensor, got {_told(value)}.")
+    if training.metric.foreign:
+        metric.of_case(*_tiny_case(task), (1.0, 1.0, 1.0))
+
+
+def _told(value: object) -> str:
+    return f"one of shape {tuple(value.shape)}" if isinstance(value, Tensor) else short(value)
+
+
+def _tiny_case(task: TaskConfig) -> tuple[Tensor, Tensor]:
+    """Return logits and truth of a case of three slices with every class, or of one image."""
+    if task.kind == "classification":
+        return torch.zeros(1, task.outputs), torch.zeros(1, dtype=torch.long)
+    classes = torch.arange(3 * 16 * 16).reshape(3, 16, 16) % max(2, task.outputs)
+    truth = classes[:, None].float() if task.outputs == 1 else classes
+    return torch.ones(3, task.outputs, 16, 16), truth
 
 
 def _build_all(config: StudyConfig, channels: int) -> list[nn.Module]:

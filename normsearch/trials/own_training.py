@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from normsearch.errors import (
     StudyError,
     TrainingError,
     one_line,
+    short,
 )
 from normsearch.networks import NormSlot
 from normsearch.networks.importing import load
@@ -58,7 +59,10 @@ def find_slots(config: TrialConfig, cases: Split, folder: Path) -> list[NormSlot
     trainer = load_trainer(config.trainer or "")
     must = f"trainer: {config.trainer} must call trial.place_norms(network) before its first yield"
     try:
-        for value in trainer(Trial(config, cases, folder, probing=True)):
+        given = trainer(Trial(config, cases, folder, probing=True))
+        if not isinstance(given, Iterable):
+            raise ConfigError(f"{must}, as a generator, and returned {short(given)}")
+        for value in given:
             raise ConfigError(f"{must}, and yielded {value!r}")
     except SlotsFound as found:
         return found.slots
@@ -126,7 +130,11 @@ def train_own(
 
 def _record(value: Any, evaluation: int, trial: Trial) -> Record:
     given = dict(value) if isinstance(value, Mapping) else {"score": value}
-    score, cases = given.get("score"), given.get("cases") or {}
+    score, cases, loss = given.get("score"), given.get("cases") or {}, given.get("loss", math.nan)
+    for key, one, kind in (("cases", cases, Mapping), ("loss", loss, Real | torch.Tensor)):
+        if not isinstance(one, kind):
+            must = "a mapping of id to score" if key == "cases" else "a number"
+            raise StudyError(f"{trial.config.trainer} must yield {key} as {must}, got {short(one)}")
     if isinstance(score, torch.Tensor) and score.numel() == 1:
         score = score.item()
     if not isinstance(score, Real) and cases:
@@ -136,8 +144,7 @@ def _record(value: Any, evaluation: int, trial: Trial) -> Record:
             f"{trial.config.trainer} must yield a score, or a mapping with score (or cases: id -> "
             f"score), got {value!r}"
         )
-    loss = float(given.get("loss", math.nan))
-    if math.isinf(loss):
+    if math.isinf(float(loss)):
         raise TrainingError(
             f"the loss that {trial.config.trainer} yields is not finite ({loss}); a smaller "
             "learning rate or another norm may prevent it",
@@ -151,7 +158,7 @@ def _record(value: Any, evaluation: int, trial: Trial) -> Record:
         "evaluation": evaluation,
         "samples": round(share * trial.samples),
         "steps": round(share * trial.samples / trial.batch_size),
-        "loss": loss,
+        "loss": float(loss),
         "score": float(score),
         "cases": {str(case): float(one) for case, one in cases.items()},
         "parameters": sum(p.numel() for p in parameters if p.requires_grad),

@@ -11,6 +11,8 @@ from typing import Any
 
 from normsearch.config import GeometryConfig, TaskConfig
 from normsearch.config.base import shared
+from normsearch.config.reading import Part, keys_of
+from normsearch.config.task import OWN_DATA
 from normsearch.data import (
     LAYOUTS,
     SAMPLINGS,
@@ -36,7 +38,7 @@ from normsearch.data import (
     with_made_folds,
 )
 from normsearch.data.in_memory import places_of
-from normsearch.errors import ConfigError, DataError
+from normsearch.errors import ConfigError, DataError, short
 from normsearch.files import cache_folder, is_there, user_path
 
 MEMORY = "memory"
@@ -66,6 +68,22 @@ def data_source(data: Any) -> tuple[Path | None, Sequence[Any] | None]:
     if in_memory(data):
         return None, data
     return None if data is None else Path(data), None
+
+
+def task_keys(task: Part, data: object) -> Any:
+    """Return a task given in Python, with `MEMORY` as its data set if `data` is the data set.
+
+    Raises:
+        ConfigError: the task names a data set too.
+    """
+    keys = keys_of(task, of_text="data") if task else {}
+    if not in_memory(data) or not isinstance(keys, dict):  # `validate` refuses other types
+        return task
+    if (given := keys.get("data", MEMORY)) not in (MEMORY, OWN_DATA):
+        raise ConfigError(
+            f"task.data: must be left out where data is the data set itself, got {short(given)}."
+        )
+    return {**keys, "data": MEMORY}
 
 
 def data_folder(task: TaskConfig, data: Path | None) -> Path:

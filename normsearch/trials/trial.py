@@ -11,6 +11,7 @@ from torch import nn
 
 from normsearch.config import TrialConfig
 from normsearch.data import Split
+from normsearch.errors import TrainingError, short
 from normsearch.networks import NormSlot, list_norms
 from normsearch.norms import clamp_gates
 from normsearch.trials.training import parameter_groups
@@ -101,6 +102,12 @@ class Trial:
             state: tensors, numbers, texts, lists and dicts, such as state_dicts. It is written
                 together with the next score.
         """
+        if not isinstance(state, Mapping):
+            raise TrainingError(
+                f"trial.save must get a mapping, such as {{'network': network.state_dict()}}, got "
+                f"{short(state)}",
+                kind="trainer",
+            )
         self._state = dict(state)
 
     def take_state(self) -> dict[str, Any] | None:
