@@ -95,6 +95,7 @@ def test_a_run_in_memory_is_resumed_in_python_alone(
     runs: Path, study_file: Path, data_set: Path
 ) -> None:
     parts = keys(study_file) | {"search": {"trials": 2}}
+    del parts["task"]["data"]
     normsearch.Study("memory", data=in_memory(data_set), **parts).run(executor="local")
     with pytest.raises(DataError, match=r"task\.data: .*was in memory.*open_study\(NAME, data"):
         normsearch.open_study("memory").resume(trials=3, executor="local")

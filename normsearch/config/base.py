@@ -100,7 +100,12 @@ class Model(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth_and_no_empty_text(cls, value: object, info: ValidationInfo) -> object:
-        """Refuse true and false where a number is wanted, and texts of no characters."""
+        """Refuse true and false where a number is wanted, and texts of no characters.
+
+        Models of other rooms are of files that normsearch writes, where a text may be empty.
+        """
+        if not cls.__module__.startswith("normsearch.config."):
+            return value
         field = cls.model_fields[info.field_name or ""]
         kind = repr(field.annotation)
         listed = isinstance(value, list | tuple)

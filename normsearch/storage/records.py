@@ -209,13 +209,13 @@ class StudyRecord:
             **{f"norm.{slot}": spec for slot, spec in trial.user_attrs.get("norm_map", {}).items()},
         }
 
-    def _trial(self, number: int) -> FrozenTrial:
+    def _trial(self, number: Any) -> FrozenTrial:
         trials = self._frozen()
-        if not isinstance(number, Integral) or not 0 <= number < len(trials):
+        if not isinstance(number, Integral) or int(number) not in range(len(trials)):
             raise StudyError(
                 f"{self.name}: trial must be a number from 0 to {len(trials) - 1}, got {number!r}."
             )
-        return trials[number]
+        return trials[int(number)]
 
 
 def load_study(path_or_name: str | Path, runs: Path | None = None) -> StudyRecord:

@@ -305,7 +305,7 @@ def test_no_such_space(tmp_path: Path) -> None:
     ("text", "expected"),
     [
         ("- a\n- b\n", "FILE: must be a mapping of keys, got list."),
-        ("", "FILE: must be a mapping of keys, got NoneType."),
+        ("", "FILE: must be a mapping of keys, and the file is empty."),
         ("just words", "FILE: must be a mapping of keys, got str."),
     ],
 )
