@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,7 +218,10 @@ def study_text(lines: Sequence[Line], head: Sequence[str]) -> str:
         lines: the settings, those of one parent one after another.
         head: sentences above them.
     """
-    found = [f"# {sentence[0].upper()}{sentence[1:]}" for sentence in head]
+    found = []
+    for sentence in head:
+        told = f"{sentence[0].upper()}{sentence[1:]}"
+        found += [f"# {part}" for part in textwrap.wrap(told, _COLUMNS, break_on_hyphens=False)]
     parents: list[str] = []
     for line in lines:
         *above, last = line.key.split(".")

@@ -250,10 +250,16 @@ def _training(report: Report, kind: Kind) -> list[Line]:
         else []
     )
     return [
-        Line("training.samples", _SAMPLES[kind.axes], "a first budget; more samples score higher"),
+        Line(
+            "training.samples", _SAMPLES[kind.axes], "a first budget; raise it for a final answer"
+        ),
         Line("training.evaluations", _EVALUATIONS, "weak trials can stop at the first of them"),
         Line("training.loss", loss, reason),
-        Line("training.optimizer", "adamw", "less sensitive to the learning rate than sgd"),
+        Line(
+            "training.optimizer",
+            "adamw",
+            "adapts its steps, so that one range of learning rates suits most data",
+        ),
         Line("training.weight_decay", 0.01, "the default of adamw"),
         *statistics_of_norms,
     ]

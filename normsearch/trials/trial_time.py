@@ -21,6 +21,7 @@ from normsearch.trials.trial_network import build_trial_network, place_norms
 
 _FORWARD = 1 / 3  # of a training step: the backward pass takes about twice the forward pass
 _STEPS, _SECONDS = 20, 5.0  # whichever comes first
+_LEAST = 2  # steps
 _SCORED = 16  # cases
 
 
@@ -148,7 +149,7 @@ def _seconds_of_a_sample(stepper: Stepper, loader: BatchLoader, clock: _Clock) -
     batches = loader.batches(0)
     float(stepper.step(batches, 0.0)[0])
     started, samples, steps = clock.seconds(), 0, 0
-    while steps < _STEPS and (not steps or clock.wall() < _SECONDS):
+    while steps < _STEPS and (steps < _LEAST or clock.seconds() - started < _SECONDS):
         loss, of_step = stepper.step(batches, 0.0)
         samples, steps = samples + of_step, steps + 1
     float(loss)  # waits for a GPU

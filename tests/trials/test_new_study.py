@@ -141,7 +141,8 @@ def test_each_setting_has_its_reason_and_the_time_is_told(hearts: Path) -> None:
     assert found.config.task.data == str(hearts / "hearts")
     for line in found.lines:
         assert " ".join(line.reason.split()) in text
-    assert f"# A{found.cost[1:]}." in text
+    head = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")]
+    assert " ".join(head).endswith(f"A{found.cost[1:]}.")
     assert "minutes a trial" in found.cost
     assert "24 trials" in found.cost
 
