@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-#: A whole search of patches takes hours; two norms and a quarter of the samples show that it learns.
+#: A whole search of patches takes hours; two norms and fewer samples show that it learns.
 SHORTER = {
     "hippocampus": [
         *("--set", "search.trials=2", "--set", "space.norm.choices=[IN, BN]"),
