@@ -12,6 +12,7 @@ __all__ = [
     "TrainedModel",
     "Trial",
     "__version__",
+    "init_study",
     "load_model",
     "load_study",
     "open_study",
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from normsearch.storage.records import StudyRecord, load_study
     from normsearch.study import Study, open_study
     from normsearch.trials.model import TrainedModel, load_model
+    from normsearch.trials.new_study import init_study
     from normsearch.trials.trial import Trial
 
 # Imported on demand, so that norms and networks can be used without Optuna.
@@ -31,6 +33,7 @@ _PLACES = {
     "StudyRecord": "storage.records",
     "TrainedModel": "trials.model",
     "Trial": "trials.trial",
+    "init_study": "trials.new_study",
     "load_model": "trials.model",
     "load_study": "storage.records",
     "open_study": "study",

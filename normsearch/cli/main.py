@@ -14,6 +14,7 @@ from normsearch.cli import (
     confirm,
     dashboard,
     export,
+    init,
     listing,
     plot,
     predict,
@@ -39,7 +40,7 @@ app = typer.Typer(
 for verb in (
     *(run.run, resume.resume, status.status, best.best, train.train, plot.plot, confirm.confirm),
     *(report.report, reproduce.reproduce, stop.stop, dashboard.dashboard, validate.validate),
-    *(export.export, predict.predict),
+    *(export.export, predict.predict, init.init),
 ):
     app.command()(expanded(verb))
 app.command("list")(expanded(listing.listing))

@@ -50,10 +50,15 @@ def measures_of(raw: RawCase, preparation: Preparation) -> Measures:
     if inside.size:
         inside = np.random.default_rng(_SEED).choice(inside, DRAWN)
     drawn = raw.image.reshape(len(raw.image), -1)[:, inside].astype(np.float64)
-    return Measures(raw.spacing, _box(raw.image), drawn)
+    return Measures(raw.spacing, box_of(raw.image), drawn)
 
 
-def _box(image: npt.NDArray[Any]) -> tuple[int, ...]:
+def box_of(image: npt.NDArray[Any]) -> tuple[int, ...]:
+    """Return the sides of the smallest box around the voxels that are not 0 in all channels.
+
+    Args:
+        image: (channels, *spatial); if all its voxels are 0, the box is the image.
+    """
     there = (image != 0).any(0)
     extents = []
     for axis in range(there.ndim):

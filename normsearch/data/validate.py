@@ -15,6 +15,7 @@ from normsearch.data.cases import CaseFiles
 from normsearch.data.checks import mixed_orientation
 from normsearch.data.faults import Fault
 from normsearch.data.layouts import DataSet, survey
+from normsearch.data.measures import box_of
 from normsearch.data.prepare import regions_fault
 from normsearch.data.reading import RawCase, read_case
 from normsearch.data.segment_names import (
@@ -32,7 +33,10 @@ _OTHER_UNITS = 10  # ratio of two cases' voxel sizes that causes a warning
 
 @dataclass(frozen=True)
 class Look:
-    """Statistics of a readable case: mm, stored intensities, voxels by label value."""
+    """Statistics of a readable case: mm, stored intensities, voxels by label value.
+
+    `filled` is the share of its voxels in the smallest box around those that are not 0.
+    """
 
     id: str
     shape: tuple[int, ...]
@@ -40,6 +44,7 @@ class Look:
     spacing: tuple[float, ...]
     intensity: tuple[float, float]
     voxels: dict[int, int]
+    filled: float = 1.0
 
     @property
     def voxel_ml(self) -> float:
@@ -235,6 +240,7 @@ def _look(files: CaseFiles, raw: RawCase) -> Look:
         raw.spacing,
         (float(raw.image.min()), float(raw.image.max())),
         {int(value): int(counts[value]) for value in np.flatnonzero(counts)},
+        math.prod(box_of(raw.image)) / math.prod(shape),
     )
 
 

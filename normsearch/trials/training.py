@@ -171,7 +171,7 @@ def _train_trial(
         network,
         loader,
         validation,
-        _plan(config),
+        plan_of(config),
         interim=_interim(task, data.validation, validation),
         loss=loss,
         score=metric.of_case,
@@ -208,7 +208,8 @@ def _record(evaluation: Evaluation, network: nn.Module) -> Record:
     return record
 
 
-def _plan(config: TrialConfig) -> Plan:
+def plan_of(config: TrialConfig) -> Plan:
+    """Return the budget, optimizer and options of a trial's training."""
     training = config.training
     own = {
         "samples": training.samples_of(config.batch_size),

@@ -1,0 +1,169 @@
+"""Measures how long a trial of a study takes, by a few of its own steps on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from normsearch.config import SpaceConfig, StudyConfig, TrialConfig
+from normsearch.data import BatchLoader, Case, Split, spread_cases
+from normsearch.networks import use_checkpointing
+from normsearch.norms import initialize_weight_norms
+from normsearch.training import choose_loss, choose_metric, score_cases
+from normsearch.training.optimizer_step import Stepper
+from normsearch.trials.class_weights import class_weights
+from normsearch.trials.task import sample_shape
+from normsearch.trials.training import parameter_groups, plan_of, training_loader, validation_cases
+from normsearch.trials.trial_network import build_trial_network, place_norms
+
+_FORWARD = 1 / 3  # of a training step: the backward pass takes about twice the forward pass
+_STEPS, _SECONDS = 20, 5.0  # whichever comes first
+_LEAST = 2  # steps
+_SCORED = 16  # cases
+
+
+@dataclass(frozen=True)
+class TrialTime:
+    """Seconds of the parts of a trial: on a CPU, of its own cores; see `time_trial`.
+
+    Attributes:
+        sample: training on one sample.
+        interim: an evaluation on the way.
+        last: the last evaluation.
+        norm: the norm in every slot of the network that was timed.
+        steps: the steps that were timed.
+        delay: how many times as long the steps took, as other programs used the machine too.
+    """
+
+    sample: float
+    interim: float
+    last: float
+    norm: str
+    steps: int
+    delay: float = 1.0
+
+    def seconds(self, samples: int, evaluations: int) -> float:
+        """Return the seconds of a trial that is not stopped early."""
+        return samples * self.sample + (evaluations - 1) * self.interim + self.last
+
+    def samples(self, seconds: float, evaluations: int) -> int:
+        """Return the training samples that fit into a trial of so many seconds; 0 if none do."""
+        left = seconds - (evaluations - 1) * self.interim - self.last
+        return max(0, int(left / self.sample))
+
+
+def time_trial(config: StudyConfig, split: Split) -> TrialTime:
+    """Time a few training steps and the scoring of a few validation cases.
+
+    The loader, network, loss and optimizer are those of a trial, with the first norm of the space
+    that is not ``none``, at its default learning rate and batch size. The first step, which also
+    sets up memory, is not counted. On a CPU the time of the processor is counted, not that on which
+    other programs kept it.
+
+    Args:
+        config: a study with a space in YAML, and with the size of its samples.
+        split: its cases.
+
+    Raises:
+        NormsearchError: the network, loss or samples do not fit each other.
+    """
+    trial = _trial(config)
+    task = trial.task
+    before = torch.get_num_threads()
+    torch.set_num_threads(trial.threads)
+    shape = sample_shape(task, split.train)
+    network = build_trial_network(trial.network, shape[0], task.outputs)
+    place_norms(network, trial)
+    if trial.training.checkpointing:
+        use_checkpointing(network)
+    loader = training_loader(trial, split.train)
+    try:
+        initialize_weight_norms(network, loader.batch(0)[0])
+        weights = class_weights(trial.training, task, split.train)
+        loss = choose_loss(trial.training.loss, task.outputs, task.kind, weights)
+        rate = trial.learning_rate * trial.training.gate_learning_rate_factor
+        network.to(trial.device).train()
+        groups = parameter_groups(network, rate)
+        stepper = Stepper(network, loss, plan_of(trial), trial.device, groups)
+        clock = _Clock(trial)
+        sample, steps = _seconds_of_a_sample(stepper, loader, clock)
+        delay = clock.delay()
+        scored = _seconds_of_scoring(trial, network, split.validation, shape)
+    finally:
+        loader.close()
+        torch.set_num_threads(before)
+    refreshed = _FORWARD * sample * trial.training.statistics_samples
+    some = spread_cases(split.validation, task.validation_cases or len(split.validation))
+    return TrialTime(
+        sample, refreshed + scored(some), refreshed + scored(split.validation),
+        trial.norm_map["*"], steps, delay,
+    )  # fmt: skip
+
+
+def _trial(config: StudyConfig) -> TrialConfig:
+    space = config.space
+    if not isinstance(space, SpaceConfig):
+        raise TypeError(f"a space in YAML is needed, got {type(space).__name__}")
+    norm = next((one for one in space.norm.choices if one not in ("none", "GN")), "none")
+    return TrialConfig(
+        study=config.name,
+        number=0,
+        task=config.task,
+        network=config.network,
+        training=config.training,
+        norm_map={"*": norm},
+        learning_rate=space.learning_rate.middle,
+        batch_size=space.batch_size.middle,
+        device="cuda" if config.search.resources.gpu else "cpu",
+        threads=config.search.resources.cpu,
+        loader_workers=config.search.resources.loader_workers,
+    )
+
+
+class _Clock:
+    """Seconds since it was made: of each of a trial's cores on a CPU, else of the wall clock."""
+
+    def __init__(self, trial: TrialConfig) -> None:
+        self._cores = trial.threads if trial.device == "cpu" else 0
+        self._used, self._began = time.process_time(), time.perf_counter()
+
+    def seconds(self) -> float:
+        """Return the seconds, at most those of the wall clock."""
+        used = (time.process_time() - self._used) / max(self._cores, 1)
+        return min(used, self.wall()) if self._cores else self.wall()
+
+    def wall(self) -> float:
+        """Return the seconds of the wall clock."""
+        return time.perf_counter() - self._began
+
+    def delay(self) -> float:
+        """Return how many times as long the wall clock ran."""
+        return self.wall() / max(self.seconds(), 1e-9)
+
+
+def _seconds_of_a_sample(stepper: Stepper, loader: BatchLoader, clock: _Clock) -> tuple[float, int]:
+    """Return the seconds of a training sample, and the number of steps that were timed."""
+    batches = loader.batches(0)
+    float(stepper.step(batches, 0.0)[0])
+    started, samples, steps = clock.seconds(), 0, 0
+    while steps < _STEPS and (steps < _LEAST or clock.seconds() - started < _SECONDS):
+        loss, of_step = stepper.step(batches, 0.0)
+        samples, steps = samples + of_step, steps + 1
+    float(loss)  # waits for a GPU
+    return (clock.seconds() - started) / samples, steps
+
+
+def _seconds_of_scoring(
+    trial: TrialConfig, network: torch.nn.Module, cases: Sequence[Case], shape: Sequence[int]
+) -> Callable[[Sequence[Case]], float]:
+    """Return a function from cases to the seconds of scoring them, in proportion to voxels."""
+    some = spread_cases(cases, 1 if trial.task.kind == "segmentation" else _SCORED)
+    metric = choose_metric(trial.training.metric, trial.task.outputs, trial.task.kind)
+    validation = validation_cases(trial.task, some, shape[1:])
+    clock = _Clock(trial)
+    score_cases(network, validation, metric.of_case, device=trial.device)
+    each = clock.seconds() / sum(case.image.size for case in some)
+    return lambda chosen: each * sum(case.image.size for case in chosen)
