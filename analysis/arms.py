@@ -128,7 +128,7 @@ def with_range(metric: str, scores: pd.Series) -> str:
     A long label has several lines.
     """
     inside = scores.dropna().astype(float).between(0, 1).all() and LOWER not in metric
-    return textwrap.fill(f"{metric} (0 to 1)" if inside else metric, 30)
+    return textwrap.fill(f"{metric} (0 to 1)" if inside else metric, 40)
 
 
 def single_norm(row: Mapping[Any, Any], study: StudyLike) -> str:

@@ -15,7 +15,7 @@ Direction = Literal["maximize", "minimize"]
 Bounds = tuple[float, float]
 """The least and the largest possible score, infinite where there is none."""
 ANY: Bounds = (-math.inf, math.inf)
-_End = Annotated[float, Field(allow_inf_nan=False)] | None
+_End = Annotated[float, Field(ge=-1e12, le=1e12)] | None
 _OF_CLASS = re.compile(r"(\w+):([1-9][0-9]{0,2})")
 
 

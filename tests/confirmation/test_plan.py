@@ -199,7 +199,9 @@ def test_refusals(made_up: MadeUp) -> None:
     ):
         confirm_study(made_up(mixed, score))
     begun = made_up(changed(SEARCH, name="begun"), lambda _: "not finite", trials=1)
-    with pytest.raises(StudyError, match="none; train them with `normsearch resume begun`"):
+    with pytest.raises(
+        StudyError, match=r"none; train them with `normsearch resume begun .*--trials 22`"
+    ):
         confirm_study(begun)
     confirmed = made_up(confirm_study(made_up(SEARCH, score), top=1, seeds=1), score)
     with pytest.raises(StudyError, match="made-up-confirm: must be a search to be confirmed"):

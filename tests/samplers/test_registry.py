@@ -93,8 +93,8 @@ def test_the_grid_is_every_configuration_once() -> None:
         ),
         ("math:pi", {}, r"search\.sampler: must be a class of Optuna samplers, got math:pi \(3\.1"),
         ("tpe", {"ganma": 1}, r"search\.sampler_arguments: tpe takes .*, got 'ganma'\. .* 'gamma'"),
-        ("evolution", {"tournament": 90}, "evolution refuses them: tournament must be from 1 to"),
-        ("evonms", {"population": 1}, "evonms refuses them: population must be 2 or more"),
+        ("evolution", {"tournament": 90}, "evolution refuses them: .*tournament must be from 1 to"),
+        ("evonms", {"population": 1}, "evonms refuses them: .*population must be 2 or more"),
     ],
 )
 def test_what_cannot_be_built(name: str, arguments: dict[str, Any], message: str) -> None:

@@ -135,7 +135,7 @@ def no_number(prediction: Tensor, truth: Tensor) -> str:
 
 def test_a_function_that_returns_no_number() -> None:
     prediction, truth = case(0)
-    with pytest.raises(ConfigError, match=r"training\.metric: .*no_number.*number, got good"):
+    with pytest.raises(ConfigError, match=r"training\.metric: .*no_number.*number, got 'good'"):
         chosen(f"{__name__}:no_number").of_case(of_classes(prediction), truth)
 
 
