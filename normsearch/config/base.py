@@ -87,6 +87,11 @@ def text_as_name(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
+def _is_number(kind: str) -> bool:
+    """Return whether an annotation, as text, is of numbers alone."""
+    return bool(_NUMBERS.search(kind)) and not _TRUTH.search(kind)
+
+
 class Model(BaseModel):
     """Base of the models: frozen, without unknown keys.
 
@@ -107,11 +112,10 @@ class Model(BaseModel):
         if not cls.__module__.startswith("normsearch.config."):
             return value
         field = cls.model_fields[info.field_name or ""]
-        kind = repr(field.annotation)
         listed = isinstance(value, list | tuple)
         for index, one in enumerate(value if isinstance(value, list | tuple) else [value]):
             fault = ""
-            if isinstance(one, bool) and _NUMBERS.search(kind) and not _TRUTH.search(kind):
+            if isinstance(one, bool) and _is_number(repr(field.annotation)):
                 fault = f"must be a number, got {str(one).lower()}; YAML reads yes and on as true"
             elif isinstance(one, str) and not one.strip() and value != field.default:
                 fault = f"must not be an empty text, got {short(one)}"

@@ -222,6 +222,11 @@ class TrialConfig(_OwnHyperparameters, Scored):
     network_digest: NetworkDigest | None = None
     """The network at the start."""
 
+    @property
+    def gate_learning_rate(self) -> float:
+        """Learning rate of the weights by which norms mix."""
+        return self.learning_rate * self.training.gate_learning_rate_factor
+
     def write(self, path: Path) -> None:
         """Write the trial as JSON, atomically."""
         from normsearch.files import write_text

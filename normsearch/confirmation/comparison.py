@@ -211,6 +211,15 @@ def _power(
     )
 
 
+def _arms_of(record: StudyRecord, config: StudyConfig) -> ArmsConfig:
+    if not isinstance(config.space, ArmsConfig):
+        raise StudyError(
+            f"{record.name}: must be a study of fixed trainings, and is a search; confirm what it "
+            f"found with `normsearch confirm {record.name}`."
+        )
+    return config.space
+
+
 def confirmation(record: StudyRecord) -> Confirmation:
     """Return the result of a study of arms.
 
@@ -223,13 +232,7 @@ def confirmation(record: StudyRecord) -> Confirmation:
         StudyError: the study is a search, or no arm is trained yet.
     """
     config = read_recorded_study(record.folder)
-    space = config.space
-    if not isinstance(space, ArmsConfig):
-        raise StudyError(
-            f"{record.name}: must be a study of fixed trainings, and is a search; confirm what it "
-            f"found with `normsearch confirm {record.name}`."
-        )
-    trials = record.trials()
+    space, trials = _arms_of(record, config), record.trials()
     whole = _whole_seeds(with_empty_truth(record.cases(), record.of_class))
     roles = roles_of(space)
     first, reference = _reference(space, roles, set(whole["arm"]), record.direction)

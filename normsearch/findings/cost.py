@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from normsearch.networks import build_network
+from normsearch.networks.checkpointing import kept_storages
 
 
 def paired_seconds(
@@ -63,19 +64,7 @@ def by_pair(table: pd.DataFrame) -> pd.DataFrame:
 def kept_bytes(network: Mapping[str, Any], norm: str, shape: Sequence[int]) -> int:
     """Return the bytes that a training step keeps for its backward pass, weights not counted."""
     net = _build(network, norm).train()
-    weights = {p.untyped_storage().data_ptr() for p in net.parameters()}
-    kept: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        out = net(torch.ones(*shape))  # kept alive, so that no storage is counted twice
-    del out
-    return sum(kept.values())
+    return sum(kept_storages(net, lambda: net(torch.ones(*shape))))
 
 
 def learnt_numbers(network: Mapping[str, Any], norm: str) -> int:

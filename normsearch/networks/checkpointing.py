@@ -1,7 +1,8 @@
-"""Gradient checkpointing: recomputes activations in the backward pass to save memory."""
+"""What a network keeps for the backward pass, and gradient checkpointing, which saves that."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -32,6 +33,28 @@ def use_checkpointing(network: nn.Module) -> None:
             "`checkpointing` to support it, and has none; leave the key out."
         )
     network.checkpointing = True
+
+
+def kept_storages(network: nn.Module, forward: Callable[[], Tensor]) -> list[int]:
+    """Return the bytes of each storage that a forward pass keeps for the backward pass.
+
+    Args:
+        network: its parameters are not counted.
+        forward: runs the pass, in training mode, and returns a tensor of its graph.
+    """
+    weights = {one.untyped_storage().data_ptr() for one in network.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor.detach()  # an operation that saves its own output would hold itself for ever
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = forward()  # kept alive, so that no two storages have one place
+    del out
+    return list(kept.values())
 
 
 def checkpointed(block: nn.Module, *inputs: Tensor) -> Tensor:

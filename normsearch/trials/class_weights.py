@@ -1,4 +1,4 @@
-"""Class weights from the frequency of classes in the training cases."""
+"""The loss of a training, with class weights from the frequency of classes in its cases."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from normsearch.config import TaskConfig, TrainingConfig
 from normsearch.data import Case
+from normsearch.training import choose_loss
+from normsearch.training.losses import Loss
 
 _DIGITS = 6  # of a balanced weight, so that files stay readable
 
@@ -32,6 +34,12 @@ def class_weights(
     counts = class_counts(cases, max(2, task.outputs))
     share = int(counts.sum()) / np.count_nonzero(counts)
     return tuple(float(f"{share / count:.{_DIGITS}g}") if count else 0.0 for count in counts)
+
+
+def loss_of(training: TrainingConfig, task: TaskConfig, cases: Sequence[Case]) -> Loss:
+    """Return the loss of a training; arguments as for `class_weights`."""
+    weights = class_weights(training, task, cases)
+    return choose_loss(training.loss, task.outputs, task.kind, weights)
 
 
 def class_counts(cases: Sequence[Case], classes: int) -> npt.NDArray[np.int64]:

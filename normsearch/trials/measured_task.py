@@ -44,7 +44,7 @@ def measure_task(
     """Return the task with numbers for the settings that are measured on its cases.
 
     ``spacing: median`` is of training and validation cases, ``intensity: ct`` of the foreground of
-    training cases. Test cases are not read.
+    training cases. Test cases are not measured; with ``folds`` their labels decide who they are.
 
     Args:
         task: the task; `TaskConfig.unmeasured` says which settings are left to measure.

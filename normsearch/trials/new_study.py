@@ -36,7 +36,7 @@ _GIB_CPU, _GIB_GPU = 2.0, 8.0  # of a training step; a GPU as in nnU-Net
 _MANY = 12  # validation cases, of which not all are scored on the way
 _SCORED = 8
 _COLUMNS = 110
-_BUSY = 1.5  # times as long, from which it is told
+_BUSY = 1.5  # a measurement that other programs slowed by this factor is reported as such
 _PLAIN = re.compile(r"[A-Za-z][\w.:/()=+-]*")
 
 

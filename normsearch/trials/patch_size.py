@@ -21,6 +21,7 @@ from normsearch.config.reading import validate
 from normsearch.data import Case
 from normsearch.errors import ConfigError, NormError
 from normsearch.networks import apply_norm_map, use_checkpointing
+from normsearch.networks.checkpointing import kept_storages
 from normsearch.training.precision import autocast
 from normsearch.trials.network_memory import check_weights
 from normsearch.trials.trial_network import build_trial_network
@@ -197,25 +198,16 @@ def step_memory(network: nn.Module, shapes: Sequence[Sequence[int]], amp: str) -
 
 def _kept_bytes(network: nn.Module, images: Tensor, amp: str) -> float:
     """Return the bytes of a step's tensors, without weights."""
-    own = {weight.untyped_storage().data_ptr() for weight in network.parameters()}
-    sizes: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
     precision = "off" if amp == "off" else "bfloat16"  # float16 takes as much, and needs a GPU
-    with (
-        torch.random.fork_rng(devices=[]),
-        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
-        autocast(precision, "cpu"),
-    ):
-        loss = network.train()(images).float().sigmoid().square().mean()
-    found = sum(sizes.values()) + _TRANSIENT * max(sizes.values(), default=0)
-    del loss  # until here it keeps every storage, so that no two have one place
-    return found
+
+    def loss() -> Tensor:
+        with autocast(precision, "cpu"):
+            found: Tensor = network.train()(images).float().sigmoid().square().mean()
+        return found
+
+    with torch.random.fork_rng(devices=[]):
+        sizes = kept_storages(network, loss)
+    return sum(sizes) + _TRANSIENT * max(sizes, default=0)
 
 
 def _text(size: Sequence[int]) -> str:

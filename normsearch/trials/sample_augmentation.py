@@ -22,8 +22,8 @@ from normsearch.data import (
     preset_transforms,
 )
 from normsearch.data.labels import IGNORED
-from normsearch.errors import ConfigError, NormsearchError, one_line
 from normsearch.files import is_there, write_atomically
+from normsearch.networks.importing import users_code
 from normsearch.trials.task import sample_shape, task_loader, training_geometry
 
 PICTURES = "augmentation.npz"
@@ -68,15 +68,9 @@ def try_transforms(task: TaskConfig, cases: Sequence[Case]) -> None:
     for one in task.augmentation.imported:
         always = replace(one.transform(), probability=1.0)
         augmentation = Augmentation(transforms=(always,))
-        try:
+        rule = f"must change an image of shape {tuple(image.shape[1:])}, and says"
+        with users_code(f"task.augmentation.transforms: {one.name} {rule}"):
             augmentation(image, label, [0])
-        except NormsearchError:
-            raise
-        except (Exception, SystemExit) as error:  # of foreign code
-            raise ConfigError(
-                f"task.augmentation.transforms: {one.name} must change an image of shape "
-                f"{tuple(image.shape[1:])}, and says: {one_line(error)}."
-            ) from error
 
 
 def write_pictures(folder: Path, study: StudyConfig, cases: Sequence[Case]) -> None:

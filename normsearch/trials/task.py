@@ -33,6 +33,7 @@ from normsearch.data import (
     load_cases,
     overfit_split,
     split_cases,
+    spread_cases,
     survey,
     test_split,
     with_made_folds,
@@ -235,6 +236,13 @@ def task_loader(
         return SampleLoader(cases, batch_size, seed, sampling=sampling_of(task), **how)
     share = Patches.foreground_share if task.foreground_share is None else task.foreground_share
     return PatchLoader(cases, Patches(task.sides, share), batch_size, seed, **how)
+
+
+def interim_cases(task: TaskConfig, validation: Sequence[Case]) -> Sequence[Case]:
+    """Return the cases that evaluations before the last score."""
+    if task.validation_cases is None:
+        return validation
+    return spread_cases(validation, task.validation_cases)
 
 
 def training_geometry(cases: Sequence[Case]) -> GeometryConfig:

@@ -16,11 +16,10 @@ from torch import nn
 
 from normsearch.config import TaskConfig, TrialConfig
 from normsearch.config.base import shared
-from normsearch.data import BatchLoader, Case, Split, spread_cases, whole_case
+from normsearch.data import BatchLoader, Case, Split, whole_case
 from normsearch.data.workers import flushes_subnormals
 from normsearch.errors import GoneError, TakenError
 from normsearch.files import write_text
-from normsearch.networks import use_checkpointing
 from normsearch.norms import (
     Norm,
     clamp_gates,
@@ -32,7 +31,6 @@ from normsearch.training import (
     Evaluation,
     Plan,
     ValidationCase,
-    choose_loss,
     choose_metric,
     limit_memory,
     load_newest,
@@ -41,11 +39,11 @@ from normsearch.training import (
     save_newest,
     train,
 )
-from normsearch.trials.class_weights import class_weights
+from normsearch.trials.class_weights import loss_of
 from normsearch.trials.sample_augmentation import augmentation_of
-from normsearch.trials.task import sample_shape, sampling_of, split_task, task_loader
+from normsearch.trials.task import interim_cases, sample_shape, sampling_of, split_task, task_loader
 from normsearch.trials.trainer import Record, Trainer
-from normsearch.trials.trial_network import build_trial_network, place_norms, refuse_changed_network
+from normsearch.trials.trial_network import network_of, refuse_changed_network
 
 
 def training_loader(config: TrialConfig, cases: Sequence[Case]) -> BatchLoader:
@@ -146,10 +144,7 @@ def _train_trial(
     torch.set_num_threads(config.threads)
     task, shape = config.task, sample_shape(config.task, data.train)
     refuse_changed_network(config, str(folder / "trial.json"))
-    network = build_trial_network(config.network, shape[0], task.outputs)
-    place_norms(network, config)
-    if config.training.checkpointing:
-        use_checkpointing(network)
+    network = network_of(config, shape[0])
     torch.manual_seed(config.network.seed)  # for dropout, independent of earlier random numbers
     state, refused = load_newest(folder)
     for reason in refused:
@@ -157,8 +152,7 @@ def _train_trial(
 
     loader = training_loader(config, data.train)
     ends.callback(loader.close)
-    weights = class_weights(config.training, task, data.train)
-    loss = choose_loss(config.training.loss, task.outputs, task.kind, weights)
+    loss = loss_of(config.training, task, data.train)
     metric = choose_metric(config.training.metric, task.outputs, task.kind)
     if config.device != "cpu":
         limit_memory(config.gpu_share)
@@ -176,9 +170,7 @@ def _train_trial(
         loss=loss,
         score=metric.of_case,
         score_of_all=metric.of_all,
-        parameter_groups=parameter_groups(
-            network, config.learning_rate * config.training.gate_learning_rate_factor
-        ),
+        parameter_groups=parameter_groups(network, config.gate_learning_rate),
         after_step=lambda: clamp_gates(network),
         on_progress=lambda share: set_progress(network, share),
         state=state,
@@ -198,7 +190,7 @@ def _interim(
     """Return the cases that evaluations before the last score; None for all."""
     if task.validation_cases is None:
         return None
-    return {case.id: validation[case.id] for case in spread_cases(cases, task.validation_cases)}
+    return {case.id: validation[case.id] for case in interim_cases(task, cases)}
 
 
 def _record(evaluation: Evaluation, network: nn.Module) -> Record:

@@ -92,8 +92,7 @@ class Trial:
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """Return parameter groups for an optimizer: gates learn faster, without weight decay."""
-        rate = self.learning_rate * self.config.training.gate_learning_rate_factor
-        return parameter_groups(network, rate)
+        return parameter_groups(network, self.config.gate_learning_rate)
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Save a state to resume from; call it before the yield that it belongs to.

@@ -20,6 +20,7 @@ from normsearch.networks import (
     parameters_digest,
     same_output,
     small_sides,
+    use_checkpointing,
 )
 from normsearch.norms import freeze_affine
 
@@ -41,6 +42,15 @@ def build_trial_network(config: NetworkConfig, in_channels: int, outputs: int = 
     """Build a study's network, with weights drawn from the study's seed."""
     settings = network_settings(config, in_channels, outputs)
     return build_network(settings.pop("name"), **settings)
+
+
+def network_of(trial: TrialConfig, in_channels: int) -> nn.Module:
+    """Build the network of a trial as it is trained, with its norms."""
+    network = build_trial_network(trial.network, in_channels, trial.task.outputs)
+    place_norms(network, trial)
+    if trial.training.checkpointing:
+        use_checkpointing(network)
+    return network
 
 
 def place_norms(network: nn.Module, trial: TrialConfig) -> None:

@@ -10,16 +10,15 @@ import torch
 
 from normsearch.config import SpaceConfig, StudyConfig, TrialConfig
 from normsearch.data import BatchLoader, Case, Split, spread_cases
-from normsearch.networks import use_checkpointing
 from normsearch.norms import initialize_weight_norms
-from normsearch.training import choose_loss, choose_metric, score_cases
+from normsearch.training import choose_metric, score_cases
 from normsearch.training.optimizer_step import Stepper
-from normsearch.trials.class_weights import class_weights
-from normsearch.trials.task import sample_shape
+from normsearch.trials.class_weights import loss_of
+from normsearch.trials.task import interim_cases, sample_shape
 from normsearch.trials.training import parameter_groups, plan_of, training_loader, validation_cases
-from normsearch.trials.trial_network import build_trial_network, place_norms
+from normsearch.trials.trial_network import network_of
+from normsearch.trials.validation_cost import FORWARD
 
-_FORWARD = 1 / 3  # of a training step: the backward pass takes about twice the forward pass
 _STEPS, _SECONDS = 20, 5.0  # whichever comes first
 _LEAST = 2  # steps
 _SCORED = 16  # cases
@@ -75,18 +74,13 @@ def time_trial(config: StudyConfig, split: Split) -> TrialTime:
     before = torch.get_num_threads()
     torch.set_num_threads(trial.threads)
     shape = sample_shape(task, split.train)
-    network = build_trial_network(trial.network, shape[0], task.outputs)
-    place_norms(network, trial)
-    if trial.training.checkpointing:
-        use_checkpointing(network)
+    network = network_of(trial, shape[0])
     loader = training_loader(trial, split.train)
     try:
         initialize_weight_norms(network, loader.batch(0)[0])
-        weights = class_weights(trial.training, task, split.train)
-        loss = choose_loss(trial.training.loss, task.outputs, task.kind, weights)
-        rate = trial.learning_rate * trial.training.gate_learning_rate_factor
+        loss = loss_of(trial.training, task, split.train)
         network.to(trial.device).train()
-        groups = parameter_groups(network, rate)
+        groups = parameter_groups(network, trial.gate_learning_rate)
         stepper = Stepper(network, loss, plan_of(trial), trial.device, groups)
         clock = _Clock(trial)
         sample, steps = _seconds_of_a_sample(stepper, loader, clock)
@@ -95,8 +89,8 @@ def time_trial(config: StudyConfig, split: Split) -> TrialTime:
     finally:
         loader.close()
         torch.set_num_threads(before)
-    refreshed = _FORWARD * sample * trial.training.statistics_samples
-    some = spread_cases(split.validation, task.validation_cases or len(split.validation))
+    refreshed = FORWARD * sample * trial.training.statistics_samples
+    some = interim_cases(task, split.validation)
     return TrialTime(
         sample, refreshed + scored(some), refreshed + scored(split.validation),
         trial.norm_map["*"], steps, delay,

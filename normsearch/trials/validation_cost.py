@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from normsearch.config import ArmsConfig, PythonSpaceConfig, StudyConfig
-from normsearch.data import Case, Split, spread_cases
+from normsearch.data import Case, Split
 from normsearch.errors import count
 from normsearch.training import count_windows
+from normsearch.trials.task import interim_cases
 
-_FORWARD = 1 / 3  # of a training step: the backward pass takes about twice the forward pass
+FORWARD = 1 / 3
+"""Time of a forward pass in that of a training step: the backward pass takes about twice it."""
 _MUCH = 0.5  # of the training, above which a cheaper validation is proposed
 
 
@@ -21,15 +23,13 @@ def validation_cost(config: StudyConfig, split: Split) -> str:
         split: its cases.
     """
     task, training = config.task, config.training
-    some = split.validation
-    if task.validation_cases is not None:
-        some = spread_cases(split.validation, task.validation_cases)
+    some = interim_cases(task, split.validation)
     windows = [
         sum(_windows(case, task.sides) for case in cases) for cases in (some, split.validation)
     ]
     patches = training.samples_of(smallest_batch(config))
     total = (training.evaluations - 1) * windows[0] + windows[1]
-    share = total * _FORWARD / patches
+    share = total * FORWARD / patches
     told = f"{_counted(split.validation, windows[1])} at each evaluation"
     if len(some) < len(split.validation):
         told = f"{_counted(some, windows[0])} at each evaluation, "
