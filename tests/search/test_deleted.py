@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
@@ -26,6 +27,12 @@ from tests.search.test_coordinator import stored
 Maker = Callable[..., Coordinator]
 
 
+def delete(folder: Path) -> None:
+    """Delete a folder in which another process may be writing: moved away first, then emptied."""
+    gone = folder.rename(mkdtemp(dir=folder.parents[1]))
+    shutil.rmtree(gone, ignore_errors=True)
+
+
 def deleting(times: int) -> Callable[..., Iterator[dict[str, Any]]]:
     """Return a trainer in which trial 1's folder is deleted so many times, at its evaluation 3."""
 
@@ -35,7 +42,7 @@ def deleting(times: int) -> Callable[..., Iterator[dict[str, Any]]]:
             gone = len(log.read_text()) if log.exists() else 0
             if (config.number, entry["evaluation"]) == (1, 3) and gone < times:
                 log.write_text("x" * (gone + 1))
-                shutil.rmtree(folder)
+                delete(folder)
             check_owner(folder, token)
             yield entry
 
@@ -70,7 +77,7 @@ def test_a_deleted_run_ends_its_driver_at_once(study: Maker, tmp_path: Path, how
         import time
 
         yield next(trainer(config, data, folder, token))
-        shutil.rmtree(folder.parents[1])
+        delete(folder.parents[1])
         time.sleep(600)
 
     with pytest.raises(GoneError, match=r"run/leases\.log: must stay .* was deleted"):
@@ -89,7 +96,7 @@ def test_the_command_line_says_one_sentence_and_exits_with_1(
     endless = ["--data", data_set, how, "--set", "search.trials=5000", "--runs-dir", runs]
     with driver(log, "run", study_file, *endless) as process:
         wait_for(lambda: "trial 1" in log.read_text(), process, log)
-        shutil.rmtree(runs / "tiny")
+        delete(runs / "tiny")
         assert process.wait(timeout=LIMIT_S) == 1, log.read_text()
     said = log.read_text()
     assert "Traceback" not in said
