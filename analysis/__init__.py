@@ -77,6 +77,10 @@ class StudyLike(Protocol):
         """``maximize``, or ``minimize`` if a lower score is better."""
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest possible score, infinite where there is none."""
+
+    @property
     def slots(self) -> Sequence[str]:
         """Names of the norm slots in order of depth."""
 

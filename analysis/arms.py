@@ -16,6 +16,8 @@ from normsearch.confirmation.pair_tests import t_reach
 from normsearch.errors import StudyError
 
 LOWER = " (lower is better)"
+Bounds = tuple[float, float]
+SHARE: Bounds = 0.0, 1.0
 
 
 def completed(table: pd.DataFrame) -> pd.DataFrame:
@@ -95,11 +97,17 @@ def each_seed(table: pd.DataFrame, by: list[str], values: list[str]) -> pd.DataF
     return table.groupby([*by, "seed"], as_index=False, sort=False)[values].mean()
 
 
-def over_seeds(table: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
-    """Return one row a group: the columns `by`, mean, low, high (see `interval`) and seeds."""
+def over_seeds(
+    table: pd.DataFrame, by: list[str], value: str, bounds: Bounds = (-np.inf, np.inf)
+) -> pd.DataFrame:
+    """Return one row a group: the columns `by`, mean, low, high (see `interval`) and seeds.
+
+    `bounds`: the least and the largest possible value, where intervals end at the latest.
+    """
     groups = each_seed(table, by, [value]).groupby(by, sort=False)
     rows: list[tuple[Any, ...]] = [(*key, *interval(group[value])) for key, group in groups]
-    return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "seeds"])
+    found = pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "seeds"])
+    return found.assign(low=found["low"].clip(*bounds), high=found["high"].clip(*bounds))
 
 
 def by_norm(df: pd.DataFrame, *then: str) -> pd.DataFrame:
@@ -153,17 +161,13 @@ def samples_unit(most: float) -> tuple[float, str]:
     return (1000.0, "Samples seen (thousands)") if most >= 5000 else (1.0, "Samples seen")
 
 
-def bars(df: pd.DataFrame) -> npt.NDArray[np.float64]:
+def bars(df: pd.DataFrame, bounds: Bounds = (-np.inf, np.inf)) -> npt.NDArray[np.float64]:
     """Return the lengths of error bars below and above the mean, (2, rows).
 
-    A t interval of few seeds may reach where no value can lie: bars end at 0 if no mean is below
-    it, and at 1 if all means lie between. Without an interval, the length is 0.
+    A t interval of few seeds may reach where no value can lie: bars end at `bounds`, the least and
+    the largest possible value, at the latest. Without an interval, the length is 0.
     """
-    low, high = df["low"], df["high"]
-    if (df["mean"] >= 0).all():
-        low = low.clip(lower=0)
-    if df["mean"].between(0, 1).all():
-        high = high.clip(upper=1)
+    low, high = df["low"].clip(*bounds), df["high"].clip(*bounds)
     return np.stack([(df["mean"] - low).fillna(0), (high - df["mean"]).fillna(0)])
 
 

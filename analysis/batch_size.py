@@ -50,7 +50,7 @@ def compute(study: StudyLike) -> pd.DataFrame:
     """
     by = ["norm", "batch_size"]
     table = one_arm_each(arm_trials(study, "batch_size"), by, study.direction)
-    found = over_seeds(table.astype({"batch_size": int}), [*by, "arm"], "score")
+    found = over_seeds(table.astype({"batch_size": int}), [*by, "arm"], "score", study.bounds)
     found = found[found.groupby("norm")["batch_size"].transform("nunique") > 1]
     return by_norm(found, "batch_size").assign(metric=metric_name(study))[COLUMNS]
 

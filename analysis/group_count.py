@@ -70,9 +70,10 @@ def compute(study: StudyLike) -> pd.DataFrame:
     last = study.history().sort_values("evaluation").drop_duplicates("number", keep="last")
     table = one_arm_each(table, by, study.direction).drop(columns="loss", errors="ignore")
     table = table.merge(last[["number", "loss"]], on="number", how="left")
+    least = 0.0 if (table["loss"] >= 0).all() else -np.inf  # a loss of the user's may be negative
     parts = [
-        over_seeds(table, [*by, "norm", "arm"], quantity).assign(quantity=quantity)
-        for quantity in ("score", "loss")
+        over_seeds(table, [*by, "norm", "arm"], quantity, bounds).assign(quantity=quantity)
+        for quantity, bounds in (("score", study.bounds), ("loss", (least, np.inf)))
     ]
     found = pd.concat(parts).sort_values(["quantity", *by], ascending=[False, True, True])
     return found.assign(metric=metric_name(study)).reset_index(drop=True)[COLUMNS]

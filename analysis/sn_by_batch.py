@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from normsearch.analysis import StudyLike, command, sn_by_depth
-from normsearch.analysis.arms import bars, interval, seeds_note
+from normsearch.analysis.arms import SHARE, bars, interval, seeds_note
 from normsearch.analysis.palette import caption_below, line_colour, norm_marker
 from normsearch.analysis.papers import SN_SHARES
 from normsearch.analysis.sn_weights import BARELY_MOVED, BRANCHES
@@ -82,7 +82,7 @@ def draw(df: pd.DataFrame, ax: Axes, statistic: str = "both") -> None:
         own = own[own["mean"] > 0].sort_values("batch_size", ascending=False)
         colour, shape = line_colour(branch), norm_marker(branch)
         x = [sizes.index(size) + 0.08 * (place - 1) for size in own["batch_size"]]
-        ax.errorbar(x, own["mean"], yerr=bars(own), color=colour,
+        ax.errorbar(x, own["mean"], yerr=bars(own, SHARE), color=colour,
                     marker=shape, markersize=5, linewidth=1.6, elinewidth=0.9, capsize=2,
                     label=branch)  # fmt: skip
         told = [(sizes.index(size), row[branch]) for size, row in paper.items() if branch in row]

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from normsearch.analysis import palette, sn_by_batch, sn_by_depth
-from normsearch.analysis.arms import bars, interval, seeds_note
+from normsearch.analysis.arms import SHARE, bars, interval, seeds_note
 from normsearch.analysis.palette import line_colour, norm_colour, norm_marker
 from normsearch.analysis.paper_comparison import legend_handles
 from normsearch.analysis.papers import SN_BLOCKS
@@ -132,7 +132,7 @@ def scores_by_batch(measured: MeasuredLike) -> Figure:
         own = trials[trials["norm"] == norm]
         rows = [interval(own.loc[own["batch_size"] == size, "score"]) for size in sizes]
         df = pd.DataFrame(rows, columns=["mean", "low", "high", "seeds"])
-        ax.errorbar(np.arange(len(sizes)) + 0.06 * (place - 1), df["mean"], yerr=bars(df),
+        ax.errorbar(np.arange(len(sizes)) + 0.06 * (place - 1), df["mean"], yerr=bars(df, SHARE),
                     color=line_colour(norm), marker=norm_marker(norm), markersize=6,
                     linewidth=1.8, elinewidth=1, capsize=2.5, label=norm)  # fmt: skip
     ax.set_xticks(range(len(sizes)), [str(size) for size in sizes])
@@ -183,7 +183,7 @@ def _draw_blocks(df: pd.DataFrame, ax: Axes) -> None:
         own = df[df["branch"] == branch]
         own = own[own["mean"] > 0]
         x = [names.index(name) + 0.07 * (place - 1) for name in own["block"]]
-        ax.errorbar(x, own["mean"], yerr=bars(own), color=line_colour(branch), linewidth=1.9,
+        ax.errorbar(x, own["mean"], yerr=bars(own, SHARE), color=line_colour(branch), linewidth=1.9,
                     marker=norm_marker(branch), markersize=6, elinewidth=1, capsize=2.5,
                     label=branch)  # fmt: skip
     ax.axhline(1 / 3, color="black", linewidth=0.8, linestyle=(0, (4, 2)))

@@ -14,7 +14,7 @@ from normsearch.config.metric import ANY, Bounds, Direction
 from normsearch.config.reading import read_recorded_study
 from normsearch.confirmation.arm_table import Roles, described, read_surfaces, roles_of, unit_of
 from normsearch.confirmation.claims import beats_all, judged
-from normsearch.confirmation.power import Components, Range, components, precision
+from normsearch.confirmation.power import Components, Precision, Range, components, precision
 from normsearch.confirmation.score_table import score_table, with_empty_truth
 from normsearch.confirmation.statistics import compare
 from normsearch.errors import StudyError
@@ -28,14 +28,15 @@ SCORED_ON = {"held_out": "validation", "training": "training", "test": "test"}
 class Power:
     """The power of a comparison like that of `arm` with the reference.
 
-    `found`: how often a true `difference` is found. `detectable`: the true difference that is found
-    in a `share` of such studies, infinite if none that the metric can have is. For a mixture, both
-    comparisons must find it.
+    `found`: how often a true `difference`, a fiftieth of the metric's range, is found; None for a
+    metric without a range. `detectable`: the true difference that is found in a `share` of such
+    studies, infinite if none that the metric can have is. For a mixture, both comparisons must find
+    it.
     """
 
     arm: str
-    difference: float
-    found: Range
+    difference: float | None
+    found: Range | None
     share: float
     detectable: Range
 
@@ -194,21 +195,26 @@ def _power(
         return None
     each = SHARE ** (1 / len(found))
     span = bounds[1] - bounds[0]
-    difference = DIFFERENCE * span if span < math.inf else DIFFERENCE
-    powers = [one.power(difference) for one in found]
+    difference = DIFFERENCE * span if span < math.inf else None
     needed = [one.detectable(each) for one in found]
     least = max(one.detectable(SHARE).low for one in found)
     sizes = max(one.estimate for one in needed), least, max(one.high for one in needed)
-    low = estimate = 1.0
-    for one in powers:  # a lower bound, since the two comparisons share an arm
-        low, estimate = low * one.low, estimate * one.estimate
     return Power(
         arm=str(arm),
         difference=difference,
-        found=Range(estimate, low, min(one.high for one in powers)),
+        found=None if difference is None else _all_find(found, difference),
         share=SHARE,
         detectable=Range(*(size if size <= span else math.inf for size in sizes)),
     )
+
+
+def _all_find(found: list[Precision], difference: float) -> Range:
+    """Return how often every comparison finds a true `difference`."""
+    powers = [one.power(difference) for one in found]
+    low = estimate = 1.0
+    for one in powers:  # a lower bound, since the two comparisons share an arm
+        low, estimate = low * one.low, estimate * one.estimate
+    return Range(estimate, low, min(one.high for one in powers))
 
 
 def _arms_of(record: StudyRecord, config: StudyConfig) -> ArmsConfig:

@@ -92,11 +92,17 @@ def _precision(found: Confirmation) -> Iterator[str]:
     if few or power is None:
         yield from [few] if few else []
         return
+    told = (
+        f"a true difference of {power.difference:g} between {power.arm} and {found.reference} "
+        f"would be found in about {_range(power.found, '.0%')} of such studies, and {power.share:.0%} of "
+        f"them would find {_detectable(power)}"
+        if power.found
+        else f"{power.share:.0%} of such studies would find {_detectable(power)} between "
+        f"{power.arm} and {found.reference}"
+    )
     yield (
-        f"If spreads are as estimated here, a true difference of {power.difference:g} between "
-        f"{power.arm} and {found.reference} would be found in about {_range(power.found, '.0%')} "
-        f"of such studies, and {power.share:.0%} of them would find {_detectable(power)}; with so "
-        "few seeds, true power may be well below."
+        f"If spreads are as estimated here, {told}; with so few seeds, true power may be well "
+        "below."
     )
 
 

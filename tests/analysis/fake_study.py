@@ -41,6 +41,7 @@ class FakeStudy:
     metric: str = "Dice"
     case_metric: str = "Dice"
     of_class: int | None = None
+    bounds: tuple[float, float] = (0.0, 1.0)
 
     def trials(self) -> pd.DataFrame:
         """One row a trial."""

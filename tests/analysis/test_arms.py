@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from normsearch.analysis.arms import (
+    SHARE,
     arm_norms,
     arm_trials,
     bars,
@@ -75,7 +76,8 @@ def test_folds_are_averaged_within_a_seed() -> None:
 def test_bars_end_where_scores_do() -> None:
     df = pd.DataFrame({"mean": [0.5, 0.9, 0.4], "low": [-0.2, 0.7, np.nan],
                        "high": [0.7, 1.1, np.nan]})  # fmt: skip
-    np.testing.assert_allclose(bars(df), [[0.5, 0.2, 0.0], [0.2, 0.1, 0.0]])
+    np.testing.assert_allclose(bars(df, SHARE), [[0.5, 0.2, 0.0], [0.2, 0.1, 0.0]])
+    np.testing.assert_allclose(bars(df), [[0.7, 0.2, 0.0], [0.2, 0.2, 0.0]])
 
 
 def test_the_one_norm_of_all_slots() -> None:

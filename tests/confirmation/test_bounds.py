@@ -59,20 +59,23 @@ def test_intervals_do_not_depend_on_the_unit(scale: float) -> None:
 
 @pytest.mark.parametrize(
     ("scale", "bounds", "difference"),
-    [(1.0, (0.0, 1.0), 0.02), (100.0, (0.0, 100.0), 2.0), (1.0, (-math.inf, math.inf), 0.02)],
+    [(1.0, (0.0, 1.0), 0.02), (100.0, (0.0, 100.0), 2.0), (1.0, (-math.inf, math.inf), None)],
 )
 def test_power_is_of_differences_that_the_metric_can_have(
-    scale: float, bounds: Bounds, difference: float
+    scale: float, bounds: Bounds, difference: float | None
 ) -> None:
     found = compared(wild(scale=scale), "BN", bounds=bounds)
     assert found.power is not None
-    assert found.power.difference == pytest.approx(difference)
+    assert found.power.difference == (difference and pytest.approx(difference))
+    assert (found.power.found is None) == (difference is None)
     sizes = found.power.detectable
     assert math.isfinite(sizes.low) == math.isinf(bounds[1])
     told: Any = SimpleNamespace(
         comparison=found, metric="m", reference="BN", cases=8, scored_on="test"
     )
-    assert ("find none, however large" in list(_precision(told))[1]) == math.isinf(sizes.low)
+    sentence = list(_precision(told))[1]
+    assert ("none, however large" in sentence) == math.isinf(sizes.low)
+    assert ("a true difference of" in sentence) == (difference is not None)
 
 
 @pytest.mark.parametrize(
