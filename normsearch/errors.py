@@ -47,7 +47,7 @@ class TrainingError(NormsearchError):
     """A training cannot continue.
 
     `kind` is ``nan`` (the loss is not finite), ``memory``, ``norm``, ``compile``, ``timeout``,
-    ``trainer``, ``metric`` or ``schedule``.
+    ``trainer``, ``loss``, ``metric`` or ``schedule``.
     """
 
     def __init__(self, message: str, kind: str) -> None:

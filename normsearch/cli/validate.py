@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from normsearch.cli.options import Data, Json, Overrides
+from normsearch.cli.options import Data, Json, Overrides, known_studies
 from normsearch.cli.terminal import show
 from normsearch.errors import DataError, count
 from normsearch.files import is_there
@@ -26,8 +26,10 @@ def validate(
     data_set: Annotated[
         str,
         typer.Argument(
-            help="A data set's folder, a manifest, or a study's YAML file.",
+            help="A data set's folder, a manifest, or a study: its YAML file, or a name of `list "
+            "studies`.",
             show_default=False,
+            autocompletion=known_studies,
         ),
     ],
     layout: Annotated[
@@ -48,10 +50,11 @@ def validate(
     if not data_set.strip():
         raise DataError("A data set or a study's file must be given, got an empty text.")
     path = Path(data_set)
-    if path.suffix in (".yaml", ".yml"):
+    below = data / path if data else path
+    named = data_set in known_studies("") and not (is_there(path) or is_there(below))
+    if named or path.suffix in (".yaml", ".yml"):
         _study(data_set, data, overrides or [], as_json)
         return
-    below = data / path if data else path
     report = inspect(below if is_there(below) else path, layout)
     if as_json:
         print(json.dumps(report.to_json()))

@@ -94,8 +94,8 @@ def _precision(found: Confirmation) -> Iterator[str]:
         return
     told = (
         f"a true difference of {power.difference:g} between {power.arm} and {found.reference} "
-        f"would be found in about {_range(power.found, '.0%')} of such studies, and {power.share:.0%} of "
-        f"them would find {_detectable(power)}"
+        f"would be found in about {_range(power.found, '.0%')} of such studies, and "
+        f"{power.share:.0%} of them would find {_detectable(power)}"
         if power.found
         else f"{power.share:.0%} of such studies would find {_detectable(power)} between "
         f"{power.arm} and {found.reference}"

@@ -19,8 +19,8 @@ from types import FunctionType, ModuleType
 import torch
 from torch import Tensor, nn
 
-from normsearch.errors import NetworkError, one_line
-from normsearch.networks.importing import place_of
+from normsearch.errors import NetworkError
+from normsearch.networks.importing import place_of, users_code
 
 _PLACES = 8  # values of the output that are compared
 _CLOSE = 1e-3  # relative tolerance
@@ -90,13 +90,9 @@ def fixed_output(net: nn.Module, shape: Sequence[int]) -> tuple[float, ...]:
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # for networks that draw random numbers in the forward pass
         _fill(net)
-        try:
+        rule = f"{type(net).__name__}: must accept an input of {tuple(example.shape)}, and raises"
+        with users_code(rule, NetworkError):
             out = net.eval()(example.float())
-        except Exception as error:  # of foreign code
-            raise NetworkError(
-                f"{type(net).__name__}: must accept an input of {tuple(example.shape)}, and says: "
-                f"{one_line(error)}"
-            ) from error
     while isinstance(out, tuple | list) and out:
         out = out[0]
     if not isinstance(out, Tensor) or not out.numel():

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from normsearch.data.labels import IGNORED
-from normsearch.errors import ConfigError
-from normsearch.networks.importing import load, parameters_of
+from normsearch.errors import ConfigError, TrainingError
+from normsearch.networks.importing import load, parameters_of, users_code
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -204,7 +204,14 @@ def _users_loss(name: str) -> Loss:
         found = found()
     if not callable(found):
         raise ConfigError(f"training.loss: must be a function of logits and truth, got {found!r}.")
-    loss: Loss = found
+
+    def loss(logits: Tensor, truth: Tensor, **weights: Tensor) -> Tensor:
+        rule = f"training.loss: {name} must accept logits and truth of a sample, and raises"
+        with users_code(rule, partial(TrainingError, kind="loss")):
+            value: Tensor = found(logits, truth, **weights)
+            return value
+
+    loss.__wrapped__ = found  # type: ignore[attr-defined]  # its own parameters count
     return loss
 
 

@@ -219,11 +219,14 @@ class UsersMetric(CaseMetric):
         with users_code(f"{rule} score a case, and raises", partial(TrainingError, kind="metric")):
             value = self._function(*maps, **({"spacing": spacing} if self._spaced else {}))
         try:
-            return {**found, "score": float(value)}
+            score = float(value)
         except (TypeError, ValueError, RuntimeError) as error:
             shape = getattr(value, "shape", None)
             told = short(value) if shape is None else f"values of the shape {tuple(shape)}"
             raise ConfigError(f"{rule} return a number, got {told}") from error
+        if math.isinf(score):
+            raise TrainingError(f"{rule} return a finite number, got {score}", kind="metric")
+        return {**found, "score": score}
 
 
 def choose_metric(chosen: Chosen, outputs: int, kind: Kind) -> CaseMetric:

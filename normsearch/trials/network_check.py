@@ -21,7 +21,7 @@ from normsearch.config import (
 from normsearch.data import Split
 from normsearch.errors import ConfigError, short
 from normsearch.networks import NormSlot, dry_run, list_norms, use_checkpointing
-from normsearch.networks.importing import nameless, users_code
+from normsearch.networks.importing import nameless
 from normsearch.training import Plan, check_compiler, choose_loss, choose_metric, over_scales
 from normsearch.training.optimizer_step import build_optimizer
 from normsearch.training.schedule import schedule_of
@@ -108,11 +108,11 @@ def check_training(training: TrainingConfig, task: TaskConfig, truth: Tensor) ->
     sides = truth.shape[2:] if task.outputs == 1 else truth.shape[1:]
     logits = torch.zeros(len(truth), task.outputs, *sides, requires_grad=True)
     if ":" in training.loss:
-        rule = f"training.loss: {training.loss} must"
-        with users_code(f"{rule} accept logits and truth of a sample, and raises"):
-            value = loss(logits, truth)
+        value = loss(logits, truth)
         if not isinstance(value, Tensor) or value.numel() != 1:
-            raise ConfigError(f"{rule} return a scalar tensor, got {_told(value)}.")
+            raise ConfigError(
+                f"training.loss: {training.loss} must return a scalar tensor, got {_told(value)}."
+            )
     if training.metric.foreign:
         metric.of_case(*_tiny_case(task), (1.0, 1.0, 1.0))
 

@@ -144,6 +144,12 @@ def _record(value: Any, evaluation: int, trial: Trial) -> Record:
             f"{trial.config.trainer} must yield a score, or a mapping with score (or cases: id -> "
             f"score), got {value!r}"
         )
+    if math.isinf(float(score)):
+        raise TrainingError(
+            f"the score that {trial.config.trainer} yields must be finite, got {score}; a case "
+            "without a score has nan",
+            kind="metric",
+        )
     if math.isinf(float(loss)):
         raise TrainingError(
             f"the loss that {trial.config.trainer} yields is not finite ({loss}); a smaller "

@@ -43,6 +43,7 @@ def test_completion_of_verbs_kinds_and_runs(
         ("normsearch conf", ["confirm"]),
         ("normsearch list la", ["layouts"]),
         ("normsearch status sp", ["spine"]),
+        ("normsearch validate quick", ["quickstart"]),
         ("normsearch plot layer", ["layer_preference"]),
     ]:
         monkeypatch.setenv("COMP_WORDS", words)

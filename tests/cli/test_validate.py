@@ -131,3 +131,8 @@ def test_real_data_by_two_changed_lines(
     done = normsearch("run", study_file, "--data", data_root, "--local", "--json")
     assert done.code == 0, done.err
     assert 0 <= json.loads(done.out)["score"] <= 1
+
+
+def test_a_shipped_study_by_its_name(normsearch: Call) -> None:
+    done = normsearch("validate", "quickstart")
+    assert done.out.startswith("quickstart: valid; 6 training cases, 2 validation cases, unet2d ")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from normsearch.data.labels import IGNORED
-from normsearch.errors import ConfigError
+from normsearch.errors import ConfigError, TrainingError
 from normsearch.training import (
     LOSSES,
     bce_dice_loss,
@@ -320,3 +320,22 @@ def test_class_weights_that_do_not_fit(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         choose_loss(name, outputs, weights=weights)
+
+
+def rare(
+    logits: torch.Tensor, truth: torch.Tensor, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Fail on some samples, as a loss with a bug does."""
+    if not truth.any():
+        raise ValueError("no foreground")
+    return logits.mean() if weights is None else logits.mean() * weights.sum()
+
+
+def test_a_loss_of_the_user_that_fails_names_its_key() -> None:
+    logits, truth = torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
+    loss = choose_loss(f"{__name__}:rare", 1, weights=(1, 2))
+    assert loss(logits, truth).item() == 3
+    told = r"training\.loss: .*rare must .*: no foreground"
+    with pytest.raises(TrainingError, match=told) as found:
+        loss(logits, 0 * truth)
+    assert found.value.kind == "loss"

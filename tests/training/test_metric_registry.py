@@ -10,7 +10,7 @@ from torch import Tensor
 
 from normsearch.config.metric import MetricConfig
 from normsearch.data.labels import IGNORED
-from normsearch.errors import ConfigError
+from normsearch.errors import ConfigError, TrainingError
 from normsearch.training import METRICS, choose_metric
 from normsearch.training.metric_registry import CaseMetric, Kind
 from normsearch.training.surface import surface_dice
@@ -133,10 +133,17 @@ def no_number(prediction: Tensor, truth: Tensor) -> str:
     return "good"
 
 
+def endless(prediction: Tensor, truth: Tensor) -> float:
+    """Return a score that no pruner and no mean bears."""
+    return float("inf")
+
+
 def test_a_function_that_returns_no_number() -> None:
     prediction, truth = case(0)
     with pytest.raises(ConfigError, match=r"training\.metric: .*no_number.*number, got 'good'"):
         chosen(f"{__name__}:no_number").of_case(of_classes(prediction), truth)
+    with pytest.raises(TrainingError, match=r"endless must return a finite number, got inf"):
+        chosen(f"{__name__}:endless").of_case(of_classes(prediction), truth)
 
 
 @pytest.mark.parametrize(

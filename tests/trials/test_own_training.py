@@ -225,7 +225,7 @@ def yields(trial: normsearch.Trial) -> Iterator[Any]:
     ("values", "told"),
     [
         ([0.5], r"must not end the process, and called sys\.exit \(0\)"),
-        ([0.5, 0.5, np.inf], "its score must be finite, got inf"),
+        ([0.5, np.inf], "the score that .* yields must be finite, got inf"),
         ([{"score": 0.5, "loss": np.inf}], r"not finite \(inf\)"),
     ],
 )
