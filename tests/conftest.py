@@ -14,11 +14,16 @@ from tests.made_up_confirmation import made_up  # noqa: F401
 from tests.made_up_search import study  # noqa: F401
 
 
+def find_data() -> Path:
+    """Return where the real images should be: NORMSEARCH_DATA or ../shared/data."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    return Path(os.environ.get("NORMSEARCH_DATA", default))
+
+
 @pytest.fixture(scope="session")
 def data_root() -> Path:
-    """Return the folder of the real images (NORMSEARCH_DATA or ../shared/data), or skip."""
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    root = Path(os.environ.get("NORMSEARCH_DATA", default))
+    """Return the folder of the real images, or skip."""
+    root = find_data()
     if not root.is_dir():
         pytest.skip(f"no real images: NORMSEARCH_DATA is not set to a folder and {root} is none")
     return root

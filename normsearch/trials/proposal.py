@@ -127,7 +127,8 @@ def sample_kind(report: Report) -> Kind:
         )
     told = f"{sides[0]:.0f} x {sides[1]:.0f} x {sides[2]:.0f}"
     if sides[0] < _FEW_SLICES:
-        return Kind(2, spacing, sides, f"the median image has {count(round(sides[0]), 'slice')}")
+        few = f"slices, as the median image has {count(round(sides[0]), 'slice')} alone"
+        return Kind(2, spacing, sides, few)
     where = spacing_text(spacing) if spacing else "unknown spacing"
     if is_anisotropic([round(side) for side in sides], spacing or (math.nan,) * 3):
         return Kind(2, spacing, sides, f"slices, as {told} voxels of {where} are anisotropic")

@@ -113,8 +113,8 @@ def hearts(tmp_path: Path) -> Path:
     [
         (folders, "unet2d", {"size": (16, 16), "intensity": "zscore"}),
         (manifest, "unet2d", {"size": (16, 16), "test_folds": ("2",), "folds": None}),
-        (msd, "res_unet3d", {"size": (10, 12, 10), "classes": (1, 2)}),
-        (nnunet, "res_unet3d", {"size": (10, 12, 10), "intensity": "ct"}),
+        (msd, "monai.networks.nets:UNet", {"size": (10, 12, 10), "classes": (1, 2)}),
+        (nnunet, "monai.networks.nets:UNet", {"size": (10, 12, 10), "intensity": "ct"}),
         (idx, "classifier", {"size": None, "test_folds": ("test",), "intensity": "percentile"}),
     ],
 )

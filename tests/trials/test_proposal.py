@@ -55,7 +55,12 @@ def test_isotropic_volumes_are_cut_into_patches_of_volumes() -> None:
     assert found["task"]["sample"] == "patch"
     assert found["task"]["spacing"] == "median"
     assert found["task"]["classes"] == [1, 2]
-    assert found["network"] == {"name": "res_unet3d", "first_channels": 16, "depth": 3}
+    channels = {"channels": [16, 32, 64, 128], "strides": [2, 2, 2]}
+    assert found["network"] == {
+        "name": "monai.networks.nets:UNet",
+        "arguments": {"spatial_dims": 3, **channels, "num_res_units": 2},
+    }
+    assert found["task"]["augmentation"] == "light"
     assert found["training"]["loss"] == "dice_cross_entropy"
     assert found["training"]["optimizer"] == "adamw"
     assert found["training"]["samples"] == 2400
@@ -142,8 +147,9 @@ def test_split(given: dict[str, Any], split: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("side", "depth"), [(64, 3), (35, 3), (31, 2), (16, 2), (15, 1), (3, 1)])
 def test_depth_leaves_four_voxels_at_the_bottom(side: int, depth: int) -> None:
-    found = settings(report(shape=(side, side, side)))
-    assert found["network"]["depth"] == depth
+    network = settings(report(shape=(side, side, side)))["network"]
+    strides = network.get("arguments", {}).get("strides", [])
+    assert network.get("depth", len(strides)) == depth  # 2D below 8 slices
 
 
 def test_images_with_a_class_each() -> None:
@@ -154,6 +160,7 @@ def test_images_with_a_class_each() -> None:
     assert found["task"]["sample"] == "slice"
     assert not {"size", "spacing", "classes"} & found["task"].keys()
     assert found["network"]["name"] == "classifier"
+    assert found["task"]["augmentation"] == "none"
     assert found["training"]["loss"] == "cross_entropy"
 
 
