@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from normsearch.config import ArmsConfig, StudyConfig
 from normsearch.config.reading import read_recorded_study
 from normsearch.errors import NormsearchError, StudyError
-from normsearch.search.outcome import best_of, export_trial
+from normsearch.search.outcome import best_of, export_trial, none_eligible
 from normsearch.storage.records import StudyRecord
 from normsearch.storage.run_folder import find_run, read_local
 from normsearch.storage.trial_states import finished
@@ -233,13 +233,16 @@ class Run:
     def _trial_or_best(self, record: StudyRecord, trial: int | None) -> int:
         number = record.best if trial is None else trial
         if number is None:
-            raise no_complete_trial(self.name)
+            raise no_best_trial(record)
         record.norm_map(number)  # refuses a number that is no trial's
         return number
 
 
-def no_complete_trial(name: str) -> StudyError:
-    """Return the error of a run without a COMPLETE trial."""
+def no_best_trial(record: StudyRecord) -> StudyError:
+    """Return the error of a run without a COMPLETE trial, or of which none keeps constraints."""
+    name = record.name
+    if told := none_eligible(record):
+        return StudyError(f"{name}: {told}; choose a trial by its number.")
     return StudyError(
         f"{name}: must have a COMPLETE trial, and has none yet; see `normsearch status {name}`, or "
         f"resume it with `normsearch resume {name}`."

@@ -16,12 +16,12 @@ def best(*, name: Name, where: Where, as_json: Json = False) -> None:
 
     Example: normsearch best quickstart
     """
-    from normsearch.run import no_complete_trial
+    from normsearch.run import no_best_trial
 
     study = where.open(name)
     found = study.best
     if found is None:
-        raise no_complete_trial(name)
+        raise no_best_trial(study.record)
     if as_json:
         print(json.dumps(found))
     else:
@@ -35,7 +35,8 @@ def _show(found: dict[str, Any], metric: str) -> None:
     console.print(
         f"Trial {found['number']} of {found['study']}{what}: {metric} {found['score']:.3f}, "
         f"learning rate {found['learning_rate']:.3g}, batch size {found['batch_size']}, "
-        f"{found['steps']} steps{', lower is better' * (found['direction'] == 'minimize')}",
+        f"{found['steps']} steps{', lower is better' * (found['direction'] == 'minimize')}"
+        f"{_seam(found, ', seam ')}",
         soft_wrap=True,
     )
     table = Table("slot", "norm", box=None, header_style="bold", pad_edge=False)
@@ -60,7 +61,8 @@ def _show(found: dict[str, Any], metric: str) -> None:
 def _comparison(found: dict[str, Any], metric: str) -> Table:
     """Return a table of each single norm at its own best setting, and the best mixture."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    columns = ("single norm, at its best", metric, "lr", "batch", "steps", "settings tried")
+    seam = ("seam",) if "seam" in found else ()
+    columns = ("single norm, at its best", metric, "lr", "batch", "steps", *seam, "settings tried")
     for column in (columns[0], "trial", *columns[1:]):
         table.add_column(column, justify="left" if column == columns[0] else "right")
     mixture = found["best_mixture"]
@@ -68,8 +70,13 @@ def _comparison(found: dict[str, Any], metric: str) -> Table:
     for row in rows:
         cells = (f"{row['score']:.3f}", f"{row['learning_rate']:.3g}", str(row["batch_size"]))
         tried = str(row.get("trials", ""))
-        table.add_row(row["norm"], str(row["number"]), *cells, str(row["steps"]), tried)
+        measured = (str(row["steps"]), *([_seam(row)] if seam else []))
+        table.add_row(row["norm"], str(row["number"]), *cells, *measured, tried)
     return table
+
+
+def _seam(row: dict[str, Any], before: str = "") -> str:
+    return f"{before}{row['seam']:.4f}" if "seam" in row else ""
 
 
 def _show_front(console: Terminal, front: list[dict[str, Any]]) -> None:

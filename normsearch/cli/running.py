@@ -59,6 +59,8 @@ def training(
 
 def tell_end(study: Study, as_json: bool) -> None:
     """Print why a study ended, its result, and the next commands."""
+    from normsearch.search.outcome import none_eligible
+
     name = reference(study)
     if study.stopped:
         say(f"Stopped; nothing is lost. Resume with: normsearch resume {name}")
@@ -74,7 +76,8 @@ def tell_end(study: Study, as_json: bool) -> None:
     if as_json:
         print(json.dumps(found))
     elif found is None:
-        show(f"No trial of {study.name} was completed; see normsearch status {name}")
+        told = none_eligible(study.record) or "no trial was completed"
+        show(f"{study.name}: {told}; see normsearch status {name}")
     else:
         single = found["best_single_norm"]
         lower = ", lower is better" if found["direction"] == "minimize" else ""

@@ -104,7 +104,8 @@ def status_of(record: StudyRecord) -> dict[str, Any]:
     order = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "INTERRUPTED", "WAITING", "DUPLICATE")
     counts = trials["state"].value_counts()
     best = record.best
-    rows = trials[[*_COLUMNS, "samples", "steps", "seconds", "resumes", "failure"]]
+    seam = ["seam"] if trials["seam"].notna().any() else []
+    rows = trials[[*_COLUMNS, "samples", "steps", "seconds", *seam, "resumes", "failure"]]
     plain = json.loads(rows.to_json(orient="records", double_precision=15))
     return {
         "name": record.name,
@@ -140,7 +141,8 @@ def _tables(found: dict[str, Any], metric: str, newest: int | None) -> list[Tabl
     table = Table(box=None, header_style="bold", pad_edge=False)
     arms = any(row["arm"] for row in found["trials"])
     kind = "arm, seed" if arms else "single norm"
-    measured = ("samples", "steps", "time (s)")
+    seam = ("seam",) if any("seam" in row for row in found["trials"]) else ()
+    measured = ("samples", "steps", "time (s)", *seam)
     for column in ("trial", "state", metric, kind, "lr", "batch", *measured):
         table.add_column(column, justify="left" if column in ("state", kind) else "right")
     for row in found["trials"][-(newest or 0) :]:
@@ -156,6 +158,7 @@ def _tables(found: dict[str, Any], metric: str, newest: int | None) -> list[Tabl
             _number(row["samples"], ".0f"),
             _number(row["steps"], ".0f"),
             _number(row["seconds"], ".0f"),
+            *(_number(row["seam"], ".4f") for _ in seam),
             style="bold" if best else None,
         )
     parts: list[Table | str] = [table, _counts(found)]

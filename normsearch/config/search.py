@@ -84,6 +84,7 @@ OBJECTIVES: dict[str, tuple[str, Literal["maximize", "minimize"]]] = {
     "seconds": ("seconds", "minimize"),
     "memory": ("peak_memory", "minimize"),
     "parameters": ("parameters", "minimize"),
+    "seam": ("seam", "minimize"),
 }
 """Objective -> (field of a trial's last record, direction)."""
 
@@ -161,6 +162,21 @@ class Point(Hyperparameters, _PlacedNorms):
     """Where the configuration comes from."""
 
 
+class ConstraintsConfig(Model):
+    """What a finished trial must keep to; one that does not is never the best.
+
+    It counts for the sampler as a failed one, and a confirmation leaves it out.
+    """
+
+    seam: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Largest seam between tiles, for trainings on patches; see docs/data.md."""
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The constraints that are given, by their names in `OBJECTIVES`."""
+        return {name: limit for name, limit in self if limit is not None}
+
+
 class SupernetConfig(Model):
     """The one-shot network of ``method: supernet``."""
 
@@ -195,7 +211,10 @@ class SearchConfig(Model):
     sampler_arguments: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the sampler's constructor."""
     objectives: Annotated[tuple[str, ...], Field(min_length=1)] = ("score",)
-    """What is optimized: score, and any of seconds, memory and parameters."""
+    """What is optimized: score, and any of seconds, memory, parameters, and seam (the mean
+    absolute difference of probabilities between two predictions by shifted tiles, for patches)."""
+    constraints: ConstraintsConfig = ConstraintsConfig()
+    """What a finished trial must keep to, such as ``{seam: 0.02}``."""
     seed: Seed = 0
     """Seed of the sampler."""
     pruner: Annotated[PrunerConfig, BeforeValidator(text_as_name)] = PrunerConfig()

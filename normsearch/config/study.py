@@ -131,6 +131,20 @@ class StudyConfig(Model, Scored):
         return self
 
     @model_validator(mode="after")
+    def _seams_are_of_patches(self) -> Self:
+        search, place = self.search, "search.constraints.seam"
+        if "seam" in search.objectives:
+            place = f"search.objectives[{search.objectives.index('seam')}]"
+        elif "seam" not in search.constraints.limits:
+            return self
+        must = "seam is measured where normsearch trains on patches (task.sample: patch), and"
+        if self.trainer:
+            raise ItemError(place, f"{must} {self.trainer} trains here; leave it out")
+        if self.task.sample != "patch":
+            raise ItemError(place, f"{must} a sample is a {self.task.sample} here; leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _arms_are_trained_once_each(self) -> Self:
         if not isinstance(self.space, ArmsConfig):
             return self

@@ -18,6 +18,7 @@ from normsearch.files import open_regular, write_bytes
 
 Factors = Mapping[str, Mapping[str, Any]]
 _LABELS = ["number", "arm", "seed", "fold"]
+_MEASURED = ["number", "state", "score", "seconds", "samples", "steps", "parameters"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +29,9 @@ class Measured:
 
     Attributes:
         trials: a row a training: state, score, loss (the last), seconds, samples, steps,
-            parameters.
-        cases: a row a case of a training: case, score. A training that diverged has score 0 on
-            every case.
+            parameters, and of trainings on patches seam.
+        cases: a row a case of a training: case, score, and of trainings on patches seam (NaN where
+            none was measured). A training that diverged has score 0 on every case.
         learnt: what adaptive norms ended with: depth (place of the layer, 0 is the first), slot,
             statistic, branch, weight.
         values: a table of any kind, of a measurement alone.
@@ -49,6 +50,14 @@ class Measured:
     def scores(self, by: str, **where: Any) -> pd.DataFrame:
         """Return case scores: a row a (seed, case), a column for each value of `by`."""
         return _pivot(select(self.cases, where), by, ["seed", "case"], "score")
+
+    def seams(self, by: str, **where: Any) -> pd.DataFrame:
+        """Return seams of cases: a row a (seed, case), a column for each value of `by`.
+
+        Raises:
+            StudyError: no training was on patches, so that none has a seam.
+        """
+        return _pivot(select(self.cases, where), by, ["seed", "case"], "seam")
 
     def means(self, by: str, value: str = "score", **where: Any) -> pd.DataFrame:
         """Return a number of each training: a row a seed, a column for each value of `by`.
@@ -154,14 +163,20 @@ def _of_run(record: Any, factors: Factors, before: int) -> Measured:
     labels["fold"] = labels["fold"].astype(str)
     for name in dict.fromkeys(key for values in factors.values() for key in values):
         labels[name] = [factors.get(arm, {}).get(name) for arm in labels["arm"]]
-    measured = trials[["number", "state", "score", "seconds", "samples", "steps", "parameters"]]
+    measured = trials[_MEASURED + _seam_of(trials)]
     last = history.sort_values("evaluation").groupby("number")["loss"].last()
     measured = measured.assign(loss=measured["number"].map(last))
-    cases = labels.merge(record.cases()[["number", "case", "score"]], on="number")
+    scored = record.cases()
+    cases = labels.merge(scored[["number", "case", "score", *_seam_of(scored)]], on="number")
     cases = _with_failures(labels.merge(measured[["number", "state"]], on="number"), cases)
     learnt = labels.merge(_learnt(record, trials), on="number")
     tables = [labels.merge(measured, on="number"), cases, learnt]
     return Measured(*(table.assign(number=table["number"] + before) for table in tables))
+
+
+def _seam_of(table: pd.DataFrame) -> list[str]:
+    """The column of seams, if a training of the table was on patches."""
+    return ["seam"] if "seam" in table and table["seam"].notna().any() else []
 
 
 def _learnt(record: Any, trials: pd.DataFrame) -> pd.DataFrame:

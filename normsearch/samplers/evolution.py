@@ -142,9 +142,9 @@ def fitness(study: Study, trial: FrozenTrial) -> tuple[int, float]:
     """Return the key that trials are compared by: the evaluation point reached, then the value.
 
     A pruned trial ranks below all that ran longer, as in Optuna's TPE. A trial that needs too much
-    memory ranks below all.
+    memory, or exceeds a constraint, ranks below all.
     """
-    if any(value > 0 for value in trial.constraints.values()):  # it did not fit into memory
+    if any(value > 0 for value in trial.constraints.values()):
         return -1, 0.0
     step = max(trial.intermediate_values)
     value = trial.intermediate_values[step]

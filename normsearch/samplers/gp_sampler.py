@@ -52,9 +52,9 @@ class GaussianProcessSampler(UniformByDefault):
 
     The final value of a pruned trial is predicted by a linear regression over the complete trials
     (from the value at the step where it was pruned to the final value), with the residual variance
-    as its noise. A failed trial, or one that needed too much memory, counts as the worst. No choice
-    is suggested twice while there is another. Beyond 400 trials the process is fitted to the 200
-    best and the 200 newest, so the cost of a suggestion is bounded.
+    as its noise. A failed trial, one that needed too much memory, or one that exceeds a constraint
+    counts as the worst. No choice is suggested twice while there is another. Beyond 400 trials the
+    process is fitted to the 200 best and the 200 newest, so the cost of a suggestion is bounded.
 
     Args:
         seed: seed of all draws.
@@ -182,7 +182,8 @@ class GaussianProcessSampler(UniformByDefault):
         row = self._row(trial)
         if row is None:
             return None
-        # A trial that exceeded the memory is recorded as pruned, with a violated constraint.
+        # A trial that exceeded the memory is recorded as pruned, with a violated constraint; one
+        # that exceeds a constraint of the search as complete.
         if trial.state == TrialState.FAIL or any(v > 0 for v in trial.constraints.values()):
             return _Finished(row, {}, None)
         curve = {s: sign * v for s, v in trial.intermediate_values.items() if math.isfinite(v)}

@@ -18,7 +18,8 @@ from normsearch.config import (
     SearchConfig,
     StudyConfig,
 )
-from normsearch.errors import ConfigError
+from normsearch.config.reading import read_recorded_study
+from normsearch.errors import ConfigError, StudyError
 from normsearch.networks import NormSlot
 from normsearch.samplers.pruners import build_pruner
 from normsearch.samplers.registry import build_sampler
@@ -69,8 +70,17 @@ def check_storage(
 ) -> None:
     """Raise StudyError if a run's storage cannot be opened, or holds another run of its name.
 
-    With `accept_changed` the storage records the network as it is now.
+    Or if the run began with other constraints. With `accept_changed` the storage records the
+    network as it is now.
     """
+    known = read_recorded_study(folder).search.constraints
+    if known != config.search.constraints:
+        told = ", ".join(f"{name} {limit:g}" for name, limit in known.limits.items()) or "none"
+        raise StudyError(
+            f"{config.name}: search.constraints must stay as they were at the start of the run "
+            f"({told}), since its trials were judged by them; start a new run, with "
+            f"search.warm_start: {config.name}."
+        )
     if study := _stored(config.name, folder, url):
         if accept_changed:
             retrying(record_network, study, config)

@@ -54,6 +54,9 @@ def answer(study: Study, trial: Trial, original: FrozenTrial) -> bool:
         trial.set_user_attr("failure", original.user_attrs["failure"])
         if original.state == TrialState.PRUNED:
             mark_infeasible(trial)
+    for name, above in original.constraints.items():
+        if name not in trial.constraints:
+            trial.set_constraint(name, above)
     values = original.values if original.state == TrialState.COMPLETE else None
     study.tell(trial.number, values, state=original.state, skip_if_finished=True)
     return True

@@ -6,6 +6,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from normsearch.config.reading import read_trial
 from normsearch.errors import StudyError
 from normsearch.search.supernet import agreement
@@ -23,8 +25,9 @@ _COLUMNS = {"memory": "peak_memory_bytes"}  # objectives whose column has anothe
 def best_of(record: StudyRecord) -> dict[str, Any] | None:
     """Return the best COMPLETE trial and the best trial of each single norm as plain values.
 
-    Keys: study, metric, direction (``maximize`` or ``minimize``), number, score, what the trial
-    chose (learning_rate, batch_size, ...), steps, baseline and single_norm (None of a mixture),
+    Trials that exceed a constraint of the search are left out. Keys: study, metric, direction
+    (``maximize`` or ``minimize``), number, score, what the trial chose (learning_rate, batch_size,
+    ...), steps, seam (if it was trained on patches), baseline and single_norm (None of a mixture),
     norm_map, single_norms (a row a norm, the best first: norm, number, score, its setting, steps,
     and trials, how many settings were tried), best_single_norm (the first of them), best_mixture
     (the same of the best mixture), edges (sentences on numbers chosen at the end of their range),
@@ -74,6 +77,7 @@ def _result(record: StudyRecord, row: dict[Any, Any]) -> dict[str, Any]:
         "score": float(row["score"]),
         **record.values(number),
         "steps": int(row["steps"]),
+        **({} if pd.isna(row["seam"]) else {"seam": float(row["seam"])}),
     }
 
 
@@ -132,6 +136,22 @@ def export_trial(
         refuse_unseen_network(trial.network, str(place / "trial.json"))
     config = ModelConfig(trial=trial, metric=record.metric, score=score)
     return export_model(folder, place, config, accept_changed_network=accept_changed)
+
+
+def none_eligible(record: StudyRecord) -> str:
+    """Return a sentence if trials are COMPLETE and each exceeds a constraint, else ''."""
+    limits: dict[str, float] = record.config["search"].get("constraints") or {}
+    trials = record.trials()
+    done = trials[trials["state"] == "COMPLETE"].set_index("number")
+    if not limits or done.empty or record.best is not None:
+        return ""
+    least = []
+    for name, limit in limits.items():
+        values = done[_COLUMNS.get(name, name)].astype(float)
+        told = "none has one" if values.isna().all() else (
+            f"the lowest is {values.min():.4f}, of trial {values.idxmin()}")  # fmt: skip
+        least.append(f"{name} must be at most {limit:g}, and {told}")
+    return f"no COMPLETE trial keeps search.constraints: {'; '.join(least)}"
 
 
 def nothing_completed(record: StudyRecord) -> StudyError:

@@ -40,7 +40,7 @@ from normsearch.trials.task import (
     training_geometry,
 )
 from normsearch.trials.trust import refuse_unseen_code
-from normsearch.trials.validation_cost import validation_cost
+from normsearch.trials.validation_cost import check_seams, validation_cost
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,7 @@ def prepare(
     if config.trainer:
         return _of_own_trainer(config.model_copy(update=facts), space_origin, split, data, cases)
     check_foreground(config.task, split.validation)
+    check_seams(config, split.validation)
     with enough_memory(f"network: {config.network.name}", "network.first_channels or task.size"):
         check_weights(config, facts["sample_shape"][0])
         network = try_network(config, split, where, accept_changed=accept_changed)

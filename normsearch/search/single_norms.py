@@ -23,7 +23,12 @@ from normsearch.samplers.gp_model import Coding
 from normsearch.samplers.gp_sampler import GaussianProcessSampler
 from normsearch.space.interface import AnySpace
 from normsearch.storage.objectives import score
-from normsearch.storage.trial_states import completed, share_of_single_norms, single_norm
+from normsearch.storage.trial_states import (
+    eligible,
+    share_of_single_norms,
+    single_norm,
+    violated,
+)
 
 _CANDIDATES = 64  # settings drawn from the whole space, and as many near the best
 _MOST = 4096  # largest finite space of which all settings are candidates
@@ -88,7 +93,8 @@ class SingleNormTuning:
                 continue
             begun[norm] += "baseline" not in trial.user_attrs
             reached = self._sign * score(trial)
-            best[norm] = max(best[norm], -math.inf if math.isnan(reached) else reached)
+            lost = math.isnan(reached) or violated(trial)
+            best[norm] = max(best[norm], -math.inf if lost else reached)
         ranked = sorted(best, key=lambda norm: -best[norm])
         return sorted(ranked, key=lambda norm: ranked.index(norm) + begun[norm])
 
@@ -112,9 +118,8 @@ class SingleNormTuning:
         return settings[random.integers(len(settings)) if chosen is None else chosen]
 
     def _best(self, trials: Any) -> dict[str, Any] | None:
-        """The setting of the best COMPLETE one of `trials`."""
-        complete = completed(trials)
-        best = max(complete, key=lambda trial: self._sign * score(trial), default=None)
+        """The setting of the best of the `eligible` ones of `trials`."""
+        best = max(eligible(trials), key=lambda trial: self._sign * score(trial), default=None)
         return None if best is None else self._setting(best)
 
     def _setting(self, trial: FrozenTrial) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from normsearch.files import remove_leftovers, write_text
 from normsearch.samplers.registry import how_drawn
 from normsearch.space.choice import Choice
 from normsearch.space.interface import AnySpace
-from normsearch.storage.objectives import final_values
+from normsearch.storage.objectives import final_values, lacking, mark_violated
 from normsearch.storage.optuna_access import stored
 from normsearch.storage.remote_checkpoints import RemoteCheckpoints
 from normsearch.storage.trial_states import mark_infeasible
@@ -97,6 +97,8 @@ def tell_end(
         if mirror and complete:
             mirror.settle(trial.number, folder, keep=True)
         final = final_values(known, config.search) if complete else None
+        if complete:
+            mark_violated(trial, known, config.search)
         study.tell(trial.number, final, state=told, skip_if_finished=True)
     except UpdateFinishedTrialError:
         return TAKEN
@@ -119,6 +121,8 @@ def _incomplete(known: optuna.trial.FrozenTrial, config: StudyConfig) -> str | N
     record = known.user_attrs.get(f"evaluation:{last}")
     if record is None:
         return "its last record is lost in a damaged line of the study's journal"
+    if name := lacking(known, config.search):
+        return f"{name} is an objective, and its last record has none"
     return _out_of_range(record, config.bounds) if config.training.metric.range else None
 
 

@@ -249,10 +249,13 @@ def _parsed(text: bytes) -> Any:
 
 def _is_detail(line: bytes) -> bool:
     # Optuna's codes: 5 sets a parameter (its value is also in the attribute `values`), 8 a user
-    # attribute, 9 a system attribute. The first bytes are compared since parsing is slow.
+    # attribute, 9 a system attribute. The first bytes are compared since parsing is slow. A
+    # constraint is no detail: it decides which trial is the best.
     if line.startswith(b'{"op_code":8,'):
         return b'"user_attr":{"norm_map"' in line
-    return line.startswith((b'{"op_code":5,', b'{"op_code":9,'))
+    if line.startswith(b'{"op_code":9,'):
+        return b'"system_attr":{"constraints:' not in line
+    return line.startswith(b'{"op_code":5,')
 
 
 def _is_gone(path: Path) -> bool:

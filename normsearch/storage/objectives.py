@@ -27,6 +27,25 @@ def final_values(trial: FrozenTrial, search: SearchConfig) -> list[float]:
     return [float(last[OBJECTIVES[name][0]]) for name in search.objectives]
 
 
+def lacking(trial: FrozenTrial, search: SearchConfig) -> str | None:
+    """Return the first objective that the last record of a trial lacks as a number, or None."""
+    last: dict[str, Any] = trial.user_attrs[f"evaluation:{max(trial.intermediate_values)}"]
+    fields = {name: last.get(OBJECTIVES[name][0]) for name in search.objectives}
+    return next((name for name, value in fields.items() if value is None or value != value), None)
+
+
+def mark_violated(trial: Trial, known: FrozenTrial, search: SearchConfig) -> None:
+    """Record how far a trial's last record is above each constraint; below 0 it is kept.
+
+    A quantity that is not a number keeps no constraint.
+    """
+    last: dict[str, Any] = known.user_attrs[f"evaluation:{max(known.intermediate_values)}"]
+    for name, limit in search.constraints.limits.items():
+        above = float(last.get(OBJECTIVES[name][0], math.nan)) - limit
+        if name not in known.constraints:
+            trial.set_constraint(name, 1.0 if math.isnan(above) else above)
+
+
 def note(trial: Trial, step: int, value: float) -> None:
     """Store the score at an evaluation point."""
     if len(trial.study.directions) == 1:

@@ -21,10 +21,16 @@ from normsearch.space.choice import LABELS
 from normsearch.storage.objectives import score
 from normsearch.storage.opening import open_storage
 from normsearch.storage.run_folder import find_run, read_local, trial_folder
-from normsearch.storage.trial_states import completed, outcome, share_of_single_norms, single_norm
+from normsearch.storage.trial_states import (
+    completed,
+    eligible,
+    outcome,
+    share_of_single_norms,
+    single_norm,
+)
 
 _CASES: dict[str, Column] = {"case": as_text, "evaluation": as_whole, "score": as_number}
-_LAST = ("samples", "steps", "seconds", "peak_memory", "parameters")
+_LAST = ("samples", "steps", "seconds", "peak_memory", "parameters", "seam")
 
 
 class StudyRecord:
@@ -68,13 +74,16 @@ class StudyRecord:
 
     @property
     def best(self) -> int | None:
-        """Number of the COMPLETE trial with the best score, if any is complete."""
+        """Number of the best of the trials of `ranked`, if there is one."""
         return next(iter(self.ranked()), None)
 
     def ranked(self) -> list[int]:
-        """Return the numbers of the COMPLETE trials, the best score first."""
+        """Return the numbers of the COMPLETE trials, the best score first.
+
+        Those that exceed a constraint of the search are left out.
+        """
         highest_first = self.direction == "maximize"
-        best_first = sorted(completed(self._frozen()), key=score, reverse=highest_first)
+        best_first = sorted(eligible(self._frozen()), key=score, reverse=highest_first)
         return [trial.number for trial in best_first]
 
     def best_single_norms(self) -> dict[str, int]:
@@ -99,7 +108,7 @@ class StudyRecord:
         With the score as the only objective these are the best trials.
         """
         best = self._study.best_trials if self.ranked() else []
-        return sorted(trial.number for trial in completed(best))
+        return sorted(trial.number for trial in eligible(best))
 
     def values(self, number: int) -> dict[str, Any]:
         """Return what trial `number` chose besides the norms: learning_rate, batch_size, ..."""
@@ -124,9 +133,10 @@ class StudyRecord:
         trial at the space's default setting), single_norm (the norm of every single-norm trial, at
         any setting), arm, seed and fold (of fixed trainings; None in a search), learning_rate,
         batch_size and other choices (None if not chosen), samples, steps, seconds,
-        peak_memory_bytes, parameters, resumes (how often the trial was resumed), failure, drawn
-        (how the trial was chosen, see `how_drawn`), ``norm.SLOT`` for every slot. The state
-        DUPLICATE means a repetition, answered from the record of an earlier trial.
+        peak_memory_bytes, parameters, seam (of a finished training on patches), resumes (how often
+        the trial was resumed), failure, drawn (how the trial was chosen, see `how_drawn`),
+        ``norm.SLOT`` for every slot. The state DUPLICATE means a repetition, answered from the
+        record of an earlier trial.
         """
         return pd.DataFrame([self._row(trial) for trial in self._frozen()], columns=self._columns())
 
@@ -152,7 +162,8 @@ class StudyRecord:
         """Return the score of each case of each COMPLETE trial, at its last evaluation.
 
         Columns: number, arm, seed, fold, case, score, and the details of cases.csv (Dice and voxel
-        counts of each class). Trials without a cases.csv in the folder are left out.
+        counts of each class, and of patches the seam). Trials without a cases.csv in the folder are
+        left out.
         """
         parts = []
         for trial in completed(self._frozen()):
@@ -185,7 +196,7 @@ class StudyRecord:
     def _columns(self) -> list[str]:
         outcome = ["number", "state", "score", "last_score"]
         fixed = [*outcome, "baseline", "single_norm", *LABELS, *HYPERPARAMETERS]
-        measured = ["samples", "steps", "seconds", "peak_memory_bytes", "parameters"]
+        measured = ["samples", "steps", "seconds", "peak_memory_bytes", "parameters", "seam"]
         norms = [f"norm.{slot}" for slot in self.slots]
         return [*fixed, *measured, "resumes", "failure", "drawn", *norms]
 

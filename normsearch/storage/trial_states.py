@@ -31,8 +31,18 @@ def outcome(trial: FrozenTrial) -> str:
 
 
 def completed(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the COMPLETE ones of `trials`, without repetitions: those that may be the best."""
+    """Return the COMPLETE ones of `trials`, without repetitions."""
     return [trial for trial in trials if outcome(trial) == TrialState.COMPLETE.name]
+
+
+def eligible(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the `completed` ones of `trials` that keep every constraint: they may be the best."""
+    return [trial for trial in completed(trials) if not violated(trial)]
+
+
+def violated(trial: FrozenTrial) -> bool:
+    """Whether a trial exceeds a constraint of the search, or the memory."""
+    return any(above > 0 for above in trial.constraints.values())
 
 
 def finished(states: Iterable[str]) -> int:

@@ -31,6 +31,7 @@ from normsearch.training.optimizer_step import OPTIMIZERS
 from normsearch.training.plan import Evaluation, Plan
 from normsearch.training.precision import PRECISIONS
 from normsearch.training.schedule import SCHEDULES
+from normsearch.training.seam import count_tiles, has_seam, seam
 from normsearch.training.statistics import recompute_statistics
 from normsearch.training.validation import (
     ValidationCase,
@@ -54,10 +55,12 @@ __all__ = [
     "choose_loss",
     "choose_metric",
     "classification_score",
+    "count_tiles",
     "count_windows",
     "cross_entropy_loss",
     "dice",
     "dice_cross_entropy_loss",
+    "has_seam",
     "lacks_memory",
     "limit_memory",
     "load_checkpoint",
@@ -71,6 +74,7 @@ __all__ = [
     "save_checkpoint",
     "save_newest",
     "score_cases",
+    "seam",
     "segmentation_score",
     "train",
     "window_logits",

@@ -75,11 +75,13 @@ def window_logits(
     window: tuple[int, ...] | None,
     device: str,
     gathered_on: str | None = None,
+    *,
+    overlap: float = _OVERLAP,
 ) -> Tensor:
     """Return the logits (S, K, *spatial) of samples, in float32.
 
-    Larger samples are processed by MONAI's sliding window, with half overlap and Gaussian weights;
-    their logits are on the CPU.
+    Larger samples are processed by MONAI's sliding window, with Gaussian weights; their logits are
+    on the CPU.
 
     Args:
         network: in eval mode.
@@ -87,6 +89,7 @@ def window_logits(
         window: the spatial sides of the network's inputs; those of the samples if None.
         device: the device of the network.
         gathered_on: the device of the logits; `device` if None.
+        overlap: of neighbouring windows, as a share; with 0 they are tiles, and weights are equal.
     """
     if window is None or tuple(samples.shape[2:]) == tuple(window):
         parts = torch.split(samples, _samples_at_once(samples.shape[2:]))
@@ -98,7 +101,7 @@ def window_logits(
     found: list[Tensor] = []
     for part in torch.split(samples, at_once):
         logits: Any = sliding_window_inference(
-            part, window, at_once, network, _OVERLAP, mode="gaussian",
+            part, window, at_once, network, overlap, mode="gaussian" if overlap else "constant",
             sw_device=device, device="cpu",
         )  # fmt: skip
         found.append(logits.float())

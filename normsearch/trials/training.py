@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,7 @@ from torch import nn
 
 from normsearch.config import TaskConfig, TrialConfig
 from normsearch.config.base import shared
-from normsearch.data import BatchLoader, Case, Split, whole_case
+from normsearch.data import BatchLoader, Case, Split, spread_cases, whole_case
 from normsearch.data.workers import flushes_subnormals
 from normsearch.errors import GoneError, TakenError
 from normsearch.files import write_text
@@ -32,18 +33,25 @@ from normsearch.training import (
     Plan,
     ValidationCase,
     choose_metric,
+    has_seam,
     limit_memory,
     load_newest,
+    mean_score,
     over_scales,
     probe_memory,
     save_newest,
+    seam,
     train,
 )
+from normsearch.training.precision import autocast
 from normsearch.trials.class_weights import loss_of
 from normsearch.trials.sample_augmentation import augmentation_of
 from normsearch.trials.task import interim_cases, sample_shape, sampling_of, split_task, task_loader
 from normsearch.trials.trainer import Record, Trainer
 from normsearch.trials.trial_network import network_of, refuse_changed_network
+
+SEAM_CASES = 8
+"""Number of cases whose seam is measured unless `TaskConfig.validation_cases` gives one."""
 
 
 def training_loader(config: TrialConfig, cases: Sequence[Case]) -> BatchLoader:
@@ -100,8 +108,9 @@ def train_trial(
     Resumes from FOLDER/checkpoint.pt if it exists, or from checkpoint-previous.pt if that is
     damaged. A record holds the fields of `Evaluation` except `details`, and also `parameters` (the
     number of trainable parameters), `learnt` (mixing weights of adaptive norms, by slot) and, after
-    damage, `refused` (the reasons). FOLDER/cases.csv holds the latest score of each validation
-    case, with its details (Dice and counts of voxels of each class).
+    damage, `refused` (the reasons); the last one of a training on patches holds `seam`, the mean
+    seam of `seam_cases`. FOLDER/cases.csv holds the latest score of each validation case, with its
+    details (Dice and counts of voxels of each class, and the seam).
 
     Args:
         config: the trial.
@@ -178,10 +187,57 @@ def _train_trial(
         device=config.device,
     ):
         check_owner(folder, token)
-        write_cases(
-            folder / "cases.csv", evaluation.evaluation, evaluation.cases, evaluation.details
-        )
-        yield {**_record(evaluation, network), **({"refused": refused} if refused else {})}
+        last = evaluation.evaluation == config.training.evaluations
+        seams = _seams(config, network, data.validation, validation) if last else {}
+        details = with_seams(evaluation.details, seams)
+        write_cases(folder / "cases.csv", evaluation.evaluation, evaluation.cases, details)
+        record = _record(evaluation, network) | ({"refused": refused} if refused else {})
+        yield record | ({"seam": mean_score(seams.values())} if seams else {})
+
+
+def seam_cases(task: TaskConfig, validation: Sequence[Case]) -> Sequence[Case]:
+    """Return the cases whose seam is measured when a training on patches ends.
+
+    As many as `TaskConfig.validation_cases`, else 8, spread over the subjects, of those that have
+    one (see `has_seam`); none if a sample is no patch.
+    """
+    if task.sample != "patch":
+        return ()
+    large = [case for case in validation if has_seam(patch_grid(task, case), task.sides)]
+    return spread_cases(large, task.validation_cases or SEAM_CASES)
+
+
+def patch_grid(task: TaskConfig, case: Case) -> tuple[int, ...]:
+    """Return the sides of a case's prepared image along the axes of a patch."""
+    return (len(case.image), *case.image.shape[2:])[-len(task.sides) :]
+
+
+def _seams(
+    config: TrialConfig,
+    network: nn.Module,
+    cases: Sequence[Case],
+    validation: Mapping[str, ValidationCase],
+) -> dict[str, float]:
+    """Return the seam of each case of `seam_cases`; `network` is at the end of its training."""
+    set_progress(network, 1.0)  # a training that had ended is resumed without a step
+    task = config.task
+    with autocast(config.training.amp, config.device):
+        return {
+            case.id: seam(
+                network, validation[case.id].samples, task.sides,
+                own=patch_grid(task, case), device=config.device,
+            )
+            for case in seam_cases(task, cases)
+        }  # fmt: skip
+
+
+def with_seams(
+    details: Mapping[str, Mapping[str, float]], seams: Mapping[str, float]
+) -> dict[str, dict[str, float]]:
+    """Return the details of each case with its seam, NaN where none was measured."""
+    if not seams:
+        return {case: dict(own) for case, own in details.items()}
+    return {case: {**own, "seam": seams.get(case, math.nan)} for case, own in details.items()}
 
 
 def _interim(

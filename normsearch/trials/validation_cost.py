@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from normsearch.config import ArmsConfig, PythonSpaceConfig, StudyConfig
 from normsearch.data import Case, Split
-from normsearch.errors import count
-from normsearch.training import count_windows
+from normsearch.errors import ConfigError, count
+from normsearch.training import count_tiles, count_windows
 from normsearch.trials.task import interim_cases
+from normsearch.trials.training import patch_grid, seam_cases
 
 FORWARD = 1 / 3
 """Time of a forward pass in that of a training step: the backward pass takes about twice it."""
@@ -28,17 +29,36 @@ def validation_cost(config: StudyConfig, split: Split) -> str:
         sum(_windows(case, task.sides) for case in cases) for cases in (some, split.validation)
     ]
     patches = training.samples_of(smallest_batch(config))
-    total = (training.evaluations - 1) * windows[0] + windows[1]
+    seams = seam_cases(task, split.validation)
+    tiles = sum(_tiles(case, task.sides) for case in seams)
+    total = (training.evaluations - 1) * windows[0] + windows[1] + tiles
     share = total * FORWARD / patches
     told = f"{_counted(split.validation, windows[1])} at each evaluation"
     if len(some) < len(split.validation):
         told = f"{_counted(some, windows[0])} at each evaluation, "
         told += f"{_counted(split.validation, windows[1])} at the last"
+    if seams:
+        told += f", and for the seam {count(len(seams), 'case')} ({count(tiles, 'tile')})"
     costly = share > _MUCH and task.validation_cases is None
     cure = "; task.validation_cases makes it score fewer" if costly else ""
     return (
         f"validation slides over {told}: {total} windows in a trial of {patches} training patches, "
         f"about {share:.0%} of the time of training (a window has no backward pass){cure}"
+    )
+
+
+def check_seams(config: StudyConfig, validation: Sequence[Case]) -> None:
+    """Raise ConfigError if a search needs seams, and no validation case is large enough for one."""
+    search, tile = config.search, config.task.sides
+    wanted = "seam" in search.objectives or "seam" in search.constraints.limits
+    if not wanted or seam_cases(config.task, validation):
+        return
+    sides = [patch_grid(config.task, case) for case in validation]
+    largest = [max(side) for side in zip(*sides, strict=True)]
+    raise ConfigError(
+        "search: the seam of a validation case needs one and a half patches along an axis, and a "
+        f"patch is {list(tile)}, the largest sides of these cases are {largest}; choose a smaller "
+        "task.size, or leave seam out of search.objectives and search.constraints"
     )
 
 
@@ -59,6 +79,12 @@ def batch_sizes(config: StudyConfig) -> list[int]:
 
 def _counted(cases: Sequence[Case], windows: int) -> str:
     return f"{count(len(cases), 'case')} ({count(windows, 'window')})"
+
+
+def _tiles(case: Case, tile: Sequence[int]) -> int:
+    """Return the tiles by which the seam of a case is measured."""
+    sides = (len(case.image), *case.image.shape[2:])
+    return (len(case.image) if len(tile) == 2 else 1) * count_tiles(sides[-len(tile) :], tile)
 
 
 def _windows(case: Case, window: Sequence[int]) -> int:
