@@ -8,6 +8,7 @@ with the process, however it ends.
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import re
 import shutil
@@ -29,7 +30,7 @@ LIMIT = "NORMSEARCH_CACHE_SIZE"
 _SHARE = 0.5  # of the space that the cache and free space take on the disk
 _NAME = re.compile(r"[0-9a-f]{64}")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) *([KMGT]?)(i?)B?", re.IGNORECASE)
-_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+_POWERS: dict[str, int] = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _USERS = "in-use"
 
 
@@ -94,8 +95,7 @@ def keep_to_limit(cache: Path, *, warn: bool = True) -> None:
     """
     entries = cache_entries(cache)
     total = sum(entry.bytes for entry in entries)
-    limit = size_limit(cache, total)
-    if limit is None or total <= limit:
+    if not entries or total <= (limit := size_limit(cache, total)):
         return
     with _changing(cache):
         used = _in_use(cache)
@@ -114,27 +114,36 @@ def keep_to_limit(cache: Path, *, warn: bool = True) -> None:
         )
 
 
-def size_limit(cache: Path, taken: int) -> int | None:
-    """Return the most bytes of prepared cases in a folder that now holds `taken`; None for any.
+def size_limit(cache: Path, taken: int) -> float:
+    """Return the most bytes of prepared cases in a folder that now holds `taken`.
 
-    It is NORMSEARCH_CACHE_SIZE: a size such as ``200 GB``, or ``unlimited``. By default it is half
-    of the space that the disk has beside other files.
+    By default it is half of the space that the disk has beside other files.
 
     Raises:
-        ConfigError: NORMSEARCH_CACHE_SIZE is something else.
+        ConfigError: see `asked_limit`.
+    """
+    asked = asked_limit()
+    return _SHARE * (shutil.disk_usage(cache).free + taken) if asked is None else asked
+
+
+def asked_limit() -> float | None:
+    """Return NORMSEARCH_CACHE_SIZE in bytes, infinity for ``unlimited``, None if it is not set.
+
+    Raises:
+        ConfigError: it is no size.
     """
     text = os.environ.get(LIMIT, "").strip()
-    if text.lower() == "unlimited":
-        return None
     if not text:
-        return int(_SHARE * (shutil.disk_usage(cache).free + taken))
+        return None
+    if text.lower() == "unlimited":
+        return math.inf
     found = _SIZE.fullmatch(text)
     if not found or not float(found[1]):
         raise ConfigError(
             f"{LIMIT}: must be a size such as 200 GB or 500 MiB, or unlimited, got '{text}'"
         )
-    base = 1024 if found[3] else 1000
-    return int(float(found[1]) * base ** _POWERS[found[2].upper()])
+    unit = (1024 if found[3] else 1000) ** _POWERS[found[2].upper()]
+    return float(found[1]) * float(unit)
 
 
 def size_text(size: float) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from normsearch.data.cache import Prepared, cached
-from normsearch.data.cache_entries import keep_to_limit
+from normsearch.data.cache_entries import asked_limit, keep_to_limit
 from normsearch.data.cases import Case, CaseFiles
 from normsearch.data.checks import check_resampling, mixed_orientation
 from normsearch.data.faults import Fault, refuse, warn_once
@@ -118,6 +118,7 @@ def load_cases(
     Raises:
         DataError: one or more cases cannot be used; the message names the faults.
     """
+    asked_limit()  # refuses a wrong one before hours of work
     data_set, asked = survey(root, layout), (*preparation.chosen, *preparation.ignore)
     preparation = with_ignored(data_set, preparation)
     named = named_segments(data_set.cases)

@@ -33,6 +33,7 @@ from normsearch.training.precision import PRECISIONS
 from normsearch.training.schedule import SCHEDULES
 from normsearch.training.statistics import recompute_statistics
 from normsearch.training.validation import (
+    OnAccess,
     ValidationCase,
     count_windows,
     score_cases,
@@ -47,6 +48,7 @@ __all__ = [
     "SCHEDULES",
     "Evaluation",
     "Loader",
+    "OnAccess",
     "Plan",
     "ValidationCase",
     "bce_dice_loss",
