@@ -43,6 +43,10 @@ class DataError(NormsearchError):
     """An image, label or data set cannot be used."""
 
 
+class CacheError(DataError):
+    """A prepared case in the cache cannot be read where a trial is trained."""
+
+
 class TrainingError(NormsearchError):
     """A training cannot continue.
 

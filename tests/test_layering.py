@@ -53,7 +53,8 @@ ARROWS: dict[str, set[str]] = {
         *("errors", "norms"),
     },
     "data": {
-        *("PIL", "filelock", "lazy monai", "nibabel", "nrrd", "numpy", "scipy", "torch"),
+        *("PIL", "filelock", "lazy blosc2", "lazy monai", "nibabel", "nrrd", "numpy", "scipy"),
+        *("torch",),
         *("errors", "limits", "files", "networks"),
     },
     "training": {

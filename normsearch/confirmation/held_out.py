@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic
 
@@ -25,7 +25,7 @@ from normsearch.config import TaskConfig, TrialConfig
 from normsearch.data import Case, Split, image_on_own_grid
 from normsearch.data.labels import IGNORED
 from normsearch.files import write_atomically, write_text
-from normsearch.training import load_newest, network_weights, score_cases
+from normsearch.training import OnAccess, load_newest, network_weights, score_cases
 from normsearch.training.precision import autocast
 from normsearch.training.surface import SurfaceScores, measured_spacing, surface_scores
 from normsearch.trials.model import rebuild
@@ -78,7 +78,8 @@ def measure(
     if state is None:
         return
     network = rebuild(config, network_weights(state, folder), folder).to(config.device)
-    found = {case.id: predicted(network, case, config) for case in cases}
+    known = {case.id: case for case in cases}  # each is predicted when it is measured
+    found = OnAccess(known, lambda name: predicted(network, known[name], config))
     write_text(folder / SURFACES, _table(config, cases, found))
     examples: dict[str, Any] = _examples(config, cases, found, scores)
     write_atomically(folder / EXAMPLES, lambda file: np.savez_compressed(file, **examples))
@@ -105,7 +106,8 @@ def case_surfaces(prediction: Labels, case: Case, classes: int) -> dict[int, Sur
     Distances are in mm, or in pixels if the spacing along an axis is unknown.
     """
     flat, spacing = len(case.whole_label) == 1, _measured(case)[0]
-    truth, prediction = (array[0] if flat else array for array in (case.whole_label, prediction))
+    both = np.asarray(case.whole_label), prediction
+    truth, prediction = (array[0] if flat else array for array in both)
     found = {}
     for number in range(1, classes + 1):
         masks = _annotated(prediction, truth) == number, truth == number
@@ -118,7 +120,7 @@ def _measured(case: Case) -> tuple[tuple[float, ...], str]:
     return measured_spacing(case.whole_spacing, flat=len(case.whole_label) == 1)
 
 
-def _table(config: TrialConfig, cases: tuple[Case, ...], found: dict[str, Labels]) -> str:
+def _table(config: TrialConfig, cases: tuple[Case, ...], found: Mapping[str, Labels]) -> str:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["case", "class", "hd95", "surface_dice", "missed", "unit"])
@@ -133,7 +135,7 @@ def _table(config: TrialConfig, cases: tuple[Case, ...], found: dict[str, Labels
 def _examples(
     config: TrialConfig,
     cases: tuple[Case, ...],
-    found: dict[str, Labels],
+    found: Mapping[str, Labels],
     scores: dict[str, float],
 ) -> dict[str, npt.NDArray[Any]]:
     """Return slices of the cases with the best, the median and the worst score."""
@@ -142,8 +144,9 @@ def _examples(
     chosen = (
         [known[i] for i in dict.fromkeys((0, len(known) // 2, len(known) - 1))] if known else []
     )
-    truths = {case.id: _annotated(case.whole_label, case.whole_label) for case in chosen}
-    found = {case.id: _annotated(found[case.id], case.whole_label) for case in chosen}
+    labels = {case.id: np.asarray(case.whole_label) for case in chosen}
+    truths = {name: _annotated(label, label) for name, label in labels.items()}
+    found = {name: _annotated(found[name], label) for name, label in labels.items()}
     slices = [_middle(truths[case.id], found[case.id]) for case in chosen]
     pairs = list(zip(chosen, slices, strict=True))
     return {

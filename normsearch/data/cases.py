@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from normsearch.data.labels import IGNORED
+
+_AT_ONCE = 2**22  # voxels read at once
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,10 @@ class CaseFiles:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One case in memory.
+    """One prepared case: its arrays lie in memory, or compressed in the cache.
+
+    Those in the cache are `StoredArray`: a slice or an index of one reads that part alone as a
+    NumPy array, ``np.asarray(case.image)`` all of it.
 
     Attributes:
         image: float32, (slices, channels, y, x), intensities normalized.
@@ -112,8 +119,22 @@ def _folds(case: CaseFiles | Case) -> tuple[str, ...]:
 
 def classes_shown(cases: Iterable[Case]) -> set[int]:
     """Return the class indices above 0 that occur in whole labels, without `IGNORED`."""
-    shown = {int(value) for case in cases for value in np.unique(case.whole_label)}
-    return shown - {0, IGNORED}
+    counts = np.zeros(256, np.int64)
+    for case in cases:
+        for part in slice_blocks(case.whole_label):
+            counts += np.bincount(part.ravel(), minlength=256)
+    return set(np.flatnonzero(counts).tolist()) - {0, IGNORED}
+
+
+def slice_blocks(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Yield the parts of an array, slices first, that are read at once, in order.
+
+    A whole case may be larger than memory.
+    """
+    step = max(1, _AT_ONCE // max(math.prod(array.shape[1:]), 1))
+    step -= step % 4 if step > 4 else 0  # slices that the cache decompresses together
+    for first in range(0, len(array), step):
+        yield np.asarray(array[first : first + step])
 
 
 def fingerprint(cases: Iterable[Case]) -> str:
@@ -126,6 +147,6 @@ def fingerprint(cases: Iterable[Case]) -> str:
         facts = [case.id, case.subject, case.fold, *shapes, *lists]
         digest.update(json.dumps(facts).encode())
         for array in (case.image, case.label, case.uncropped, case.own_label):
-            if array is not None:
-                digest.update(np.ascontiguousarray(array).data)
+            for part in slice_blocks(array) if array is not None else ():
+                digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()

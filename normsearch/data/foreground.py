@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -11,11 +10,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
-from normsearch.data.cases import Case
+from normsearch.data.cases import Case, slice_blocks
 from normsearch.data.labels import IGNORED
 
 MOST = 10_000  # voxels of a class, as in nnU-Net
-_AT_ONCE = 2**22  # voxels read at once: whole cases may be larger than memory
 
 Array = npt.NDArray[Any]
 
@@ -57,7 +55,7 @@ def channel_minima(case: Case) -> npt.NDArray[np.float32]:
     """Return the smallest intensity of each channel of a case's image, found once."""
     found = _MINIMA.get(case)
     if found is None:
-        least = [part.min(axis=(0, 2, 3)) for _, part in _parts(case.image)]
+        least = [part.min(axis=(0, 2, 3)) for part in slice_blocks(case.image)]
         found = _MINIMA[case] = np.min(least, axis=0)
     return found
 
@@ -70,13 +68,15 @@ def find_foreground(label: Array) -> Foreground:
     found: dict[int, tuple[Array, Array]] = {}
     kind = np.min_scalar_type(math.prod(label.shape))
     randoms: dict[int, np.random.Generator] = {}
-    for first, part in _parts(label):
+    first = 0  # the flat index of the part's first voxel
+    for part in slice_blocks(label):
         for number in np.flatnonzero(np.bincount(part.ravel())).tolist():
             if number in (0, IGNORED):
                 continue
             random = randoms.setdefault(number, np.random.default_rng(number))
             voxels = (np.flatnonzero(part == number) + first).astype(kind)
             found[number] = _fewest(found.get(number), voxels, random)
+        first += part.size
     return Foreground(label.shape, {number: found[number][0] for number in sorted(found)})
 
 
@@ -94,11 +94,3 @@ def _fewest(
         return voxels, keys
     kept = np.sort(np.argpartition(keys, MOST)[:MOST])
     return voxels[kept], keys[kept]
-
-
-def _parts(array: Array) -> Iterator[tuple[int, Array]]:
-    """Yield an array slices by slices, with the flat index of each part's first voxel."""
-    plane = math.prod(array.shape[1:])
-    step = max(1, _AT_ONCE // max(plane, 1))
-    for first in range(0, len(array), step):
-        yield first * plane, np.asarray(array[first : first + step])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from normsearch.data.cache import Prepared, cached
+from normsearch.data.cache_entries import asked_limit, keep_to_limit
 from normsearch.data.cases import Case, CaseFiles
 from normsearch.data.checks import check_resampling, mixed_orientation
 from normsearch.data.faults import Fault, refuse, warn_once
@@ -32,6 +33,8 @@ from normsearch.data.spacing import Spacing, resized_spacing
 from normsearch.data.transforms import fitted, normalized_image
 from normsearch.errors import DataError
 from normsearch.networks.digest import source_files
+
+_CHECKED = 16  # cases after which the cache is brought to its size again
 
 
 def prepare_case(
@@ -115,6 +118,7 @@ def load_cases(
     Raises:
         DataError: one or more cases cannot be used; the message names the faults.
     """
+    asked_limit()  # refuses a wrong one before hours of work
     data_set, asked = survey(root, layout), (*preparation.chosen, *preparation.ignore)
     preparation = with_ignored(data_set, preparation)
     named = named_segments(data_set.cases)
@@ -138,15 +142,18 @@ def load_cases(
             )
 
         try:
-            kept = cache is not None and files.index is None  # IDX files need no cache
-            prepared = cached(cache, files, settings, build) if kept and cache else build()
+            prepared = _from_cache(cache, data_set.root, files, settings, build)
         except CaseError as error:
             faults += error.faults
             continue
         faults += prepared.warnings
         values[files.id] = prepared.values
         cases.append(as_case(files, prepared))
+        if cache is not None and len(cases) % _CHECKED == 0:
+            keep_to_limit(cache, warn=False)
         oriented[files.images[0]] = prepared.oriented
+    if cache is not None:
+        keep_to_limit(cache)  # those that are used now are the last to go
     faults += mixed_orientation(data_set.root, oriented)
     if not preparation.segments:
         faults += nameless_fault(data_set.cases, named, values)
@@ -154,6 +161,18 @@ def load_cases(
     _check_values(data_set.root, asked, {value for own in values.values() for value in own})
     warn_once(data_set.root, faults)
     return cases
+
+
+def _from_cache(
+    cache: Path | None,
+    root: Path,
+    files: CaseFiles,
+    settings: dict[str, Any],
+    build: Callable[[], Prepared],
+) -> Prepared:
+    if cache is None or files.index is not None:  # IDX files need no cache
+        return build()
+    return cached(cache, files, settings, build, data_set=str(root))
 
 
 def with_ignored(data_set: DataSet, preparation: Preparation) -> Preparation:

@@ -81,8 +81,8 @@ class Stacks:
 
     def sample(self, case: Case, index: int) -> tuple[Array, Array]:
         """Return image (depth · channels, y, x), lowest slice first, and label (y, x)."""
-        around = np.arange(self.depth) + index - self.depth // 2
-        image = case.image[around.clip(0, len(case.image) - 1)]
+        around = (np.arange(self.depth) + index - self.depth // 2).clip(0, len(case.image) - 1)
+        image = np.asarray(case.image[around[0] : around[-1] + 1])[around - around[0]]
         return image.reshape(-1, *image.shape[2:]), case.label[index]
 
     def recompose(self, outputs: Tensor, slices: int) -> Tensor:
@@ -115,10 +115,12 @@ class Slabs:
         """Return image (channels, depth, y, x) and label (depth, y, x) of one slab."""
         slices = len(case.image)
         start = self.starts(slices)[index]
-        chosen: Any = slice(start, start + self.depth)
+        end = start + self.depth
+        image, label = np.asarray(case.image[start:end]), np.asarray(case.label[start:end])
         if slices < self.depth:
             chosen = np.arange(self.depth).clip(0, slices - 1)
-        return case.image[chosen].swapaxes(0, 1), case.label[chosen]
+            image, label = image[chosen], label[chosen]
+        return image.swapaxes(0, 1), label
 
     def recompose(self, outputs: Tensor, slices: int) -> Tensor:
         """Return the slices that each slab predicts, combined."""
@@ -145,7 +147,7 @@ class Volumes:
 
     def sample(self, case: Case, index: int) -> tuple[Array, Array]:
         """Return image (channels, z, y, x) and label (z, y, x)."""
-        return case.image.swapaxes(0, 1), case.label
+        return np.asarray(case.image).swapaxes(0, 1), np.asarray(case.label)
 
     def recompose(self, outputs: Tensor, slices: int) -> Tensor:
         """Return the one output, slices first."""

@@ -106,7 +106,7 @@ def whole_case(
         resized: see `whole_image`.
         spacing: in mm, to which the case was resampled; None if it was not.
     """
-    truth = targets(torch.from_numpy(case.whole_label.copy()), outputs)
+    truth = targets(torch.from_numpy(np.array(case.whole_label)), outputs)
     if case.whole_label.ndim == 1:  # the class of an image
         return WholeCase(inputs(sampling, case), truth, lambda logits: logits, tuple(window))
     image = torch.from_numpy(np.array(case.image if resized else case.whole_image))

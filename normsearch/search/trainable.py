@@ -14,11 +14,17 @@ from typing import Any
 from ray import tune
 
 from normsearch.config import TrialConfig
-from normsearch.errors import ChangedNetworkError, DiskFullError, NetworkError, TrainingError
+from normsearch.errors import (
+    CacheError,
+    ChangedNetworkError,
+    DiskFullError,
+    NetworkError,
+    TrainingError,
+)
 from normsearch.search.jobs import Job, fault_of_storage, write_trace
 from normsearch.trials.trainer import Trainer
 
-ENDS = (DiskFullError, ChangedNetworkError, NetworkError)
+ENDS = (DiskFullError, ChangedNetworkError, NetworkError, CacheError)
 """Errors that end a search and are not the trial's fault: the trial is released."""
 
 

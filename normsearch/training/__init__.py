@@ -34,6 +34,7 @@ from normsearch.training.schedule import SCHEDULES
 from normsearch.training.seam import count_tiles, has_seam, seam
 from normsearch.training.statistics import recompute_statistics
 from normsearch.training.validation import (
+    OnAccess,
     ValidationCase,
     count_windows,
     score_cases,
@@ -48,6 +49,7 @@ __all__ = [
     "SCHEDULES",
     "Evaluation",
     "Loader",
+    "OnAccess",
     "Plan",
     "ValidationCase",
     "bce_dice_loss",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -42,12 +42,39 @@ class ValidationCase(NamedTuple):
 Validation = Mapping[str, ValidationCase | tuple[Tensor, Tensor]]
 """The cases by their ids; a pair is samples and truth."""
 
+Value = TypeVar("Value", covariant=True)
+
+
+class OnAccess(Mapping[str, Value]):
+    """A mapping that builds a value each time that it is asked for, and keeps none.
+
+    Args:
+        names: the keys, in their order.
+        build: returns the value of a key.
+    """
+
+    def __init__(self, names: Iterable[str], build: Callable[[str], Value]) -> None:
+        self._names, self._build = dict.fromkeys(names), build
+
+    def __getitem__(self, name: str) -> Value:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._build(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
 
 @torch.no_grad()
 def score_cases(
     network: nn.Module, validation: Validation, score: Score, *, device: str = "cpu"
 ) -> dict[str, dict[str, float]]:
     """Return the results of `score` by case; `network` is in eval mode afterwards.
+
+    Each case is asked for once. One that is larger than a joint pass is in memory alone.
 
     Args:
         network: maps (S, C, *spatial) to logits (S, K, ...), each sample independently.
@@ -56,17 +83,30 @@ def score_cases(
         device: the device of the network.
     """
     network.eval()
-    found = {}
-    cases = {name: ValidationCase(*case) for name, case in validation.items()}
-    for names in _groups(cases):
-        inputs = [cases[name].samples for name in names]
-        images = torch.cat(inputs) if len(inputs) > 1 else inputs[0]
-        logits = window_logits(network, images, cases[names[0]].window, device)
-        for name, own in zip(names, torch.split(logits, [*map(len, inputs)]), strict=True):
-            case = cases[name]
-            whole = case.restore(own) if case.restore else own
-            found[name] = score(whole, case.truth.to(whole.device), case.spacing)
+    found: dict[str, dict[str, float]] = {}
+    for group in _groups(validation):
+        found |= _scored(network, group, score, device)
     return found
+
+
+def _scored(
+    network: nn.Module, group: dict[str, ValidationCase], score: Score, device: str
+) -> dict[str, dict[str, float]]:
+    """Return the results of a group, and empty it: nothing stays while the next one is read."""
+    sizes, found = [len(case.samples) for case in group.values()], {}
+    logits = _logits(network, group, device)
+    for name, own in zip([*group], torch.split(logits, sizes), strict=True):
+        case = group.pop(name)
+        whole = case.restore(own) if case.restore else own
+        found[name] = score(whole, case.truth.to(whole.device), case.spacing)
+    return found
+
+
+def _logits(network: nn.Module, group: Mapping[str, ValidationCase], device: str) -> Tensor:
+    """Return the logits of all samples of a group."""
+    inputs = [case.samples for case in group.values()]
+    images = torch.cat(inputs) if len(inputs) > 1 else inputs[0]
+    return window_logits(network, images, next(iter(group.values())).window, device)
 
 
 def window_logits(
@@ -105,21 +145,29 @@ def window_logits(
             sw_device=device, device="cpu",
         )  # fmt: skip
         found.append(logits.float())
-    return torch.cat(found)
+    return torch.cat(found) if len(found) > 1 else found[0]
 
 
-def _groups(validation: Mapping[str, ValidationCase]) -> Iterator[list[str]]:
-    """Yield groups of consecutive cases of one shape for a joint pass, or single cases."""
-    group: list[str] = []
-    for name, case in validation.items():
+def _groups(validation: Validation) -> Iterator[dict[str, ValidationCase]]:
+    """Yield groups of consecutive cases of one shape for a joint pass, or single cases.
+
+    A case is asked for only when those before it leave room.
+    """
+    group = dict[str, ValidationCase]()
+    for name in validation:
+        case = ValidationCase(*validation[name])
         if group:
-            first = validation[group[0]]
-            together = sum(len(validation[one].samples) for one in group) + len(case.samples)
+            first = next(iter(group.values()))
+            together = sum(len(one.samples) for one in group.values()) + len(case.samples)
             alike = case.samples.shape[1:] == first.samples.shape[1:] and case.whole and first.whole
             if not alike or together > _samples_at_once(case.samples.shape[2:]):
                 yield group
-                group = []
-        group.append(name)
+                group = {}
+        group[name] = case
+        if len(group) == 1 and len(case.samples) >= _samples_at_once(case.samples.shape[2:]):
+            del case
+            yield group
+            group = {}
     if group:
         yield group
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from normsearch.config import TaskConfig, TrainingConfig
 from normsearch.data import Case
+from normsearch.data.cases import slice_blocks
 from normsearch.training import choose_loss
 from normsearch.training.losses import Loss
 
@@ -46,6 +47,6 @@ def class_counts(cases: Sequence[Case], classes: int) -> npt.NDArray[np.int64]:
     """Return the number of voxels (or images) of each class in the labels of cases."""
     counts = np.zeros(256, np.int64)
     for case in cases:
-        for part in case.label:  # one slice at a time, as bincount converts to int64
+        for part in slice_blocks(case.label):  # in parts, as bincount converts to int64
             counts += np.bincount(np.ravel(part), minlength=256)
     return counts[:classes]

@@ -30,6 +30,7 @@ from normsearch.norms import (
 )
 from normsearch.training import (
     Evaluation,
+    OnAccess,
     Plan,
     ValidationCase,
     choose_metric,
@@ -69,22 +70,23 @@ def training_loader(config: TrialConfig, cases: Sequence[Case]) -> BatchLoader:
 
 def validation_cases(
     task: TaskConfig, cases: Sequence[Case], window: Sequence[int]
-) -> dict[str, ValidationCase]:
-    """Return cases to score as a whole on their own grids, by id.
+) -> Mapping[str, ValidationCase]:
+    """Return cases to score as a whole on their own grids, by id; each is read when it is scored.
 
     Args:
         task: what a sample is, and whether images are resampled or resized.
         cases: prepared.
         window: the spatial sides of the samples that the network is trained on.
     """
-    settings: dict[str, Any] = {"resized": task.resized, "spacing": task.target_spacing}
-    whole = (
-        whole_case(case, sampling_of(task), task.outputs, window, **settings) for case in cases
-    )
-    return {
-        case.id: ValidationCase(*one, spacing=case.whole_spacing)
-        for case, one in zip(cases, whole, strict=True)
-    }
+    known = {case.id: case for case in cases}
+
+    def build(name: str) -> ValidationCase:
+        case = known[name]
+        how: dict[str, Any] = {"resized": task.resized, "spacing": task.target_spacing}
+        whole = whole_case(case, sampling_of(task), task.outputs, window, **how)
+        return ValidationCase(*whole, spacing=case.whole_spacing)
+
+    return OnAccess(known, build)
 
 
 class OwnSplit:
@@ -175,7 +177,7 @@ def _train_trial(
         loader,
         validation,
         plan_of(config),
-        interim=_interim(task, data.validation, validation),
+        interim=validation_cases(task, interim_cases(task, data.validation), shape[1:]),
         loss=loss,
         score=metric.of_case,
         score_of_all=metric.of_all,
@@ -238,15 +240,6 @@ def with_seams(
     if not seams:
         return {case: dict(own) for case, own in details.items()}
     return {case: {**own, "seam": seams.get(case, math.nan)} for case, own in details.items()}
-
-
-def _interim(
-    task: TaskConfig, cases: Sequence[Case], validation: Mapping[str, ValidationCase]
-) -> dict[str, ValidationCase] | None:
-    """Return the cases that evaluations before the last score; None for all."""
-    if task.validation_cases is None:
-        return None
-    return {case.id: validation[case.id] for case in interim_cases(task, cases)}
 
 
 def _record(evaluation: Evaluation, network: nn.Module) -> Record:

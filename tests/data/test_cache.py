@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 import os
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,9 @@ def test_what_is_kept_is_read_again_and_cannot_be_written(tmp_path: Path) -> Non
     assert same(first, again)
     assert same(first, build())
     assert (again.image.dtype, again.label.dtype) == (np.float32, np.uint8)
-    with pytest.raises(ValueError, match="read-only"):
-        again.image[0] = 0
+    for found in (first, again):
+        with pytest.raises(TypeError, match="StoredArray"):
+            found.image[0] = 0
 
 
 def test_the_same_bytes_elsewhere_are_the_same_entry(tmp_path: Path) -> None:
@@ -105,12 +107,12 @@ def flip_a_byte(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
-        ("image.npy", flip_a_byte),
-        ("label.npy", flip_a_byte),
-        ("image.npy", lambda path: path.write_bytes(path.read_bytes()[:-10])),
-        ("image.npy", lambda path: path.write_bytes(b"")),
-        ("image.npy", lambda path: np.save(path, np.array([{"a": 1}]), allow_pickle=True)),
-        ("label.npy", lambda path: path.unlink()),
+        ("image.b2nd", flip_a_byte),
+        ("label.b2nd", flip_a_byte),
+        ("image.b2nd", lambda path: path.write_bytes(path.read_bytes()[:-10])),
+        ("image.b2nd", lambda path: path.write_bytes(b"")),
+        ("image.b2nd", lambda path: path.write_bytes(pickle.dumps({"a": 1}))),
+        ("label.b2nd", lambda path: path.unlink()),
         ("case.json", lambda path: path.write_text("{")),
         ("case.json", lambda path: path.write_text("[]")),
         ("case.json", lambda path: path.write_text(json.dumps({"sha256": "x"}))),
@@ -186,4 +188,4 @@ def test_cases_are_the_same_with_a_cache_and_without(tmp_path: Path) -> None:
             np.testing.assert_array_equal(plain.image, kept.image)
             np.testing.assert_array_equal(plain.label, kept.label)
             assert plain.image.dtype == kept.image.dtype
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(list((tmp_path / "cache").glob("*/case.json"))) == 2

@@ -3,7 +3,7 @@ import gc
 import numpy as np
 import pytest
 
-from normsearch.data import Case, foreground
+from normsearch.data import Case, cases, foreground
 from normsearch.data.foreground import channel_minima, find_foreground, foreground_of
 
 
@@ -14,7 +14,7 @@ def label(seed: int = 0, sides: tuple[int, int, int] = (5, 6, 7)) -> np.ndarray:
 
 @pytest.mark.parametrize("at_once", [1, 60, 10**6])
 def test_every_voxel_of_every_class_is_found(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreground, "_AT_ONCE", at_once)
+    monkeypatch.setattr(cases, "_AT_ONCE", at_once)
     given = label()
     found = find_foreground(given)
     assert list(found.voxels) == [1, 3]  # neither background nor what is ignored
@@ -29,7 +29,7 @@ def test_of_many_voxels_some_are_kept_the_same_ones_in_any_parts(
     given = label(1, (9, 20, 20))
     found = []
     for at_once in (1, 1500, 10**6):
-        monkeypatch.setattr(foreground, "_AT_ONCE", at_once)
+        monkeypatch.setattr(cases, "_AT_ONCE", at_once)
         found.append(find_foreground(given).voxels)
     for number, kept in found[0].items():
         assert len(kept) == min(40, (given == number).sum()) == 40
@@ -41,7 +41,7 @@ def test_of_many_voxels_some_are_kept_the_same_ones_in_any_parts(
 
 def test_what_is_kept_is_a_uniform_draw(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(foreground, "MOST", 500)
-    monkeypatch.setattr(foreground, "_AT_ONCE", 1000)
+    monkeypatch.setattr(cases, "_AT_ONCE", 1000)
     kept = find_foreground(np.ones((100, 10, 10), np.uint8)).voxels[1]
     # The mean of 500 of 10,000 places drawn without replacement, within 4 standard errors.
     error = np.sqrt((10_000**2 - 1) / 12 / 500 * (1 - 500 / 10_000))
@@ -83,7 +83,7 @@ def test_a_case_is_searched_once_and_forgotten_with_it(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("at_once", [1, 10**6])
 def test_the_minimum_of_each_channel(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreground, "_AT_ONCE", at_once)
+    monkeypatch.setattr(cases, "_AT_ONCE", at_once)
     case = make_case(label())
     expected = [case.image[:, 0].min(), case.image[:, 1].min()]
     np.testing.assert_array_equal(channel_minima(case), expected)

@@ -138,7 +138,7 @@ def test_prepared_cases_are_kept_in_the_cache(
     first = load_task(TaskConfig(data="lv"), tmp_path)
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache/cases").rglob("*")}
     assert fingerprint(load_task(TaskConfig(data="lv"), tmp_path)) == fingerprint(first)
-    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache/cases").rglob("*.npy")}
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache/cases").rglob("*.b2nd")}
     assert len(after) == 2
     assert after.items() <= stamps.items()
 
