@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -108,7 +108,7 @@ def _probabilities(
     places: Sequence[tuple[int, int]],
     device: str,
 ) -> Tensor:
-    part = samples[(..., *(slice(*place) for place in places))]
+    part = samples[_places(slice(*place) for place in places)]
     logits = window_logits(network, part, tuple(tile), device, "cpu", overlap=0.0)
     return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
 
@@ -116,5 +116,9 @@ def _probabilities(
 def _inside(values: Tensor, places: Sequence[tuple[int, int]], axes: Sequence[_Axis]) -> Tensor:
     """Return the compared part of what covers `places`."""
     pairs = zip(places, (axis.compared for axis in axes), strict=True)
-    cut = (slice(low - start, high - start) for (start, _), (low, high) in pairs)
-    return values[(..., *cut)]
+    return values[_places(slice(low - start, high - start) for (start, _), (low, high) in pairs)]
+
+
+def _places(spatial: Iterable[slice]) -> Any:
+    """Return the index of a part of the last axes."""
+    return (..., *spatial)

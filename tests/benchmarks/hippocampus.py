@@ -17,20 +17,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from monai.data import DataLoader, Dataset
-from monai.inferers import sliding_window_inference
-from monai.losses import DiceCELoss
-from monai.networks.nets import UNet
-from monai.transforms import (
-    Compose,
-    EnsureChannelFirstd,
-    LoadImaged,
-    NormalizeIntensityd,
-    RandSpatialCropd,
-    Spacingd,
-    SpatialPadd,
-)
-from monai.utils import set_determinism
+from monai.data.dataloader import DataLoader
+from monai.data.dataset import Dataset
+from monai.inferers.utils import sliding_window_inference
+from monai.losses.dice import DiceCELoss
+from monai.networks.nets.unet import UNet
+from monai.transforms.compose import Compose
+from monai.transforms.croppad.dictionary import RandSpatialCropd, SpatialPadd
+from monai.transforms.intensity.dictionary import NormalizeIntensityd
+from monai.transforms.io.dictionary import LoadImaged
+from monai.transforms.spatial.dictionary import Spacingd
+from monai.transforms.utility.dictionary import EnsureChannelFirstd
+from monai.utils.misc import set_determinism
 
 import normsearch
 from normsearch.config import StudyConfig

@@ -37,7 +37,7 @@ def probabilities(logits: Array) -> Array:
 
 
 def tiled(image: Array, starts: Sequence[Sequence[int]], tile: Sequence[int], channels: int) -> Any:
-    """The probabilities of one sample (*spatial) from tiles at `starts`; NaN where there is none."""
+    """The probabilities of a sample (*spatial) from tiles at `starts`; NaN where there is none."""
     found = np.full((channels, *image.shape), np.nan)
     for first in itertools.product(*starts):
         place = tuple(slice(at, at + side) for at, side in zip(first, tile, strict=True))
@@ -98,8 +98,8 @@ def test_statistics_of_a_tile_make_a_seam_and_those_of_the_training_do_not() -> 
         for _ in range(5):
             network(image)  # running statistics
         found[norm] = seam(network, image, (16, 16))
-    assert found["BN"] < 1e-6 and found["BRN"] < 1e-6
-    assert found["LN"] > 0.05 and found["IN"] > 0.05
+    assert max(found["BN"], found["BRN"]) < 1e-6
+    assert min(found["LN"], found["IN"]) > 0.05
 
 
 @pytest.mark.parametrize(
