@@ -11,6 +11,7 @@ import typer
 import normsearch
 from normsearch.cli import (
     best,
+    cache,
     confirm,
     dashboard,
     export,
@@ -40,7 +41,7 @@ app = typer.Typer(
 for verb in (
     *(run.run, resume.resume, status.status, best.best, train.train, plot.plot, confirm.confirm),
     *(report.report, reproduce.reproduce, stop.stop, dashboard.dashboard, validate.validate),
-    *(export.export, predict.predict, init.init),
+    *(export.export, predict.predict, init.init, cache.cache),
 ):
     app.command()(expanded(verb))
 app.command("list")(expanded(listing.listing))

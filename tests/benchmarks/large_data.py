@@ -100,7 +100,7 @@ def work(data: Path, number: int, patch: tuple[int, ...], samples: int) -> None:
         number=0,
         task=task(data, patch),
         network=network,
-        training=TrainingConfig(samples=samples, evaluations=2, statistics_samples=4),
+        training=TrainingConfig(samples=samples, evaluations=1, statistics_samples=4),
         norm_map={slot.name: "GN-2" for slot in slots},
         learning_rate=0.01,
         batch_size=2,
@@ -117,7 +117,7 @@ def measure(
     sides: tuple[int, ...] = SIDES,
     patch: tuple[int, ...] = PATCH,
     numbers: tuple[int, ...] = NUMBERS,
-    samples: int = 64,
+    samples: int = 24,
 ) -> pd.DataFrame:
     """Return a row for preparing all volumes, and one for a worker by their number."""
     rows = list[tuple[object, ...]]()

@@ -18,7 +18,13 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from normsearch.config import Resources, TrialConfig
-from normsearch.errors import ChangedNetworkError, DiskFullError, StudyError, TrainingError
+from normsearch.errors import (
+    CacheError,
+    ChangedNetworkError,
+    DiskFullError,
+    StudyError,
+    TrainingError,
+)
 from normsearch.search import ray_executor as executor
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.ray_executor import run_ray
@@ -128,7 +134,11 @@ class Ending:
 
 @pytest.mark.parametrize(
     "error",
-    [DiskFullError("the disk is full"), ChangedNetworkError("on a worker its code is another")],
+    [
+        DiskFullError("the disk is full"),
+        ChangedNetworkError("on a worker its code is another"),
+        CacheError("the case is not there"),
+    ],
     ids=["disk full", "changed network"],
 )
 def test_what_is_no_fault_of_a_trial_ends_the_run_and_costs_none(
