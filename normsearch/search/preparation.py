@@ -40,7 +40,7 @@ from normsearch.trials.task import (
     training_geometry,
 )
 from normsearch.trials.trust import refuse_unseen_code
-from normsearch.trials.validation_cost import check_seams, validation_cost
+from normsearch.trials.validation_cost import check_seams, padding_text, validation_cost
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _notes(config: StudyConfig, split: Split, cases: Sequence[Case]) -> list[str
         told = f"task.folds made {len(subjects)} folds of {sizes} subjects"
         notes.append(f"{told}; folds.csv in the run's folder lists them")
     if config.task.sample == "patch":
-        notes.append(validation_cost(config, split))
+        notes += filter(None, (padding_text(config, split), validation_cost(config, split)))
     return notes
 
 

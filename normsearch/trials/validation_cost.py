@@ -47,6 +47,19 @@ def validation_cost(config: StudyConfig, split: Split) -> str:
     )
 
 
+def padding_text(config: StudyConfig, split: Split) -> str:
+    """Return a sentence if a patch is longer than every image along an axis, else an empty text."""
+    grids = [patch_grid(config.task, case) for case in (*split.train, *split.validation)]
+    largest = [max(sides) for sides in zip(*grids, strict=True)]
+    patch = config.task.sides
+    if all(side <= most for side, most in zip(patch, largest, strict=True)):
+        return ""
+    return (
+        f"a patch of {list(patch)} is longer than every image (at most {largest}), and is filled "
+        "up at the borders; a smaller task.size takes less time"
+    )
+
+
 def check_seams(config: StudyConfig, validation: Sequence[Case]) -> None:
     """Raise ConfigError if a search needs seams, and no validation case is large enough for one."""
     search, tile = config.search, config.task.sides

@@ -5,7 +5,7 @@ import pytest
 from normsearch.config import StudyConfig
 from normsearch.config.reading import validate
 from normsearch.data import Split
-from normsearch.trials.validation_cost import validation_cost
+from normsearch.trials.validation_cost import padding_text, validation_cost
 from tests.trials.test_patch_size import cases
 
 
@@ -54,3 +54,12 @@ def test_a_budget_in_steps_counts_the_smallest_batch() -> None:
     steps = {"budget": "steps", "steps": 50, "evaluations": 5}
     own = own.model_copy(update={"training": own.training.changed(steps)})
     assert "windows in a trial of 100 training patches" in validation_cost(own, SPLIT)
+
+
+@pytest.mark.parametrize(
+    ("size", "told"), [([16, 16], False), ([40, 32], True), ([8, 48, 16], True)]
+)
+def test_a_patch_longer_than_every_image_is_told(size: list[int], told: bool) -> None:
+    text = padding_text(study(size, 100), SPLIT)
+    assert (f"a patch of {size} is longer than every image" in text) == told
+    assert bool(text) == told
