@@ -6,7 +6,6 @@ Slices of sunnybrook, where it is there, and patches of made-up volumes, which a
 from __future__ import annotations
 
 import itertools
-import os
 import tempfile
 import time
 import warnings
@@ -32,6 +31,7 @@ from normsearch.networks import NETWORKS, UNet2d
 from normsearch.training.losses import bce_dice_loss
 from tests.benchmarks.large_data import write_volumes
 from tests.benchmarks.norm_speed import steady
+from tests.conftest import find_data
 
 TITLE = (
     "Waiting for data: sunnybrook at 256x256 in batches of 4 (U-Net of 8 channels, depth 3); "
@@ -39,12 +39,6 @@ TITLE = (
 )
 PAPER = Augmentation(rotation=(-60, 60, 2))
 NNUNET = Augmentation(transforms=preset_transforms("nnunet", (256, 256)))
-
-
-def data_root() -> Path:
-    """Return the folder of the real images, which may not be there."""
-    default = Path(__file__).resolve().parents[3] / "shared" / "data"
-    return Path(os.environ.get("NORMSEARCH_DATA", default))
 
 
 def train(network: torch.nn.Module, loader: BatchLoader, samples: int) -> tuple[float, float]:
@@ -72,7 +66,7 @@ def opened(root: Path, preparation: Preparation, cache: Path) -> tuple[list[Case
 
 def slices(samples: int) -> Iterator[tuple[object, ...]]:
     """Yield a row without augmentation, and one with the ILN paper's and with nnU-Net's."""
-    root = data_root() / "sunnybrook"
+    root = find_data() / "sunnybrook"
     if not root.is_dir():
         return
     cases, seconds = opened(root, Preparation(size=(256, 256)), cache_folder() / "cases")
