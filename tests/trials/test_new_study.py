@@ -210,3 +210,12 @@ def test_a_reason_that_is_too_long_stands_above() -> None:
             "batch_size": {"choices": [2], "log": True},
         },
     }
+
+
+@pytest.mark.data
+def test_the_shipped_study_of_the_hippocampus_is_what_is_proposed(
+    data_root: Path, tmp_path: Path
+) -> None:
+    found = init_study("Task04_Hippocampus", data=data_root, name="hippocampus",
+                       output=tmp_path / "new.yaml")  # fmt: skip
+    assert found.config == read_study("hippocampus")[0]
