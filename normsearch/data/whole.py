@@ -34,13 +34,13 @@ class WholeCase(NamedTuple):
 
     Attributes:
         samples: see `WholeImage`.
-        truth: the whole label in the form of `targets`.
+        truth: returns the whole label in the form of `targets`.
         restore: see `WholeImage`; logits in the order and on the grid of `truth`.
         window: the spatial sides that the network was trained on.
     """
 
     samples: Tensor
-    truth: Tensor
+    truth: Callable[[], Tensor]
     restore: Callable[[Tensor], Tensor]
     window: tuple[int, ...]
 
@@ -106,7 +106,10 @@ def whole_case(
         resized: see `whole_image`.
         spacing: in mm, to which the case was resampled; None if it was not.
     """
-    truth = targets(torch.from_numpy(np.array(case.whole_label)), outputs)
+
+    def truth() -> Tensor:
+        return targets(torch.from_numpy(np.array(case.whole_label)), outputs)
+
     if case.whole_label.ndim == 1:  # the class of an image
         return WholeCase(inputs(sampling, case), truth, lambda logits: logits, tuple(window))
     image = torch.from_numpy(np.array(case.image if resized else case.whole_image))

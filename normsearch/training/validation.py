@@ -20,7 +20,7 @@ class ValidationCase(NamedTuple):
 
     Attributes:
         samples: images of all samples, (S, C, *spatial).
-        truth: in the form that the score takes.
+        truth: in the form that the score takes, or a function that reads it once it is needed.
         restore: converts the logits of all samples to the order and grid of the truth; None if each
             sample is a slice or an image of the truth.
         window: the spatial sides of the network's inputs; those of the samples if None.
@@ -28,7 +28,7 @@ class ValidationCase(NamedTuple):
     """
 
     samples: Tensor
-    truth: Tensor
+    truth: Tensor | Callable[[], Tensor]
     restore: Callable[[Tensor], Tensor] | None = None
     window: tuple[int, ...] | None = None
     spacing: tuple[float, ...] | None = None
@@ -95,10 +95,14 @@ def _scored(
     """Return the results of a group, and empty it: nothing stays while the next one is read."""
     sizes, found = [len(case.samples) for case in group.values()], {}
     logits = _logits(network, group, device)
-    for name, own in zip([*group], torch.split(logits, sizes), strict=True):
-        case = group.pop(name)
-        whole = case.restore(own) if case.restore else own
-        found[name] = score(whole, case.truth.to(whole.device), case.spacing)
+    rest = [(name, *case[1:]) for name, case in group.items()]
+    group.clear()  # the images are no longer needed
+    for (name, truth, restore, _, spacing), own in zip(
+        rest, torch.split(logits, sizes), strict=True
+    ):
+        whole = restore(own) if restore else own
+        known = truth() if callable(truth) else truth
+        found[name] = score(whole, known.to(whole.device), spacing)
     return found
 
 
@@ -156,20 +160,25 @@ def _groups(validation: Validation) -> Iterator[dict[str, ValidationCase]]:
     group = dict[str, ValidationCase]()
     for name in validation:
         case = ValidationCase(*validation[name])
-        if group:
-            first = next(iter(group.values()))
-            together = sum(len(one.samples) for one in group.values()) + len(case.samples)
-            alike = case.samples.shape[1:] == first.samples.shape[1:] and case.whole and first.whole
-            if not alike or together > _samples_at_once(case.samples.shape[2:]):
-                yield group
-                group = {}
+        if group and not _joins(case, group):
+            yield group
+            group = {}
         group[name] = case
-        if len(group) == 1 and len(case.samples) >= _samples_at_once(case.samples.shape[2:]):
-            del case
+        large = len(case.samples) >= _samples_at_once(case.samples.shape[2:])
+        del case  # the group alone holds it, and may let go of it
+        if large:
             yield group
             group = {}
     if group:
         yield group
+
+
+def _joins(case: ValidationCase, group: Mapping[str, ValidationCase]) -> bool:
+    """Return whether a case has the shape of a group, and room in its pass."""
+    first = next(iter(group.values()))
+    together = sum(len(one.samples) for one in group.values()) + len(case.samples)
+    alike = case.samples.shape[1:] == first.samples.shape[1:] and case.whole and first.whole
+    return alike and together <= _samples_at_once(case.samples.shape[2:])
 
 
 def _samples_at_once(sides: torch.Size) -> int:

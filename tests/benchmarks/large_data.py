@@ -29,7 +29,7 @@ from normsearch.trials.training import train_trial
 from normsearch.trials.trial_network import build_trial_network
 
 TITLE = "Own memory of a worker that trains patches, by the number of volumes"
-SIDES, PATCH, NUMBERS = (200, 512, 512), (64, 128, 128), (5, 30)
+SIDES, PATCH, NUMBERS = (200, 512, 512), (64, 64, 64), (5, 30)
 _TILE = 100
 
 

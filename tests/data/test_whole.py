@@ -63,9 +63,9 @@ def test_a_case_of_read_only_arrays() -> None:
         warnings.simplefilter("error")
         found = whole_case(case(), SAMPLINGS["slice"](1, 0), 1, (3, 4), resized=False)
     assert torch.equal(found.samples[:, 0, 0, 0], torch.arange(7.0))
-    assert (found.truth.shape, found.truth.dtype) == ((7, 1, 3, 4), torch.float32)
+    assert (found.truth().shape, found.truth().dtype) == ((7, 1, 3, 4), torch.float32)
     many = whole_case(case(), SAMPLINGS["volume"](1, 0), 3, (7, 3, 4), resized=False)
-    assert (many.truth.shape, many.truth.dtype) == ((7, 3, 4), torch.int64)
+    assert (many.truth().shape, many.truth().dtype) == ((7, 3, 4), torch.int64)
 
 
 def test_a_cropped_case_is_scored_uncropped() -> None:
@@ -76,7 +76,7 @@ def test_a_cropped_case_is_scored_uncropped() -> None:
     )  # fmt: skip
     found = whole_case(cropped, SAMPLINGS["slice"](1, 0), 1, (1, 4), resized=False)
     assert found.samples.shape == (7, 2, 3, 4)
-    assert found.truth.shape == (7, 1, 3, 4)
+    assert found.truth().shape == (7, 1, 3, 4)
     assert found.window == (1, 4)
     torch.testing.assert_close(found.restore(found.samples), found.samples)
 
@@ -104,7 +104,7 @@ def test_resampled_images_come_back_to_the_own_grid(
         own_label=np.zeros(sides, np.uint8), own_spacing=spacing,
     )  # fmt: skip
     found = whole_case(whole, sampling, 1, window, resized=False, spacing=target)
-    assert found.truth.shape == (5, 1, 12, 9)
+    assert found.truth().shape == (5, 1, 12, 9)
     first = found.samples[:, 1:2] if name == "stack" else found.samples
     expected = way.back(torch.from_numpy(resampled))
     torch.testing.assert_close(found.restore(first), expected)  # a network that changes nothing

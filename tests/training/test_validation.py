@@ -1,10 +1,12 @@
 from typing import Any
+from weakref import WeakValueDictionary
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from normsearch.training import (
+    OnAccess,
     ValidationCase,
     count_windows,
     score_cases,
@@ -50,6 +52,7 @@ def test_small_cases_of_one_shape_go_together_and_large_ones_in_parts() -> None:
     assert [size[0] for size in network.sizes] == [4, 1, 4, 4, 1, 1, 1]
     assert list(found) == list(given)
     for name, one in given.items():
+        assert isinstance(one.truth, Tensor)
         assert found[name] == segmentation_score(one.samples, one.truth)
 
 
@@ -81,6 +84,35 @@ def test_samples_are_put_together_as_the_truth_is() -> None:
     found = score_cases(Spy(), {"a": ValidationCase(samples, volume, restore)}, score)
     assert found == {"a": {"score": 0.25, "more": 3}}
     assert torch.equal(*seen[0])
+
+
+def test_cases_are_built_when_they_are_scored_and_a_large_one_is_alone() -> None:
+    images: WeakValueDictionary[str, Tensor] = WeakValueDictionary()
+    before: dict[str, list[str]] = {}  # images in memory when a case is asked for
+    sizes = {"a": 1, "b": 2, "c": 9, "d": 4, "e": 3, "f": 1}  # four make a pass
+
+    def build(name: str) -> ValidationCase:
+        before[name] = sorted(images)
+        made = case(sizes[name], 4, sizes[name])
+        images[name] = made.samples
+
+        def truth() -> Tensor:
+            assert name not in images  # an image goes before its truth comes
+            found = case(sizes[name], 4, sizes[name]).truth
+            assert isinstance(found, Tensor)
+            return found
+
+        return made._replace(truth=truth)
+
+    given, network = OnAccess(sizes, build), nn.Conv2d(1, 1, 1)
+    found = score_cases(network, given, segmentation_score)
+    # c is asked for while a and b wait for their pass; nothing waits when d and e are.
+    assert before == {"a": [], "b": ["a"], "c": ["a", "b"], "d": [], "e": [], "f": ["e"]}
+    kept = {name: case(size, 4, size) for name, size in sizes.items()}
+    assert found == score_cases(network, kept, segmentation_score)
+    assert ([*given], len(given)) == ([*sizes], 6)
+    with pytest.raises(KeyError):
+        given["none"]
 
 
 def test_the_network_is_left_in_eval_mode() -> None:
