@@ -30,6 +30,7 @@ FIGURES: dict[str, str] = {
     "importance": "normsearch.analysis.importance:figure",
     "cooccurrence": "normsearch.analysis.cooccurrence:figure",
     "pareto": "normsearch.analysis.pareto:figure",
+    "seam": "normsearch.analysis.seam:figure",
     "training_curves": "normsearch.analysis.training_curves:figure",
     "batch_size": "normsearch.analysis.batch_size:figure",
     "group_count": "normsearch.analysis.group_count:figure",
