@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from normsearch.analysis import StudyLike, drawn, evidence, norm_map, reading, render_all
 from normsearch.analysis.arms import LOWER, single_norm
 from normsearch.analysis.palette import norm_colour, norm_order, text_colour
+from normsearch.analysis.seam import limit_of
 from normsearch.errors import StudyError, visible
 from normsearch.files import is_folder, write_text
 
@@ -97,6 +98,8 @@ def _searched(study: StudyLike, table: pd.DataFrame) -> dict[str, Any]:
     """Return the results of a search: the best single norm and mixture, norm maps, tables."""
     lower = study.direction == "minimize"
     complete = table[table["state"] == "COMPLETE"].sort_values("score", ascending=lower)
+    if (limit := limit_of(study)) is not None:
+        complete = complete[complete["seam"] <= limit]
     rows: list[dict[Any, Any]] = complete.to_dict("records")
     single = [row for row in rows if single_norm(row, study)]
     mixtures = [row for row in rows if not single_norm(row, study)]
@@ -111,6 +114,7 @@ def _searched(study: StudyLike, table: pd.DataFrame) -> dict[str, Any]:
         "favours": _favours(mixtures, single) if lower and len(leading) == 2 else None,
         "tried": {"single": len(single), "mixture": len(mixtures)},
         "maps": [_map(row, study) for row in leading if row is best or row in mixtures],
+        "seams": any(pd.notna(row.get("seam")) for row in rows),
         "top": [_trial(row, study) for row in rows[:10]],
         "single_norms": _single_norms(study, table, mixtures[:3]),
         "edges": _edges(study, leading),
@@ -191,6 +195,7 @@ def _trial(row: dict[Any, Any], study: StudyLike) -> dict[str, Any]:
         "samples": _number(row["samples"], ",.0f"),
         "minutes": _number(row["seconds"], ",.1f", 60),
         "memory": _number(row["peak_memory_bytes"], ".1f", 2**30),
+        "seam": _number(row.get("seam"), ".4f"),
         "norms": [_chip(norm, norms[norm]) for norm in norm_order(norms)],
     }
 

@@ -20,6 +20,7 @@ ALLOWED = {
     "importance": "search",
     "cooccurrence": "search",
     "pareto": "search",
+    "seam": None,
     "training_curves": "arms",
     "batch_size": "arms",
     "group_count": "arms",
