@@ -60,9 +60,10 @@ def compute(study: StudyLike) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     norms = arm_norms(study)
     arms = table["arm"] if "arm" in table else pd.Series(None, index=table.index, dtype=object)
+    singles = table["single_norm" if "single_norm" in table else "baseline"]
     named = [
         norms.get(str(arm)) or (single if isinstance(single, str) else MIXTURE)
-        for arm, single in zip(arms, table["single_norm"], strict=True)
+        for arm, single in zip(arms, singles, strict=True)
     ]
     limit = limit_of(study)
     found = table[["number", "batch_size", "score", "seam"]].astype(float)

@@ -54,12 +54,13 @@ def study(tmp_path: Path) -> Callable[..., Coordinator]:
         search: dict[str, Any] | None = None,
         space: dict[str, Any] | None = None,
         metric: dict[str, Any] | None = None,
+        task: dict[str, Any] | None = None,
         **arguments: Any,
     ) -> Coordinator:
         config = StudyConfig.model_validate(
             {
                 "name": "made-up",
-                "task": {"data": "none"},
+                "task": task or {"data": "none"},
                 "network": {"first_channels": 8, "depth": 1},
                 "training": {"samples": 90, "evaluations": EVALUATIONS, "metric": metric or {}},
                 "space": space

@@ -13,10 +13,11 @@ from monai.inferers.utils import sliding_window_inference
 from torch import Tensor
 
 from normsearch.config import NetworkConfig, TaskConfig, TrainingConfig, TrialConfig
-from normsearch.data import Case, Split
+from normsearch.data import Case, Split, spread_cases
 from normsearch.errors import TrainingError
 from normsearch.networks import list_norms
-from normsearch.training import load_checkpoint, window_logits
+from normsearch.storage.records import read_case_table
+from normsearch.training import load_checkpoint, seam, window_logits
 from normsearch.trials.model import rebuild
 from normsearch.trials.training import train_trial, training_loader, validation_cases
 from normsearch.trials.trial_network import build_trial_network
@@ -218,9 +219,35 @@ def test_evaluations_on_the_way_score_some_cases(tmp_path: Path) -> None:
     rows = (tmp_path / "cases.csv").read_text().splitlines()
     assert {row.split(",")[0] for row in rows[1:]} == every  # what a confirmation reads
     whole = list(train_trial(trial("slices"), DATA, tmp_path / "all"))
+    seams = [trained[-1].pop("seam") for trained in (records, whole)]
+    assert seams[0] != seams[1]  # that of two cases, and of all
     assert untimed(records)[-1] == untimed(whole)[-1]
     for record, other in zip(records, whole, strict=True):
         assert record["cases"].items() <= other["cases"].items()
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_the_seam_is_measured_at_the_end(kind: str, tmp_path: Path) -> None:
+    tile = {"slices": (8, 8), "volumes": (4, 8, 8)}[kind]
+    config = trial(kind, size=tile, validation_cases=3)
+    config = config.model_copy(update={"sample_shape": (1, *tile)})
+    *before, last = train_trial(config, DATA, tmp_path)
+    assert all("seam" not in record for record in before)
+    state = load_checkpoint(tmp_path / "checkpoint.pt")
+    assert state is not None
+    network = rebuild(config, state["network"], tmp_path).eval()
+    chosen = spread_cases(DATA.validation, 3)
+    found = read_case_table(tmp_path / "cases.csv").set_index("case")["seam"]
+    assert set(found.dropna().index) == {case.id for case in chosen}
+    for case in chosen:
+        image = torch.from_numpy(case.image.copy())
+        volume = image.transpose(0, 1)[None] if kind == "volumes" else image
+        expected = seam(network, volume, tile)
+        assert found[case.id] == pytest.approx(expected, abs=1e-6)
+        assert 0 < expected < 1
+    assert last["seam"] == pytest.approx(found.mean(), abs=1e-12)
+    again = list(train_trial(config, DATA, tmp_path))  # all from the checkpoint
+    assert again[-1]["seam"] == last["seam"]
 
 
 def test_the_loader_of_a_trial_cuts_its_patches() -> None:

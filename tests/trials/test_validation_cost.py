@@ -5,7 +5,8 @@ import pytest
 from normsearch.config import StudyConfig
 from normsearch.config.reading import validate
 from normsearch.data import Split
-from normsearch.trials.validation_cost import padding_text, validation_cost
+from normsearch.errors import ConfigError
+from normsearch.trials.validation_cost import check_seams, padding_text, validation_cost
 from tests.trials.test_patch_size import cases
 
 
@@ -30,8 +31,12 @@ VOLUMES = [16, 1, 8]
 @pytest.mark.parametrize(("size", "windows"), [([16, 16], SLICES), ([4, 16, 16], VOLUMES)])
 def test_all_cases_at_each_evaluation(size: list[int], windows: list[int]) -> None:
     told = validation_cost(study(size, 5000), SPLIT)
-    total = 5 * sum(windows)
-    assert f"over 3 cases ({sum(windows)} windows) at each evaluation: {total} windows" in told
+    # Tiles side by side and shifted by half: 2 x 1 and 2 x 1 in 10 slices, 1 x 1 twice in 6; as
+    # volumes 2 x 2 x 1 and 2 x 2 x 1 (the first case), 1 x 1 x 1 twice (the last).
+    tiles = 40 + 12 if len(size) == 2 else 8 + 2
+    total = 5 * sum(windows) + tiles
+    seams = f", and for the seam 2 cases ({tiles} tiles)"
+    assert f"over 3 cases ({sum(windows)} windows) at each evaluation{seams}: {total} w" in told
     assert f"5000 training patches, about {total / 3 / 5000:.0%} of the time" in told
     assert "validation_cases" not in told
 
@@ -40,7 +45,7 @@ def test_some_cases_on_the_way() -> None:
     told = validation_cost(study([16, 16], 5000, validation_cases=1), SPLIT)
     # The middle one of the three subjects.
     assert "over 1 case (4 windows) at each evaluation, 3 cases (68 windows) at the last" in told
-    assert f": {4 * 4 + 68} windows in a trial of 5000 " in told
+    assert f", and for the seam 1 case (12 tiles): {4 * 4 + 68 + 12} windows in a " in told
 
 
 def test_a_costly_validation_gets_a_cure() -> None:
@@ -63,3 +68,31 @@ def test_a_patch_longer_than_every_image_is_told(size: list[int], told: bool) ->
     text = padding_text(study(size, 100), SPLIT)
     assert (f"a patch of {size} is longer than every image" in text) == told
     assert bool(text) == told
+
+
+@pytest.mark.parametrize(
+    "search", [{"constraints": {"seam": 0.02}}, {"objectives": ["score", "seam"], "pruner": "none"}]
+)
+def test_a_search_for_seams_needs_cases_larger_than_a_patch(search: dict[str, Any]) -> None:
+    raw = {**study([32, 16], 5000).model_dump(), "search": search}
+    config = validate(StudyConfig, raw, "s.yaml")
+    with pytest.raises(ConfigError, match=r"a patch is \[32, 16\], the largest .* are \[40, 17\]"):
+        check_seams(config, VALIDATION)
+    smaller = validate(StudyConfig, {**raw, "task": study([16, 16], 5000).task}, "s.yaml")
+    check_seams(smaller, VALIDATION)
+    check_seams(study([32, 16], 5000), VALIDATION)
+
+
+@pytest.mark.parametrize(
+    ("search", "place"),
+    [({"constraints": {"seam": 0.02}}, "search.constraints.seam"),
+     ({"objectives": ["score", "seam"], "pruner": "none"}, r"search.objectives\[1\]")],
+)  # fmt: skip
+def test_a_seam_is_of_patches(search: dict[str, Any], place: str) -> None:
+    raw = {**study([16, 16], 5000).model_dump(), "search": search}
+    raw["task"] = {"data": "made-up", "size": [16, 16]}
+    with pytest.raises(ConfigError, match=f"{place}: seam .* patch.*a slice here; leave it out"):
+        validate(StudyConfig, raw, "s.yaml")
+    raw["trainer"] = "my_module:train"
+    with pytest.raises(ConfigError, match=f"{place}: .*my_module:train trains here"):
+        validate(StudyConfig, raw, "s.yaml")
