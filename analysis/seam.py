@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Literal, Protocol
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -121,7 +121,7 @@ def _marker(norm: str) -> str:
     return "." if norm == MIXTURE else norm_marker(norm)
 
 
-def _plain(ax: Axes, axis: str) -> None:
+def _plain(ax: Axes, axis: Literal["both", "x", "y"]) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.grid(axis=axis, color="#E5E5E5", linewidth=0.7)
     ax.set_axisbelow(True)
