@@ -23,7 +23,7 @@ from normsearch.analysis.palette import (
     norm_marker,
     norm_order,
 )
-from normsearch.errors import StudyError
+from normsearch.errors import StudyError, count
 
 COLUMNS = ["number", "norm", "batch_size", "score", "seam", "kept", "metric"]
 MIXTURE = "mixture"
@@ -131,7 +131,7 @@ def describe(df: pd.DataFrame, limit: float | None = None) -> str:
     """Return the caption of the figure."""
     sizes = df["batch_size"].nunique()
     told = (
-        f"{len(df)} trainings on patches, each one point. Seam: mean absolute difference of the "
+        f"{count(len(df), 'training')} on patches, one point each. Seam: mean absolute difference of the "
         "probabilities between two predictions by tiles side by side, shifted by half a tile. "
         "Bars: mean of the trainings of a norm, and its 95 % interval where there are several."
     )
