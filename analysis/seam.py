@@ -133,7 +133,7 @@ def describe(df: pd.DataFrame, limit: float | None = None) -> str:
     told = (
         f"{count(len(df), 'training')} on patches, one point each. Seam: mean absolute difference "
         "of the probabilities between two predictions by tiles side by side, shifted by half a "
-        "tile. Bars: mean of the trainings of a norm, and its 95 % interval where there are several."
+        "tile. Bars: mean of a norm's trainings, and its 95 % interval where there are several."
     )
     if sizes > 1:
         told += f" Batch sizes differ ({sizes} of them)."
