@@ -139,7 +139,7 @@ class Ending:
         ChangedNetworkError("on a worker its code is another"),
         CacheError("the case is not there"),
     ],
-    ids=["disk full", "changed network"],
+    ids=["disk full", "changed network", "missing case"],
 )
 def test_what_is_no_fault_of_a_trial_ends_the_run_and_costs_none(
     study: Maker, tmp_path: Path, error: Exception
