@@ -140,6 +140,7 @@ def test_all_numbers_of_the_models_are_walked() -> None:
         fields
         - walked
         - {"format", "groups", "low", "high", "default", "choices", "classes", "output", "sides"}
+        - {"seam"}  # of patches: tests/trials/test_validation_cost.py
         == set()
     )
 

@@ -18,6 +18,7 @@ from normsearch.cli.main import main
 from normsearch.config import StudyConfig
 from normsearch.config.reading import validate
 from normsearch.data import Preparation, load_cases
+from normsearch.data.cache_entries import ENTRY
 from normsearch.errors import ConfigError, DataError, NormsearchError, TrustError
 from normsearch.trials.trust import refuse_unseen_code
 
@@ -174,7 +175,7 @@ def test_cases_are_prepared_again_by_changed_code(folder: Path, data_set: Path) 
         return float(load_cases(data_set / "squares", preparation, cache=cache)[0].image.max())
 
     def entries() -> int:
-        return len(list(cache.iterdir()))
+        return len(list(cache.glob(f"*/{ENTRY}")))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "dont_write_bytecode", True)

@@ -22,7 +22,7 @@ _BOTTOM = 4  # pixels that a side must keep at the bottom of a network
 _CLASSES = 254
 _TRIALS, _EVALUATIONS = 24, 5
 _SAMPLES = {2: 4_800, 3: 2_400}
-_HELPS = "small turns and scalings, which helped on every data set that was measured"
+_HELPS = "small turns and scalings: 0.005 and 0.010 Dice more on the two data sets measured"
 _NORMS = ("none", "BN", "IN", "LN", "GN", "BIN", "ILN(regroup=none)", "SN")
 
 

@@ -29,16 +29,16 @@ def test_a_page_of_ones_own_is_run_judged_written_and_drawn(
     given = ["--data", data_set, "--local"]
     first = normsearch("reproduce", page, *given)
     assert first.code == 0, first.err
-    assert first.out.startswith("T1: IN beats none.\n")
+    assert first.out.startswith("X1: IN beats none.\n")
     assert "Published: none .5" in first.out
-    assert "drawn in results/T1-toy.png" in first.out
-    assert Path("results/T2-toy.png").stat().st_size > 1000
-    result = json.loads(Path("results/T1-toy.json").read_text())
+    assert "drawn in results/X1-toy.png" in first.out
+    assert Path("results/X2-toy.png").stat().st_size > 1000
+    result = json.loads(Path("results/X1-toy.json").read_text())
     assert (result["trainings"], result["seeds"]) == (4, 2)
     assert {row["arm"] for row in result["trained"]["final"]} == {"none", "IN"}
     assert list(result["data"]) == ["squares"]
     assert {name.split("-")[3] for name in result["runs"]} == {"rates", "final"}
-    mixture = json.loads(Path("results/T2-toy.json").read_text())
+    mixture = json.loads(Path("results/X2-toy.json").read_text())
     assert {row["arm"] for row in mixture["trained"]["found"]} == {"none", "mixture"}
 
     again = normsearch("reproduce", page, *given, "--json")

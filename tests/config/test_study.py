@@ -324,6 +324,7 @@ def test_the_full_study_sets_every_key() -> None:
         "task.foreground_intensities",
         "task.classes",
         *(f"space.{name}.choices" for name in ranges),
+        "search.constraints",  # of patches
         "network_digest",
     ]
     assert plain(validate(StudyConfig, FULL, "s.yaml"))["task"]["size"] == [64, 48]

@@ -20,7 +20,7 @@ def write_set(
             (root / "imagesTr" / f"{name}_{channel}.nrrd").touch()
         (root / "labelsTr" / f"{name}.nrrd").touch()
     facts = {
-        "channel_names": {"0": "T1", "1": "T2"},
+        "channel_names": {"0": "X1", "1": "X2"},
         "labels": {"background": 0, "tumour": 1},
         "numTraining": len(cases),
         "file_ending": ".nrrd",

@@ -1,7 +1,7 @@
 """The page of an experiment of seconds, as a user writes one."""
 
 TINY = '''
-"""IN against none on squares: T1, T2."""
+"""IN against none on squares: X1, X2."""
 
 import json
 
@@ -63,13 +63,13 @@ def found(scale: str, search: Measured) -> Trainings:
     )
 
 
-@finding("T1", "IN beats none.", paper="none .5", metric="Dice", plan="two seeds say little",
+@finding("X1", "IN beats none.", paper="none .5", metric="Dice", plan="two seeds say little",
          advice={"not distinguishable": "Train longer."})
 def t1(final: Measured) -> Contrast:
     return difference(final.scores("norm"), "IN", "none", margin=0.01, published=0.2, unit="Dice")
 
 
-@finding("T2", "A mixture beats none.", paper="-", metric="Dice", plan="two seeds say little")
+@finding("X2", "A mixture beats none.", paper="-", metric="Dice", plan="two seeds say little")
 def t2(found: Measured) -> list[Contrast]:
     return [difference(found.scores("arm"), "mixture", "none")]
 '''

@@ -45,9 +45,9 @@ def test_a_page_is_its_parts_and_findings_and_the_hash_of_its_bytes(
     path = write(tiny())
     page = read_page(path)
     assert list(page.parts) == ["rates", "final", "search", "found"]
-    assert list(page.findings) == ["T1", "T2"]
-    assert page.needed("T1") == ["rates", "final"]
-    assert page.needed("T2") == ["search", "found"]
+    assert list(page.findings) == ["X1", "X2"]
+    assert page.needed("X1") == ["rates", "final"]
+    assert page.needed("X2") == ["search", "found"]
     assert page.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert (page.name, page.source) == ("mine", "made up")
 
@@ -59,7 +59,7 @@ def test_a_page_is_its_parts_and_findings_and_the_hash_of_its_bytes(
         ("import nothing_of_this_name", "line 1: the page must run, and raised ModuleNotFound"),
         ("x = 1\ndef f(:", "line 2: the page must run, and raised SyntaxError"),
         ("raise RuntimeError('no')", "the page must run, and raised RuntimeError: no"),
-        (tiny().replace('"T1"', '"../T1"'), "finding '../T1': its key must be a letter"),
+        (tiny().replace('"X1"', '"../X1"'), "finding '../X1': its key must be a letter"),
         (tiny().replace("def t1(final", "def t1(finel"), "got 'finel'. Did you mean 'final'"),
         (tiny().replace("def final(scale: str, rates", "def final(scale: str, found"),
          "part final: parameters must be parts that come before it .rates., got 'found'"),
@@ -75,7 +75,7 @@ def test_a_page_that_does_not_hold_together_is_told(
 def test_what_is_asked_for_is_found_or_told(write: Callable[[str], Path], tmp_path: Path) -> None:
     page, keys = find_page("p1")
     assert (page.name, keys) == ("switchable", ["P1"])
-    assert find_page(str(write(tiny())))[1] == ["T1", "T2"]
+    assert find_page(str(write(tiny())))[1] == ["X1", "X2"]
     with pytest.raises(ConfigError, match="got 'P77'"):
         find_page("P77")
     with pytest.raises(
@@ -83,7 +83,7 @@ def test_what_is_asked_for_is_found_or_told(write: Callable[[str], Path], tmp_pa
     ):
         find_page("absent.py")
     other = tmp_path / "other.py"
-    other.write_text(tiny().replace('"T1"', '"P1"'))
+    other.write_text(tiny().replace('"X1"', '"P1"'))
     with pytest.raises(ConfigError, match="finding P1: its key must be new"):
         find_page(str(other))
     (tmp_path / "x.py").mkdir()

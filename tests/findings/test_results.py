@@ -49,7 +49,7 @@ def judged(folder: Path, final: Measured) -> dict[str, Any]:
     path = folder / "mine.py"
     path.write_text(tiny())
     page = read_page(path)
-    finding, tables = page.findings["T1"], {"final": final}
+    finding, tables = page.findings["X1"], {"final": final}
     return result_of(page, finding, "toy", tables, contrasts_of(page, finding, tables))
 
 
@@ -87,7 +87,7 @@ def test_a_written_result_is_read_again(result: dict[str, Any], tmp_path: Path) 
     path = write_result(
         tmp_path, {**result, "date": "2026-11-26T00:00:00+00:00", "x": float("nan")}
     )
-    assert path.name == "T1-toy.json"
+    assert path.name == "X1-toy.json"
     again = read_result(path)
     assert again["contrasts"][0]["name"] == "IN above none"
     assert json.loads(path.read_text())["x"] is None
@@ -111,16 +111,16 @@ def test_a_judge_that_returns_something_else_is_told(tmp_path: Path) -> None:
         )
     )
     page = read_page(path)
-    with pytest.raises(ConfigError, match="T1: must return a Contrast or a list of them, got 1"):
-        contrasts_of(page, page.findings["T1"], {"final": measured(0.1)})
+    with pytest.raises(ConfigError, match="X1: must return a Contrast or a list of them, got 1"):
+        contrasts_of(page, page.findings["X1"], {"final": measured(0.1)})
 
 
 def test_the_table_has_a_row_a_statement(result: dict[str, Any], tmp_path: Path) -> None:
-    bare = {"finding": "T2", "text": "A mixture | beats none.", "paper": "-"}
+    bare = {"finding": "X2", "text": "A mixture | beats none.", "paper": "-"}
     lines = table_of_results([result, bare]).splitlines()
-    assert lines[2].startswith("| T1 | IN beats none. | none .5 | IN above none: 0.")
+    assert lines[2].startswith("| X1 | IN beats none. | none .5 | IN above none: 0.")
     assert lines[2].endswith("(8 trainings) | reproduced, direction only |")
-    assert lines[3] == "| T2 | A mixture / beats none. | - | – | not run yet |"
+    assert lines[3] == "| X2 | A mixture / beats none. | - | – | not run yet |"
     page = tmp_path / "page.md"
     page.write_text("no marks")
     with pytest.raises(StudyError, match="must hold"):

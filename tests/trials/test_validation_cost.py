@@ -96,3 +96,10 @@ def test_a_seam_is_of_patches(search: dict[str, Any], place: str) -> None:
     raw["trainer"] = "my_module:train"
     with pytest.raises(ConfigError, match=f"{place}: .*my_module:train trains here"):
         validate(StudyConfig, raw, "s.yaml")
+
+
+@pytest.mark.parametrize("limit", [0, -0.1, 1.5, float("nan"), True, "x"])
+def test_a_limit_of_the_seam_is_a_share(limit: object) -> None:
+    raw = {**study([16, 16], 5000).model_dump(), "search": {"constraints": {"seam": limit}}}
+    with pytest.raises(ConfigError, match=r"search\.constraints\.seam: must be"):
+        validate(StudyConfig, raw, "s.yaml")
