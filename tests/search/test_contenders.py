@@ -20,7 +20,7 @@ from tests.search.test_coordinator import stored
 from tests.search.test_ray_executor import ROOT, told
 
 CONTAINER = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
-TRIALS, LEASE_S, LIMIT_S = 6, 2.0, 90
+TRIALS, LEASE_S, LIMIT_S = 6, 2.0, 600
 
 
 @pytest.fixture(scope="module", autouse=True)
