@@ -91,7 +91,6 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
         ax.plot([low, high], [place + 0.28] * 2, color="black", linewidth=1.6, zorder=4)
     ax.set_yticks(range(len(norms)), norms)
     ax.set(xlabel="Seam (lower is better)", ylim=(len(norms) - 0.4, -0.6))
-    ax.set_xlim(left=0)
     _plain(ax, "x")
     ax.tick_params(axis="y", length=0)
 
@@ -103,7 +102,6 @@ def draw_against(df: pd.DataFrame, ax: Axes) -> None:
         ax.scatter(own["score"], own["seam"], s=30, marker=_marker(norm), color=_colour(norm),
                    edgecolors="#333333", linewidths=0.5, zorder=3, label=norm)  # fmt: skip
     ax.set(xlabel=with_range(df["metric"].iloc[0], df["score"]), ylabel="Seam (lower is better)")
-    ax.set_ylim(bottom=0)
     _plain(ax, "both")
 
 
@@ -153,6 +151,9 @@ def draw_both(df: pd.DataFrame, limit: float | None = None) -> Figure:
     if limit is not None:
         left.axvline(limit, color="black", linewidth=0.9, linestyle=(0, (4, 2)))
         right.axhline(limit, color="black", linewidth=0.9, linestyle=(0, (4, 2)))
+    highest = 1.05 * max(df["seam"].max(), limit or 0) or 1
+    left.set_xlim(0, highest)
+    right.set_ylim(0, highest)
     handles, labels = right.get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside right center", frameon=False)
     caption_below(fig, describe(df, limit))

@@ -73,9 +73,12 @@ class Progress:
                 return  # not finished: it continues later, or in another driver
             self._finished_here += 1
             state, score = event.record["state"], event.record.get("score", math.nan)
-            self._count(event.number, state, score)
-            reason = event.record.get("reason")
-            self._say(f"trial {event.number} {state}, {reason or f'{self._metric} {score:.3f}'}")
+            over = "".join(
+                f", exceeds search.constraints.{name}" for name in event.record.get("exceeded", ())
+            )
+            self._count(event.number, state, math.nan if over else score)
+            told = event.record.get("reason") or f"{self._metric} {score:.3f}{over}"
+            self._say(f"trial {event.number} {state}, {told}")
         self._bar.update(
             self._task, total=self._asked, completed=self._done, summary=self.summary()
         )
@@ -98,7 +101,9 @@ class Progress:
 
     def _count(self, number: int, state: str, score: float) -> None:
         self._states[state] += 1
-        if state == "COMPLETE" and (self._best is None or self._better(score)):
+        if state != "COMPLETE" or math.isnan(score):  # NaN: it exceeds a constraint
+            return
+        if self._best is None or self._better(score):
             self._best = (score, number)
 
     def _better(self, score: float) -> bool:

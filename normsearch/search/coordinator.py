@@ -7,6 +7,7 @@ the lease log.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ from normsearch.storage.opening import lock_for_driver, open_storage, retrying
 from normsearch.storage.optuna_access import stored
 from normsearch.storage.remote_checkpoints import RemoteCheckpoints
 from normsearch.storage.run_folder import trial_folder
-from normsearch.storage.trial_states import DUPLICATE_OF, is_repeat, outcome
+from normsearch.storage.trial_states import DUPLICATE_OF, is_repeat, outcome, violated
 
 MAX_FAULTS = 5
 
@@ -124,8 +125,14 @@ class Coordinator(TrialFaults):
         return self._study.get_trials(deepcopy=False)
 
     def states(self) -> list[tuple[int, str, float]]:
-        """Return (number, state, final score or NaN) of every trial."""
-        return [(trial.number, outcome(trial), score(trial)) for trial in retrying(self._trials)]
+        """Return (number, state, final score) of every trial.
+
+        The score is NaN for trials that are not COMPLETE or that exceed a constraint.
+        """
+        return [
+            (trial.number, outcome(trial), math.nan if violated(trial) else score(trial))
+            for trial in retrying(self._trials)
+        ]
 
     @property
     def live(self) -> int:

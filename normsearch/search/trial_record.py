@@ -81,7 +81,7 @@ def tell_end(
     folder: Path,
     mirror: RemoteCheckpoints | None,
 ) -> dict[str, Any]:
-    """Record how a trial ended; return its state, last score and the reason.
+    """Record how a trial ended; return its state, last score, the reason and what it exceeds.
 
     COMPLETE becomes FAIL without a last score.
     """
@@ -97,8 +97,7 @@ def tell_end(
         if mirror and complete:
             mirror.settle(trial.number, folder, keep=True)
         final = final_values(known, config.search) if complete else None
-        if complete:
-            mark_violated(trial, known, config.search)
+        exceeded = mark_violated(trial, known, config.search) if complete else []
         study.tell(trial.number, final, state=told, skip_if_finished=True)
     except UpdateFinishedTrialError:
         return TAKEN
@@ -108,7 +107,7 @@ def tell_end(
     for name in ("checkpoint-previous.pt", *(() if complete else ("checkpoint.pt",))):
         (folder / name).unlink(missing_ok=True)
     last = values[max(values)] if values else math.nan
-    return {"state": state.name, "score": last, "reason": reason}
+    return {"state": state.name, "score": last, "reason": reason, "exceeded": exceeded}
 
 
 def _incomplete(known: optuna.trial.FrozenTrial, config: StudyConfig) -> str | None:

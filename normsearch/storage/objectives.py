@@ -34,16 +34,23 @@ def lacking(trial: FrozenTrial, search: SearchConfig) -> str | None:
     return next((name for name, value in fields.items() if value is None or value != value), None)
 
 
-def mark_violated(trial: Trial, known: FrozenTrial, search: SearchConfig) -> None:
+def mark_violated(trial: Trial, known: FrozenTrial, search: SearchConfig) -> list[str]:
     """Record how far a trial's last record is above each constraint; below 0 it is kept.
 
     A quantity that is not a number keeps no constraint.
+
+    Returns:
+        The names of the constraints that the trial exceeds.
     """
     last: dict[str, Any] = known.user_attrs[f"evaluation:{max(known.intermediate_values)}"]
+    exceeded = []
     for name, limit in search.constraints.limits.items():
         above = float(last.get(OBJECTIVES[name][0], math.nan)) - limit
         if name not in known.constraints:
             trial.set_constraint(name, 1.0 if math.isnan(above) else above)
+        if not above <= 0:
+            exceeded.append(name)
+    return exceeded
 
 
 def note(trial: Trial, step: int, value: float) -> None:

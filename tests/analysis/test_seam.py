@@ -54,6 +54,14 @@ def test_the_figure_names_the_norms_and_the_limit() -> None:
     assert right.get_ylabel() == "Seam (lower is better)"
 
 
+@pytest.mark.parametrize("limit", [0.001, 0.03, 0.4])
+def test_the_figure_shows_all_trainings_and_the_limit(limit: float) -> None:
+    left, right = figure(study(constraints={"seam": limit})).axes
+    for low, high in (left.get_xlim(), right.get_ylim()):
+        assert low == 0
+        assert high > max(0.05, limit)
+
+
 def test_a_study_without_seams_has_no_figure() -> None:
     with pytest.raises(StudyError, match=r"fake: seam needs a COMPLETE trial of a study on patch"):
         figure(tiny([{"score": 0.5}], ["a.norm"]))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,20 @@ def test_progress_counts_against_the_new_total(
     assert "3/5 done" in progress.summary()
     progress(Event("finished", 3, {"state": "COMPLETE", "score": 0.25}))
     assert "trial 3 COMPLETE, loss 0.250" in capsys.readouterr().err
+
+
+def test_progress_counts_no_trial_above_a_constraint_as_the_best(
+    study: Maker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = Progress(study(3).config)
+    done = [(0, "COMPLETE", 0.5), (1, "COMPLETE", math.nan)]  # the second exceeds one
+    progress(Event("began", -1, {"trials": done, "asked": 3, "metric": "Dice"}))
+    over = {"state": "COMPLETE", "score": 0.75, "exceeded": ["seam"]}
+    progress(Event("finished", 2, over))
+    told = capsys.readouterr().err
+    assert "trial 2 COMPLETE, Dice 0.750, exceeds search.constraints.seam" in told
+    assert "3/3 done" in progress.summary()
+    assert "best Dice 0.500 (trial 0)" in progress.summary()
 
 
 def test_progress_names_the_metric_that_the_data_decide(

@@ -13,6 +13,7 @@ from normsearch.config.search import ConstraintsConfig
 from normsearch.errors import ConfigError, StudyError
 from normsearch.search.checks import check_storage
 from normsearch.search.coordinator import Coordinator
+from normsearch.search.jobs import Event
 from normsearch.search.local_executor import run_local
 from normsearch.search.outcome import best_of, none_eligible
 from normsearch.storage.objectives import directions
@@ -118,8 +119,10 @@ PATCHES = {"task": {"data": "none", "sample": "patch", "size": [8, 8]}}
 
 def test_a_trial_that_exceeds_a_constraint_is_never_the_best(study: Maker, tmp_path: Path) -> None:
     search = {"constraints": {"seam": 0.1}, "pruner": "none"}
-    coordinator = study(trials=12, search=search, **PATCHES)
+    told: list[Event] = []
+    coordinator = study(trials=12, search=search, listener=told.append, **PATCHES)
     run_local(coordinator, None, seamed)
+    over = {event.number for event in told if event.record.get("exceeded") == ["seam"]}
     write_study(tmp_path / "run", coordinator.config)
     for skim in (False, True):
         found = StudyRecord(tmp_path / "run", skim=skim)
@@ -133,6 +136,8 @@ def test_a_trial_that_exceeds_a_constraint_is_never_the_best(study: Maker, tmp_p
     assert keep["score"][found.ranked()].is_monotonic_decreasing
     assert set(found.best_single_norms()) == {"none", "BN"}
     assert set(found.pareto_front()) <= set(keep.index)
+    assert over == set(trials.index) - set(keep.index)
+    assert {n for n, _, score in coordinator.states() if score == score} == set(keep.index)
     best = best_of(found)
     assert best is not None
     assert best["seam"] == trials.loc[found.best, "seam"]
