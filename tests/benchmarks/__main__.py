@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.benchmarks import (
     driver,
     framework,
+    hippocampus,
     large_data,
     loading,
     norm_speed,
@@ -22,7 +23,7 @@ from tests.benchmarks import (
 OUTPUT = Path("build/benchmarks")
 BENCHMARKS = (
     *(norm_speed, unet_speed, loading, framework, driver, worker_memory, large_data),
-    *(suggest_speed, search_quality, search_scale, search_width, null_pipeline),
+    *(suggest_speed, search_quality, search_scale, search_width, null_pipeline, hippocampus),
 )
 
 if __name__ == "__main__":
