@@ -17,6 +17,7 @@ from normsearch.errors import DataError
 
 Claim = Literal["above", "within"]
 Outcome = Literal["reproduced", "contradicted", "equivalent", "not distinguishable"]
+RANGES = {"rank correlation": (-1.0, 1.0)}  # of units whose values cannot lie outside
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,13 +71,15 @@ class Contrast:
         The error of values by seed and case is that of both samples, sqrt(v_cases / cases +
         v_seeds / seeds), with Welch and Satterthwaite's degrees of freedom, three times those of
         the seeds at most; see `pair_tests.degrees_of_freedom`. The ends are NaN with one seed or
-        one case, and where all values are equal: no spread is an estimate of nothing.
+        one case, and where all values are equal: no spread is an estimate of nothing. An interval
+        ends where the range of its unit does (`RANGES`).
         """
         mean, (error, free) = float(self.values.mean()), self._error()
         if self.exact:
             return mean, mean, mean
         reach = error * float(stats.t.isf(ALPHA / 2 / comparisons, free))
-        return mean, mean - reach, mean + reach
+        low, high = np.clip([mean - reach, mean + reach], *RANGES.get(self.unit, (None, None)))
+        return mean, float(low), float(high)
 
     def detectable(self, comparisons: int = 1, seeds: int | None = None) -> float:
         """Return what such a study, of as many seeds, shows in 80% of cases.

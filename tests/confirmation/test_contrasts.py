@@ -52,6 +52,12 @@ def test_no_spread_is_no_interval(values: list[float]) -> None:
     assert Contrast("c", np.array(values)).outcome() == "not distinguishable"
 
 
+def test_the_interval_of_a_correlation_ends_at_one() -> None:
+    values = np.array([0.6, 0.7, 0.95, -0.4])
+    assert Contrast("c", values).interval()[2] > 1
+    assert Contrast("c", values, unit="rank correlation").interval()[2] == 1
+
+
 def test_an_exact_value_is_its_own_interval() -> None:
     assert Contrast("c", np.array([22.0]), exact=True).interval() == (22, 22, 22)
     assert Contrast("c", np.array([0.0]), "within", 0.5, exact=True).outcome() == "reproduced"

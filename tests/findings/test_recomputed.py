@@ -23,7 +23,8 @@ def interval(contrast: dict[str, Any], comparisons: int) -> tuple[float, float]:
         return float(values[0]), float(values[0])
     if values.ndim == 1:
         found = stats.ttest_1samp(values, 0).confidence_interval(1 - 0.05 / comparisons)
-        return float(found.low), float(found.high)
+        bounds = (-1, 1) if contrast["unit"] == "rank correlation" else (-np.inf, np.inf)
+        return max(float(found.low), bounds[0]), min(float(found.high), bounds[1])
     seeds, cases = values.shape
     v_seeds = values.mean(axis=1).var(ddof=1) / seeds
     v_cases = values.mean(axis=0).var(ddof=1) / cases
