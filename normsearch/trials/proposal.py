@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from normsearch.data import Report, is_anisotropic
-from normsearch.data.spacing import median_spacing, spacing_text
+from normsearch.data.spacing import ANISOTROPIC, median_spacing, spacing_text
 from normsearch.errors import DataError, count
 
 _HU_LOW, _HU_HIGH = -200.0, 200.0  # air or fat, and contrast or bone: only HU reach both
@@ -131,7 +131,11 @@ def sample_kind(report: Report) -> Kind:
         return Kind(2, spacing, sides, few)
     where = spacing_text(spacing) if spacing else "unknown spacing"
     if is_anisotropic([round(side) for side in sides], spacing or (math.nan,) * 3):
-        return Kind(2, spacing, sides, f"slices, as {told} voxels of {where} are anisotropic")
+        widest = max(sides)
+        apart = f"{sides[0]:.0f} of them are few beside sides of {widest:.0f} pixels"
+        if widest / sides[0] <= ANISOTROPIC:
+            apart = f"voxels of {where} are anisotropic"
+        return Kind(2, spacing, sides, f"slices, as {apart}")
     return Kind(3, spacing, sides, f"volumes, as {told} voxels of {where} are roughly isotropic")
 
 

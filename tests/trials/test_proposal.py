@@ -68,18 +68,20 @@ def test_isotropic_volumes_are_cut_into_patches_of_volumes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "spacing"),
+    ("shape", "spacing", "reason"),
     [
-        ((12, 256, 256), (8.0, 1.4, 1.4)),  # 8 > 3 * 1.4
-        ((20, 64, 64), (1.0, 1.0, 1.0)),  # 64 > 3 * 20
-        ((60, 64, 64), (4.0, 1.0, 1.0)),  # 4 > 3 * 1
-        ((1, 64, 64), (float("nan"), 1.0, 1.0)),
+        ((12, 256, 256), (8.0, 1.4, 1.4), "12 of them are few beside sides of 256 pixels"),
+        ((20, 64, 64), (1.0, 1.0, 1.0), "20 of them are few beside sides of 64 pixels"),
+        ((60, 64, 64), (4.0, 1.0, 1.0), "voxels of 4.0 x 1.0 x 1.0 mm are anisotropic"),
+        ((1, 64, 64), (float("nan"), 1.0, 1.0), "the median image has 1 slice alone"),
     ],
 )
 def test_anisotropic_and_single_slices_are_cut_in_plane(
-    shape: tuple[int, ...], spacing: tuple[float, ...]
+    shape: tuple[int, ...], spacing: tuple[float, ...], reason: str
 ) -> None:
-    found = settings(report(shape=shape, spacing=spacing))
+    given = report(shape=shape, spacing=spacing)
+    assert sample_kind(given).reason == f"slices, as {reason}"
+    found = settings(given)
     assert found["network"]["name"] == "unet2d"
     assert found["training"]["loss"] == "bce_dice"
     assert found["space"]["batch_size"]["choices"] == [2, 4, 8]
