@@ -68,13 +68,13 @@ def try_transforms(task: TaskConfig, cases: Sequence[Case]) -> None:
     if not task.augmentation.imported:
         return
     image, label = next(_samples(task, cases))
-    copies = [part.expand(_TRIED, *part.shape[1:]) for part in (image, label)]
+    images, labels = (part.expand(_TRIED, *part.shape[1:]) for part in (image, label))
     for one in task.augmentation.imported:
         where = f"task.augmentation.transforms: {one.name}"
         augmentation = Augmentation(transforms=(without_chance(one.transform()),))
         rule = f"must change an image of shape {tuple(image.shape[1:])}, and says"
         with users_code(f"{where} {rule}"):
-            first, second = (augmentation(*copies, range(_TRIED)) for _ in range(2))
+            first, second = (augmentation(images, labels, range(_TRIED)) for _ in range(2))
         if not all(map(_equal, first, second)):
             raise ConfigError(
                 f"{where} must change a sample in the same way whenever it is asked to, so that an "
