@@ -45,16 +45,17 @@ def cache(
     from normsearch.data.cache_entries import cache_entries
 
     folder = cache_folder() / "cases"
+    entries = cache_entries(folder)
     chosen = [
         entry
-        for entry in cache_entries(folder)
+        for entry in entries
         if (data_set is None or _is(entry, data_set))
         and (older_than is None or time.time() - entry.used >= older_than * _DAY_S)
     ]
     if action == "clear":
         _clear(folder, chosen, yes, as_json)
     else:
-        _size(folder, chosen, as_json)
+        _size(folder, chosen, sum(entry.bytes for entry in entries), as_json)
 
 
 def _is(entry: CacheEntry, data_set: str) -> bool:
@@ -63,14 +64,14 @@ def _is(entry: CacheEntry, data_set: str) -> bool:
     return bool(entry.data_set) and (own.name == data_set or own == Path(data_set).absolute())
 
 
-def _size(folder: Path, entries: list[CacheEntry], as_json: bool) -> None:
+def _size(folder: Path, entries: list[CacheEntry], taken: int, as_json: bool) -> None:
     from normsearch.data.cache_entries import size_limit, size_text
 
     sets = defaultdict[str, list["CacheEntry"]](list)
     for entry in entries:
         sets[entry.data_set].append(entry)
     total = sum(entry.bytes for entry in entries)
-    limit = size_limit(folder, total) if entries else None
+    limit = size_limit(folder, taken) if entries else None
     if as_json:
         found = {name: sum(one.bytes for one in own) for name, own in sets.items()}
         print(json.dumps({"folder": str(folder), "bytes": total, "data_sets": found}))

@@ -157,6 +157,11 @@ class AugmentationConfig(Model):
         return {*self.flip, *(self.mirror or ()), *(axis for axes in listed for axis in axes)}
 
     @property
+    def turned(self) -> set[str]:
+        """The axes that rotations name."""
+        return {axis for one in self.transforms if one.name == "rotation" for axis in one.axes}
+
+    @property
     def imported(self) -> list[TransformConfig]:
         """The transforms that are given as ``module:name``."""
         return [one for one in self.transforms if one.transform().foreign]

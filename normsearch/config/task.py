@@ -191,6 +191,9 @@ class TaskConfig(SampleSize):
         deep = sample in ("slab", "volume") or (sample == "patch" and size and len(size) != 2)
         if "z" in value.mirrored and not deep:
             raise ValueError(f"a {sample} can be flipped along y and x, got z")
+        if (others := {*value.turned} - {"z"}) and not deep:
+            given = ", ".join(sorted(others))
+            raise ValueError(f"a {sample} can be rotated about z alone, got axes {given}")
         return value
 
     @model_validator(mode="after")

@@ -86,6 +86,8 @@ def use_entry(folder: Path) -> None:
 def keep_to_limit(cache: Path, *, warn: bool = True) -> None:
     """Delete entries that no process uses, those of the longest unused first, down to the limit.
 
+    Nothing is deleted from a folder that this process cannot write to.
+
     Args:
         cache: the folder of the cache.
         warn: whether to warn if those in use are above the limit.
@@ -97,8 +99,11 @@ def keep_to_limit(cache: Path, *, warn: bool = True) -> None:
     total = sum(entry.bytes for entry in entries)
     if not entries or total <= (limit := size_limit(cache, total)):
         return
-    with _changing(cache):
-        used = _in_use(cache)
+    try:
+        with _changing(cache):
+            used = _in_use(cache)
+    except OSError:  # a cache that others have filled may be read-only: nothing can be deleted
+        return
     over, chosen = total - limit, list[CacheEntry]()
     for entry in entries:
         if over > 0 and entry.folder.name not in used:

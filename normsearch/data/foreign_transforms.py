@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,8 @@ from normsearch.networks.importing import load, parameters_of, with_objects
 KEY = "task.augmentation.transforms"
 _PLACES = ("monai.transforms.spatial.", "monai.transforms.croppad.")
 _NOT_MOVING = {"RandSimulateLowResolution", "RandSimulateLowResolutiond"}  # in spatial all the same
-_MOVING = {"RandSmoothDeform", "RandSmoothDeformd"}
+_MOVING = {"RandSmoothDeform", "RandSmoothDeformd", "Transpose", "Transposed"}
+_ALONE = "must move image and label alike, and moves the image alone"
 
 Change = Callable[[Tensor, Tensor, np.random.Generator], tuple[Tensor, Tensor]]
 
@@ -75,6 +77,18 @@ def build_foreign(transform: Transform) -> Change:
     return partial(_apply_monai, made) if of_monai else made
 
 
+def without_chance(transform: Transform) -> Transform:
+    """Return a ``module:name`` that changes every sample, also one of MONAI with its own `prob`.
+
+    Raises:
+        ConfigError: it does not exist.
+    """
+    found, arguments = load(transform.name, KEY), transform.arguments
+    if _of_monai(found) and "prob" in parameters_of(found):
+        arguments = {**arguments, "prob": 1.0}
+    return replace(transform, probability=1.0, arguments=arguments)
+
+
 def is_random_transform(found: object) -> bool:
     """Return whether an object is one of MONAI's own random transforms.
 
@@ -108,14 +122,13 @@ def _defaults(found: type, given: Mapping[str, Any], name: str) -> dict[str, Any
     moves = _moves(found)
     if not issubclass(found, MapTransform):
         if moves:
-            raise ConfigError(
-                f"{KEY}: {name} must move image and label alike, and moves the image alone; use "
-                f"{name}d."
-            )
+            raise ConfigError(f"{KEY}: {name} {_ALONE}; use {name}d.")
         return {}
     keys = given.get("keys", ["image", "label"] if moves else ["image"])
     keys = [keys] if isinstance(keys, str) else list(keys)
-    defaults: dict[str, Any] = {"keys": keys, "allow_missing_keys": True}
+    defaults: dict[str, Any] = {"keys": keys}
+    if "allow_missing_keys" in parameters_of(found):
+        defaults["allow_missing_keys"] = True
     if moves and "mode" in parameters_of(found):
         defaults["mode"] = ["nearest" if key == "label" else "bilinear" for key in keys]
     return defaults
@@ -135,7 +148,11 @@ def _apply_monai(
     sample = {"image": image.clone(), **({"label": label[None].clone()} if label.ndim else {})}
     changed = made(sample)
     found = convert_to_tensor(changed["image"], track_meta=False)
-    if "label" not in sample or "label" not in made.keys:
+    if "label" not in sample:
+        return found, label
+    if "label" not in made.keys:
+        if _moves(type(made)):
+            raise DataError(f"{KEY}: {type(made).__name__} {_ALONE}; leave its keys out")
         return found, label
     marks = convert_to_tensor(changed["label"], track_meta=False)[0]
     if not {*np.unique(marks)} <= {0, *np.unique(label)}:

@@ -172,7 +172,8 @@ def choose_loss(
 
     The default is bce_dice for one output channel, dice_cross_entropy for several classes and
     cross_entropy for classes of whole images. ``module:name`` is a function of logits and labels
-    (as for `cross_entropy_loss`) that returns a scalar, or a class of such modules.
+    (as for `cross_entropy_loss`) that returns a scalar, or a class of such modules. A loss of MONAI
+    is built for logits and class indices.
 
     Args:
         name: of the loss.
@@ -194,14 +195,16 @@ def choose_loss(
             f"{outputs} output channel{'s' if outputs > 1 else ''}, got {name!r}."
         )
     name = fitting[0] if name == "auto" else name
-    loss = _users_loss(name) if ":" in name else LOSSES[name]
+    loss = _users_loss(name, outputs) if ":" in name else LOSSES[name]
     return loss if weights is None else _weighted(loss, name, outputs, weights)
 
 
-def _users_loss(name: str) -> Loss:
+def _users_loss(name: str, outputs: int) -> Loss:
     found = load(name, "training.loss")
     if isinstance(found, type) and issubclass(found, nn.Module):
-        found = found()
+        of_monai = found.__module__.startswith("monai.losses.")
+        with users_code(f"training.loss: {name} must need no arguments, and raises"):
+            found = _monai_loss(found, name, outputs) if of_monai else found()
     if not callable(found):
         raise ConfigError(f"training.loss: must be a function of logits and truth, got {found!r}.")
 
@@ -212,6 +215,24 @@ def _users_loss(name: str) -> Loss:
             return value
 
     loss.__wrapped__ = found  # type: ignore[attr-defined]  # its own parameters count
+    return loss
+
+
+def _monai_loss(found: type[nn.Module], name: str, outputs: int) -> Loss:
+    """Return a loss of MONAI, which by default takes no logits, and classes only as channels."""
+    usual = ["sigmoid"] if outputs == 1 else ["softmax", "use_softmax", "to_onehot_y"]
+    made = found(**{key: True for key in usual if key in parameters_of(found)})
+
+    def loss(logits: Tensor, truth: Tensor) -> Tensor:
+        if truth.dim() > 1 and (truth == IGNORED).any():
+            raise TrainingError(
+                f"training.loss: {name} must leave out ignored voxels, and counts them; choose a "
+                f"loss of normsearch, one of {', '.join(LOSSES)}",
+                kind="loss",
+            )
+        value: Tensor = made(logits, truth if truth.dim() == logits.dim() else truth[:, None])
+        return value
+
     return loss
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,16 @@ from normsearch.data import (
     is_anisotropic,
     preset_transforms,
 )
+from normsearch.data.foreign_transforms import without_chance
 from normsearch.data.labels import IGNORED
+from normsearch.errors import ConfigError
 from normsearch.files import is_there, write_atomically
 from normsearch.networks.importing import users_code
 from normsearch.trials.task import sample_shape, task_loader, training_geometry
 
 PICTURES = "augmentation.npz"
 _SEEN, _SHOWN, _CHANGES = 16, 2, 6
+_TRIED = 4  # changes of a sample by a transform, as some fail only for what they draw
 
 
 def augmentation_of(task: TaskConfig, cases: Sequence[Case], seed: int) -> Augmentation:
@@ -56,21 +58,29 @@ def augmentation_of(task: TaskConfig, cases: Sequence[Case], seed: int) -> Augme
 
 
 def try_transforms(task: TaskConfig, cases: Sequence[Case]) -> None:
-    """Change one sample by each transform that is given as ``module:name``.
+    """Change one sample several times by each transform that is given as ``module:name``.
 
     Raises:
-        ConfigError: one does not exist, fails, or does not accept its arguments.
+        ConfigError: one does not exist, fails, does not accept its arguments, or changes the sample
+            of a number in different ways.
         DataError: one returns other shapes, or blends labels.
     """
     if not task.augmentation.imported:
         return
     image, label = next(_samples(task, cases))
+    images, labels = (part.expand(_TRIED, *part.shape[1:]) for part in (image, label))
     for one in task.augmentation.imported:
-        always = replace(one.transform(), probability=1.0)
-        augmentation = Augmentation(transforms=(always,))
+        where = f"task.augmentation.transforms: {one.name}"
+        augmentation = Augmentation(transforms=(without_chance(one.transform()),))
         rule = f"must change an image of shape {tuple(image.shape[1:])}, and says"
-        with users_code(f"task.augmentation.transforms: {one.name} {rule}"):
-            augmentation(image, label, [0])
+        with users_code(f"{where} {rule}"):
+            first, second = (augmentation(images, labels, range(_TRIED)) for _ in range(2))
+        if not all(map(_equal, first, second)):
+            raise ConfigError(
+                f"{where} must change a sample in the same way whenever it is asked to, so that an "
+                "interrupted trial resumes exactly, and does not; draw all its random numbers from "
+                "the generator that it is given, or use another transform."
+            )
 
 
 def write_pictures(folder: Path, study: StudyConfig, cases: Sequence[Case]) -> None:
@@ -116,6 +126,10 @@ def _samples(task: TaskConfig, cases: Sequence[Case]) -> Iterator[tuple[Tensor, 
     """Yield training samples in batches of one, with uint8 labels, (1, *spatial) or (1,)."""
     for image, truth in task_loader(task, cases, 1, 0).batches(0):
         yield image, (truth[:, 0] if task.outputs == 1 else truth).byte()
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one.float(), other.float(), rtol=0, atol=0, equal_nan=True)
 
 
 def _foreground(label: Tensor) -> Tensor:

@@ -96,8 +96,9 @@ def _counted(cases: Sequence[Case], windows: int) -> str:
 
 def _tiles(case: Case, tile: Sequence[int]) -> int:
     """Return the tiles by which the seam of a case is measured."""
-    sides = (len(case.image), *case.image.shape[2:])
-    return (len(case.image) if len(tile) == 2 else 1) * count_tiles(sides[-len(tile) :], tile)
+    sides = (len(case.image), *case.image.shape[2:])[-len(tile) :]
+    padded = [max(pair) for pair in zip(sides, tile, strict=True)]  # as validation does
+    return (len(case.image) if len(tile) == 2 else 1) * count_tiles(padded, tile)
 
 
 def _windows(case: Case, window: Sequence[int]) -> int:

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -50,6 +51,16 @@ def test_size_by_data_set(normsearch: Call, cases: Path, monkeypatch: pytest.Mon
     assert rows["brain"][0] == "1"
     total = f"{size_text(found['bytes'])} in {cases}; limit (NORMSEARCH_CACHE_SIZE): 50.0 MB"
     assert total in shown.out
+
+
+def test_the_limit_is_of_all_data_sets(
+    normsearch: Call, cases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = SimpleNamespace(free=0)
+    monkeypatch.setattr("normsearch.data.cache_entries.shutil.disk_usage", lambda folder: full)
+    half = size_text(0.5 * sum(entry.bytes for entry in cache_entries(cases)))
+    for options in ([], ["--data-set", "brain"]):
+        assert f"(NORMSEARCH_CACHE_SIZE): {half}" in normsearch("cache", "size", *options).out
 
 
 def left(cases: Path) -> list[str]:

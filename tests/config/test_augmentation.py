@@ -106,6 +106,10 @@ def test_what_is_recorded_is_read_as_it_was(given: object) -> None:
         (["mirroring"], r"transforms\[0\]: mirroring: axes must be given, one or more of z, y, x"),
         ([{"name": "mirroring", "axes": ["z"]}], "a slice can be flipped along y and x, got z"),
         ({"preset": "light", "mirror": ["z"]}, "a slice can be flipped along y and x, got z"),
+        (
+            [{"name": "rotation", "axes": ["z", "x"]}],
+            "a slice can be rotated about z alone, got axes x",
+        ),
         ({"preset": "light", "flip": ["x"]}, "flip must be left out with a preset; give its axes"),
         ({"preset": "light", "rotation": [0, 1, 1]}, "rotation must be left out with a preset; li"),
         ({"mirror": ["x"]}, "mirror must be left out without a preset; use flip"),

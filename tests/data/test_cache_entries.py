@@ -75,6 +75,19 @@ def test_what_was_used_longest_ago_goes_first_down_to_the_limit(
     assert cache_entries.cache_entries(cache) == before[2:]
 
 
+def test_a_cache_that_cannot_be_written_to_is_used_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, files = tmp_path / "cache", write_case(tmp_path, "a")
+    elsewhere(cache, files, 0, 1)
+    before = cache_entries.cache_entries(cache)
+    (cache / "lock").unlink(missing_ok=True)
+    (cache / "lock").mkdir()  # stands for a read-only disk, as root may write to any folder
+    monkeypatch.setenv("NORMSEARCH_CACHE_SIZE", "1 B")
+    cache_entries.keep_to_limit(cache)
+    assert cache_entries.cache_entries(cache) == before
+
+
 def test_opening_an_entry_is_a_use(tmp_path: Path) -> None:
     cache, files = tmp_path / "cache", write_case(tmp_path, "a")
     fill(cache, files, 0, 1)

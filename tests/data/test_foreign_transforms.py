@@ -73,6 +73,8 @@ def test_an_intensity_of_monai_changes_the_image_alone() -> None:
         of("Rand2DElasticd", prob=1.0, spacing=(5, 5), magnitude_range=(1, 2)),
         of("RandZoomd", prob=1.0, min_zoom=0.7, max_zoom=1.3),
         of("RandGridDistortiond", prob=1.0),
+        of("RandSmoothDeformd", prob=1.0, spatial_size=(32, 32), rand_size=(4, 4), def_range=0.1),
+        of("Transposed", indices=[0, 2, 1]),
     ],
     ids=lambda transform: transform.name.partition(":")[2],
 )
@@ -139,6 +141,8 @@ def test_the_class_of_an_image_stays_what_it_is() -> None:
     ("transform", "error", "message"),
     [
         (of("RandFlip", prob=1.0), ConfigError, "moves the image alone; use .*RandFlipd"),
+        (of("Transpose", indices=[0, 2, 1]), ConfigError, "image alone; use .*Transposed"),
+        (of("RandFlipd", prob=1.0, keys=["image"]), DataError, "image alone; leave its keys out"),
         (of("RandGaussianNois"), ConfigError, "'RandGaussianNois'. Did you mean 'RandGaussianNoi"),
         (of("RandGaussianNoise", sdt=1), ConfigError, "must accept its arguments, .*'sdt'"),
         (

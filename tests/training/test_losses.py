@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from normsearch.data.labels import IGNORED
 from normsearch.errors import ConfigError, TrainingError
@@ -329,6 +330,32 @@ def rare(
     if not truth.any():
         raise ValueError("no foreground")
     return logits.mean() if weights is None else logits.mean() * weights.sum()
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_losses_of_monai_take_logits_and_class_indices(outputs: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, outputs, 5, 6, generator=generator)
+    classes = torch.randint(max(2, outputs), (2, 5, 6), generator=generator)
+    truth = classes[:, None].float() if outputs == 1 else classes
+    p = logits.sigmoid() if outputs == 1 else logits.softmax(1)
+    wanted = truth if outputs == 1 else functional.one_hot(classes, 3).movedim(-1, 1).float()
+    overlap, both = (p * wanted).sum((2, 3)), (p + wanted).sum((2, 3))
+    dice = choose_loss("monai.losses:DiceLoss", outputs)(logits, truth)
+    torch.testing.assert_close(dice, (1 - 2 * overlap / both).mean(), atol=1e-5, rtol=0)
+    focal = choose_loss("monai.losses:FocalLoss", outputs)(logits, truth)
+    torch.testing.assert_close(focal, focal_loss(logits, truth) / outputs)
+    truth[0, ..., 0] = IGNORED
+    with pytest.raises(TrainingError, match="DiceLoss must leave out ignored voxels"):
+        choose_loss("monai.losses:DiceLoss", outputs)(logits, truth)
+
+
+@pytest.mark.parametrize(
+    "name", ["monai.losses:GeneralizedWassersteinDiceLoss", "torch.nn:AdaptiveLogSoftmaxWithLoss"]
+)
+def test_a_loss_that_needs_arguments_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"training.loss: {name} must need no arguments, and r"):
+        choose_loss(name, 3)
 
 
 def test_a_loss_of_the_user_that_fails_names_its_key() -> None:

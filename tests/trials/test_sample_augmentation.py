@@ -20,7 +20,7 @@ from normsearch.config import (
 from normsearch.config.reading import validate
 from normsearch.data import Augmentation, Case, SampleLoader
 from normsearch.data.labels import IGNORED
-from normsearch.errors import ConfigError
+from normsearch.errors import ConfigError, DataError
 from normsearch.trials.sample_augmentation import (
     augmentation_of,
     pictures,
@@ -133,6 +133,7 @@ def test_without_transforms_nothing_but_the_configuration_counts() -> None:
             {"name": "monai.transforms:RandGaussianNoise", "arguments": {"sigma": 1}},
             "must accept its arguments",
         ),
+        ({"name": "monai.transforms:RandIntensityRemap"}, "must change a sample in the same way"),
         (
             {"name": "operator:add", "probability": 0.001},
             r"operator:add must change an image of shape \(1, 16, 16\), and says",
@@ -144,6 +145,12 @@ def test_transforms_are_tried_before_the_first_trial(
 ) -> None:
     with pytest.raises(ConfigError, match=f"task.augmentation.transforms: .*{message}"):
         try_transforms(task([transform]), CASES)
+
+
+def test_transforms_of_small_chance_are_tried_too() -> None:
+    oblong = [make_case("a", (6, 16, 12))]  # a half turn fits, a quarter does not
+    with pytest.raises(DataError, match=r"shapes it was given, \(1, 16, 12\) and \(16, 12\)"):
+        try_transforms(task(["monai.transforms:RandRotate90d"]), oblong)
 
 
 def test_pictures_are_samples_with_the_most_foreground(tmp_path: Path) -> None:

@@ -41,6 +41,12 @@ def test_all_cases_at_each_evaluation(size: list[int], windows: list[int]) -> No
     assert "validation_cases" not in told
 
 
+def test_the_seam_of_an_image_that_is_padded_along_an_axis_is_counted() -> None:
+    told = validation_cost(study([16, 16], 5000), Split((), tuple(cases((4, 12, 40))), ()))
+    # Padded to 16 x 40 pixels: 1 x 2 tiles, and 1 x 2 shifted ones, in each of 4 slices.
+    assert ", and for the seam 1 case (16 tiles): " in told
+
+
 def test_some_cases_on_the_way() -> None:
     told = validation_cost(study([16, 16], 5000, validation_cases=1), SPLIT)
     # The middle one of the three subjects.
