@@ -20,6 +20,7 @@ _FEW_SLICES = 8  # too few to pool
 _FOLDS = 5
 _BOTTOM = 4  # pixels that a side must keep at the bottom of a network
 _CLASSES = 254
+_THRICE = "over three times as few, or as far apart, across slices as within them"
 _TRIALS, _EVALUATIONS = 24, 5
 _SAMPLES = {2: 4_800, 3: 2_400}
 _HELPS = "small turns and scalings: 0.005 and 0.010 Dice more on the two data sets measured"
@@ -131,7 +132,7 @@ def sample_kind(report: Report) -> Kind:
         return Kind(2, spacing, sides, few)
     where = spacing_text(spacing) if spacing else "unknown spacing"
     if is_anisotropic([round(side) for side in sides], spacing or (math.nan,) * 3):
-        return Kind(2, spacing, sides, f"slices, as {told} voxels of {where} are anisotropic")
+        return Kind(2, spacing, sides, f"slices, as {told} voxels of {where} are {_THRICE}")
     return Kind(3, spacing, sides, f"volumes, as {told} voxels of {where} are roughly isotropic")
 
 
@@ -163,9 +164,12 @@ def _classes(report: Report) -> Iterator[Line]:
             f"{report.data_set.root}: labels must hold foreground, got 0 alone; check the masks"
         )
     if 1 < len(values) <= _CLASSES:
-        names = [str(summary[str(value)]["name"] or value) for value in values[:4]]
+        # A region of several values would be the name of each.
+        own = not report.data_set.regions
+        names = [str((own and summary[str(value)]["name"]) or value) for value in values[:4]]
         more = f" and {len(values) - 4} more" if len(values) > 4 else ""
-        yield Line("task.classes", values, f"separate classes: {', '.join(names)}{more}")
+        how = "" if own else "; the regions of dataset.json overlap, and are not trained as such"
+        yield Line("task.classes", values, f"separate classes: {', '.join(names)}{more}{how}")
 
 
 def _intensity(report: Report) -> Iterator[Line]:
@@ -175,7 +179,10 @@ def _intensity(report: Report) -> Iterator[Line]:
     filled = statistics.median(look.filled for look in report.looks)
     told = f"values from {low:g} to {high:g} in the median case"
     rule, reason = "zscore", f"{told} have no fixed unit"
-    if channels == {1} and low <= _HU_LOW and high >= _HU_HIGH:
+    named = {name.upper() for name in report.data_set.channel_names}
+    if channels == {1} and named == {"CT"}:
+        rule, reason = "ct", "dataset.json names the channel CT"
+    elif channels == {1} and low <= _HU_LOW and high >= _HU_HIGH:
         rule, reason = "ct", f"{told} look like HU"
     elif filled < _BODY:
         rule = "zscore_body"
@@ -201,7 +208,9 @@ def _split(report: Report) -> Iterator[Line]:
         yield Line("task.validation_fraction", 0.5, "one of the two subjects is validated on")
         return
     if not folds:
-        made = min(_FOLDS, subjects)
+        made = min(
+            _FOLDS, subjects, max(3, report.subjects_shown)
+        )  # each must hold some foreground
         folds = [str(number + 1) for number in range(made)]
         yield Line("task.folds", made, "the data set has no folds; these are by subject")
     yield from _held_out(report, folds)
