@@ -44,8 +44,10 @@ def report(
     voxels = {0: 1000, **dict.fromkeys(values, 50)}
     looks = [Look(name, shape, channels, spacing, intensity, voxels, filled) for name in names]
     layout = "idx" if kind == "classification" else "folders"
-    told = {"regions": regions or {}, "channel_names": channel_names}
-    return Report(DataSet(Path("d"), layout, kind, files, [], {}, **told), looks, [])
+    data_set = DataSet(
+        Path("d"), layout, kind, files, [], {}, regions=regions or {}, channel_names=channel_names
+    )
+    return Report(data_set, looks, [])
 
 
 def settings(found: Report, **how: Any) -> dict[str, Any]:
