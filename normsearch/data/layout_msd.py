@@ -19,6 +19,7 @@ from normsearch.data.pairing import (
     duplicates,
     inside,
     missing,
+    named_channels,
     unused_files,
     with_folds,
 )
@@ -78,6 +79,7 @@ def find(root: Path) -> Found:
         channels,
         (*unused_keys(path, raw, _USED), *beside, *_not_listed(root, entries), *parts.unused,
          *unused_files(root, used)),
+        named_channels(raw.get("modality")),
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from normsearch.data.pairing import (
     Pair,
     case_id,
     files_by_id,
+    named_channels,
     other_endings,
     unused_files,
     with_folds,
@@ -92,6 +93,7 @@ def find(root: Path) -> Found:
         labels.regions,
         channels,
         (*unused_keys(path, raw, _USED), *parts.unused, *unused_files(root, _FILES), *odd),
+        named_channels(raw.get("channel_names") or raw["modality"]),
     )
 
 

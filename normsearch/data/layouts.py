@@ -77,6 +77,7 @@ class DataSet:
     regions: dict[str, tuple[int, ...]] = field(default_factory=dict)
     channels: int | None = None
     unused: tuple[str, ...] = ()
+    channel_names: tuple[str, ...] = ()
 
     @property
     def values(self) -> list[int]:

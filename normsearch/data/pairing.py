@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +32,7 @@ class Found:
         regions: names with several label values.
         channels: the required number of channels, if the layout gives it.
         unused: keys and files of the data set that are not used.
+        channel_names: what the channels are, such as CT, if the layout says so.
     """
 
     cases: list[CaseFiles]
@@ -41,6 +42,18 @@ class Found:
     regions: dict[str, tuple[int, ...]] = field(default_factory=dict)
     channels: int | None = None
     unused: tuple[str, ...] = ()
+    channel_names: tuple[str, ...] = ()
+
+
+def named_channels(given: object) -> tuple[str, ...]:
+    """Return the names of channels, given by number as in ``{"0": "CT"}``, or as a list.
+
+    >>> named_channels({"1": "T2", "0": "T1"})
+    ('T1', 'T2')
+    """
+    if isinstance(given, Mapping):
+        return tuple(str(name) for _, name in sorted(given.items(), key=lambda item: str(item[0])))
+    return tuple(map(str, given)) if isinstance(given, list) else ()
 
 
 class Parts(NamedTuple):

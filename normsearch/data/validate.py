@@ -71,6 +71,18 @@ class Report:
         """The faults that do not stop a study."""
         return [fault for fault in self.faults if fault.severity == "warning"]
 
+    @property
+    def subjects_shown(self) -> int:
+        """The number of subjects with a class, other than the background of masks."""
+        masked = self.data_set.kind == "segmentation"
+        background = {0, *self.data_set.ignored} if masked else set()
+        shown = {
+            look.id
+            for look in self.looks
+            if any(look.voxels[value] for value in look.voxels.keys() - background)
+        }
+        return len({case.subject for case in self.data_set.cases if case.id in shown})
+
     def summary(self) -> dict[str, Any]:
         """Return statistics of the data set as plain lists, dicts, numbers and texts."""
         cases = self.data_set.cases

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from normsearch.config import SpaceConfig, StudyConfig, TaskConfig
 from normsearch.config.reading import validate
 from normsearch.data import Case
-from normsearch.errors import ConfigError, NormError
+from normsearch.errors import ConfigError, NetworkError, NormError
 from normsearch.networks import apply_norm_map, use_checkpointing
 from normsearch.networks.checkpointing import kept_storages
+from normsearch.networks.outputs import scales
 from normsearch.training.precision import autocast
 from normsearch.trials.network_memory import check_weights
 from normsearch.trials.trial_network import build_trial_network
@@ -202,8 +203,16 @@ def _kept_bytes(network: nn.Module, images: Tensor, amp: str) -> float:
 
     def loss() -> Tensor:
         with autocast(precision, "cpu"):
-            found: Tensor = network.train()(images).float().sigmoid().square().mean()
-        return found
+            out = network.train()(images)
+            found = scales(out, images.dim() - 2)
+            if found is None:
+                raise NetworkError(
+                    f"{type(network).__name__}: must return logits, or a list of them at several "
+                    f"scales, in training, got a {type(out).__name__}; turn other outputs off in "
+                    "network.arguments, or wrap it"
+                )
+            parts = [logits.float().sigmoid().square().mean() for logits in found]
+        return torch.stack(parts).sum()
 
     with torch.random.fork_rng(devices=[]):
         sizes = kept_storages(network, loss)

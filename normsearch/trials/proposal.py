@@ -77,8 +77,8 @@ def replaced(lines: Sequence[Line], *new: Line) -> list[Line]:
 def propose(report: Report, name: str, data: str, *, gpu: bool = False) -> list[Line]:
     """Return the settings of a study of a data set; the size of patches is still ``auto``.
 
-    Slices are proposed by nnU-Net's thresholds of anisotropy, the spacing by its median, CT by the
-    range of values, and the rest by the rules that stand in each reason.
+    Slices are proposed where nnU-Net augments volumes in the plane of the slices, the spacing by its
+    median, CT by its name or values, and the rest by the rules that stand in each reason.
 
     Args:
         report: the data set as inspected, without errors.
@@ -113,7 +113,7 @@ def propose(report: Report, name: str, data: str, *, gpu: bool = False) -> list[
 
 
 def sample_kind(report: Report) -> Kind:
-    """Return whether samples should be of slices or of volumes, by nnU-Net's thresholds."""
+    """Return whether samples should be of slices, see `propose`, or of volumes."""
     shapes = [look.shape for look in report.looks]
     spacings = [look.spacing for look in report.looks]
     spacing = None
@@ -131,11 +131,10 @@ def sample_kind(report: Report) -> Kind:
         return Kind(2, spacing, sides, few)
     where = spacing_text(spacing) if spacing else "unknown spacing"
     if is_anisotropic([round(side) for side in sides], spacing or (math.nan,) * 3):
-        widest = max(sides)
-        apart = f"{sides[0]:.0f} of them are few beside sides of {widest:.0f} pixels"
-        if widest / sides[0] <= ANISOTROPIC:
-            apart = f"voxels of {where} are anisotropic"
-        return Kind(2, spacing, sides, f"slices, as {apart}")
+        why = f"{sides[0]:.0f} of them are few beside sides of {max(sides):.0f} pixels"
+        coarse = max(sides) / sides[0] <= ANISOTROPIC
+        why = f"voxels of {where} are anisotropic" if coarse else why
+        return Kind(2, spacing, sides, f"slices, as {why}")
     return Kind(3, spacing, sides, f"volumes, as {told} voxels of {where} are roughly isotropic")
 
 
@@ -167,9 +166,12 @@ def _classes(report: Report) -> Iterator[Line]:
             f"{report.data_set.root}: labels must hold foreground, got 0 alone; check the masks"
         )
     if 1 < len(values) <= _CLASSES:
-        names = [str(summary[str(value)]["name"] or value) for value in values[:4]]
+        # A region of several values would be the name of each.
+        own = not report.data_set.regions
+        names = [str((own and summary[str(value)]["name"]) or value) for value in values[:4]]
         more = f" and {len(values) - 4} more" if len(values) > 4 else ""
-        yield Line("task.classes", values, f"separate classes: {', '.join(names)}{more}")
+        how = "" if own else "; the regions of dataset.json overlap, and are not trained as such"
+        yield Line("task.classes", values, f"separate classes: {', '.join(names)}{more}{how}")
 
 
 def _intensity(report: Report) -> Iterator[Line]:
@@ -179,7 +181,10 @@ def _intensity(report: Report) -> Iterator[Line]:
     filled = statistics.median(look.filled for look in report.looks)
     told = f"values from {low:g} to {high:g} in the median case"
     rule, reason = "zscore", f"{told} have no fixed unit"
-    if channels == {1} and low <= _HU_LOW and high >= _HU_HIGH:
+    named = {name.upper() for name in report.data_set.channel_names}
+    if channels == {1} and named == {"CT"}:
+        rule, reason = "ct", "dataset.json names the channel CT"
+    elif channels == {1} and low <= _HU_LOW and high >= _HU_HIGH:
         rule, reason = "ct", f"{told} look like HU"
     elif filled < _BODY:
         rule = "zscore_body"
@@ -205,7 +210,7 @@ def _split(report: Report) -> Iterator[Line]:
         yield Line("task.validation_fraction", 0.5, "one of the two subjects is validated on")
         return
     if not folds:
-        made = min(_FOLDS, subjects)
+        made = min(_FOLDS, subjects, max(3, report.subjects_shown))  # each with foreground
         folds = [str(number + 1) for number in range(made)]
         yield Line("task.folds", made, "the data set has no folds; these are by subject")
     yield from _held_out(report, folds)

@@ -28,6 +28,7 @@ def write_set(root: Path, **changes: Any) -> Path:
 def test_cases_and_labels_of_dataset_json(tmp_path: Path) -> None:
     found = survey(write_set(tmp_path))
     assert (found.layout, found.labels) == ("msd", {0: "background", 1: "atrium"})
+    assert found.channel_names == ("MRI",)
     assert [(case.id, case.subject, case.fold) for case in found.cases] == [
         ("la_1", "la_1", ""),
         ("la_2", "la_2", ""),

@@ -35,6 +35,7 @@ def test_a_file_per_channel(tmp_path: Path) -> None:
     assert [case.id for case in found.cases] == ["p_1", "p_2", "p_3"]
     assert [path.name for path in found.cases[1].images] == ["p_2_0000.nrrd", "p_2_0001.nrrd"]
     assert found.cases[1].label.name == "p_2.nrrd"
+    assert found.channel_names == ("X1", "X2")
 
 
 def test_version_1_has_modality_and_gzipped_nifti(tmp_path: Path) -> None:
@@ -46,6 +47,7 @@ def test_version_1_has_modality_and_gzipped_nifti(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text(json.dumps(facts))
     found = survey(tmp_path)
     assert (found.layout, found.faults) == ("nnunet", [])
+    assert found.channel_names == ("CT",)
     assert [path.name for path in found.cases[0].images] == ["a_0000.nii.gz"]
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from normsearch.config import StudyConfig
 from normsearch.config.reading import validate
 from normsearch.data import Case
-from normsearch.errors import ConfigError
+from normsearch.errors import ConfigError, NetworkError
 from normsearch.networks import build_network
 from normsearch.trials.patch_size import (
     StepMemory,
@@ -68,6 +68,31 @@ def test_half_precision_takes_less() -> None:
     shapes = [(1, 1, 16, 16), (1, 1, 32, 16)]
     full, half = (step_memory(network, shapes, amp) for amp in ("off", "bfloat16"))
     assert 0.4 * full.each < half.each < 0.9 * full.each
+
+
+class Scales(nn.Module):
+    """Returns logits at two scales in training, and those of the first in eval."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 1, stride=2)
+
+    def forward(self, images: torch.Tensor) -> Any:
+        both = [self.first(images), self.second(images)]
+        return both if self.training else both[0]
+
+
+def test_a_network_of_several_scales_keeps_those_of_each() -> None:
+    shapes = [(1, 1, 8, 8), (1, 1, 16, 8)]
+    # Kept are the image, the sigmoid of the logits, and of a quarter as many of the second scale.
+    assert step_memory(Scales(), shapes, "off").each == pytest.approx(1.2 * 4 * (1 + 1.25 + 4))
+
+
+def test_a_network_that_returns_a_mapping_is_refused_in_a_sentence() -> None:
+    network = nn.Conv2d(1, 1, 1)
+    network.register_forward_hook(lambda _, inputs, out: {"out": out})
+    with pytest.raises(NetworkError, match=r"Conv2d: must return logits, or a list .* got a dict"):
+        step_memory(network, [(1, 1, 8, 8), (1, 1, 16, 8)], "off")
 
 
 def test_the_memory_of_a_larger_step_is_foretold() -> None:

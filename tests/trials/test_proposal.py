@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ def report(
     folds: tuple[str, ...] = (),
     kind: Any = "segmentation",
     lists: SplitLists | None = None,
+    regions: dict[str, tuple[int, ...]] | None = None,
+    channel_names: tuple[str, ...] = (),
 ) -> Report:
     """Return the report of a made-up data set of equal cases, one subject each."""
     names = [f"c{number}" for number in range(cases)]
@@ -41,7 +44,10 @@ def report(
     voxels = {0: 1000, **dict.fromkeys(values, 50)}
     looks = [Look(name, shape, channels, spacing, intensity, voxels, filled) for name in names]
     layout = "idx" if kind == "classification" else "folders"
-    return Report(DataSet(Path("d"), layout, kind, files, [], {}), looks, [])
+    data_set = DataSet(
+        Path("d"), layout, kind, files, [], {}, regions=regions or {}, channel_names=channel_names
+    )
+    return Report(data_set, looks, [])
 
 
 def settings(found: Report, **how: Any) -> dict[str, Any]:
@@ -145,6 +151,24 @@ def test_split(given: dict[str, Any], split: dict[str, Any]) -> None:
     task = settings(report(**given))["task"]
     keys = ("folds", "test_folds", "validation_folds", "validation", "validation_fraction")
     assert {key: task[key] for key in keys if key in task} == split
+
+
+def test_each_fold_that_is_made_gets_a_subject_with_foreground() -> None:
+    found = report(cases=6)
+    found.looks[1::2] = [replace(look, voxels={0: 1000}) for look in found.looks[1::2]]
+    assert settings(found)["task"]["folds"] == 3
+
+
+def test_a_channel_named_ct_is_normalized_as_such_whatever_its_values() -> None:
+    assert settings(report(channel_names=("CT",)))["task"]["intensity"] == "ct"
+    assert settings(report(channel_names=("MRI",)))["task"]["intensity"] == "zscore"
+
+
+def test_regions_are_no_names_of_label_values() -> None:
+    found = report(values=(1, 2), regions={"whole": (1, 2), "core": (2,)})
+    found.names.update({1: "whole", 2: "whole, core"})
+    told = {line.key: line.reason for line in propose(found, "study", "d")}["task.classes"]
+    assert told.startswith("separate classes: 1, 2; the regions of dataset.json overlap")
 
 
 @pytest.mark.parametrize(("side", "depth"), [(64, 3), (35, 3), (31, 2), (16, 2), (15, 1), (3, 1)])
