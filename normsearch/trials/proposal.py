@@ -77,8 +77,8 @@ def replaced(lines: Sequence[Line], *new: Line) -> list[Line]:
 def propose(report: Report, name: str, data: str, *, gpu: bool = False) -> list[Line]:
     """Return the settings of a study of a data set; the size of patches is still ``auto``.
 
-    Slices are proposed where nnU-Net augments volumes in the plane of the slices, the spacing by its
-    median, CT by its name or values, and the rest by the rules that stand in each reason.
+    Slices are proposed where nnU-Net augments volumes in plane, the spacing by its median, CT by
+    its name or values, and the rest by the rules that stand in each reason.
 
     Args:
         report: the data set as inspected, without errors.
