@@ -61,6 +61,18 @@ def test_a_recording_in_other_settings_is_refused(tmp_path: Path) -> None:
         assert trainer.asked == []
 
 
+def test_a_broken_line_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    record(path, combinations()[:1], ABOUT, Trainer())
+    whole = path.read_text()
+    path.write_text(whole + '{"norms": ["BN"\n' + whole)
+    with pytest.raises(DataError, match=r"a\.jsonl: line 2 must be the JSON of a training, got"):
+        pack([path])
+    path.write_text(whole + '{"norms": ["BN"')  # cut off by a kill
+    with pytest.raises(DataError, match="must hold all 1296 trainings, 1295 are missing"):
+        pack([path])
+
+
 def test_the_order_of_recording_leaves_no_trace(tmp_path: Path) -> None:
     every = combinations()
     whole, first, last = (tmp_path / f"{name}.jsonl" for name in ("whole", "first", "last"))

@@ -120,14 +120,22 @@ def record(
 
 
 def lines(paths: Sequence[Path], about: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the lines of recordings.
+    """Yield the whole lines of recordings.
 
     Raises:
-        DataError: a line's provenance differs, but for the date, from `about` or the first line's.
+        DataError: a line is broken, or its provenance differs, but for the date, from `about` or
+            the first line's.
     """
     for path in paths:
-        for text in path.read_text("utf-8").splitlines():
-            line = json.loads(text)
+        # What follows the last line break was cut off by a kill.
+        for number, text in enumerate(path.read_text("utf-8").split("\n")[:-1], start=1):
+            try:
+                line = json.loads(text)
+            except json.JSONDecodeError as error:
+                raise DataError(
+                    f"{path}: line {number} must be the JSON of a training, got {text[:40]!r}; "
+                    "delete that line and run `record` again"
+                ) from error
             about = about or line["about"]
             for key, value in about.items():
                 # By way of JSON, for which a tuple is a list.
@@ -143,7 +151,7 @@ def pack(paths: Sequence[Path]) -> Table:
     """Return the table of recordings, rows in the order of the product of the norms.
 
     Raises:
-        DataError: the recordings are of different settings, or a training is missing.
+        DataError: a recording is broken, settings differ, or a training is missing.
     """
     found = {tuple(line["norms"]): line for line in lines(paths)}
     choices = tuple(itertools.product(NORMS, repeat=len(STAGES)))
