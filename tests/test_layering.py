@@ -88,7 +88,7 @@ ARROWS: dict[str, set[str]] = {
         *("samplers", "storage"),
     },
     "benchmark": {
-        *("numpy", "optuna", "pandas", "torch"),
+        *("numpy", "optuna", "pandas", "scipy", "torch"),
         *("errors", "limits", "files", "norms", "networks", "data", "training", "config"),
         *("trials", "space", "storage", "search"),
     },

@@ -1,7 +1,8 @@
 """Replays a search method on a recorded table, with virtual workers and a virtual clock.
 
 Each evaluation point ends at the time in the table. Coordinator, samplers, pruners and spaces are
-those of `normsearch run`.
+those of `normsearch run`. Of a table with several seeds, a training is served with one of them, and
+what the method recommends is judged by seeds that it has not seen (`Replicates`).
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import heapq
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal, ParamSpec, Protocol, TypeVar
+from typing import Literal, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import optuna
 from optuna.trial import TrialState
 
 from normsearch.benchmark.memory import CoordinatorInMemory
+from normsearch.benchmark.replicates import Replicates
 from normsearch.benchmark.table import Table
 from normsearch.config import SearchConfig
 from normsearch.space.layered import Space
@@ -42,6 +44,14 @@ class Method(Protocol):
 
     def finish(self, number: int, outcome: Outcome, step: int, score: float) -> bool:
         """Finish a trial at `step` with `score`; return whether it may become the best."""
+
+
+@runtime_checkable
+class RecommendingMethod(Method, Protocol):
+    """A search method that says itself which choice it recommends, such as by a model."""
+
+    def recommended(self) -> tuple[str, ...] | None:
+        """Return the choice that the method would recommend now; None if there is none yet."""
 
 
 class OptunaMethod:
@@ -87,7 +97,8 @@ class Replay:
 
     Attributes:
         spent: samples trained by all workers together when each trial finished, ascending.
-        regret: the table's best final score minus that of the incumbent at the same moments.
+        regret: the table's best mean final score minus the truth of the recommended choice at the
+            same moments: its mean over the seeds that the search was not given.
         outcomes: the number of trials by outcome.
         seconds: virtual seconds until the last trial finished.
         utilisation: share of the workers' time spent training, 0 to 1, until the last trial was
@@ -117,6 +128,7 @@ def replay(
     trials: int | None = None,
     slowdown: float = 1.0,
     clock: Callable[[], float] = lambda: 0.0,
+    seed: int = 0,
 ) -> Replay:
     """Run `method` on `workers` virtual workers until a budget of samples or trials is used up.
 
@@ -131,10 +143,12 @@ def replay(
             are spent continue to their end; `Replay.at` does not count their cost.
         slowdown: virtual seconds per second in the table.
         clock: seconds of the driver's work so far; by default the driver takes no time.
+        seed: decides which of the table's seeds a training is served with. Methods that are
+            compared in pairs get the same.
 
     Returns:
-        The results. The incumbent is the trial with the highest last score among those that the
-        user may choose; its regret is computed from the table's final score.
+        The results. A `RecommendingMethod` says itself what it recommends; for any other it is the
+        choice of the trial with the highest last score among those that the user may choose.
 
     Raises:
         ValueError: neither budget is given.
@@ -142,16 +156,17 @@ def replay(
     """
     if samples is None and trials is None:
         raise ValueError("replay: needs a budget, samples or trials; got neither.")
-    simulation = _Simulation(table, method, slowdown, clock)
+    simulation = _Simulation(table, method, slowdown, clock, Replicates(table, seed))
     return simulation.run(workers, math.inf if samples is None else samples, trials or math.inf)
 
 
 @dataclass(frozen=True)
 class _Running:
-    """A running trial: its number, its row in the table, and its current evaluation point."""
+    """A running trial: number, row and seed's index in the table, current evaluation point."""
 
     number: int
     row: int
+    seed: int
     step: int
 
 
@@ -159,15 +174,21 @@ class _Simulation:
     """One replay. `_events` holds (moment, order of creation, trial) of running evaluations."""
 
     def __init__(
-        self, table: Table, method: Method, slowdown: float, clock: Callable[[], float]
+        self,
+        table: Table,
+        method: Method,
+        slowdown: float,
+        clock: Callable[[], float],
+        replicates: Replicates,
     ) -> None:
         self._table, self._method, self._clock = table, method, clock
+        self._replicates = replicates
         self._intervals = np.diff(table.samples, prepend=0)
-        self._durations = np.diff(table.seconds, axis=1, prepend=0) * slowdown
+        self._durations = np.diff(table.seconds, axis=2, prepend=0) * slowdown
         self._events: list[tuple[float, int, _Running]] = []
         self._busy: list[tuple[float, float]] = []
         self._now, self._spent, self._given, self._last_given = 0.0, 0, 0, 0.0
-        self._best = (-math.inf, math.inf)  # last score and regret of the incumbent
+        self._best: tuple[float, int | None] = (-math.inf, None)  # last score and row
         self._replay = Replay()
 
     def run(self, workers: int, samples: float, trials: float) -> Replay:
@@ -188,19 +209,20 @@ class _Simulation:
         asked = self._timed(self._method.ask)
         if asked is not None:
             self._given, self._last_given = self._given + 1, self._now
-            self._schedule(_Running(asked[0], self._table.row[asked[1]], 1))
+            row = self._table.row[asked[1]]
+            self._schedule(_Running(asked[0], row, self._replicates.draw(row), 1))
         return asked is not None
 
     def _schedule(self, running: _Running) -> None:
         """Schedule the end of the next evaluation; a failed one (NaN) takes no time."""
-        duration = self._durations[running.row, running.step - 1]
+        duration = self._durations[running.seed, running.row, running.step - 1]
         end = self._now + (0.0 if math.isnan(duration) else float(duration))
         self._busy.append((self._now, end))
         heapq.heappush(self._events, (end, len(self._busy), running))
 
     def _evaluated(self, running: _Running) -> bool:
         """Process one result; return whether its worker is free now."""
-        score = float(self._table.score[running.row, running.step - 1])
+        score = float(self._table.score[running.seed, running.row, running.step - 1])
         self._spent += int(self._intervals[running.step - 1])
         outcome: Outcome | None = None
         if math.isnan(score):
@@ -218,11 +240,18 @@ class _Simulation:
     def _finish(self, running: _Running, outcome: Outcome, score: float) -> None:
         counts = self._timed(self._method.finish, running.number, outcome, running.step, score)
         if counts and score > self._best[0]:
-            regret = self._table.final.max() - self._table.final[running.row]
-            self._best = (score, float(regret))
+            self._best = (score, running.row)
+        row = self._recommended()
         self._replay.spent.append(self._spent)
-        self._replay.regret.append(self._best[1])
+        self._replay.regret.append(math.inf if row is None else self._replicates.regret(row))
         self._replay.outcomes[outcome] = self._replay.outcomes.get(outcome, 0) + 1
+
+    def _recommended(self) -> int | None:
+        """Return the row that the method recommends now."""
+        if not isinstance(self._method, RecommendingMethod):
+            return self._best[1]
+        choice = self._timed(self._method.recommended)
+        return None if choice is None else self._table.row[choice]
 
     def _timed(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         started = self._clock()

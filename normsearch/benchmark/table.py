@@ -1,8 +1,9 @@
-"""A recorded search space: 1,296 norm maps of a small U-Net with their learning curves.
+"""Recorded search spaces: 1,296 norm maps of a small U-Net with their learning curves.
 
-Every combination of six norms in the four stages of a U-Net was trained once on sunnybrook, so that
-a search method can be replayed in seconds (`normsearch.benchmark.simulated_executor`).
-``tests/benchmarks/record_table.py`` recorded it; `Table.provenance` has the settings.
+Every combination of six norms in the four stages of a U-Net was trained, so that a search method
+can be replayed in seconds (`normsearch.benchmark.simulated_executor`). A file holds one training
+seed of one data set. ``tests/benchmarks/record_table.py`` records; `Table.provenance` has the
+settings.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -31,25 +34,29 @@ from normsearch.space.layered import Space
 STAGES = ("level1", "level2", "level3", "level4")
 NORMS = ("none", "BN", "GN-2", "IN", "LN", "SN")
 FIRST_CHANNELS, DEPTH = 4, 3
-_FILE = "table.csv.gz"
+_FIRST = "table.csv.gz"  # sunnybrook, seed 0; the others are named by `file_name`
+_NAME = re.compile(r"([a-z]+)_seed([0-9]+)\.csv\.gz")
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Learning curves by norm map.
+    """Learning curves by norm map and training seed.
 
     Attributes:
         choices: for each row a tuple of norm specs, one per stage.
-        score: float64, (rows, evaluations), Dice, 0 to 1; NaN after a training failed.
-        seconds: float64, (rows, evaluations), CPU seconds since the training began; NaN likewise.
+        score: float64, (seeds, rows, evaluations), Dice, 0 to 1; NaN after a training failed.
+        seconds: float64, (seeds, rows, evaluations), CPU seconds since the training began; NaN
+            likewise.
         samples: samples seen at each evaluation point.
-        provenance: settings, versions and date of the recording.
+        seeds: the trainings' seeds, ascending.
+        provenance: settings, versions and date of the recording of the first seed.
     """
 
     choices: tuple[tuple[str, ...], ...]
     score: npt.NDArray[np.float64]
     seconds: npt.NDArray[np.float64]
     samples: tuple[int, ...]
+    seeds: tuple[int, ...]
     provenance: Mapping[str, Any]
 
     @cached_property
@@ -58,47 +65,68 @@ class Table:
         return {choice: number for number, choice in enumerate(self.choices)}
 
     @cached_property
+    def finals(self) -> npt.NDArray[np.float64]:
+        """The score at the full budget, (seeds, rows); 0 if the training failed."""
+        return np.nan_to_num(self.score[:, :, -1])
+
+    @cached_property
     def final(self) -> npt.NDArray[np.float64]:
-        """The score at the full budget, (rows,); 0 if the training failed."""
-        return np.nan_to_num(self.score[:, -1])
+        """The mean over seeds of the score at the full budget, (rows,)."""
+        return np.asarray(self.finals.mean(axis=0))
 
 
-def load_table(path: Path | None = None) -> Table:
-    """Read the table at `path`, or the one that ships with the package.
+def file_name(data_set: str, seed: int) -> str:
+    """Return the name of the shipped file of one data set and training seed."""
+    return _FIRST if (data_set, seed) == ("sunnybrook", 0) else f"{data_set}_seed{seed}.csv.gz"
+
+
+def shipped_seeds() -> dict[str, tuple[int, ...]]:
+    """Return the training seeds of the tables that ship with the package, by data set."""
+    found = {"sunnybrook": [0]}
+    for file in files("normsearch.benchmark").iterdir():
+        if match := _NAME.fullmatch(file.name):
+            found.setdefault(match[1], []).append(int(match[2]))
+    return {data_set: tuple(sorted(seeds)) for data_set, seeds in found.items()}
+
+
+def load_table(
+    *paths: Path, data_set: str = "sunnybrook", seeds: Collection[int] | None = None
+) -> Table:
+    """Read the files at `paths`, or the shipped table of a data set, as one table.
+
+    Args:
+        paths: files of the same norm maps, each of another seed.
+        data_set: of the shipped table, if no path is given.
+        seeds: the training seeds to read of the shipped table; all if None.
 
     Raises:
-        DataError: the file is not a valid table.
+        DataError: a file is not a valid table, the files do not belong together, or no table of
+            that data set or seed ships with the package.
     """
-    source = path or files("normsearch.benchmark").joinpath(_FILE)
-    try:
-        first, _, rest = gzip.decompress(source.read_bytes()).decode().partition("\n")
-        provenance = parse_json(first)
-        frame = pd.read_csv(io.StringIO(rest), dtype=dict.fromkeys(STAGES, str), na_filter=True,
-                            keep_default_na=False, na_values=[""])  # fmt: skip
-        return Table(
-            tuple(frame[list(STAGES)].itertuples(index=False, name=None)),
-            frame.filter(like="score").to_numpy(np.float64),
-            frame.filter(like="seconds").to_numpy(np.float64),
-            tuple(provenance["samples"]),
-            provenance,
-        )
-    except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError) as error:
-        raise DataError(f"{source}: must be a table of recorded trainings: {error}") from error
+    sources: Sequence[Path | Traversable] = paths or _shipped(data_set, seeds)
+    tables = [(str(source), _read(source)) for source in sources]
+    return _joined(sorted(tables, key=lambda pair: pair[1].seeds))
 
 
 def save_table(table: Table, path: Path) -> None:
-    """Write `table` as one line of JSON and CSV, gzipped; equal tables give equal bytes."""
+    """Write a table of one seed as one line of JSON and CSV, gzipped; equal tables, equal bytes.
+
+    Raises:
+        ValueError: the table has several seeds.
+    """
+    if len(table.seeds) != 1:
+        raise ValueError(f"save_table: table must have one seed, got {list(table.seeds)}")
     frame = pd.DataFrame(table.choices, columns=list(STAGES))
-    for name, curves in (("score", table.score), ("seconds", table.seconds)):
+    for name, curves in (("score", table.score[0]), ("seconds", table.seconds[0])):
         for point, column in enumerate(curves.T, start=1):
             frame[f"{name}{point}"] = column
-    provenance = {**table.provenance, "samples": table.samples}
+    provenance = {**table.provenance, "samples": table.samples, "seed": table.seeds[0]}
     text = json.dumps(provenance) + "\n" + frame.to_csv(index=False, lineterminator="\n")
     path.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
 def table_space() -> Space:
-    """Return the space of the shipped table: one of six norms for each stage."""
+    """Return the space of the shipped tables: one of six norms for each stage."""
     config = SpaceConfig.model_validate(
         {
             "norm": {"per": "stage", "choices": NORMS},
@@ -108,3 +136,68 @@ def table_space() -> Space:
     )
     network = build_network("unet2d", first_channels=FIRST_CHANNELS, depth=DEPTH)
     return Space(config, list_norms(network), "the recorded table: ")
+
+
+def _shipped(data_set: str, seeds: Collection[int] | None) -> list[Traversable]:
+    known = shipped_seeds()
+    if data_set not in known:
+        raise DataError(f"data_set: must be one of {', '.join(sorted(known))}, got {data_set!r}")
+    wanted = known[data_set] if seeds is None else seeds
+    if not wanted or not set(wanted) <= set(known[data_set]):
+        raise DataError(
+            f"seeds: must be among {list(known[data_set])}, the seeds of {data_set} that ship with "
+            f"this version, and at least one, got {list(wanted)}"
+        )
+    folder = files("normsearch.benchmark")
+    return [folder.joinpath(file_name(data_set, seed)) for seed in sorted(set(wanted))]
+
+
+def _read(source: Path | Traversable) -> Table:
+    """Read one file."""
+    try:
+        first, _, rest = gzip.decompress(source.read_bytes()).decode().partition("\n")
+        provenance = parse_json(first)
+        frame = pd.read_csv(io.StringIO(rest), dtype=dict.fromkeys(STAGES, str), na_filter=True,
+                            keep_default_na=False, na_values=[""])  # fmt: skip
+        return Table(
+            tuple(frame[list(STAGES)].itertuples(index=False, name=None)),
+            frame.filter(like="score").to_numpy(np.float64)[None],
+            frame.filter(like="seconds").to_numpy(np.float64)[None],
+            tuple(provenance["samples"]),
+            (int(provenance["seed"]),),
+            provenance,
+        )
+    except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError) as error:
+        raise DataError(f"{source}: must be a table of recorded trainings: {error}") from error
+
+
+def _joined(tables: Sequence[tuple[str, Table]]) -> Table:
+    """Return one table of several seeds; each must hold the same trainings with another seed."""
+    (first_name, first), *others = tables
+    names = {first.seeds: first_name}
+    for name, table in others:
+        if table.seeds in names:
+            raise DataError(
+                f"{name}: must hold another seed than {names[table.seeds]}, got {table.seeds[0]} "
+                "in both; give each seed's file once"
+            )
+        names[table.seeds] = name
+        for what in ("data", "choices", "samples"):
+            if _settings(table)[what] != _settings(first)[what]:
+                raise DataError(
+                    f"{name}: must have the {what} of {first_name} to be read with it, got others; "
+                    "read files of one recording together"
+                )
+    return Table(
+        first.choices,
+        np.concatenate([table.score for _, table in tables]),
+        np.concatenate([table.seconds for _, table in tables]),
+        first.samples,
+        tuple(table.seeds[0] for _, table in tables),
+        first.provenance,
+    )
+
+
+def _settings(table: Table) -> dict[str, object]:
+    data = table.provenance.get("data")
+    return {"data": data, "choices": table.choices, "samples": table.samples}

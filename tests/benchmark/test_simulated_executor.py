@@ -23,7 +23,8 @@ def table_of(scores: list[list[float]], seconds: list[float]) -> Table:
     score = np.array(scores)
     spent = np.outer(seconds, np.arange(1, score.shape[1] + 1))
     samples = tuple(10 * np.arange(1, score.shape[1] + 1))
-    return Table(tuple((str(i),) for i in range(len(score))), score, spent, samples, {})
+    choices = tuple((str(i),) for i in range(len(score)))
+    return Table(choices, score[None], spent[None], samples, (0,), {})
 
 
 class Listed(Method):
@@ -32,6 +33,7 @@ class Listed(Method):
     def __init__(self, rows: list[int], limit: float = 0.0) -> None:
         self.rows, self.limit = iter(enumerate(rows)), limit
         self.told: list[tuple[Any, ...]] = []
+        self.scores: list[tuple[int, float]] = []
 
     def ask(self) -> tuple[int, tuple[str, ...]] | None:
         number, row = next(self.rows, (None, None))
@@ -43,6 +45,7 @@ class Listed(Method):
 
     def finish(self, number: int, outcome: Outcome, step: int, score: float) -> bool:
         self.told.append((number, outcome, step))
+        self.scores.append((number, score))
         return outcome == "complete"
 
 
@@ -114,6 +117,48 @@ def test_slowdown_stretches_the_clock() -> None:
     assert replay(THREE, Listed([0]), trials=1, slowdown=60.0).seconds == 120.0
 
 
+def seeded(scores: list[list[float]]) -> Table:
+    """A table of one evaluation point: a list of rows' scores for each seed."""
+    score = np.array(scores)[:, :, None]
+    choices = tuple((str(row),) for row in range(score.shape[1]))
+    seeds = tuple(range(len(scores)))
+    return Table(choices, score, np.ones_like(score), (10,), seeds, {})
+
+
+def test_a_recommendation_is_judged_by_the_seeds_that_were_not_served() -> None:
+    table = seeded([[0.1, 0.5], [0.2, 0.9], [0.6, 0.4]])
+    for seed in range(10):
+        method = Listed([0, 0])
+        done = replay(table, method, trials=2, seed=seed)
+        first, second = (trained for _, trained in method.scores)
+        assert first != second
+        left = [score for score in (0.1, 0.2, 0.6) if score != first]
+        kept = next(score for score in left if score != second)
+        assert done.regret == pytest.approx([0.6 - np.mean(left), 0.6 - kept])
+        assert replay(table, Listed([0, 0]), trials=2, seed=seed) == done
+
+
+def test_one_seed_is_kept_for_judging() -> None:
+    method = Listed([0] * 5)
+    done = replay(seeded([[0.1], [0.2], [0.6]]), method, trials=5, seed=3)
+    scores = [score for _, score in method.scores]
+    assert scores == [scores[0], scores[1], scores[0], scores[1], scores[0]]
+    kept = ({0.1, 0.2, 0.6} - set(scores)).pop()
+    assert done.regret[1:] == pytest.approx([0.3 - kept] * 4)
+
+
+class Knowing(Listed):
+    """Recommends a row that it has not trained."""
+
+    def recommended(self) -> tuple[str, ...] | None:
+        return ("1",) if self.told else None
+
+
+def test_a_method_may_say_what_it_recommends() -> None:
+    table = seeded([[0.7, 0.5], [0.8, 0.9]])
+    assert replay(table, Knowing([0]), trials=1).regret == pytest.approx([0.75 - 0.7])
+
+
 def made_up_table() -> Table:
     """Scores that rise to a height which the choice decides; one choice in 7 fails half way."""
     rng = np.random.default_rng(0)
@@ -122,7 +167,8 @@ def made_up_table() -> Table:
     score = height * np.linspace(0.2, 1, POINTS)
     score[::7, POINTS // 2 :] = np.nan
     seconds = rng.uniform(1, 2, (len(choices), 1)) * np.arange(1, POINTS + 1)
-    return Table(choices, score, seconds, tuple(range(10, 10 * POINTS + 1, 10)), {})
+    samples = tuple(range(10, 10 * POINTS + 1, 10))
+    return Table(choices, score[None], seconds[None], samples, (0,), {})
 
 
 def searched(seed: int = 0, workers: int = 3, **search: Any) -> tuple[OptunaMethod, Replay]:
@@ -155,7 +201,11 @@ def trained_from(table: Table) -> Any:
         slots = ("enc1.conv1", "enc2.conv1", "enc3.conv1", "bottom.conv1")
         row = table.row[tuple(config.norm_map[f"{slot}.norm"] for slot in slots)]
         for step in range(1, POINTS + 1):
-            yield {"evaluation": step, "score": float(table.score[row, step - 1]), "seconds": 0.0}
+            yield {
+                "evaluation": step,
+                "score": float(table.score[0, row, step - 1]),
+                "seconds": 0.0,
+            }
 
     return trainer
 

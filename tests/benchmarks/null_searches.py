@@ -78,15 +78,16 @@ class Simulated:
 
 def noise_table(seed: int) -> Table:
     """Return the recorded table with scores that no norm touches, noisy as trainings are."""
-    table = load_table()
+    table = load_table(seeds=(0,))
     random = np.random.default_rng(seed)
-    points = np.arange(1, table.score.shape[1] + 1)
+    shape = table.score.shape[1:]
+    points = np.arange(1, shape[1] + 1)
     final = random.normal(0.8, 0.02, (len(table.choices), 1))
-    curves = final * (1 - 0.5 * np.exp(-0.6 * points)) + random.normal(0, 0.01, table.score.shape)
+    curves = final * (1 - 0.5 * np.exp(-0.6 * points)) + random.normal(0, 0.01, shape)
     curves[:, -1] = final[:, 0]
     seconds = np.broadcast_to(points.astype(float), curves.shape)
     seconds = seconds * random.uniform(0.9, 1.1, (len(table.choices), 1))
-    return Table(table.choices, curves, seconds, table.samples, table.provenance)
+    return Table(table.choices, curves[None], seconds[None], table.samples, (0,), table.provenance)
 
 
 def search(

@@ -3,7 +3,9 @@
     python -m tests.benchmarks.search_quality --seeds 50
 
 Each method runs on 4 virtual workers until it has spent as much as `FULL[-1]` full trainings. The
-seeds begin at `FIRST_SEED`, for the default's settings were chosen on those from 0 on.
+seeds begin at `FIRST_SEED`, for the default's settings were chosen on those from 0 on. The table
+is sunnybrook's first training seed; `--all` serves one of all recorded seeds at random and judges
+by those not served, `--data-set hippocampus` takes the data set on which nothing is tuned.
 """
 
 from __future__ import annotations
@@ -17,8 +19,16 @@ from typing import Any
 import pandas as pd
 
 from normsearch.analysis.search_quality import compute, figure
+from normsearch.benchmark.replicates import noise_ceiling
 from normsearch.benchmark.simulated_executor import Method, OptunaMethod, Outcome, replay
-from normsearch.benchmark.table import NORMS, STAGES, Table, load_table, table_space
+from normsearch.benchmark.table import (
+    NORMS,
+    STAGES,
+    Table,
+    load_table,
+    shipped_seeds,
+    table_space,
+)
 from normsearch.config import SearchConfig
 
 TITLE = "Regret (Dice below the table's best) after as many samples as N full trainings: median"
@@ -106,16 +116,20 @@ def curves(seeds: int, table: Table) -> pd.DataFrame:
     for name, build in METHODS.items():
         for seed in range(FIRST_SEED, FIRST_SEED + seeds):
             method = build(seed, len(table.samples))
-            done = replay(table, method, workers=WORKERS, samples=FULL[-1] * table.samples[-1])
+            budget = FULL[-1] * table.samples[-1]
+            done = replay(table, method, workers=WORKERS, samples=budget, seed=seed)
             rows += [(name, seed, full, done.at(full * table.samples[-1])) for full in FULL]
     return pd.DataFrame(rows, columns=["method", "seed", "trainings", "regret"])
 
 
-def measure(seeds: int = 6, folder: Path | None = None) -> pd.DataFrame:
-    """Return median regret and its 95% interval by method and budget; draw them in `folder`."""
+def measure(seeds: int = 6, folder: Path | None = None, table: Table | None = None) -> pd.DataFrame:
+    """Return median regret and its 95% interval by method and budget; draw them in `folder`.
+
+    The table is sunnybrook's first seed if None.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Ray and Optuna say about each other
-        frame = curves(seeds, load_table())
+        frame = curves(seeds, table or load_table(seeds=(0,)))
     summary = compute(frame)
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,5 +146,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--folder", type=Path, default=Path("build/benchmarks"))
+    parser.add_argument("--data-set", choices=list(shipped_seeds()), default="sunnybrook")
+    parser.add_argument("--all", action="store_true", help="serve all recorded training seeds")
     given = parser.parse_args()
-    print(f"{TITLE}\n{measure(given.seeds, given.folder).to_string(index=False)}")
+    chosen = load_table(data_set=given.data_set, seeds=None if given.all else (0,))
+    if len(chosen.seeds) > 1:
+        print(noise_ceiling(chosen))
+    print(f"{TITLE}\n{measure(given.seeds, given.folder, chosen).to_string(index=False)}")

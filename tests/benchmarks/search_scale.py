@@ -59,8 +59,8 @@ def measure(
     workers: int = 100, trials: int = 600, samplers: tuple[str, ...] = ("gp", "random")
 ) -> pd.DataFrame:
     """Return one row a sampler: utilisation, virtual hours, the driver's CPU time."""
-    table, space, rows = load_table(), unet_space(), []
-    slowdown = MINUTES * 60 / float(np.nanmean(table.seconds[:, -1]))
+    table, space, rows = load_table(seeds=(0,)), unet_space(), []
+    slowdown = MINUTES * 60 / float(np.nanmean(table.seconds[:, :, -1]))
     for sampler in samplers:
         method = Hashed(table, space, SearchConfig(sampler=sampler))
         done = replay(
