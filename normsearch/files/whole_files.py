@@ -58,6 +58,8 @@ def write_atomically(
         temporary.unlink(missing_ok=True)
         if is_disk_full(error) and not isinstance(error, DiskFullError):
             raise disk_full(path) from error
+        if isinstance(error, OSError) and str(error.filename) == str(temporary):
+            error.filename = str(path)  # the name that a user knows
         raise
 
 
