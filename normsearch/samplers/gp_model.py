@@ -98,8 +98,14 @@ def _decode(distribution: BaseDistribution, place: float) -> object:
         return distribution.to_external_repr(place)
     low, high, log = _bounds(distribution)
     value = low + place * (high - low)
-    return distribution.to_external_repr(min(max(math.exp(value) if log else value,
-                                                 distribution.low), distribution.high))  # type: ignore[attr-defined]  # fmt: skip
+    value = _on_grid(distribution, math.exp(value) if log else value)
+    return distribution.to_external_repr(min(max(value, distribution.low), distribution.high))  # type: ignore[attr-defined]
+
+
+def _on_grid(distribution: BaseDistribution, value: float) -> float:
+    """Return the nearest value that the distribution's step allows."""
+    low, step = distribution.low, distribution.step  # type: ignore[attr-defined]
+    return value if step is None else low + round((value - low) / step) * step
 
 
 @dataclass(frozen=True)

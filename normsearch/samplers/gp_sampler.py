@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from threadpoolctl import ThreadpoolController
 
 from normsearch.samplers.gp_model import Array, Beliefs, Coding, Process
-from normsearch.samplers.independent import UniformByDefault
+from normsearch.samplers.independent import OneObjective
 
 _MOST = 400  # trials that the process is fitted to: half the best, half the newest
 _CANDIDATES = 400
@@ -43,7 +43,7 @@ class _Finished:
         return self.value is not None or bool(self.curve)
 
 
-class GaussianProcessSampler(UniformByDefault):
+class GaussianProcessSampler(OneObjective):
     """Suggests the candidate with the highest upper confidence bound, with a random factor.
 
     Most candidates are near the best trials. The best candidate is changed in one parameter after
@@ -95,7 +95,12 @@ class GaussianProcessSampler(UniformByDefault):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return the parameters of a new trial; none while too few trials are finished."""
+        """Return the parameters of a new trial; none while too few trials are finished.
+
+        Raises:
+            ValueError: the study has several objectives.
+        """
+        self._check(study)
         trials = study.get_trials(deepcopy=False)
         sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
         known = self._known(trials, search_space, sign)

@@ -33,7 +33,20 @@ def test_parameters_become_numbers_and_back() -> None:
 def test_whole_numbers_stay_whole() -> None:
     coding = Coding({"depth": IntDistribution(2, 6)})
     assert coding.row({"depth": 3}) == (0.25,)
-    assert coding.params((0.3,)) == {"depth": 3}
+    assert [coding.params((place,))["depth"] for place in (0.1, 0.3, 0.9)] == [2, 3, 6]
+
+
+def test_a_number_lies_on_the_grid_of_its_step() -> None:
+    kind = FloatDistribution(-1.0, 1.0, step=0.5)
+    found = [Coding({"x": kind}).params((place,))["x"] for place in (0.1, 0.3, 0.55, 1.0)]
+    assert found == [-1.0, -0.5, 0.0, 1.0]
+    for low in (1, 2):
+        odd = Coding(
+            {"n": IntDistribution(low, low + 6, step=2), "m": IntDistribution(1, 9, log=True)}
+        )
+        drawn = [odd.params((i / 50, i / 50)) for i in range(51)]
+        assert {one["n"] for one in drawn} == set(range(low, low + 7, 2))
+        assert {one["m"] for one in drawn} == set(range(1, 10))
 
 
 def test_distance_counts_the_choices_that_differ() -> None:
