@@ -14,7 +14,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from threadpoolctl import ThreadpoolController
 
-from normsearch.samplers.gp_model import Array, Beliefs, Coding, Process
+from normsearch.samplers.gp_coding import Array, Coding
+from normsearch.samplers.gp_kernel import Kernel
+from normsearch.samplers.gp_model import Beliefs, Process
 from normsearch.samplers.gp_targets import Finished, expected_finals, standardized
 from normsearch.samplers.independent import OneObjective
 
@@ -22,12 +24,15 @@ _MOST = 400  # trials that the process is fitted to: half the best, half the new
 _CANDIDATES = 400
 _BEST = 10  # trials whose neighbours are candidates
 _CLIMBS = 10  # greatest number of changes of one parameter to the best candidate
-_COURAGE = 2.0  # mean of the random factor of the standard deviation
+_COURAGE = 1.0  # mean of the random factor of the standard deviation
 _STEPS = 3  # steps of the beliefs' random walk at each suggestion
 
 
 class GaussianProcessSampler(OneObjective):
     """Suggests the candidate with the highest upper confidence bound, with a random factor.
+
+    The covariance of two configurations is that of `normsearch.samplers.gp_kernel.Kernel`: what a
+    norm does in one slot, in any slot, and next to another norm adds up.
 
     Most candidates are near the best trials. The best candidate is changed in one parameter after
     another as long as this raises the bound, so suggestions in a large space can lie far from all
@@ -46,13 +51,14 @@ class GaussianProcessSampler(OneObjective):
         startup: random trials before the first suggestion; enqueued ones count.
     """
 
-    def __init__(self, seed: int | None = None, startup: int = 8) -> None:
+    def __init__(self, seed: int | None = None, startup: int = 4) -> None:
         super().__init__(seed)
         self._startup = startup
         self._rng = np.random.default_rng(seed)
         self._common: dict[str, BaseDistribution] | None = None
         self._counted: set[int] = set()
         self._coding = Coding({})
+        self._kernel = Kernel(self._coding)
         self._beliefs = Beliefs.prior(1)
         self._rows: dict[int, tuple[float, ...]] = {}
         self._finished: dict[int, Finished | None] = {}
@@ -124,7 +130,7 @@ class GaussianProcessSampler(OneObjective):
             return []
         if search_space != self._coding.space:
             self._coding, self._rows, self._finished = Coding(search_space), {}, {}
-            self._beliefs = Beliefs.prior(len(search_space))
+            self._kernel, self._beliefs = Kernel(self._coding), Beliefs.prior(len(search_space))
         known = self._read(trials, sign)
         return known if len(known) >= self._startup and any(o.scored for o in known) else []
 
@@ -135,7 +141,7 @@ class GaussianProcessSampler(OneObjective):
         courage = _COURAGE * self._rng.exponential()
 
         def bound(rows: Array) -> Array:
-            mean, deviation = process.at(self._coding.features(rows))
+            mean, deviation = process.at(self._kernel.points(rows))
             return mean + courage * deviation
 
         return bound, rows[np.argsort(-targets)[:_BEST]]
@@ -200,13 +206,11 @@ class GaussianProcessSampler(OneObjective):
             best = np.argsort(-targets)[: _MOST // 2]
             keep = np.union1d(best, np.arange(len(rows) - _MOST // 2, len(rows)))
             rows, targets, noise = rows[keep], targets[keep], noise[keep]
-        features, owner = self._coding.features(rows), self._coding.owner
-        scaled, spread = standardized(targets, noise)
-
-        process = Process(features, owner, scaled, spread, self._beliefs)
+        points = self._kernel.points(rows)
+        process = Process(self._kernel, points, *standardized(targets, noise), self._beliefs)
         for _ in range(_STEPS):  # Metropolis
             beliefs = process.beliefs.moved(self._rng)
-            other = Process(features, owner, scaled, spread, beliefs)
+            other = process.given(beliefs)
             if math.log(self._rng.random()) < other.log_evidence() - process.log_evidence():
                 process = other
         self._beliefs = process.beliefs

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from normsearch.samplers.gp_model import Array
+from normsearch.samplers.gp_coding import Array
 
 _HUGE = 1e150  # its square is finite
 _DIGITS = 9  # what rounding errors of the scores' unit reach lies below
