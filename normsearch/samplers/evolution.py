@@ -12,14 +12,14 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from normsearch.samplers.independent import UniformByDefault
+from normsearch.samplers.independent import OneObjective
 
 _Params = dict[str, Any]
 _Space = dict[str, BaseDistribution]
 _Trials = list[FrozenTrial]
 
 
-class _Evolutionary(UniformByDefault):
+class _Evolutionary(OneObjective):
     """Children of finished trials; uniform draws until there is a first generation."""
 
     def __init__(self, seed: int | None = None) -> None:
@@ -37,7 +37,12 @@ class _Evolutionary(UniformByDefault):
         return self._space.calculate(study)
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: _Space) -> _Params:
-        """Return a child's parameters, or none while the first generation is drawn."""
+        """Return a child's parameters, or none while the first generation is drawn.
+
+        Raises:
+            ValueError: the study has several objectives.
+        """
+        self._check(study)
         if not search_space:
             return {}
         finished = [

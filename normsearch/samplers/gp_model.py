@@ -1,105 +1,18 @@
-"""A Gaussian process over choices; covariance falls with the number of choices that differ."""
+"""A Gaussian process over configurations whose kernel has weights to be learnt."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from optuna.distributions import BaseDistribution, CategoricalDistribution
 from scipy.linalg import solve_triangular
 
-Array = npt.NDArray[np.float64]
+from normsearch.samplers.gp_coding import Array
+from normsearch.samplers.gp_kernel import Kernel, Points
 
 _PRIOR_NOISE = math.log(0.3)  # of the targets' variance; a factor e wide, as are the weights
 _JITTER = 1e-6
-
-
-class Coding:
-    """Parameters as rows of numbers: a category is its index, a number is scaled to [0, 1]."""
-
-    def __init__(self, space: dict[str, BaseDistribution]) -> None:
-        self.space = space
-        self.sizes = [len(d.choices) if _is_choice(d) else 0 for d in space.values()]  # type: ignore[attr-defined]
-        widths = [size or 1 for size in self.sizes]
-        self.owner = np.repeat(np.arange(len(space)), widths)
-
-    def row(self, params: dict[str, object]) -> tuple[float, ...]:
-        """Return `params` as numbers, in the space's order."""
-        return tuple(_encode(d, params[name]) for name, d in self.space.items())
-
-    def params(self, row: Sequence[float]) -> dict[str, object]:
-        """Return the parameters of a row."""
-        return {
-            name: _decode(d, value)
-            for (name, d), value in zip(self.space.items(), row, strict=True)
-        }
-
-    def features(self, rows: Array) -> Array:
-        """Return features (n, f); the squared distance of rows that differ in one category is 1."""
-        columns = []
-        for column, size in zip(rows.T, self.sizes, strict=True):
-            if size:
-                columns.append((column[:, None] == np.arange(size)) / math.sqrt(2))
-            else:
-                columns.append(2 * column[:, None])
-        return np.concatenate(columns, axis=1)
-
-    def uniform(self, rng: np.random.Generator, count: int) -> Array:
-        """Return `count` rows drawn uniformly from the whole space."""
-        columns = [rng.integers(s, size=count) if s else rng.random(count) for s in self.sizes]
-        return np.stack(columns, axis=1).astype(np.float64)
-
-    def neighbours(self, rng: np.random.Generator, rows: Array) -> Array:
-        """Return `rows` with one or more choices redrawn, and numbers slightly changed."""
-        share = np.maximum(1.5 / len(self.sizes), 0.3 * rng.random((len(rows), 1)))
-        drawn = np.where(rng.random(rows.shape) < share, self.uniform(rng, len(rows)), rows)
-        numbers = np.array(self.sizes) == 0
-        drawn[:, numbers] = _moved(rng, rows[:, numbers])
-        return drawn
-
-    def changed(self, rng: np.random.Generator, row: Array) -> Array:
-        """Return copies of one row (p,), each with one choice or number changed."""
-        others = [
-            np.delete(np.arange(size), int(value)) if size else _moved(rng, np.full(4, value))
-            for value, size in zip(row, self.sizes, strict=True)
-        ]
-        drawn = np.repeat(row[None], sum(map(len, others)), axis=0)
-        columns = np.repeat(np.arange(len(row)), [len(values) for values in others])
-        drawn[np.arange(len(drawn)), columns] = np.concatenate(others)
-        return drawn
-
-
-def _moved(rng: np.random.Generator, places: Array) -> Array:
-    return np.clip(places + rng.normal(0, 0.1, places.shape), 0, 1)
-
-
-def _is_choice(distribution: BaseDistribution) -> bool:
-    return isinstance(distribution, CategoricalDistribution)
-
-
-def _bounds(d: BaseDistribution) -> tuple[float, float, bool]:
-    low, high, log = d.low, d.high, d.log  # type: ignore[attr-defined]
-    return (math.log(low), math.log(high), True) if log else (low, high, False)
-
-
-def _encode(distribution: BaseDistribution, value: object) -> float:
-    inner = distribution.to_internal_repr(value)
-    if _is_choice(distribution):
-        return inner
-    low, high, log = _bounds(distribution)
-    return ((math.log(inner) if log else inner) - low) / (high - low)
-
-
-def _decode(distribution: BaseDistribution, place: float) -> object:
-    if _is_choice(distribution):
-        return distribution.to_external_repr(place)
-    low, high, log = _bounds(distribution)
-    value = low + place * (high - low)
-    return distribution.to_external_repr(min(max(math.exp(value) if log else value,
-                                                 distribution.low), distribution.high))  # type: ignore[attr-defined]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -129,28 +42,37 @@ class Beliefs:
 
 
 class Process:
-    """A Gaussian process with kernel exp(-sum of weight x squared distance) on feature rows.
+    """A Gaussian process on the points of a kernel.
 
     Args:
-        features: (n, f).
-        owner: (f,), the parameter that each feature belongs to.
+        kernel: the covariance function.
+        points: (n,), those with targets.
         targets: (n,), of mean 0 and standard deviation about 1.
         noise: (n,), variance of each target beyond the common one.
         beliefs: weights and the common noise.
+        unweighted: (n, n), what `Kernel.unweighted` returns for the points; computed if left out.
     """
 
     def __init__(
-        self, features: Array, owner: npt.NDArray[np.int64], targets: Array, noise: Array,
-        beliefs: Beliefs,
+        self, kernel: Kernel, points: Points, targets: Array, noise: Array, beliefs: Beliefs,
+        unweighted: Array | None = None,
     ) -> None:  # fmt: skip
         self.beliefs = beliefs
-        self._root = np.sqrt(np.exp(beliefs.weights))[owner]
-        self._known = features * self._root
-        kernel = _kernel(self._known, self._known)
-        kernel[np.diag_indices_from(kernel)] = 1 + _JITTER + math.exp(beliefs.noise) + noise
-        self._cholesky = np.linalg.cholesky(kernel)
+        self._kernel, self._points, self._targets, self._noise = kernel, points, targets, noise
+        self._weights = np.exp(beliefs.weights)
+        self._unweighted = kernel.unweighted(points, points) if unweighted is None else unweighted
+        covariance = kernel.between(points, points, self._weights, self._unweighted)
+        own = kernel.variances(points) + _JITTER + math.exp(beliefs.noise) + noise
+        covariance[np.diag_indices_from(covariance)] = own
+        self._cholesky = np.linalg.cholesky(covariance)
         self._solved = self._solve(targets)
         self._square = float(self._solved @ self._solved) + 2  # of InvGamma(1, 1), see below
+
+    def given(self, beliefs: Beliefs) -> Process:
+        """Return the process of the same targets under other beliefs."""
+        return Process(
+            self._kernel, self._points, self._targets, self._noise, beliefs, self._unweighted
+        )
 
     def _solve(self, right: Array) -> Array:
         solved: Array = solve_triangular(self._cholesky, right, lower=True, check_finite=False)
@@ -166,13 +88,9 @@ class Process:
         determinant = float(np.log(np.diag(self._cholesky)).sum())
         return self.beliefs.log_prior() - power * math.log(self._square) - determinant
 
-    def at(self, features: Array) -> tuple[Array, Array]:
+    def at(self, points: Points) -> tuple[Array, Array]:
         """Return mean and standard deviation of the noise-free function, each (m,)."""
-        across = self._solve(_kernel(self._known, features * self._root))
-        rest = np.maximum(1 - (across**2).sum(axis=0), 1e-9)
+        parts = self._kernel.unweighted(self._points, points)
+        across = self._solve(self._kernel.between(self._points, points, self._weights, parts))
+        rest = np.maximum(self._kernel.variances(points) - (across**2).sum(axis=0), 1e-9)
         return across.T @ self._solved, np.sqrt(self._square / (len(self._solved) + 2) * rest)
-
-
-def _kernel(a: Array, b: Array) -> Array:
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
-    return np.asarray(np.exp(-np.maximum(squares, 0)))

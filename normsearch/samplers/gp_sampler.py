@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -15,36 +14,25 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from threadpoolctl import ThreadpoolController
 
-from normsearch.samplers.gp_model import Array, Beliefs, Coding, Process
-from normsearch.samplers.independent import UniformByDefault
+from normsearch.samplers.gp_coding import Array, Coding
+from normsearch.samplers.gp_kernel import Kernel
+from normsearch.samplers.gp_model import Beliefs, Process
+from normsearch.samplers.gp_targets import Finished, expected_finals, standardized
+from normsearch.samplers.independent import OneObjective
 
 _MOST = 400  # trials that the process is fitted to: half the best, half the newest
 _CANDIDATES = 400
 _BEST = 10  # trials whose neighbours are candidates
 _CLIMBS = 10  # greatest number of changes of one parameter to the best candidate
-_COURAGE = 2.0  # mean of the random factor of the standard deviation
+_COURAGE = 1.0  # mean of the random factor of the standard deviation
 _STEPS = 3  # steps of the beliefs' random walk at each suggestion
 
 
-@dataclass(frozen=True)
-class _Finished:
-    """A finished trial: its coded parameters, its curve, and its final value if it has one.
-
-    Larger values are better; a failed trial has neither curve nor value.
-    """
-
-    row: tuple[float, ...]
-    curve: dict[int, float]
-    value: float | None
-
-    @property
-    def scored(self) -> bool:
-        """Whether there is any value."""
-        return self.value is not None or bool(self.curve)
-
-
-class GaussianProcessSampler(UniformByDefault):
+class GaussianProcessSampler(OneObjective):
     """Suggests the candidate with the highest upper confidence bound, with a random factor.
+
+    The covariance of two configurations is that of `normsearch.samplers.gp_kernel.Kernel`: what a
+    norm does in one slot, in any slot, and next to another norm adds up.
 
     Most candidates are near the best trials. The best candidate is changed in one parameter after
     another as long as this raises the bound, so suggestions in a large space can lie far from all
@@ -52,25 +40,28 @@ class GaussianProcessSampler(UniformByDefault):
 
     The final value of a pruned trial is predicted by a linear regression over the complete trials
     (from the value at the step where it was pruned to the final value), with the residual variance
-    as its noise. A failed trial, one that needed too much memory, or one that exceeds a constraint
-    counts as the worst. No choice is suggested twice while there is another. Beyond 400 trials the
-    process is fitted to the 200 best and the 200 newest, so the cost of a suggestion is bounded.
+    as its noise. A failed trial, one that needed too much memory, one that exceeds a constraint, or
+    one whose final value is infinite counts as the worst. Values far from the rest are clipped, and
+    the unit and the origin of the scores make no difference. No choice is suggested twice while
+    there is another. Beyond 400 trials the process is fitted to the 200 best and the 200 newest, so
+    the cost of a suggestion is bounded.
 
     Args:
         seed: seed of all draws.
         startup: random trials before the first suggestion; enqueued ones count.
     """
 
-    def __init__(self, seed: int | None = None, startup: int = 8) -> None:
+    def __init__(self, seed: int | None = None, startup: int = 4) -> None:
         super().__init__(seed)
         self._startup = startup
         self._rng = np.random.default_rng(seed)
         self._common: dict[str, BaseDistribution] | None = None
         self._counted: set[int] = set()
         self._coding = Coding({})
+        self._kernel = Kernel(self._coding)
         self._beliefs = Beliefs.prior(1)
         self._rows: dict[int, tuple[float, ...]] = {}
-        self._finished: dict[int, _Finished | None] = {}
+        self._finished: dict[int, Finished | None] = {}
 
     def reseed_rng(self) -> None:
         """Start another random sequence than that of a copy of this sampler."""
@@ -95,7 +86,12 @@ class GaussianProcessSampler(UniformByDefault):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return the parameters of a new trial; none while too few trials are finished."""
+        """Return the parameters of a new trial; none while too few trials are finished.
+
+        Raises:
+            ValueError: the study has several objectives.
+        """
+        self._check(study)
         trials = study.get_trials(deepcopy=False)
         sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
         known = self._known(trials, search_space, sign)
@@ -128,30 +124,30 @@ class GaussianProcessSampler(UniformByDefault):
 
     def _known(
         self, trials: Sequence[FrozenTrial], search_space: dict[str, BaseDistribution], sign: int
-    ) -> list[_Finished]:
+    ) -> list[Finished]:
         """Return the finished trials, none while there are too few."""
         if not search_space:
             return []
         if search_space != self._coding.space:
             self._coding, self._rows, self._finished = Coding(search_space), {}, {}
-            self._beliefs = Beliefs.prior(len(search_space))
+            self._kernel, self._beliefs = Kernel(self._coding), Beliefs.prior(len(search_space))
         known = self._read(trials, sign)
         return known if len(known) >= self._startup and any(o.scored for o in known) else []
 
-    def _bound(self, known: Sequence[_Finished]) -> tuple[Callable[[Array], Array], Array]:
+    def _bound(self, known: Sequence[Finished]) -> tuple[Callable[[Array], Array], Array]:
         """Return the upper bound as a function of coded rows, and the rows of the best trials."""
-        rows, targets, noise = _targets(known)
+        rows, targets, noise = expected_finals(known)
         process = self._fitted(rows, targets, noise)
         courage = _COURAGE * self._rng.exponential()
 
         def bound(rows: Array) -> Array:
-            mean, deviation = process.at(self._coding.features(rows))
+            mean, deviation = process.at(self._kernel.points(rows))
             return mean + courage * deviation
 
         return bound, rows[np.argsort(-targets)[:_BEST]]
 
     def _chosen(
-        self, known: Sequence[_Finished], taken: set[tuple[float, ...]]
+        self, known: Sequence[Finished], taken: set[tuple[float, ...]]
     ) -> tuple[float, ...]:
         """Return the coded parameters of a new trial."""
         bound_of, best = self._bound(known)
@@ -171,26 +167,27 @@ class GaussianProcessSampler(UniformByDefault):
             bound, row = higher, there
         return tuple(row.tolist())
 
-    def _read(self, trials: Sequence[FrozenTrial], sign: int) -> list[_Finished]:
+    def _read(self, trials: Sequence[FrozenTrial], sign: int) -> list[Finished]:
         """Return the finished trials; each is converted once."""
         for trial in trials:
             if trial.state.is_finished() and trial.number not in self._finished:
                 self._finished[trial.number] = self._finish(trial, sign)
         return [one for one in self._finished.values() if one]
 
-    def _finish(self, trial: FrozenTrial, sign: int) -> _Finished | None:
+    def _finish(self, trial: FrozenTrial, sign: int) -> Finished | None:
         row = self._row(trial)
         if row is None:
             return None
         # A trial that exceeded the memory is recorded as pruned, with a violated constraint; one
         # that exceeds a constraint of the search as complete.
-        if trial.state == TrialState.FAIL or any(v > 0 for v in trial.constraints.values()):
-            return _Finished(row, {}, None)
-        curve = {s: sign * v for s, v in trial.intermediate_values.items() if math.isfinite(v)}
+        failed = trial.state == TrialState.FAIL or any(v > 0 for v in trial.constraints.values())
         value = None
         if trial.state == TrialState.COMPLETE and trial.value is not None:
             value = sign * trial.value
-        return _Finished(row, curve, value) if curve or value is not None else None
+        if failed or (value is not None and not math.isfinite(value)):
+            return Finished(row, {}, None)
+        curve = {s: sign * v for s, v in trial.intermediate_values.items() if math.isfinite(v)}
+        return Finished(row, curve, value) if curve or value is not None else None
 
     def _running(self, trials: Sequence[FrozenTrial]) -> set[tuple[float, ...]]:
         rows = {self._row(trial) for trial in trials if not trial.state.is_finished()}
@@ -209,17 +206,11 @@ class GaussianProcessSampler(UniformByDefault):
             best = np.argsort(-targets)[: _MOST // 2]
             keep = np.union1d(best, np.arange(len(rows) - _MOST // 2, len(rows)))
             rows, targets, noise = rows[keep], targets[keep], noise[keep]
-        # Values far below the rest would dominate the scale.
-        low, middle, high = np.quantile(targets, (0.25, 0.5, 0.75))
-        targets = np.maximum(targets, middle - 3 * (high - low))
-        deviation = targets.std() or 1.0
-        features, owner = self._coding.features(rows), self._coding.owner
-        scaled, spread = (targets - targets.mean()) / deviation, noise / deviation**2
-
-        process = Process(features, owner, scaled, spread, self._beliefs)
+        points = self._kernel.points(rows)
+        process = Process(self._kernel, points, *standardized(targets, noise), self._beliefs)
         for _ in range(_STEPS):  # Metropolis
             beliefs = process.beliefs.moved(self._rng)
-            other = Process(features, owner, scaled, spread, beliefs)
+            other = process.given(beliefs)
             if math.log(self._rng.random()) < other.log_evidence() - process.log_evidence():
                 process = other
         self._beliefs = process.beliefs
@@ -243,37 +234,3 @@ def _untried(rows: Array, taken: set[tuple[float, ...]]) -> Array:
 def _threads() -> ThreadpoolController:
     """Return the controller of this process's thread pools; finding them takes milliseconds."""
     return ThreadpoolController()
-
-
-def _targets(known: Sequence[_Finished]) -> tuple[Array, Array, Array]:
-    """Return coded rows (n, p), expected final values (n,) and their noise's variances (n,)."""
-    lines = _lines(known)
-    values, variances = [], []
-    for one in known:
-        if one.value is not None or not one.scored:
-            values.append(math.nan if one.value is None else one.value)
-            variances.append(0.0)
-        else:
-            step = max(one.curve)
-            slope, offset, variance = lines.get(step, (1.0, 0.0, 0.01))
-            values.append(offset + slope * one.curve[step])
-            variances.append(variance)
-    targets = np.array(values)
-    targets[np.isnan(targets)] = np.nanmin(targets)
-    return np.array([one.row for one in known]), targets, np.array(variances)
-
-
-def _lines(known: Sequence[_Finished]) -> dict[int, tuple[float, float, float]]:
-    """Return, by step, slope and offset of the line to the final value, and variance about it."""
-    complete = [one for one in known if one.value is not None]
-    wanted = {max(one.curve) for one in known if one.value is None and one.curve}
-    lines = {}
-    for step in wanted:
-        pairs = [(one.curve[step], one.value) for one in complete if step in one.curve]
-        if len(pairs) >= 4:
-            early, final = np.array(pairs, dtype=float).T
-            spread = early.var() + 1e-6
-            slope = float(np.clip(np.cov(early, final, bias=True)[0, 1] / spread, 0.1, 2.0))
-            rest = final - slope * early
-            lines[step] = (slope, float(rest.mean()), float(rest.var()))
-    return lines

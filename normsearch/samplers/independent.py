@@ -1,4 +1,4 @@
-"""The base of our samplers: parameters that a sampler does not suggest are drawn uniformly."""
+"""The bases of our samplers: parameters that a sampler does not suggest are drawn uniformly."""
 
 from __future__ import annotations
 
@@ -33,3 +33,33 @@ class UniformByDefault(BaseSampler):
     ) -> Any:
         """Return a uniform draw."""
         return self._uniform.sample_independent(study, trial, param_name, param_distribution)
+
+
+class OneObjective(UniformByDefault):
+    """Base of samplers that learn from one score; a study of several objectives is refused.
+
+    Args:
+        seed: seed of the draws.
+    """
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Return a uniform draw.
+
+        Raises:
+            ValueError: the study has several objectives.
+        """
+        self._check(study)
+        return super().sample_independent(study, trial, param_name, param_distribution)
+
+    def _check(self, study: Study) -> None:
+        if (count := len(study.directions)) > 1:
+            raise ValueError(
+                f"{type(self).__name__}: the study must have one objective, got {count}; take "
+                "Optuna's TPESampler or NSGAIISampler."
+            )

@@ -17,7 +17,7 @@ from normsearch.config.search import SAMPLERS
 from normsearch.errors import ConfigError, did_you_mean
 from normsearch.networks.importing import load, users_code
 from normsearch.samplers.fixed import FixedParametersSampler, GridSampler
-from normsearch.samplers.independent import UniformByDefault
+from normsearch.samplers.independent import OneObjective, UniformByDefault
 from normsearch.space.imports import load_hub
 from normsearch.space.interface import AnySpace
 
@@ -34,8 +34,8 @@ def build_sampler(config: SearchConfig, space: AnySpace, seed: int) -> BaseSampl
     Its constructor gets `sampler_arguments`, and `seed` if it has this argument.
 
     Raises:
-        ConfigError: there is no such sampler, it does not have these arguments, or it is grid and
-            the space has a range.
+        ConfigError: there is no such sampler, it does not have these arguments, it is grid and the
+            space has a range, or it is of one objective and the search has several.
     """
     name, where = config.sampler, "search.sampler"
     if name == "grid":
@@ -50,6 +50,11 @@ def build_sampler(config: SearchConfig, space: AnySpace, seed: int) -> BaseSampl
     kind = load_hub(name.removeprefix(_HUB), where) if name.startswith(_HUB) else load(name, where)
     if not (isinstance(kind, type) and issubclass(kind, BaseSampler)):
         raise ConfigError(f"{where}: must be a class of Optuna samplers, got {name} ({kind!r}).")
+    if issubclass(kind, OneObjective) and len(config.objectives) > 1:
+        raise ConfigError(
+            f"{where}: must support several objectives ({', '.join(config.objectives)}), as "
+            f"genetic and tpe do, got {name}."
+        )
     return _make(kind, name, config.sampler_arguments, seed)
 
 

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial
 
 from normsearch.config import SearchConfig
 from normsearch.config.metric import Direction
-from normsearch.samplers.gp_model import Coding
+from normsearch.samplers.gp_coding import Coding
 from normsearch.samplers.gp_sampler import GaussianProcessSampler
 from normsearch.space.interface import AnySpace
 from normsearch.storage.objectives import score

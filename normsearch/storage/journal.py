@@ -36,6 +36,13 @@ class _Place(NamedTuple):
     studies: int = 0
     trials: int = 0
 
+    def after(self, operation: int | None) -> _Place:
+        """Return the place after an operation, where only studies and trials are counted."""
+        return self._replace(
+            studies=self.studies + (operation == CREATE_STUDY),
+            trials=self.trials + (operation == CREATE_TRIAL),
+        )
+
 
 class CrashSafeJournal(JournalFileBackend):
     """A `JournalFileBackend` whose lines carry a CRC-32, and which tolerates damaged ones.
@@ -187,10 +194,19 @@ class StudyJournal(CrashSafeJournal):
         self._end = max(self._end, self._place, key=lambda place: place.offset)
         for place, _ in self._scan(self._end):
             self._end = place  # what others have written
-        trials = self._end.trials
+        place = self._end
         for log in logs:
-            yield seal({**log, "trials": trials})
-            trials += log["op_code"] == CREATE_TRIAL
+            self._refuse(log, place)
+            yield seal({**log, "trials": place.trials})
+            place = place.after(log["op_code"])
+
+    def _refuse(self, log: dict[str, Any], place: _Place) -> None:
+        """Raise unless a new entry is of a study and a trial that exist."""
+        what = _unknown(log, place)
+        if what and self._damaged():
+            raise self._wrong(place, what)
+        if what:  # written, it would make the journal unreadable
+            raise KeyError(f"{self._path}: a new entry {what}")
 
     def _entry(self, line: bytes, place: _Place) -> dict[str, Any] | None:
         entry = super()._entry(line, place)
@@ -200,16 +216,15 @@ class StudyJournal(CrashSafeJournal):
             raise self._wrong(
                 place, f"follows {place.trials} created trials, but was written after more"
             )
-        if entry.get("trial_id", -1) >= place.trials:
-            raise self._wrong(
-                place, f"is of trial {entry['trial_id']}, which no line before creates"
-            )
-        if entry.get("study_id", -1) >= place.studies:
-            raise self._wrong(place, "is of a study that no line before creates")
+        if what := _unknown(entry, place):
+            raise self._wrong(place, what)
         return entry
 
+    def _damaged(self) -> list[int]:
+        return sorted(line for path, line in _warned if path == str(self._path))
+
     def _wrong(self, place: _Place, what: str) -> StudyError:
-        lines = sorted(line for path, line in _warned if path == str(self._path))
+        lines = self._damaged()
         damaged = f" (damaged: line {', '.join(map(str, lines))})" if lines else ""
         return StudyError(
             f"{self._path}: line {place.lines + 1} {what}: a line that creates one is "
@@ -229,6 +244,15 @@ class SkimmedJournal(StudyJournal):
 
     def _skips(self, line: bytes) -> bool:
         return _is_detail(line)
+
+
+def _unknown(entry: dict[str, Any], place: _Place) -> str | None:
+    """Return, as the end of a sentence, which trial or study of an entry does not exist."""
+    if entry.get("trial_id", -1) >= place.trials:
+        return f"is of trial {entry['trial_id']}, which no line before creates"
+    if entry.get("study_id", -1) >= place.studies:
+        return "is of a study that no line before creates"
+    return None
 
 
 def seal(log: dict[str, Any]) -> bytes:

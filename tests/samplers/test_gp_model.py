@@ -1,101 +1,69 @@
 """The Gaussian process against written-out formulas and SciPy's multivariate t distribution."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from scipy.stats import multivariate_t
 
-from normsearch.samplers.gp_model import Beliefs, Coding, Process
+from normsearch.samplers.gp_coding import Coding
+from normsearch.samplers.gp_kernel import Kernel
+from normsearch.samplers.gp_model import Beliefs, Process
+from tests.samplers.test_gp_coding import SPACE
 
-SPACE = {
-    "norm": CategoricalDistribution(["none", "BN", "IN"]),
-    "batch": CategoricalDistribution([1, 2, 4, 8]),
+SLOTS = {
+    **{f"slot{i}": CategoricalDistribution(["none", "BN", "IN"]) for i in range(3)},
     "rate": FloatDistribution(0.01, 1.0, log=True),
-    "decay": FloatDistribution(0.0, 0.5),
 }
 
 
-def test_parameters_become_numbers_and_back() -> None:
-    coding = Coding(SPACE)
-    row = coding.row({"norm": "IN", "batch": 2, "rate": 0.1, "decay": 0.125})
-    assert row == pytest.approx((2.0, 1.0, 0.5, 0.25))
-    back = coding.params(row)
-    assert (back["norm"], back["batch"]) == ("IN", 2)
-    assert (back["rate"], back["decay"]) == pytest.approx((0.1, 0.125))
-    low = coding.params((0.0, 0.0, 0.0, 0.0))
-    high = coding.params((0.0, 0.0, 1.0, 1.0))
-    assert 0.01 <= low["rate"] == pytest.approx(0.01)  # never outside
-    assert (high["rate"], high["decay"]) == (1.0, 0.5)
-
-
-def test_whole_numbers_stay_whole() -> None:
-    coding = Coding({"depth": IntDistribution(2, 6)})
-    assert coding.row({"depth": 3}) == (0.25,)
-    assert coding.params((0.3,)) == {"depth": 3}
-
-
-def test_distance_counts_the_choices_that_differ() -> None:
-    coding = Coding(SPACE)
-    rows = np.array([[0, 0, 0.5, 0.2], [1, 3, 0.5, 0.2], [1, 3, 1.0, 0.2]])
-    features = coding.features(rows)
-    assert features.shape == (3, 3 + 4 + 1 + 1)
-    assert coding.owner.tolist() == [0, 0, 0, 1, 1, 1, 1, 2, 3]
-    squares = ((features[:, None] - features[None]) ** 2).sum(-1)
-    np.testing.assert_allclose(squares, [[0, 2, 3], [2, 0, 1], [3, 1, 0]], atol=1e-12)
-
-
-def test_draws_lie_in_the_space() -> None:
-    coding, rng = Coding(SPACE), np.random.default_rng(0)
-    rows = coding.uniform(rng, 300)
-    near = coding.neighbours(rng, np.repeat(rows[:1], 300, axis=0))
-    for drawn in (rows, near):
-        assert set(drawn[:, 0]) == {0, 1, 2}
-        assert set(drawn[:, 1]) == {0, 1, 2, 3}
-        assert ((drawn[:, 2:] >= 0) & (drawn[:, 2:] <= 1)).all()
-    same = near[:, :2] == rows[0, :2]
-    assert same.mean() > 0.5  # neighbours keep most of what they come from
-    assert not same.all(axis=1).all()
-
-
-@pytest.fixture
-def problem() -> tuple[Process, np.ndarray, np.ndarray, np.ndarray]:
+@pytest.fixture(params=[SPACE, SLOTS], ids=["no slots", "slots"])
+def problem(request: pytest.FixtureRequest) -> SimpleNamespace:
+    """Twelve points with targets, their process, and their covariance without noise."""
     rng = np.random.default_rng(1)
-    coding = Coding(SPACE)
-    features = coding.features(coding.uniform(rng, 12))
+    coding = Coding(request.param)
+    kernel, rows = Kernel(coding), coding.uniform(rng, 12)
+    points = kernel.points(rows)
     targets, noise = rng.normal(size=12), rng.uniform(0, 0.5, size=12)
     beliefs = Beliefs(rng.normal(-1, 0.5, size=4), -0.7)
-    process = Process(features, coding.owner, targets, noise, beliefs)
-    weights = np.exp(beliefs.weights)[coding.owner]
-    distances = ((features[:, None] - features[None]) ** 2 * weights).sum(-1)
-    covariance = np.exp(-distances) + np.diag(math.exp(-0.7) + noise + 1e-6)
-    return process, features, covariance, targets
+    process = Process(kernel, points, targets, noise, beliefs)
+    parts = kernel.unweighted(points, points)
+    plain = kernel.between(points, points, np.exp(beliefs.weights), parts)
+    return SimpleNamespace(**locals())
 
 
-def test_prediction_is_the_written_out_formula(problem: tuple) -> None:
-    process, features, covariance, targets = problem
-    inverse = np.linalg.inv(covariance)
-    across = covariance - np.diag(np.diag(covariance)) + np.eye(12)  # of the points themselves
-    mean, deviation = process.at(features)
-    np.testing.assert_allclose(mean, across @ inverse @ targets, rtol=1e-8)
-    scale = (2 + targets @ inverse @ targets) / (2 + 12)
-    variance = scale * np.diag(1 - across @ inverse @ across)
+def test_prediction_is_the_written_out_formula(problem: SimpleNamespace) -> None:
+    noise = np.diag(math.exp(-0.7) + problem.noise + 1e-6)
+    inverse = np.linalg.inv(problem.plain + noise)
+    mean, deviation = problem.process.at(problem.points)
+    np.testing.assert_allclose(mean, problem.plain @ inverse @ problem.targets, rtol=1e-8)
+    scale = (2 + problem.targets @ inverse @ problem.targets) / (2 + 12)
+    variance = scale * np.diag(problem.plain - problem.plain @ inverse @ problem.plain)
     np.testing.assert_allclose(deviation**2, variance, rtol=1e-6)
 
 
-def test_evidence_is_a_multivariate_t_density(problem: tuple) -> None:
-    process, features, covariance, targets = problem
-    coding = Coding(SPACE)
-    other = Process(features, coding.owner, targets, np.zeros(12), Beliefs.prior(4))
-    plain = np.exp(-((features[:, None] - features[None]) ** 2 / 4).sum(-1))
-    plain += np.eye(12) * (0.3 + 1e-6)
-    ours = process.log_evidence() - process.beliefs.log_prior() - other.log_evidence()
-    log_density = [
-        multivariate_t.logpdf(targets, shape=shape, df=2) for shape in (covariance, plain)
-    ]
-    assert ours == pytest.approx(log_density[0] - log_density[1], rel=1e-8)
+def test_evidence_is_a_multivariate_t_density(problem: SimpleNamespace) -> None:
+    one = problem.process
+    other = Process(problem.kernel, problem.points, problem.targets, np.zeros(12), Beliefs.prior(4))
+    weights = np.full(4, 0.25)
+    prior = problem.kernel.between(problem.points, problem.points, weights, problem.parts)
+    shapes = (
+        problem.plain + np.diag(math.exp(-0.7) + problem.noise + 1e-6),
+        prior + np.eye(12) * (0.3 + 1e-6),
+    )
+    ours = one.log_evidence() - one.beliefs.log_prior() - other.log_evidence()
+    densities = [multivariate_t.logpdf(problem.targets, shape=shape, df=2) for shape in shapes]
+    assert ours == pytest.approx(densities[0] - densities[1], rel=1e-8)
     assert other.beliefs.log_prior() == 0.0
+
+
+def test_other_beliefs_make_another_process_of_the_same_targets(problem: SimpleNamespace) -> None:
+    prior = Beliefs.prior(4)
+    anew = Process(problem.kernel, problem.points, problem.targets, problem.noise, prior)
+    assert problem.process.given(prior).log_evidence() == anew.log_evidence()
+    assert anew.log_evidence() != problem.process.log_evidence()
 
 
 def test_beliefs_move_a_little_of_much() -> None:

@@ -11,7 +11,7 @@ import pytest
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import TrialState, create_trial
 
-from normsearch.samplers.gp_sampler import GaussianProcessSampler, _Finished, _targets
+from normsearch.samplers.gp_sampler import GaussianProcessSampler
 
 NORMS = ("none", "BN", "IN", "LN", "SN")
 WORTH = np.random.default_rng(7).normal(size=(6, 5))
@@ -113,28 +113,6 @@ def test_pruned_trials_teach() -> None:
             trial.report(value, 2)
             study.tell(trial, value)
     assert WORTH.max(axis=1).sum() - best < 0.8
-
-
-def test_a_pruned_trials_value_is_read_off_a_line() -> None:
-    # Final values are 0.1 + 1.5 x early, exactly; what failed is as bad as the worst.
-    complete = [_Finished((float(i),), {1: i / 10, 2: 0.1 + 0.15 * i}, 0.1 + 0.15 * i)
-                for i in range(1, 6)]  # fmt: skip
-    pruned, failed = _Finished((6.0,), {1: 0.6}, None), _Finished((7.0,), {}, None)
-    rows, targets, noise = _targets([*complete, pruned, failed])
-    assert rows.shape == (7, 1)
-    assert targets[5] == pytest.approx(0.1 + 1.5 * 0.6, abs=1e-3)  # the slope is held back a little
-    assert targets[6] == targets[:6].min()
-    assert noise[:5].tolist() == [0.0] * 5
-    assert noise[5] < 1e-4
-
-
-def test_scatter_about_the_line_is_noise() -> None:
-    rng = np.random.default_rng(0)
-    early = rng.random(400)
-    final = 0.5 * early + rng.normal(0, 0.1, size=400)
-    known = [_Finished((0.0,), {1: x, 2: y}, y) for x, y in zip(early, final, strict=True)]
-    *_, noise = _targets([*known, _Finished((1.0,), {1: 0.5}, None)])
-    assert noise[-1] == pytest.approx(0.01, rel=0.15)
 
 
 @pytest.mark.parametrize("count", [3000])

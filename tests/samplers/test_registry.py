@@ -107,6 +107,13 @@ def test_grid_refuses_a_range() -> None:
         build_sampler(SearchConfig(sampler="grid"), space("BN", "IN"), seed=0)
 
 
+def test_a_class_of_one_objective_refuses_several() -> None:
+    path = "normsearch.samplers.gp_sampler:GaussianProcessSampler"
+    config = SearchConfig(sampler=path, objectives=("score", "seconds"), pruner="none")
+    with pytest.raises(ConfigError, match=rf"must support several .* \(score, seconds\).*{path}"):
+        build_sampler(config, space("BN", "IN", **FINITE), seed=0)
+
+
 def test_optunahub_by_path(monkeypatch: pytest.MonkeyPatch) -> None:
     git = pytest.importorskip("git", reason="needs the extra optunahub")
     packages = {"samplers/own": optuna.samplers}

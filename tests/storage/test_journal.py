@@ -10,6 +10,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from normsearch.errors import StudyError
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
 from normsearch.storage.journal import SkimmedJournal, StudyJournal
@@ -74,3 +75,36 @@ def test_what_is_left_out_changes_no_outcome(
     again = study(trials=13)  # what comes later is seen too, also by one that looked before
     run_local(again, None, trainer)
     assert len(skimmed.trials) == 13
+
+
+def test_an_entry_of_a_study_or_trial_that_does_not_exist_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    storage = JournalStorage(StudyJournal(path))
+    study = optuna.create_study(storage=storage, study_name="s")
+    study.ask()
+    before = path.read_bytes()
+    for call in (
+        lambda: storage.create_new_trial(1),
+        lambda: storage.set_study_user_attr(1, "a", "b"),
+        lambda: storage.set_trial_user_attr(1, "a", "b"),
+    ):
+        with pytest.raises(KeyError, match=r"a new entry is of (a study|trial 1)"):
+            call()
+    assert path.read_bytes() == before
+    study.ask()
+    again = optuna.load_study(study_name="s", storage=JournalStorage(StudyJournal(path)))
+    assert len(again.trials) == 2
+
+
+def test_where_the_line_that_creates_a_study_is_damaged_no_entry_follows(tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    optuna.create_study(storage=JournalStorage(StudyJournal(path)), study_name="s")
+    path.write_bytes(path.read_bytes().replace(b'"study_name":"s"', b'"study_name":"z"'))
+    entry = {"op_code": 2, "worker_id": "w", "study_id": 0, "user_attr": {"a": "b"}}
+    before = path.read_bytes()
+    with (
+        pytest.warns(UserWarning, match="line 1 must be an entry, and is damaged"),
+        pytest.raises(StudyError, match=r"line 2 is of a study .* \(damaged: line 1\); restore"),
+    ):
+        StudyJournal(path).append_logs([entry])
+    assert path.read_bytes() == before
