@@ -29,8 +29,6 @@ from normsearch.storage.trial_states import REPLICATE_OF, is_repeat, is_replicat
 SEED, SIZE = "seed", "race_size"
 """Attributes of a replicate: the seed of its training, and the number of trials of its race."""
 
-LEAST = 1
-
 Entry = tuple[dict[str, Any], dict[str, Any]]
 """Parameters to enqueue, and the attributes of a replicate."""
 
@@ -148,8 +146,7 @@ class Race:
             known = [trial for trial in trials if trial.number not in before]
             entrants = last[0].user_attrs[ENTRANTS]
         else:
-            number, known = number + 1, list(trials)
-            entrants = min(now.left, max(LEAST, math.ceil(now.left / 2)))
+            number, known, entrants = number + 1, list(trials), math.ceil(now.left / 2)
         chosen = self._chosen(known, now.race.get(number - 1), entrants)
         shared = {RACE: self._asked, SIZE: now.size, ROUND: number, ENTRANTS: len(chosen)}
         shared[SEED] = self._new_seed(known)

@@ -21,14 +21,15 @@ def rank(trials: Sequence[FrozenTrial], direction: Direction) -> list[int]:
     """Return the numbers of the trials that may be the best, the best first.
 
     Until a race has finished a round, these are all `eligible` trials by score, but for its
-    replicates. From then on they are the `candidates` by the posterior, those that the last
-    finished round trained before the others.
+    replicates. From then on they are the `candidates` by the posterior, those that the newest race
+    trained before the others. A configuration that a round left out is thus recommended if the
+    further trainings of those that it kept turn out worse.
     """
-    finalists = last_round(trials)
-    if not finalists:
+    raced = entered(trials)
+    if not raced:
         return [n for n in by_score(trials, direction) if not is_replicate(trials[n])]
     ordered = by_posterior(candidates(trials), trials, direction)
-    return sorted(ordered, key=lambda number: number not in finalists)
+    return sorted(ordered, key=lambda number: number not in raced)
 
 
 def by_score(trials: Iterable[FrozenTrial], direction: Direction) -> list[int]:
@@ -75,15 +76,17 @@ def trainings(trials: Sequence[FrozenTrial], number: int) -> list[FrozenTrial]:
     return [trials[number], *again]
 
 
-def last_round(trials: Sequence[FrozenTrial]) -> list[int]:
-    """Return whose configurations the last finished round of the newest race trained."""
+def entered(trials: Sequence[FrozenTrial]) -> set[int]:
+    """Return whose configurations the finished rounds of the newest race trained.
+
+    Of races without a finished round there is nothing.
+    """
     replicates = [trial for trial in trials if is_replicate(trial)]
     for race in dict.fromkeys(trial.user_attrs[RACE] for trial in reversed(replicates)):
-        found = rounds(replicates, race)
-        done = [one for one in found.values() if is_finished(one)]
+        done = [one for one in rounds(replicates, race).values() if is_finished(one)]
         if done:
-            return [trial.user_attrs[REPLICATE_OF] for trial in done[-1]]
-    return []
+            return {trial.user_attrs[REPLICATE_OF] for one in done for trial in one}
+    return set()
 
 
 def rounds(trials: Iterable[FrozenTrial], race: int) -> dict[int, list[FrozenTrial]]:

@@ -20,7 +20,7 @@ from normsearch.files.table_file import Column, as_number, as_text, as_whole, re
 from normsearch.space.choice import LABELS
 from normsearch.storage.objectives import score
 from normsearch.storage.opening import open_storage
-from normsearch.storage.ranking import by_score, last_round, rank, trainings
+from normsearch.storage.ranking import by_score, entered, rank, trainings
 from normsearch.storage.run_folder import find_run, read_local, trial_folder
 from normsearch.storage.trial_states import (
     REPLICATE_OF,
@@ -132,7 +132,7 @@ class StudyRecord:
 
     def raced(self) -> bool:
         """Whether a race has finished a round, so that it decides which trial is the best."""
-        return bool(last_round(self._frozen()))
+        return bool(entered(self._frozen()))
 
     def best_single_norms(self) -> dict[str, int]:
         """Return the best COMPLETE trial of each single norm over all its settings, best first."""

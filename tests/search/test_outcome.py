@@ -38,26 +38,24 @@ def record(folder: Path) -> StudyRecord:
     return StudyRecord(folder)
 
 
-def test_the_recommended_one_was_in_the_last_round_and_is_no_single_score(
+def test_the_recommended_one_was_raced_and_its_score_is_the_mean(
     record: StudyRecord,
 ) -> None:
     table, best = record.trials().set_index("number"), record.best
     assert best is not None
-    assert table["replicate_of"][17] == best
     again = table[table["replicate_of"] == best]
     scores = [table["score"][best], *again["score"]]
-    assert len(scores) == 4
+    assert len(scores) >= 2
     found = best_of(record)
     assert found is not None
     assert found["number"] == best
-    assert found["score"] == pytest.approx(sum(scores) / 4)
+    assert found["score"] == pytest.approx(sum(scores) / len(scores))
     assert [one["score"] for one in found["trainings"]] == scores
-    assert [one["seed"] for one in found["trainings"]] == [None, 1, 2, 3]
+    assert [one["seed"] for one in found["trainings"]] == [None, *again["seed"]]
     assert found["highest_single_training"]["score"] == table["score"].max()
     assert found["highest_single_training"]["number"] == table["score"].astype(float).idxmax()
     assert "seed" not in found
     assert record.pareto_front() == [best]
-    assert found["best_single_norm"]["number"] in set(again.index) | set(table.index[:11])
     assert len(found["best_single_norm"]["trainings"]) >= 2  # it was in the first round
 
 
@@ -86,7 +84,7 @@ def test_the_command_line_says_what_a_score_is_the_mean_of(
     found = best_of(record)
     assert found is not None
     ends = sorted(one["score"] for one in found["trainings"])
-    told = f"mean of 4 seeds, {ends[0]:.3f} to {ends[-1]:.3f}"
+    told = f"mean of {len(ends)} seeds, {ends[0]:.3f} to {ends[-1]:.3f}"
     assert told in _setting(found)
     _show(found, "validation Dice")
     out = capsys.readouterr().out
@@ -106,7 +104,7 @@ def test_the_report_shows_the_recommended_one(record: StudyRecord) -> None:
     assert shown["best"]["number"] == best["number"]
     score, _, told = shown["best"]["score"].partition(" ")
     assert float(score) == pytest.approx(best["score"], abs=6e-5)
-    assert told.startswith("(mean of 4 seeds, ")
+    assert told.startswith(f"(mean of {len(best['trainings'])} seeds, ")
     assert shown["single"]["number"] == best["best_single_norm"]["number"]
     assert [row["number"] for row in shown["top"]] == record.ranked()[:10]
     json.dumps(shown["single_norms"])

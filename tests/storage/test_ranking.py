@@ -6,7 +6,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from normsearch.storage.ranking import candidates, last_round, rank, trainings
+from normsearch.storage.ranking import candidates, entered, rank, trainings
 
 NORMS = ("none", "BN", "IN", "GN", "SN", "LN", "WN", "BIN")
 
@@ -47,22 +47,35 @@ def test_without_a_race_the_score_decides() -> None:
 
 def test_an_unfinished_round_decides_nothing() -> None:
     part = [*SEARCH, again(8, 4, 0.71, 1, entrants=2)]
-    assert last_round(part) == []
+    assert entered(part) == set()
     assert rank(part, "maximize") == rank(SEARCH, "maximize")
 
 
 def test_a_lucky_score_loses_against_good_trainings() -> None:
     raced = [*SEARCH, again(8, 4, 0.55, 1, 2), again(9, 5, 0.68, 1, 2)]
-    assert last_round(raced) == [4, 5]
+    assert entered(raced) == {4, 5}
     assert rank(raced, "maximize")[:2] == [5, 4]
     assert set(rank(raced, "maximize")) == set(range(8))  # replicates are no configurations
 
 
-def test_only_those_of_the_last_round_may_be_the_best() -> None:
+def test_a_survivor_that_falls_is_outvoted() -> None:
     two = [again(8, 4, 0.66, 1, 2), again(9, 5, 0.68, 1, 2), again(10, 5, 0.40, 2, 1)]
-    found = rank([*SEARCH, *two], "maximize")
-    assert found[0] == 5
-    assert found[1] == 4
+    assert rank([*SEARCH, *two[:2]], "maximize")[:2] == [5, 4]
+    assert rank([*SEARCH, *two], "maximize")[:2] == [4, 5]
+
+
+def test_what_was_not_raced_is_never_the_best() -> None:
+    low = [*SEARCH, again(8, 0, 0.30, 1, 2), again(9, 1, 0.31, 1, 2)]
+    assert set(rank(low, "maximize")[:2]) == {0, 1}
+
+
+def test_the_newest_race_decides() -> None:
+    later = again(10, 6, 0.53, 1, 1)
+    later.user_attrs["race"] = 30
+    raced = [*SEARCH, again(8, 4, 0.69, 1, 2), again(9, 5, 0.68, 1, 2), later]
+    assert rank(raced, "maximize")[0] == 6
+    later.state = TrialState.RUNNING
+    assert rank(raced, "maximize")[0] in (4, 5)
 
 
 def test_a_failed_replicate_counts_as_the_worst_score() -> None:
