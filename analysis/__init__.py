@@ -93,6 +93,9 @@ class StudyLike(Protocol):
     def best(self) -> int | None:
         """Number of the best COMPLETE trial."""
 
+    def ranked(self) -> list[int]:
+        """Numbers of the COMPLETE trials that may be the best, the best first."""
+
     def trials(self) -> pd.DataFrame:
         """One row a trial, with a column ``norm.<slot>`` for every slot."""
 

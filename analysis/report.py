@@ -18,7 +18,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from normsearch.analysis import StudyLike, drawn, evidence, norm_map, reading, render_all
-from normsearch.analysis.arms import LOWER, single_norm
+from normsearch.analysis.arms import LOWER, over_trainings, single_norm
 from normsearch.analysis.palette import norm_colour, norm_order, text_colour
 from normsearch.analysis.seam import limit_of
 from normsearch.errors import StudyError, visible
@@ -90,23 +90,23 @@ def contents(study: StudyLike) -> dict[str, Any]:
 
 _NOTHING_SEARCHED: dict[str, Any] = {
     "best": None, "single": None, "mixture": None, "difference": None, "maps": [], "top": [],
-    "single_norms": [], "edges": [],
+    "single_norms": [], "edges": [], "raced": False,
 }  # fmt: skip
 
 
 def _searched(study: StudyLike, table: pd.DataFrame) -> dict[str, Any]:
     """Return the results of a search: the best single norm and mixture, norm maps, tables."""
     lower = study.direction == "minimize"
-    complete = table[table["state"] == "COMPLETE"].sort_values("score", ascending=lower)
-    if (limit := limit_of(study)) is not None:
-        complete = complete[complete["seam"] <= limit]
-    rows: list[dict[Any, Any]] = complete.to_dict("records")
+    rows, raced = _ranked(study, table)
     single = [row for row in rows if single_norm(row, study)]
     mixtures = [row for row in rows if not single_norm(row, study)]
     leading = mixtures[:1] + single[:1]
     sign = -1 if lower else 1
     best = max(leading, key=lambda row: sign * float(row["score"]), default=None)
+    if raced:
+        best = next(iter(rows), None)
     return {
+        "raced": raced,
         "best": best and _trial(best, study),
         "single": _trial(single[0], study) if single else None,
         "mixture": _trial(mixtures[0], study) if mixtures else None,
@@ -116,9 +116,27 @@ def _searched(study: StudyLike, table: pd.DataFrame) -> dict[str, Any]:
         "maps": [_map(row, study) for row in leading if row is best or row in mixtures],
         "seams": any(pd.notna(row.get("seam")) for row in rows),
         "top": [_trial(row, study) for row in rows[:10]],
-        "single_norms": _single_norms(study, table, mixtures[:3]),
+        "single_norms": _single_norms(study, table, rows, raced),
         "edges": _edges(study, leading),
     }
+
+
+def _ranked(study: StudyLike, table: pd.DataFrame) -> tuple[list[dict[Any, Any]], bool]:
+    """Return the COMPLETE trials, the best first, and whether a race decided on their order.
+
+    Replicates are part of the trial that they train again; see `over_trainings`.
+    """
+    lower = study.direction == "minimize"
+    complete = over_trainings(table[table["state"] == "COMPLETE"])
+    complete = complete.sort_values("score", ascending=lower)
+    if (limit := limit_of(study)) is not None:
+        complete = complete[complete["seam"] <= limit]
+    raced = bool((complete["seeds"] > 1).any())
+    if raced:
+        place = {number: place for place, number in enumerate(study.ranked())}
+        complete = complete[complete["number"].isin(place)]
+        complete = complete.sort_values("number", key=lambda numbers: numbers.map(place))
+    return complete.to_dict("records"), raced
 
 
 def _favours(mixtures: list[dict[Any, Any]], single: list[dict[Any, Any]]) -> str | None:
@@ -128,7 +146,7 @@ def _favours(mixtures: list[dict[Any, Any]], single: list[dict[Any, Any]]) -> st
 
 
 def _single_norms(
-    study: StudyLike, table: pd.DataFrame, mixtures: list[dict[Any, Any]]
+    study: StudyLike, table: pd.DataFrame, ranked: list[dict[Any, Any]], raced: bool
 ) -> list[dict[str, Any]]:
     """Return the best trial of each single norm over all its settings, and the best mixtures.
 
@@ -139,6 +157,9 @@ def _single_norms(
     )
     best: dict[str, dict[Any, Any]] = {}
     trials: Counter[str] = Counter()
+    for row in ranked if raced else []:
+        if name := single_norm(row, study):
+            best.setdefault(name, row)
     for row in tried.to_dict("records"):
         if name := single_norm(row, study):
             trials[name] += 1
@@ -146,6 +167,7 @@ def _single_norms(
     found = [
         {**_trial(row, study), "norm": name, "trials": trials[name]} for name, row in best.items()
     ]
+    mixtures = [row for row in ranked if not single_norm(row, study)][:3]
     return found + [
         {**_trial(row, study), "norm": f"mixture {place}", "trials": ""}
         for place, row in enumerate(mixtures, 1)
@@ -204,6 +226,9 @@ def _score(row: dict[Any, Any]) -> str:
     """Return the final score, or the last reported one with a note."""
     if pd.isna(row["score"]) and pd.notna(row["last_score"]):
         return f"last {row['last_score']:.4f}"
+    if row.get("seeds", 1) > 1:
+        ends = f"{row['lowest']:.4f} to {row['highest']:.4f}"
+        return f"{row['score']:.4f} (mean of {row['seeds']:.0f} seeds, {ends})"
     return _number(row["score"], ".4f")
 
 

@@ -24,7 +24,8 @@ READING = {
     "search_history": (
         "How the search went",
         "Validation score of each trial over the training samples spent by all trials up to it, "
-        "in the order in which the trials began. A pruned trial shows the last score it reported.",
+        "in the order in which the trials began. A pruned trial shows the last score it reported. "
+        "The trainings of a race at the end are not shown.",
     )
 }
 
@@ -32,7 +33,8 @@ READING = {
 def compute(study: StudyLike) -> pd.DataFrame:
     """List the trials in order of number (the order in which they began), with what each cost.
 
-    Workers run trials side by side, so the order of finishing may differ a little.
+    Workers run trials side by side, so the order of finishing may differ a little. Replicates of a
+    race, which train configurations again, are left out.
 
     Returns:
         One row for each trial that has begun, with columns number, state, single_norm (the norm of

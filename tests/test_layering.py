@@ -80,7 +80,7 @@ ARROWS: dict[str, set[str]] = {
     "storage": {
         *("lazy fsspec", "lazy grpc", "optuna", "pandas", "psutil", "pyarrow"),
         *("sqlalchemy", "yaml"),
-        *("errors", "files", "config", "trials", "space"),
+        *("errors", "files", "config", "trials", "space", "lazy samplers"),
     },
     "search": {
         *("lazy *", "lazy optuna_dashboard", "numpy", "optuna", "pandas", "ray"),

@@ -52,7 +52,7 @@ class CoordinatorInMemory(Coordinator):
 
     Args:
         space: the search space.
-        search: the search settings; the number of trials is ignored.
+        search: the search settings; the number of trials is ignored, unless there is a race.
         evaluations: evaluation points of a trial.
     """
 
@@ -62,7 +62,7 @@ class CoordinatorInMemory(Coordinator):
             task=TaskConfig(data="none"),
             training=TrainingConfig(samples=evaluations, evaluations=evaluations),
             space=space.config,
-            search=search.model_copy(update={"trials": TRIALS}),
+            search=search if search.race else search.model_copy(update={"trials": TRIALS}),
         )
         folder = tempfile.mkdtemp(prefix="normsearch-")  # stays empty
         weakref.finalize(self, os.rmdir, folder)

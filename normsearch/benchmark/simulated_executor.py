@@ -22,6 +22,7 @@ from normsearch.benchmark.replicates import Replicates
 from normsearch.benchmark.table import Table
 from normsearch.config import SearchConfig
 from normsearch.space.layered import Space
+from normsearch.storage.ranking import rank
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,7 +60,8 @@ class OptunaMethod:
 
     Args:
         space: the search space; its units are the table's stages.
-        search: sampler, pruner, baselines and seed; the number of trials is ignored.
+        search: sampler, pruner, baselines and seed; the number of trials is ignored, unless there
+            is a race.
         evaluations: evaluation points of a trial.
     """
 
@@ -89,6 +91,22 @@ class OptunaMethod:
             self.report(number, step, score)
         self.coordinator.finish(number, _STATES[outcome], reason=reason)
         return outcome == "complete"
+
+
+class RacingMethod(OptunaMethod):
+    """The search of `normsearch run` with a race at its end; `search` says of how many trials.
+
+    Until a round is finished, it recommends the trial with the highest score.
+    """
+
+    def recommended(self) -> tuple[str, ...] | None:
+        """Return the norm in each unit of the recommended trial."""
+        trials = self.study.get_trials(deepcopy=False)
+        best = next(iter(rank(trials, self.coordinator.config.direction)), None)
+        if best is None:
+            return None
+        norm_map = trials[best].user_attrs["norm_map"]
+        return tuple(norm_map[slot] for slot in self._slots)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from normsearch.cli.options import Json, Name, Where
-from normsearch.cli.terminal import Terminal
+from normsearch.cli.terminal import Terminal, said_of_trainings
 
 
 def best(*, name: Name, where: Where, as_json: Json = False) -> None:
@@ -31,14 +31,22 @@ def best(*, name: Name, where: Where, as_json: Json = False) -> None:
 
 def _show(found: dict[str, Any], metric: str) -> None:
     console = Terminal()
+    seeds = said_of_trainings(found.get("trainings", []))
     what = f" ({found['single_norm']} everywhere)" if found["single_norm"] else ""
     console.print(
-        f"Trial {found['number']} of {found['study']}{what}: {metric} {found['score']:.3f}, "
+        f"Trial {found['number']} of {found['study']}{what}: {metric} {found['score']:.3f}"
+        f"{f' ({seeds})' if seeds else ''}, "
         f"learning rate {found['learning_rate']:.3g}, batch size {found['batch_size']}, "
         f"{found['steps']} steps{', lower is better' * (found['direction'] == 'minimize')}"
         f"{_seam(found, ', seam ')}",
         soft_wrap=True,
     )
+    if highest := found.get("highest_single_training"):
+        console.print(
+            f"Recommended by the race, for all its trainings. The best score of a single training "
+            f"is {highest['score']:.3f}, of trial {highest['number']}.",
+            soft_wrap=True,
+        )
     table = Table("slot", "norm", box=None, header_style="bold", pad_edge=False)
     for slot, spec in found["norm_map"].items():
         table.add_row(slot, spec)
@@ -62,13 +70,19 @@ def _comparison(found: dict[str, Any], metric: str) -> Table:
     """Return a table of each single norm at its own best setting, and the best mixture."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     seam = ("seam",) if "seam" in found else ()
-    columns = ("single norm, at its best", metric, "lr", "batch", "steps", *seam, "settings tried")
+    seeds = ("seeds",) if "trainings" in found else ()
+    columns = (
+        *("single norm, at its best", metric, *seeds, "lr", "batch", "steps", *seam),
+        "settings tried",
+    )
     for column in (columns[0], "trial", *columns[1:]):
         table.add_column(column, justify="left" if column == columns[0] else "right")
     mixture = found["best_mixture"]
     rows = [*found["single_norms"], *([{"norm": "(best mixture)", **mixture}] if mixture else [])]
     for row in rows:
-        cells = (f"{row['score']:.3f}", f"{row['learning_rate']:.3g}", str(row["batch_size"]))
+        trained = [str(len(row["trainings"]))] if seeds else []
+        setting = (f"{row['learning_rate']:.3g}", str(row["batch_size"]))
+        cells = (f"{row['score']:.3f}", *trained, *setting)
         tried = str(row.get("trials", ""))
         measured = (str(row["steps"]), *([_seam(row)] if seam else []))
         table.add_row(row["norm"], str(row["number"]), *cells, *measured, tried)

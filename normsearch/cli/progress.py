@@ -28,6 +28,7 @@ class Progress:
         self._states: Counter[str] = Counter()
         self._running: set[int] = set()
         self._best: tuple[float, int] | None = None
+        self._raced = False
         self._began, self._finished_here = time.monotonic(), 0
         self._console = Terminal(stderr=True)
         self._bar = Bar(
@@ -65,6 +66,7 @@ class Progress:
             self._say(f"trial {event.number} waits: {event.record['reason']}")
         elif event.kind == "started":
             self._running.add(event.number)
+            self._raced |= "replicate_of" in event.record
         elif event.kind == "finished":
             self._running.discard(event.number)
             if event.record["state"] in ("INTERRUPTED", "TAKEN"):
@@ -90,7 +92,10 @@ class Progress:
             parts.append(f"{self._states['FAIL']} failed")
         parts.append(f"{len(self._running)} running")
         if self._best and self._config.task.validation != "test":  # test scores choose nothing
-            parts.append(f"best {self._metric} {self._best[0]:.3f} (trial {self._best[1]})")
+            # Which configuration is the best by all its trainings, only the end of the race tells.
+            told = "highest single" if self._config.direction == "maximize" else "lowest single"
+            best = f"race, {told}" if self._raced else "best"
+            parts.append(f"{best} {self._metric} {self._best[0]:.3f} (trial {self._best[1]})")
         if (left := self._seconds_left()) is not None:
             parts.append("about {}:{:02} left".format(*divmod(round(left), 60)))
         return ", ".join(parts)

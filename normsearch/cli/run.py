@@ -36,7 +36,7 @@ def run(
 ) -> None:
     """Run a study until `search.trials` trials are finished.
 
-    Example: normsearch run quickstart --workers 2 --set search.trials=20
+    Example: normsearch run quickstart --workers 2 --set search.race=0.25
     """
     from normsearch.cli.running import tell_end, training
     from normsearch.study import Study

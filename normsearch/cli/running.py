@@ -13,7 +13,7 @@ import typer
 
 from normsearch.cli.options import Execution, runs_folder
 from normsearch.cli.progress import Progress
-from normsearch.cli.terminal import say, show
+from normsearch.cli.terminal import said_of_trainings, say, show
 
 if TYPE_CHECKING:
     from normsearch.storage.records import StudyRecord
@@ -144,7 +144,8 @@ def reference(study: Study | StudyRecord) -> str:
 
 
 def _setting(found: dict[str, Any]) -> str:
+    seeds = said_of_trainings(found.get("trainings", []))
     return (
-        f"{found['score']:.3f} (trial {found['number']}, learning rate "
+        f"{found['score']:.3f} ({seeds}{'; ' * bool(seeds)}trial {found['number']}, learning rate "
         f"{found['learning_rate']:.3g}, batch size {found['batch_size']})"
     )

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from normsearch.cli.options import Json, OptionalName, Where
 from normsearch.cli.run_table import show_runs
-from normsearch.cli.terminal import Terminal, show
+from normsearch.cli.terminal import Terminal, said_of_trainings, show
 from normsearch.files import is_there
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def status_of(record: StudyRecord) -> dict[str, Any]:
     Keys: name, metric, direction, asked, states (counts), shares, best and trials. `shares` holds
     the number of trials of each kind: default (single norms at the space's default setting), tuning
     (of single norms) and mixtures; and single_norms, the share of the trials after the defaults
-    that tune single norms. It is None for fixed trainings.
+    that tune single norms. It is None for fixed trainings. After a round of a race `best` also
+    holds mean_score and trainings, see `StudyRecord`.
 
     A trial that is RUNNING in the storage, but that no living driver holds, is INTERRUPTED.
     """
@@ -104,8 +105,10 @@ def status_of(record: StudyRecord) -> dict[str, Any]:
     order = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "INTERRUPTED", "WAITING", "DUPLICATE")
     counts = trials["state"].value_counts()
     best = record.best
+    raced = ["replicate_of"] if trials["replicate_of"].notna().any() else []
     seam = ["seam"] if trials["seam"].notna().any() else []
-    rows = trials[[*_COLUMNS, "samples", "steps", "seconds", *seam, "resumes", "failure"]]
+    measured = ["samples", "steps", "seconds", *seam]
+    rows = trials[[*_COLUMNS, *raced, *measured, "resumes", "failure"]]
     plain = json.loads(rows.to_json(orient="records", double_precision=15))
     return {
         "name": record.name,
@@ -114,9 +117,16 @@ def status_of(record: StudyRecord) -> dict[str, Any]:
         "asked": record.config["search"]["trials"],
         "states": {state: int(counts.get(state, 0)) for state in order},
         "shares": _shares(record),
-        "best": next((row for row in plain if row["number"] == best), None),
+        "best": None if best is None else {**plain[best], **_raced(record, best)},
         "trials": plain,
     }
+
+
+def _raced(record: StudyRecord, best: int) -> dict[str, Any]:
+    """Return what the best trial's score is a mean of, if a race recommends it."""
+    if not record.raced():
+        return {}
+    return {"mean_score": record.mean_score(best), "trainings": record.trainings(best)}
 
 
 def _shares(record: StudyRecord) -> dict[str, float] | None:
@@ -152,7 +162,7 @@ def _tables(found: dict[str, Any], metric: str, newest: int | None) -> list[Tabl
             str(row["number"]),
             row["failure"] or row["state"],
             _number(score, ".3f"),
-            f"{row['arm']}, {row['seed']:.0f}" if row["arm"] else row["single_norm"] or "",
+            _kind(row),
             _number(row["learning_rate"], ".3g"),
             _number(row["batch_size"], ".0f"),
             _number(row["samples"], ".0f"),
@@ -173,9 +183,21 @@ def _tables(found: dict[str, Any], metric: str, newest: int | None) -> list[Tabl
     if found["best"]:
         best_row = found["best"]
         lower = ", lower is better" if found["direction"] == "minimize" else ""
-        told = f"Best {metric} {best_row['score']:.3f}, trial {best_row['number']} (bold){lower}"
-        parts.append(told)
+        seeds = said_of_trainings(best_row.get("trainings", []))
+        told = (
+            f"{best_row.get('mean_score', best_row['score']):.3f}{f' ({seeds})' if seeds else ''}"
+        )
+        parts.append(f"Best {metric} {told}, trial {best_row['number']} (bold){lower}")
     return parts
+
+
+def _kind(row: dict[str, Any]) -> str:
+    """Return a trial's arm, the trial that it trains again, or its single norm."""
+    if row["arm"]:
+        return f"{row['arm']}, {row['seed']:.0f}"
+    if row.get("replicate_of") is not None:
+        return f"trial {row['replicate_of']:.0f} again, seed {row['seed']:.0f}"
+    return row["single_norm"] or ""
 
 
 def _counts(found: dict[str, Any]) -> str:

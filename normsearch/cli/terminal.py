@@ -32,3 +32,18 @@ class Terminal(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a text to show; see `rich.console.Console.render_str`."""
         return super().render_str(visible(text), **options)
+
+
+def said_of_trainings(trainings: list[dict[str, Any]]) -> str:
+    """Return in words what a mean score is of: "mean of 4 seeds, 0.831 to 0.862"; '' for one.
+
+    >>> said_of_trainings([{"score": 0.8}, {"score": 0.9}, {"score": None}])
+    'mean of 2 seeds, 0.800 to 0.900, 1 more failed'
+    """
+    scores = [one["score"] for one in trainings if one["score"] is not None]
+    if len(trainings) < 2:
+        return ""
+    lost = len(trainings) - len(scores)
+    failed = f", {lost} more failed" if lost else ""
+    seeds = f"mean of {len(scores)} seeds" if len(scores) > 1 else "1 seed"
+    return f"{seeds}, {min(scores):.3f} to {max(scores):.3f}{failed}"

@@ -14,7 +14,8 @@ from normsearch.config.hyperparameters import (
     LearningRateSpace,
     NumberSpace,
 )
-from normsearch.config.search import Point, PrunerConfig, Resources, SearchConfig, SupernetConfig
+from normsearch.config.resources import Resources
+from normsearch.config.search import Point, PrunerConfig, SearchConfig, SupernetConfig
 from normsearch.config.space import (
     AnySpaceConfig,
     NormSpace,

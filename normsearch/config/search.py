@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -10,12 +11,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from normsearch import limits
 from normsearch.config.base import (
     BatchSize,
-    Cores,
     Evaluations,
     ItemError,
     LearningRate,
     Listed,
-    LoaderWorkers,
     Model,
     Number,
     Points,
@@ -27,6 +26,7 @@ from normsearch.config.base import (
     text_as_name,
 )
 from normsearch.config.hyperparameters import Hyperparameters
+from normsearch.config.resources import Resources
 from normsearch.errors import did_you_mean
 
 _OURS = "normsearch.samplers"
@@ -127,29 +127,6 @@ class PrunerConfig(Model):
         return self
 
 
-class Resources(Model):
-    """The resources of one trial."""
-
-    cpu: Cores = 1
-    """CPU cores."""
-    gpu: Annotated[float, Field(ge=0, le=limits.GPUS)] = 0.0
-    """GPUs: 0, a fraction of one, or a whole number."""
-    loader_workers: LoaderWorkers = 0
-    """Threads that build batches ahead of the training, as PyTorch's num_workers, not counted in
-    `cpu`; with any number the results are the same. 0 builds each batch when it is needed."""
-
-    @field_validator("gpu")
-    @classmethod
-    def _share_or_whole(cls, gpu: float) -> float:
-        """Accept what Ray can allocate: a share of one GPU, or whole GPUs."""
-        if (gpu > 1 and gpu != int(gpu)) or 0 < gpu < limits.GPU_SHARE:
-            raise ValueError(
-                f"must be 0, a share of one GPU of at least {limits.GPU_SHARE}, or a whole number, "
-                f"got {gpu}"
-            )
-        return gpu
-
-
 class _PlacedNorms(Model):
     norm: dict[str, str]
     """Norm of each slot, by glob."""
@@ -225,6 +202,10 @@ class SearchConfig(Model):
     single_norms: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of the trials that trains the better single norms at other learning rates, batch sizes
     and so on, and at those of the best mixtures."""
+    race: Annotated[float, Field(ge=0, le=0.8)] = 0.0
+    """Share of the trials that is a race at the end: the best configurations are trained again with
+    further seeds and halved in rounds, and the best is chosen by all its trainings. The number of
+    trials is rounded, and leaves at least one to the search."""
     papers: bool = False
     """Whether published configurations are trained early."""
     warm_start: str | None = None
@@ -250,6 +231,11 @@ class SearchConfig(Model):
     ``module:name``."""
     checkpoints: str | None = None
     """URL for checkpoints, if workers do not share the run's folder."""
+
+    @property
+    def race_trials(self) -> int:
+        """The number of trials that the race takes."""
+        return min(math.floor(self.race * self.trials + 0.5), self.trials - 1)
 
     @model_validator(mode="before")
     @classmethod
@@ -304,5 +290,22 @@ class SearchConfig(Model):
                 "sampler",
                 f"must support several objectives ({several}), as genetic and tpe do, "
                 f"got {self.sampler}",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _race_of_one_score(self) -> Self:
+        several = ", ".join(self.objectives)
+        if self.race and len(self.objectives) > 1:
+            raise ItemError(
+                "race",
+                f"must be 0 with several objectives ({several}), which have no single best, "
+                f"got {self.race:g}; optimize only score, or confirm the search",
+            )
+        if self.race and self.sampler == "grid":
+            raise ItemError(
+                "race",
+                f"must be 0 with sampler grid, which trains every configuration once, "
+                f"got {self.race:g}; choose another sampler, such as random",
             )
         return self

@@ -151,6 +151,7 @@ class StudyConfig(Model, Scored):
         for arm in self.space.arms:
             self.training.changed(arm.training)
         needed = {"sampler": "grid", "pruner": PrunerConfig(name="none"), "baselines": False}
+        needed["race"] = 0.0
         needed["trials"] = self.space.size
         for name, value in needed.items():
             given = getattr(self.search, name)

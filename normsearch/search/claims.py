@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from functools import partial
 
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -12,6 +13,7 @@ from normsearch.search.duplicates import Freshness, waits
 from normsearch.space.initial_trials import Known
 from normsearch.storage.leases import Leases
 from normsearch.storage.optuna_access import begin, state_now, storage_id
+from normsearch.storage.race import Race, Standing
 from normsearch.storage.trial_states import is_repeat
 
 _CHOOSING_S = 10.0  # time for another driver to record a choice, which takes well below 1 s
@@ -41,12 +43,16 @@ class Claims:
         """Whether this driver holds a trial."""
         return self._leases.holder(number) == self._leases.owner
 
-    def enqueue(self, known: Sequence[Known]) -> None:
-        """Enqueue configurations to be trained before new ones, each once."""
-        if not known or not self.take(_ENQUEUEING):
+    def enqueue(self, choose: Callable[[Sequence[FrozenTrial]], Sequence[Known]]) -> None:
+        """Enqueue the configurations that `choose` returns for all trials, each once.
+
+        They are trained before new ones.
+        """
+        if not self.take(_ENQUEUEING):
             return  # another driver does it
-        present = [trial.user_attrs for trial in self._study.get_trials(deepcopy=False)]
-        for params, origin in known:
+        trials = self._study.get_trials(deepcopy=False)
+        present = [trial.user_attrs for trial in trials]
+        for params, origin in choose(trials):
             if not any(origin.items() <= attributes.items() for attributes in present):
                 self._study.enqueue_trial(params, user_attrs=origin)
         self._leases.release(_ENQUEUEING)
@@ -64,12 +70,22 @@ class Claims:
                     f"heartbeat for {self._leases.lease:g} s",
                 )
 
+    def standing(self, race: Race) -> tuple[list[FrozenTrial], Standing]:
+        """Return all trials and how far the search is, once a round that is due is enqueued."""
+        exhausted = self._fresh.exhausted
+        trials = self._study.get_trials(deepcopy=False)
+        if race.round_due(trials, exhausted):
+            self.enqueue(partial(race.next_round, exhausted=exhausted))
+            trials = self._study.get_trials(deepcopy=False)
+        return trials, race.standing(trials, exhausted)
+
     def next_trial(
-        self, trials: Sequence[FrozenTrial], wanted: int, live: Container[int]
+        self, trials: Sequence[FrozenTrial], standing: Standing, live: Container[int]
     ) -> int | None:
         """Claim an interrupted trial, else a waiting one, else a new one; return its storage id.
 
-        None if there is none now, or if `wanted` have started. `live` are trained here already.
+        None if there is none now, or if as many as asked for have started. In the race no new one
+        is created, and of the waiting ones only its own start. `live` are trained here already.
         """
         for trial in trials:
             interrupted = trial.state == TrialState.RUNNING and trial.number not in live
@@ -79,8 +95,11 @@ class Claims:
                 return storage_id(trial)
         waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
         begun = sum(not is_repeat(t) for t in trials) - sum(map(self._unclaimed, waiting))
-        if begun >= wanted:
+        if begun >= standing.wanted:
             return None
+        if not standing.searching:
+            own = standing.numbers
+            return self._waiting([trial for trial in waiting if trial.number in own])
         found = self._waiting(waiting)
         return self._new(trials) if found is None else found
 

@@ -30,6 +30,7 @@ from normsearch.search.trial_faults import TrialFaults
 from normsearch.search.trial_record import (
     LOST,
     TAKEN,
+    choice_of,
     prepare_folder,
     record_choice,
     tell_end,
@@ -41,9 +42,16 @@ from normsearch.storage.leases import LEASE_S, Leases
 from normsearch.storage.objectives import directions, note, score, stops
 from normsearch.storage.opening import lock_for_driver, open_storage, retrying
 from normsearch.storage.optuna_access import stored
+from normsearch.storage.race import Race
 from normsearch.storage.remote_checkpoints import RemoteCheckpoints
 from normsearch.storage.run_folder import trial_folder
-from normsearch.storage.trial_states import DUPLICATE_OF, is_repeat, outcome, violated
+from normsearch.storage.trial_states import (
+    REPLICATE_OF,
+    is_repeat,
+    is_replicate,
+    outcome,
+    violated,
+)
 
 MAX_FAULTS = 5
 
@@ -94,6 +102,7 @@ class Coordinator(TrialFaults):
         tuning = SingleNormTuning(space, config.search, sampler, config.direction)
         self._freshness = Freshness(space, sampler, tuning)
         self._claims = Claims(self._study, self.leases, self._freshness)
+        self._race = Race(config, space.size)
         self.enqueue(initial_trials(config.search, space))
 
     def _make_leases(self, lease: float) -> Leases:
@@ -119,7 +128,8 @@ class Coordinator(TrialFaults):
 
     def enqueue(self, known: Sequence[Known]) -> None:
         """Enqueue configurations to be trained before new ones, unless the study has them."""
-        retrying(self._claims.enqueue, known)
+        if known:
+            retrying(self._claims.enqueue, lambda trials: known)
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
@@ -141,25 +151,13 @@ class Coordinator(TrialFaults):
 
     @property
     def done(self) -> bool:
-        """Whether as many trials as asked for are finished (COMPLETE, PRUNED or FAIL).
-
-        Repetitions do not count, but must be finished too; see `asked`.
-        """
-        trials = retrying(self._trials)
-        finished = sum(trial.state.is_finished() and not is_repeat(trial) for trial in trials)
-        open_repeats = (is_repeat(trial) and not trial.state.is_finished() for trial in trials)
-        return finished >= self._asked(trials) and not any(open_repeats)
+        """Whether as many trials as asked for are finished; see `Race.done`."""
+        return self._race.done(retrying(self._trials), self._freshness.exhausted)
 
     @property
     def exhausted(self) -> bool:
         """Whether the space holds fewer configurations than trials were asked for."""
-        return self._asked(retrying(self._trials)) < self.config.search.trials
-
-    def _asked(self, trials: Sequence[FrozenTrial]) -> int:
-        if self._freshness.exhausted:
-            return sum(not is_repeat(trial) for trial in trials)
-        wanted = self.config.search.trials
-        return min(wanted, self._space.size or wanted)
+        return self._race.ended_early(retrying(self._trials), self._freshness.exhausted)
 
     def check_interrupt(self) -> None:
         """Raise the exception that ends the search, if a library suppressed it."""
@@ -178,9 +176,10 @@ class Coordinator(TrialFaults):
         return self._stopping or self.leases.stopped
 
     def next_job(self) -> Job | None:
-        """Return a trial to train, or None while other drivers finish the rest.
+        """Return a trial to train, or None while other drivers finish the rest or a round.
 
-        Interrupted trials come first, then enqueued ones, then a new one from the sampler.
+        Interrupted trials come first, then enqueued ones, then a new one from the sampler. In the
+        race only its own trials start.
 
         Raises:
             StudyError: the last `MAX_FAULTS` trials ended in an error of the program.
@@ -195,8 +194,8 @@ class Coordinator(TrialFaults):
 
     def _next_job(self) -> Job | None:
         while True:
-            trials = self._trials()
-            trial_id = self._claims.next_trial(trials, self._asked(trials), self._live)
+            trials, standing = self._claims.standing(self._race)
+            trial_id = self._claims.next_trial(trials, standing, self._live)
             if trial_id is None:
                 for number, reason in () if self._live else self._claims.waited_for(trials):
                     self._listener(Event("waiting", number, {"reason": reason}))
@@ -208,13 +207,15 @@ class Coordinator(TrialFaults):
         # Trial(...) of a running trial keeps its parameters, values and pruning rungs: parameters
         # that were suggested before get the same values again.
         trial = optuna.trial.Trial(self._study, trial_id)
-        choice = self._space.suggest(trial)
+        choice = choice_of(trial, self._space)
         if not record_choice(trial, choice, self._space):
             self._live[trial.number] = trial
             self._tell(trial.number, TrialState.FAIL, LOST)
             return None
+        if is_replicate(trial):
+            return self._job(trial, choice)
         original = find_original(self._claims.earlier_trials(trial.number), trial.number)
-        if DUPLICATE_OF not in trial.user_attrs:  # else it is known, and was noted
+        if not is_repeat(trial):  # else it is known, and was noted
             self._freshness.note(repeated=original is not None)
         if original is not None:
             self._repeat(trial, original)
@@ -233,6 +234,7 @@ class Coordinator(TrialFaults):
             self._mirror.write_owner(trial.number, token)
         self._live[trial.number] = trial
         shown = {"baseline": config.baseline, "norm_map": choice.norm_map, **choice.values}
+        shown.update({name: attributes[name] for name in (REPLICATE_OF,) if name in attributes})
         self._listener(Event("started", trial.number, shown))
         return Job(config, folder, token, seconds_left(trial, self.config.search.time_limit))
 

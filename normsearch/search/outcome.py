@@ -32,6 +32,11 @@ def best_of(record: StudyRecord) -> dict[str, Any] | None:
     and trials, how many settings were tried), best_single_norm (the first of them), best_mixture
     (the same of the best mixture), edges (sentences on numbers chosen at the end of their range),
     pareto_front, supernet, trial_file.
+
+    After a round of a race, the best is the configuration that the race recommends, by the number
+    of its first training. Its score, that of each single norm and of the best mixture are then
+    means over their trainings, which `trainings` lists (see `StudyRecord.trainings`), and
+    highest_single_training is the number and score of the trial with the best score of all.
     """
     number = record.best
     if number is None:
@@ -54,6 +59,7 @@ def best_of(record: StudyRecord) -> dict[str, Any] | None:
         "single_norms": single,
         "edges": _edges(record, number, single),
         "pareto_front": _front(record, rows),
+        **_highest(record, rows),
         "supernet": agreement(record),
         "trial_file": str(trial_folder(record.folder, number) / "trial.json"),
     }
@@ -72,13 +78,24 @@ def single_norms(record: StudyRecord, rows: list[dict[Any, Any]]) -> list[dict[s
 
 def _result(record: StudyRecord, row: dict[Any, Any]) -> dict[str, Any]:
     number = int(row["number"])
+    raced = {"trainings": record.trainings(number)} if record.raced() else {}
     return {
         "number": number,
-        "score": float(row["score"]),
+        "score": record.mean_score(number),
         **record.values(number),
         "steps": int(row["steps"]),
         **({} if pd.isna(row["seam"]) else {"seam": float(row["seam"])}),
+        **raced,
     }
+
+
+def _highest(record: StudyRecord, rows: list[dict[Any, Any]]) -> dict[str, Any]:
+    """Return the trial with the best score of a single training, where a race decides."""
+    if not record.raced():
+        return {}
+    number = record.by_score()[0]
+    told = {"number": number, "score": float(rows[number]["score"])}
+    return {"highest_single_training": told}
 
 
 def _edges(record: StudyRecord, number: int, single: list[dict[str, Any]]) -> list[str]:

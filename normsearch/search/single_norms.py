@@ -25,6 +25,7 @@ from normsearch.space.interface import AnySpace
 from normsearch.storage.objectives import score
 from normsearch.storage.trial_states import (
     eligible,
+    is_replicate,
     share_of_single_norms,
     single_norm,
     violated,
@@ -91,7 +92,7 @@ class SingleNormTuning:
             norm = single_norm(trial)
             if norm is None or norm not in best:
                 continue
-            begun[norm] += "baseline" not in trial.user_attrs
+            begun[norm] += "baseline" not in trial.user_attrs and not is_replicate(trial)
             reached = self._sign * score(trial)
             lost = math.isnan(reached) or violated(trial)
             best[norm] = max(best[norm], -math.inf if lost else reached)

@@ -21,11 +21,19 @@ from normsearch.space.interface import AnySpace
 from normsearch.storage.objectives import final_values, lacking, mark_violated
 from normsearch.storage.optuna_access import stored
 from normsearch.storage.remote_checkpoints import RemoteCheckpoints
-from normsearch.storage.trial_states import mark_infeasible
+from normsearch.storage.trial_states import is_replicate, mark_infeasible
 
 TAKEN: dict[str, Any] = {"state": "TAKEN"}  # another driver continues it, and records its end
 LOST = "its choice is lost with a damaged line of the study's journal"
 _CHOSEN = ("norm_map", "arm", *OF_TRIAL)
+
+
+def choice_of(trial: Trial, space: AnySpace) -> Choice:
+    """Return what a trial chooses; a replicate also has a seed."""
+    choice = space.suggest(trial)
+    if is_replicate(trial):
+        choice = choice.model_copy(update={"seed": trial.user_attrs["seed"]})
+    return choice
 
 
 def record_choice(trial: Trial, choice: Choice, space: AnySpace) -> bool:

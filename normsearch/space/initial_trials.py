@@ -13,7 +13,7 @@ from normsearch.norms import NormSpec
 from normsearch.space.interface import AnySpace
 from normsearch.space.layered import Space
 
-Known = tuple[dict[str, Any], dict[str, str]]
+Known = tuple[dict[str, Any], dict[str, Any]]
 """Parameters to enqueue, and attributes that record their source."""
 
 #: (paper, norm, batch size) of each paper's comparison. Learning rates are the space's, since

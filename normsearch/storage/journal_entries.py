@@ -88,6 +88,7 @@ _KINDS: dict[str, type] = {
     **dict.fromkeys(("norm_map", "values"), dict),
     **dict.fromkeys(("single_norm", "baseline", "failure", "drawn", "identity"), str),
     **dict.fromkeys(("resumes", "crashes", "deletions", "duplicate_of", "pruned_at"), int),
+    **dict.fromkeys(("replicate_of", "seed", "race", "race_size", "round", "entrants"), int),
     "crashes_at": list,
 }
 _Needs = dict[str, Callable[[Any], bool]]

@@ -11,6 +11,7 @@ from normsearch.config import SearchConfig, StudyConfig
 from normsearch.config.metric import Direction
 from normsearch.config.search import OBJECTIVES
 from normsearch.storage.optuna_access import store_value
+from normsearch.storage.trial_states import is_replicate
 
 
 def directions(study: StudyConfig) -> list[Direction]:
@@ -67,11 +68,12 @@ def should_prune(trial: Trial) -> bool:
 
 
 def stops(trial: Trial) -> bool:
-    """Ask the pruner whether a trial ends here; of baselines too, which run to the end.
+    """Ask the pruner whether a trial ends here; of baselines and replicates too, which never do.
 
     They compete in the pruner's rungs, but a comparison at unequal budgets would be none.
     """
-    return should_prune(trial) and "baseline" not in trial.user_attrs
+    runs_to_the_end = "baseline" in trial.user_attrs or is_replicate(trial)
+    return should_prune(trial) and not runs_to_the_end
 
 
 def score(trial: FrozenTrial) -> float:

@@ -20,10 +20,13 @@ from normsearch.files.table_file import Column, as_number, as_text, as_whole, re
 from normsearch.space.choice import LABELS
 from normsearch.storage.objectives import score
 from normsearch.storage.opening import open_storage
+from normsearch.storage.ranking import by_score, entered, rank, trainings
 from normsearch.storage.run_folder import find_run, read_local, trial_folder
 from normsearch.storage.trial_states import (
+    REPLICATE_OF,
     completed,
     eligible,
+    is_replicate,
     outcome,
     share_of_single_norms,
     single_norm,
@@ -51,7 +54,10 @@ class StudyRecord:
         self.name, self.config = config.name, plain(config)
         self.metric, self.direction, self.bounds = config.metric, config.direction, config.bounds
         self.case_metric, self.of_class = config.case_metric, config.training.metric.number
-        storage = open_storage(folder, storage_url or read_local(folder).get("storage"), skim=skim)
+        url = storage_url or read_local(folder).get("storage")
+        self._url, self._skim = url, skim
+        self._ranked: tuple[int, list[int]] = (-1, [])
+        storage = open_storage(folder, url, skim=skim)
         try:
             self._study = optuna.load_study(study_name=self.name, storage=storage)
         except KeyError:
@@ -74,17 +80,59 @@ class StudyRecord:
 
     @property
     def best(self) -> int | None:
-        """Number of the best of the trials of `ranked`, if there is one."""
+        """Number of the first of the trials of `ranked`, which is the recommended one, if any."""
         return next(iter(self.ranked()), None)
 
     def ranked(self) -> list[int]:
         """Return the numbers of the COMPLETE trials, the best score first.
 
-        Those that exceed a constraint of the search are left out.
+        Those that exceed a constraint of the search are left out. After a round of a race the order
+        is that of `rank`: configurations by all their trainings, each by the number of its first.
         """
-        highest_first = self.direction == "maximize"
-        best_first = sorted(eligible(self._frozen()), key=score, reverse=highest_first)
-        return [trial.number for trial in best_first]
+        trials = self._frozen()
+        finished = sum(trial.state.is_finished() for trial in trials)
+        if self._ranked[0] != finished:
+            self._ranked = finished, rank(self._whole(trials), self.direction)
+        return list(self._ranked[1])
+
+    def _whole(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        """Return the trials with their parameters, which the order after a race depends on."""
+        if not self._skim or not any(map(is_replicate, trials)):
+            return trials
+        return StudyRecord(self.folder, self._url)._frozen()
+
+    def trainings(self, number: int) -> list[dict[str, Any]]:
+        """Return the trainings of the configuration of trial `number`, replicates of a race too.
+
+        Keys: number, seed (None of the first, which has that of the study) and score (None if the
+        training failed). Those that are not finished are left out.
+        """
+        first = self._trial(number).user_attrs.get(REPLICATE_OF, number)
+        return [
+            {
+                "number": trial.number,
+                "seed": trial.user_attrs.get("seed"),
+                "score": score(trial) if outcome(trial) == "COMPLETE" else None,
+            }
+            for trial in trainings(self._frozen(), int(first))
+            if trial.state.is_finished()
+        ]
+
+    def mean_score(self, number: int) -> float:
+        """Return the mean score of the trainings of a COMPLETE trial's configuration.
+
+        Without a race this is the trial's score.
+        """
+        scores = [one["score"] for one in self.trainings(number) if one["score"] is not None]
+        return float(scores[0] if len(scores) == 1 else sum(scores) / len(scores))
+
+    def by_score(self) -> list[int]:
+        """Return the numbers of the COMPLETE trials, best score first, whatever a race found."""
+        return by_score(self._frozen(), self.direction)
+
+    def raced(self) -> bool:
+        """Whether a race has finished a round, so that it decides which trial is the best."""
+        return bool(entered(self._frozen()))
 
     def best_single_norms(self) -> dict[str, int]:
         """Return the best COMPLETE trial of each single norm over all its settings, best first."""
@@ -105,14 +153,21 @@ class StudyRecord:
     def pareto_front(self) -> list[int]:
         """Return the numbers of the COMPLETE trials on the Pareto front of the objectives.
 
-        With the score as the only objective these are the best trials.
+        With the score as the only objective these are the best trials, or the best one of a race.
         """
+        if self.raced():
+            return self.ranked()[:1]
         best = self._study.best_trials if self.ranked() else []
         return sorted(trial.number for trial in eligible(best))
 
     def values(self, number: int) -> dict[str, Any]:
-        """Return what trial `number` chose besides the norms: learning_rate, batch_size, ..."""
-        return dict(self._trial(number).user_attrs.get("values", {}))
+        """Return what trial `number` chose besides the norms: learning_rate, batch_size, ...
+
+        The seed of a replicate is not part of its choice.
+        """
+        trial = self._trial(number)
+        values = dict(trial.user_attrs.get("values", {}))
+        return {k: v for k, v in values.items() if k != "seed" or not is_replicate(trial)}
 
     def norm_map(self, number: int) -> dict[str, str]:
         """Return the effective spec of every slot in trial `number`, in order of depth."""
@@ -131,8 +186,9 @@ class StudyRecord:
         Columns: number, state, score (the final one of COMPLETE trials), last_score (before the
         last evaluation of `task.validation_cases` cases alone), baseline (the norm of a single-norm
         trial at the space's default setting), single_norm (the norm of every single-norm trial, at
-        any setting), arm, seed and fold (of fixed trainings; None in a search), learning_rate,
-        batch_size and other choices (None if not chosen), samples, steps, seconds,
+        any setting), arm, seed and fold (of fixed trainings; None in a search, but for the seed of
+        a replicate), replicate_of (the trial that a replicate of a race trains again),
+        learning_rate, batch_size and other choices (None if not chosen), samples, steps, seconds,
         peak_memory_bytes, parameters, seam (of a finished training on patches), resumes (how often
         the trial was resumed), failure, drawn (how the trial was chosen, see `how_drawn`),
         ``norm.SLOT`` for every slot. The state DUPLICATE means a repetition, answered from the
@@ -195,7 +251,7 @@ class StudyRecord:
 
     def _columns(self) -> list[str]:
         outcome = ["number", "state", "score", "last_score"]
-        fixed = [*outcome, "baseline", "single_norm", *LABELS, *HYPERPARAMETERS]
+        fixed = [*outcome, "baseline", "single_norm", *LABELS, REPLICATE_OF, *HYPERPARAMETERS]
         measured = ["samples", "steps", "seconds", "peak_memory_bytes", "parameters", "seam"]
         norms = [f"norm.{slot}" for slot in self.slots]
         return [*fixed, *measured, "resumes", "failure", "drawn", *norms]
@@ -213,6 +269,7 @@ class StudyRecord:
             "single_norm": single_norm(trial),
             **dict.fromkeys((*LABELS, *HYPERPARAMETERS)),
             **trial.user_attrs.get("values", {}),
+            REPLICATE_OF: trial.user_attrs.get(REPLICATE_OF),
             **measured,
             "resumes": trial.user_attrs.get("resumes", 0),
             "failure": trial.user_attrs.get("failure"),

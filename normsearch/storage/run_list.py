@@ -27,8 +27,9 @@ class RunSummary:
         done: number of finished trials (COMPLETE, PRUNED and FAIL).
         asked: number of trials asked for; None if the run cannot be read.
         metric: name of the score, such as ``Dice``.
-        best: score of the best COMPLETE trial; None if there is none, or if trials are scored on
-            the test cases, since the best of several test scores is biased.
+        best: score of the best COMPLETE trial (after a race the mean of its trainings); None if
+            there is none, or if trials are scored on the test cases, since the best of several test
+            scores is biased.
         trial: number of the trial with that score.
         fault: why the run cannot be read.
     """
@@ -71,7 +72,7 @@ def _summary(folder: Path) -> RunSummary:
         done=int(trials["state"].isin(FINISHED).sum()),
         asked=config.search.trials,
         metric=config.metric,
-        best=None if best is None else float(trials["score"][best]),
+        best=None if best is None else record.mean_score(best),
         trial=best,
     )
 

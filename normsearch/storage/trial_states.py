@@ -10,11 +10,18 @@ FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 """The states of finished trials, which are not trained again."""
 DUPLICATE_OF = "duplicate_of"
 """The attribute of a repetition: the number of the trial whose record was copied."""
+REPLICATE_OF = "replicate_of"
+"""The attribute of a replicate: the number of the trial whose configuration it trains again."""
 
 
-def is_repeat(trial: FrozenTrial) -> bool:
+def is_repeat(trial: FrozenTrial | Trial) -> bool:
     """Whether a trial only repeats an earlier one; such trials do not count."""
     return DUPLICATE_OF in trial.user_attrs
+
+
+def is_replicate(trial: FrozenTrial | Trial) -> bool:
+    """Whether a trial trains an earlier one's configuration with another seed, in a race."""
+    return REPLICATE_OF in trial.user_attrs
 
 
 def outcome(trial: FrozenTrial) -> str:
@@ -60,13 +67,10 @@ def single_norm(trial: FrozenTrial) -> str | None:
 def share_of_single_norms(trials: Sequence[FrozenTrial]) -> tuple[int, int]:
     """Return how many trials tune single norms, and how many are mixtures from the sampler.
 
-    Defaults, initial trials and repetitions count as neither.
+    Defaults, initial trials, repetitions and replicates count as neither.
     """
-    open_to_choice = [
-        trial
-        for trial in trials
-        if not {"baseline", "source"} & trial.user_attrs.keys() and not is_repeat(trial)
-    ]
+    left_out = {"baseline", "source", DUPLICATE_OF, REPLICATE_OF}
+    open_to_choice = [trial for trial in trials if not left_out & trial.user_attrs.keys()]
     tuning = sum("single_norm" in trial.user_attrs for trial in open_to_choice)
     return tuning, len(open_to_choice) - tuning
 

@@ -59,6 +59,12 @@ class FakeStudy:
         done = self.table[self.table["state"] == "COMPLETE"]
         return None if done.empty else int(done.loc[done["score"].idxmax(), "number"])
 
+    def ranked(self) -> list[int]:
+        """Numbers of the COMPLETE trials that may be the best, the best first."""
+        done = self.table[self.table["state"] == "COMPLETE"]
+        best_first = done.sort_values("score", ascending=self.direction == "minimize")
+        return [int(number) for number in best_first["number"]]
+
     def norm_map(self, number: int) -> dict[str, str]:
         """Slot -> spec of a trial."""
         row = self.table[self.table["number"] == number].iloc[0]

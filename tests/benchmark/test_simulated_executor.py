@@ -2,13 +2,21 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from normsearch.benchmark.simulated_executor import Method, OptunaMethod, Outcome, Replay, replay
+from normsearch.benchmark.simulated_executor import (
+    Method,
+    OptunaMethod,
+    Outcome,
+    RacingMethod,
+    Replay,
+    replay,
+)
 from normsearch.benchmark.table import DEPTH, FIRST_CHANNELS, NORMS, Table, table_space
 from normsearch.config import NetworkConfig, SearchConfig, StudyConfig, TrialConfig
 from normsearch.networks import build_network, list_norms
@@ -180,6 +188,28 @@ def searched(seed: int = 0, workers: int = 3, **search: Any) -> tuple[OptunaMeth
 def test_the_seed_decides_everything(sampler: str) -> None:
     one, other = searched(1, sampler=sampler)[1], searched(1, sampler=sampler)[1]
     assert one == other != searched(2, sampler=sampler)[1]
+
+
+def test_a_race_trains_again_and_recommends_by_all_trainings() -> None:
+    table = made_up_table()
+    luck = np.random.default_rng(0).normal(0, 0.1, (6, *table.score.shape[1:]))
+    several = replace(
+        table,
+        score=table.score + luck,
+        seconds=np.repeat(table.seconds, 6, axis=0),
+        seeds=tuple(range(6)),
+    )
+    search = SearchConfig(trials=20, race=0.4, pruner="none")  # type: ignore[arg-type]
+    method = RacingMethod(table_space(), search, POINTS)
+    done = replay(several, method, workers=3, trials=100)
+    assert len(done.spent) == 20
+    again = [trial.user_attrs.get("replicate_of") for trial in method.study.trials]
+    assert again[:12] == [None] * 12
+    assert len(set(again[12:])) == 4
+    raced = [tuple(method.study.trials[n].params.values())[:4] for n in set(again[12:])]
+    assert method.recommended() in raced
+    first = [trial.value for trial in method.study.trials[:12]]
+    assert [trial.value for trial in method.study.trials[12:]] != [first[n] for n in again[12:]]
 
 
 def test_no_choice_is_trained_twice_and_every_trial_is_told() -> None:

@@ -10,6 +10,7 @@ from normsearch.config import (
     BatchSizeSpace,
     LearningRateSpace,
     NormSpace,
+    SearchConfig,
     SpaceConfig,
     StudyConfig,
     TaskConfig,
@@ -136,6 +137,7 @@ FULL: dict[str, Any] = {
         },
         "baselines": False,
         "single_norms": 0.25,
+        "race": 0.4,
         "papers": True,
         "warm_start": "other",
         "warm_start_top": 3,
@@ -248,6 +250,18 @@ def test_forms_of_batch_sizes(given: object, choices: tuple[int, ...], middle: i
         ),
         (BatchSizeSpace, {"choices": [2], "default": 3}, r"default must be one of \[2\], got 3"),
         (TrainingConfig, {"samples": 8}, r"samples must be at least evaluations \(9\), got 8"),
+        (
+            SearchConfig,
+            {"race": 0.25, "objectives": ["score", "seconds"], "pruner": "none"},
+            r"race: must be 0 with several objectives \(score, seconds\), which have no single "
+            "best, got 0.25; optimize only score, or confirm the search",
+        ),
+        (
+            SearchConfig,
+            {"race": 0.25, "sampler": "grid"},
+            "race: must be 0 with sampler grid, which trains every configuration once, got 0.25; "
+            "choose another sampler, such as random",
+        ),
     ],
 )
 def test_what_does_not_go_together(model: Any, given: dict[str, Any], message: str) -> None:

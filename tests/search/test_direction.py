@@ -34,6 +34,7 @@ def negated(config: TrialConfig, data: Any, folder: Path, token: str) -> Iterato
     "search",
     [
         {"sampler": "gp"},
+        {"sampler": "gp", "race": 0.4},
         {"sampler": "tpe", "pruner": "median"},
         {"sampler": "evolution", "sampler_arguments": {"population": 5, "tournament": 3}},
         {"sampler": "evonms", "sampler_arguments": {"population": 5}, "pruner": "none"},

@@ -95,6 +95,7 @@ def test_a_study_of_arms_is_not_searched():
     [
         ({}, {"trials": 9}, r"search.trials: must be left out for arms, got 9"),
         ({}, {"sampler": "tpe"}, r"search.sampler: must be left out for arms, got tpe"),
+        ({}, {"race": 0.2}, r"search.race: must be left out for arms, got 0.2"),
         ({"seeds": []}, {}, r"space.seeds: "),
         ({"seeds": [1, 1]}, {}, r"space.seeds: must name each once, got 1 2 times"),
         ({"arms": [*ARMS, ARMS[0]]}, {}, r"space.arms: must name each once, got 'BN' 2 times"),

@@ -1,0 +1,58 @@
+"""The posterior of the process that the sampler gp uses, fitted anew and the same at every call.
+
+A sampler's own process depends on what it was asked before. A decision that several programs must
+agree on, such as which configuration a search recommends, needs one that depends on the trials
+alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from optuna.trial import FrozenTrial
+
+from normsearch.samplers.gp_sampler import GaussianProcessSampler, _targets, _threads
+
+_FITS, _BURN_IN = 45, 15  # each is a few steps of the random walk from the one before
+
+
+class _FittedAnew(GaussianProcessSampler):
+    """A sampler that is asked for means instead of suggestions."""
+
+    def __init__(self) -> None:
+        super().__init__(seed=0, startup=1)
+
+    def means(self, trials: Sequence[FrozenTrial], sign: int) -> dict[int, float]:
+        """See `posterior_means`."""
+        known = self._known(trials, self._choices(trials), sign)
+        if not known:
+            return {}
+        rows, targets, noise = _targets(known)
+        coded = {trial.number: self._row(trial) for trial in trials}
+        places = sorted({row for row in coded.values() if row is not None})
+        features = self._coding.features(np.array(places))
+        with _threads().limit(limits=1, user_api="blas"):
+            fits = [self._fitted(rows, targets, noise).at(features)[0] for _ in range(_FITS)]
+        means = dict(zip(places, np.mean(fits[_BURN_IN:], axis=0).tolist(), strict=True))
+        return {number: means[row] for number, row in coded.items() if row is not None}
+
+
+def posterior_means(trials: Sequence[FrozenTrial], sign: int = 1) -> dict[int, float]:
+    """Return the posterior mean of the configuration of each trial, by the trial's number.
+
+    The means are averages over draws of the process's weights and noise. Trainings of one
+    configuration with several seeds are several rows of the process, so that the noise is learnt
+    from how far they differ. A trial that failed, or that exceeds a constraint, counts as the
+    worst. The same trials give the same means, in whatever order they finished.
+
+    Args:
+        trials: trials of a study in order of number, without repetitions, which would count as
+            further trainings.
+        sign: 1 for a study that maximizes, -1 for one that minimizes.
+
+    Returns:
+        Means of which larger is better, in units of one study alone. Trials that lack a parameter
+        of the others are left out, as are all trials if nothing varies or none has a score.
+    """
+    return _FittedAnew().means(trials, sign)
