@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from normsearch.config.arms import LOOKS
 from normsearch.confirmation.pair_tests import ALPHA, Array, p_cases
-from normsearch.confirmation.spending import LOOKS, levels
+from normsearch.confirmation.spending import levels
 
 DROPPED_BELOW = {2: 0.43, 3: 0.57, 5: 0.72}
 """An arm is dropped if t lies below this share of the normal quantile of the last look's level."""
@@ -161,7 +162,7 @@ def typical(variance: Array, free: Array) -> Array:
 
 def _summaries(scores: Array) -> tuple[Array, Array, Array]:
     """Return each arm's number of seeds, mean scores by case, and variance over seeds."""
-    there = ~np.isnan(scores).any(axis=-1)
+    there = np.asarray(~np.isnan(scores).any(axis=-1))
     counts = there.sum(axis=-1).astype(float)
     filled = np.where(there[..., None], scores, 0.0)
     number = np.maximum(counts, 1)

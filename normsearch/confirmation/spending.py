@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, stats
 
-LOOKS = (2, 3, 5, 8)
-"""The numbers of seeds after which arms are judged."""
+from normsearch.config.arms import LOOKS
+
 CLAIMS = (3, 5, 8)
 """The looks at which an arm may be called better: two seeds estimate no spread well enough."""
 ONE_SIDED = 0.025

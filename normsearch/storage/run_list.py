@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from normsearch.config import ArmsConfig
 from normsearch.config.reading import read_recorded_study
 from normsearch.errors import NormsearchError
 from normsearch.storage.records import StudyRecord
@@ -26,6 +27,7 @@ class RunSummary:
         changed: when one of its files was last written, in UTC.
         done: number of finished trials (COMPLETE, PRUNED and FAIL).
         asked: number of trials asked for; None if the run cannot be read.
+        at_most: whether fewer trials may be enough, as in a confirmation in looks.
         metric: name of the score, such as ``Dice``.
         best: score of the best COMPLETE trial; None if there is none, or if trials are scored on
             the test cases, since the best of several test scores is biased.
@@ -41,6 +43,7 @@ class RunSummary:
     best: float | None = None
     trial: int | None = None
     fault: str | None = None
+    at_most: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values; `changed` in ISO 8601."""
@@ -73,6 +76,7 @@ def _summary(folder: Path) -> RunSummary:
         metric=config.metric,
         best=None if best is None else float(trials["score"][best]),
         trial=best,
+        at_most=isinstance(config.space, ArmsConfig) and config.space.design == "looks",
     )
 
 

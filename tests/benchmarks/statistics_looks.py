@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from normsearch.config.arms import LOOKS
 from normsearch.confirmation.looks import Pairs, State, begin, look, reach, trained
 from normsearch.confirmation.pair_tests import Array, p_both
-from normsearch.confirmation.spending import LOOKS
 from normsearch.confirmation.statistics import holm
 from tests.benchmarks.statistics_null import SEED, made_up
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
+from normsearch.config.arms import LOOKS
 from normsearch.confirmation.looks import (
     DROPPED_BELOW,
     Measured,
@@ -19,7 +20,7 @@ from normsearch.confirmation.looks import (
     trained,
     typical,
 )
-from normsearch.confirmation.spending import LOOKS, levels
+from normsearch.confirmation.spending import levels
 from tests.benchmarks import statistics_looks
 from tests.benchmarks.statistics_looks import Study
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from normsearch.confirmation.spending import CLAIMS, LOOKS, ONE_SIDED, adjusted, levels
+from normsearch.config.arms import LOOKS
+from normsearch.confirmation.spending import CLAIMS, ONE_SIDED, adjusted, levels
 
 #: Comparisons -> levels after 3, 5, 8 seeds, and the last one's normal quantile, by an earlier
 #: program on a coarser grid.
