@@ -52,9 +52,16 @@ def compute(study: StudyLike) -> pd.DataFrame:
         (the fewest of an arm).
 
     Raises:
-        StudyError: fewer than three arms or six cases.
+        StudyError: fewer than three arms or six cases, or the arms are judged in looks.
     """
     from normsearch.confirmation.score_table import score_table, with_empty_truth
+
+    space = study.config.get("space")
+    if isinstance(space, Mapping) and space.get("design") == "looks":
+        raise StudyError(
+            f"{study.name}: critical_difference needs equal seeds of all arms, and a confirmation "
+            "in looks stops arms early, by their scores; `normsearch report` has its table."
+        )
 
     table = study.cases()
     table = table[table["arm"].notna()] if len(table) else table

@@ -32,7 +32,8 @@ def compared(study: StudyLike) -> dict[str, Any]:
     """Return what a study of fixed trainings shows, written out for people.
 
     Returns:
-        study, metric, note (what to know of it), finished, seeds, cases, scored_on (``test``,
+        study, metric, note (what to know of it), finished, seeds, up_to (``up to`` if arms may have
+        fewer seeds), cases, scored_on (``test``,
         ``validation`` or ``training`` cases), seen (whether the search had seen some of the cases),
         lead (what was found, in plain words), remarks (what qualifies it, a sentence each),
         settings (names of what is shown of each arm's setting), arms (a row each, the best mean
@@ -56,6 +57,7 @@ def compared(study: StudyLike) -> dict[str, Any]:
         **{key: found[key] for key in ("study", "metric", "finished", "seeds", "cases")},
         "note": " (lower is better)" if found["direction"] == "minimize" else "",
         "limit": "above twice" if found["direction"] == "minimize" else "below half of",
+        "up_to": "up to " if found.get("design") == "looks" else "",
         "reference": found["reference"],
         "scored_on": found["scored_on"],
         "hd95_unit": found["hd95_unit"],

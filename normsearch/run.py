@@ -115,6 +115,11 @@ class Run:
         return isinstance(self.config.space, ArmsConfig)
 
     @property
+    def in_looks(self) -> bool:
+        """Whether this is a study of fixed trainings with design looks."""
+        return isinstance(self.config.space, ArmsConfig) and self.config.space.design == "looks"
+
+    @property
     def record(self) -> StudyRecord:
         """The record of the run; see `StudyRecord`.
 
@@ -188,13 +193,17 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether `search.trials` trials are finished."""
+        """Whether `search.trials` trials are finished; in looks, all that are needed."""
         if not self.begun:
             return False
         try:
             record = StudyRecord(self.folder, self.storage, skim=True)
         except StudyError:  # killed before its first trial
             return False
+        if self.in_looks:
+            from normsearch.confirmation.look_course import course_of
+
+            return course_of(record, self.config).finished
         asked: int = record.config["search"]["trials"]
         return finished(record.trials()["state"]) >= asked
 

@@ -15,12 +15,12 @@ from normsearch.config.reading import (
     read_study,
     study_of,
 )
-from normsearch.confirmation.execution import ExecutorName, execute
-from normsearch.confirmation.plan import check_the_same, confirm_study
+from normsearch.confirmation.execution import ExecutorName, execute, scheduled
+from normsearch.confirmation.plan import Design, check_the_same, confirm_study
 from normsearch.errors import ConfigError, StudyError
 from normsearch.networks.importing import named
 from normsearch.run import Run
-from normsearch.search.callbacks import build_callbacks, check_callbacks, guarded
+from normsearch.search.callbacks import check_callbacks, listener_of
 from normsearch.search.checks import (
     check_reachable,
     check_storage,
@@ -225,31 +225,32 @@ class Study(Run):
     ) -> None:
         config, self.config = prepared.config, prepared.config
         write_pictures(self.folder, config, prepared.split.train)
-        own = [guarded(one, "callbacks") for one in callbacks]
-        listeners = [*own, *build_callbacks(config.search.callbacks, self.folder, self.name)]
-
-        def tell(event: Event) -> None:
-            for listener in listeners:
-                listener(event)
-
+        tell = listener_of(callbacks, config.search.callbacks, self.folder, self.name)
+        space = scheduled(prepared.space, config, self.folder, self.storage, tell)
         coordinator = Coordinator(
-            self.folder, config, prepared.space, storage_url=self.storage, listener=tell
+            self.folder, config, space, storage_url=self.storage, listener=tell
         )
+        asked = space.size if self.has_arms else config.search.trials
         facts = {
-            "trials": coordinator.states(), "asked": config.search.trials, "metric": config.metric,
+            "trials": coordinator.states(), "asked": asked, "metric": config.metric,
             "notes": prepared.notes,
         }  # fmt: skip
         tell(Event("began", -1, facts))
         execute(coordinator, prepared, workers, executor, address)
         self.stopped = coordinator.stopping and not coordinator.done
-        self.exhausted = coordinator.exhausted
+        self.exhausted = coordinator.exhausted and not self.has_arms
         completed = any(state == "COMPLETE" for _, state, _ in coordinator.states())
         if not (completed or coordinator.stopping):
             raise nothing_completed(self.record)
 
     @checked
     def confirmation(
-        self, *, top: int | None = None, seeds: int | None = None, folds: str | None = None
+        self,
+        *,
+        top: int | None = None,
+        seeds: int | None = None,
+        folds: str | None = None,
+        design: Design | None = None,
     ) -> Study:
         """Return the study that confirms this search, called NAME-confirm, without training it.
 
@@ -257,6 +258,7 @@ class Study(Run):
             top: number of best mixtures to confirm (3), in addition to all single norms.
             seeds: number of trainings of each (5).
             folds: ``test`` (the search's test folds), or ``all``, one after another.
+            design: ``fixed`` or ``looks``; see `confirm_study`.
 
         Raises:
             StudyError: the search cannot be confirmed, or the confirmation was started with other
@@ -265,10 +267,10 @@ class Study(Run):
         folder = self.folder.parent / f"{self.folder.name}-confirm"
         if (folder / "study.yaml").is_file():
             found = open_study(folder, data=self._data, storage=self.storage)
-            check_the_same(found.config, top, seeds, folds)
+            check_the_same(found.config, top, seeds, folds, design)
         else:
             every = self._every_fold() if folds == "all" else ()
-            config = confirm_study(self.record, top=top, seeds=seeds, folds=every)
+            config = confirm_study(self.record, top=top, seeds=seeds, folds=every, design=design)
             where = {"data": self._data, "runs_dir": folder.parent, "storage": self.storage}
             found = type(self).of(config, f"{folder / 'study.yaml'}: space.", **where)
             found._began_as = str(self.folder)
@@ -282,6 +284,7 @@ class Study(Run):
         top: int | None = None,
         seeds: int | None = None,
         folds: str | None = None,
+        design: Design | None = None,
         workers: int | None = None,
         executor: ExecutorName = "ray",
         address: str | None = None,
@@ -297,7 +300,7 @@ class Study(Run):
         Raises:
             StudyError: see `confirmation`.
         """
-        found = self.confirmation(top=top, seeds=seeds, folds=folds)
+        found = self.confirmation(top=top, seeds=seeds, folds=folds, design=design)
         if not found.finished:
             found.run(
                 workers=workers, executor=executor, address=address, resume=True,

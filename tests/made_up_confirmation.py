@@ -11,6 +11,7 @@ import yaml
 
 from normsearch.config import StudyConfig, TrialConfig
 from normsearch.config.reading import validate
+from normsearch.confirmation.execution import scheduled
 from normsearch.errors import TrainingError
 from normsearch.networks import build_network, list_norms
 from normsearch.search.checks import build_space
@@ -61,8 +62,11 @@ def made_up(tmp_path: Path) -> Callable[..., StudyRecord]:
         config = raw if isinstance(raw, StudyConfig) else validate(StudyConfig, raw, "made-up")
         slots = list_norms(build_network("unet2d", first_channels=8, depth=1))
         folder = tmp_path / config.name
-        create_run(folder, config, {})
-        coordinator = Coordinator(folder, config, build_space(config.space, slots, "made-up: "))
+        if not folder.exists():  # else it is gone on with
+            create_run(folder, config, {})
+        space = build_space(config.space, slots, "made-up: ")
+        space = scheduled(space, config, folder, None, lambda event: None)
+        coordinator = Coordinator(folder, config, space)
 
         def train(
             trial: TrialConfig, data: Any, where: Path, token: str

@@ -22,11 +22,21 @@ def confirm(
         typer.Option(min=0, max=limits.TRIALS, help="Best mixtures to confirm (default: 3)."),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, max=limits.SEEDS, help="Trainings of each (default: 5).")
+        int | None,
+        typer.Option(
+            min=1, max=limits.SEEDS, help="Trainings of each (default: 5); the fixed design alone."
+        ),
     ] = None,
     folds: Annotated[
         Literal["test", "all"] | None,
         typer.Option(help="The search's own test folds (default), or every fold in turn."),
+    ] = None,
+    design: Annotated[
+        Literal["fixed", "looks"] | None,
+        typer.Option(
+            help="fixed: test once, at the end. looks (default from six arms on, without --seeds): "
+            "judge after 2, 3, 5 and 8 seeds, and end arms that are decided or not worth pursuing."
+        ),
     ] = None,
     data: Data = None,
     where: Where,
@@ -45,7 +55,7 @@ def confirm(
     from normsearch.cli.running import tell_comparison, tell_end, training
 
     search = where.open(name, trust, data)
-    found = search.confirmation(top=top, seeds=seeds, folds=folds)
+    found = search.confirmation(top=top, seeds=seeds, folds=folds, design=design)
     if found.finished:
         tell_comparison(found, as_json)
         return
@@ -67,8 +77,23 @@ def _tell_plan(search: Study, found: Study) -> None:
             "trials; this confirms the best of them."
         )
     arms: Any = found.config.space
-    say(
+    about = (
         f"{found.name}: {len(arms.arms)} arms ({', '.join(arm.name for arm in arms.arms)}) x "
-        f"{len(arms.seeds)} seeds{f' x {len(arms.folds)} folds' if arms.folds else ''}, "
-        f"{arms.size} trainings; compared with {arms.reference}"
+        f"{'up to ' if found.in_looks else ''}{len(arms.seeds)} seeds"
+        f"{f' x {len(arms.folds)} folds' if arms.folds else ''}"
     )
+    if found.in_looks:
+        say(f"{about}, judged in looks; compared with {arms.reference}. {_cost(arms)}")
+    else:
+        say(f"{about}, {arms.size} trainings; compared with {arms.reference}")
+
+
+def _cost(arms: Any) -> str:
+    """Return what a confirmation in looks will cost, also beside the fixed design."""
+    from normsearch.confirmation.look_course import begun_course
+    from normsearch.confirmation.look_progress import progress_sentences
+    from normsearch.confirmation.plan import SEEDS
+
+    fixed = len(arms.arms) * max(len(arms.folds), 1) * SEEDS
+    told = " ".join(progress_sentences(begun_course(arms)))
+    return f"{told} --design fixed trains {fixed}."

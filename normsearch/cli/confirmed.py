@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from normsearch.confirmation.comparison import Confirmation
 
 _WIDTH = 100  # without a terminal
+_P = {False: "p (Holm)", True: "p (looks, Holm)"}
 
 
 def show(found: Confirmation) -> None:
@@ -25,7 +26,8 @@ def show(found: Confirmation) -> None:
         console = Terminal(width=max(console.width, _WIDTH))
     folds = f", fold {', '.join(found.folds)}" if found.folds else ""
     cases = count(found.cases, f"{found.scored_on} case")
-    console.print(f"{found.study}: {cases}{folds}, {found.seeds} seeds", soft_wrap=True)
+    seeds = f"{'up to ' if found.course else ''}{count(found.seeds, 'seed')}"
+    console.print(f"{found.study}: {cases}{folds}, {seeds}", soft_wrap=True)
     rows = found.table.to_dict("records")
     console.print(_settings(found, rows))
     console.print(_verdicts(found, rows))
@@ -47,11 +49,12 @@ def _settings(found: Confirmation, rows: list[dict[Any, Any]]) -> Table:
 
 
 def _verdicts(found: Confirmation, rows: list[dict[Any, Any]]) -> Table:
-    interval = " [95% CI]" if found.finished else ""
+    tested = found.finished or bool(found.course and found.course.judged)
+    interval = " [95% CI]" if tested else ""
     columns = [f"{found.metric}{interval}", f"difference to {found.reference}{interval}"]
     beside = any(isinstance(row.get("beside"), str) for row in rows)
-    columns += ["p (Holm)"] * found.finished
-    at = [f"to {found.reference} at its setting{interval}", "p (Holm)"]
+    columns += [_P[found.course is not None]] * tested
+    at = [f"to {found.reference} at its setting{interval}", _P[found.course is not None]]
     columns += at if beside else []
     table = _table("arm", *columns)
     table.add_column("verdict")
@@ -59,7 +62,7 @@ def _verdicts(found: Confirmation, rows: list[dict[Any, Any]]) -> Table:
         own = row["arm"] == found.reference
         cells = [f"{_number(row['mean'], '.3f')} {_interval(row, 'low', 'high', '.3f')}"]
         cells.append("" if own else _difference(row, "difference", "total_low", "total_high"))
-        cells += ["" if own else _number(row["p_holm"], ".2g")] * found.finished
+        cells += ["" if own else _number(row["p_holm"], ".2g")] * tested
         if beside:
             cells.append(_difference(row, "beside_difference", "beside_low", "beside_high"))
             cells.append(_number(row["beside_p"], ".2g"))

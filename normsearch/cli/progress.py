@@ -62,6 +62,10 @@ class Progress:
             for note in event.record.get("notes", ()):
                 self._print(f"{self._config.name}: {note}")
             self._say(f"{self._config.name}: starting")
+        elif event.kind == "judged":
+            self._asked = event.record["asked"]
+            for note in event.record["notes"]:
+                self._print(f"{self._config.name}: {note}")
         elif event.kind == "waiting":
             self._say(f"trial {event.number} waits: {event.record['reason']}")
         elif event.kind == "started":

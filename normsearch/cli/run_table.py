@@ -27,7 +27,8 @@ def show_runs(runs_dir: Path, as_json: bool = False) -> None:
     table.add_column("last changed")
     for run in runs:
         best = "" if run.best is None else f"{run.metric} {run.best:.3f} (trial {run.trial})"
-        done = "" if run.asked is None else f"{run.done} of {run.asked}"
+        most = "at most " if run.at_most else ""
+        done = "" if run.asked is None else f"{run.done} of {most}{run.asked}"
         when = run.changed.astimezone().strftime("%Y-%m-%d %H:%M")
         table.add_row(run.name, done, "cannot be read" if run.fault else best, when)
     console = Terminal()

@@ -20,6 +20,7 @@ from normsearch.cli.terminal import Terminal, said_of_trainings, show
 from normsearch.files import is_there
 
 if TYPE_CHECKING:
+    from normsearch.confirmation.look_course import Course
     from normsearch.storage.records import StudyRecord
 
 _COLUMNS = (
@@ -92,7 +93,9 @@ def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:
 def status_of(record: StudyRecord) -> dict[str, Any]:
     """Return the state of a run as plain values.
 
-    Keys: name, metric, direction, asked, states (counts), shares, best and trials. `shares` holds
+    Keys: name, metric, direction, asked, looks, states (counts), shares, best and trials. In a
+    confirmation in looks, `asked` counts the trainings up to the next look, and `looks` are
+    sentences on what is decided, open, and still to be trained; else None. `shares` holds
     the number of trials of each kind: default (single norms at the space's default setting), tuning
     (of single norms) and mixtures; and single_norms, the share of the trials after the defaults
     that tune single norms. It is None for fixed trainings. After a round of a race `best` also
@@ -100,7 +103,7 @@ def status_of(record: StudyRecord) -> dict[str, Any]:
 
     A trial that is RUNNING in the storage, but that no living driver holds, is INTERRUPTED.
     """
-    trials = record.trials()
+    course, trials = _course(record), record.trials()
     trials = trials.assign(state=_with_interrupted(trials, record.folder))
     order = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "INTERRUPTED", "WAITING", "DUPLICATE")
     counts = trials["state"].value_counts()
@@ -114,7 +117,8 @@ def status_of(record: StudyRecord) -> dict[str, Any]:
         "name": record.name,
         "metric": record.metric.lower(),
         "direction": record.direction,
-        "asked": record.config["search"]["trials"],
+        "asked": course.trainings if course else record.config["search"]["trials"],
+        "looks": _told(course) if course else None,
         "states": {state: int(counts.get(state, 0)) for state in order},
         "shares": _shares(record),
         "best": None if best is None else {**plain[best], **_raced(record, best)},
@@ -127,6 +131,22 @@ def _raced(record: StudyRecord, best: int) -> dict[str, Any]:
     if not record.raced():
         return {}
     return {"mean_score": record.mean_score(best), "trainings": record.trainings(best)}
+
+
+def _course(record: StudyRecord) -> Course | None:
+    """Return the looks so far of a confirmation in looks, None for other runs."""
+    if record.config["space"].get("design") != "looks":
+        return None
+    from normsearch.config.reading import read_recorded_study
+    from normsearch.confirmation.look_course import course_of
+
+    return course_of(record, read_recorded_study(record.folder))
+
+
+def _told(course: Course) -> list[str]:
+    from normsearch.confirmation.look_progress import progress_sentences
+
+    return list(progress_sentences(course))
 
 
 def _shares(record: StudyRecord) -> dict[str, float] | None:
@@ -171,7 +191,7 @@ def _tables(found: dict[str, Any], metric: str, newest: int | None) -> list[Tabl
             *(_number(row["seam"], ".4f") for _ in seam),
             style="bold" if best else None,
         )
-    parts: list[Table | str] = [table, _counts(found)]
+    parts: list[Table | str] = [table, _counts(found), *(found.get("looks") or ())]
     if newest and (hidden := len(found["trials"]) - newest) > 0:
         parts.insert(0, f"{hidden} earlier trials are not shown; --all shows them")
     if shares := found["shares"]:

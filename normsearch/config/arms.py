@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -18,6 +18,9 @@ from normsearch.config.base import (
 from normsearch.config.hyperparameters import Required
 from normsearch.errors import NormError, short
 from normsearch.norms import NormSpec
+
+LOOKS = (2, 3, 5, 8)
+"""The numbers of seeds after which the design ``looks`` judges arms."""
 
 
 def _everywhere(value: object) -> object:
@@ -95,6 +98,10 @@ class ArmsConfig(Model):
         BeforeValidator(lambda v: tuple(map(str, v)) if isinstance(v, list | tuple) else v),
     ] = ()
     """Folds to test on in turn, instead of the task's test folds."""
+    design: Literal["fixed", "looks"] = "fixed"
+    """Trainings and test: ``fixed`` trains every arm with every seed and tests once, at the end;
+    ``looks`` judges after 2, 3, 5 and 8 seeds and ends arms that are decided or not worth
+    pursuing."""
     reference: str | None = None
     """Arm that the others are compared with (the first); it must not be chosen by the scores that
     are compared."""
@@ -112,11 +119,17 @@ class ArmsConfig(Model):
             raise ItemError(
                 "reference", f"must be one of {', '.join(names)}, got {self.reference!r}"
             )
+        if self.design == "looks" and len(self.seeds) != LOOKS[-1]:
+            raise ItemError(
+                "seeds", f"must be {LOOKS[-1]} with design looks, got {len(self.seeds)}"
+            )
+        if self.design == "looks" and len(self.arms) < 2:
+            raise ItemError("design", "must be fixed for a single arm, got looks")
         if self.size > limits.TRIALS:
             raise ValueError(f"must be at most {limits.TRIALS} trainings, got {self.size}")
         return self
 
     @property
     def size(self) -> int:
-        """The number of trainings."""
+        """The number of trainings, with design looks the most that there may be."""
         return len(self.arms) * len(self.seeds) * max(len(self.folds), 1)

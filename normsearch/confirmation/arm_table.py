@@ -11,6 +11,7 @@ import pandas as pd
 
 from normsearch.config import Arm, ArmsConfig, StudyConfig
 from normsearch.config.hyperparameters import HYPERPARAMETERS
+from normsearch.config.metric import Direction
 from normsearch.confirmation.held_out import SURFACES
 from normsearch.files import is_file
 from normsearch.files.table_file import (
@@ -70,6 +71,17 @@ def roles_of(space: ArmsConfig) -> Roles:
         for arm in mixtures
     }
     return Roles(single, tuple(beside), beside)
+
+
+def reference_of(
+    space: ArmsConfig, roles: Roles, trained: set[str], direction: Direction
+) -> tuple[str, str | None]:
+    """Return the planned reference, and the arm to compare with; None if none was trained."""
+    first = space.reference or space.arms[0].name
+    scores: Mapping[str, float] = space.origin.scores if space.origin else {}
+    sign = -1 if direction == "maximize" else 1
+    order = [first, *sorted(roles.singles, key=lambda name: sign * scores.get(name, 0.0))]
+    return first, next((name for name in order if name in trained), None)
 
 
 def described(

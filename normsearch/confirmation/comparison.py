@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,33 +10,24 @@ import pandas as pd
 from normsearch.config import ArmsConfig, StudyConfig
 from normsearch.config.metric import ANY, Bounds, Direction
 from normsearch.config.reading import read_recorded_study
-from normsearch.confirmation.arm_table import Roles, described, read_surfaces, roles_of, unit_of
+from normsearch.confirmation.arm_table import (
+    Roles,
+    described,
+    read_surfaces,
+    reference_of,
+    roles_of,
+    unit_of,
+)
 from normsearch.confirmation.claims import beats_all, judged
-from normsearch.confirmation.power import Components, Precision, Range, components, precision
-from normsearch.confirmation.score_table import score_table, with_empty_truth
+from normsearch.confirmation.look_course import Course, course_of
+from normsearch.confirmation.look_table import judged_in_looks, not_beaten_in_looks
+from normsearch.confirmation.power import Components, Power, components, power_of
+from normsearch.confirmation.score_table import whole_seeds, with_empty_truth
 from normsearch.confirmation.statistics import compare
 from normsearch.errors import StudyError
 from normsearch.storage.records import StudyRecord
 
-SHARE, DIFFERENCE = 0.8, 0.02
 SCORED_ON = {"held_out": "validation", "training": "training", "test": "test"}
-
-
-@dataclass(frozen=True)
-class Power:
-    """The power of a comparison like that of `arm` with the reference.
-
-    `found`: how often a true `difference`, a fiftieth of the metric's range, is found; None for a
-    metric without a range. `detectable`: the true difference that is found in a `share` of such
-    studies, infinite if none that the metric can have is. For a mixture, both comparisons must find
-    it.
-    """
-
-    arm: str
-    difference: float | None
-    found: Range | None
-    share: float
-    detectable: Range
 
 
 @dataclass(frozen=True)
@@ -65,7 +54,9 @@ class Confirmation:
     `failures`: the reasons of failed trainings, by arm. `reference_score`: the reference's
     validation score in the search. `cases_left_out`: cases with an empty truth. `edges`: by arm,
     the numbers that the search chose at the end of their range. `misses`: how many segmentations
-    were missed, and how many there are. `hd95_unit`: ``mm`` or ``pixels``.
+    were missed, and how many there are. `hd95_unit`: ``mm`` or ``pixels``. `course`: the looks so
+    far, if arms are judged in looks: `trainings` then asks for those up to the next look, `seeds`
+    is the most that an arm has, and decided arms have verdicts before the end.
     """
 
     study: str
@@ -91,6 +82,7 @@ class Confirmation:
     edges: dict[str, tuple[str, ...]]
     misses: tuple[int, int]
     hd95_unit: str
+    course: Course | None = None
 
 
 def compared(
@@ -101,6 +93,7 @@ def compared(
     tested: bool = True,
     direction: Direction = "maximize",
     bounds: Bounds = ANY,
+    course: Course | None = None,
 ) -> Comparison:
     """Compare arms, and estimate the power of the comparison; see `compare` and `judged`.
 
@@ -112,6 +105,7 @@ def compared(
         direction: whether a higher score is better, or a lower one.
         bounds: the least and the largest possible score: no interval ends beyond them, none of a
             difference beyond their distance.
+        course: the looks that have decided, if arms are judged in looks.
 
     Raises:
         DataError: as for `compare`.
@@ -120,12 +114,15 @@ def compared(
     if direction == "minimize":  # the negatives are compared, and told with their own sign
         turned = scores.assign(score=-scores["score"])
         ends = -bounds[1], -bounds[0]
-        found = compared(turned, reference, roles=roles, tested=tested, bounds=ends)
+        how: dict[str, Any] = {"tested": tested, "bounds": ends, "course": course}
+        found = compared(turned, reference, roles=roles, **how)
         return replace(found, table=negated(found.table))
     added = {other for other in roles.beside.values() if other} - {*roles.singles, *roles.mixtures}
+    own = scores[~scores["arm"].isin(added)]
+    if course is not None and course.state is not None:
+        return _in_looks(scores, own, course, roles, bounds)
     if not tested:
         return Comparison(compare(scores, reference, tested=False), {}, None, None)
-    own = scores[~scores["arm"].isin(added)]
     table = compare(own, reference)
     table = _within(judged(scores, table, reference, roles.beside, roles.untuned), bounds)
     winners = table.loc[table["verdict"] == "better", "arm"]
@@ -134,8 +131,28 @@ def compared(
     not_beaten = _not_beaten(own, better, singles, roles.untuned)
     spread = power = None
     if min(table["seeds"].min(), table["cases"].min(), len(table)) > 1:
-        spread, power = components(scores), _power(scores, table, reference, roles, bounds)
+        spread, power = components(scores), power_of(scores, table, reference, roles, bounds)
     return Comparison(_with_added(table, scores, reference), not_beaten, spread, power)
+
+
+def _in_looks(
+    scores: pd.DataFrame, own: pd.DataFrame, course: Course, roles: Roles, bounds: Bounds
+) -> Comparison:
+    """Return the comparison by the decisions of looks; `own` are the scores of compared arms.
+
+    No power is stated: it depends on decisions at every look.
+    """
+    reference = course.arms[0]
+    table = _within(judged_in_looks(compare(own, reference), course, roles), bounds)
+    better = [
+        arm for arm in table.loc[table["verdict"] == "better", "arm"] if arm in roles.mixtures
+    ]
+    singles = [arm for arm in roles.singles if arm != reference and arm in set(table["arm"])]
+    left = not_beaten_in_looks(course, better, singles)
+    beaten = {arm: list(dict.fromkeys([*some, *roles.untuned])) for arm, some in left.items()}
+    known = min(table["seeds"].max(), table["cases"].min(), len(table)) > 1
+    spread = components(scores) if known else None
+    return Comparison(_with_added(table, scores, reference), beaten, spread, None)
 
 
 def negated(table: pd.DataFrame) -> pd.DataFrame:
@@ -176,47 +193,6 @@ def _with_added(table: pd.DataFrame, scores: pd.DataFrame, reference: str) -> pd
     return found.sort_values("mean", ascending=False, ignore_index=True)
 
 
-def _power(
-    scores: pd.DataFrame, table: pd.DataFrame, reference: str, roles: Roles, bounds: Bounds
-) -> Power | None:
-    """Return the power for the search's best mixture, else for the arm with the median interval."""
-    values = score_table(scores)
-    width = table.set_index("arm")["total_high"] - table.set_index("arm")["total_low"]
-    width = width[width.index != reference].sort_values()
-    arm = next((name for name in roles.mixtures if name in width), width.index[len(width) // 2])
-    beside = roles.beside.get(arm)
-    others = dict.fromkeys([reference, beside if beside in values.arms else reference])
-    found = [
-        precision(values.values(other), values.values(arm), comparisons=len(width))
-        for other in others
-        if other is not None
-    ]
-    if all(one.needed.max() == one.needed.min() for one in found):  # no spread
-        return None
-    each = SHARE ** (1 / len(found))
-    span = bounds[1] - bounds[0]
-    difference = DIFFERENCE * span if span < math.inf else None
-    needed = [one.detectable(each) for one in found]
-    least = max(one.detectable(SHARE).low for one in found)
-    sizes = max(one.estimate for one in needed), least, max(one.high for one in needed)
-    return Power(
-        arm=str(arm),
-        difference=difference,
-        found=None if difference is None else _all_find(found, difference),
-        share=SHARE,
-        detectable=Range(*(size if size <= span else math.inf for size in sizes)),
-    )
-
-
-def _all_find(found: list[Precision], difference: float) -> Range:
-    """Return how often every comparison finds a true `difference`."""
-    powers = [one.power(difference) for one in found]
-    low = estimate = 1.0
-    for one in powers:  # a lower bound, since the two comparisons share an arm
-        low, estimate = low * one.low, estimate * one.estimate
-    return Range(estimate, low, min(one.high for one in powers))
-
-
 def _arms_of(record: StudyRecord, config: StudyConfig) -> ArmsConfig:
     if not isinstance(config.space, ArmsConfig):
         raise StudyError(
@@ -239,22 +215,26 @@ def confirmation(record: StudyRecord) -> Confirmation:
     """
     config = read_recorded_study(record.folder)
     space, trials = _arms_of(record, config), record.trials()
-    whole = _whole_seeds(with_empty_truth(record.cases(), record.of_class))
+    whole = whole_seeds(with_empty_truth(record.cases(), record.of_class))
     roles = roles_of(space)
-    first, reference = _reference(space, roles, set(whole["arm"]), record.direction)
+    first, reference = reference_of(space, roles, set(whole["arm"]), record.direction)
     if reference is None:
         raise StudyError(
             f"{record.name}: must have a finished training of an arm to compare with, and has "
             f"none; see `normsearch status {record.name}`."
         )
+    course = course_of(record, config) if space.design == "looks" else None
+    reference = (course.reference if course else None) or reference
     ended = int(trials["state"].isin(["COMPLETE", "FAIL"]).sum())
+    finished = course.finished if course else ended >= space.size
     found = compared(
         whole,
         reference,
         roles=roles,
-        tested=ended >= space.size,
+        tested=finished,
         direction=record.direction,
         bounds=config.bounds,
+        course=course,
     )
     surfaces = read_surfaces(record)
     failed = trials[trials["state"] == "FAIL"]
@@ -264,12 +244,13 @@ def confirmation(record: StudyRecord) -> Confirmation:
         metric=record.case_metric,
         chosen_by=record.metric,
         direction=record.direction,
-        finished=ended >= space.size,
-        trainings=(ended, space.size),
+        finished=finished,
+        trainings=(ended, course.trainings if course else space.size),
         scored_on=SCORED_ON[config.task.validation],
         reference=reference,
         first_choice=first,
-        seeds=len(space.seeds),
+        seeds=int(found.table["seeds"].max()) if course else len(space.seeds),
+        course=course,
         cases=int(found.table["cases"].max()),
         cases_left_out=whole["case"].nunique() - int(found.table["cases"].max()),
         folds=_folds(config, space),
@@ -299,20 +280,3 @@ def _folds(config: StudyConfig, space: ArmsConfig) -> tuple[str, ...]:
     if config.task.validation == "test":
         return space.folds or config.task.test_folds
     return (config.task.validation_folds or ()) if config.task.validation == "held_out" else ()
-
-
-def _whole_seeds(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the scores of the seeds that have a score of every case (a fold may be missing)."""
-    counts = scores.groupby(["arm", "seed"])["case"].transform("nunique")
-    return scores[counts == scores["case"].nunique()]
-
-
-def _reference(
-    space: ArmsConfig, roles: Roles, trained: set[str], direction: Direction
-) -> tuple[str, str | None]:
-    """Return the planned reference, and the arm to compare with; None if none was trained."""
-    first = space.reference or space.arms[0].name
-    scores: Mapping[str, float] = space.origin.scores if space.origin else {}
-    sign = -1 if direction == "maximize" else 1
-    order = [first, *sorted(roles.singles, key=lambda name: sign * scores.get(name, 0.0))]
-    return first, next((name for name in order if name in trained), None)

@@ -8,10 +8,10 @@ missed (of all trainings, cases and classes).
 
 confirmation.json has these rows as ``arms``, and study, confirms, metric, finished,
 trainings [ended, asked for], scored_on (test, validation or training), reference, reference_score,
-seeds, cases, cases_left_out, folds, seen_folds, hd95_unit, spread {seed, interaction, case}, power
-{arm, difference, found, share, detectable; ranges {estimate, low, high}}, not_beaten {mixture:
-single norms}, failures {arm: reasons}, left_out {norm: reason}, edges {arm: sentences} and
-sentences; missing values are null.
+seeds, cases, cases_left_out, design, decisions (in looks: {arm: [decision, seeds]}), folds,
+seen_folds, hd95_unit, spread {seed, interaction, case}, power {arm, difference, found, share,
+detectable; ranges {estimate, low, high}}, not_beaten {mixture: single norms}, failures {arm:
+reasons}, left_out {norm: reason}, edges {arm: sentences} and sentences; missing values are null.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def read_confirmation(path: Path) -> dict[str, Any]:
 
 def plain(found: Confirmation) -> dict[str, Any]:
     """Return a confirmation as JSON values."""
-    comparison = found.comparison
+    comparison, course = found.comparison, found.course
     values: dict[str, Any] = _known(
         {
             **{name: getattr(found, name) for name in _PLAIN},
@@ -154,6 +154,8 @@ def plain(found: Confirmation) -> dict[str, Any]:
             "spread": comparison.spread and asdict(comparison.spread),
             "power": comparison.power and asdict(comparison.power),
             "not_beaten": comparison.not_beaten,
+            "design": course.space.design if course else "fixed",
+            "decisions": {arm: told for arm, *told in course.decided()} if course else {},
             "sentences": sentences(found),
         }
     )

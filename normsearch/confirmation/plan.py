@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from normsearch import limits
 from normsearch.config import Arm, ArmsConfig, Origin, SearchConfig, SpaceConfig, StudyConfig
+from normsearch.config.arms import LOOKS
 from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.config.reading import read_recorded_study, validate
 from normsearch.errors import ConfigError, StudyError, short
@@ -20,6 +21,9 @@ from normsearch.storage.records import StudyRecord
 from normsearch.storage.trial_states import finished
 
 TOP, SEEDS = 3, 5
+LOOKS_FROM = 6
+"""The number of compared arms, the reference among them, from which looks are the default."""
+Design = Literal["fixed", "looks"]
 SETTINGS = 3  # completed in the search before a single norm is called better or worse
 _KEPT = ("resources", "workers", "time_limit", "grace_seconds", "callbacks", "checkpoints")
 
@@ -30,6 +34,7 @@ def confirm_study(
     top: int | None = None,
     seeds: int | None = None,
     folds: Sequence[str] = (),
+    design: Design | None = None,
 ) -> StudyConfig:
     """Return the study that confirms a search, called NAME-confirm.
 
@@ -42,16 +47,18 @@ def confirm_study(
     Args:
         record: the record of the search.
         top: number of mixtures (3), fewer if the search has fewer.
-        seeds: trainings of each arm (5).
+        seeds: trainings of each arm (5), for the fixed design alone.
         folds: test folds to use in turn; if empty, the search's own test folds, all at once.
+        design: ``fixed`` trains every arm with every seed and tests once; ``looks`` judges after 2,
+            3, 5 and 8 seeds, and ends arms that are decided or not worth pursuing. If None,
+            ``looks`` from six compared arms on, unless `seeds` are given.
 
     Raises:
         StudyError: the study is not a search, held out no fold, or has no single norm to compare
             with.
     """
-    top, seeds = TOP if top is None else top, SEEDS if seeds is None else seeds
-    if not 0 < seeds <= limits.SEEDS:
-        raise ConfigError(f"seeds must be from 1 to {limits.SEEDS}, got {short(seeds)}.")
+    top = TOP if top is None else top
+    _check_seeds(seeds, design)
     config = read_recorded_study(record.folder)
     _check(record, config, folds)
     rows = {int(row["number"]): row for row in record.trials().to_dict("records")}
@@ -67,11 +74,14 @@ def confirm_study(
     mixtures = {f"trial {number}": number for number in _mixtures(record)[:top]}
     chosen = {**single, **mixtures}
     reference = next(iter(single))
-    arms = {name: _arm(record, name, number, single) for name, number in chosen.items()}
+    design = design or _default_design(len(chosen), seeds)
+    number = LOOKS[-1] if design == "looks" else SEEDS if seeds is None else seeds
+    arms = {name: _arm(record, name, trial, single) for name, trial in chosen.items()}
     beside = _beside(arms, reference, [*mixtures, *single])
     space = ArmsConfig(
         arms=tuple(arms.values()),
-        seeds=tuple(range(seeds)),
+        seeds=tuple(range(number)),
+        design=design,
         folds=tuple(folds),
         reference=reference,
         origin=Origin(
@@ -90,8 +100,27 @@ def confirm_study(
     return _study(config, space)
 
 
+def _check_seeds(seeds: int | None, design: Design | None) -> None:
+    if seeds is not None and not 0 < seeds <= limits.SEEDS:
+        raise ConfigError(f"seeds must be from 1 to {limits.SEEDS}, got {short(seeds)}.")
+    if seeds is not None and design == "looks":
+        looks = f"{', '.join(map(str, LOOKS[:-1]))} and {LOOKS[-1]}"
+        raise ConfigError(
+            f"seeds must be left out with design looks, which judges after {looks} seeds, got "
+            f"{seeds}; leave it out, or choose design fixed."
+        )
+
+
+def _default_design(arms: int, seeds: int | None) -> Design:
+    return "looks" if seeds is None and arms >= LOOKS_FROM else "fixed"
+
+
 def check_the_same(
-    config: StudyConfig, top: int | None, seeds: int | None, folds: str | None
+    config: StudyConfig,
+    top: int | None,
+    seeds: int | None,
+    folds: str | None,
+    design: Design | None = None,
 ) -> None:
     """Refuse options that would change a confirmation once its scores may have been seen."""
     space: Any = config.space
@@ -99,8 +128,10 @@ def check_the_same(
         "top": space.origin.top,
         "seeds": len(space.seeds),
         "folds": "all" if space.folds else "test",
+        "design": space.design,
     }
-    for option, given in (("top", top), ("seeds", seeds), ("folds", folds)):
+    given_now = {"top": top, "seeds": seeds, "folds": folds, "design": design}
+    for option, given in given_now.items():
         if given is not None and given != begun[option]:
             raise StudyError(
                 f"{config.name}: must be resumed as it started, with --{option} {begun[option]}, "

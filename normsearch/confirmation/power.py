@@ -7,6 +7,7 @@ trainings.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,9 +16,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from normsearch.config.metric import Bounds
+from normsearch.confirmation.arm_table import Roles
 from normsearch.confirmation.pair_tests import ALPHA, Array, degrees_of_freedom
 from normsearch.confirmation.score_table import score_table
 
+SHARE, DIFFERENCE = 0.8, 0.02
 _RANGE = (0.025, 0.975)
 _DRAWS = 100  # draws of the spreads
 _STUDIES = 200  # simulated for each draw
@@ -45,6 +49,23 @@ class Range:
     estimate: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Power:
+    """The power of a comparison like that of `arm` with the reference.
+
+    `found`: how often a true `difference`, a fiftieth of the metric's range, is found; None for a
+    metric without a range. `detectable`: the true difference that is found in a `share` of such
+    studies, infinite if none that the metric can have is. For a mixture, both comparisons must find
+    it.
+    """
+
+    arm: str
+    difference: float | None
+    found: Range | None
+    share: float
+    detectable: Range
 
 
 def components(scores: pd.DataFrame) -> Components:
@@ -207,3 +228,44 @@ def needed_cases(comparisons: int) -> int:
 def _range(values: Array) -> Range:
     low, middle, high = np.quantile(values, (_RANGE[0], 0.5, _RANGE[1]), method="higher")
     return Range(float(middle), float(low), float(high))
+
+
+def power_of(
+    scores: pd.DataFrame, table: pd.DataFrame, reference: str, roles: Roles, bounds: Bounds
+) -> Power | None:
+    """Return the power for the search's best mixture, else for the arm with the median interval."""
+    values = score_table(scores)
+    width = table.set_index("arm")["total_high"] - table.set_index("arm")["total_low"]
+    width = width[width.index != reference].sort_values()
+    arm = next((name for name in roles.mixtures if name in width), width.index[len(width) // 2])
+    beside = roles.beside.get(arm)
+    others = dict.fromkeys([reference, beside if beside in values.arms else reference])
+    found = [
+        precision(values.values(other), values.values(arm), comparisons=len(width))
+        for other in others
+        if other is not None
+    ]
+    if all(one.needed.max() == one.needed.min() for one in found):  # no spread
+        return None
+    each = SHARE ** (1 / len(found))
+    span = bounds[1] - bounds[0]
+    difference = DIFFERENCE * span if span < math.inf else None
+    needed = [one.detectable(each) for one in found]
+    least = max(one.detectable(SHARE).low for one in found)
+    sizes = max(one.estimate for one in needed), least, max(one.high for one in needed)
+    return Power(
+        arm=str(arm),
+        difference=difference,
+        found=None if difference is None else _all_find(found, difference),
+        share=SHARE,
+        detectable=Range(*(size if size <= span else math.inf for size in sizes)),
+    )
+
+
+def _all_find(found: list[Precision], difference: float) -> Range:
+    """Return how often every comparison finds a true `difference`."""
+    powers = [one.power(difference) for one in found]
+    low = estimate = 1.0
+    for one in powers:  # a lower bound, since the two comparisons share an arm
+        low, estimate = low * one.low, estimate * one.estimate
+    return Range(estimate, low, min(one.high for one in powers))

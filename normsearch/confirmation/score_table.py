@@ -55,6 +55,12 @@ def with_empty_truth(cases: pd.DataFrame, of_class: int | None = None) -> pd.Dat
     return cases.assign(empty_truth=cases[counts].fillna(0).sum(axis=1) == 0)
 
 
+def whole_seeds(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores of the seeds that have a score of every case (a fold may be missing)."""
+    counts = scores.groupby(["arm", "seed"])["case"].transform("nunique")
+    return scores[counts == scores["case"].nunique()]
+
+
 def score_table(scores: pd.DataFrame, reference: str | None = None) -> ScoreTable:
     """Return the arms' scores on the cases that count, with the same order of cases.
 

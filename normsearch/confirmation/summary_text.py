@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from normsearch.confirmation.comparison import Confirmation, Power
-from normsearch.confirmation.power import Range, needed_cases
+from normsearch.confirmation.comparison import Confirmation
+from normsearch.confirmation.look_progress import progress_sentences
+from normsearch.confirmation.look_table import NOT_PURSUED
+from normsearch.confirmation.power import Power, Range, needed_cases
 from normsearch.confirmation.verdict_text import mixtures, others
 from normsearch.errors import count
 
@@ -39,10 +41,14 @@ def few_cases(cases: int, comparisons: int, scored_on: str = "test") -> str | No
 def _verdicts(found: Confirmation) -> Iterator[str]:
     if not found.finished:
         ended, asked = found.trainings
-        yield f"Not finished: {ended} of {asked} trainings; no verdict before the end."
-        return
-    yield from mixtures(found)
-    yield from others(found)
+        end = "no verdict before the end" if found.course is None else "open arms have no verdict"
+        yield f"Not finished: {ended} of {asked} trainings; {end}."
+        if found.course is None:
+            return
+        yield from progress_sentences(found.course)
+    if found.finished or (found.course and found.course.judged):
+        yield from mixtures(found)
+        yield from others(found)
 
 
 def _reference(found: Confirmation) -> str:
@@ -68,12 +74,30 @@ def _scope(found: Confirmation) -> Iterator[str]:
             f"The search chose by {found.chosen_by}, which no single case has; cases are compared "
             f"by {found.metric}."
         )
+    if found.course and found.course.judged:
+        yield from _of_looks(found)
     if found.finished:
         yield "This holds for this training set and protocol; another training set was not sampled."
     if found.scored_on == "validation":
         yield "The scores are of validation cases, not of test cases."
     if found.scored_on == "training":
         yield "The scores are of training cases: they say nothing about other cases."
+
+
+def _of_looks(found: Confirmation) -> Iterator[str]:
+    """Yield what unequal numbers of seeds mean for the table."""
+    counts = sorted({int(seeds) for seeds in found.table["seeds"] if seeds > 0})
+    if len(counts) > 1:
+        yield (
+            f"Arms have {counts[0]} to {counts[-1]} seeds. A difference is that after the arm's "
+            f"last look, when it and {found.reference} had as many; its interval is one of 95% for "
+            "all arms and looks together."
+        )
+    if found.table["verdict"].astype(str).str.startswith(NOT_PURSUED).any():
+        yield (
+            "Arms that are not pursued were unlikely to be shown better. They are not shown to be "
+            "worse, and their means are on average too low, since bad luck is a reason to stop."
+        )
 
 
 def _precision(found: Confirmation) -> Iterator[str]:
@@ -88,7 +112,8 @@ def _precision(found: Confirmation) -> Iterator[str]:
         f"{means.max():.3f})."
     )
     compared = ~comparison.table["verdict"].isin(["", "reference", "not trained"])
-    few = few_cases(found.cases, int(compared.sum()), found.scored_on)
+    comparisons = 1 if found.course else int(compared.sum())  # looks correct by t alone
+    few = few_cases(found.cases, comparisons, found.scored_on)
     if few or power is None:
         yield from [few] if few else []
         return

@@ -10,6 +10,7 @@ import pandas as pd
 from normsearch.confirmation.arm_table import AT_SETTING, MIXTURE
 from normsearch.confirmation.claims import BY_SETTING, UNEQUAL, UNTUNED
 from normsearch.confirmation.comparison import Confirmation
+from normsearch.confirmation.look_table import NOT_FINISHED, NOT_PURSUED
 from normsearch.confirmation.statistics import NO_DIFFERENCE
 
 _PLACES = {"reference": ("difference", "total_low", "total_high", "p_holm"),
@@ -19,7 +20,7 @@ _PLACES = {"reference": ("difference", "total_low", "total_high", "p_holm"),
 def mixtures(found: Confirmation) -> Iterator[str]:
     """Yield sentences on the mixtures, those that are better first."""
     rows = found.table[found.table["role"] == MIXTURE]
-    rows = rows[~rows["verdict"].isin(["not trained"])]
+    rows = rows[~rows["verdict"].isin(["not trained", NOT_FINISHED])]
     if rows.empty:
         return
     better = rows[rows["verdict"] == "better"]
@@ -50,6 +51,10 @@ def others(found: Confirmation) -> Iterator[str]:
             f"No difference shown between {found.reference} and {', '.join(told)}: not evidence of "
             "equality."
         )
+    dropped = rows[rows["verdict"].astype(str).str.startswith(NOT_PURSUED)].to_dict("records")
+    if dropped:
+        told = [f"{row['arm']} {_after(row)}" for row in dropped]
+        yield f"Not pursued: {', '.join(told)}."
     by_setting = rows.loc[rows["verdict"].isin([BY_SETTING, UNEQUAL]), "arm"]
     if len(by_setting):
         yield (
@@ -108,6 +113,8 @@ def _not_better(found: Confirmation, row: dict[Any, Any]) -> str:
         return f"{_capital(arm)} is not tested."
     if verdict == "worse":
         return f"{_capital(arm)} is worse than {found.reference}: {_both(found, row)}."
+    if verdict.startswith(NOT_PURSUED):
+        return f"{_capital(arm)} was not pursued {_after(row)}."
     if verdict == UNEQUAL:
         return (
             f"{_capital(arm)} is {row['reference_verdict']} than {found.reference} with each at "
@@ -133,6 +140,12 @@ def _named(found: Confirmation, row: dict[Any, Any]) -> str:
     if found.confirms is None:
         return f"{row['arm']} ({against(row, 'reference')})"
     return f"{row['arm']} ({_both(found, row)})"
+
+
+def _after(row: dict[Any, Any]) -> str:
+    """Return ``after 3 seeds (difference −0.010, 95% interval −0.040 to +0.020)``."""
+    after = str(row["verdict"]).removeprefix(f"{NOT_PURSUED} ")
+    return f"{after} (difference {signed(row['difference'])}, {interval(row, 'reference')})"
 
 
 def _capital(text: str) -> str:

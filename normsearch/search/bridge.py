@@ -71,10 +71,10 @@ class StorageSearcher(Searcher):  # type: ignore[misc]
         link.coordinator.check_interrupt()
         if link.coordinator.live >= link.slots():
             return None
-        if link.coordinator.stopping or link.coordinator.done:
-            finished: str = Searcher.FINISHED
-            return finished
         with link.keeping_failure():
+            if link.coordinator.stopping or link.coordinator.done:
+                finished: str = Searcher.FINISHED
+                return finished
             job = link.coordinator.next_job()
         if job is None:
             return None

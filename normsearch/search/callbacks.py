@@ -114,6 +114,20 @@ def build_callbacks(names: Iterable[str], folder: Path, study: str) -> list[Call
     return found
 
 
+def listener_of(
+    functions: Iterable[Callback], names: Iterable[str], folder: Path, study: str
+) -> Callback:
+    """Return one listener for a user's functions and those of `build_callbacks`."""
+    own = [guarded(one, "callbacks") for one in functions]
+    listeners = [*own, *build_callbacks(names, folder, study)]
+
+    def tell(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell
+
+
 def guarded(listener: Callback, where: str) -> Callback:
     """Return a listener whose exceptions become one sentence that begins with `where`."""
 

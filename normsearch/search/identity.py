@@ -37,6 +37,8 @@ def identity(study: StudyConfig) -> str:
         if getattr(study.training, name) == TrainingConfig.model_fields[name].default:
             facts["training"].pop(name)
     facts["training"].get("metric", {}).pop("range", None)  # no score depends on it
+    if facts["space"].get("design") == "fixed":  # designs came after the first runs
+        facts["space"].pop("design")
     for choice in (facts["space"], *facts["space"].get("arms", ())):
         for name in _LATER_CHOICES:
             if choice.get(name, 0) is None:

@@ -33,11 +33,13 @@ class Event:
 
     The first event of a driver is ``began``, with number -1. Its record holds ``trials``, the
     (number, state, score or NaN) of every trial, ``asked``, the number of trials to train, and
-    ``notes``, sentences on what the task does to the images, what was chosen and what it costs. A
-    trial is ``waiting`` if another driver may still hold it and nothing else is left to train.
+    ``notes``, sentences on what the task does to the images, what was chosen and what it costs.
+    When a confirmation in looks was ``judged`` (number -1), the record holds ``asked`` again, and
+    ``notes``, sentences on what is decided, what is open and what it will cost. A trial is
+    ``waiting`` if another driver may still hold it and nothing else is left to train.
     """
 
-    kind: Literal["began", "started", "evaluated", "finished", "waiting"]
+    kind: Literal["began", "started", "evaluated", "finished", "waiting", "judged"]
     number: int
     record: dict[str, Any]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
 
 from normsearch.config import ArmsConfig, Point
 from normsearch.config.hyperparameters import HYPERPARAMETERS
@@ -29,7 +30,8 @@ class ArmsSpace(WithoutBaselines):
     endless = None
 
     def __init__(self, config: ArmsConfig, slots: Sequence[NormSlot], origin: str) -> None:
-        self.config, self.slots, self.size = config, tuple(slots), config.size
+        self.config, self.slots = config, tuple(slots)
+        self._due: Callable[[], Sequence[Mapping[str, Any]]] | None = None
         self._arms = {arm.name: arm for arm in config.arms}
         self._maps: dict[str, dict[str, str]] = {}
         for index, arm in enumerate(config.arms):
@@ -45,6 +47,17 @@ class ArmsSpace(WithoutBaselines):
                     'start with {"*": ...}.'
                 )
             self._maps[arm.name] = found
+
+    def due_by(self, due: Callable[[], Sequence[Mapping[str, Any]]]) -> Self:
+        """Return this space with only those trainings, of which there may be more at each call."""
+        found = copy.copy(self)
+        found._due = due
+        return found
+
+    @property
+    def size(self) -> int:
+        """The number of trainings that are due."""
+        return len(self._due()) if self._due else self.config.size
 
     def suggest(self, trial: Any) -> Choice:
         """Suggest an arm, a seed and, if there are several, a fold."""
@@ -66,7 +79,9 @@ class ArmsSpace(WithoutBaselines):
 
     def unseen(self, past: Sequence[Mapping[str, Any]], start: int = 0) -> dict[str, Any] | None:
         """Return the first training not in `past`, from number `start` on, cyclically."""
-        every = list(self._every())
+        every = [dict(params) for params in self._due()] if self._due else self._all()
+        if not every:
+            return None
         begun = [dict(params) for params in past]
         turned = every[start % len(every) :] + every[: start % len(every)]
         return next((params for params in turned if params not in begun), None)
@@ -75,8 +90,8 @@ class ArmsSpace(WithoutBaselines):
         folds = {"fold": self.config.folds} if self.config.folds else {}
         return {**folds, "seed": self.config.seeds, "arm": tuple(self._arms)}
 
-    def _every(self) -> Iterator[dict[str, Any]]:
-        """Yield all trainings; the arms of one seed are adjacent, so that a part can be judged."""
+    def _all(self) -> list[dict[str, Any]]:
+        """Return all trainings; the arms of one seed are adjacent, so that a part can be judged."""
         choices = self._choices()
-        for values in itertools.product(*choices.values()):
-            yield dict(zip(choices, values, strict=True))
+        every = itertools.product(*choices.values())
+        return [dict(zip(choices, values, strict=True)) for values in every]

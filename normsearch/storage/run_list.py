@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from normsearch.config import ArmsConfig
 from normsearch.config.reading import read_recorded_study
 from normsearch.errors import NormsearchError
 from normsearch.storage.records import StudyRecord
@@ -26,6 +27,7 @@ class RunSummary:
         changed: when one of its files was last written, in UTC.
         done: number of finished trials (COMPLETE, PRUNED and FAIL).
         asked: number of trials asked for; None if the run cannot be read.
+        at_most: whether fewer trials may be enough, as in a confirmation in looks.
         metric: name of the score, such as ``Dice``.
         best: score of the best COMPLETE trial (after a race the mean of its trainings); None if
             there is none, or if trials are scored on the test cases, since the best of several test
@@ -42,6 +44,7 @@ class RunSummary:
     best: float | None = None
     trial: int | None = None
     fault: str | None = None
+    at_most: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values; `changed` in ISO 8601."""
@@ -74,6 +77,7 @@ def _summary(folder: Path) -> RunSummary:
         metric=config.metric,
         best=None if best is None else record.mean_score(best),
         trial=best,
+        at_most=isinstance(config.space, ArmsConfig) and config.space.design == "looks",
     )
 
 

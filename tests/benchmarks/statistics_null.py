@@ -9,7 +9,7 @@ coordinator's parts), on scores that no slot touches.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,9 +51,17 @@ CELLS = [
 
 
 def made_up(
-    kind: str, studies: int, seeds: tuple[int, ...], cases: int, random: np.random.Generator
+    kind: str,
+    studies: int,
+    seeds: tuple[int, ...],
+    cases: int,
+    random: np.random.Generator,
+    spread: Sequence[float] = (),
 ) -> list[Array]:
-    """Return scores of arms that do not differ in truth: (studies, seeds, cases) each."""
+    """Return scores of arms that do not differ in truth: (studies, seeds, cases) each.
+
+    `spread`: the standard deviation over seeds of each arm; `SEED` if left out.
+    """
 
     def drawn(spread: float, *shape: int) -> Array:
         if kind == "heavy tails":
@@ -65,8 +73,8 @@ def made_up(
     else:
         case = random.normal(0.8, CASE, (studies, 1, cases))
     arms = [
-        case + drawn(INTERACTION / 2**0.5, 1, cases) + drawn(SEED, n, 1) + drawn(REST, n, cases)
-        for n in seeds
+        case + drawn(INTERACTION / 2**0.5, 1, cases) + drawn(sd, n, 1) + drawn(REST, n, cases)
+        for n, sd in zip(seeds, spread or (SEED,) * len(seeds), strict=True)
     ]
     if kind == "floors":  # a training misses a case altogether
         arms = [np.where(random.random(arm.shape) < 0.05, 0.0, arm) for arm in arms]

@@ -238,3 +238,38 @@ def _all_eight_are_there() -> None:
     assert table.groupby(["arm", "seed"]).size().tolist() == [1] * 8
     for number in range(8):
         assert Path(f"runs/tiny-confirm/trials/{number:04d}/surfaces.csv").is_file()
+
+
+def test_looks_say_what_they_cost_and_decide(searched: Call) -> None:
+    looks = ("confirm", "tiny", "--top", 0, "--design", "looks", "--local")
+    refused = searched(*looks, "--seeds", 3)
+    assert refused.code == 1
+    assert "seeds must be left out with design looks" in refused.err
+    assert not Path("runs/tiny-confirm").exists()
+    found = searched(*looks)
+    assert found.code == 0, found.err
+    assert "x up to 8 seeds, judged in looks; compared with" in found.err
+    assert "4 trainings up to the next look, at most 16 in all" in found.err
+    assert "--design fixed trains 10." in found.err
+    assert "tiny-confirm: Judged after 2 seeds, against" in found.err
+    assert "tiny-confirm: Finished with 4 trainings." in found.err  # one case tells nothing
+    assert "1 test case, fold 3, up to 2 seeds" in found.out
+    assert "exhausted" not in found.err
+    shown = searched("status", "tiny-confirm")
+    assert "4 COMPLETE; 4 asked for" in shown.out
+    assert "Finished with 4 trainings." in shown.out
+    listed = searched("status")
+    assert "4 of at most 16" in listed.out
+    assert searched(*looks).out == found.out
+    assert package.open_study("runs/tiny-confirm").finished
+    other = searched("confirm", "tiny", "--design", "fixed", "--local")
+    assert other.code == 1
+    assert "must be resumed as it started, with --design looks" in other.err
+
+
+@pytest.mark.slow
+def test_looks_with_two_workers(searched: Call) -> None:
+    found = searched("confirm", "tiny", "--top", 0, "--design", "looks", "--workers", 2)
+    assert found.code == 0, found.err
+    assert "Finished with 4 trainings." in found.err
+    assert list(package.load_study("tiny-confirm").trials()["state"]) == ["COMPLETE"] * 4

@@ -71,7 +71,7 @@ def test_power_is_of_differences_that_the_metric_can_have(
     sizes = found.power.detectable
     assert math.isfinite(sizes.low) == math.isinf(bounds[1])
     told: Any = SimpleNamespace(
-        comparison=found, metric="m", reference="BN", cases=8, scored_on="test"
+        course=None, comparison=found, metric="m", reference="BN", cases=8, scored_on="test"
     )
     sentence = list(_precision(told))[1]
     assert ("none, however large" in sentence) == math.isinf(sizes.low)

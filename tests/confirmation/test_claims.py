@@ -90,7 +90,7 @@ def test_of_300_studies_in_which_settings_alone_matter_at_most_five_percent_clai
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Mixtures at a better setting than the reference's own are no better mixtures."""
-    monkeypatch.setattr("normsearch.confirmation.comparison._power", lambda *_: None)
+    monkeypatch.setattr("normsearch.confirmation.comparison.power_of", lambda *_: None)
     random = np.random.default_rng(11)
     shifts = {"BN": 0.0, "IN": 0.0, "LN": 0.0, "trial 7": 0.1, "trial 9": 0.0,
               "BN at trial 7's setting": 0.1}  # fmt: skip
