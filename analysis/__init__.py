@@ -25,6 +25,7 @@ from normsearch.files import write_bytes
 #: Kind of figure -> "module:function"; the function takes a study and returns a matplotlib figure.
 FIGURES: dict[str, str] = {
     "layer_preference": "normsearch.analysis.layer_preference:figure",
+    "layer_effect": "normsearch.analysis.layer_effect:figure",
     "sn_weights": "normsearch.analysis.sn_weights:figure",
     "search_history": "normsearch.analysis.search_history:figure",
     "importance": "normsearch.analysis.importance:figure",

@@ -85,7 +85,7 @@ def compute(study: StudyLike, shuffles: int = 39, seed: int = 0) -> pd.DataFrame
         the parameter explains alone, 0 to 1), noise (where p would be .05), p (adjusted for all
         parameters and both methods, see `family_p`; NaN where nothing is tested, as noise is),
         beyond_noise (p ≤ 0.05), trials (COMPLETE ones), uniform (how many of these were drawn
-        uniformly). Empty with fewer than `LEAST` trials or nothing that varies.
+        uniformly). Empty with fewer than `LEAST` trials, equal scores or nothing that varies.
     """
     table = searched(study)
     if not table.empty:
@@ -95,7 +95,8 @@ def compute(study: StudyLike, shuffles: int = 39, seed: int = 0) -> pd.DataFrame
     trials, drawn = len(table), int(uniform.sum())
     tested = drawn >= LEAST_UNIFORM
     table = table[uniform] if tested else table
-    choices = _choices(table, study.slots) if len(table) >= LEAST else {}
+    enough = len(table) >= LEAST and table["score"].nunique() > 1
+    choices = _choices(table, study.slots) if enough else {}
     if not choices:
         return pd.DataFrame(columns=COLUMNS)
     sign = -1 if study.direction == "minimize" else 1  # from here on, higher is better
@@ -224,7 +225,7 @@ def figure(study: StudyLike) -> Figure:
     if df.empty:
         raise StudyError(
             f"{study.name}: importance needs at least {LEAST} COMPLETE trials that were not "
-            "given a single norm and differ in their choices."
+            "given a single norm and differ in their choices and their scores."
         )
     height = 1.9 + 0.2 * df["parameter"].nunique()
     fig = Figure(figsize=(7.6, max(3.2, height)), layout="constrained")

@@ -34,10 +34,11 @@ READING = {
     "layer_preference": (
         "Which norm the best trials chose in each layer",
         "Each cell compares how often the best trials used a norm in a slot with how often all "
-        "searched trials did. A sampler that learns also makes its favourites more common among "
-        "all trials, so a pale cell may still be a favourite. A strong colour alone shows no "
-        "effect: a sampler that learns repeats what did well once. Only a dot is a test. A hatched "
-        "cell was hardly tried: it says nothing against the norm.",
+        "searched trials did. These shares are the sampler's habit as well as the norm's merit; "
+        "layer_effect says what a norm is worth. A sampler that learns also makes its favourites "
+        "more common among all trials, so a pale cell may still be a favourite. A strong colour "
+        "alone shows no effect: a sampler that learns repeats what did well once. Only a dot is a "
+        "test. A hatched cell was hardly tried: it says nothing against the norm.",
     ),
 }
 
@@ -199,7 +200,8 @@ def describe(df: pd.DataFrame) -> str:
     text = (
         f"Best {best} of {total} searched trials (without given single norms); numbers count the "
         f"best trials with this norm; grey: never tried there; hatched ({hardly} of {cells} "
-        f"cells): hardly tried, in fewer than {HARDLY} trials. {tested}{_seldom(df)}"
+        f"cells): hardly tried, in fewer than {HARDLY} trials. {tested} Shares are the sampler's "
+        f"habit as well as merit; for what a norm is worth plot layer_effect.{_seldom(df)}"
     )
     if total < FEW:
         text += f" Only {total} searched trials: too few to read a preference from."

@@ -99,7 +99,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "analysis": {
         *("jinja2", "lazy *", "lazy normsearch", "lazy optuna", "matplotlib", "numpy"),
-        *("pandas", "pydantic", "seaborn", "yaml"),
+        *("pandas", "pydantic", "scipy", "seaborn", "yaml"),
         *("errors", "files", "lazy networks", "config", "confirmation"),
     },
     "run": {

@@ -62,6 +62,13 @@ def test_equal_seeds_give_equal_numbers() -> None:
     assert first.equals(second)
 
 
+def test_equal_scores_have_no_importance() -> None:
+    found = study(0.05, 20)
+    found.table["score"] = 0.5
+    with pytest.raises(StudyError, match="and differ in their choices and their scores"):
+        importance_figure(found)
+
+
 def test_too_few_trials() -> None:
     with pytest.raises(StudyError, match="importance needs at least 10 COMPLETE trials"):
         importance_figure(study(0.05, 10))

@@ -15,6 +15,7 @@ from tests.analysis.recorded_study import recorded
 #: Kind of figure -> the recorded run that allows it; None where neither does (their own tests do).
 ALLOWED = {
     "layer_preference": "search",
+    "layer_effect": "search",
     "sn_weights": "search",
     "search_history": "search",
     "importance": "search",

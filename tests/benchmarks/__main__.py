@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.benchmarks import (
     driver,
+    effect_searches,
     framework,
     hippocampus,
     large_data,
@@ -24,6 +25,7 @@ OUTPUT = Path("build/benchmarks")
 BENCHMARKS = (
     *(norm_speed, unet_speed, loading, framework, driver, worker_memory, large_data),
     *(suggest_speed, search_quality, search_scale, search_width, null_pipeline, hippocampus),
+    effect_searches,
 )
 
 if __name__ == "__main__":

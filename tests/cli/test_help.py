@@ -44,7 +44,7 @@ def test_completion_of_verbs_kinds_and_runs(
         ("normsearch list la", ["layouts"]),
         ("normsearch status sp", ["spine"]),
         ("normsearch validate quick", ["quickstart"]),
-        ("normsearch plot layer", ["layer_preference"]),
+        ("normsearch plot layer", ["layer_preference", "layer_effect"]),
     ]:
         monkeypatch.setenv("COMP_WORDS", words)
         monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
