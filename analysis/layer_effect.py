@@ -1,8 +1,7 @@
 """What is a norm worth in each slot? Effects by a Gaussian process, adjusted for all other choices.
 
 How often a search chose a norm (`layer_preference`) is its sampler's habit as well as the norm's
-merit. Here a model is fitted to the scores of all trainings, whatever chose them, and is asked what
-it expects if a slot has a norm. What was hardly tried has a wide interval.
+merit. Here a model of all trainings, whatever chose them, is asked what it expects of a norm.
 """
 
 from __future__ import annotations
@@ -100,13 +99,8 @@ def compute(study: StudyLike, seed: int = 0) -> pd.DataFrame:
         Block(one.features(one.values)[which], one.features(values))
         for one, values in zip(known.parameters, shown, strict=True)
     ]
-    found = effects(
-        blocks,
-        (score - middle) / scale,
-        known.variance[which] / scale**2,
-        known.complete[which],
-        seed,
-    )
+    targets, variance = (score - middle) / scale, known.variance[which] / scale**2
+    found = effects(blocks, targets, variance, known.complete[which], seed)
     parts = [
         _rows(known, one, values, scale * np.stack(ends))
         for one, values, ends in zip(known.parameters, shown, found, strict=True)
@@ -226,7 +220,7 @@ def figure(study: StudyLike) -> Figure:
     width = max(7.6, 1.7 + 1.05 * shapes[0][1])
     fig = Figure(figsize=(width, 2.0 + sum(tall)), layout="constrained")
     upper: Figure | SubFigure = fig
-    lower: Figure | SubFigure = fig
+    lower = upper
     if all(tall):
         upper, lower = fig.subfigures(2, 1, squeeze=False, height_ratios=tall).flat
     _draw_panels(upper, by_norm, shapes[0], _reach(df[df["slots"] > 0]))
