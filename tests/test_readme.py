@@ -94,6 +94,7 @@ def run_as(how: str, text: str, folder: Path, patch: pytest.MonkeyPatch, **given
         run_shell(text, folder, **given)
         return
     patch.chdir(folder)
+    patch.delenv("NORMSEARCH_DATA", raising=False)
     for name, value in given.items():
         patch.setenv(name, value)
     train_here(patch)

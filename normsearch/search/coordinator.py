@@ -102,7 +102,7 @@ class Coordinator(TrialFaults):
         tuning = SingleNormTuning(space, config.search, sampler, config.direction)
         self._freshness = Freshness(space, sampler, tuning)
         self._claims = Claims(self._study, self.leases, self._freshness)
-        self._race = Race(config, space.size)
+        self._race = Race(config, space)
         self.enqueue(initial_trials(config.search, space))
 
     def _make_leases(self, lease: float) -> Leases:

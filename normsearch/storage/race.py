@@ -15,6 +15,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.config import StudyConfig
+from normsearch.space.interface import AnySpace
 from normsearch.storage.ranking import (
     ENTRANTS,
     RACE,
@@ -74,12 +75,13 @@ class Race:
 
     Args:
         config: of the study; `search.race` of its `search.trials` are the race.
-        configurations: the number of configurations in the space, None if it is infinite.
+        space: the trials' space, whose size bounds the search; that of a confirmation in looks
+            grows with each look.
     """
 
-    def __init__(self, config: StudyConfig, configurations: int | None) -> None:
+    def __init__(self, config: StudyConfig, space: AnySpace) -> None:
         self._asked, self._size = config.search.trials, config.search.race_trials
-        self._direction, self._configurations = config.direction, configurations
+        self._direction, self._space = config.direction, space
         training = config.training
         self._seeds = {config.network.seed, training.data_seed, training.augmentation_seed}
 
@@ -107,9 +109,9 @@ class Race:
     def _searched(self, others: Sequence[FrozenTrial], exhausted: bool) -> int:
         if exhausted:
             return len(others)
-        wanted = self._asked - self._size
+        wanted, configurations = self._asked - self._size, self._space.size
         again = sum(map(is_replicate, others))
-        return min(wanted, self._configurations + again if self._configurations else wanted)
+        return min(wanted, configurations + again if configurations else wanted)
 
     def done(self, trials: Sequence[FrozenTrial], exhausted: bool) -> bool:
         """Whether as many trials as asked for are finished (COMPLETE, PRUNED or FAIL).
