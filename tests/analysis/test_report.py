@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from normsearch.analysis import available, reading
+from normsearch.analysis import available, reading, report
 from normsearch.analysis.report import contents, write_report
 from tests.analysis.fake_study import FakeStudy, fake_study, tiny
 
@@ -241,6 +241,13 @@ def test_numbers_that_a_record_leaves_out_are_dashes(tmp_path: Path) -> None:
     assert len(page.all("figure")) == len(available(study))
 
 
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes nearly all of a report's time."""
+    monkeypatch.setattr(report, "_figures", lambda study, prefix="": [])
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_the_files_that_repeat_the_study_and_its_best_trial(tmp_path: Path) -> None:
     config = {"training": {"samples": 20000}, "task": {"data": Path("lv")}, "fingerprint": "0a1b"}
     study = fake_study(12, config=config, folder=tmp_path)
@@ -257,6 +264,7 @@ def test_the_files_that_repeat_the_study_and_its_best_trial(tmp_path: Path) -> N
     assert "Fingerprint of the data: 0a1b" in page.text
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_scores_of_fewer_cases_are_told_apart(tmp_path: Path) -> None:
     study = fake_study(folder=tmp_path)
     assert "before the last evaluation" not in contents(study)["about"]
