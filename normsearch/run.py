@@ -117,7 +117,7 @@ class Run:
     @property
     def in_looks(self) -> bool:
         """Whether this is a study of fixed trainings with design looks."""
-        return isinstance(self.config.space, ArmsConfig) and self.config.space.design == "looks"
+        return self.config.in_looks
 
     @property
     def record(self) -> StudyRecord:

@@ -62,7 +62,7 @@ def made_up(tmp_path: Path) -> Callable[..., StudyRecord]:
         config = raw if isinstance(raw, StudyConfig) else validate(StudyConfig, raw, "made-up")
         slots = list_norms(build_network("unet2d", first_channels=8, depth=1))
         folder = tmp_path / config.name
-        if not folder.exists():  # else it is gone on with
+        if not folder.exists():  # else the run is resumed
             create_run(folder, config, {})
         space = build_space(config.space, slots, "made-up: ")
         space = scheduled(space, config, folder, None, lambda event: None)

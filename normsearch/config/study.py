@@ -102,6 +102,11 @@ class StudyConfig(Model, Scored):
     network_digest: NetworkDigest | None = None
     """The network at the start; recorded by a run."""
 
+    @property
+    def in_looks(self) -> bool:
+        """Whether this is a study of fixed trainings with design looks."""
+        return isinstance(self.space, ArmsConfig) and self.space.design == "looks"
+
     @model_validator(mode="after")
     def _a_trainer_or_a_task(self) -> Self:
         if self.trainer is None and self.task.data == OWN_DATA:

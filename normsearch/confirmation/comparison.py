@@ -202,6 +202,11 @@ def _arms_of(record: StudyRecord, config: StudyConfig) -> ArmsConfig:
     return config.space
 
 
+def _failures(trials: pd.DataFrame) -> dict[str, list[str]]:
+    failed = trials[trials["state"] == "FAIL"]
+    return {str(arm): list(part["failure"]) for arm, part in failed.groupby("arm")}
+
+
 def confirmation(record: StudyRecord) -> Confirmation:
     """Return the result of a study of arms.
 
@@ -237,8 +242,6 @@ def confirmation(record: StudyRecord) -> Confirmation:
         course=course,
     )
     surfaces = read_surfaces(record)
-    failed = trials[trials["state"] == "FAIL"]
-    failures = {str(arm): list(part["failure"]) for arm, part in failed.groupby("arm")}
     return Confirmation(
         study=record.name,
         metric=record.case_metric,
@@ -256,7 +259,7 @@ def confirmation(record: StudyRecord) -> Confirmation:
         folds=_folds(config, space),
         comparison=found,
         table=described(found.table, config, trials, surfaces),
-        failures=failures,
+        failures=_failures(trials),
         misses=(int(surfaces["missed"].sum()), len(surfaces)),
         hd95_unit=unit_of(surfaces),
         **_origin(space, reference),

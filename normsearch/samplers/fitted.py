@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from optuna.trial import FrozenTrial
 
-from normsearch.samplers.gp_sampler import GaussianProcessSampler, _threads
+from normsearch.samplers.gp_sampler import GaussianProcessSampler, one_thread
 from normsearch.samplers.gp_targets import expected_finals
 
 _FITS, _BURN_IN = 45, 15  # each is a few steps of the random walk from the one before
@@ -33,7 +33,7 @@ class _FittedAnew(GaussianProcessSampler):
         coded = {trial.number: self._row(trial) for trial in trials}
         places = sorted({row for row in coded.values() if row is not None})
         points = self._kernel.points(np.array(places))
-        with _threads().limit(limits=1, user_api="blas"):
+        with one_thread():
             fits = [self._fitted(rows, targets, noise).at(points)[0] for _ in range(_FITS)]
         means = dict(zip(places, np.mean(fits[_BURN_IN:], axis=0).tolist(), strict=True))
         return {number: means[row] for number, row in coded.items() if row is not None}

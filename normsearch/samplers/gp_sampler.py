@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
@@ -98,8 +99,7 @@ class GaussianProcessSampler(OneObjective):
         if not known:
             return {}
         taken = {one.row for one in known} | self._running(trials)
-        # Threads that wait for a core of a training cost ten times the work itself.
-        with _threads().limit(limits=1, user_api="blas"):
+        with one_thread():
             return self._coding.params(self._chosen(known, taken))
 
     def choose(
@@ -119,7 +119,7 @@ class GaussianProcessSampler(OneObjective):
         if not known:
             return None
         rows = np.array([self._coding.row(params) for params in candidates])
-        with _threads().limit(limits=1, user_api="blas"):
+        with one_thread():
             return int(np.argmax(self._bound(known)[0](rows)))
 
     def _known(
@@ -228,6 +228,15 @@ def _untried(rows: Array, taken: set[tuple[float, ...]]) -> Array:
     """Return the rows that were not tried yet."""
     new = [row not in taken for row in map(tuple, rows.tolist())]
     return rows[new]
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Return a context in which linear algebra uses one thread.
+
+    Threads that wait for a core of a training cost ten times the work itself.
+    """
+    limited: AbstractContextManager[Any] = _threads().limit(limits=1, user_api="blas")
+    return limited
 
 
 @cache

@@ -74,10 +74,12 @@ class Claims:
         """Return all trials and how far the search is, once a round that is due is enqueued."""
         exhausted = self._fresh.exhausted
         trials = self._study.get_trials(deepcopy=False)
-        if race.round_due(trials, exhausted):
+        now = race.standing(trials, exhausted)
+        if now.due:
             self.enqueue(partial(race.next_round, exhausted=exhausted))
             trials = self._study.get_trials(deepcopy=False)
-        return trials, race.standing(trials, exhausted)
+            now = race.standing(trials, exhausted)
+        return trials, now
 
     def next_trial(
         self, trials: Sequence[FrozenTrial], standing: Standing, live: Container[int]

@@ -234,7 +234,8 @@ class Coordinator(TrialFaults):
             self._mirror.write_owner(trial.number, token)
         self._live[trial.number] = trial
         shown = {"baseline": config.baseline, "norm_map": choice.norm_map, **choice.values}
-        shown.update({name: attributes[name] for name in (REPLICATE_OF,) if name in attributes})
+        if is_replicate(trial):
+            shown[REPLICATE_OF] = attributes[REPLICATE_OF]
         self._listener(Event("started", trial.number, shown))
         return Job(config, folder, token, seconds_left(trial, self.config.search.time_limit))
 

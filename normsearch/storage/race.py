@@ -61,6 +61,20 @@ class Standing:
         return {trial.number for one in self.race.values() for trial in one}
 
     @property
+    def last(self) -> list[FrozenTrial]:
+        """The trials of the newest round, none before the first."""
+        return next(reversed(self.race.values()), [])
+
+    @property
+    def due(self) -> bool:
+        """Whether trials of the race must be enqueued, in part if a crash interrupted this."""
+        if self.searching:
+            return False
+        if self.last and len(self.last) < self.last[0].user_attrs[ENTRANTS]:
+            return True
+        return self.left > 0 and (not self.last or is_finished(self.last))
+
+    @property
     def left(self) -> int:
         """The trials of the race that no round has yet."""
         begun = sum(int(one[0].user_attrs[ENTRANTS]) for one in self.race.values())
@@ -127,22 +141,12 @@ class Race:
         """Whether the space holds fewer configurations than the search was asked for."""
         return self.standing(trials, exhausted).search < self._asked - self._size
 
-    def round_due(self, trials: Sequence[FrozenTrial], exhausted: bool) -> bool:
-        """Whether trials of the race must be enqueued, in part if a crash interrupted this."""
-        now = self.standing(trials, exhausted)
-        if now.searching:
-            return False
-        last = next(reversed(now.race.values()), None)
-        if last is not None and len(last) < last[0].user_attrs[ENTRANTS]:
-            return True
-        return now.left > 0 and (last is None or is_finished(last))
-
     def next_round(self, trials: Sequence[FrozenTrial], exhausted: bool) -> list[Entry]:
         """Return the replicates to enqueue now; a part of them may be enqueued already."""
-        if not self.round_due(trials, exhausted):
-            return []
         now = self.standing(trials, exhausted)
-        number, last = next(reversed(now.race.items()), (0, []))
+        if not now.due:
+            return []
+        number, last = max(now.race, default=0), now.last
         if last and not is_finished(last):  # a crash interrupted its enqueueing: the same again
             before = {trial.number for trial in last}
             known = [trial for trial in trials if trial.number not in before]

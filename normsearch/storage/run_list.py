@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from normsearch.config import ArmsConfig
 from normsearch.config.reading import read_recorded_study
 from normsearch.errors import NormsearchError
 from normsearch.storage.records import StudyRecord
@@ -77,7 +76,7 @@ def _summary(folder: Path) -> RunSummary:
         metric=config.metric,
         best=None if best is None else record.mean_score(best),
         trial=best,
-        at_most=isinstance(config.space, ArmsConfig) and config.space.design == "looks",
+        at_most=config.in_looks,
     )
 
 
