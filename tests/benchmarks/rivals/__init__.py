@@ -1,0 +1,1 @@
+"""Search methods compared at equal terms: see `tests.benchmarks.rivals.__main__`."""
