@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,7 @@ def _run(folder: Path, config: StudyConfig, trainer: Trainer) -> StudyRecord:
     return StudyRecord(folder / config.name)
 
 
+@cache
 def _slots() -> list[NormSlot]:
     return list_norms(build_network("unet2d", first_channels=FIRST_CHANNELS, depth=DEPTH))
 

@@ -37,6 +37,18 @@ def script(path: Path, text: str) -> str:
     return str(path)
 
 
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a compiler that compiles kernels.c once and then gives copies: it takes seconds."""
+    if COMPILER is None:
+        pytest.skip("no C compiler")
+    library = build(COMPILER)
+    copy = f'while [ "$1" != -o ]; do shift; done\ncp "{library}" "$2"'
+    return script(
+        tmp_path_factory.mktemp("quick") / "cc", f'[ "$1" = --version ] && exit 0\n{copy}'
+    )
+
+
 PROBE = """
 import hashlib, torch
 from pathlib import Path
@@ -61,11 +73,11 @@ def test_processes_that_compile_at_once_get_one_library_the_same_bits_and_one_op
     environment = {**os.environ, "NORMSEARCH_KERNELS": "c"}
     running = [
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in range(3)
+        for _ in range(2)
     ]
     told = [process.communicate(timeout=240)[0].splitlines() for process in running]
-    assert [process.returncode for process in running] == [0, 0, 0]
-    assert told[0] == told[1] == told[2]
+    assert [process.returncode for process in running] == [0, 0]
+    assert told[0] == told[1]
     assert told[0][0].startswith("c ")
     if sys.platform == "linux":
         assert told[0][1] == "1"
@@ -74,14 +86,12 @@ def test_processes_that_compile_at_once_get_one_library_the_same_bits_and_one_op
     assert stat.S_IMODE(folder.stat().st_mode) & 0o077 == 0
 
 
-@needs_compiler
-def test_the_library_is_kept_by_compiler_and_flags(tmp_path: Path) -> None:
-    assert COMPILER
-    first = build(COMPILER)
+def test_the_library_is_kept_by_compiler_and_flags(tmp_path: Path, quick: str) -> None:
+    first = build([quick])
     before = first.stat().st_mtime_ns
-    assert build(COMPILER) == first
+    assert build([quick]) == first
     assert first.stat().st_mtime_ns == before
-    other = script(tmp_path / "cc", f'exec {" ".join(COMPILER)} "$@"')
+    other = script(tmp_path / "cc", f'exec {quick} "$@"')
     assert build([other]) != first
 
 
@@ -152,19 +162,21 @@ DAMAGES = {
 }
 
 
-@needs_compiler
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_library_is_never_loaded_and_compiled_again(damage: str) -> None:
-    assert COMPILER
-    path = build(COMPILER)
+def test_a_damaged_library_is_never_loaded_and_compiled_again(
+    damage: str, quick: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", quick)
+    path = build([quick])
     whole = path.read_bytes()
     path.write_bytes(DAMAGES[damage](whole))
-    assert build(COMPILER).read_bytes() == whole
+    assert build([quick]).read_bytes() == whole
     assert kernels_in_use() == "c"
 
 
-@needs_compiler
-def test_a_cache_without_room_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_without_room_is_a_warning(quick: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", quick)
+
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
