@@ -51,12 +51,6 @@ def trained(folder: Path, norm_map: dict[str, str]) -> ModelConfig:
     return ModelConfig(trial=trial, metric="Dice", score=record["score"])
 
 
-@pytest.fixture
-def no_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out program.pt2, which takes nearly all of the time."""
-    monkeypatch.setattr("normsearch.trials.model._program", lambda *_: (b"", "not asked for"))
-
-
 def test_a_model_computes_the_same_by_every_way_to_load_it(tmp_path: Path) -> None:
     config = trained(tmp_path / "trial", MIXED)
     files, no_program = export_model(tmp_path / "model", tmp_path / "trial", config)
