@@ -24,9 +24,9 @@ from tests.benchmarks import (
 
 OUTPUT = Path("build/benchmarks")
 BENCHMARKS = (
-    *(norm_speed, unet_speed, training_speed, loading, framework, driver, worker_memory, large_data),
+    *(norm_speed, unet_speed, training_speed, loading, framework, driver, worker_memory),
     *(suggest_speed, search_quality, search_scale, search_width, null_pipeline, hippocampus),
-    effect_searches,
+    *(large_data, effect_searches),
 )
 
 if __name__ == "__main__":
