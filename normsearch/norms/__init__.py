@@ -15,7 +15,7 @@ from normsearch.norms.kernels import kernels_in_use
 from normsearch.norms.local_response import LocalResponseNorm
 from normsearch.norms.mean_only import MeanOnlyBatchNorm
 from normsearch.norms.mixed import MixedNorm, reaches_out
-from normsearch.norms.progress import FollowsProgress, set_progress
+from normsearch.norms.progress import FollowsProgress, norms_to_update, set_progress
 from normsearch.norms.registry import build_norm
 from normsearch.norms.sparse_switchable import SparseSwitchableNorm
 from normsearch.norms.spec import NORMS, NormKind, NormSpec
@@ -65,6 +65,7 @@ __all__ = [
     "gate_parameters",
     "initialize_weight_norms",
     "kernels_in_use",
+    "norms_to_update",
     "reaches_out",
     "set_progress",
     "set_weight_norm",

@@ -26,6 +26,7 @@ from normsearch.norms import (
     clamp_gates,
     gate_parameters,
     initialize_weight_norms,
+    norms_to_update,
     set_progress,
 )
 from normsearch.training import (
@@ -172,6 +173,7 @@ def _train_trial(
     if state is None:
         initialize_weight_norms(network, loader.batch(0)[0])
     validation = validation_cases(task, data.validation, shape[1:])
+    norms = norms_to_update(network)
     for evaluation in train(
         network,
         loader,
@@ -182,8 +184,8 @@ def _train_trial(
         score=metric.of_case,
         score_of_all=metric.of_all,
         parameter_groups=parameter_groups(network, config.gate_learning_rate),
-        after_step=lambda: clamp_gates(network),
-        on_progress=lambda share: set_progress(network, share),
+        after_step=lambda: clamp_gates(norms),
+        on_progress=lambda share: set_progress(norms, share),
         state=state,
         save=lambda state: save_newest(folder, state, lambda: check_owner(folder, token)),
         device=config.device,
