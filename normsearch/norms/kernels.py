@@ -69,12 +69,12 @@ def use_triton() -> bool:
     if _choice() != "triton":
         return False
     if importlib.util.find_spec("triton") is None:
-        lack = "the package triton, which comes with torch's builds for CUDA"
+        lack = "the package triton, which comes with torch's builds for CUDA; install it or"
     elif torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET") == "1":
         return True
     else:
-        lack = "a CUDA device that torch sees, and there is none"
-    raise NormError(f"NORMSEARCH_KERNELS=triton needs {lack}; install it or unset the variable")
+        lack = "a CUDA device, and torch sees none;"
+    raise NormError(f"NORMSEARCH_KERNELS=triton needs {lack} unset the variable")
 
 
 def _choice() -> str:
