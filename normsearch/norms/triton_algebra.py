@@ -25,6 +25,7 @@ from normsearch.norms.triton_passes import (
     mean_of,
     merge,
     pool,
+    pool_weight,
     read,
     rows_of,
     track,
@@ -40,45 +41,22 @@ except ModuleNotFoundError as missing:  # as in triton_passes.py
 @jit
 def _look(moments, given, at, sizes, K: tl.constexpr, PLAN: tl.constexpr):
     """Return each row's mean minus that of pool K, and the pool's variance."""
-    if PLAN[0][K] < 0:
+    SHAPE: tl.constexpr = PLAN[4]
+    AXES: tl.constexpr = PLAN[0][K]
+    if AXES < 0:
         index = at[1] // PLAN[3]
         away = (moments[0] - read(given[0], index, at[2]).to(tl.float64)).to(tl.float32)
         spread = read(given[1], index, at[2])
     else:
-        _, away, spread = pool(*moments, at, sizes, PLAN[0][K], PLAN[4])
+        _, away, spread = pool(*moments, at, sizes, AXES, SHAPE)
     return away, spread
-
-
-@jit
-def _logit(logits, seen, K: tl.constexpr, PLAN: tl.constexpr):
-    """Return a logit; that of the last pool is left out if no batch has been tracked."""
-    logit = tl.load(logits + K).to(tl.float32)
-    if seen is not None and len(PLAN[0]) - 1 == K:
-        logit = tl.where(tl.load(seen) > 0, logit, float("-inf"))
-    return logit
-
-
-@jit
-def _weight(given, seen, K: tl.constexpr, PLAN: tl.constexpr):
-    """Return the weight of one pool's means, or variances, where moments are mixed."""
-    if PLAN[1] == 2:
-        top = _logit(given, seen, 0, PLAN)
-        for j in tl.static_range(1, len(PLAN[0])):
-            top = tl.maximum(top, _logit(given, seen, j, PLAN))
-        total = tl.exp(_logit(given, seen, 0, PLAN) - top)
-        for j in tl.static_range(1, len(PLAN[0])):
-            total += tl.exp(_logit(given, seen, j, PLAN) - top)
-        weight = tl.exp(_logit(given, seen, K, PLAN) - top) / total
-    else:
-        weight = tl.load(given + K).to(tl.float32)
-    return weight
 
 
 @jit
 def _share(mixing, at, K: tl.constexpr, PLAN: tl.constexpr):
     """Return the share of one pool's mean or, where outputs are mixed, of its output."""
     if mixing[1] is not None:
-        share = at[1] * 0 + _weight(mixing[0], mixing[2], K, PLAN)
+        share = at[1] * 0 + pool_weight(mixing[0], mixing[2], K, PLAN)
     elif mixing[0] is None:
         share = at[1] * 0 + 1.0
     else:
@@ -99,7 +77,7 @@ def _mix(moments, given, mixing, inner_bias, at, sizes, eps, PLAN: tl.constexpr)
             share *= tl.rsqrt(spread + eps)
             scale += share
         else:
-            scale += _weight(mixing[1], mixing[2], k, PLAN) * spread
+            scale += pool_weight(mixing[1], mixing[2], k, PLAN) * spread
         shift += share * away
     if mixing[1] is not None:
         scale = tl.rsqrt(scale + eps)
@@ -115,20 +93,24 @@ def _regroup(mixture, variance, at, sizes, eps, PLAN: tl.constexpr):
 
     A row of the mixture has the mean `shift` and the variance scale²·variance.
     """
+    SHAPE: tl.constexpr = PLAN[4]
+    GROUP: tl.constexpr = PLAN[5]
     scale, shift = mixture
     shift = tl.where(at[2], shift, 0.0)
-    _, away, spread = pool(shift, scale * scale * variance, at, sizes, PLAN[5], PLAN[4])
+    _, away, spread = pool(shift, scale * scale * variance, at, sizes, GROUP, SHAPE)
     return away, tl.rsqrt(spread + eps)
 
 
 @jit
 def _pull_regroup(gradient, scale, variance, away, root, at, sizes, PLAN: tl.constexpr):
     """Return the gradients of scale and shift from before `_regroup`, and of the variance."""
-    size = block_size(at, sizes, PLAN[5])
+    SHAPE: tl.constexpr = PLAN[4]
+    GROUP: tl.constexpr = PLAN[5]
+    size = block_size(at, sizes, GROUP)
     d_spread = -0.5 * root * root * root * (gradient[0] * scale + gradient[1] * away)
-    through = block_sum(d_spread, PLAN[5], PLAN[4]) / size
+    through = block_sum(d_spread, GROUP, SHAPE) / size
     d_away = gradient[1] * root
-    d_shift = d_away - block_sum(d_away, PLAN[5], PLAN[4]) / size + 2 * away * through
+    d_shift = d_away - block_sum(d_away, GROUP, SHAPE) / size + 2 * away * through
     d_scale = gradient[0] * root + 2 * scale * variance * through
     return (d_scale, tl.where(at[2], d_shift, 0.0)), scale * scale * through
 
@@ -147,6 +129,8 @@ def _pull_pool(
     PLAN: tl.constexpr,
 ):
     """Return what one pool adds to the gradients of each row's mean, variance and shares."""
+    SHAPE: tl.constexpr = PLAN[4]
+    AXES: tl.constexpr = PLAN[0][K]
     away, spread = _look(moments, given, at, sizes, K, PLAN)
     share = _share(mixing, at, K, PLAN)
     scale, shift = mixture
@@ -161,13 +145,13 @@ def _pull_pool(
         d_share = scale * d_shift * away
         d_mixed = -0.5 * scale * scale * (scale * d_scale + d_shift * shift)
         d_weight = d_mixed * spread
-        d_spread = d_mixed * _weight(mixing[1], mixing[2], K, PLAN)
+        d_spread = d_mixed * pool_weight(mixing[1], mixing[2], K, PLAN)
         d_away = share * scale * d_shift
     d_variance = d_spread * 0
-    if PLAN[0][K] >= 0:
-        size = block_size(at, sizes, PLAN[0][K])
-        d_variance = block_sum(d_spread, PLAN[0][K], PLAN[4]) / size
-        d_away += 2 * away * d_variance - block_sum(d_away, PLAN[0][K], PLAN[4]) / size
+    if AXES >= 0:
+        size = block_size(at, sizes, AXES)
+        d_variance = block_sum(d_spread, AXES, SHAPE) / size
+        d_away += 2 * away * d_variance - block_sum(d_away, AXES, SHAPE) / size
     return d_away, d_variance, d_share, d_weight
 
 
@@ -178,7 +162,7 @@ def _pull_weights(to, given, seen, gradient, PLAN: tl.constexpr):
     if PLAN[1] == 2:
         weights = gradient * 0
         for j in tl.static_range(len(PLAN[0])):
-            weights = tl.where(k == j, _weight(given, seen, j, PLAN), weights)
+            weights = tl.where(k == j, pool_weight(given, seen, j, PLAN), weights)
         gradient = weights * (gradient - tl.sum(weights * gradient, 0))
     tl.store(to + k, gradient.to(to.dtype.element_ty), mask=k < len(PLAN[0]))
 
@@ -188,6 +172,7 @@ def _pull_mix(
     moments, given, mixing, mixture, gradient, gradients, at, sizes, eps, PLAN: tl.constexpr
 ):
     """Return the gradients of the moments through `_mix`, and store those of the shares."""
+    SHAPE: tl.constexpr = PLAN[4]
     k, d_mean, d_variance = tl.arange(0, 4), moments[1] * 0, moments[1] * 0
     of_shares, of_means, of_variances = d_mean, k * 0.0, k * 0.0
     for j in tl.static_range(len(PLAN[0])):
@@ -208,7 +193,7 @@ def _pull_mix(
         _pull_weights(gradients[3], mixing[1], mixing[2], of_variances, PLAN)
     elif mixing[0] is not None:
         if PLAN[2] == 1:
-            by_channel(gradients[2], of_shares, at, PLAN[4])
+            by_channel(gradients[2], of_shares, at, SHAPE)
         else:
             of_share = tl.sum(of_shares, 0)
             tl.store(gradients[2], of_share.to(gradients[2].dtype.element_ty))
@@ -240,15 +225,17 @@ def forward(
     `kept` is offset and variance of each row, (2, N·C), the given moments, (2, C) or less,
     and whether a batch has been tracked.
     """
-    rows, at = sizes[0] * sizes[1], rows_of(sizes, PLAN[4])
+    SHAPE: tl.constexpr = PLAN[4]
+    GROUP: tl.constexpr = PLAN[5]
+    rows, at = sizes[0] * sizes[1], rows_of(sizes, SHAPE)
     n, c, present = at
     row = n * sizes[1] + c
     offset, variance = merge(partial, row, present, chunking, rows, CHUNKS)
     moments = mean_of(x, strides, offset, at), variance
     if TRACK is not None:
-        track(moments, running, at, sizes, TRACK[0], TRACK[1], PLAN[4])
+        track(moments, running, at, sizes, TRACK[0], TRACK[1], SHAPE)
     scale, shift = _mix(moments, given, mixing, inner_bias, at, sizes, eps, PLAN)
-    if PLAN[5] >= 0:
+    if GROUP >= 0:
         away, root = _regroup((scale, shift), variance, at, sizes, eps, PLAN)
         scale, shift = scale * root, away * root
     gain = read(weight, c, present)
@@ -285,7 +272,9 @@ def backward(
 
     `gradients` are those of weight, bias, shares, variance shares and inner bias.
     """
-    rows, at = sizes[0] * sizes[1], rows_of(sizes, PLAN[4])
+    SHAPE: tl.constexpr = PLAN[4]
+    GROUP: tl.constexpr = PLAN[5]
+    rows, at = sizes[0] * sizes[1], rows_of(sizes, SHAPE)
     n, c, present = at
     row, pixels, chunks = n * sizes[1] + c, chunking[0], chunking[2]
     k = tl.arange(0, CHUNKS)[:, None]
@@ -299,14 +288,14 @@ def backward(
     gain = read(weight, c, present)
     gradient, d_variance = (gain * along, gain * total), along * 0
     scale, shift = mixture
-    if PLAN[5] >= 0:
+    if GROUP >= 0:
         away, root = _regroup(mixture, variance, at, sizes, eps, PLAN)
         gradient, d_variance = _pull_regroup(gradient, scale, variance, away, root, at, sizes, PLAN)
         scale, shift = scale * root, away * root
-    by_channel(gradients[0], scale * along + shift * total, at, PLAN[4])
-    by_channel(gradients[1], total, at, PLAN[4])
+    by_channel(gradients[0], scale * along + shift * total, at, SHAPE)
+    by_channel(gradients[1], total, at, SHAPE)
     if inner_bias is not None:
-        by_channel(gradients[4], gradient[1], at, PLAN[4])
+        by_channel(gradients[4], gradient[1], at, SHAPE)
     factor = gain * scale
     d_mean, d_pooled = _pull_mix(
         *(moments, given, mixing, mixture, gradient, gradients, at, sizes, eps, PLAN)

@@ -142,7 +142,7 @@ def affine(
     tl.store(to, y.to(out.dtype.element_ty), mask=mask)
 
 
-# ---- sums over rows; see triton_algebra.py for `at`, `sizes`, AXES and SHAPE ----
+# ---- sums over rows; see triton_algebra.py for the arguments ----
 
 
 @jit
@@ -245,3 +245,28 @@ def track(moments, running, at, sizes, AXES: tl.constexpr, EACH: tl.constexpr, S
     )
     tl.store(means + to, new.to(means.dtype.element_ty), mask=mine)
     tl.store(variances + to, new_spread.to(variances.dtype.element_ty), mask=mine)
+
+
+@jit
+def _logit(logits, seen, K: tl.constexpr, PLAN: tl.constexpr):
+    """Return a logit; that of the last pool is left out if no batch has been tracked."""
+    logit = tl.load(logits + K).to(tl.float32)
+    if seen is not None and len(PLAN[0]) - 1 == K:
+        logit = tl.where(tl.load(seen) > 0, logit, float("-inf"))
+    return logit
+
+
+@jit
+def pool_weight(given, seen, K: tl.constexpr, PLAN: tl.constexpr):
+    """Return the weight of one pool's means, or variances, where moments are mixed."""
+    if PLAN[1] == 2:
+        top = _logit(given, seen, 0, PLAN)
+        for j in tl.static_range(1, len(PLAN[0])):
+            top = tl.maximum(top, _logit(given, seen, j, PLAN))
+        total = tl.exp(_logit(given, seen, 0, PLAN) - top)
+        for j in tl.static_range(1, len(PLAN[0])):
+            total += tl.exp(_logit(given, seen, j, PLAN) - top)
+        weight = tl.exp(_logit(given, seen, K, PLAN) - top) / total
+    else:
+        weight = tl.load(given + K).to(tl.float32)
+    return weight
