@@ -15,7 +15,8 @@ import torch
 
 from normsearch.errors import NormError
 from normsearch.norms import build_norm, kernels_in_use
-from normsearch.norms.kernels import build, find_compiler, kernels
+from normsearch.norms.kernels import build, find_compiler, kernels, use_triton
+from tests.benchmarks import gpu_norms
 
 COMPILER = find_compiler()
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler")
@@ -27,8 +28,10 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("NORMSEARCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("NORMSEARCH_KERNELS", raising=False)
     kernels.cache_clear()
+    use_triton.cache_clear()
     yield
     kernels.cache_clear()
+    use_triton.cache_clear()
 
 
 def script(path: Path, text: str) -> str:
@@ -149,7 +152,7 @@ def test_without_a_compiler_torch_is_taken_quietly(monkeypatch: pytest.MonkeyPat
 
 def test_the_choice_must_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NORMSEARCH_KERNELS", "cuda")
-    with pytest.raises(NormError, match="must be c, torch or not set, got 'cuda'"):
+    with pytest.raises(NormError, match="must be c, torch, triton or not set, got 'cuda'"):
         kernels()
 
 
@@ -183,3 +186,27 @@ def test_a_cache_without_room_is_a_warning(quick: str, monkeypatch: pytest.Monke
     monkeypatch.setattr("os.fsync", full)
     with pytest.warns(RuntimeWarning, match="kernels.c cannot be used .*the disk must have room"):
         assert kernels() is None
+
+
+def test_triton_that_cannot_be_had_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NORMSEARCH_KERNELS", "triton")
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for found, lack in (
+        (None, "the package triton"),
+        (object(), "a CUDA device, and torch sees none"),
+    ):
+        monkeypatch.setattr("importlib.util.find_spec", lambda name, found=found: found)
+        use_triton.cache_clear()
+        with pytest.raises(NormError, match=f"NORMSEARCH_KERNELS=triton needs {lack}.*unset"):
+            build_norm("SN", 8, 2)(torch.randn(2, 8, 5, 7))
+
+
+def test_the_table_for_gpus_says_that_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert gpu_norms.main([]) == 1
+    assert capsys.readouterr().err == gpu_norms.NO_DEVICE + "\n"
+    for text in gpu_norms.texts():
+        assert build_norm(text, 32, 2).train()(torch.randn(2, 32, 8, 8)).shape == (2, 32, 8, 8)
