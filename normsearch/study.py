@@ -128,7 +128,7 @@ class Study(Run):
         resume: bool = False,
         callbacks: Sequence[Callback] = (),
     ) -> Self:
-        """Train until `search.trials` trials are finished.
+        """Train until `search.trials` trials are finished, or another limit of `search` is reached.
 
         Args:
             workers: number of trials at once; as many as fit if None.
@@ -235,7 +235,7 @@ class Study(Run):
         asked = space.size if self.has_arms else config.search.trials
         facts = {
             "trials": coordinator.states(), "asked": asked, "metric": config.metric,
-            "notes": prepared.notes,
+            "notes": prepared.notes, "hours": coordinator.leases.hours(),
         }  # fmt: skip
         tell(Event("began", -1, facts))
         execute(coordinator, prepared, workers, executor, address)
