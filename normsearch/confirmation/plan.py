@@ -89,7 +89,7 @@ def confirm_study(
             study=record.name,
             top=top,
             trials=chosen,
-            scores={name: float(rows[number]["score"]) for name, number in chosen.items()},
+            scores={name: record.mean_score(number) for name, number in chosen.items()},
             left_out=_left_out(list(rows.values()), single),
             seen_folds=tuple(fold for fold in folds if fold not in config.task.test_folds),
             mixtures=tuple(mixtures),

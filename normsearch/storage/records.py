@@ -133,8 +133,12 @@ class StudyRecord:
         ]
 
     def mean_score(self, number: int) -> float:
-        """Return the mean score of the `trainings` of a COMPLETE trial's configuration."""
-        scores = [one["score"] for one in self.trainings(number) if one["score"] is not None]
+        """Return the mean score of the trainings of a COMPLETE trial's configuration.
+
+        Before a race has finished a round this is the trial's score.
+        """
+        trainings = self.trainings(number) if self.raced() else self.trainings(number)[:1]
+        scores = [one["score"] for one in trainings if one["score"] is not None]
         return float(scores[0] if len(scores) == 1 else sum(scores) / len(scores))
 
     def by_score(self) -> list[int]:
@@ -279,6 +283,7 @@ class StudyRecord:
             "baseline": trial.user_attrs.get("baseline"),
             "single_norm": single_norm(trial),
             **dict.fromkeys((*LABELS, *HYPERPARAMETERS)),
+            **({"seed": trial.user_attrs["seed"]} if is_replicate(trial) else {}),
             **trial.user_attrs.get("values", {}),
             REPLICATE_OF: trial.user_attrs.get(REPLICATE_OF),
             **measured,
