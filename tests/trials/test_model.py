@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -88,16 +89,19 @@ ALL = [
     *("none", "BN", "SyncBN", "BRN", "LN", "IN", "GN-2", "WN", "MBN", "WN+MBN", "BIN", "SN"),
     *("ILN", "ILN(regroup=none)", "ILN(gate=clip)", "ILN(gate=softmax)", "SSN", "BGN-2"),
     *("GBGN-2x2", "WS+GN-2", "BCN-2", "LRN", "BKN", "slabGN-2", "IN-axisnone"),
+    "FRN, EvoNorm-S0-2, EvoNorm-B0, MABN",
 ]
 
 
 def test_every_kind_is_tried_below() -> None:
-    assert {NormSpec.parse(text).kind for text in ALL} == set(NORMS)
+    texts = [text for texts in ALL for text in texts.split(", ")]
+    assert {NormSpec.parse(text).kind for text in texts} == set(NORMS)
 
 
 @pytest.mark.parametrize("norm", ALL)
 def test_every_norm_leaves_as_a_program(tmp_path: Path, norm: str) -> None:
-    config = trained(tmp_path, dict.fromkeys(SLOTS, norm))
+    norm_map = dict(zip(SLOTS, itertools.cycle(norm.split(", ")), strict=False))
+    config = trained(tmp_path, norm_map)
     _, no_program = export_model(tmp_path / "model", tmp_path, config)
     assert no_program == ""
     x = torch.randn(3, 1, 16, 16)
