@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Iterator
 
 from torch import fx, nn
@@ -129,6 +131,13 @@ def _traced(module: nn.Module) -> fx.Graph | None:
     """Return the calls that a module makes in its forward pass, None if it cannot be traced."""
     try:
         with users_code(f"{type(module).__name__}: must be traceable", NetworkError):
-            return _Tracer().trace(module)
+            # A forward pass may keep tensors in the module (MONAI's DynUNet does): not in the real.
+            stand_in = copy.copy(module)
+            for name, value in list(vars(stand_in).items()):
+                if isinstance(value, list) and not name.startswith("_"):
+                    setattr(stand_in, name, list(value))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return _Tracer().trace(stand_in)
     except NormsearchError:
         return None
