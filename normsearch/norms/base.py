@@ -68,6 +68,14 @@ class Norm(nn.Module):
         return f"{self.spec_text}, {self.channels}, dims={self.dims}"
 
 
+class OwnsActivation:
+    """Marks a norm that is its own activation: none may follow it (FRN, EvoNorm).
+
+    In a network it takes the place of the norm and of the activation behind it; see
+    `normsearch.networks.following`.
+    """
+
+
 class MomentNorm(Norm):
     """Base of the composite norms: weight, bias, the input check and the pass over the pixels.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,7 @@ ALL = [
     *("none", "BN", "SyncBN", "BRN", "LN", "IN", "GN-2", "WN", "MBN", "WN+MBN", "BIN", "SN"),
     *("ILN", "ILN(regroup=none)", "ILN(gate=clip)", "ILN(gate=softmax)", "SSN", "BGN-2"),
     *("GBGN-2x2", "WS+GN-2", "BCN-2", "BKN", "LRN", "slabGN-2", "IN-axisnone"),
+    *("FRN", "EvoNorm-S0-2", "EvoNorm-B0", "MABN"),
 ]
 
 
