@@ -97,6 +97,9 @@ class StudyLike(Protocol):
     def ranked(self) -> list[int]:
         """Numbers of the COMPLETE trials that may be the best, the best first."""
 
+    def raced(self) -> bool:
+        """Whether a race has finished a round, so that it decides on their order."""
+
     def trials(self) -> pd.DataFrame:
         """One row a trial, with a column ``norm.<slot>`` for every slot."""
 

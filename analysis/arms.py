@@ -61,27 +61,31 @@ def arm_trials(study: StudyLike, kind: str) -> pd.DataFrame:
 
 def searched(study: StudyLike) -> pd.DataFrame:
     """Return `study.trials()` without those of arms, and without the replicates of a race."""
-    table = study.trials()
-    for column in ("arm", "replicate_of"):
-        table = table[table[column].isna()] if column in table else table
-    return table
+    table = without_replicates(study.trials())
+    return table[table["arm"].isna()] if "arm" in table else table
+
+
+def without_replicates(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials of a search without the replicates of a race."""
+    return table[table["replicate_of"].isna()] if "replicate_of" in table else table
 
 
 def over_trainings(table: pd.DataFrame) -> pd.DataFrame:
     """Return the trials of a search that are no replicates of a race, with means over trainings.
 
     Where a trial has COMPLETE replicates, `score` is the mean over its trainings. The columns
-    `seeds`, `lowest` and `highest` say how many these are, and their least and greatest score.
+    `seeds`, `lowest` and `highest` say how many these are, and their least and greatest score;
+    `lost` says how many replicates failed.
     """
-    if "replicate_of" not in table:
-        return table.assign(seeds=1, lowest=table["score"], highest=table["score"])
     first = table["replicate_of"].fillna(table["number"])
     scores = table["score"].astype(float).groupby(first)
-    own = table[table["replicate_of"].isna()]
+    failed = (table["replicate_of"].notna() & (table["state"] == "FAIL")).groupby(first)
+    own = without_replicates(table)
     found = own.assign(
         seeds=own["number"].map(scores.count()),
         lowest=own["number"].map(scores.min()),
         highest=own["number"].map(scores.max()),
+        lost=own["number"].map(failed.sum()),
     )
     several = found["seeds"] > 1  # the score of a single training is kept to the bit
     return found.assign(score=found["score"].mask(several, own["number"].map(scores.mean())))

@@ -29,6 +29,8 @@ COLUMNS = [
     "uniform", "ranked",
 ]  # fmt: skip
 SHUFFLES = 1000
+#: Shuffles that are held in memory together.
+AT_ONCE = 50
 
 READING = {
     "cooccurrence": (
@@ -104,15 +106,29 @@ def _shuffled(
     places = {norm: place for place, norm in enumerate(norms)}
     coded = np.array([[places.get(norm, len(norms)) for norm in row] for row in chosen])
     random = np.random.default_rng(seed)
-    drawn = [_pairs(random.permuted(coded, axis=0), len(norms)) for _ in range(SHUFFLES)]
-    return _pairs(coded, len(norms)), np.stack(drawn)
+    several = np.repeat(coded[None], AT_ONCE, axis=0)
+    drawn = [
+        _pairs(random.permuted(several, axis=1), len(norms)) for _ in range(SHUFFLES // AT_ONCE)
+    ]
+    return _pairs(coded[None], len(norms))[0], np.concatenate(drawn)
 
 
 def _pairs(coded: np.ndarray, kinds: int) -> np.ndarray:
-    """Count how often kind j follows kind i along the rows: (kinds²,), floats."""
-    codes = coded[:, :-1] * (kinds + 1) + coded[:, 1:]
-    counts = np.bincount(codes.ravel(), minlength=(kinds + 1) ** 2)
-    return counts.reshape(kinds + 1, kinds + 1)[:kinds, :kinds].ravel().astype(float)
+    """Count how often kind j follows kind i along the last axis.
+
+    Args:
+        coded: (shuffles, trials, slots), from 0 to `kinds`, which is counted nowhere.
+        kinds: number of norms.
+
+    Returns:
+        (shuffles, kinds²), floats.
+    """
+    shuffles, cells = len(coded), (kinds + 1) ** 2
+    codes = coded[..., :-1] * (kinds + 1) + coded[..., 1:]
+    places = codes.reshape(shuffles, -1) + cells * np.arange(shuffles)[:, None]
+    counts = np.bincount(places.ravel(), minlength=shuffles * cells)
+    counts = counts.reshape(shuffles, kinds + 1, kinds + 1)[:, :kinds, :kinds]
+    return counts.reshape(shuffles, -1).astype(float)
 
 
 def draw(df: pd.DataFrame, ax: Axes) -> None:

@@ -170,7 +170,7 @@ def _measure(method: str, study: optuna.Study, scores: Array, seed: int) -> Arra
         if method == "PED-ANOVA"
         else FanovaImportanceEvaluator(n_trees=8, seed=seed)
     )
-    names = list(study.trials[0].params)
+    names = list(study.get_trials(deepcopy=False)[0].params)
     with warnings.catch_warnings():  # PED-ANOVA warns that low targets count as good
         warnings.simplefilter("ignore")
         found = evaluator.evaluate(study, params=names, target=lambda t: -scores[t.number])

@@ -36,6 +36,10 @@ KINDS: dict[str, str] = {
     "BCN": "#001E4B",
     "LRN": "#5A4B69",
     "BKN": "#87E1FF",
+    "FRN": "#0000FF",
+    "EvoNorm-S0": "#B4FFC3",
+    "EvoNorm-B0": "#3CD287",
+    "MABN": "#F0A5D2",
     "slabGN": "#69783C",
     "IN-axisnone": "#1E1E2D",
 }

@@ -18,7 +18,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from normsearch.analysis import StudyLike, drawn, evidence, norm_map, reading, render_all
-from normsearch.analysis.arms import LOWER, over_trainings, single_norm
+from normsearch.analysis.arms import LOWER, over_trainings, single_norm, without_replicates
 from normsearch.analysis.palette import norm_colour, norm_order, text_colour
 from normsearch.analysis.seam import limit_of
 from normsearch.errors import StudyError, visible
@@ -126,12 +126,11 @@ def _ranked(study: StudyLike, table: pd.DataFrame) -> tuple[list[dict[Any, Any]]
 
     Replicates are part of the trial that they train again; see `over_trainings`.
     """
-    lower = study.direction == "minimize"
-    complete = over_trainings(table[table["state"] == "COMPLETE"])
-    complete = complete.sort_values("score", ascending=lower)
+    lower, raced = study.direction == "minimize", study.raced()
+    complete = over_trainings(table) if raced else without_replicates(table)
+    complete = complete[complete["state"] == "COMPLETE"].sort_values("score", ascending=lower)
     if (limit := limit_of(study)) is not None:
         complete = complete[complete["seam"] <= limit]
-    raced = bool((complete["seeds"] > 1).any())
     if raced:
         place = {number: place for place, number in enumerate(study.ranked())}
         complete = complete[complete["number"].isin(place)]
@@ -152,7 +151,7 @@ def _single_norms(
 
     For a norm without a COMPLETE trial, it is the best of its other trials.
     """
-    tried = table[~table["state"].isin(["DUPLICATE", "WAITING"])].sort_values(
+    tried = without_replicates(table[~table["state"].isin(["DUPLICATE", "WAITING"])]).sort_values(
         ["score", "last_score"], ascending=study.direction == "minimize", na_position="last"
     )
     best: dict[str, dict[Any, Any]] = {}
@@ -226,10 +225,11 @@ def _score(row: dict[Any, Any]) -> str:
     """Return the final score, or the last reported one with a note."""
     if pd.isna(row["score"]) and pd.notna(row["last_score"]):
         return f"last {row['last_score']:.4f}"
+    lost = f", {row['lost']:.0f} more failed" if row.get("lost") else ""
     if row.get("seeds", 1) > 1:
         ends = f"{row['lowest']:.4f} to {row['highest']:.4f}"
-        return f"{row['score']:.4f} (mean of {row['seeds']:.0f} seeds, {ends})"
-    return _number(row["score"], ".4f")
+        return f"{row['score']:.4f} (mean of {row['seeds']:.0f} seeds, {ends}{lost})"
+    return _number(row["score"], ".4f") + (f" (1 seed{lost})" if lost else "")
 
 
 def _number(value: Any, form: str, unit: int = 1) -> str:

@@ -50,8 +50,9 @@ class CacheError(DataError):
 class TrainingError(NormsearchError):
     """A training cannot continue.
 
-    `kind` is ``nan`` (the loss is not finite), ``memory``, ``norm``, ``compile``, ``timeout``,
-    ``trainer``, ``loss``, ``metric`` or ``schedule``.
+    `kind` is ``nan`` (the loss is not finite), ``memory``, ``neighbour`` (other processes take the
+    GPU's memory), ``norm``, ``compile``, ``timeout``, ``trainer``, ``loss``, ``metric`` or
+    ``schedule``.
     """
 
     def __init__(self, message: str, kind: str) -> None:

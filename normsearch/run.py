@@ -193,7 +193,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether `search.trials` trials are finished; in looks, all that are needed."""
+        """Whether as many trials as asked for are finished; in looks, all that are needed."""
         if not self.begun:
             return False
         try:
@@ -204,12 +204,14 @@ class Run:
             from normsearch.confirmation.look_course import course_of
 
             return course_of(record, self.config).finished
-        asked: int = record.config["search"]["trials"]
-        return finished(record.trials()["state"]) >= asked
+        asked = record.asked
+        return asked is not None and finished(record.trials()["state"]) >= asked
 
     def __repr__(self) -> str:
         if not self.begun:
-            return f"<Study {self.name}: not begun, {self.config.search.trials} trials asked for>"
+            asked = self.config.search.trials
+            most = "" if asked is None else f", {asked} trials asked for"
+            return f"<Study {self.name}: not begun{most}>"
         try:
             record = self.record
         except NormsearchError as error:  # killed before its first trial, or damaged

@@ -35,6 +35,7 @@ from normsearch.storage.run_folder import create_run, refuse_existing, write_loc
 from normsearch.trials.measured_task import with_recorded
 from normsearch.trials.sample_augmentation import write_pictures
 from normsearch.trials.task import data_source, task_folds, task_keys
+from normsearch.trials.trial_time import with_recorded_precision
 
 
 class Study(Run):
@@ -127,7 +128,7 @@ class Study(Run):
         resume: bool = False,
         callbacks: Sequence[Callback] = (),
     ) -> Self:
-        """Train until `search.trials` trials are finished.
+        """Train until `search.trials` trials are finished, or another limit of `search` is reached.
 
         Args:
             workers: number of trials at once; as many as fit if None.
@@ -211,6 +212,7 @@ class Study(Run):
         names = ("fingerprint", "sample_shape", "geometry", "versions", "network_digest")
         facts: dict[str, Any] = {name: getattr(recorded, name) for name in names}
         facts["task"] = with_recorded(self.config.task, recorded.task)
+        facts["training"] = with_recorded_precision(self.config.training, recorded.training)
         facts["search"] = self.config.search.model_copy(update={"points": recorded.search.points})
         self.config = self.config.model_copy(update=facts)
 
@@ -233,7 +235,7 @@ class Study(Run):
         asked = space.size if self.has_arms else config.search.trials
         facts = {
             "trials": coordinator.states(), "asked": asked, "metric": config.metric,
-            "notes": prepared.notes,
+            "notes": prepared.notes, "hours": coordinator.leases.hours(),
         }  # fmt: skip
         tell(Event("began", -1, facts))
         execute(coordinator, prepared, workers, executor, address)

@@ -44,6 +44,12 @@ def _same_random_numbers() -> None:
 
 
 @pytest.fixture
+def no_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out program.pt2, which takes nearly all of an export's time."""
+    monkeypatch.setattr("normsearch.trials.model._program", lambda *_: (b"", "not asked for"))
+
+
+@pytest.fixture
 def data_set(tmp_path: Path) -> Path:
     """Return a folder that holds the data set ``squares``: 4 subjects, 4 slices of 16 x 16."""
     root = tmp_path / "data" / "squares"

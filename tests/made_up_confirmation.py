@@ -13,13 +13,13 @@ from normsearch.config import StudyConfig, TrialConfig
 from normsearch.config.reading import validate
 from normsearch.confirmation.execution import scheduled
 from normsearch.errors import TrainingError
-from normsearch.networks import build_network, list_norms
 from normsearch.search.checks import build_space
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
 from normsearch.storage.records import StudyRecord
 from normsearch.storage.run_folder import create_run
 from normsearch.training import mean_score
+from tests.made_up_search import slots_of_a_small_network
 
 #: What a training scores, by case; or why it fails.
 Scores = Callable[[TrialConfig], dict[str, float] | str]
@@ -60,11 +60,10 @@ def made_up(tmp_path: Path) -> Callable[..., StudyRecord]:
 
     def run(raw: dict[str, Any] | StudyConfig, scores: Scores, trials: int = 0) -> StudyRecord:
         config = raw if isinstance(raw, StudyConfig) else validate(StudyConfig, raw, "made-up")
-        slots = list_norms(build_network("unet2d", first_channels=8, depth=1))
         folder = tmp_path / config.name
         if not folder.exists():  # else the run is resumed
             create_run(folder, config, {})
-        space = build_space(config.space, slots, "made-up: ")
+        space = build_space(config.space, list(slots_of_a_small_network()), "made-up: ")
         space = scheduled(space, config, folder, None, lambda event: None)
         coordinator = Coordinator(folder, config, space)
 

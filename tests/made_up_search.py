@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from normsearch.config import StudyConfig, TrialConfig
-from normsearch.networks import build_network, list_norms
+from normsearch.networks import NormSlot, build_network, list_norms
 from normsearch.search.checks import build_space
 from normsearch.search.coordinator import Coordinator
 
 EVALUATIONS = 9
+
+
+@cache
+def slots_of_a_small_network() -> tuple[NormSlot, ...]:
+    """Return the norm slots of a U-Net with 8 channels first and one level."""
+    return tuple(list_norms(build_network("unet2d", first_channels=8, depth=1)))
 
 
 def made_up_score(norm_map: dict[str, str], evaluation: int) -> float:
@@ -72,8 +79,7 @@ def study(tmp_path: Path) -> Callable[..., Coordinator]:
                 "search": {"trials": trials, **(search or {})},
             }
         )
-        slots = list_norms(build_network("unet2d", first_channels=8, depth=1))
-        laid = build_space(config.space, slots, "made-up: ")
+        laid = build_space(config.space, list(slots_of_a_small_network()), "made-up: ")
         folder = tmp_path / "run"
         folder.mkdir(exist_ok=True)
         return Coordinator(folder, config, laid, **arguments)

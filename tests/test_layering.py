@@ -45,7 +45,7 @@ ARROWS: dict[str, set[str]] = {
         *("errors",),
     },
     "norms": {
-        *("torch",),
+        *("torch", "triton"),  # Triton where it is installed
         *("errors", "files"),
     },
     "networks": {
@@ -264,7 +264,7 @@ def test_the_table_keeps_what_the_design_promises() -> None:
     assert who_may("optuna") <= optuna
     assert who_may("typer") | who_may("rich") == {"cli"}
     assert who_may("cli") == {"__main__"}
-    assert ARROWS["norms"] == {"torch", "errors", "files"}
+    assert ARROWS["norms"] == {"torch", "triton", "errors", "files"}
     assert not {"torch", "lazy torch"} & ARROWS["analysis"]
 
 

@@ -1,13 +1,15 @@
 """Whole studies in made-up worlds: what is not so is not said, and what is so is found.
 
 The short version of ``python -m tests.benchmarks.null_pipeline``. Seeds are fixed; the bounds are
-such that a level of 5% passes in 999 of 1,000 draws of seeds, and one of 60% in none.
+such that a level of 5% passes in 999 of 1,000 draws of seeds, and one of 60% in none. Where no norm
+matters, searches end with a race, and confirmations are in looks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pandas as pd
@@ -17,47 +19,51 @@ from scipy import stats
 from tests.benchmarks.null_claims import claims
 from tests.benchmarks.null_pipeline import run_studies, run_study, summary
 
-STUDIES, CASES, TRIALS, NORMS = 16, 15, 24, ("BN", "IN", "SN")
+STUDIES, FOUND, CASES, TRIALS, NORMS = 16, 12, 15, 24, ("BN", "IN", "SN")
+#: Norms have settings of their own here; where they have not, there is less to mistake.
+NULL = "null-own"
+HOW: dict[str, dict[str, Any]] = {NULL: {"race": 0.25, "design": "looks"}}
 Studies = Callable[[str], pd.DataFrame]
 
 
 @pytest.fixture(scope="module")
 def studies() -> Studies:
-    """Return a function that runs `STUDIES` studies in a world, once a world."""
+    """Return a function that runs studies in a world, once a world."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     known: dict[str, pd.DataFrame] = {}
 
     def run(world: str) -> pd.DataFrame:
         if world not in known:
-            rows = [run_study(world, seed, CASES, TRIALS, NORMS) for seed in range(STUDIES)]
+            count = STUDIES if world == NULL else FOUND
+            how = (CASES, TRIALS, NORMS)
+            rows = [run_study(world, s, *how, **HOW.get(world, {})) for s in range(count)]
             known[world] = pd.DataFrame(rows)
         return known[world]
 
     return run
 
 
-@pytest.mark.parametrize("world", ["null", "null-own"])
 @pytest.mark.parametrize("claim", ["mixture_better", "single_differs"])
-def test_where_norms_do_not_matter_no_verdict_says_so(
-    studies: Studies, world: str, claim: str
-) -> None:
-    assert (studies(world)[claim] > 0).sum() <= stats.binom.ppf(0.999, STUDIES, 0.05)
+def test_where_norms_do_not_matter_no_verdict_says_so(studies: Studies, claim: str) -> None:
+    assert (studies(NULL)[claim] > 0).sum() <= stats.binom.ppf(0.999, STUDIES, 0.05)
 
 
-@pytest.mark.parametrize("world", ["null", "null-own"])
 @pytest.mark.parametrize("place", ["sentence", "lead"])
-def test_where_norms_do_not_matter_no_first_sentence_says_so(
-    studies: Studies, world: str, place: str
-) -> None:
-    rows = studies(world)
+def test_where_norms_do_not_matter_no_first_sentence_says_so(studies: Studies, place: str) -> None:
+    rows = studies(NULL)
     wrong = rows[f"{place}_mixture"] | rows[f"{place}_single"]
     assert wrong.sum() <= stats.binom.ppf(0.999, STUDIES, 0.05)
+
+
+def test_looks_are_cheap_where_norms_do_not_matter(studies: Studies) -> None:
+    rows = studies(NULL)
+    assert rows["trainings"].sum() < 0.6 * 5 * rows["arms"].sum()
 
 
 def test_a_better_mixture_is_found_as_often_as_the_power_says(studies: Studies) -> None:
     rows = studies("mixture-large")
     among = rows[rows["stated"].notna()]
-    assert len(among) >= STUDIES / 2
+    assert len(among) >= FOUND / 2
     # Each study has a chance of its own; the count's spread is at most that of equal chances.
     found = among["true_found"].sum()
     assert found >= stats.binom.ppf(0.001, len(among), among["stated_own"].mean())

@@ -110,6 +110,7 @@ def test_a_chosen_size_is_recorded_and_kept_on_resume(runs: Path, unfolded: Path
     assert again.config.task.size == (16, 26)
 
 
+@pytest.mark.usefixtures("no_program")
 def test_predicted_masks_have_the_reported_dice(runs: Path, unfolded: Path, tmp_path: Path) -> None:
     import SimpleITK
 

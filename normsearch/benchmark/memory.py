@@ -41,6 +41,10 @@ class LeasesInMemory(Leases):
         """Release a trial."""
         self._held.discard(trial)
 
+    def hours(self) -> float:
+        """Return 0: a replay takes no time."""
+        return 0.0
+
     @property
     def stopped(self) -> bool:
         """Always False: nobody requests a stop."""

@@ -80,13 +80,19 @@ def _comparison(found: dict[str, Any], metric: str) -> Table:
     mixture = found["best_mixture"]
     rows = [*found["single_norms"], *([{"norm": "(best mixture)", **mixture}] if mixture else [])]
     for row in rows:
-        trained = [str(len(row["trainings"]))] if seeds else []
+        trained = [_seeds(row["trainings"])] if seeds else []
         setting = (f"{row['learning_rate']:.3g}", str(row["batch_size"]))
         cells = (f"{row['score']:.3f}", *trained, *setting)
         tried = str(row.get("trials", ""))
         measured = (str(row["steps"]), *([_seam(row)] if seam else []))
         table.add_row(row["norm"], str(row["number"]), *cells, *measured, tried)
     return table
+
+
+def _seeds(trainings: list[dict[str, Any]]) -> str:
+    """Return how many trainings a mean is of, and how many failed: "2, 1 failed"."""
+    lost = sum(one["score"] is None for one in trainings)
+    return f"{len(trainings) - lost}{f', {lost} failed' if lost else ''}"
 
 
 def _seam(row: dict[str, Any], before: str = "") -> str:

@@ -70,11 +70,14 @@ def _tell_plan(search: Study, found: Study) -> None:
     """Say what a new confirmation will train."""
     from normsearch.storage.trial_states import finished
 
-    states, asked = search.trials()["state"], search.config.search.trials
-    if states.isin(["RUNNING", "WAITING"]).any() and finished(states) < asked:
+    record = search.record
+    states, asked = record.trials()["state"], record.asked
+    going = asked is None or finished(states) < asked
+    if states.isin(["RUNNING", "WAITING"]).any() and going:
+        of = "" if asked is None else f"of {asked} "
         say(
-            f"normsearch: warning: {search.name} has finished {finished(states)} of {asked} "
-            "trials; this confirms the best of them."
+            f"normsearch: warning: {search.name} has finished {finished(states)} {of}trials; this "
+            "confirms the best of them."
         )
     arms: Any = found.config.space
     about = (

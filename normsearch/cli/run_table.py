@@ -28,7 +28,8 @@ def show_runs(runs_dir: Path, as_json: bool = False) -> None:
     for run in runs:
         best = "" if run.best is None else f"{run.metric} {run.best:.3f} (trial {run.trial})"
         most = "at most " if run.at_most else ""
-        done = "" if run.asked is None else f"{run.done} of {most}{run.asked}"
+        done = f"{run.done}" if run.asked is None else f"{run.done} of {most}{run.asked}"
+        done = "" if run.fault else done
         when = run.changed.astimezone().strftime("%Y-%m-%d %H:%M")
         table.add_row(run.name, done, "cannot be read" if run.fault else best, when)
     console = Terminal()

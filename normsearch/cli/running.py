@@ -65,9 +65,11 @@ def tell_end(study: Study, as_json: bool) -> None:
     if study.stopped:
         say(f"Stopped; nothing is lost. Resume with: normsearch resume {name}")
     if study.exhausted:
+        trials = study.config.search.trials
+        most = "its budget was spent" if trials is None else f"{trials} trials"
         say(
             f"The space is exhausted: it holds no further configuration, so the search ended "
-            f"before {study.config.search.trials} trials."
+            f"before {most}."
         )
     if study.has_arms:
         tell_comparison(study, as_json)

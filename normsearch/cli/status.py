@@ -85,7 +85,8 @@ def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:
             elif (line := json.dumps(found) if as_json else _counts(found)) != said:
                 show(line)
                 said = line
-            if sum(found["states"][state] for state in FINISHED) >= found["asked"]:
+            finished = sum(found["states"][state] for state in FINISHED)
+            if found["asked"] is not None and finished >= found["asked"]:
                 return
             time.sleep(interval if 0.1 <= interval <= _LONGEST else _LONGEST)
 
@@ -93,7 +94,9 @@ def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:
 def status_of(record: StudyRecord) -> dict[str, Any]:
     """Return the state of a run as plain values.
 
-    Keys: name, metric, direction, asked, looks, states (counts), shares, best and trials. In a
+    Keys: name, metric, direction, asked, looks, states (counts), shares, seconds_to_go,
+    expected_gain, budget, best and trials. `asked` is None while a search's hours, samples or stop
+    rule decide it; see `budget_of`. In a
     confirmation in looks, `asked` counts the trainings up to the next look, and `looks` are
     sentences on what is decided, open, and still to be trained; else None. `shares` holds
     the number of trials of each kind: default (single norms at the space's default setting), tuning
@@ -103,6 +106,8 @@ def status_of(record: StudyRecord) -> dict[str, Any]:
 
     A trial that is RUNNING in the storage, but that no living driver holds, is INTERRUPTED.
     """
+    from normsearch.storage.cost_to_go import budget_of
+
     course, trials = _course(record), record.trials()
     trials = trials.assign(state=_with_interrupted(trials, record.folder))
     order = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "INTERRUPTED", "WAITING", "DUPLICATE")
@@ -117,10 +122,11 @@ def status_of(record: StudyRecord) -> dict[str, Any]:
         "name": record.name,
         "metric": record.metric.lower(),
         "direction": record.direction,
-        "asked": course.trainings if course else record.config["search"]["trials"],
+        "asked": course.trainings if course else record.asked,
         "looks": _told(course) if course else None,
         "states": {state: int(counts.get(state, 0)) for state in order},
         "shares": _shares(record),
+        **budget_of(record, len(trials[trials["state"] == "RUNNING"])),
         "best": None if best is None else {**plain[best], **_raced(record, best)},
         "trials": plain,
     }
@@ -192,6 +198,7 @@ def _tables(found: dict[str, Any], metric: str, newest: int | None) -> list[Tabl
             style="bold" if best else None,
         )
     parts: list[Table | str] = [table, _counts(found), *(found.get("looks") or ())]
+    parts += found.get("budget") or ()
     if newest and (hidden := len(found["trials"]) - newest) > 0:
         parts.insert(0, f"{hidden} earlier trials are not shown; --all shows them")
     if shares := found["shares"]:
@@ -222,7 +229,8 @@ def _kind(row: dict[str, Any]) -> str:
 
 def _counts(found: dict[str, Any]) -> str:
     states = ", ".join(f"{count} {state}" for state, count in found["states"].items() if count)
-    return f"{found['name']}: {states or 'no trials yet'}; {found['asked']} asked for"
+    asked = "as many as fit" if found["asked"] is None else found["asked"]
+    return f"{found['name']}: {states or 'no trials yet'}; {asked} asked for"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -39,11 +39,14 @@ def said_of_trainings(trainings: list[dict[str, Any]]) -> str:
 
     >>> said_of_trainings([{"score": 0.8}, {"score": 0.9}, {"score": None}])
     'mean of 2 seeds, 0.800 to 0.900, 1 more failed'
+    >>> said_of_trainings([{"score": 0.8}, {"score": None}])
+    '1 seed, 1 more failed'
     """
     scores = [one["score"] for one in trainings if one["score"] is not None]
     if len(trainings) < 2:
         return ""
     lost = len(trainings) - len(scores)
     failed = f", {lost} more failed" if lost else ""
-    seeds = f"mean of {len(scores)} seeds" if len(scores) > 1 else "1 seed"
-    return f"{seeds}, {min(scores):.3f} to {max(scores):.3f}{failed}"
+    if len(scores) < 2:
+        return f"1 seed{failed}"
+    return f"mean of {len(scores)} seeds, {min(scores):.3f} to {max(scores):.3f}{failed}"

@@ -71,7 +71,7 @@ class Origin(Model):
     trials: dict[str, Number]
     """Trial of the search, by arm."""
     scores: dict[str, float]
-    """Validation score of that trial, by arm."""
+    """Validation score of that trial, by arm; after a race the mean over its trainings."""
     left_out: dict[str, str] = Field(default_factory=dict)
     """Why a single norm is not an arm."""
     seen_folds: tuple[str, ...] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -25,6 +24,7 @@ from normsearch.config.base import (
     one_of,
     text_as_name,
 )
+from normsearch.config.budget import Budget
 from normsearch.config.hyperparameters import Hyperparameters
 from normsearch.config.resources import Resources
 from normsearch.errors import did_you_mean
@@ -167,7 +167,7 @@ class SupernetConfig(Model):
     """Batch size; the space's default if left out."""
 
 
-class SearchConfig(Model):
+class SearchConfig(Budget):
     """How many trials are trained, and how their configurations are chosen.
 
     First come the baselines, then the `points` and those of `papers` and `warm_start`. Of the other
@@ -176,8 +176,6 @@ class SearchConfig(Model):
     single norm.
     """
 
-    trials: Trials = 50
-    """Number of trials."""
     method: Literal["trials", "supernet"] = "trials"
     """``supernet`` first trains one network with all norms in every slot, and adds the
     configurations that it prefers."""
@@ -202,10 +200,6 @@ class SearchConfig(Model):
     single_norms: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of the trials that trains the better single norms at other learning rates, batch sizes
     and so on, and at those of the best mixtures."""
-    race: Annotated[float, Field(ge=0, le=0.8)] = 0.0
-    """Share of the trials that is a race at the end: the best configurations are trained again with
-    further seeds and halved in rounds, and the best is chosen by all its trainings. The number of
-    trials is rounded, and leaves at least one to the search."""
     papers: bool = False
     """Whether published configurations are trained early."""
     warm_start: str | None = None
@@ -231,11 +225,6 @@ class SearchConfig(Model):
     ``module:name``."""
     checkpoints: str | None = None
     """URL for checkpoints, if workers do not share the run's folder."""
-
-    @property
-    def race_trials(self) -> int:
-        """The number of trials that the race takes."""
-        return min(math.floor(self.race * self.trials + 0.5), self.trials - 1)
 
     @model_validator(mode="before")
     @classmethod
@@ -307,5 +296,10 @@ class SearchConfig(Model):
                 "race",
                 f"must be 0 with sampler grid, which trains every configuration once, "
                 f"got {self.race:g}; choose another sampler, such as random",
+            )
+        if self.stop and len(self.objectives) > 1:
+            raise ItemError(
+                "stop",
+                f"must be left out with several objectives ({several}), which have no single gain",
             )
         return self

@@ -127,6 +127,23 @@ class StudyConfig(Model, Scored):
         return self
 
     @model_validator(mode="after")
+    def _budget_of_a_search(self) -> Self:
+        samples, one = self.search.samples, self.training.samples
+        if samples is not None and self.training.budget == "samples" and samples < one:
+            raise ItemError(
+                "search.samples",
+                f"must be at least training.samples ({one}), or no trial fits, got {samples}",
+            )
+        low, high = self.bounds
+        if self.search.stop and self.search.stop.gain >= high - low:
+            raise ItemError(
+                "search.stop.gain",
+                f"must be below {high - low:g}, the range of the score, "
+                f"got {self.search.stop.gain:g}",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _only_arms_see_the_test_folds(self) -> Self:
         if self.task.validation == "test" and not isinstance(self.space, ArmsConfig):
             raise ValueError(
@@ -155,9 +172,9 @@ class StudyConfig(Model, Scored):
             return self
         for arm in self.space.arms:
             self.training.changed(arm.training)
-        needed = {"sampler": "grid", "pruner": PrunerConfig(name="none"), "baselines": False}
-        needed["race"] = 0.0
-        needed["trials"] = self.space.size
+        needed: dict[str, Any] = dict.fromkeys(("hours", "samples", "stop"))
+        needed |= {"sampler": "grid", "pruner": PrunerConfig(name="none"), "baselines": False}
+        needed |= {"race": 0.0, "confirm": 0.0, "trials": self.space.size}
         for name, value in needed.items():
             given = getattr(self.search, name)
             if name in self.search.model_fields_set and given != value:

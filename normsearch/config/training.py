@@ -82,8 +82,9 @@ class TrainingConfig(Model):
     ema: Fraction | None = None
     """Decay of an exponential moving average of the weights, which is evaluated and exported
     instead of the weights."""
-    amp: Literal["off", "bfloat16", "float16"] = "off"
-    """Data type of automatic mixed precision."""
+    amp: Literal["off", "bfloat16", "float16", "auto"] = "off"
+    """Data type of automatic mixed precision; auto is bfloat16 on a GPU, and on a CPU where it
+    shortens a training step by 5% or more, which is measured when the study is prepared."""
     accumulate: BatchSize = 1
     """Batches whose gradients are accumulated for one optimizer step."""
     checkpointing: bool = False
@@ -128,6 +129,11 @@ class TrainingConfig(Model):
 
     def changed(self, values: dict[str, Any]) -> TrainingConfig:
         """Return this training with other `values`, validated as in a file."""
+        if values.get("amp") == "auto":
+            raise ValueError(
+                "training.amp must be off, bfloat16 or float16 in a part of a study, got auto, "
+                "which is chosen once for all trials"
+            )
         return TrainingConfig.model_validate({**self.model_dump(), **values})
 
     @model_validator(mode="after")

@@ -185,10 +185,10 @@ def _not_beaten(
 
 def _with_added(table: pd.DataFrame, scores: pd.DataFrame, reference: str) -> pd.DataFrame:
     """Return `table` with the means of the reference at other settings."""
+    if set(scores["arm"]) <= set(table["arm"]):
+        return table
     means = compare(scores, reference, tested=False)
     rows = means[~means["arm"].isin(table["arm"])].assign(verdict="")
-    if rows.empty:
-        return table
     found = pd.concat([table, rows], ignore_index=True)
     return found.sort_values("mean", ascending=False, ignore_index=True)
 

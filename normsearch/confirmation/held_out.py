@@ -25,7 +25,13 @@ from normsearch.config import TaskConfig, TrialConfig
 from normsearch.data import Case, Split, image_on_own_grid
 from normsearch.data.labels import IGNORED
 from normsearch.files import write_atomically, write_text
-from normsearch.training import OnAccess, load_newest, network_weights, score_cases
+from normsearch.training import (
+    OnAccess,
+    load_newest,
+    network_weights,
+    score_cases,
+    typed_failures,
+)
 from normsearch.training.precision import autocast
 from normsearch.training.surface import SurfaceScores, measured_spacing, surface_scores
 from normsearch.trials.model import rebuild
@@ -59,7 +65,8 @@ class HeldOutTrainer(Generic[Data]):
             last = record["evaluation"] == config.training.evaluations
             if last and config.task.kind == "segmentation":
                 split = data if isinstance(data, Split) else split_task(config.task, list(data))
-                measure(config, split.validation, record["cases"], folder)
+                with typed_failures(config.batch_size):
+                    measure(config, split.validation, record["cases"], folder)
             yield record
 
 

@@ -64,7 +64,8 @@ def confirm_study(
     rows = {int(row["number"]): row for row in record.trials().to_dict("records")}
     single = record.best_single_norms()
     if not single:
-        going = finished(row["state"] for row in rows.values()) < config.search.trials
+        asked = record.asked
+        going = asked is None or finished(row["state"] for row in rows.values()) < asked
         more = f" --set search.baselines=true --trials {len(rows) + 10}"
         raise StudyError(
             f"{record.name}: must have a COMPLETE single-norm network to compare with, and has "
@@ -88,7 +89,7 @@ def confirm_study(
             study=record.name,
             top=top,
             trials=chosen,
-            scores={name: float(rows[number]["score"]) for name, number in chosen.items()},
+            scores={name: record.mean_score(number) for name, number in chosen.items()},
             left_out=_left_out(list(rows.values()), single),
             seen_folds=tuple(fold for fold in folds if fold not in config.task.test_folds),
             mixtures=tuple(mixtures),

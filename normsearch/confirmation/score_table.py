@@ -90,17 +90,18 @@ def score_table(scores: pd.DataFrame, reference: str | None = None) -> ScoreTabl
     if not cases:
         raise DataError("scores must hold a case that every arm has a score of, got none")
     table = counted.pivot(index=["arm", "seed"], columns="case", values="score")[cases]
+    parts = {arm: part.droplevel("arm") for arm, part in table.groupby(level="arm", sort=False)}
     return ScoreTable(
-        {arm: _one(table, arm) for arm in arms},
+        {arm: _whole(parts.get(arm, table[:0]), arm) for arm in arms},
         {arm: int((blank["arm"] == arm).sum()) for arm in arms},
         len(empty),
     )
 
 
-def _one(table: pd.DataFrame, arm: str) -> pd.DataFrame:
-    part = table[table.index.get_level_values("arm") == arm].droplevel("arm")
-    absent = part.isna().any().to_numpy() if len(part) else np.ones(len(table.columns), bool)
+def _whole(part: pd.DataFrame, arm: str) -> pd.DataFrame:
+    """Return an arm's scores, if none is absent."""
+    absent = np.isnan(part.to_numpy(float)).any(axis=0) | (len(part) == 0)
     if absent.any():
-        first = list(table)[int(absent.argmax())]
+        first = list(part)[int(absent.argmax())]
         raise DataError(f"{arm}: every seed must be scored on every case, no {first}")
     return part

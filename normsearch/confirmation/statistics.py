@@ -179,15 +179,15 @@ def _simultaneous(result: pd.DataFrame) -> pd.DataFrame:
     """
     comparisons = int(result["p"].notna().sum())
     level = ALPHA / max(comparisons, 1)
-    half = stats.t.isf(level / 2, result["_free"]) * result["_error"]
-    low, high = result["difference"] - half, result["difference"] + half
-    told = result["verdict"]
-    low = low.mask(told == "better", low.clip(lower=0))
-    high = high.mask(told == "worse", high.clip(upper=0))
-    same = told == NO_DIFFERENCE
-    low, high = low.mask(same, low.clip(upper=0)), high.mask(same, high.clip(lower=0))
+    difference, error, free = result[["difference", "_error", "_free"]].to_numpy(float).T
+    half = stats.t.isf(level / 2, free) * error
+    told = result["verdict"].to_numpy()
+    better, worse, same = (told == one for one in ("better", "worse", NO_DIFFERENCE))
+    low, high = difference - half, difference + half
+    low = np.select([better, same], [np.maximum(low, 0), np.minimum(low, 0)], low)
+    high = np.select([worse, same], [np.minimum(high, 0), np.maximum(high, 0)], high)
     own = told == "reference"
-    bounds = {"total_low": low.mask(own, 0.0), "total_high": high.mask(own, 0.0)}
+    bounds = {"total_low": np.where(own, 0.0, low), "total_high": np.where(own, 0.0, high)}
     return result.drop(columns=["_error", "_free"]).assign(**bounds)
 
 

@@ -11,11 +11,13 @@ from torch.nn.modules.conv import _ConvNd
 from normsearch.errors import NetworkError
 from normsearch.networks.activations import ACTIVATIONS, activation
 from normsearch.networks.convolutions import spatial_axes
-from normsearch.norms import NoNorm
+from normsearch.norms import NoNorm, OwnsActivation
 
 
 class ConvNormAct(nn.Module):
     """Convolution (or up-convolution), norm, and activation (ReLU, see `set_activation`).
+
+    A norm that owns its activation takes the place of both.
 
     Shape: (N, C, *spatial) -> (N, C', *spatial').
     """
@@ -27,7 +29,8 @@ class ConvNormAct(nn.Module):
         self.norm: nn.Module = NoNorm(conv.out_channels, dims=spatial_axes(conv) or 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.activate(self.norm(self.conv(x)))
+        out: Tensor = self.norm(self.conv(x))
+        return out if isinstance(self.norm, OwnsActivation) else self.activate(out)
 
 
 class ConvPair(nn.Module):

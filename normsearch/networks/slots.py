@@ -15,12 +15,15 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from normsearch.errors import NetworkError, NormError, did_you_mean
 from normsearch.networks.convolutions import conv_before, link_priors, spatial_axes
+from normsearch.networks.following import Following
 from normsearch.networks.token_norm import TokenNorm, token_channels
 from normsearch.norms import (
+    NORMS,
     WEIGHT_NORMS,
     BatchKalmanNorm,
     Norm,
     NormSpec,
+    OwnsActivation,
     build_norm,
     check_weight_norm,
     set_weight_norm,
@@ -43,7 +46,8 @@ class NormSlot:
         spec: the canonical spec of the current norm.
         block: the block it belongs to, such as ``enc1``.
         stage: the coarser part of the network, such as ``level1`` (a resolution).
-        weight_norms: which of WN and WS the preceding convolution supports; none without one.
+        weight_norms: which of WN, WS and MABN the preceding convolution supports; none without one.
+        activation: whether a known activation follows, which a norm such as FRN can replace.
     """
 
     name: str
@@ -53,6 +57,7 @@ class NormSlot:
     block: str
     stage: str
     weight_norms: tuple[str, ...] = field(default=tuple(WEIGHT_NORMS), compare=False)
+    activation: bool = field(default=True, compare=False)
 
 
 @runtime_checkable
@@ -77,21 +82,24 @@ def list_norms(net: nn.Module) -> list[NormSlot]:
 
     A weight norm (torch's parametrization, or our WS) of the convolution registered directly
     before a slot, with as many output channels, is part of its spec: ``WS+GN-8``, ``WN``.
+    Whether an activation is known to follow a slot is told by `Following`.
 
     Raises:
         NetworkError: a GroupNorm in a network without convolutions, or a lazy norm before its
             first run.
     """
-    slots = []
+    slots, following = [], Following(net)
     for name, module in norm_modules(net).items():
         spec, channels = _read(name, module)
         conv = conv_before(net, module, channels)
-        if conv is not None and (weights := weight_norm_of(conv)) is not None:
+        weights = None if conv is None else weight_norm_of(conv)
+        if weights is not None and NORMS[weights].prefix:
             spec = NormSpec(weights, follower=spec)
         block, stage = _place(net, name)
         dims = _dims(net, name, module)
         text, takes = str(spec.canonical(channels)), weight_norms_for(conv)
-        slots.append(NormSlot(name, channels, dims, text, block, stage, takes))
+        activation = following.known(module) and not isinstance(module, TokenNorm)
+        slots.append(NormSlot(name, channels, dims, text, block, stage, takes, activation))
     return slots
 
 
@@ -108,17 +116,19 @@ def apply_norm_map(net: nn.Module, norm_map: Mapping[str, str | NormSpec]) -> di
     ``*.norm1`` if only LayerNorms have this name. The new norm treats tokens as pixels (see
     TokenNorm), and is a norm slot from then on.
 
-    WN and WS parametrize the weight of the convolution registered directly before the slot (dropout
-    may lie between). If another norm replaces them, the weight becomes a plain parameter with the
-    effective values.
+    WN, WS and MABN parametrize the weight of the convolution registered directly before the slot
+    (dropout may lie between). If another norm replaces them, the weight becomes a plain parameter
+    with the effective values. FRN and EvoNorm replace the activation behind the slot too, which
+    another norm in their place brings back.
 
     Returns:
         The canonical spec of every slot of the network, by name: the effective norm map.
 
     Raises:
         NetworkError: a glob matches no slot.
-        NormError: a spec is unknown, or infeasible for a slot, which the message names; or WN or WS
-            for a slot without a convolution directly before it.
+        NormError: a spec is unknown, or infeasible for a slot, which the message names; or WN, WS
+            or MABN for a slot without a convolution directly before it, or FRN or EvoNorm for one
+            without a known activation behind it.
     """
     slots = [*list_norms(net), *_named_layer_norms(net, norm_map)]
     wanted = _resolve(slots, norm_map)
@@ -135,8 +145,13 @@ def apply_norm_map(net: nn.Module, norm_map: Mapping[str, str | NormSpec]) -> di
 
 
 def replace_norm(net: nn.Module, name: str, new: nn.Module) -> None:
-    """Replace the norm at path `name` under all its paths, on its device and in its dtype."""
+    """Replace the norm at path `name` under all its paths, on its device and in its dtype.
+
+    An activation that the new norm owns is left out, one that the old norm owned returns.
+    """
     old = net.get_submodule(name)
+    if isinstance(old, OwnsActivation) or isinstance(new, OwnsActivation):
+        Following(net).hand_over(old, new)
     if isinstance(old, BatchKalmanNorm):
         old.unlink()
     device, dtype = _device_and_dtype(net, old)
@@ -159,7 +174,9 @@ def _named_layer_norms(net: nn.Module, norm_map: Iterable[str]) -> list[NormSlot
     layers = [name for name, norm in net.named_modules() if isinstance(norm, nn.LayerNorm)]
     globs = [glob for glob in norm_map if not any(fnmatchcase(name, glob) for name in slots)]
     named = [name for name in layers if any(fnmatchcase(name, glob) for glob in globs)]
-    return [NormSlot(n, token_channels(net, n), 1, "", *_place(net, n)) for n in named]
+    return [
+        NormSlot(n, token_channels(net, n), 1, "", *_place(net, n), activation=False) for n in named
+    ]
 
 
 def _build(net: nn.Module, slot: NormSlot, spec: NormSpec) -> nn.Module:
@@ -225,6 +242,12 @@ def _resolve(slots: list[NormSlot], norm_map: Mapping[str, str | NormSpec]) -> d
                 wanted[slot.name] = spec.canonical(slot.channels)
             except NormError as error:
                 raise NormError(f"{slot.name}: {error}") from error
+            if spec.owns_activation and not slot.activation:
+                raise NormError(
+                    f"{slot.name}: {spec} is its own activation and needs a known one (such as "
+                    "nn.ReLU) called directly behind the norm to replace, and there is none; use "
+                    "another norm here"
+                )
     return wanted
 
 
@@ -234,7 +257,7 @@ def _convolution(net: nn.Module, slot: NormSlot, spec: NormSpec) -> _ConvNd | No
     if conv is None and spec.weights is not None:
         raise NormError(
             f"{slot.name}: {spec} needs a convolution to {slot.channels} channels registered "
-            f"directly before the norm, and there is none; use {spec.activation} here"
+            f"directly before the norm, and there is none; use {_without_weights(spec)} here"
         )
     if conv is not None:
         try:
@@ -242,6 +265,10 @@ def _convolution(net: nn.Module, slot: NormSlot, spec: NormSpec) -> _ConvNd | No
         except NormError as error:
             raise NormError(f"{slot.name}: {error}") from error
     return conv
+
+
+def _without_weights(spec: NormSpec) -> str:
+    return str(spec.activation) if spec.activation.weights is None else "another norm"
 
 
 def _device_and_dtype(net: nn.Module, old: nn.Module) -> tuple[torch.device, torch.dtype]:

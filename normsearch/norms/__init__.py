@@ -1,13 +1,15 @@
 """Normalizations of (N, C, *spatial) tensors, built from the text that names them."""
 
 from normsearch.norms.affine import freeze_affine
-from normsearch.norms.base import MomentNorm, Norm, RunningMomentNorm
+from normsearch.norms.base import MomentNorm, Norm, OwnsActivation, RunningMomentNorm
 from normsearch.norms.batch_channel import BatchChannelNorm
 from normsearch.norms.batch_group import BatchGroupNorm
 from normsearch.norms.batch_instance import BatchInstanceNorm
 from normsearch.norms.batch_kalman import BatchKalmanNorm
 from normsearch.norms.batch_renorm import BatchRenorm
 from normsearch.norms.controls import AxisNoneNorm, SlabGroupNorm
+from normsearch.norms.evonorm import EvoNormB0, EvoNormS0
+from normsearch.norms.filter_response import FilterResponseNorm
 from normsearch.norms.gates import clamp_gates, gate_parameters
 from normsearch.norms.ghost_batch_group import GhostBatchGroupNorm
 from normsearch.norms.instance_layer import InstanceLayerNorm
@@ -15,7 +17,8 @@ from normsearch.norms.kernels import kernels_in_use
 from normsearch.norms.local_response import LocalResponseNorm
 from normsearch.norms.mean_only import MeanOnlyBatchNorm
 from normsearch.norms.mixed import MixedNorm, reaches_out
-from normsearch.norms.progress import FollowsProgress, set_progress
+from normsearch.norms.moving_average import MovingAverageBatchNorm
+from normsearch.norms.progress import FollowsProgress, norms_to_update, set_progress
 from normsearch.norms.registry import build_norm
 from normsearch.norms.sparse_switchable import SparseSwitchableNorm
 from normsearch.norms.spec import NORMS, NormKind, NormSpec
@@ -25,6 +28,7 @@ from normsearch.norms.sync_batch import SyncBatchNorm
 from normsearch.norms.weight_start import initialize_weight_norms
 from normsearch.norms.weights import (
     WEIGHT_NORMS,
+    CentredWeight,
     StandardizedWeight,
     check_weight_norm,
     set_weight_norm,
@@ -41,6 +45,10 @@ __all__ = [
     "BatchInstanceNorm",
     "BatchKalmanNorm",
     "BatchRenorm",
+    "CentredWeight",
+    "EvoNormB0",
+    "EvoNormS0",
+    "FilterResponseNorm",
     "FollowsProgress",
     "GhostBatchGroupNorm",
     "InstanceLayerNorm",
@@ -48,10 +56,12 @@ __all__ = [
     "MeanOnlyBatchNorm",
     "MixedNorm",
     "MomentNorm",
+    "MovingAverageBatchNorm",
     "NoNorm",
     "Norm",
     "NormKind",
     "NormSpec",
+    "OwnsActivation",
     "RunningMomentNorm",
     "SlabGroupNorm",
     "SparseSwitchableNorm",
@@ -65,6 +75,7 @@ __all__ = [
     "gate_parameters",
     "initialize_weight_norms",
     "kernels_in_use",
+    "norms_to_update",
     "reaches_out",
     "set_progress",
     "set_weight_norm",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from normsearch.errors import NormError
 from normsearch.norms.compiled import Recipe, Track, can_compute, can_follow, normalize_compiled
+from normsearch.norms.kernels import use_triton
 from normsearch.norms.moments import (
     Affine,
     Moments,
@@ -67,6 +68,14 @@ class Norm(nn.Module):
         return f"{self.spec_text}, {self.channels}, dims={self.dims}"
 
 
+class OwnsActivation:
+    """Marks a norm that is its own activation: none may follow it (FRN, EvoNorm).
+
+    In a network it takes the place of the norm and of the activation behind it; see
+    `normsearch.networks.following`.
+    """
+
+
 class MomentNorm(Norm):
     """Base of the composite norms: weight, bias, the input check and the pass over the pixels.
 
@@ -109,15 +118,31 @@ class MomentNorm(Norm):
         if torch.compiler.is_compiling():
             made = partial(self.coefficients, pixels=pixels)
             return normalize_composed(x, self.weight, self.bias, made)
-        recipe = self.recipe(len(x), pixels) if can_compute(x) else None
-        if recipe and can_follow(recipe, self.weight, self.bias):
-            return normalize_compiled(x, self.weight, self.bias, recipe, self.eps)
+        out = self._by_kernels(x, pixels)
+        if out is not None:
+            return out
         if x.numel() == 0:
             raise NormError(f"{self.spec_text} needs at least one value, got {tuple(x.shape)}")
         linearize = partial(self.linearize, pixels=pixels)
         return normalize_linearized(
             x, self.weight, self.bias, linearize, self.eps, self.extra_inputs()
         )
+
+    def _by_kernels(self, x: Tensor, pixels: int) -> Tensor | None:
+        """Return the output by the kernels in Triton or C, None if they do not support it."""
+        if use_triton():
+            from normsearch.norms import triton_norm  # here, as importing Triton takes a second
+
+            if triton_norm.can_compute(x):
+                recipe = self.recipe(len(x), pixels)
+                plan = recipe and triton_norm.plan_of(recipe, self.weight, self.bias, x)
+                if recipe and plan:
+                    given = x, self.weight, self.bias, recipe, self.eps
+                    return triton_norm.normalize_triton(*given, plan)
+        recipe = self.recipe(len(x), pixels) if can_compute(x) else None
+        if recipe and can_follow(recipe, self.weight, self.bias):
+            return normalize_compiled(x, self.weight, self.bias, recipe, self.eps)
+        return None
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, eps={self.eps}"

@@ -50,6 +50,8 @@ class Recipe(NamedTuple):
         inner_bias: (C,), added before the second norm.
         group: channels per group of the second norm, 0 for none.
         track: the running moments to update.
+        seen: a count of batches, integer; where it is 0, the last pool has no share. With
+            AS_THEY_ARE, `variance_shares` and `shares` must say so too.
     """
 
     pools: tuple[tuple[int, int], ...]
@@ -60,6 +62,7 @@ class Recipe(NamedTuple):
     inner_bias: Tensor | None = None
     group: int = 0
     track: Track | None = None
+    seen: Tensor | None = None
 
 
 def can_compute(x: Tensor) -> bool:
@@ -98,6 +101,8 @@ def normalize_compiled(
     Returns:
         The result, in the memory format of `x`.
     """
+    if recipe.seen is not None and not recipe.seen:
+        recipe = recipe._replace(pools=recipe.pools[:-1])
     parameters = recipe.shares, recipe.variance_shares, recipe.inner_bias
     out: Tensor = _Compiled.apply(x, recipe, eps, weight, bias, *parameters)  # type: ignore[no-untyped-call]
     if recipe.track:
@@ -145,7 +150,7 @@ class _Compiled(torch.autograd.Function):
 
 
 def _plan(samples: int, channels: int, pixels: int, recipe: Recipe, eps: float) -> Plan:
-    pools, shares, variance_shares, gate, given, _, group, track = recipe
+    pools, shares, variance_shares, gate, given, _, group, track, _ = recipe
     padded = (*pools, *[(0, 0)] * (POOLS - len(pools)))
     by_channel = shares is not None and variance_shares is None and shares.numel() > 1
     return Plan(

@@ -1,8 +1,9 @@
-"""Compiles kernels.c on first use, if the machine has a compiler, and loads the library.
+"""Chooses the kernels; compiles kernels.c on first use, if there is a compiler, and loads it.
 
-NORMSEARCH_KERNELS=torch disables the kernels, =c requires them. The library is stored in the user's
-cache folder. Its name contains a hash of the source, the compiler, its flags and the processor, and
-its own SHA-256, which is checked before loading.
+NORMSEARCH_KERNELS=torch disables the kernels, =c requires those in C, =triton takes Triton's on
+CUDA devices (triton_norm.py; not timed yet, and so not the default). The library is stored in the
+user's cache folder. Its name contains a hash of the source, the compiler, its flags and the
+processor, and its own SHA-256, which is checked before loading.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import importlib.util
 import os
 import platform
 import shlex
@@ -19,6 +21,8 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+
+import torch
 
 from normsearch.errors import DiskFullError, NormError
 from normsearch.files import cache_folder, is_file, write_atomically
@@ -46,8 +50,38 @@ class Plan(ctypes.Structure):
 
 
 def kernels_in_use() -> str:
-    """Return ``c`` if the compiled kernels are available (float32 on the CPU), else ``torch``."""
+    """Return the kernels of composite norms: ``triton`` on CUDA, ``c`` on the CPU, or ``torch``.
+
+    ``c`` are for float32 on the CPU, ``torch`` for whatever the others do not support.
+    """
+    if use_triton():
+        return "triton"
     return "torch" if kernels() is None else "c"
+
+
+@functools.cache
+def use_triton() -> bool:
+    """Return whether NORMSEARCH_KERNELS is triton.
+
+    Raises:
+        NormError: it is, but Triton is not installed or there is no device for it.
+    """
+    if _choice() != "triton":
+        return False
+    if importlib.util.find_spec("triton") is None:
+        lack = "the package triton, which comes with torch's builds for CUDA; install it or"
+    elif torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET") == "1":
+        return True
+    else:
+        lack = "a CUDA device, and torch sees none;"
+    raise NormError(f"NORMSEARCH_KERNELS=triton needs {lack} unset the variable")
+
+
+def _choice() -> str:
+    choice = os.environ.get("NORMSEARCH_KERNELS", "")
+    if choice not in ("", "c", "torch", "triton"):
+        raise NormError(f"NORMSEARCH_KERNELS: must be c, torch, triton or not set, got {choice!r}")
+    return choice
 
 
 @functools.cache
@@ -55,11 +89,9 @@ def kernels() -> ctypes.CDLL | None:
     """Return the compiled kernels, compiling them if necessary; None if torch's kernels are used.
 
     Raises:
-        NormError: NORMSEARCH_KERNELS is neither c nor torch, or is c and compiling fails.
+        NormError: NORMSEARCH_KERNELS has no known value, or is c and compiling fails.
     """
-    choice = os.environ.get("NORMSEARCH_KERNELS", "")
-    if choice not in ("", "c", "torch"):
-        raise NormError(f"NORMSEARCH_KERNELS: must be c, torch or not set, got {choice!r}")
+    choice = _choice()
     if choice == "torch":
         return None
     compiler = find_compiler()

@@ -15,9 +15,13 @@ from normsearch.norms.spec import NormSpec
 
 
 def reaches_out(text: str) -> bool:
-    """Return whether a norm needs more than its slot's input (WN, WS, BKN) and cannot be mixed."""
+    """Return whether a norm needs more than its slot's input, and cannot be mixed.
+
+    WN, WS and MABN change the convolution before it, BKN looks at it, and FRN and EvoNorm own the
+    activation behind.
+    """
     spec = NormSpec.parse(text)
-    return spec.weights is not None or spec.activation.kind == "BKN"
+    return spec.weights is not None or spec.owns_activation or spec.activation.kind == "BKN"
 
 
 class MixedNorm(Norm):

@@ -34,3 +34,15 @@ def set_progress(net: nn.Module, fraction: float) -> None:
     for norm in net.modules():
         if isinstance(norm, Norm) and isinstance(norm, FollowsProgress):
             norm.set_progress(fraction)
+
+
+def norms_to_update(net: nn.Module) -> nn.ModuleList:
+    """Return the norms of `net` that have gates or a schedule.
+
+    Given these instead of `net`, `set_progress` and `clamp_gates` need not go through all of its
+    modules at each step.
+    """
+    norms = (module for module in net.modules() if isinstance(module, Norm))
+    return nn.ModuleList(
+        norm for norm in norms if norm.gates() or isinstance(norm, FollowsProgress)
+    )

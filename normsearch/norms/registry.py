@@ -11,10 +11,13 @@ from normsearch.norms.batch_instance import BatchInstanceNorm
 from normsearch.norms.batch_kalman import BatchKalmanNorm
 from normsearch.norms.batch_renorm import BatchRenorm
 from normsearch.norms.controls import AxisNoneNorm, SlabGroupNorm
+from normsearch.norms.evonorm import EvoNormB0, EvoNormS0
+from normsearch.norms.filter_response import EPS, FilterResponseNorm
 from normsearch.norms.ghost_batch_group import GhostBatchGroupNorm
 from normsearch.norms.instance_layer import InstanceLayerNorm
 from normsearch.norms.local_response import LocalResponseNorm
 from normsearch.norms.mean_only import MeanOnlyBatchNorm
+from normsearch.norms.moving_average import MovingAverageBatchNorm
 from normsearch.norms.sparse_switchable import SparseSwitchableNorm
 from normsearch.norms.spec import ANY_NUMBER, NORMS, NormKind, NormSpec, group_count
 from normsearch.norms.standard import NoNorm, batch_norm, group_norm, instance_norm
@@ -176,6 +179,31 @@ _KINDS: dict[str, NormKind] = {
         lambda spec, channels, dims: LocalResponseNorm(channels, dims, spec.option("over")),
         options={"over": ("channels", "space")},
     ),
+    "FRN": NormKind(
+        "Filter Response Normalization: by the mean square of each map, and its own activation",
+        lambda spec, channels, dims: FilterResponseNorm(channels, dims, spec.option("eps")),
+        options={"eps": EPS},
+        owns_activation=True,
+    ),
+    "EvoNorm-S0": NormKind(
+        "EvoNorm-S0: a SiLU by the deviation of one of G groups of channels, per sample",
+        lambda spec, channels, dims: EvoNormS0(channels, dims, group_count(spec)),
+        form="EvoNorm-S0-G",
+        owns_activation=True,
+    ),
+    "EvoNorm-B0": NormKind(
+        "EvoNorm-B0: norm and activation of batch and instance deviations in one",
+        lambda spec, channels, dims: EvoNormB0(channels, dims),
+        owns_activation=True,
+    ),
+    "MABN": NormKind(
+        "Moving Average Batch Normalization: mean squares of the last batches, centred weights",
+        lambda spec, channels, dims: MovingAverageBatchNorm(
+            channels, dims, int(spec.option("window"))
+        ),
+        options={"window": ("16", ANY_NUMBER)},
+        weight=True,
+    ),
     "MBN": NormKind(
         "Mean-only Batch Normalization, for use after WN: WN+MBN",
         lambda spec, channels, dims: MeanOnlyBatchNorm(channels, dims),
@@ -184,11 +212,13 @@ _KINDS: dict[str, NormKind] = {
         "Weight Normalization of the convolution before the slot, alone or with a norm: WN+MBN",
         _build_activation,
         weight=True,
+        prefix=True,
     ),
     "WS": NormKind(
         "Weight Standardization of the convolution before the slot, with a norm: WS+GN-8",
         _build_activation,
         weight=True,
+        prefix=True,
     ),
     "slabGN": NormKind(
         "control: GN as one Keras package computes it, over slabs of the first spatial axis",

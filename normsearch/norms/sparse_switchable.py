@@ -110,7 +110,7 @@ class SparseSwitchableNorm(SwitchableNorm):
         among_all = self._settled(sparsest_max(logits, self.radius), choice, 3)
         return among_all if with_batch is True else torch.where(with_batch, among_all, without)
 
-    def _gated(self, with_batch: bool) -> tuple[tuple[Tensor, Tensor], int]:
+    def _gated(self, with_batch: bool | Tensor) -> tuple[tuple[Tensor, Tensor], int]:
         mean, variance = (
             self.shares(logits, with_batch) for logits in (self.mean_logits, self.variance_logits)
         )

@@ -18,7 +18,7 @@ MOST = 65_536  # groups or samples; no layer has as many channels
 _NUMBER = "[1-9][0-9]{0,8}"
 _LONGEST = 200  # characters of a spec
 _SPEC = re.compile(
-    rf"(?P<kind>[A-Za-z]+(-[a-z]+)?)(-((?P<samples>{_NUMBER})x)?(?P<groups>{_NUMBER}))?"
+    rf"(?P<kind>[A-Za-z]+(-[a-z]+|-[A-Z][0-9])?)(-((?P<samples>{_NUMBER})x)?(?P<groups>{_NUMBER}))?"
     r"(\((?P<options>[^()]+)\))?"
 )
 
@@ -48,8 +48,9 @@ class NormKind:
         summary: one line that describes it.
         build: builds the module from (spec, channels, dims).
         form: the form of its specs if it is not the bare name: ``GN-G``.
-        weight: whether it normalizes the weight of the preceding convolution, and another norm may
-            normalize the output (``WS+GN-8``).
+        weight: whether it normalizes the weight of the preceding convolution.
+        prefix: whether it does only that, and another norm may normalize the output (``WS+GN-8``).
+        owns_activation: whether it is its own activation, and none may follow it.
         options: the values of each option, the default first; "G" means any whole number.
         divisor: the number that must divide the channels.
         canonical_form: the text of the canonical form of a feasible spec for a number of channels.
@@ -60,6 +61,8 @@ class NormKind:
     build: Builder
     form: str = ""
     weight: bool = False
+    prefix: bool = False
+    owns_activation: bool = False
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     divisor: Callable[[NormSpec], int] = group_count
     canonical_form: Callable[[NormSpec, int], str] = _itself
@@ -148,12 +151,13 @@ class NormSpec:
     def _check_follower(self) -> None:
         if self.follower is None:
             return
-        if not NORMS[self.kind].weight:
+        if not NORMS[self.kind].prefix:
             raise NormError(f"only WN and WS may stand before a +, got {self.kind}+{self.follower}")
         if self.follower.weights is not None:
+            last = self.follower.activation
+            cure = last if last.weights else f"{self.kind}+{last}"
             raise NormError(
-                f"{self.kind} takes a norm of activations after it, got {self.follower}; "
-                f"use {self.kind}+{self.follower.activation}"
+                f"{self.kind} takes a norm of activations after it, got {self.follower}; use {cure}"
             )
         if self.follower.kind == "none":
             object.__setattr__(self, "follower", None)
@@ -200,15 +204,20 @@ class NormSpec:
 
     @property
     def weights(self) -> str | None:
-        """The norm of the weight of the convolution before the slot: WN, WS or None."""
+        """The norm of the weight of the convolution before the slot: WN, WS, MABN or None."""
         return self.kind if NORMS[self.kind].weight else None
 
     @property
     def activation(self) -> NormSpec:
         """The norm in the slot itself: the GN-8 of WS+GN-8, none for WN, else this spec."""
-        if self.weights is None:
+        if not NORMS[self.kind].prefix:
             return self
         return self.follower or NormSpec("none")
+
+    @property
+    def owns_activation(self) -> bool:
+        """Whether the norm in the slot is its own activation, and none may follow it."""
+        return NORMS[self.activation.kind].owns_activation
 
     def canonical(self, channels: int) -> NormSpec:
         """Return the one spec that represents all equivalent ones for `channels` channels.
@@ -221,7 +230,7 @@ class NormSpec:
             NormError: the spec is infeasible for `channels`.
         """
         self.check(channels)
-        if self.weights is not None:
+        if NORMS[self.kind].prefix:
             return NormSpec(self.kind, follower=self.activation.canonical(channels))
         return NormSpec.parse(NORMS[self.kind].canonical_form(self, channels))
 
@@ -234,7 +243,7 @@ class NormSpec:
         """
         if self.feasible(channels):
             return self
-        if self.weights is not None:
+        if NORMS[self.kind].prefix:
             return replace(self, follower=self.activation.nearest(channels))
         wanted = NORMS[self.kind].divisor(self)
         fitting = (number for number in range(1, channels + 1) if channels % number == 0)
@@ -282,7 +291,7 @@ def _unknown(text: str) -> str:
         tail = text[text.index("(") :]
         likely += [kind + tail for kind in NORMS if NORMS[kind].options]
     if "+" in text:
-        weights = [kind for kind, norm in NORMS.items() if norm.weight]
+        weights = [kind for kind, norm in NORMS.items() if norm.prefix]
         likely = [f"{kind}+{norm}" for kind in weights for norm in likely]
     return f"must be one of {', '.join(forms)}, got {text!r}.{did_you_mean(text, likely)}"
 

@@ -86,18 +86,18 @@ class SwitchableNorm(RunningMomentNorm):
     def recipe(self, samples: int, pixels: int) -> Recipe | None:
         if self.official or (self.training and is_shared(self.sync)):
             return None
-        with_batch = samples > 1 if self.training else bool(self._seen())
-        batch = (samples if self.training else 0, 1)
+        pools = (1, 1), (1, self.channels)
+        if not self.training:
+            shares, gate = self._gated(self._seen())
+            made = Recipe((*pools, (0, 1)), *shares, gate=gate)
+            return made._replace(given=self.running(), seen=self.num_batches_tracked)
+        with_batch = samples > 1
         shares, gate = self._gated(with_batch)
-        return Recipe(
-            ((1, 1), (1, self.channels), batch)[: 2 + with_batch],
-            *shares,
-            gate=gate,
-            given=None if self.training else self.running(),
-            track=self.tracking() if self.training and with_batch else None,
-        )
+        if not with_batch:
+            return Recipe(pools, *shares, gate=gate)
+        return Recipe((*pools, (samples, 1)), *shares, gate=gate, track=self.tracking())
 
-    def _gated(self, with_batch: bool) -> tuple[tuple[Tensor, Tensor], int]:
+    def _gated(self, with_batch: bool | Tensor) -> tuple[tuple[Tensor, Tensor], int]:
         """Return what the kernels compute the weights of means and variances from, and how."""
         return (self.mean_logits, self.variance_logits), SOFTMAX
 

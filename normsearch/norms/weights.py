@@ -1,4 +1,4 @@
-"""Norms of a convolution's weight: Weight Normalization and Weight Standardization."""
+"""Norms of a convolution's weight: Weight Normalization, Weight Standardization, centring."""
 
 from __future__ import annotations
 
@@ -34,6 +34,22 @@ class StandardizedWeight(nn.Module):
         return ((work - mean) * torch.rsqrt(variance + self.eps)).to(weight.dtype)
 
 
+class CentredWeight(nn.Module):
+    """W − mean over each output channel's weights, which MABN needs.
+
+    Args:
+        axis: the weight's output axis.
+    """
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, weight: Tensor) -> Tensor:
+        axes = [axis for axis in range(weight.dim()) if axis != self.axis]
+        return weight - weight.mean(axes, keepdim=True)
+
+
 def _normalize(conv: _ConvNd) -> None:
     parametrizations.weight_norm(conv, "weight", dim=output_axis(conv))
 
@@ -42,9 +58,18 @@ def _standardize(conv: _ConvNd) -> None:
     parametrize.register_parametrization(conv, "weight", StandardizedWeight(output_axis(conv)))
 
 
+def _centre(conv: _ConvNd) -> None:
+    parametrize.register_parametrization(conv, "weight", CentredWeight(output_axis(conv)))
+
+
 #: Weight Normalization (Salimans and Kingma 2016): w = g·v/‖v‖ per output channel, initially equal
-#: to the weight; Weight Standardization (Qiao et al. 2019): see `StandardizedWeight`.
-WEIGHT_NORMS: dict[str, Callable[[_ConvNd], None]] = {"WN": _normalize, "WS": _standardize}
+#: to the weight; Weight Standardization (Qiao et al. 2019): see `StandardizedWeight`; the centred
+#: weights that belong to MABN (Yan et al. 2020).
+WEIGHT_NORMS: dict[str, Callable[[_ConvNd], None]] = {
+    "WN": _normalize,
+    "WS": _standardize,
+    "MABN": _centre,
+}
 
 
 def output_axis(conv: _ConvNd) -> int:
@@ -53,7 +78,7 @@ def output_axis(conv: _ConvNd) -> int:
 
 
 def weight_norm_of(conv: nn.Module) -> str | None:
-    """Return the weight norm of a convolution, ``WN`` or ``WS``, or None."""
+    """Return the weight norm of a convolution, a key of `WEIGHT_NORMS`, or None."""
     if not parametrize.is_parametrized(conv, "weight"):
         return None
     chain: nn.Module = conv.parametrizations.weight  # type: ignore[union-attr, assignment]
@@ -62,6 +87,8 @@ def weight_norm_of(conv: nn.Module) -> str | None:
             return "WN"
         if isinstance(step, StandardizedWeight):
             return "WS"
+        if isinstance(step, CentredWeight):
+            return "MABN"
     return None
 
 
@@ -70,7 +97,7 @@ def check_weight_norm(conv: _ConvNd, kind: str | None) -> None:
 
     Raises:
         NormError: a transposed convolution with groups, another parametrization of the weight, or
-            WS with one weight per output channel, which would become 0.
+            WS or MABN with one weight per output channel, which would become 0.
     """
     if kind is None or weight_norm_of(conv) == kind:
         return
@@ -84,10 +111,11 @@ def check_weight_norm(conv: _ConvNd, kind: str | None) -> None:
             f"{kind} needs a transposed convolution in one group, got {conv.groups} groups; "
             f"leave {kind} out here"
         )
-    if kind == "WS" and math.prod(conv.kernel_size) * conv.in_channels == conv.groups:
+    one = math.prod(conv.kernel_size) * conv.in_channels == conv.groups
+    if kind in ("WS", "MABN") and one:
         raise NormError(
-            "WS needs more than one weight per output channel, got 1, which would become 0; "
-            "leave WS out here"
+            f"{kind} needs more than one weight per output channel, got 1, which would become 0; "
+            f"leave {kind} out here"
         )
 
 

@@ -88,6 +88,11 @@ class Process:
         determinant = float(np.log(np.diag(self._cholesky)).sum())
         return self.beliefs.log_prior() - power * math.log(self._square) - determinant
 
+    @property
+    def noise(self) -> float:
+        """The variance of a target about the function, in the targets' unit."""
+        return self._square / (len(self._solved) + 2) * math.exp(self.beliefs.noise)
+
     def at(self, points: Points) -> tuple[Array, Array]:
         """Return mean and standard deviation of the noise-free function, each (m,)."""
         parts = self._kernel.unweighted(self._points, points)

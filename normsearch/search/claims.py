@@ -9,11 +9,15 @@ from functools import partial
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from normsearch.config import StudyConfig
 from normsearch.search.duplicates import Freshness, waits
+from normsearch.search.jobs import Callback, Event
 from normsearch.space.initial_trials import Known
+from normsearch.storage.ending import Ending
 from normsearch.storage.leases import Leases
 from normsearch.storage.optuna_access import begin, state_now, storage_id
 from normsearch.storage.race import Race, Standing
+from normsearch.storage.search_end import SearchEnd, sentence
 from normsearch.storage.trial_states import is_repeat
 
 _CHOOSING_S = 10.0  # time for another driver to record a choice, which takes well below 1 s
@@ -28,10 +32,15 @@ class Claims:
         study: the Optuna study.
         leases: the leases of this driver.
         fresh: chooses the sampler of a new trial.
+        config: of the study, whose limits end the search.
+        tell: called with an `Event` ``judged`` when its end is decided.
     """
 
-    def __init__(self, study: Study, leases: Leases, fresh: Freshness) -> None:
+    def __init__(
+        self, study: Study, leases: Leases, fresh: Freshness, config: StudyConfig, tell: Callback
+    ) -> None:
         self._study, self._leases, self._fresh = study, leases, fresh
+        self._ending = Ending(study, leases, config, partial(_tell_end, config, tell))
         self._waited_for = set[str]()
 
     def take(self, number: int) -> bool:
@@ -74,6 +83,7 @@ class Claims:
         """Return all trials and how far the search is, once a round that is due is enqueued."""
         exhausted = self._fresh.exhausted
         trials = self._study.get_trials(deepcopy=False)
+        self._ending.settle(race, trials, exhausted)
         now = race.standing(trials, exhausted)
         if now.due:
             self.enqueue(partial(race.next_round, exhausted=exhausted))
@@ -145,3 +155,8 @@ class Claims:
 
     def _still_running(self, trial: FrozenTrial) -> bool:
         return state_now(self._study, trial) == TrialState.RUNNING
+
+
+def _tell_end(config: StudyConfig, tell: Callback, end: SearchEnd) -> None:
+    about = {"asked": end.asked, "race": end.race, "notes": [sentence(end, config)]}
+    tell(Event("judged", -1, about))

@@ -101,7 +101,7 @@ class Coordinator(TrialFaults):
         sampler = self._study.sampler
         tuning = SingleNormTuning(space, config.search, sampler, config.direction)
         self._freshness = Freshness(space, sampler, tuning)
-        self._claims = Claims(self._study, self.leases, self._freshness)
+        self._claims = Claims(self._study, self.leases, self._freshness, config, listener)
         self._race = Race(config, space)
         self.enqueue(initial_trials(config.search, space))
 

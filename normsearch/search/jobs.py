@@ -34,8 +34,9 @@ class Event:
     The first event of a driver is ``began``, with number -1. Its record holds ``trials``, the
     (number, state, score or NaN) of every trial, ``asked``, the number of trials to train, and
     ``notes``, sentences on what the task does to the images, what was chosen and what it costs.
-    When a confirmation in looks was ``judged`` (number -1), the record holds ``asked`` again, and
-    ``notes``, sentences on what is decided, what is open and what it will cost. A trial is
+    When a confirmation in looks was ``judged``, or the end of a search with a budget (number -1),
+    the record holds ``asked`` again, and ``notes``, sentences on what is decided, what is open and
+    what it will cost; that of a search also ``race``, the number of the race's trials. A trial is
     ``waiting`` if another driver may still hold it and nothing else is left to train.
     """
 

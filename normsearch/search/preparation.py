@@ -39,6 +39,7 @@ from normsearch.trials.task import (
     split_task,
     training_geometry,
 )
+from normsearch.trials.trial_time import with_precision
 from normsearch.trials.trust import refuse_unseen_code
 from normsearch.trials.validation_cost import check_seams, padding_text, validation_cost
 
@@ -116,6 +117,8 @@ def prepare(
         check_weights(config, facts["sample_shape"][0])
         network = try_network(config, split, where, accept_changed=accept_changed)
     facts["network_digest"] = network.digest
+    config, told = with_precision(config, split)
+    notes += told
     if not (isinstance(config.space, ArmsConfig) and config.space.folds):  # else each its own
         weights = class_weights(config.training, config.task, split.train)
         facts["training"] = config.training.model_copy(update={"class_weights": weights})

@@ -75,9 +75,15 @@ def _check(spec: NormSpec, slots: Sequence[NormSlot], where: str, given: str) ->
     nearest number that does.
     """
     if not any(spec.weights in (None, *slot.weight_norms) for slot in slots):
+        use = spec.activation if spec.activation.weights is None else "another norm"
         raise ConfigError(
             f"{where}: must have a convolution directly before at least one slot, got {given}; "
-            f"use {spec.activation}."
+            f"use {use}."
+        )
+    if spec.owns_activation and not any(slot.activation for slot in slots):
+        raise ConfigError(
+            f"{where}: must have a known activation (such as nn.ReLU) called directly behind at "
+            f"least one slot, which {spec.activation} replaces, got {given}; use another norm."
         )
     by_default = not any(char.isdigit() for char in given)
     if not by_default and not any(fits(spec, slot) for slot in slots):
@@ -97,17 +103,21 @@ def effective(text: str, slot: NormSlot) -> str | None:
 
     If the number of groups does not divide the channels, the nearest one that does is used
     (`NormSpec.nearest`). Without a convolution directly before the slot, only the norm after WN or
-    WS is kept; WN and WS by themselves are not possible there.
+    WS is kept; WN, WS and MABN by themselves are not possible there, nor FRN and EvoNorm without a
+    known activation behind it.
     """
     spec = NormSpec.parse(text)
+    if spec.owns_activation and not slot.activation:
+        return None
     if spec.weights not in (None, *slot.weight_norms):
         spec = spec.activation
-        if spec.kind == "none":
+        if spec.kind == "none" or spec.weights is not None:
             return None
     return str(spec.nearest(slot.channels).canonical(slot.channels))
 
 
 def fits(spec: NormSpec, slot: NormSlot) -> bool:
-    """Whether a norm fits a slot's channels and, for WN and WS, the convolution before it."""
+    """Whether a norm fits a slot's channels, the convolution before and the activation behind."""
     weights = spec.weights is None or spec.weights in slot.weight_norms
-    return weights and spec.feasible(slot.channels)
+    activation = slot.activation or not spec.owns_activation
+    return weights and activation and spec.feasible(slot.channels)

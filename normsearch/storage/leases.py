@@ -7,6 +7,7 @@ heartbeats are lines too.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -58,9 +59,13 @@ class _State:
     beats: dict[str, float] = field(default_factory=dict)  # and by the owner's clock
     claims: dict[int, list[str | None]] = field(default_factory=dict)  # by epoch; None = released
     stopped: set[str] = field(default_factory=set)
+    sessions: dict[str, list[float]] = field(default_factory=dict)  # first and last line of each
 
     def apply(self, entry: dict[str, Any]) -> None:
         owner, operation = entry["owner"], entry["op"]
+        if operation != "stop" and isinstance(moment := entry.get("time"), int | float):
+            session = self.sessions.setdefault(owner, [moment, moment])
+            session[1] = max(session[1], moment)
         if operation == "leave":
             self.owners.pop(owner, None)
             self.seen.pop(owner, None)
@@ -190,7 +195,7 @@ class Leases:
     def leave(self) -> None:
         """Stop being an owner; all trials still held are free."""
         if self._registered:
-            self._write(op="leave")
+            self._write(op="leave", time=time.time())
             self._registered = False
 
     def abandon(self) -> None:
@@ -211,6 +216,22 @@ class Leases:
         with self._lock:
             self._sync()
             return self.owner in self._state.stopped
+
+    def hours(self) -> float:
+        """Return the hours in which at least one owner was at work, by its own clock.
+
+        An owner that was killed counts up to its last heartbeat.
+        """
+        with self._lock:
+            self._sync()
+            sessions = [list(session) for session in self._state.sessions.values()]
+            if self._registered and self.owner in self._state.sessions:
+                sessions.append([self._state.sessions[self.owner][0], time.time()])
+        total, reached = 0.0, -math.inf
+        for begin, end in sorted(sessions):
+            total += max(0.0, end - max(begin, reached))
+            reached = max(reached, end)
+        return total / 3600
 
     def _register(self) -> None:
         if not self._registered:

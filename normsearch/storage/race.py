@@ -25,6 +25,7 @@ from normsearch.storage.ranking import (
     is_finished,
     rounds,
 )
+from normsearch.storage.search_end import SearchEnd, begun
 from normsearch.storage.trial_states import REPLICATE_OF, is_repeat, is_replicate, single_norm
 
 SEED, SIZE = "seed", "race_size"
@@ -88,41 +89,66 @@ class Race:
     them had. It takes half of the race's trials that are left, rounded up.
 
     Args:
-        config: of the study; `search.race` of its `search.trials` are the race.
+        config: of the study; `search.race` of its `search.trials` are the race. Where the number of
+            trials depends on what they cost or find, it is set as `end` once it is decided.
         space: the trials' space, whose size bounds the search; that of a confirmation in looks
             grows with each look.
     """
 
     def __init__(self, config: StudyConfig, space: AnySpace) -> None:
-        self._asked, self._size = config.search.trials, config.search.race_trials
+        self._search = config.search
+        self.end: SearchEnd | None = None
+        self.holding = False  # no trial may start now, before the end is decided
         self._direction, self._space = config.direction, space
         training = config.training
         self._seeds = {config.network.seed, training.data_seed, training.augmentation_seed}
 
+    @property
+    def _asked(self) -> int:
+        """The number of trials in all; 0 while it is not decided."""
+        return self.end.asked if self.end else self._search.trials or 0
+
+    @property
+    def _undecided(self) -> bool:
+        return self._search.open_ended and self.end is None
+
+    @property
+    def _size(self) -> int:
+        return self.end.race if self.end else self._search.race_trials
+
     def standing(self, trials: Sequence[FrozenTrial], exhausted: bool) -> Standing:
         """Return how far the search has come; `exhausted` if its space has nothing new."""
         trained = [trial for trial in trials if not is_repeat(trial)]
-        race = rounds(trained, self._asked)
+        race = {} if self._undecided else rounds(trained, self._asked)
         own = {trial.number for one in race.values() for trial in one}
         others = [trial for trial in trained if trial.number not in own]
-        begun = sum(trial.state != TrialState.WAITING for trial in others)
+        started = begun(others)
         if race:
             size = next(iter(race.values()))[0].user_attrs[SIZE]
-            return Standing(begun, size, False, race)
+            return Standing(started, size, False, race)
+        if self._undecided:
+            return Standing(started if self.holding else len(trained) + 1, 0, True, race)
         search = self._searched(others, exhausted)
         if not self._size:
             return Standing(search, 0, True, race)
-        search = max(search, begun)
-        size = max(0, min(self._size, self._asked - search))
+        search = max(search, started)
+        size = self.end.race if self.end else max(0, min(self._size, self._asked - search))
         ended = sum(trial.state.is_finished() for trial in others)
         running = any(trial.state == TrialState.RUNNING for trial in trials)
         if ended < search or running:
             return Standing(search, size, True, race)
         return Standing(search, size if candidates(trials) else 0, False, race)
 
+    def holds_more(self, trials: Sequence[FrozenTrial], exhausted: bool) -> bool:
+        """Whether the space has configurations that no trial has begun."""
+        own = [trial for trial in trials if not is_repeat(trial) and not is_replicate(trial)]
+        return not exhausted and not (self._space.size and begun(own) >= self._space.size)
+
     def _searched(self, others: Sequence[FrozenTrial], exhausted: bool) -> int:
         if exhausted:
             return len(others)
+        if self.end:
+            return max(self.end.search, begun(others))
         wanted, configurations = self._asked - self._size, self._space.size
         again = sum(map(is_replicate, others))
         return min(wanted, configurations + again if configurations else wanted)
@@ -132,6 +158,8 @@ class Race:
 
         Repetitions do not count, but must be finished too.
         """
+        if self._undecided:
+            return False
         now = self.standing(trials, exhausted)
         finished = sum(trial.state.is_finished() and not is_repeat(trial) for trial in trials)
         open_repeats = (is_repeat(trial) and not trial.state.is_finished() for trial in trials)
@@ -139,6 +167,8 @@ class Race:
 
     def ended_early(self, trials: Sequence[FrozenTrial], exhausted: bool) -> bool:
         """Whether the space holds fewer configurations than the search was asked for."""
+        if self._search.open_ended:
+            return self.end is not None and self.end.reason == "space"
         return self.standing(trials, exhausted).search < self._asked - self._size
 
     def next_round(self, trials: Sequence[FrozenTrial], exhausted: bool) -> list[Entry]:

@@ -22,11 +22,14 @@ from normsearch.storage.objectives import score
 from normsearch.storage.opening import open_storage
 from normsearch.storage.ranking import by_score, entered, rank, trainings
 from normsearch.storage.run_folder import find_run, read_local, trial_folder
+from normsearch.storage.search_end import asked
 from normsearch.storage.trial_states import (
     REPLICATE_OF,
     completed,
     eligible,
+    evaluation_records,
     is_replicate,
+    last_record,
     outcome,
     share_of_single_norms,
     single_norm,
@@ -55,7 +58,7 @@ class StudyRecord:
         self.metric, self.direction, self.bounds = config.metric, config.direction, config.bounds
         self.case_metric, self.of_class = config.case_metric, config.training.metric.number
         url = storage_url or read_local(folder).get("storage")
-        self._url, self._skim = url, skim
+        self._url, self._skim, self._search = url, skim, config.search
         self._ranked: tuple[int, list[int]] = (-1, [])
         storage = open_storage(folder, url, skim=skim)
         try:
@@ -67,15 +70,26 @@ class StudyRecord:
             ) from None
 
     def __repr__(self) -> str:
-        return f"<StudyRecord {self.name}: {len(self._frozen())} trials in {self.folder}>"
+        return f"<StudyRecord {self.name}: {len(self.frozen())} trials in {self.folder}>"
 
-    def _frozen(self) -> list[FrozenTrial]:
+    def frozen(self) -> list[FrozenTrial]:
+        """Return the trials as Optuna stores them."""
         return self._study.get_trials(deepcopy=False)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What is recorded of the study besides its trials, such as the end of its search."""
+        return dict(self._study.user_attrs)
+
+    @property
+    def asked(self) -> int | None:
+        """How many trials are asked for; None while what they cost or find is to decide it."""
+        return asked(self.attributes, self._search)
 
     @property
     def slots(self) -> list[str]:
         """Names of the norm slots in order of depth; empty before the first trial."""
-        maps = (trial.user_attrs.get("norm_map") for trial in self._frozen())
+        maps = (trial.user_attrs.get("norm_map") for trial in self.frozen())
         return list(next((norm_map for norm_map in maps if norm_map), {}))
 
     @property
@@ -89,7 +103,7 @@ class StudyRecord:
         Those that exceed a constraint of the search are left out. After a round of a race the order
         is that of `rank`: configurations by all their trainings, each by the number of its first.
         """
-        trials = self._frozen()
+        trials = self.frozen()
         finished = sum(trial.state.is_finished() for trial in trials)
         if self._ranked[0] != finished:
             self._ranked = finished, rank(self._whole(trials), self.direction)
@@ -99,10 +113,10 @@ class StudyRecord:
         """Return the trials with their parameters, which the order after a race depends on."""
         if not self._skim or not any(map(is_replicate, trials)):
             return trials
-        return StudyRecord(self.folder, self._url)._frozen()
+        return StudyRecord(self.folder, self._url).frozen()
 
     def trainings(self, number: int) -> list[dict[str, Any]]:
-        """Return the trainings of the configuration of trial `number`, replicates of a race too.
+        """Return the trainings of a trial's configuration, replicates of a race too.
 
         Keys: number, seed (None of the first, which has that of the study) and score (None if the
         training failed). Those that are not finished are left out.
@@ -114,30 +128,31 @@ class StudyRecord:
                 "seed": trial.user_attrs.get("seed"),
                 "score": score(trial) if outcome(trial) == "COMPLETE" else None,
             }
-            for trial in trainings(self._frozen(), int(first))
+            for trial in trainings(self.frozen(), int(first))
             if trial.state.is_finished()
         ]
 
     def mean_score(self, number: int) -> float:
         """Return the mean score of the trainings of a COMPLETE trial's configuration.
 
-        Without a race this is the trial's score.
+        Before a race has finished a round this is the trial's score.
         """
-        scores = [one["score"] for one in self.trainings(number) if one["score"] is not None]
+        trainings = self.trainings(number) if self.raced() else self.trainings(number)[:1]
+        scores = [one["score"] for one in trainings if one["score"] is not None]
         return float(scores[0] if len(scores) == 1 else sum(scores) / len(scores))
 
     def by_score(self) -> list[int]:
         """Return the numbers of the COMPLETE trials, best score first, whatever a race found."""
-        return by_score(self._frozen(), self.direction)
+        return by_score(self.frozen(), self.direction)
 
     def raced(self) -> bool:
         """Whether a race has finished a round, so that it decides which trial is the best."""
-        return bool(entered(self._frozen()))
+        return bool(entered(self.frozen()))
 
     def best_single_norms(self) -> dict[str, int]:
         """Return the best COMPLETE trial of each single norm over all its settings, best first."""
         found: dict[str, int] = {}
-        trials = self._frozen()
+        trials = self.frozen()
         for number in self.ranked():
             if name := single_norm(trials[number]):
                 found.setdefault(name, number)
@@ -145,7 +160,7 @@ class StudyRecord:
 
     def shares(self) -> dict[str, int]:
         """Return the number of trials of each kind: default, tuning (of single norms), mixtures."""
-        trials = self._frozen()
+        trials = self.frozen()
         tuning, mixtures = share_of_single_norms(trials)
         default = sum("baseline" in trial.user_attrs for trial in trials)
         return {"default": default, "tuning": tuning, "mixtures": mixtures}
@@ -177,7 +192,7 @@ class StudyRecord:
     def learnt(self, number: int) -> dict[str, dict[str, dict[str, float]]]:
         """Return what the adaptive norms of trial `number` had learnt at its last evaluation."""
         learnt: dict[str, dict[str, dict[str, float]]]
-        learnt = _last_record(self._trial(number)).get("learnt", {})
+        learnt = last_record(self._trial(number)).get("learnt", {})
         return learnt
 
     def trials(self) -> pd.DataFrame:
@@ -194,7 +209,7 @@ class StudyRecord:
         ``norm.SLOT`` for every slot. The state DUPLICATE means a repetition, answered from the
         record of an earlier trial.
         """
-        return pd.DataFrame([self._row(trial) for trial in self._frozen()], columns=self._columns())
+        return pd.DataFrame([self._row(trial) for trial in self.frozen()], columns=self._columns())
 
     def history(self) -> pd.DataFrame:
         """Return number, evaluation, samples, steps, seconds, loss, score and cases of evaluations.
@@ -209,8 +224,8 @@ class StudyRecord:
                 **{column: record[column] for column in columns},
                 "cases": len(record.get("cases", ())),
             }
-            for trial in self._frozen()
-            for record in _records(trial)
+            for trial in self.frozen()
+            for record in evaluation_records(trial)
         ]
         return pd.DataFrame(rows, columns=["number", *columns, "cases"])
 
@@ -222,7 +237,7 @@ class StudyRecord:
         left out.
         """
         parts = []
-        for trial in completed(self._frozen()):
+        for trial in completed(self.frozen()):
             path = trial_folder(self.folder, trial.number) / "cases.csv"
             if is_file(path):
                 values = trial.user_attrs.get("values", {})
@@ -241,7 +256,7 @@ class StudyRecord:
         """
         rows = [
             (record["evaluation"], record["samples"], slot, statistic, branch, weight)
-            for record in _records(self._trial(number))
+            for record in evaluation_records(self._trial(number))
             for slot, statistics in record["learnt"].items()
             for statistic, branches in statistics.items()
             for branch, weight in branches.items()
@@ -257,7 +272,7 @@ class StudyRecord:
         return [*fixed, *measured, "resumes", "failure", "drawn", *norms]
 
     def _row(self, trial: FrozenTrial) -> dict[str, Any]:
-        last = _last_record(trial)
+        last = last_record(trial)
         measured = {name: last.get(name) for name in _LAST}
         measured["peak_memory_bytes"] = measured.pop("peak_memory")
         return {
@@ -268,6 +283,7 @@ class StudyRecord:
             "baseline": trial.user_attrs.get("baseline"),
             "single_norm": single_norm(trial),
             **dict.fromkeys((*LABELS, *HYPERPARAMETERS)),
+            **({"seed": trial.user_attrs["seed"]} if is_replicate(trial) else {}),
             **trial.user_attrs.get("values", {}),
             REPLICATE_OF: trial.user_attrs.get(REPLICATE_OF),
             **measured,
@@ -278,7 +294,7 @@ class StudyRecord:
         }
 
     def _trial(self, number: Any) -> FrozenTrial:
-        trials = self._frozen()
+        trials = self.frozen()
         if not isinstance(number, Integral) or int(number) not in range(len(trials)):
             raise StudyError(
                 f"{self.name}: trial must be a number from 0 to {len(trials) - 1}, got {number!r}."
@@ -306,13 +322,3 @@ def read_case_table(path: Path) -> pd.DataFrame:
         DataError: the file is not such a table.
     """
     return pd.DataFrame(read_typed_table(path, _CASES, others=as_number, key=("case",)))
-
-
-def _records(trial: FrozenTrial) -> list[dict[str, Any]]:
-    steps = sorted(trial.intermediate_values)
-    records = (trial.user_attrs.get(f"evaluation:{step}") for step in steps)
-    return [record for record in records if record]  # one may be lost in a damaged line
-
-
-def _last_record(trial: FrozenTrial) -> dict[str, Any]:
-    return (_records(trial) or [{}])[-1]

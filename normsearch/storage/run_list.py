@@ -25,7 +25,8 @@ class RunSummary:
         name: name of the run's folder.
         changed: when one of its files was last written, in UTC.
         done: number of finished trials (COMPLETE, PRUNED and FAIL).
-        asked: number of trials asked for; None if the run cannot be read.
+        asked: number of trials asked for; None if the run cannot be read, or while what its trials
+            cost or find is to decide it.
         at_most: whether fewer trials may be enough, as in a confirmation in looks.
         metric: name of the score, such as ``Dice``.
         best: score of the best COMPLETE trial (after a race the mean of its trainings); None if
@@ -72,7 +73,7 @@ def _summary(folder: Path) -> RunSummary:
         name,
         changed,
         done=int(trials["state"].isin(FINISHED).sum()),
-        asked=config.search.trials,
+        asked=record.asked,
         metric=config.metric,
         best=None if best is None else record.mean_score(best),
         trial=best,

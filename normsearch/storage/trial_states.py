@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -55,6 +56,18 @@ def violated(trial: FrozenTrial) -> bool:
 def finished(states: Iterable[str]) -> int:
     """Return how many trials are finished, by their `outcome`."""
     return sum(state in FINISHED for state in states)
+
+
+def evaluation_records(trial: FrozenTrial) -> list[dict[str, Any]]:
+    """Return the records of a trial's evaluations, in order."""
+    steps = sorted(trial.intermediate_values)
+    records = (trial.user_attrs.get(f"evaluation:{step}") for step in steps)
+    return [record for record in records if record]  # one may be lost in a damaged line
+
+
+def last_record(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the record of a trial's last evaluation, empty before the first."""
+    return (evaluation_records(trial) or [{}])[-1]
 
 
 def single_norm(trial: FrozenTrial) -> str | None:

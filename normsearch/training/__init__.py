@@ -11,7 +11,8 @@ from normsearch.training.checkpoint import (
 )
 from normsearch.training.deep_supervision import over_scales
 from normsearch.training.engine import Loader, train
-from normsearch.training.error_conversion import lacks_memory
+from normsearch.training.error_conversion import lacks_memory, typed_failures
+from normsearch.training.gpu_share import limit_memory
 from normsearch.training.losses import (
     LOSSES,
     bce_dice_loss,
@@ -19,7 +20,7 @@ from normsearch.training.losses import (
     cross_entropy_loss,
     dice_cross_entropy_loss,
 )
-from normsearch.training.memory import limit_memory, probe_memory
+from normsearch.training.memory import probe_memory
 from normsearch.training.metric_registry import METRICS, choose_metric
 from normsearch.training.metrics import (
     classification_score,
@@ -79,5 +80,6 @@ __all__ = [
     "seam",
     "segmentation_score",
     "train",
+    "typed_failures",
     "window_logits",
 ]

@@ -13,9 +13,14 @@ from torch import Tensor, nn
 
 from normsearch.errors import CheckpointError, TrainingError, one_line
 from normsearch.training.acceleration import use_channels_last
-from normsearch.training.error_conversion import typed_failures
+from normsearch.training.error_conversion import lacks_memory, typed_failures
 from normsearch.training.losses import Loss, bce_dice_loss
-from normsearch.training.memory import peak_memory, reset_peak_memory
+from normsearch.training.memory import (
+    peak_memory,
+    random_state,
+    reset_peak_memory,
+    restore_random_state,
+)
 from normsearch.training.metrics import Score, mean_score, segmentation_score
 from normsearch.training.optimizer_step import Batches, Stepper
 from normsearch.training.plan import Evaluation, Plan, Progress
@@ -87,12 +92,13 @@ def train(
         CheckpointError: `state` does not fit this network and optimizer.
         ConfigError: the device does not support the plan's precision.
     """
-    network.to(device)
-    if plan.channels_last:
-        use_channels_last(network)
-    stepper = Stepper(network, loss, plan, device, parameter_groups)
-    average = WeightAverage(network, plan.ema)
-    progress = _restore(state, network, stepper, average) if state else Progress()
+    with typed_failures(loader.batch_size):
+        network.to(device)
+        if plan.channels_last:
+            use_channels_last(network)
+        stepper = Stepper(network, loss, plan, device, parameter_groups)
+        average = WeightAverage(network, plan.ema)
+        progress = _restore(state, network, stepper, average, device) if state else Progress()
     yield from progress.history
     reset_peak_memory(device)
     batches = loader.batches(progress.samples)
@@ -123,7 +129,7 @@ def train(
             total = score_of_all(found)
         progress.history.append(_evaluation(number, progress, mean_loss, total, found, device))
         if save:
-            save(_state(network, stepper, average, progress))
+            save(_state(network, stepper, average, progress, device))
         yield progress.history[-1]
 
 
@@ -197,13 +203,17 @@ def _evaluation(
 
 
 def _state(
-    network: nn.Module, stepper: Stepper, average: WeightAverage, progress: Progress
+    network: nn.Module,
+    stepper: Stepper,
+    average: WeightAverage,
+    progress: Progress,
+    device: str,
 ) -> dict[str, Any]:
     return {
         "network": network.state_dict(),
         **average.state(),
         **stepper.state(),
-        "random": torch.get_rng_state(),
+        **random_state(device),
         "samples": progress.samples,
         "steps": progress.steps,
         "seconds": progress.seconds,
@@ -212,15 +222,21 @@ def _state(
 
 
 def _restore(
-    state: dict[str, Any], network: nn.Module, stepper: Stepper, average: WeightAverage
+    state: dict[str, Any],
+    network: nn.Module,
+    stepper: Stepper,
+    average: WeightAverage,
+    device: str,
 ) -> Progress:
     try:
         progress = Progress.from_state(state)
         network.load_state_dict(state["network"])
         average.restore(state)
         stepper.restore(state)
-        torch.set_rng_state(state["random"])
+        restore_random_state(state, device)
     except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        if lacks_memory(error):
+            raise
         raise CheckpointError(
             "the checkpoint must be of this network and optimizer, and does not fit: "
             f"{one_line(error)}"

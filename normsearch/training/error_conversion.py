@@ -8,13 +8,17 @@ from contextlib import contextmanager
 import torch
 
 from normsearch.errors import NormError, TrainingError, ended_by_ray, one_line
+from normsearch.training.gpu_share import short_of_memory, taken_by_others
 
 _MEMORY = (
     "can't allocate memory",
     "out of memory",
     "ALLOC_FAILED",
+    "ALLOCATION_FAILED",
     "size calculation overflowed",
 )  # CPU, CUDA, its libraries
+# cuDNN says so when it finds no memory to start or to work in, and of other faults too.
+_IN_DOUBT = ("unable to find an engine", "CUDNN_STATUS_NOT_INITIALIZED")
 _NORM = ("Expected more than 1 value per channel", "Expected more than 1 spatial element")
 
 
@@ -23,8 +27,9 @@ def typed_failures(batch_size: int) -> Iterator[None]:
     """Convert errors of memory, of too few values for a norm, of torch.compile, and sys.exit.
 
     Raises:
-        TrainingError: of kind ``memory``, ``norm``, ``compile`` or, if code of the user calls
-            sys.exit, ``trainer``.
+        TrainingError: of kind ``memory``, ``neighbour`` (other processes leave too little of the
+            GPU's memory, so that the trial's choices are not the cause), ``norm``, ``compile`` or,
+            if code of the user calls sys.exit, ``trainer``.
     """
     try:
         yield
@@ -58,7 +63,12 @@ def lacks_memory(error: BaseException) -> bool:
     """Return whether an error reports too little memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _MEMORY)
+    if not isinstance(error, RuntimeError):
+        return False
+    told = str(error)
+    if any(text in told for text in _MEMORY):
+        return True
+    return any(text in told for text in _IN_DOUBT) and short_of_memory()
 
 
 def _of_the_compiler(error: Exception) -> bool:
@@ -72,6 +82,11 @@ def _norm(batch_size: int, reason: str) -> TrainingError:
 
 
 def _memory(batch_size: int, error: Exception) -> TrainingError:
+    if taken_by_others():
+        return TrainingError(
+            f"other processes leave the GPU less memory than this trial's share of it: {error}",
+            kind="neighbour",
+        )
     return TrainingError(
         f"memory does not suffice for batch size {batch_size}: {error}", kind="memory"
     )

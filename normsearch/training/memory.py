@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import resource
 import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from normsearch.training.deep_supervision import OutputLoss
+from normsearch.training.acceleration import use_channels_last
 from normsearch.training.error_conversion import typed_failures
+from normsearch.training.losses import Loss
+from normsearch.training.optimizer_step import Stepper
+from normsearch.training.plan import Plan
+from normsearch.training.weight_average import WeightAverage
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -20,7 +28,8 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 def reset_peak_memory(device: str) -> None:
     """Reset the peak, so that a worker's next trial does not inherit that of the last one."""
     if device != "cpu":
-        torch.cuda.reset_peak_memory_stats(device)
+        torch.get_device_module(device).reset_peak_memory_stats(device)
+        torch.get_device_module(device).reset_accumulated_memory_stats(device)
     elif _CLEAR.exists():
         with contextlib.suppress(OSError):  # some containers forbid it; the peak is then not reset
             _CLEAR.write_text("5")  # 5 resets VmHWM, see proc(5)
@@ -32,7 +41,7 @@ def peak_memory(device: str) -> int:
     Outside Linux the latter is the peak since the process started.
     """
     if device != "cpu":
-        return torch.cuda.max_memory_allocated(device)
+        return int(torch.get_device_module(device).max_memory_allocated(device))
     if _STATUS.exists():
         for line in _STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -41,34 +50,67 @@ def peak_memory(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def limit_memory(share: float) -> None:
-    """Limit this process to a `share` (0 to 1) of its GPU's memory."""
-    torch.cuda.set_per_process_memory_fraction(share)
-
-
 def probe_memory(
     network: nn.Module,
     batch: tuple[Tensor, Tensor],
-    loss: OutputLoss,
+    loss: Loss,
     device: str,
+    plan: Plan,
 ) -> None:
-    """Run one forward and backward pass on a copy of `network`.
+    """Take two optimizer steps with a copy of `network`, as in training; the second has all.
+
+    Each takes two batches where the plan accumulates several. The optimizer's state and the average
+    of the weights are in memory, and precision and memory format are those of the plan; the network
+    is not compiled.
 
     Args:
         network: maps (B, C, *spatial) to logits (B, K, *spatial), or (B, K) for whole images; in
             training it may return logits at several scales.
         batch: images and labels of the size in training.
-        loss: scalar from all that the network returns, and labels.
+        loss: scalar from logits (float32) and labels.
         device: the device of the training.
+        plan: of the training.
 
     Raises:
         TrainingError: there is too little memory.
     """
-    devices = [torch.cuda.current_device()] if device != "cpu" else []
-    with torch.random.fork_rng(devices), typed_failures(len(batch[0])):
+    plan = replace(plan, compile=False, accumulate=min(2, plan.accumulate))
+    with _random_state_kept(device), typed_failures(len(batch[0])):
         probe = copy.deepcopy(network).to(device).train()
-        images, labels = (tensor.to(device) for tensor in batch)
-        loss(probe(images), labels).backward()  # type: ignore[no-untyped-call]
-    del probe, images, labels
-    if devices:
-        torch.cuda.empty_cache()
+        if plan.channels_last:
+            use_channels_last(probe)
+        stepper, average = Stepper(probe, loss, plan, device), WeightAverage(probe, plan.ema)
+        for _ in range(2):
+            stepper.step(itertools.repeat(batch), 0.0)
+            average.update()
+    del probe, stepper, average
+    if device != "cpu":
+        torch.get_device_module(device).empty_cache()
+
+
+@contextlib.contextmanager
+def _random_state_kept(device: str) -> Iterator[None]:
+    state = random_state(device)
+    try:
+        yield
+    finally:
+        restore_random_state(state, device)
+
+
+def random_state(device: str) -> dict[str, Tensor]:
+    """Return the states of torch's random numbers, of the CPU and of the device in use."""
+    state = {"random": torch.get_rng_state()}
+    if device != "cpu":
+        state["random_device"] = torch.get_device_module(device).get_rng_state(device)
+    return state
+
+
+def restore_random_state(state: Mapping[str, Any], device: str) -> None:
+    """Restore what `random_state` returned; that of a GPU if it was trained on one.
+
+    Raises:
+        LookupError, RuntimeError, TypeError: the state is not one of `random_state`.
+    """
+    torch.set_rng_state(state["random"])
+    if device != "cpu" and "random_device" in state:
+        torch.get_device_module(device).set_rng_state(state["random_device"], device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ def dice(prediction: Tensor, truth: Tensor) -> float:
     Returns:
         NaN if both masks are empty (means leave the case out); 0 if only the truth is empty.
     """
-    return _dice(*_counts(prediction, truth))
+    return _dice(*_counts([(prediction, truth)])[0])
 
 
 def mean_score(scores: Iterable[float]) -> float:
@@ -48,17 +48,14 @@ def segmentation_score(
         ``score``, and for each class ``dice_1``, ``tp_1``, ``fp_1``, ``fn_1`` and so on (voxels);
         a Dice is NaN if truth and prediction are empty, and so is the score if all are.
     """
+    ignored = truth == IGNORED
     if logits.shape[1] == 1:
-        masks = [(logits > 0, truth > 0)]
+        masks = [((logits > 0) & ~ignored, (truth > 0) & ~ignored)]
     else:
-        predicted = logits.argmax(1)
+        predicted = logits.argmax(1).masked_fill_(ignored, 0)
         masks = [(predicted == one, truth == one) for one in range(1, logits.shape[1])]
-    known = truth != IGNORED
-    if not known.all():
-        masks = [(prediction & known, true & known) for prediction, true in masks]
     details, scores = {}, []
-    for number, (prediction, true) in enumerate(masks, 1):
-        counts = _counts(prediction, true)
+    for number, counts in enumerate(_counts(masks), 1):
         scores.append(_dice(*counts))
         details[f"dice_{number}"] = scores[-1]
         details |= {
@@ -84,11 +81,18 @@ def classification_score(
     return {"score": float(predicted == true), "predicted": predicted, "true": true}
 
 
-def _counts(prediction: Tensor, truth: Tensor) -> tuple[int, int, int]:
-    """Return true positives, false positives and false negatives."""
-    both = int(torch.count_nonzero(prediction & truth).item())
-    called, there = (int(torch.count_nonzero(mask).item()) for mask in (prediction, truth))
-    return both, called - both, there - both
+def _counts(masks: Sequence[tuple[Tensor, Tensor]]) -> list[list[int]]:
+    """Return true positives, false positives and false negatives of each pair of masks.
+
+    They are read at once, as each reading waits for a GPU.
+    """
+    counted = [
+        torch.count_nonzero(mask)
+        for prediction, truth in masks
+        for mask in (prediction & truth, prediction, truth)
+    ]
+    rows = torch.stack(counted).view(-1, 3).tolist() if counted else []
+    return [[both, called - both, there - both] for both, called, there in rows]
 
 
 def _dice(true_positives: int, false_positives: int, false_negatives: int) -> float:

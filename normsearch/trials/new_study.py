@@ -22,7 +22,7 @@ from normsearch.errors import ConfigError, StudyError, count
 from normsearch.files import is_there, user_path, write_text
 from normsearch.trials.measured_task import measure_task
 from normsearch.trials.patch_size import with_patch_size
-from normsearch.trials.proposal import Line, nested, propose, replaced
+from normsearch.trials.proposal import TRIALS, Line, nested, propose, replaced
 from normsearch.trials.task import (
     check_foreground,
     data_folder,
@@ -182,7 +182,7 @@ def _round_down(number: int) -> int:
 
 def _written(path: Path, lines: list[Line], taken: TrialTime, report: Report) -> NewStudy:
     config = _config(lines)
-    training, trials = config.training, config.search.trials
+    training, trials = config.training, TRIALS
     seconds = taken.seconds(training.samples, training.evaluations)
     own = count(config.search.resources.cpu, "core")
     where = "this GPU" if config.search.resources.gpu else f"{own} of its own"

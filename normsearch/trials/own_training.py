@@ -25,8 +25,13 @@ from normsearch.errors import (
 from normsearch.networks import NormSlot
 from normsearch.networks.importing import load
 from normsearch.norms import set_progress
-from normsearch.training import limit_memory, load_newest, mean_score, save_newest
-from normsearch.training.error_conversion import typed_failures
+from normsearch.training import (
+    limit_memory,
+    load_newest,
+    mean_score,
+    save_newest,
+    typed_failures,
+)
 from normsearch.training.memory import peak_memory, reset_peak_memory
 from normsearch.trials.trainer import Record
 from normsearch.trials.training import check_owner, learnt, write_cases

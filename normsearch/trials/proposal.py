@@ -20,7 +20,7 @@ _FEW_SLICES = 8  # too few to pool
 _FOLDS = 5
 _BOTTOM = 4  # pixels that a side must keep at the bottom of a network
 _CLASSES = 254
-_TRIALS, _EVALUATIONS = 24, 5
+TRIALS, _EVALUATIONS = 24, 5
 _SAMPLES = {2: 4_800, 3: 2_400}
 _HELPS = "small turns and scalings: 0.005 and 0.010 Dice more on the two data sets measured"
 _NORMS = ("none", "BN", "IN", "LN", "GN", "BIN", "ILN(regroup=none)", "SN")
@@ -314,6 +314,6 @@ def _space(kind: Kind) -> list[Line]:
 def _search() -> list[Line]:
     pruner = {"name": "successive_halving", "min_resource": 1}
     return [
-        Line("search.trials", _TRIALS, "each norm alone, then mixtures and better single norms"),
+        Line("search.trials", TRIALS, "each norm alone, then mixtures and better single norms"),
         Line("search.pruner", pruner, "stops weak trials from the first evaluation on"),
     ]

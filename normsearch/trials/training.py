@@ -26,6 +26,7 @@ from normsearch.norms import (
     clamp_gates,
     gate_parameters,
     initialize_weight_norms,
+    norms_to_update,
     set_progress,
 )
 from normsearch.training import (
@@ -38,11 +39,11 @@ from normsearch.training import (
     limit_memory,
     load_newest,
     mean_score,
-    over_scales,
     probe_memory,
     save_newest,
     seam,
     train,
+    typed_failures,
 )
 from normsearch.training.precision import autocast
 from normsearch.trials.class_weights import loss_of
@@ -167,11 +168,13 @@ def _train_trial(
     metric = choose_metric(config.training.metric, task.outputs, task.kind)
     if config.device != "cpu":
         limit_memory(config.gpu_share)
-        whole = over_scales(loss, config.training.deep_supervision)
-        probe_memory(network, loader.batch(0), whole, config.device)
+        probe_memory(network, loader.batch(0), loss, config.device, plan_of(config))
     if state is None:
-        initialize_weight_norms(network, loader.batch(0)[0])
+        with typed_failures(config.batch_size):
+            network.to(config.device)
+            initialize_weight_norms(network, loader.batch(0)[0].to(config.device))
     validation = validation_cases(task, data.validation, shape[1:])
+    norms = norms_to_update(network)
     for evaluation in train(
         network,
         loader,
@@ -182,8 +185,8 @@ def _train_trial(
         score=metric.of_case,
         score_of_all=metric.of_all,
         parameter_groups=parameter_groups(network, config.gate_learning_rate),
-        after_step=lambda: clamp_gates(network),
-        on_progress=lambda share: set_progress(network, share),
+        after_step=lambda: clamp_gates(norms),
+        on_progress=lambda share: set_progress(norms, share),
         state=state,
         save=lambda state: save_newest(folder, state, lambda: check_owner(folder, token)),
         device=config.device,
@@ -223,7 +226,7 @@ def _seams(
     """Return the seam of each case of `seam_cases`; `network` is at the end of its training."""
     set_progress(network, 1.0)  # a training that had ended is resumed without a step
     task = config.task
-    with autocast(config.training.amp, config.device):
+    with typed_failures(config.batch_size), autocast(config.training.amp, config.device):
         return {
             case.id: seam(
                 network, validation[case.id].samples, task.sides,
@@ -294,9 +297,9 @@ def check_owner(folder: Path, token: str | None) -> None:
 def learnt(network: nn.Module) -> dict[str, dict[str, dict[str, float]]]:
     """Return the mixing weights of a network's adaptive norms, by slot."""
     return {
-        name: module.mixing_weights()
+        name: weights
         for name, module in network.named_modules()
-        if isinstance(module, Norm) and module.mixing_weights()
+        if isinstance(module, Norm) and (weights := module.mixing_weights())
     }
 
 

@@ -13,7 +13,7 @@ from normsearch.config import TrialConfig
 from normsearch.data import Split
 from normsearch.errors import TrainingError, short
 from normsearch.networks import NormSlot, list_norms
-from normsearch.norms import clamp_gates
+from normsearch.norms import clamp_gates, norms_to_update
 from normsearch.trials.training import parameter_groups
 from normsearch.trials.trial_network import place_norms
 
@@ -86,7 +86,8 @@ class Trial:
         if self._probing:
             raise SlotsFound(list_norms(network))
         place_norms(network, self.config)
-        network.register_forward_pre_hook(lambda module, inputs: clamp_gates(module))
+        norms = norms_to_update(network)
+        network.register_forward_pre_hook(lambda module, inputs: clamp_gates(norms))
         self.network = network
         return network
 

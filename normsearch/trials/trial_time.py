@@ -1,15 +1,17 @@
-"""Measures how long a trial of a study takes, by a few of its own steps on this machine."""
+"""Times a few training steps of a study here: how long a trial takes, `training.amp: auto`."""
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from normsearch.config import SpaceConfig, StudyConfig, TrialConfig
+from normsearch.config import SpaceConfig, StudyConfig, TrainingConfig, TrialConfig
 from normsearch.data import BatchLoader, Case, Split, spread_cases
+from normsearch.errors import ConfigError
 from normsearch.norms import initialize_weight_norms
 from normsearch.training import choose_metric, score_cases
 from normsearch.training.optimizer_step import Stepper
@@ -17,9 +19,10 @@ from normsearch.trials.class_weights import loss_of
 from normsearch.trials.task import interim_cases, sample_shape
 from normsearch.trials.training import parameter_groups, plan_of, training_loader, validation_cases
 from normsearch.trials.trial_network import network_of
-from normsearch.trials.validation_cost import FORWARD
+from normsearch.trials.validation_cost import FORWARD, batch_sizes
 
 _STEPS, _SECONDS = 20, 5.0  # whichever comes first
+_WORTH = 0.95  # of float32's time: less gain is not worth the lower precision
 _LEAST = 2  # steps
 _SCORED = 16  # cases
 
@@ -161,3 +164,78 @@ def _seconds_of_scoring(
     score_cases(network, validation, metric.of_case, device=trial.device)
     each = clock.seconds() / sum(case.image.size for case in some)
     return lambda chosen: each * sum(case.image.size for case in chosen)
+
+
+def with_precision(config: StudyConfig, split: Split) -> tuple[StudyConfig, list[str]]:
+    """Return the study with a precision in place of `training.amp: auto`, and why in a sentence.
+
+    On a GPU it is bfloat16. On a CPU it is bfloat16 if that shortens a training step by 5% or more
+    (median of up to 20 steps each, in turn), and otherwise off: processors without instructions for
+    bfloat16, and small networks, are slower with it.
+
+    Args:
+        config: the study.
+        split: its cases.
+
+    Raises:
+        ConfigError: the training loop is the user's own.
+    """
+    if config.training.amp != "auto":
+        return config, []
+    if config.trainer:
+        raise ConfigError(
+            "training.amp: must be off, bfloat16 or float16 for a training loop of your own, whose "
+            "steps cannot be timed, got auto"
+        )
+    if config.search.resources.gpu:
+        return _chosen(config, "bfloat16", "on a GPU")
+    seconds = _step_seconds(config, split)
+    faster = seconds["bfloat16"] <= _WORTH * seconds["off"]
+    took = ", ".join(f"{1000 * value:.3g} ms with {amp}" for amp, value in seconds.items())
+    return _chosen(config, "bfloat16" if faster else "off", f"a training step took {took}")
+
+
+def with_recorded_precision(training: TrainingConfig, recorded: TrainingConfig) -> TrainingConfig:
+    """Return the training with the precision that a run of it recorded, if it is to be chosen."""
+    return training.model_copy(update={"amp": recorded.amp}) if training.amp == "auto" else training
+
+
+def _chosen(config: StudyConfig, amp: str, why: str) -> tuple[StudyConfig, list[str]]:
+    training = config.training.model_copy(update={"amp": amp})
+    told = f"training.amp: auto chose {amp}: {why}"
+    return config.model_copy(update={"training": training}), [told]
+
+
+def _step_seconds(config: StudyConfig, split: Split) -> dict[str, float]:
+    """Return the median CPU seconds of a step in each precision, with the network's own norms."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(config.search.resources.cpu)
+    try:
+        steps = {amp: _step(config, split, amp) for amp in ("off", "bfloat16")}
+        for step in steps.values():
+            step()  # also sets up memory
+        found: dict[str, list[float]] = {amp: [] for amp in steps}
+        end = time.perf_counter() + 2 * _SECONDS
+        while len(found["off"]) < _STEPS and (not found["off"] or time.perf_counter() < end):
+            for amp, step in steps.items():
+                began = time.process_time()
+                step()
+                found[amp].append(time.process_time() - began)
+    finally:
+        torch.set_num_threads(before)
+    return {amp: statistics.median(values) for amp, values in found.items()}
+
+
+def _step(config: StudyConfig, split: Split, amp: str) -> Callable[[], object]:
+    training = config.training.model_copy(update={"amp": amp})
+    trial = TrialConfig(
+        study=config.name, number=0, task=config.task, network=config.network, training=training,
+        norm_map={}, learning_rate=1e-3, batch_size=max(batch_sizes(config), default=1),
+    )  # fmt: skip
+    network = network_of(trial, sample_shape(trial.task, split.train)[0])
+    loader: BatchLoader = training_loader(trial, split.train)
+    initialize_weight_norms(network, loader.batch(0)[0])
+    network.train()
+    stepper = Stepper(network, loss_of(training, trial.task, split.train), plan_of(trial), "cpu")
+    batches = loader.batches(0)
+    return lambda: stepper.step(batches, 0.0)

@@ -65,6 +65,10 @@ class FakeStudy:
         best_first = done.sort_values("score", ascending=self.direction == "minimize")
         return [int(number) for number in best_first["number"]]
 
+    def raced(self) -> bool:
+        """No race."""
+        return False
+
     def norm_map(self, number: int) -> dict[str, str]:
         """Slot -> spec of a trial."""
         row = self.table[self.table["number"] == number].iloc[0]

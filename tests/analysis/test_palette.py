@@ -91,6 +91,9 @@ def test_shades_of_gn_darken_with_the_groups() -> None:
         ("SyncBN", "SyncBN"),
         ("BRN", "BRN"),
         ("SSN", "SSN"),
+        ("EvoNorm-S0-8", "EvoNorm-S0"),
+        ("EvoNorm-B0", "EvoNorm-B0"),
+        ("MABN(window=8)", "MABN"),
     ],
 )
 def test_numbers_and_brackets_fall_back_to_the_kind(spec: str, kind: str) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from matplotlib.figure import Figure
 
-from normsearch.analysis import available, reading, report
+from normsearch import analysis
+from normsearch.analysis import FIGURES, StudyLike, reading, render_all, report
 from normsearch.analysis.report import contents, write_report
 from tests.analysis.fake_study import FakeStudy, fake_study, tiny
 
@@ -48,13 +50,33 @@ class Page(HTMLParser):
         return [attrs for tag, attrs in self.tags if tag == name]
 
 
+def drawn_report(study: FakeStudy, path: Path | None = None) -> tuple[Path, list[str]]:
+    """Write the report with its figures, once; return its path and the kinds of figures."""
+    kinds: list[str] = []
+
+    def render(study: StudyLike) -> dict[str, Figure]:
+        figures = render_all(study)
+        kinds.extend(figures)
+        return figures
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("normsearch.analysis.report.render_all", render)
+        return write_report(study, path), kinds
+
+
 @pytest.fixture(scope="module")
-def html(tmp_path_factory: pytest.TempPathFactory) -> str:
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """The report of a study, and the kinds of figures in it."""
     folder = tmp_path_factory.mktemp("run")
-    path = write_report(fake_study(folder=folder))
+    path, kinds = drawn_report(fake_study(folder=folder))
     assert path == folder / "report" / "report.html"
-    assert path.stat().st_size < 5_000_000
-    return path.read_text(encoding="utf-8")
+    return path, kinds
+
+
+@pytest.fixture(scope="module")
+def html(written: tuple[Path, list[str]]) -> str:
+    assert written[0].stat().st_size < 5_000_000
+    return written[0].read_text(encoding="utf-8")
 
 
 def test_the_page_asks_for_nothing(html: str) -> None:
@@ -67,9 +89,12 @@ def test_the_page_asks_for_nothing(html: str) -> None:
     assert "default-src 'none'" in html
 
 
-def test_every_figure_is_there_with_a_caption(html: str) -> None:
+def test_every_figure_is_there_with_a_caption(html: str, written: tuple[Path, list[str]]) -> None:
     page = Page(html)
-    shown = available(fake_study())
+    shown = written[1]
+    assert shown == [kind for kind in FIGURES if kind in shown]
+    assert {"layer_preference", "sn_weights", "search_history", "cooccurrence"} <= set(shown)
+    assert not {"batch_size", "sn_by_depth", "paper_iln", "examples"} & set(shown)
     assert [attrs["id"] for attrs in page.all("figure")] == shown
     for kind in shown:
         assert all(text in page.text and len(text) > 15 for text in reading(kind))
@@ -206,14 +231,17 @@ def test_light_dark_phone_and_print(html: str) -> None:
     assert "@media print" in html
 
 
-def test_hostile_words_are_escaped(tmp_path: Path) -> None:
+def test_hostile_words_are_escaped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = {kind: FIGURES[kind] for kind in ("search_history", "cooccurrence")}
+    monkeypatch.setattr(analysis, "FIGURES", some)  # all of them take seconds
     evil = "<script>alert('x')</script>\"><img src=http://evil.example>"
     study = fake_study(12, name=evil, config={"training": {"samples": 20000}, evil: evil,
                                                "versions": {evil: evil}})  # fmt: skip
     study.table.loc[study.table["baseline"] == "BN", "baseline"] = evil
-    page = Page(write_report(study, tmp_path / "r.html").read_text(encoding="utf-8"))
+    path, kinds = drawn_report(study, tmp_path / "r.html")
+    page = Page(path.read_text(encoding="utf-8"))
     assert page.all("script") == []
-    assert len(page.all("img")) == len(available(study))
+    assert len(page.all("img")) == len(kinds) == len(some)
     assert page.text.count(evil) >= 4
 
 
@@ -236,9 +264,11 @@ def test_numbers_that_a_record_leaves_out_are_dashes(tmp_path: Path) -> None:
     unknown = ["learning_rate", "batch_size", "samples", "seconds", "peak_memory_bytes"]
     study.table = study.table.astype({**dict.fromkeys(unknown, object), "score": object})
     study.table[unknown] = None
-    page = Page(write_report(study, tmp_path / "r.html").read_text(encoding="utf-8"))
+    path, kinds = drawn_report(study, tmp_path / "r.html")
+    page = Page(path.read_text(encoding="utf-8"))
     assert page.text.count("–") >= 5
-    assert len(page.all("figure")) == len(available(study))
+    assert [attrs["id"] for attrs in page.all("figure")] == kinds
+    assert "layer_preference" in kinds
 
 
 @pytest.fixture

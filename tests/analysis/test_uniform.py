@@ -14,7 +14,7 @@ from tests.analysis.fake_study import FakeStudy, tiny
 from tests.benchmarks.null_searches import search
 
 SLOTS = ["a.norm", "b.norm"]
-STUDIES = 60
+STUDIES = 30
 
 
 def study(drawn: list[str | None], **config: object) -> FakeStudy:

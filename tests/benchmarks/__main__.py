@@ -17,15 +17,16 @@ from tests.benchmarks import (
     search_scale,
     search_width,
     suggest_speed,
+    training_speed,
     unet_speed,
     worker_memory,
 )
 
 OUTPUT = Path("build/benchmarks")
 BENCHMARKS = (
-    *(norm_speed, unet_speed, loading, framework, driver, worker_memory, large_data),
+    *(norm_speed, unet_speed, training_speed, loading, framework, driver, worker_memory),
     *(suggest_speed, search_quality, search_scale, search_width, null_pipeline, hippocampus),
-    effect_searches,
+    *(large_data, effect_searches),
 )
 
 if __name__ == "__main__":

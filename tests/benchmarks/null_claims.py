@@ -19,6 +19,9 @@ from normsearch.space.choice import effective_map
 from tests.benchmarks.worlds import World
 
 Array = npt.NDArray[np.float64]
+NO_POWER = dict.fromkeys(
+    ("true_gap", "stated", "stated_low", "stated_high", "stated_own"), math.nan
+)
 
 
 def said(
@@ -29,9 +32,9 @@ def said(
     Returns:
         arms (how many), mixture_better (arms: mixtures that are called better than the best single
         norm and are not), mixture_worse (mixtures called worse), single_differs (single norms
-        called better or worse than the best one), true_found (whether `first_better` is called
-        better), and for each text whether it claims the first (TEXT_mixture) or the third
-        (TEXT_single) of them.
+        called better or worse than the best one), true (whether there is a `first_better`),
+        true_found (whether it is called better), and for each text whether it claims that a mixture
+        is better (TEXT_mixture) or that a single norm differs (TEXT_single) where that is not so.
     """
     arms = arms_of(config)
     norms = {name: set(arm.norm.values()) for name, arm in arms.items()}
@@ -45,6 +48,7 @@ def said(
         "mixture_better": sum(verdicts[name] == "better" for name in false),
         "mixture_worse": sum(verdicts[name] == "worse" for name in mixtures),
         "single_differs": sum(verdicts[name] in ("better", "worse") for name in others),
+        "true": true is not None,
         "true_found": true is not None and verdicts[true] == "better",
     }
     for key, text in texts.items():
@@ -103,10 +107,9 @@ def stated_power(
         stated, stated_low, stated_high: the power for the world's gain, and its range.
         stated_own: the power for the gain or `true_gap`, whichever is less.
     """
-    names = ("true_gap", "stated", "stated_low", "stated_high", "stated_own")
     true, arms = first_better(config, world), arms_of(config)
     if true is None:
-        return dict.fromkeys(names, math.nan)
+        return NO_POWER
     truths = [
         world.score(effective_map(arm.norm, slots), arm.learning_rate, arm.batch_size)
         for arm in (arms[true], arms[found.reference])
@@ -115,7 +118,7 @@ def stated_power(
     pair = [by_seed(scores, name) for name in (found.reference, true)]
     own = _power(found, pair, max(min(gap, gain), 0.0))
     values = (gap, *_power(found, pair, gain), own[0])
-    return {name: round(value, 4) for name, value in zip(names, values, strict=True)}
+    return {name: round(value, 4) for name, value in zip(NO_POWER, values, strict=True)}
 
 
 def by_seed(scores: pd.DataFrame, arm: str) -> Array:

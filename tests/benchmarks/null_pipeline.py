@@ -1,6 +1,7 @@
 """How often does a whole study say what is not so? Searches and confirmations in made-up worlds.
 
     python -m tests.benchmarks.null_pipeline --studies 500 --worlds null null-own mixture
+    python -m tests.benchmarks.null_pipeline --studies 500 --worlds null --race 0.25 --design looks
 
 Trainings are made up (see `tests.benchmarks.worlds`). All else is what a user runs: the coordinator
 with its sampler, pruner and journal in a run's folder, `confirm_study`, the trainings of its arms
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -30,8 +32,9 @@ from normsearch.analysis.evidence import compared
 from normsearch.benchmark.table import DEPTH, FIRST_CHANNELS, NORMS
 from normsearch.config import StudyConfig
 from normsearch.config.reading import validate
+from normsearch.confirmation.execution import scheduled
 from normsearch.confirmation.export import write_confirmation
-from normsearch.confirmation.plan import confirm_study
+from normsearch.confirmation.plan import Design, confirm_study
 from normsearch.confirmation.summary_text import sentences
 from normsearch.networks import NormSlot, build_network, list_norms
 from normsearch.search.checks import build_space
@@ -39,7 +42,7 @@ from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
 from normsearch.storage.records import StudyRecord
 from normsearch.storage.run_folder import create_run
-from tests.benchmarks.null_claims import said, stated_power
+from tests.benchmarks.null_claims import NO_POWER, said, stated_power
 from tests.benchmarks.worlds import KINDS, Trainer, World
 
 TITLE = "Studies in made-up worlds: share that says so, with exact 95% intervals"
@@ -47,11 +50,18 @@ FOLDER = Path("build/benchmarks")
 RUNS = "null_pipeline_runs.csv"
 SEEDS, CASES, TRIALS = 5, (15, 45), 40
 _MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # half of a study is file access
-_KEY = ("world", "cases", "seed", "trials")
+_KEY = ("world", "cases", "seed", "trials", "race", "design")
 
 
 def run_study(
-    world: str, seed: int, cases: int, trials: int = TRIALS, norms: tuple[str, ...] = NORMS
+    world: str,
+    seed: int,
+    cases: int,
+    trials: int = TRIALS,
+    norms: tuple[str, ...] = NORMS,
+    *,
+    race: float = 0.0,
+    design: Design = "fixed",
 ) -> dict[str, Any]:
     """Search and confirm in a new world of the kind `world`; return what was said of its arms.
 
@@ -61,27 +71,32 @@ def run_study(
         cases: test cases of the confirmation.
         trials: of the search.
         norms: what each of the network's four stages may choose.
+        race: the share of the trials that is the search's race.
+        design: of the confirmation; in looks, no power is stated.
     """
     began = time.process_time()
     made_up, slots = World(KINDS[world], norms, seed), _slots()
     trainer = Trainer(made_up, cases)
     with tempfile.TemporaryDirectory(dir=_MEMORY) as folder:
-        search = _run(Path(folder), _config(seed, trials, norms), trainer)
-        arms = confirm_study(search, seeds=SEEDS)
+        search = _run(Path(folder), _config(seed, trials, norms, race), trainer)
+        seeds = SEEDS if design == "fixed" else None
+        arms = confirm_study(search, seeds=seeds, design=design)
         record = _run(Path(folder), arms, trainer)
         found = write_confirmation(record)
         texts = {"sentence": sentences(found)[0], "lead": str(compared(record)["lead"])}
+        stated = stated_power(record.cases(), found, arms, made_up, slots) if seeds else NO_POWER
         row = {
-            **dict(zip(_KEY, (world, cases, seed, trials), strict=True)),
+            **dict(zip(_KEY, (world, cases, seed, trials, race, design), strict=True)),
             **said(found, arms, texts, made_up),
-            **stated_power(record.cases(), found, arms, made_up, slots),
+            **stated,
             **_searched(search),
+            "trainings": found.trainings[0],
         }
     took = round(time.process_time() - began, 2)
     return {**row, "seconds": took, "words": texts["sentence"]}
 
 
-def _config(seed: int, trials: int, norms: tuple[str, ...]) -> StudyConfig:
+def _config(seed: int, trials: int, norms: tuple[str, ...], race: float) -> StudyConfig:
     raw: dict[str, Any] = {
         "name": "made-up",
         "task": {"data": "none", "test_folds": ["3"], "validation_folds": ["2"]},
@@ -92,18 +107,21 @@ def _config(seed: int, trials: int, norms: tuple[str, ...]) -> StudyConfig:
             "learning_rate": {"low": 0.01, "high": 0.3, "default": 0.05},
             "batch_size": {"choices": [1, 2, 4, 8], "default": 4},
         },
-        "search": {"trials": trials, "seed": seed},
+        "search": {"trials": trials, "seed": seed, "race": race},
     }
     return validate(StudyConfig, raw, "null")
 
 
 def _run(folder: Path, config: StudyConfig, trainer: Trainer) -> StudyRecord:
-    create_run(folder / config.name, config, {})
+    place = folder / config.name
+    create_run(place, config, {})
     space = build_space(config.space, _slots(), "null: ")
-    run_local(Coordinator(folder / config.name, config, space), None, trainer)
-    return StudyRecord(folder / config.name)
+    space = scheduled(space, config, place, None, lambda event: None)
+    run_local(Coordinator(place, config, space), None, trainer)
+    return StudyRecord(place)
 
 
+@cache
 def _slots() -> list[NormSlot]:
     return list_norms(build_network("unet2d", first_channels=FIRST_CHANNELS, depth=DEPTH))
 
@@ -124,11 +142,13 @@ def run_studies(
     *,
     cases: Iterable[int] = CASES,
     trials: int = TRIALS,
+    race: float = 0.0,
+    design: Design = "fixed",
     processes: int = 1,
 ) -> pd.DataFrame:
     """Return one row a study, see `run_study`; those in FOLDER's file already are read from it."""
     path = folder / RUNS
-    wanted = set(itertools.product(worlds, cases, seeds, [trials]))
+    wanted = set(itertools.product(worlds, cases, seeds, [trials], [race], [design]))
     folder.mkdir(parents=True, exist_ok=True)
     for row in _rows(sorted(wanted - set(_keys(_read(path)))), processes):
         pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)
@@ -156,8 +176,8 @@ def _rows(keys: Sequence[tuple[Any, ...]], processes: int) -> Iterator[dict[str,
 
 def _study(key: tuple[str, int, int, int]) -> dict[str, Any]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    world, cases, seed, trials = key
-    return run_study(world, seed, cases, trials)
+    world, cases, seed, trials, race, design = key
+    return run_study(world, seed, cases, trials, race=race, design=design)
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
@@ -168,12 +188,13 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     called better or worse than another), either, first sentence, report (they say either, by the
     words alone); found (of the studies with a truly better mixture among the arms, those that call
     the first such arm better), stated and stated own (the power that these studies state, see
-    `stated_power`: means, with those of their range); CPU seconds of a study.
+    `stated_power`: means, with those of their range); trainings of the confirmation and CPU seconds
+    of a study, both on average.
     """
     found = []
     for (world, cases), part in rows.groupby(["world", "cases"], sort=False):
         mixture, single = part["mixture_better"] > 0, part["single_differs"] > 0
-        true = part[part["stated"].notna()]
+        true = part[part["true"]]
         found.append(
             {
                 "world": world,
@@ -186,7 +207,8 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
                 "report": share(part["lead_mixture"] | part["lead_single"]),
                 "found": share(true["true_found"]) if len(true) else "",
                 "stated": _range(true),
-                "stated own": f"{true['stated_own'].mean():.3f}" if len(true) else "",
+                "stated own": f"{true['stated_own'].mean():.3f}" if _range(true) else "",
+                "trainings": round(float(part["trainings"].mean()), 1),
                 "seconds": round(float(part["seconds"].mean()), 2),
             }
         )
@@ -194,7 +216,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _range(true: pd.DataFrame) -> str:
-    if true.empty:
+    if true["stated"].isna().all():
         return ""
     power, low, high = true[["stated", "stated_low", "stated_high"]].mean()
     return f"{power:.3f} ({low:.3f} to {high:.3f})"
@@ -232,11 +254,14 @@ if __name__ == "__main__":
     parser.add_argument("--worlds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--cases", nargs="+", type=int, default=list(CASES))
     parser.add_argument("--trials", type=int, default=TRIALS)
+    parser.add_argument("--race", type=float, default=0.0)
+    parser.add_argument("--design", choices=("fixed", "looks"), default="fixed")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=FOLDER)
     given = parser.parse_args()
     table = measure(
         given.studies, given.worlds, given.folder,
-        cases=given.cases, trials=given.trials, processes=given.processes,
+        cases=given.cases, trials=given.trials, race=given.race, design=given.design,
+        processes=given.processes,
     )  # fmt: skip
     print(f"{TITLE}\n{table.to_string(index=False)}")

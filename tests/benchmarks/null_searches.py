@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from normsearch.analysis import cooccurrence, importance, layer_preference
 from normsearch.benchmark.simulated_executor import OptunaMethod, replay
 from normsearch.benchmark.table import Table, load_table, table_space
 from normsearch.config import SearchConfig
+from normsearch.space.layered import Space
 from normsearch.storage.trial_states import outcome
 
 WORKERS, PRUNER = 4, "successive_halving"
@@ -76,9 +78,15 @@ class Simulated:
         return pd.DataFrame()
 
 
+@cache
+def _recorded() -> tuple[Table, Space]:
+    """The recorded table of one training a norm map, and its space."""
+    return load_table(seeds=(0,)), table_space()
+
+
 def noise_table(seed: int) -> Table:
     """Return the recorded table with scores that no norm touches, noisy as trainings are."""
-    table = load_table(seeds=(0,))
+    table, _ = _recorded()
     random = np.random.default_rng(seed)
     shape = table.score.shape[1:]
     points = np.arange(1, shape[1] + 1)
@@ -99,7 +107,7 @@ def search(
     pruner: str = "successive_halving",
 ) -> Simulated:
     """Run a search on `noise_table`; `startup` is the sampler's own."""
-    table, space = noise_table(seed), table_space()
+    table, space = noise_table(seed), _recorded()[1]
     config = SearchConfig.model_validate({
         "trials": trials, "sampler": sampler, "seed": seed, "pruner": {"name": pruner},
         "sampler_arguments": {} if startup is None else {"startup": startup},

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
+from threadpoolctl import threadpool_limits
 
-from normsearch.config.reading import read_recorded_study, read_trial
-from normsearch.data import Volume, read_volume, write_volume
+from normsearch.config.reading import read_recorded_study, read_study, read_trial
+from normsearch.data import Volume, fingerprint, read_volume, write_volume
 from normsearch.study import Study
+from normsearch.trials.measured_task import measure_task
 from normsearch.trials.model import load_model
+from normsearch.trials.task import load_task
 from tests.cli.conftest import Outcome
 
 Call = Callable[..., Outcome]
@@ -144,28 +146,19 @@ def test_folds_in_turn_are_measured_on_none_of_their_cases(
     assert not Path("runs/all").exists()
 
 
-PREPARED = """
-from pathlib import Path
-import sys
-from normsearch.config.reading import read_study
-from normsearch.data import fingerprint
-from normsearch.trials.measured_task import measure_task
-from normsearch.trials.task import load_task
-task = read_study(sys.argv[1])[0].task
-task = measure_task(task, Path(sys.argv[2]))
-print(fingerprint(load_task(task, Path(sys.argv[2]))), task.model_dump_json())
-"""
-
-
 def test_cases_are_prepared_alike_whatever_the_number_of_threads(
     study: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = set()
-    for threads in ("1", "2"):
-        monkeypatch.setenv("NORMSEARCH_CACHE", str(tmp_path / threads))
-        monkeypatch.setenv("OMP_NUM_THREADS", threads)
-        words = [sys.executable, "-c", PREPARED, str(study), str(data)]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        found.add(done.stdout)
+    before, found = torch.get_num_threads(), set()
+    try:
+        for threads in (1, 2):
+            cache = tmp_path / f"cache {threads}"
+            monkeypatch.setenv("NORMSEARCH_CACHE", str(cache))
+            torch.set_num_threads(threads)
+            with threadpool_limits(threads):
+                task = measure_task(read_study(str(study))[0].task, data)
+                found.add((fingerprint(load_task(task, data)), task.model_dump_json()))
+            assert list(cache.iterdir())  # prepared anew
+    finally:
+        torch.set_num_threads(before)
     assert len(found) == 1

@@ -52,5 +52,5 @@ def test_a_space_must_offer_what_a_training_needs() -> None:
 
 def test_tables_of_trials_have_a_column_each() -> None:
     record = StudyRecord.__new__(StudyRecord)
-    record._frozen = list  # type: ignore[method-assign]
+    record.frozen = list  # type: ignore[method-assign]
     assert set(HYPERPARAMETERS) <= set(record.trials().columns)

@@ -233,7 +233,10 @@ def test_a_password_is_not_repeated(tmp_path: Path) -> None:
             "--set name: the value must be valid YAML, got \"!!int ''\" (line 1: ",
         ),
         ("task={data: a, data: b}", "--set task: the value must be valid YAML, got '{data: a, "),
-        ("search.trials=", "FILE: search.trials: must be a valid integer, got None."),
+        (
+            "search.trials=",
+            "FILE: search.trials: must be a number without hours and samples, got None.",
+        ),
         (
             "search.trails=3",
             f"FILE: search.trails: unknown key, must be one of "

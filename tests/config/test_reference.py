@@ -36,7 +36,7 @@ def test_every_field_is_described(model: type[Model]) -> None:
 @pytest.mark.parametrize(
     "row",
     [
-        "| `trials` | `50` | integer above 0 up to 1000000 | Number of trials. |",
+        "| `warm_start_top` | `5` | integer above 0 up to 1000000 | How many of them. |",
         "| `momentum` | `0.9` | number from 0 below 1 | Momentum of sgd. |",
         "| `seed` | `0` | integer from 0 up to 4294967295 | Seed of the sampler. |",
         "| `flip` |  | list of `z`, `y`, `x` | Axes to flip at random, of z, y and x. |",

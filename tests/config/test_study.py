@@ -119,6 +119,10 @@ FULL: dict[str, Any] = {
     },
     "search": {
         "trials": 7,
+        "hours": 1.5,
+        "samples": 10**7,
+        "stop": {"gain": 0.002, "after": 5},
+        "confirm": 0.25,
         "method": "supernet",
         "sampler": "optuna.samplers:QMCSampler",
         "sampler_arguments": {"scramble": True},
@@ -261,6 +265,38 @@ def test_forms_of_batch_sizes(given: object, choices: tuple[int, ...], middle: i
             {"race": 0.25, "sampler": "grid"},
             "race: must be 0 with sampler grid, which trains every configuration once, got 0.25; "
             "choose another sampler, such as random",
+        ),
+        (
+            SearchConfig,
+            {"trials": None},
+            "trials: must be a number without hours and samples, got None",
+        ),
+        (
+            SearchConfig,
+            {"confirm": 0.2},
+            "confirm: must be 0 without hours and samples, of which it is a share, got 0.2",
+        ),
+        (
+            SearchConfig,
+            {"trials": 20, "stop": {"gain": 0.01}},
+            r"stop.after: must be below trials \(20\), or nothing ends earlier, got 20",
+        ),
+        (
+            SearchConfig,
+            {"stop": {"gain": 0.01}, "objectives": ["score", "memory"], "pruner": "none"},
+            r"stop: must be left out with several objectives \(score, memory\), which have no "
+            "single gain",
+        ),
+        (
+            StudyConfig,
+            {**STUDY, "search": {"samples": 99}},
+            r"search.samples: must be at least training.samples \(10000\), or no trial fits, "
+            "got 99",
+        ),
+        (
+            StudyConfig,
+            {**STUDY, "search": {"stop": {"gain": 2}}},
+            "search.stop.gain: must be below 1, the range of the score, got 2",
         ),
     ],
 )

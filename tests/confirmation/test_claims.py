@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from normsearch.confirmation.arm_table import Roles
 from normsearch.confirmation.claims import BY_SETTING, UNEQUAL, UNTUNED, judged
@@ -86,21 +87,22 @@ def test_single_norms_that_a_better_mixture_does_not_beat_are_named() -> None:
     assert compared(scores, "BN", roles=roles, tested=False).power is None
 
 
-def test_of_300_studies_in_which_settings_alone_matter_at_most_five_percent_claim_more(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Mixtures at a better setting than the reference's own are no better mixtures."""
-    monkeypatch.setattr("normsearch.confirmation.comparison.power_of", lambda *_: None)
+def test_of_100_studies_in_which_settings_alone_matter_few_claim_more() -> None:
+    """Mixtures at a better setting than the reference's own are no better mixtures.
+
+    Of 100 draws of seeds, 99 pass at a level of 5%; at 20%, 1 of 100 does.
+    """
     random = np.random.default_rng(11)
     shifts = {"BN": 0.0, "IN": 0.0, "LN": 0.0, "trial 7": 0.1, "trial 9": 0.0,
               "BN at trial 7's setting": 0.1}  # fmt: skip
-    roles = Roles(("BN", "IN", "LN"), ("trial 7", "trial 9"), {**BESIDE, "trial 9": "BN"})
+    beside = {**BESIDE, "trial 9": "BN"}
     wrong = 0
-    for _ in range(300):
-        table = compared(study(shifts, random, seeds=3), "BN", roles=roles).table.set_index("arm")
-        claims = table.loc[["IN", "LN", "trial 7", "trial 9"], "verdict"]
+    for _ in range(100):
+        scores = study(shifts, random, seeds=3)
+        own = compare(scores[scores["arm"] != BESIDE["trial 7"]], "BN")
+        claims = judged(scores, own, "BN", beside)["verdict"]
         wrong += bool(claims.isin(["better", "worse"]).any())
-    assert wrong / 300 <= 0.05
+    assert wrong <= stats.binom.ppf(0.99, 100, 0.05)
 
 
 def test_a_single_norm_is_worse_only_where_the_reference_at_its_setting_is_better_too() -> None:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from normsearch.config import NetworkConfig, TaskConfig, TrainingConfig, TrialConfig
+from normsearch.confirmation import held_out
 from normsearch.confirmation.held_out import (
     HeldOutTrainer,
     _examples,
@@ -20,6 +22,7 @@ from normsearch.confirmation.held_out import (
 )
 from normsearch.data import Case, Split
 from normsearch.data.labels import IGNORED
+from normsearch.errors import TrainingError
 from normsearch.storage.remote_checkpoints import RemoteTrainer
 from normsearch.training import dice, load_checkpoint
 from normsearch.training.surface import surface_scores
@@ -130,6 +133,20 @@ def test_a_trial_that_was_trained_before_the_crash_gets_its_surfaces(tmp_path: P
     train(tmp_path / "t", config(), split)
     assert (tmp_path / "t" / "surfaces.csv").read_bytes() == written[0]
     assert (tmp_path / "t" / "examples.npz").is_file()
+
+
+def test_memory_that_does_not_suffice_for_the_test_cases_fails_the_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short_of_memory(*given: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(held_out, "measure", short_of_memory)
+    records = HeldOutTrainer(OwnSplit(train_trial))(config(), cases(), tmp_path, None)
+    next(records)
+    with pytest.raises(TrainingError, match="batch size 2: CUDA out of memory") as info:
+        next(records)
+    assert info.value.kind == "memory"
 
 
 def test_they_travel_with_the_checkpoint(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from normsearch.data import stored_array
 from normsearch.data.cases import slice_blocks
 from normsearch.data.stored_array import StoredArray, compressed
 from normsearch.errors import CacheError
@@ -17,12 +18,20 @@ IMAGE = RANDOM.normal(size=(37, 2, 70, 300)).astype(np.float32)  # several block
 LABEL = RANDOM.integers(0, 3, (37, 70, 300)).astype(np.uint8)
 
 
+@pytest.fixture(params=["read in parts", "kept"])
+def _kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test run with arrays that are too large to be kept in memory, and with small ones."""
+    if request.param == "read in parts":
+        monkeypatch.setattr(stored_array, "_SMALL", 0)
+
+
 def stored(folder: Path, array: Array = IMAGE) -> StoredArray:
     path = folder / "array.b2nd"
     path.write_bytes(compressed(array))
     return StoredArray(path, array.shape, array.dtype)
 
 
+@pytest.mark.usefixtures("_kept")
 @pytest.mark.parametrize(
     "key",
     [
@@ -39,6 +48,7 @@ def test_a_part_is_that_of_the_array(key: Any, tmp_path: Path) -> None:
     assert (np.shape(found), found.dtype) == (np.shape(expected), IMAGE.dtype)
 
 
+@pytest.mark.usefixtures("_kept")
 @pytest.mark.parametrize("array", [IMAGE, LABEL, LABEL[:1], LABEL[:, :1, :1], LABEL[0, 0, :1]])
 def test_all_else_is_that_of_the_whole_array(array: Array, tmp_path: Path) -> None:
     found = stored(tmp_path, array)
@@ -56,12 +66,14 @@ def test_all_else_is_that_of_the_whole_array(array: Array, tmp_path: Path) -> No
 
 
 def test_a_part_reads_no_more_than_its_blocks(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(stored_array, "_SMALL", 0)
     found = stored(tmp_path)
     monkeypatch.setattr(StoredArray, "__array__", None)
     for part, whole in zip(slice_blocks(found), slice_blocks(IMAGE), strict=True):
         np.testing.assert_array_equal(part, whole)
 
 
+@pytest.mark.usefixtures("_kept")
 def test_what_is_sent_is_the_path(tmp_path: Path) -> None:
     found = stored(tmp_path)
     for _ in range(2):  # also once it is open
@@ -71,6 +83,7 @@ def test_what_is_sent_is_the_path(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found[3], IMAGE[3])
 
 
+@pytest.mark.usefixtures("_kept")
 def test_threads_read_at_once(tmp_path: Path) -> None:
     found = stored(tmp_path)
 
@@ -83,6 +96,21 @@ def test_threads_read_at_once(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(same, range(8)))
+
+
+def test_small_arrays_are_kept_up_to_a_limit(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(stored_array, "_ALL_SMALL", 2 * LABEL.nbytes + 1)
+    monkeypatch.setattr(stored_array, "_kept", {})
+    (tmp_path / "gone").mkdir()
+    arrays = [stored(tmp_path / "gone", LABEL) for _ in range(3)]
+    for array in arrays:
+        array[0][:] = 9  # a copy: what is kept does not change
+        np.testing.assert_array_equal(array[0], LABEL[0])
+    arrays[0].path.write_bytes(b"")
+    np.testing.assert_array_equal(arrays[1][3], LABEL[3])
+    assert sum(stored_array._kept.values()) == 2 * LABEL.nbytes
+    del array, arrays
+    assert not stored_array._kept
 
 
 def cut(path: Path) -> None:

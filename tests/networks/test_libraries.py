@@ -267,6 +267,7 @@ def test_deep_supervision_as_the_libraries_have_it(
     torch.testing.assert_close(program(x), logits, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.usefixtures("no_program")
 def test_a_study_per_layer_on_nnu_nets_network_with_deep_supervision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

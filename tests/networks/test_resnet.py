@@ -5,8 +5,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from normsearch.errors import NetworkError
-from normsearch.networks import ResNet, build_network, list_norms, verify_norm_map
+from normsearch.errors import NetworkError, NormError
+from normsearch.networks import (
+    ResNet,
+    apply_norm_map,
+    build_network,
+    list_norms,
+    verify_norm_map,
+)
+from normsearch.norms import NormSpec
 from tests.specs import every_spec
 
 
@@ -53,8 +60,17 @@ def test_it_is_the_network_written_out() -> None:
 
 @pytest.mark.parametrize("spec", every_spec(samples=2, groups=16))
 def test_every_norm_fits_and_runs(spec: str) -> None:
-    network = ResNet(norm=spec, depth=2, seed=0)
+    network = ResNet(depth=2, seed=0)
+    owns = NormSpec.parse(spec).owns_activation  # then only before an activation, not a sum
+    names = [slot.name for slot in list_norms(network) if slot.activation or not owns]
+    assert len(names) == (3 if owns else 6)
+    apply_norm_map(network, dict.fromkeys(names, spec))
     verify_norm_map(network, torch.randn(4, 1, 12, 12))
+
+
+def test_a_norm_with_its_own_activation_is_refused_before_a_sum() -> None:
+    with pytest.raises(NormError, match=r"^stage1.block1.conv2.norm: FRN is its own activation"):
+        ResNet(norm="FRN", depth=1)
 
 
 def test_the_seed_decides_the_weights() -> None:

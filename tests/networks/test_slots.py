@@ -154,6 +154,8 @@ def test_new_norms_start_afresh() -> None:
         *("BIN(sync=true)", "ILN(gate=clip,regroup=2)", "ILN(regroup=none)", "SN", "SSN", "LRN"),
         *("SN(official=true)", "SN(official=true,sync=true)", "LRN(over=space)", "MBN", "WN"),
         *("WN+MBN", "WS", "WS+GN-2", "WS+SN(sync=true)", "slabGN-2", "IN-axisnone"),
+        *("FRN", "FRN(eps=learnt)", "WS+FRN", "EvoNorm-S0-2", "EvoNorm-B0", "MABN"),
+        "MABN(window=4)",
     ],
 )
 def test_every_norm_is_found_again_after_it_was_put_there(spec: str) -> None:

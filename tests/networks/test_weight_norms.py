@@ -27,7 +27,7 @@ def specs(net: nn.Module) -> list[str]:
 
 
 @pytest.mark.parametrize("make", CONVOLUTIONS)
-@pytest.mark.parametrize("spec", ["WN", "WN+MBN", "WS+GN-2", "WS"])
+@pytest.mark.parametrize("spec", ["WN", "WN+MBN", "WS+GN-2", "WS", "MABN"])
 def test_every_convolution_in_and_out_again(make, spec: str) -> None:
     conv = make()
     dims = conv.weight.dim() - 2
@@ -143,4 +143,6 @@ def test_slots_say_which_weight_norms_they_can_take() -> None:
         nn.ConvTranspose2d(4, 4, 2, groups=2),
         nn.BatchNorm2d(4),
     )
-    assert [slot.weight_norms for slot in list_norms(net)] == [("WN",), ("WN", "WS"), (), ()]
+    assert [slot.weight_norms for slot in list_norms(net)] == [
+        *(("WN",), ("WN", "WS", "MABN"), (), ()),
+    ]

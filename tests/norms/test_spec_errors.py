@@ -9,7 +9,7 @@ from normsearch.norms import NormSpec, build_norm
 
 KNOWN = (
     "must be one of none, BN, SyncBN, BRN, BKN, IN, LN, GN-G, BGN-G, GBGN-SxG, BCN-G, BIN, ILN, "
-    "SN, SSN, LRN, MBN, WN, WS, slabGN-G, IN-axisnone, got "
+    "SN, SSN, LRN, FRN, EvoNorm-S0-G, EvoNorm-B0, MABN, MBN, WN, WS, slabGN-G, IN-axisnone, got "
 )
 
 
@@ -27,6 +27,15 @@ KNOWN = (
         (" BN", f"{KNOWN}' BN'. Did you mean 'BN'?"),
         ("", f"{KNOWN}''."),
         ("GN", "GN needs a number of groups, such as GN-8, got None"),
+        ("EvoNorm-S0", "EvoNorm-S0 needs a number of groups, such as EvoNorm-S0-8, got None"),
+        ("EvoNorm-B0-8", "EvoNorm-B0 takes no number of groups, got 8"),
+        ("evonorm-s0-8", f"{KNOWN}'evonorm-s0-8'. Did you mean 'EvoNorm-S0-8'?"),
+        (
+            "FRN(eps=learned)",
+            "FRN: eps must be one of fixed, learnt, got 'learned'. Did you mean 'learnt'?",
+        ),
+        ("WS+MABN", "WS takes a norm of activations after it, got MABN; use MABN"),
+        ("MABN+GN-8", "only WN and WS may stand before a +, got MABN+GN-8"),
         ("BN-8", "BN takes no number of groups, got 8"),
         ("SSN(gate=clip)", "SSN takes no options, got gate=clip"),
         ("SN(gate=clip)", "SN has the options official, sync, got 'gate'."),

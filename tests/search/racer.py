@@ -1,25 +1,23 @@
-"""A driver of a search with a race: ``python -m tests.search.racer FOLDER KILL``.
+"""A driver of a search with a race, which is killed.
 
 Its trainings are made up: a score depends on the norms and on the seed. At the evaluation with
-number KILL of all that replicates ever begin, in this process or others, it kills itself.
+number `kill` of all that replicates ever begin, in this process or others, it kills itself.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from normsearch.config import StudyConfig, TrialConfig
-from normsearch.networks import build_network, list_norms
 from normsearch.search.checks import build_space
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
-from tests.made_up_search import EVALUATIONS, record
+from tests.made_up_search import EVALUATIONS, record, slots_of_a_small_network
 
 STUDY: dict[str, Any] = {
     "name": "raced",
@@ -56,7 +54,7 @@ def trainer(config: TrialConfig, data: Any, folder: Path, token: str) -> Iterato
 def coordinator_of(folder: Path, **arguments: Any) -> Coordinator:
     """Return a driver of the study in `folder`."""
     config = StudyConfig.model_validate(STUDY)
-    slots = list_norms(build_network("unet2d", first_channels=8, depth=1))
+    slots = list(slots_of_a_small_network())
     folder.mkdir(exist_ok=True)
     return Coordinator(folder, config, build_space(config.space, slots, "raced: "), **arguments)
 
@@ -74,7 +72,3 @@ def main(folder: Path, kill: int) -> None:
             yield one
 
     run_local(coordinator_of(folder), None, mortal)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))

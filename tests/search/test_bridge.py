@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError
 
+from normsearch.errors import (
+    CacheError,
+    ChangedNetworkError,
+    DiskFullError,
+    NetworkError,
+    NormsearchError,
+)
 from normsearch.search.bridge import bridge
 from normsearch.search.coordinator import Coordinator
+from normsearch.search.trainable import TrialActor
+from tests.made_up_search import trainer
 from tests.search.test_coordinator import stored
 
 Maker = Callable[..., Coordinator]
@@ -50,6 +60,37 @@ def test_each_error_has_its_outcome(
     assert coordinator.live == 0
     if state == "PRUNED":
         assert found.constraints == {"memory": 1.0}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DiskFullError("the disk is full"),
+        ChangedNetworkError("on a worker its code is another"),
+        NetworkError("it cannot be built here"),
+        CacheError("the case is not there"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_is_no_fault_of_a_trial_ends_the_run_and_releases_it(
+    study: Maker, tmp_path: Path, error: NormsearchError
+) -> None:
+    def ending(*given: Any) -> Iterator[dict[str, Any]]:
+        yield next(trainer(*given))
+        raise error
+
+    coordinator = study()
+    searcher, scheduler = bridge(coordinator, lambda: 1)
+    actor = TrialActor.__new__(TrialActor)  # its base class starts on a worker alone
+    actor.setup(searcher.suggest("t"), data=None, trainer=ending)
+    scheduler.on_trial_result(None, SimpleNamespace(trial_id="t"), actor.step())
+    searcher.on_trial_complete("t", actor.step())
+    assert type(coordinator.failure) is type(error)
+    assert str(coordinator.failure) == str(error)
+    trial = stored(tmp_path / "run").trials[0]
+    assert trial.state.name == "RUNNING"
+    assert list(trial.intermediate_values) == [1]
+    assert coordinator.live == 0
 
 
 def test_a_death_while_stopping_is_not_counted(study: Maker, tmp_path: Path) -> None:

@@ -1,17 +1,23 @@
 """What a search with a race says: the recommended configuration, everywhere the same."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from normsearch.analysis import report
 from normsearch.analysis.report import contents
 from normsearch.cli.best import _show
 from normsearch.cli.progress import Progress
 from normsearch.cli.running import _setting
 from normsearch.cli.status import _tables, status_of
+from normsearch.config import TrialConfig
 from normsearch.confirmation.plan import confirm_study
+from normsearch.errors import TrainingError
 from normsearch.run import Run
+from normsearch.search.jobs import Event
 from normsearch.search.local_executor import run_local
 from normsearch.search.outcome import best_of
 from normsearch.storage.records import StudyRecord
@@ -31,6 +37,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_local(coordinator, None, trainer)
     (place / "summary").write_text(shown[0].summary())
     return place
+
+
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes nearly all of a report's time."""
+    monkeypatch.setattr(report, "_figures", lambda study, prefix="": [])
 
 
 @pytest.fixture
@@ -119,3 +131,72 @@ def test_export_and_confirm_take_the_recommended_one(folder: Path, record: Study
     assert list(space.origin.mixtures) == [f"trial {n}" for n in mixtures[:3]]  # type: ignore[union-attr]
     for norm, number in record.best_single_norms().items():
         assert space.origin.trials[norm] == number  # type: ignore[union-attr]
+    means = {name: record.mean_score(number) for name, number in space.origin.trials.items()}  # type: ignore[union-attr]
+    assert dict(space.origin.scores) == means  # type: ignore[union-attr]
+
+
+def told(folder: Path) -> list[tuple[int, float]]:
+    """Return which trial is the best, and its score, as each reader of a run tells it."""
+    record = StudyRecord(folder)
+    best, shown = best_of(record), contents(record)["best"]
+    status = status_of(StudyRecord(folder, skim=True))["best"]
+    (run,) = list_runs(folder.parent)
+    assert best is not None
+    assert run.trial is not None
+    assert run.best is not None
+    return [
+        (best["number"], round(best["score"], 4)),
+        (status["number"], round(status.get("mean_score", status["score"]), 4)),
+        (run.trial, round(run.best, 4)),
+        (shown["number"], float(shown["score"].partition(" ")[0])),
+    ]
+
+
+def test_in_the_first_round_the_best_score_still_decides(tmp_path: Path) -> None:
+    folder, begun = tmp_path / "raced", []
+
+    def third(event: Event) -> None:
+        if event.kind == "started" and "replicate_of" in event.record:
+            begun.append(event.number)
+            if len(begun) == 3:
+                raise KeyboardInterrupt
+
+    coordinator = coordinator_of(folder, listener=third)
+    write_study(folder, coordinator.config)
+    with pytest.raises(KeyboardInterrupt):
+        run_local(coordinator, None, trainer)
+    record = StudyRecord(folder)
+    table = record.trials().set_index("number")
+    assert not record.raced()
+    assert table["state"].to_list()[-4:] == ["COMPLETE", "COMPLETE", "RUNNING", "WAITING"]
+    highest = table[table["replicate_of"].isna()]["score"].astype(float)
+    assert highest.idxmax() in table["replicate_of"][table["state"] == "COMPLETE"].to_list()
+    assert told(folder) == [(highest.idxmax(), round(highest.max(), 4))] * 4
+    assert not contents(record)["raced"]
+    rows = _tables(status_of(record), "Dice", None)[0].columns[3]._cells  # type: ignore[union-attr]
+    assert rows[-1] == f"trial {table['replicate_of'].iloc[-1]:.0f} again, seed 1"
+
+
+def test_where_every_replicate_fails_all_tell_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def once(config: TrialConfig, data: Any, folder: Path, token: str) -> Iterator[dict[str, Any]]:
+        if config.network.seed:
+            raise TrainingError("no number", kind="nan")
+        yield from trainer(config, data, folder, token)
+
+    folder = tmp_path / "raced"
+    coordinator = coordinator_of(folder)
+    write_study(folder, coordinator.config)
+    run_local(coordinator, None, once)
+    record = StudyRecord(folder)
+    assert record.raced()
+    assert len({number for number, _ in told(folder)}) == 1
+    found = best_of(record)
+    assert found is not None
+    lost = len(found["trainings"]) - 1
+    assert f"(1 seed, {lost} more failed)" in contents(record)["best"]["score"]
+    _show(found, "validation Dice")
+    out = capsys.readouterr().out
+    assert f"(1 seed, {lost} more failed)" in out
+    assert f" 1, {lost} failed " in out

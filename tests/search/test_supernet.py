@@ -190,6 +190,8 @@ def test_what_cannot_be_mixed() -> None:
         mixable(space("BN", "WS+GN-8"))
     with pytest.raises(ConfigError, match="supernet cannot mix BKN"):
         mixable(space("BN", "BKN"))
+    with pytest.raises(ConfigError, match="supernet cannot mix FRN, which reaches beyond"):
+        mixable(space("BN", "FRN"))
     with pytest.raises(ConfigError, match="supernet needs a space in YAML, got one in Python"):
         mixable(python_space("deeper_is_coarser"))
     assert isinstance(mixable(space("BN", "IN")), Space)

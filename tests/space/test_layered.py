@@ -444,3 +444,26 @@ def test_weight_norms_are_offered_only_behind_a_convolution() -> None:
     nowhere = [replace(slot, weight_norms=()) for slot in SLOTS]
     with pytest.raises(ConfigError, match=r"choices\[1\]: must have a convolution .* use BN\.$"):
         space("BN", "WS+BN", slots=nowhere)
+
+
+def test_norms_with_their_own_activation_are_offered_only_before_one() -> None:
+    slots = [replace(slot, activation=False) if slot.block == "enc1" else slot for slot in SLOTS]
+    found = space("BN", "FRN", "EvoNorm-S0-16", "WS+FRN", slots=slots)
+    for unit in found.units:
+        own = () if unit.name.startswith("enc1") else ("FRN", "EvoNorm-S0-16", "WS+FRN")
+        if unit.slots[0].channels < 16:
+            own = tuple(text.replace("16", "8") for text in own)
+        assert set(unit.choices) == {"BN", *own}
+    assert found.missing_single_norms().keys() == {"FRN", "EvoNorm-S0-16", "WS+FRN"}
+    nowhere = [replace(slot, activation=False) for slot in SLOTS]
+    with pytest.raises(ConfigError, match=r"choices\[1\]: must have a known activation .* got FRN"):
+        space("BN", "FRN", slots=nowhere)
+
+
+def test_mabn_is_offered_only_behind_a_convolution() -> None:
+    slots = [replace(slot, weight_norms=()) if slot.block == "enc1" else slot for slot in SLOTS]
+    for unit in space("BN", "MABN", slots=slots).units:
+        assert unit.choices == (("BN",) if unit.name.startswith("enc1") else ("BN", "MABN"))
+    nowhere = [replace(slot, weight_norms=()) for slot in SLOTS]
+    with pytest.raises(ConfigError, match=r"must have a convolution .* use another norm\.$"):
+        space("BN", "MABN", slots=nowhere)

@@ -279,3 +279,33 @@ def test_a_lock_left_by_the_dead_is_taken_though_the_path_is_relative(
     one._journal._lock.acquire()
     assert Leases(Path("leases.log")).claim(0)
     one.release(0)  # its lock was taken away
+
+
+def test_hours_are_those_in_which_some_owner_was_at_work(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1e9]
+    monkeypatch.setattr("time.time", lambda: clock[0])
+
+    def later(hours: float) -> None:
+        clock[0] += 3600 * hours
+
+    one = Leases(log)
+    assert one.hours() == 0
+    assert one.claim(0)
+    later(1)
+    assert one.hours() == pytest.approx(1)
+    two = Leases(log)
+    assert two.claim(1)
+    later(1)  # both at work: counted once
+    one.leave()
+    later(1)
+    two._write(op="beat", time=clock[0])
+    assert two.hours() == pytest.approx(3)
+    later(5)  # the second was killed after its heartbeat
+    three = Leases(log)
+    assert three.hours() == pytest.approx(3)
+    assert three.claim(2)
+    later(0.5)
+    assert three.hours() == pytest.approx(3.5)
+    assert Leases(log, glance=True).hours() == pytest.approx(3)

@@ -1,10 +1,8 @@
 """The race at the end of a search, through the coordinator: what it trains, and kills in it."""
 
 import itertools
-import os
+import multiprocessing
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,9 @@ from normsearch.search.coordinator import Coordinator
 from normsearch.search.jobs import Job
 from normsearch.search.local_executor import run_local
 from normsearch.storage.trial_states import is_repeat
+from tests.search import racer
 from tests.search.racer import coordinator_of, trainer
 from tests.search.test_coordinator import stored
-from tests.search.test_ray_executor import ROOT
 
 Maker = Callable[..., Coordinator]
 RACE = {"race": 0.4, "pruner": "none"}
@@ -208,13 +206,11 @@ def test_one_more_trial_than_before_goes_to_the_race(study: Maker, tmp_path: Pat
 def test_kills_in_the_race_change_nothing(tmp_path: Path) -> None:
     run_local(coordinator_of(tmp_path / "whole"), None, trainer)
     folder = tmp_path / "killed"
-    words = [sys.executable, "-m", "tests.search.racer", str(folder)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    ends = [
-        subprocess.run([*words, kill], cwd=ROOT, env=environment, check=False).returncode
-        for kill in ("14", "45")  # in the second replicate of round 1, and in round 2
-    ]
-    assert ends == [-signal.SIGKILL] * 2
+    for kill in (14, 45):  # in the second replicate of round 1, and in round 2
+        driver = multiprocessing.get_context("fork").Process(target=racer.main, args=(folder, kill))
+        driver.start()
+        driver.join(timeout=600)
+        assert driver.exitcode == -signal.SIGKILL
     run_local(coordinator_of(folder), None, trainer)
     trials = trials_of(folder)
     assert decided(trials) == decided(trials_of(tmp_path / "whole"))

@@ -480,6 +480,22 @@ def test_out_of_memory_in_training_and_in_validation(
     assert info.value.kind == "memory"
 
 
+@pytest.mark.parametrize("place", ["to", "load_state_dict"])
+def test_out_of_memory_before_the_first_step(
+    place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    state = stopped(1, tmp_path)
+    network = unet()
+
+    def short_of_memory(*given: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(network, place, short_of_memory)
+    with pytest.raises(TrainingError, match=r"batch size 5: CUDA out of memory") as info:
+        next(train(network, Squares(5), VALIDATION, PLAN, state=state))
+    assert info.value.kind == "memory"
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_the_schedule_reaches_every_group_of_the_optimizer(

@@ -1,16 +1,20 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from normsearch.errors import TrainingError
-from normsearch.training import bce_dice_loss, memory
+from normsearch.training import Plan, bce_dice_loss, limit_memory, memory
 from normsearch.training.memory import peak_memory, probe_memory, reset_peak_memory
+from normsearch.training.optimizer_step import Stepper
 
 MB = 2**20
+PLAN = Plan(samples=10, evaluations=1, learning_rate=0.1, accumulate=3, ema=0.9)
 WATERMARK = """
 import sys
 import numpy as np
@@ -105,8 +109,8 @@ def test_a_probe_leaves_no_trace_and_refuses_what_does_not_fit() -> None:
         seen.append(logits.shape)
         return bce_dice_loss(logits, labels)
 
-    probe_memory(network, batch, loss, "cpu")
-    assert seen == [(2, 1, 8, 8)]
+    probe_memory(network, batch, loss, "cpu", PLAN)
+    assert seen == [(2, 1, 8, 8)] * 4  # two batches of two steps
     assert torch.equal(torch.get_rng_state(), random)
     assert not network.training
     assert all(parameter.grad is None for parameter in network.parameters())
@@ -117,7 +121,35 @@ def test_a_probe_leaves_no_trace_and_refuses_what_does_not_fit() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(TrainingError, match="batch size 2"):
-        probe_memory(network, batch, no_room, "cpu")
+        probe_memory(network, batch, no_room, "cpu", PLAN)
+
+
+def test_a_probe_computes_in_the_plans_precision_with_the_optimizers_state(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dtypes: list[torch.dtype] = []
+    layouts: list[bool] = []
+    states: list[set[str]] = []
+    step = Stepper.step
+
+    class Watching(Counting):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            layouts.append(images.is_contiguous(memory_format=torch.channels_last))
+            out = super().forward(images)
+            dtypes.append(out.dtype)
+            return out
+
+    def stepping(self: Stepper, *given: Any) -> Any:
+        states.append({key for one in self.state()["optimizer"]["state"].values() for key in one})
+        return step(self, *given)
+
+    monkeypatch.setattr(Stepper, "step", stepping)
+    batch = torch.randn(2, 1, 8, 8), torch.ones(2, 1, 8, 8)
+    plan = replace(PLAN, optimizer="adam", amp="bfloat16", channels_last=True)
+    probe_memory(Watching(), batch, bce_dice_loss, "cpu", plan)
+    assert dtypes == [torch.bfloat16] * 4
+    assert states == [set(), {"step", "exp_avg", "exp_avg_sq"}]
+    assert all(layouts)
 
 
 @pytest.mark.gpu
@@ -125,15 +157,16 @@ def test_on_cuda_a_batch_beyond_the_share_is_refused_and_a_small_one_fits() -> N
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     network = Counting()
-    memory.limit_memory(0.01)
+    limit_memory(0.01)
     try:
         free, _ = torch.cuda.mem_get_info()
         side = 8192
         too_many = int(0.02 * free / (side * side * 4)) + 2
         big = torch.zeros(too_many, 1, side, side)
         with pytest.raises(TrainingError, match="does not suffice"):
-            probe_memory(network, (big, big), bce_dice_loss, "cuda")
-        probe_memory(network, (big[:1, :, :64, :64], big[:1, :, :64, :64]), bce_dice_loss, "cuda")
+            probe_memory(network, (big, big), bce_dice_loss, "cuda", PLAN)
+        small = big[:1, :, :64, :64]
+        probe_memory(network, (small, small), bce_dice_loss, "cuda", PLAN)
         assert torch.cuda.memory_allocated() < 2**24
     finally:
-        memory.limit_memory(1.0)
+        limit_memory(1.0)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,7 +58,6 @@ def train(trial: normsearch.Trial) -> Iterator[dict[str, Any]]:
         subject = 100 if trial.scored_on == "test" else 0
         cases = {f"case-{subject + n}": dice(network, n + subject) for n in range(4)}
         trial.save({"network": network.state_dict(), "epoch": epoch})
-        time.sleep(float(os.environ.get("OWN_SLEEP", "0")))
         yield {"cases": cases, "loss": loss.item()}
 
 
@@ -122,32 +117,12 @@ def test_an_interrupted_trial_goes_on_from_what_it_saved(tmp_path: Path) -> None
     assert [record["evaluation"] for record in again] == [1, 2, 3]
 
 
-DRIVER = """
-import sys
-import normsearch
-from tests.trials.test_own_training import SPACE, TRAINING, train
-study = normsearch.Study(
-    "own", trainer=train, training=TRAINING, runs_dir=sys.argv[1],
-    space=SPACE | {"learning_rate": {"low": 1e-4, "high": 0.2, "default": 0.1}},
-    search={"trials": 12, "pruner": {"name": "successive_halving", "min_resource": 1}},
-)
-study.run(workers=2, resume=True)
-"""
-
-
-def test_two_ray_workers_killed_and_resumed(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", DRIVER, str(tmp_path / "runs")]
-    journal = tmp_path / "runs" / "own" / "journal.log"
-    slow = {**os.environ, "OWN_SLEEP": "0.5"}
-    with subprocess.Popen(command, env=slow, start_new_session=True) as begun:
-        deadline = time.monotonic() + 600  # only a hang takes so long
-        while not (journal.exists() and journal.read_text().count("evaluation:") > 5):
-            assert time.monotonic() < deadline
-            assert begun.poll() is None
-            time.sleep(0.2)
-        os.killpg(begun.pid, signal.SIGKILL)
-    subprocess.run(command, check=True, timeout=900, env={**os.environ, "OWN_SLEEP": "0"})
-    found = normsearch.open_study(tmp_path / "runs" / "own")
+def test_ray_trains_it_too(tmp_path: Path) -> None:
+    found = study(
+        tmp_path,
+        space=SPACE | {"learning_rate": {"low": 1e-4, "high": 0.2, "default": 0.1}},
+        search={"trials": 12, "pruner": {"name": "successive_halving", "min_resource": 1}},
+    ).run(workers=2)
     trials, history = found.trials(), found.record.history()
     finished = trials[trials["state"].isin(["COMPLETE", "PRUNED"])]
     assert len(finished) == 12

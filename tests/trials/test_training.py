@@ -22,7 +22,7 @@ from normsearch.data import Case, SampleLoader, Split
 from normsearch.errors import CheckpointError, StudyError, TrainingError
 from normsearch.networks import list_norms
 from normsearch.norms import gate_parameters, initialize_weight_norms
-from normsearch.training import acceleration, load_checkpoint
+from normsearch.training import Plan, acceleration, load_checkpoint
 from normsearch.trials import training as trial_module
 from normsearch.trials.class_weights import class_weights
 from normsearch.trials.training import train_trial, training_loader
@@ -335,7 +335,8 @@ def test_a_gpu_is_limited_and_probed_before_training(
     shares: list[float] = []
     monkeypatch.setattr(trial_module, "limit_memory", shares.append)
 
-    def no_room(network: Any, batch: Any, loss: Any, device: str) -> None:
+    def no_room(network: Any, batch: Any, loss: Any, device: str, plan: Plan) -> None:
+        assert plan == trial_module.plan_of(config)
         assert batch[0].shape == (3, 1, 16, 16)
         assert device == "cuda"
         raise TrainingError("memory does not suffice", kind="memory")
@@ -399,7 +400,8 @@ def test_several_classes_and_slabs_are_trained(sample: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "spec", ["BRN", "SSN", "WS+GN-2", "WN", "WN+MBN", "BGN-2", "GBGN-1x2", "BCN-2", "LRN", "SyncBN"]
+    "spec",
+    ["BRN", "SSN", "WS+GN-2", "WN", "WN+MBN", "BGN-2", "GBGN-1x2", "BCN-2", "MABN", "SyncBN"],
 )
 def test_every_kind_of_norm_trains_and_goes_on_bit_for_bit(tmp_path: Path, spec: str) -> None:
     """Schedules over training (BRN, SSN) and weight-side norms too."""
