@@ -36,6 +36,13 @@ KINDS: dict[str, str] = {
     "BCN": "#001E4B",
     "LRN": "#5A4B69",
     "BKN": "#87E1FF",
+    "IBN": "#1E5AC3",
+    "LN2d": "#4B3C78",
+    "RMSGN": "#1E0FB4",
+    "RMS2d": "#5A5AFF",
+    "GRN": "#5A7878",
+    "DyT": "#00005A",
+    "Derf": "#000087",
     "slabGN": "#69783C",
     "IN-axisnone": "#1E1E2D",
 }

@@ -8,20 +8,26 @@ from normsearch.norms.batch_instance import BatchInstanceNorm
 from normsearch.norms.batch_kalman import BatchKalmanNorm
 from normsearch.norms.batch_renorm import BatchRenorm
 from normsearch.norms.controls import AxisNoneNorm, SlabGroupNorm
+from normsearch.norms.dynamic_function import DynamicErf, DynamicTanh
 from normsearch.norms.gates import clamp_gates, gate_parameters
 from normsearch.norms.ghost_batch_group import GhostBatchGroupNorm
+from normsearch.norms.global_response import GlobalResponseNorm
+from normsearch.norms.instance_batch import InstanceBatchNorm
 from normsearch.norms.instance_layer import InstanceLayerNorm
 from normsearch.norms.kernels import kernels_in_use
+from normsearch.norms.layer_norm_2d import PixelLayerNorm
 from normsearch.norms.local_response import LocalResponseNorm
 from normsearch.norms.mean_only import MeanOnlyBatchNorm
 from normsearch.norms.mixed import MixedNorm, reaches_out
 from normsearch.norms.progress import FollowsProgress, set_progress
 from normsearch.norms.registry import build_norm
+from normsearch.norms.root_mean_square import RootMeanSquareGroupNorm, RootMeanSquareNorm2d
 from normsearch.norms.sparse_switchable import SparseSwitchableNorm
 from normsearch.norms.spec import NORMS, NormKind, NormSpec
 from normsearch.norms.standard import NoNorm
 from normsearch.norms.switchable import SwitchableNorm
 from normsearch.norms.sync_batch import SyncBatchNorm
+from normsearch.norms.tracked_instance import TrackedInstanceNorm
 from normsearch.norms.weight_start import initialize_weight_norms
 from normsearch.norms.weights import (
     WEIGHT_NORMS,
@@ -41,8 +47,12 @@ __all__ = [
     "BatchInstanceNorm",
     "BatchKalmanNorm",
     "BatchRenorm",
+    "DynamicErf",
+    "DynamicTanh",
     "FollowsProgress",
     "GhostBatchGroupNorm",
+    "GlobalResponseNorm",
+    "InstanceBatchNorm",
     "InstanceLayerNorm",
     "LocalResponseNorm",
     "MeanOnlyBatchNorm",
@@ -52,12 +62,16 @@ __all__ = [
     "Norm",
     "NormKind",
     "NormSpec",
+    "PixelLayerNorm",
+    "RootMeanSquareGroupNorm",
+    "RootMeanSquareNorm2d",
     "RunningMomentNorm",
     "SlabGroupNorm",
     "SparseSwitchableNorm",
     "StandardizedWeight",
     "SwitchableNorm",
     "SyncBatchNorm",
+    "TrackedInstanceNorm",
     "build_norm",
     "check_weight_norm",
     "clamp_gates",

@@ -19,6 +19,7 @@ from normsearch.norms.kernels import POOLS, Plan, kernels
 from normsearch.norms.moments import Moments, in_format_of
 
 AS_THEY_ARE, COMPLEMENT, SOFTMAX = 0, 1, 2  # how the kernels compute weights from `shares`
+MOMENTS, SQUARES, RESPONSE = 0, 1, 2  # what the kernels normalize by
 
 
 class Track(NamedTuple):
@@ -30,6 +31,7 @@ class Track(NamedTuple):
     momentum: float | None  # None: cumulative average
     channels: int = 1  # per running moment
     unbias: float = 1.0  # factor from the biased to the unbiased variance
+    apart: bool = False  # the mean of the samples' own variances, not the batch's variance
 
 
 class Recipe(NamedTuple):
@@ -50,6 +52,11 @@ class Recipe(NamedTuple):
         inner_bias: (C,), added before the second norm.
         group: channels per group of the second norm, 0 for none.
         track: the running moments to update.
+        by: MOMENTS; SQUARES: x over the root of the pool's mean of x², without centring; RESPONSE:
+            x times its channel's L2 norm over the mean one of the sample, for a single pool of all
+            channels, and x itself added to the result.
+        limits: of r and d of Batch Renormalization, which the kernels write to `shares` and
+            `inner_bias`, from the single pool and the running moments of `track`.
     """
 
     pools: tuple[tuple[int, int], ...]
@@ -60,6 +67,8 @@ class Recipe(NamedTuple):
     inner_bias: Tensor | None = None
     group: int = 0
     track: Track | None = None
+    by: int = MOMENTS
+    limits: tuple[float, float] | None = None
 
 
 def can_compute(x: Tensor) -> bool:
@@ -145,7 +154,7 @@ class _Compiled(torch.autograd.Function):
 
 
 def _plan(samples: int, channels: int, pixels: int, recipe: Recipe, eps: float) -> Plan:
-    pools, shares, variance_shares, gate, given, _, group, track = recipe
+    pools, shares, variance_shares, gate, given, _, group, track, by, limits = recipe
     padded = (*pools, *[(0, 0)] * (POOLS - len(pools)))
     by_channel = shares is not None and variance_shares is None and shares.numel() > 1
     return Plan(
@@ -160,9 +169,12 @@ def _plan(samples: int, channels: int, pixels: int, recipe: Recipe, eps: float) 
         by_channel,
         group,
         track.channels if track else 0,
+        bool(track and track.apart),
+        by,
         eps,
         track.unbias if track else 1.0,
         -1.0 if track is None or track.momentum is None else track.momentum,
+        *(limits or (0.0, 0.0)),
         *map(_at, track[:3] if track else given or ()),
     )
 
