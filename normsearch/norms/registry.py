@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import nn
 
 from normsearch.errors import NormError
@@ -11,18 +13,25 @@ from normsearch.norms.batch_instance import BatchInstanceNorm
 from normsearch.norms.batch_kalman import BatchKalmanNorm
 from normsearch.norms.batch_renorm import BatchRenorm
 from normsearch.norms.controls import AxisNoneNorm, SlabGroupNorm
+from normsearch.norms.dynamic_function import DynamicErf, DynamicTanh
 from normsearch.norms.evonorm import EvoNormB0, EvoNormS0
 from normsearch.norms.filter_response import EPS, FilterResponseNorm
 from normsearch.norms.ghost_batch_group import GhostBatchGroupNorm
+from normsearch.norms.global_response import GlobalResponseNorm
+from normsearch.norms.instance_batch import InstanceBatchNorm
 from normsearch.norms.instance_layer import InstanceLayerNorm
+from normsearch.norms.layer_norm_2d import PixelLayerNorm
 from normsearch.norms.local_response import LocalResponseNorm
 from normsearch.norms.mean_only import MeanOnlyBatchNorm
 from normsearch.norms.moving_average import MovingAverageBatchNorm
+from normsearch.norms.options import ANY_NUMBER, Decimals
+from normsearch.norms.root_mean_square import RootMeanSquareGroupNorm, RootMeanSquareNorm2d
 from normsearch.norms.sparse_switchable import SparseSwitchableNorm
-from normsearch.norms.spec import ANY_NUMBER, NORMS, NormKind, NormSpec, group_count
+from normsearch.norms.spec import NORMS, NormKind, NormSpec, group_count
 from normsearch.norms.standard import NoNorm, batch_norm, group_norm, instance_norm
 from normsearch.norms.switchable import SwitchableNorm
 from normsearch.norms.sync_batch import SyncBatchNorm
+from normsearch.norms.tracked_instance import TrackedInstanceNorm
 
 _SWITCH = ("false", "true")
 
@@ -56,10 +65,40 @@ def _build_bn(spec: NormSpec, channels: int, dims: int) -> nn.Module:
     return batch_norm(channels, dims)
 
 
-def _build_brn(spec: NormSpec, channels: int, dims: int) -> nn.Module:
+def _build_in(spec: NormSpec, channels: int, dims: int) -> nn.Module:
+    if spec.option("track") == "true":
+        return TrackedInstanceNorm(channels, dims)
+    return instance_norm(channels, dims)
+
+
+def _brn_limits(spec: NormSpec) -> tuple[float, float]:
     if spec.option("limits") == "tight":
-        return BatchRenorm(channels, dims, rmax=1.5, dmax=0.5)
-    return BatchRenorm(channels, dims)
+        return 1.5, 0.5
+    return float(spec.option("r")), float(spec.option("d"))
+
+
+def _brn_conflict(options: Mapping[str, str]) -> str:
+    given = [name for name in ("r", "d") if name in options]
+    if options.get("limits") != "tight" or not given:
+        return ""
+    return (
+        "limits=tight means r=1.5 and d=0.5 and must stand alone, got it beside "
+        f"{' and '.join(f'{name}={options[name]}' for name in given)}; leave it out"
+    )
+
+
+def _brn_canonical(spec: NormSpec, channels: int) -> str:
+    same = {(1.0, 0.0): "BN", (1.5, 0.5): "BRN(limits=tight)"}
+    return same.get(_brn_limits(spec), str(spec))
+
+
+def _build_brn(spec: NormSpec, channels: int, dims: int) -> nn.Module:
+    rmax, dmax = _brn_limits(spec)
+    return BatchRenorm(channels, dims, rmax, dmax)
+
+
+def _ibn_canonical(spec: NormSpec, channels: int) -> str:
+    return "BN" if channels == 1 else str(spec)
 
 
 def _build_gbgn(spec: NormSpec, channels: int, dims: int) -> nn.Module:
@@ -112,7 +151,13 @@ _KINDS: dict[str, NormKind] = {
     "BRN": NormKind(
         "Batch Renormalization: BN, corrected towards its running moments as training goes on",
         _build_brn,
-        options={"limits": ("paper", "tight")},
+        options={
+            "limits": ("paper", "tight"),
+            "r": Decimals("3", least=1),
+            "d": Decimals("5", least=0),
+        },
+        conflict=_brn_conflict,
+        canonical_form=_brn_canonical,
     ),
     "BKN": NormKind(
         "Batch Kalman Normalization: BN, its moments mixed with a prior from the layer before",
@@ -120,7 +165,8 @@ _KINDS: dict[str, NormKind] = {
     ),
     "IN": NormKind(
         "Instance Normalization: over space, per sample and channel",
-        lambda spec, channels, dims: instance_norm(channels, dims),
+        _build_in,
+        options={"track": _SWITCH},
     ),
     "LN": NormKind(
         "Layer Normalization: over channels and space, per sample",
@@ -150,6 +196,11 @@ _KINDS: dict[str, NormKind] = {
         lambda spec, channels, dims: BatchChannelNorm(channels, dims, group_count(spec)),
         form="BCN-G",
     ),
+    "IBN": NormKind(
+        "Instance-Batch Normalization: IN of half of the channels, BN of the others",
+        lambda spec, channels, dims: InstanceBatchNorm(channels, dims),
+        canonical_form=_ibn_canonical,
+    ),
     "BIN": NormKind(
         "Batch-Instance Normalization: a learnt mixture of BN and IN per channel",
         lambda spec, channels, dims: BatchInstanceNorm(
@@ -173,6 +224,32 @@ _KINDS: dict[str, NormKind] = {
     "SSN": NormKind(
         "Sparse Switchable Normalization: SN that has chosen one of the three when training ends",
         lambda spec, channels, dims: SparseSwitchableNorm(channels, dims),
+    ),
+    "LN2d": NormKind(
+        "Layer Normalization of each pixel over its channels, as in ConvNeXt",
+        lambda spec, channels, dims: PixelLayerNorm(channels, dims),
+        least=2,
+    ),
+    "RMSGN": NormKind(
+        "Root Mean Square Normalization over space and groups of channels: GN without centring",
+        lambda spec, channels, dims: RootMeanSquareGroupNorm(channels, dims, group_count(spec)),
+        form="RMSGN-G",
+    ),
+    "RMS2d": NormKind(
+        "Root Mean Square Normalization of each pixel over its channels: LN2d without centring",
+        lambda spec, channels, dims: RootMeanSquareNorm2d(channels, dims),
+    ),
+    "GRN": NormKind(
+        "Global Response Normalization: amplifies the channels that respond most",
+        lambda spec, channels, dims: GlobalResponseNorm(channels, dims),
+    ),
+    "DyT": NormKind(
+        "Dynamic Tanh: a learnt tanh in place of statistics",
+        lambda spec, channels, dims: DynamicTanh(channels, dims),
+    ),
+    "Derf": NormKind(
+        "Dynamic Erf: as DyT, with the error function",
+        lambda spec, channels, dims: DynamicErf(channels, dims),
     ),
     "LRN": NormKind(
         "Local Response Normalization: by the squares of neighbouring channels, or of pixels",

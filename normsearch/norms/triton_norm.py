@@ -79,6 +79,8 @@ def plan_of(recipe: Recipe, weight: Tensor, bias: Tensor, x: Tensor) -> Plan | N
     defaults = Recipe._field_defaults
     if any(getattr(recipe, name) is not defaults[name] for name in _OTHERS):
         return None
+    if recipe.track and recipe.track.apart:
+        return None
     tensors = [weight, bias, recipe.shares, recipe.variance_shares, recipe.inner_bias]
     tensors += [*(recipe.given or ()), *(recipe.track[:2] if recipe.track else ())]
     if not all(t is None or (_is_plain(t) and t.device == x.device) for t in tensors):
