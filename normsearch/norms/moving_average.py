@@ -117,5 +117,4 @@ class _MovingAverage(torch.autograd.Function):
 
 @_disable_dynamo  # torch.compiler.disable, which would import the compiler with this module
 def _in_training(x: Tensor, norm: MovingAverageBatchNorm) -> Tensor:
-    out: Tensor = _MovingAverage.apply(x, norm, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
-    return out
+    return _MovingAverage.apply(x, norm, torch.is_grad_enabled())  # type: ignore[no-any-return,no-untyped-call]
