@@ -40,6 +40,13 @@ KINDS: dict[str, str] = {
     "EvoNorm-S0": "#B4FFC3",
     "EvoNorm-B0": "#3CD287",
     "MABN": "#F0A5D2",
+    "IBN": "#1E5AC3",
+    "LN2d": "#4B3C78",
+    "RMSGN": "#1E0FB4",
+    "RMS2d": "#5A5AFF",
+    "GRN": "#5A7878",
+    "DyT": "#00005A",
+    "Derf": "#000087",
     "slabGN": "#69783C",
     "IN-axisnone": "#1E1E2D",
 }

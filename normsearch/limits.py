@@ -8,7 +8,7 @@ from normsearch.errors import ConfigError, short
 
 SEED = 2**32 - 1  # the largest that NumPy, torch and scikit-learn accept
 SAMPLES = 10**9  # of a training; also its steps
-STUDY_SAMPLES = 10**15  # of all trainings of a study
+STUDY_SAMPLES = 10**14  # of all trainings of a study
 GAIN = 1e6  # of a training
 STATISTICS_SAMPLES = 10**6
 EVALUATIONS = 10_000  # of a training; also rungs of pruners

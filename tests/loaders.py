@@ -33,8 +33,8 @@ from normsearch.findings import Measured
 from normsearch.norms import NormSpec
 from normsearch.search.supernet import read_preference
 from normsearch.storage.leases import Leases
-from normsearch.storage.records import StudyRecord, read_case_table
-from normsearch.storage.run_folder import read_local
+from normsearch.storage.records import StudyRecord
+from normsearch.storage.run_folder import read_case_table, read_local
 from normsearch.training import Plan, load_newest, save_checkpoint, train
 from normsearch.trials.model import load_model
 from normsearch.trials.model_card import ModelConfig

@@ -19,7 +19,7 @@ from normsearch.config.base import ImportPath, ItemError, Model
 from normsearch.config.hyperparameters import fields_of_a_space
 from normsearch.errors import NormError
 from normsearch.norms import NormSpec
-from normsearch.norms.spec import MOST as MOST_GROUPS
+from normsearch.norms.options import MOST as MOST_GROUPS
 
 
 def _none_is_a_norm(value: object) -> object:

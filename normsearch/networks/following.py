@@ -139,5 +139,5 @@ def _traced(module: nn.Module) -> fx.Graph | None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return _Tracer().trace(stand_in)
-    except NormsearchError:
+    except (NormsearchError, MemoryError):
         return None

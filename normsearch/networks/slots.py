@@ -200,7 +200,10 @@ def _read(name: str, norm: nn.Module) -> tuple[NormSpec, int]:
     channels = int(str(getattr(norm, "num_features", 0)))
     if channels < 1:
         raise NetworkError(f"{name}: must know its channels; run a batch through the network first")
-    return NormSpec("IN" if isinstance(norm, _InstanceNorm) else "BN"), channels
+    if isinstance(norm, _InstanceNorm):
+        tracked = (("track", "true"),) if norm.track_running_stats else ()
+        return NormSpec("IN", options=tracked), channels
+    return NormSpec("BN"), channels
 
 
 def _dims(net: nn.Module, name: str, norm: nn.Module) -> int:

@@ -7,9 +7,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from normsearch.norms.base import Norm
-from normsearch.norms.gates import gate_parameters
 
-_NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, Norm)
+_NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm)
 
 
 def freeze_affine(net: nn.Module) -> None:
@@ -17,9 +16,10 @@ def freeze_affine(net: nn.Module) -> None:
 
     Call it before creating an optimizer.
     """
-    gates = {id(gate) for gate in gate_parameters(net)}
     for norm in net.modules():
-        if isinstance(norm, _NORMS):
-            for parameter in norm.parameters():
-                if id(parameter) not in gates:
-                    parameter.requires_grad_(False)
+        if isinstance(norm, Norm):
+            frozen = norm.affine_parameters()
+        else:
+            frozen = list(norm.parameters()) if isinstance(norm, _NORMS) else []
+        for parameter in frozen:
+            parameter.requires_grad_(False)

@@ -32,6 +32,12 @@ def by_rows(x: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:
     return in_format_of(norm(x.contiguous()), x)
 
 
+def by_pixels(x: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:
+    """Apply `norm` to `x` with its channels last, (N, *spatial, C), and return it as `x` is."""
+    out = norm(x.movedim(1, -1)).movedim(-1, 1)
+    return out.contiguous() if x.is_contiguous() else in_format_of(out, x)
+
+
 class Norm(nn.Module):
     """A norm of (N, C, *spatial) tensors that `list_norms` recognizes.
 
@@ -57,6 +63,11 @@ class Norm(nn.Module):
         """Return the parameters that mix statistics; they need their own optimizer group."""
         return []
 
+    def affine_parameters(self) -> list[nn.Parameter]:
+        """Return weight and bias, which `freeze_affine` fixes: all but the gates."""
+        gates, own = {id(gate) for gate in self.gates()}, self.parameters(recurse=False)
+        return [parameter for parameter in own if id(parameter) not in gates]
+
     def clamp_gates(self) -> None:
         """Clamp the gates to their range; call it after each optimizer step."""
 
@@ -75,6 +86,13 @@ class OwnsActivation:
     `normsearch.networks.following`.
     """
 
+    weight: nn.Parameter
+    bias: nn.Parameter
+
+    def affine_parameters(self) -> list[nn.Parameter]:
+        """Return weight and bias; what belongs to the activation still learns."""
+        return [self.weight, self.bias]
+
 
 class MomentNorm(Norm):
     """Base of the composite norms: weight, bias, the input check and the pass over the pixels.
@@ -82,6 +100,8 @@ class MomentNorm(Norm):
     A subclass implements `coefficients`, and `gates` and `mixing_weights` if it learns a mixture.
     Shape: (N, C, *spatial) -> the same, in the input's dtype.
     """
+
+    residual = False  # whether the input is added to the result
 
     def __init__(self, channels: int, dims: int, eps: float = 1e-5) -> None:
         super().__init__(channels, dims)
@@ -115,18 +135,22 @@ class MomentNorm(Norm):
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
         pixels = x.shape[2:].numel()
+        out = None if torch.compiler.is_compiling() else self._by_kernels(x, pixels)
+        if out is None:
+            out = self._by_torch(x, pixels)
+            return x + out if self.residual else out
+        return out
+
+    def _by_torch(self, x: Tensor, pixels: int) -> Tensor:
         if torch.compiler.is_compiling():
             made = partial(self.coefficients, pixels=pixels)
             return normalize_composed(x, self.weight, self.bias, made)
-        out = self._by_kernels(x, pixels)
-        if out is not None:
-            return out
         if x.numel() == 0:
             raise NormError(f"{self.spec_text} needs at least one value, got {tuple(x.shape)}")
         linearize = partial(self.linearize, pixels=pixels)
-        return normalize_linearized(
-            x, self.weight, self.bias, linearize, self.eps, self.extra_inputs()
-        )
+        # GRN's eps stands beside a norm of x: as part of a variance its rounding would exceed it.
+        eps = 1e-20 if self.residual else self.eps
+        return normalize_linearized(x, self.weight, self.bias, linearize, eps, self.extra_inputs())
 
     def _by_kernels(self, x: Tensor, pixels: int) -> Tensor | None:
         """Return the output by the kernels in Triton or C, None if they do not support it."""

@@ -7,7 +7,9 @@ from torch import Tensor
 
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel
+from normsearch.norms.compiled import Recipe
 from normsearch.norms.moments import Affine, Moments, normalize, pool
+from normsearch.norms.options import decimal_text
 
 # The paper opens the limits from step 5,000 to 25,000 (d) and 40,000 (r). With its run counted as
 # 160,000 steps, the limits are fully open after a quarter of any run.
@@ -33,7 +35,6 @@ class BatchRenorm(RunningMomentNorm):
         NormError: in training, where a channel has one value.
     """
 
-    spec_text = "BRN"
     progress: Tensor
 
     def __init__(
@@ -48,6 +49,8 @@ class BatchRenorm(RunningMomentNorm):
         super().__init__(channels, dims, eps, momentum)
         self.rmax = rmax
         self.dmax = dmax
+        given = "" if (rmax, dmax) == (3, 5) else f"(d={decimal_text(dmax)},r={decimal_text(rmax)})"
+        self.spec_text = f"BRN{given}"
         # A tensor, so that a compiled training step is not recompiled for each value.
         self.register_buffer("progress", torch.tensor(1.0), persistent=False)
 
@@ -71,6 +74,15 @@ class BatchRenorm(RunningMomentNorm):
         self.track(batch.mean, batch.variance * unbias)
         scale, shift = normalize(moments, batch, self.eps)
         return Affine(scale * r, shift * r + d)
+
+    def recipe(self, samples: int, pixels: int) -> Recipe:
+        if not self.training:
+            return Recipe(((0, 1),), given=self.running())
+        track = self.tracking(unbias=bessel(samples * pixels, self.spec_text))
+        r, d = torch.empty_like(self.running_mean), torch.empty_like(self.running_mean)
+        rmax, dmax = self.limits()
+        limits = float(rmax), float(dmax)
+        return Recipe(((samples, 1),), r, inner_bias=d, track=track, limits=limits)
 
     @torch.no_grad()
     def _correction(self, batch: Moments) -> tuple[Tensor, Tensor]:

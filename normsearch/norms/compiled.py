@@ -19,6 +19,7 @@ from normsearch.norms.kernels import POOLS, Plan, kernels
 from normsearch.norms.moments import Moments, in_format_of
 
 AS_THEY_ARE, COMPLEMENT, SOFTMAX = 0, 1, 2  # how the kernels compute weights from `shares`
+MOMENTS, SQUARES, RESPONSE = 0, 1, 2  # what the kernels normalize by
 
 
 class Track(NamedTuple):
@@ -30,6 +31,7 @@ class Track(NamedTuple):
     momentum: float | None  # None: cumulative average
     channels: int = 1  # per running moment
     unbias: float = 1.0  # factor from the biased to the unbiased variance
+    apart: bool = False  # the mean of the samples' own variances, not the batch's variance
 
 
 class Recipe(NamedTuple):
@@ -52,6 +54,11 @@ class Recipe(NamedTuple):
         track: the running moments to update.
         seen: a count of batches, integer; where it is 0, the last pool has no share. With
             AS_THEY_ARE, `variance_shares` and `shares` must say so too.
+        by: MOMENTS; SQUARES: x over the root of the pool's mean of x², without centring; RESPONSE:
+            x times its channel's L2 norm over the mean one of the sample, for a single pool of all
+            channels, and x itself added to the result.
+        limits: of r and d of Batch Renormalization, which the kernels write to `shares` and
+            `inner_bias`, from the single pool and the running moments of `track`.
     """
 
     pools: tuple[tuple[int, int], ...]
@@ -63,6 +70,8 @@ class Recipe(NamedTuple):
     group: int = 0
     track: Track | None = None
     seen: Tensor | None = None
+    by: int = MOMENTS
+    limits: tuple[float, float] | None = None
 
 
 def can_compute(x: Tensor) -> bool:
@@ -150,7 +159,7 @@ class _Compiled(torch.autograd.Function):
 
 
 def _plan(samples: int, channels: int, pixels: int, recipe: Recipe, eps: float) -> Plan:
-    pools, shares, variance_shares, gate, given, _, group, track, _ = recipe
+    pools, shares, variance_shares, gate, given, _, group, track, _, by, limits = recipe
     padded = (*pools, *[(0, 0)] * (POOLS - len(pools)))
     by_channel = shares is not None and variance_shares is None and shares.numel() > 1
     return Plan(
@@ -165,9 +174,12 @@ def _plan(samples: int, channels: int, pixels: int, recipe: Recipe, eps: float) 
         by_channel,
         group,
         track.channels if track else 0,
+        bool(track and track.apart),
+        by,
         eps,
         track.unbias if track else 1.0,
         -1.0 if track is None or track.momentum is None else track.momentum,
+        *(limits or (0.0, 0.0)),
         *map(_at, track[:3] if track else given or ()),
     )
 

@@ -56,14 +56,34 @@ static void close_moments(const struct pass *pass, struct state *s)
     }
 }
 
+static double clip(double value, double least, double most)
+{
+    return value < least ? least : value > most ? most : value;
+}
+
+/* Batch Renormalization's r and d, from the batch's moments and the running ones before it. */
+static void correct(const struct plan *p, const struct state *s, double *mean, double *variance)
+{
+    float *r = s->given->shares, *d = s->given->inner_bias;
+    pool(p, p->samples, 1, JOINT, s->mean, s->variance, mean, variance);
+    for (integer c = 0; c < p->channels; c++) {
+        double running = sqrt(p->running_variance[c] + p->eps);
+        int seen = *p->batches > 0;
+        double ratio = sqrt(variance[c] + p->eps) / running;
+        r[c] = seen ? (float)clip(ratio, 1 / p->rmax, p->rmax) : 1;
+        d[c] = seen ? (float)clip((mean[c] - p->running_mean[c]) / running, -p->dmax, p->dmax) : 0;
+    }
+}
+
 /* Take the batch's moments into the running ones, as torch's BatchNorm does. */
 static void track(const struct plan *p, const struct state *s, double *mean, double *variance)
 {
     double step = p->momentum;
+    enum around around = p->apart ? OWN : JOINT;
     *p->batches += 1;
     if (step < 0)
         step = 1.0 / *p->batches;
-    pool(p, p->samples, p->tracked, s->mean, s->variance, mean, variance);
+    pool(p, p->samples, p->tracked, around, s->mean, s->variance, mean, variance);
     for (integer j = 0, c = 0; c < p->channels; j++, c += p->tracked) {
         float *at = p->running_mean + j, *spread = p->running_variance + j;
         *at += (float)(step * (mean[c] - *at));
@@ -84,6 +104,8 @@ int normalize(const struct plan *p, const float *x, float *y, double *kept, floa
         return 1;
     run(&pass, moments_unit);
     close_moments(&pass, &s);
+    if (p->rmax)
+        correct(p, &s, more[0], more[1]);
     if (p->tracked)
         track(p, &s, more[0], more[1]);
     for (integer k = 0; k < p->pools; k++)
@@ -96,6 +118,8 @@ int normalize(const struct plan *p, const float *x, float *y, double *kept, floa
     for (integer i = 0; i < rows; i++) {
         more[0][i] *= weight[i % C];
         more[1][i] = more[1][i] * weight[i % C] + bias[i % C];
+        if (p->by == RESPONSE)
+            more[0][i] += 1, more[1][i] += s.mean[i];
     }
     pass.slope = more[0], pass.offset = more[1], pass.out = y;
     run(&pass, affine_unit);
@@ -160,6 +184,7 @@ int pull_back(const struct plan *p, const float *x, const float *dy, const doubl
     for (integer i = 0; i < rows; i++) {
         d_mean[i] /= p->pixels;
         d_variance[i] *= 2.0 / p->pixels;
+        scale[i] += p->by == RESPONSE;   /* the input's own part */
     }
     pass.factor = scale, pass.slope = d_variance, pass.offset = d_mean, pass.out = dx;
     run(&pass, affine_unit);

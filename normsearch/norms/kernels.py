@@ -44,7 +44,8 @@ class Plan(ctypes.Structure):
         ("block_samples", ctypes.c_int64 * POOLS),
         ("block_channels", ctypes.c_int64 * POOLS),
         *((name, ctypes.c_int64) for name in ("gate", "by_channel", "group", "tracked")),
-        *((name, ctypes.c_double) for name in ("eps", "unbias", "momentum")),
+        *((name, ctypes.c_int64) for name in ("apart", "by")),
+        *((name, ctypes.c_double) for name in ("eps", "unbias", "momentum", "rmax", "dmax")),
         *((name, ctypes.c_void_p) for name in ("running_mean", "running_variance", "batches")),
     )
 

@@ -15,9 +15,13 @@ struct state {
     double variance_share[POOLS];
 };
 
+/* What squares are taken around: the block's mean, 0, or each row's own mean. */
+enum around { JOINT, ORIGIN, OWN };
+
 /* Mean and variance of blocks, each repeated at all rows of its block. */
-static void pool(const struct plan *p, integer samples, integer channels, const double *mean,
-                 const double *variance, double *pooled_mean, double *pooled_variance)
+static void pool(const struct plan *p, integer samples, integer channels, enum around around,
+                 const double *mean, const double *variance, double *pooled_mean,
+                 double *pooled_variance)
 {
     integer C = p->channels;
     for (integer top = 0; top < p->samples; top += samples) {
@@ -27,10 +31,12 @@ static void pool(const struct plan *p, integer samples, integer channels, const 
             for (integer n = top; n < end; n++)
                 for (integer i = n * C + left; i < n * C + left + channels; i++)
                     sum += mean[i];
-            sum /= size;
+            sum = around == ORIGIN ? 0 : sum / size;
             for (integer n = top; n < end; n++)
-                for (integer i = n * C + left; i < n * C + left + channels; i++)
-                    squares += variance[i] + (mean[i] - sum) * (mean[i] - sum);
+                for (integer i = n * C + left; i < n * C + left + channels; i++) {
+                    double away = around == OWN ? 0 : mean[i] - sum;
+                    squares += variance[i] + away * away;
+                }
             for (integer n = top; n < end; n++)
                 for (integer i = n * C + left; i < n * C + left + channels; i++)
                     pooled_mean[i] = sum, pooled_variance[i] = squares / size;
@@ -39,8 +45,8 @@ static void pool(const struct plan *p, integer samples, integer channels, const 
 }
 
 /* The gradient of `pool`: d_pooled_mean and d_pooled_variance hold what came to each row. */
-static void pull_pool(const struct plan *p, integer samples, integer channels, const double *mean,
-                      const double *pooled_mean, const double *d_pooled_mean,
+static void pull_pool(const struct plan *p, integer samples, integer channels, enum around around,
+                      const double *mean, const double *pooled_mean, const double *d_pooled_mean,
                       const double *d_pooled_variance, double *d_mean, double *d_variance)
 {
     integer C = p->channels;
@@ -51,7 +57,7 @@ static void pull_pool(const struct plan *p, integer samples, integer channels, c
             for (integer n = top; n < end; n++)
                 for (integer i = n * C + left; i < n * C + left + channels; i++)
                     of_mean += d_pooled_mean[i], of_variance += d_pooled_variance[i];
-            of_mean /= size, of_variance /= size;
+            of_mean = around == ORIGIN ? 0 : of_mean / size, of_variance /= size;
             for (integer n = top; n < end; n++)
                 for (integer i = n * C + left; i < n * C + left + channels; i++) {
                     d_mean[i] += of_mean + 2 * (mean[i] - pooled_mean[i]) * of_variance;
@@ -127,16 +133,54 @@ static void pull_shares(const struct plan *p, const struct state *s, double *d_s
         d->shares[0] = (float)(totals[0] - (p->gate == COMPLEMENT ? totals[1] : 0));
 }
 
+/* Global Response Normalization: scale is the L2 norm of each row over the mean one of a sample. */
+static void respond(const struct plan *p, struct state *s)
+{
+    for (integer top = 0; top < p->samples * p->channels; top += p->channels) {
+        double sum = 0;
+        for (integer i = top; i < top + p->channels; i++) {
+            s->scale[i] = sqrt(p->pixels * (s->variance[i] + s->mean[i] * s->mean[i]));
+            sum += s->scale[i];
+        }
+        for (integer i = top; i < top + p->channels; i++) {
+            s->pooled[0][i] = 1 / (sum / p->channels + p->eps);
+            s->scale[i] *= s->pooled[0][i];
+            s->shift[i] = s->mean[i] * s->scale[i];
+        }
+    }
+}
+
+static void pull_respond(const struct plan *p, const struct state *s, const double *d_scale,
+                         const double *d_shift, double *d_mean, double *d_variance)
+{
+    for (integer top = 0; top < p->samples * p->channels; top += p->channels) {
+        double through = 0;
+        for (integer i = top; i < top + p->channels; i++)
+            through += (d_scale[i] + d_shift[i] * s->mean[i]) * s->scale[i];
+        for (integer i = top; i < top + p->channels; i++) {
+            double root = s->pooled[0][i], norm = s->scale[i] / root;
+            double d_norm = root * (d_scale[i] + d_shift[i] * s->mean[i] - through / p->channels);
+            double d_square = norm > 0 ? d_norm * p->pixels / (2 * norm) : 0;
+            d_variance[i] += d_square;
+            d_mean[i] += 2 * s->mean[i] * d_square + s->scale[i] * d_shift[i];
+        }
+    }
+}
+
 /* From the moments of the rows, and the running ones, to scale and shift of the mixture. */
 static void mix(const struct plan *p, const double *running, struct state *s)
 {
     integer C = p->channels, rows = p->samples * C;
     int mixes_moments = s->given->variance_shares != NULL;
+    if (p->by == RESPONSE) {
+        respond(p, s);
+        return;
+    }
     open_shares(p, s);
     for (integer k = 0; k < p->pools; k++) {
         if (p->block_samples[k])
-            pool(p, p->block_samples[k], p->block_channels[k], s->mean, s->variance,
-                 s->pooled_mean[k], s->pooled[k]);
+            pool(p, p->block_samples[k], p->block_channels[k], p->by == SQUARES ? ORIGIN : JOINT,
+                 s->mean, s->variance, s->pooled_mean[k], s->pooled[k]);
         for (integer i = 0; !p->block_samples[k] && i < rows; i++) {
             s->pooled_mean[k][i] = running[i % C];
             s->pooled[k][i] = running[C + i % C];
@@ -169,7 +213,7 @@ static void regroup(const struct plan *p, struct state *s, double *scale, double
     }
     for (integer i = 0; i < rows; i++)
         scale[i] = s->scale[i] * s->scale[i] * s->variance[i];
-    pool(p, 1, p->group, s->shift, scale, s->group_mean, s->group_root);
+    pool(p, 1, p->group, JOINT, s->shift, scale, s->group_mean, s->group_root);
     roots(p, s->group_root);
     for (integer i = 0; i < rows; i++) {
         scale[i] = s->scale[i] * s->group_root[i];
@@ -193,7 +237,8 @@ static void pull_regroup(const struct plan *p, const struct state *s, double *d_
         spare[0][i] = -d_shift[i];
         spare[1][i] = -0.5 * root * root * root * d_root;
     }
-    pull_pool(p, 1, p->group, s->shift, s->group_mean, spare[0], spare[1], d_shift, spare[2]);
+    pull_pool(p, 1, p->group, JOINT, s->shift, s->group_mean, spare[0], spare[1], d_shift,
+              spare[2]);
     for (integer i = 0; i < rows; i++) {
         d_scale[i] += 2 * s->scale[i] * s->variance[i] * spare[2][i];
         d_variance[i] += s->scale[i] * s->scale[i] * spare[2][i];
@@ -207,6 +252,10 @@ static void pull_mix(const struct plan *p, const struct state *s, const double *
 {
     integer C = p->channels;
     int mixes_moments = s->given->variance_shares != NULL;
+    if (p->by == RESPONSE) {
+        pull_respond(p, s, d_scale, d_shift, d_mean, d_variance);
+        return;
+    }
     double d_variance_share[POOLS] = {0}, *d_share[POOLS];
     for (integer k = 0; k < p->pools; k++) {
         d_share[k] = spare[2] + k * C;
@@ -225,8 +274,9 @@ static void pull_mix(const struct plan *p, const struct state *s, const double *
                 spare[1][i] = d_spread * (mixes_moments ? s->variance_share[k] : share);
             }
         if (p->block_samples[k])
-            pull_pool(p, p->block_samples[k], p->block_channels[k], s->mean, s->pooled_mean[k],
-                      spare[0], spare[1], d_mean, d_variance);
+            pull_pool(p, p->block_samples[k], p->block_channels[k],
+                      p->by == SQUARES ? ORIGIN : JOINT, s->mean, s->pooled_mean[k], spare[0],
+                      spare[1], d_mean, d_variance);
     }
     pull_shares(p, s, d_share, d_variance_share, d);
 }

@@ -12,6 +12,7 @@ enum {
 };
 
 enum gate { AS_THEY_ARE, COMPLEMENT, SOFTMAX };
+enum by { MOMENTS, SQUARES, RESPONSE };
 
 /* Both structures as compiled.py tells them: see Recipe there. */
 struct plan {
@@ -22,9 +23,12 @@ struct plan {
     integer by_channel;              /* whether there is one share for each channel */
     integer group;
     integer tracked;                 /* channels of a running moment; 0: none is tracked */
+    integer apart;                   /* track the mean of the rows' own variances */
+    integer by;
     double eps;
     double unbias;
     double momentum;                 /* below 0: cumulative average */
+    double rmax, dmax;               /* Batch Renormalization's limits; rmax 0: none */
     float *running_mean, *running_variance;   /* the given ones, where none is tracked */
     int64_t *batches;
 };

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 from torch.autograd.function import once_differentiable
 
 from normsearch.norms.base import Norm
@@ -114,7 +115,6 @@ class _MovingAverage(torch.autograd.Function):
         return (g - z * product.view(scale.shape)) * scale, None, None
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@_disable_dynamo  # torch.compiler.disable, which would import the compiler with this module
 def _in_training(x: Tensor, norm: MovingAverageBatchNorm) -> Tensor:
-    out: Tensor = _MovingAverage.apply(x, norm, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
-    return out
+    return _MovingAverage.apply(x, norm, torch.is_grad_enabled())  # type: ignore[no-any-return,no-untyped-call]

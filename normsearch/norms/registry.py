@@ -9,83 +9,43 @@ from normsearch.norms.batch_channel import BatchChannelNorm
 from normsearch.norms.batch_group import BatchGroupNorm
 from normsearch.norms.batch_instance import BatchInstanceNorm
 from normsearch.norms.batch_kalman import BatchKalmanNorm
-from normsearch.norms.batch_renorm import BatchRenorm
+from normsearch.norms.building import (
+    axis_none_canonical,
+    bgn_canonical,
+    brn_canonical,
+    brn_conflict,
+    build_bn,
+    build_brn,
+    build_gbgn,
+    build_iln,
+    build_in,
+    gbgn_canonical,
+    gn_canonical,
+    ibn_canonical,
+    iln_canonical,
+    iln_cure,
+    iln_divisor,
+    slab_canonical,
+)
 from normsearch.norms.controls import AxisNoneNorm, SlabGroupNorm
+from normsearch.norms.dynamic_function import DynamicErf, DynamicTanh
 from normsearch.norms.evonorm import EvoNormB0, EvoNormS0
 from normsearch.norms.filter_response import EPS, FilterResponseNorm
-from normsearch.norms.ghost_batch_group import GhostBatchGroupNorm
-from normsearch.norms.instance_layer import InstanceLayerNorm
+from normsearch.norms.global_response import GlobalResponseNorm
+from normsearch.norms.instance_batch import InstanceBatchNorm
+from normsearch.norms.layer_norm_2d import PixelLayerNorm
 from normsearch.norms.local_response import LocalResponseNorm
 from normsearch.norms.mean_only import MeanOnlyBatchNorm
 from normsearch.norms.moving_average import MovingAverageBatchNorm
+from normsearch.norms.options import ANY_NUMBER, Decimals
+from normsearch.norms.root_mean_square import RootMeanSquareGroupNorm, RootMeanSquareNorm2d
 from normsearch.norms.sparse_switchable import SparseSwitchableNorm
-from normsearch.norms.spec import ANY_NUMBER, NORMS, NormKind, NormSpec, group_count
-from normsearch.norms.standard import NoNorm, batch_norm, group_norm, instance_norm
+from normsearch.norms.spec import NORMS, NormKind, NormSpec, group_count
+from normsearch.norms.standard import NoNorm, group_norm
 from normsearch.norms.switchable import SwitchableNorm
 from normsearch.norms.sync_batch import SyncBatchNorm
 
 _SWITCH = ("false", "true")
-
-
-def _gn_canonical(spec: NormSpec, channels: int) -> str:
-    # Also for LN and GBGN-1xG. IN comes first, as with one channel both apply.
-    if channels == group_count(spec):
-        return "IN"
-    return "LN" if group_count(spec) == 1 else f"GN-{spec.groups}"
-
-
-def _slab_canonical(spec: NormSpec, channels: int) -> str:
-    return _gn_canonical(spec, channels) if spec.groups == 1 else str(spec)
-
-
-def _axis_none_canonical(spec: NormSpec, channels: int) -> str:
-    return "IN" if channels == 1 else str(spec)
-
-
-def _bgn_canonical(spec: NormSpec, channels: int) -> str:
-    return "BN" if channels == spec.groups else str(spec)
-
-
-def _gbgn_canonical(spec: NormSpec, channels: int) -> str:
-    return _gn_canonical(spec, channels) if spec.samples == 1 else str(spec)
-
-
-def _build_bn(spec: NormSpec, channels: int, dims: int) -> nn.Module:
-    if spec.option("defaults") == "keras":  # keras.layers.BatchNormalization: momentum 0.99
-        return batch_norm(channels, dims, eps=1e-3, momentum=0.01)
-    return batch_norm(channels, dims)
-
-
-def _build_brn(spec: NormSpec, channels: int, dims: int) -> nn.Module:
-    if spec.option("limits") == "tight":
-        return BatchRenorm(channels, dims, rmax=1.5, dmax=0.5)
-    return BatchRenorm(channels, dims)
-
-
-def _build_gbgn(spec: NormSpec, channels: int, dims: int) -> nn.Module:
-    return GhostBatchGroupNorm(channels, dims, spec.samples or 1, group_count(spec))
-
-
-def _regroup(spec: NormSpec) -> int | None:
-    value = spec.option("regroup")
-    return None if value == "none" else int(value)
-
-
-def _iln_divisor(spec: NormSpec) -> int:
-    return _regroup(spec) or 1
-
-
-def _iln_canonical(spec: NormSpec, channels: int) -> str:
-    return "IN" if channels in (1, _regroup(spec)) else str(spec)
-
-
-def _iln_cure(spec: NormSpec, fitting: list[int]) -> str:
-    gate = f"gate={spec.option('gate')}," if spec.option("gate") != "sigmoid" else ""
-    return f"ILN({gate}regroup=none) or a regroup out of " + ", ".join(map(str, fitting))
-
-
-def _build_iln(spec: NormSpec, channels: int, dims: int) -> nn.Module:
-    return InstanceLayerNorm(channels, dims, gate=spec.option("gate"), regroup=_regroup(spec))
 
 
 def _build_sn(spec: NormSpec, channels: int, dims: int) -> nn.Module:
@@ -102,7 +62,7 @@ _KINDS: dict[str, NormKind] = {
     "none": NormKind("no normalization", lambda spec, channels, dims: NoNorm(channels, dims)),
     "BN": NormKind(
         "Batch Normalization: over the batch and space, per channel",
-        _build_bn,
+        build_bn,
         options={"defaults": ("torch", "keras")},
     ),
     "SyncBN": NormKind(
@@ -111,8 +71,14 @@ _KINDS: dict[str, NormKind] = {
     ),
     "BRN": NormKind(
         "Batch Renormalization: BN, corrected towards its running moments as training goes on",
-        _build_brn,
-        options={"limits": ("paper", "tight")},
+        build_brn,
+        options={
+            "limits": ("paper", "tight"),
+            "r": Decimals("3", least=1),
+            "d": Decimals("5", least=0),
+        },
+        conflict=brn_conflict,
+        canonical_form=brn_canonical,
     ),
     "BKN": NormKind(
         "Batch Kalman Normalization: BN, its moments mixed with a prior from the layer before",
@@ -120,35 +86,41 @@ _KINDS: dict[str, NormKind] = {
     ),
     "IN": NormKind(
         "Instance Normalization: over space, per sample and channel",
-        lambda spec, channels, dims: instance_norm(channels, dims),
+        build_in,
+        options={"track": _SWITCH},
     ),
     "LN": NormKind(
         "Layer Normalization: over channels and space, per sample",
         lambda spec, channels, dims: group_norm(1, channels),
-        canonical_form=_gn_canonical,
+        canonical_form=gn_canonical,
     ),
     "GN": NormKind(
         "Group Normalization: over space and one of G groups of channels, per sample (GN-8: G = 8)",
         lambda spec, channels, dims: group_norm(group_count(spec), channels),
         form="GN-G",
-        canonical_form=_gn_canonical,
+        canonical_form=gn_canonical,
     ),
     "BGN": NormKind(
         "Batch Group Normalization: over the batch, space and one of G groups of channels",
         lambda spec, channels, dims: BatchGroupNorm(channels, dims, group_count(spec)),
         form="BGN-G",
-        canonical_form=_bgn_canonical,
+        canonical_form=bgn_canonical,
     ),
     "GBGN": NormKind(
         "General Batch Group Normalization: over S samples, space and one of G groups of channels",
-        _build_gbgn,
+        build_gbgn,
         form="GBGN-SxG",
-        canonical_form=_gbgn_canonical,
+        canonical_form=gbgn_canonical,
     ),
     "BCN": NormKind(
         "Batch-Channel Normalization: BN, then GN with G groups",
         lambda spec, channels, dims: BatchChannelNorm(channels, dims, group_count(spec)),
         form="BCN-G",
+    ),
+    "IBN": NormKind(
+        "Instance-Batch Normalization: IN of half of the channels, BN of the others",
+        lambda spec, channels, dims: InstanceBatchNorm(channels, dims),
+        canonical_form=ibn_canonical,
     ),
     "BIN": NormKind(
         "Batch-Instance Normalization: a learnt mixture of BN and IN per channel",
@@ -159,11 +131,11 @@ _KINDS: dict[str, NormKind] = {
     ),
     "ILN": NormKind(
         "Instance-Layer Normalization: a learnt mixture of IN and LN, regrouped by GN-16",
-        _build_iln,
+        build_iln,
         options={"gate": ("sigmoid", "clip", "softmax"), "regroup": ("16", "none", ANY_NUMBER)},
-        divisor=_iln_divisor,
-        canonical_form=_iln_canonical,
-        cure=_iln_cure,
+        divisor=iln_divisor,
+        canonical_form=iln_canonical,
+        cure=iln_cure,
     ),
     "SN": NormKind(
         "Switchable Normalization: learnt mixtures of the means and variances of IN, LN and BN",
@@ -173,6 +145,32 @@ _KINDS: dict[str, NormKind] = {
     "SSN": NormKind(
         "Sparse Switchable Normalization: SN that has chosen one of the three when training ends",
         lambda spec, channels, dims: SparseSwitchableNorm(channels, dims),
+    ),
+    "LN2d": NormKind(
+        "Layer Normalization of each pixel over its channels, as in ConvNeXt",
+        lambda spec, channels, dims: PixelLayerNorm(channels, dims),
+        least=2,
+    ),
+    "RMSGN": NormKind(
+        "Root Mean Square Normalization over space and groups of channels: GN without centring",
+        lambda spec, channels, dims: RootMeanSquareGroupNorm(channels, dims, group_count(spec)),
+        form="RMSGN-G",
+    ),
+    "RMS2d": NormKind(
+        "Root Mean Square Normalization of each pixel over its channels: LN2d without centring",
+        lambda spec, channels, dims: RootMeanSquareNorm2d(channels, dims),
+    ),
+    "GRN": NormKind(
+        "Global Response Normalization: amplifies the channels that respond most",
+        lambda spec, channels, dims: GlobalResponseNorm(channels, dims),
+    ),
+    "DyT": NormKind(
+        "Dynamic Tanh: a learnt tanh in place of statistics",
+        lambda spec, channels, dims: DynamicTanh(channels, dims),
+    ),
+    "Derf": NormKind(
+        "Dynamic Erf: as DyT, with the error function",
+        lambda spec, channels, dims: DynamicErf(channels, dims),
     ),
     "LRN": NormKind(
         "Local Response Normalization: by the squares of neighbouring channels, or of pixels",
@@ -224,12 +222,12 @@ _KINDS: dict[str, NormKind] = {
         "control: GN as one Keras package computes it, over slabs of the first spatial axis",
         lambda spec, channels, dims: SlabGroupNorm(channels, dims, group_count(spec)),
         form="slabGN-G",
-        canonical_form=_slab_canonical,
+        canonical_form=slab_canonical,
     ),
     "IN-axisnone": NormKind(
         "control: IN as one Keras package computes it by default, LN with one weight for all",
         lambda spec, channels, dims: AxisNoneNorm(channels, dims),
-        canonical_form=_axis_none_canonical,
+        canonical_form=axis_none_canonical,
     ),
 }
 NORMS.update(_KINDS)

@@ -11,14 +11,12 @@ from typing import TypeAlias
 from torch import nn
 
 from normsearch.errors import NormError, did_you_mean, short
+from normsearch.norms.options import MOST, NUMBER, Values, check_option, number, shortest
 
-ANY_NUMBER = "G"  # in the values of an option: any whole number, 1 or more
-
-MOST = 65_536  # groups or samples; no layer has as many channels
-_NUMBER = "[1-9][0-9]{0,8}"
 _LONGEST = 200  # characters of a spec
 _SPEC = re.compile(
-    rf"(?P<kind>[A-Za-z]+(-[a-z]+|-[A-Z][0-9])?)(-((?P<samples>{_NUMBER})x)?(?P<groups>{_NUMBER}))?"
+    rf"(?P<kind>[A-Za-z]+(2d|-[a-z]+|-[A-Z][0-9])?)"
+    rf"(-((?P<samples>{NUMBER})x)?(?P<groups>{NUMBER}))?"
     r"(\((?P<options>[^()]+)\))?"
 )
 
@@ -33,6 +31,10 @@ def group_count(spec: NormSpec) -> int:
 
 def _itself(spec: NormSpec, channels: int) -> str:
     return str(spec)
+
+
+def _no_conflict(options: Mapping[str, str]) -> str:
+    return ""
 
 
 def _listed(spec: NormSpec, fitting: list[int]) -> str:
@@ -52,6 +54,8 @@ class NormKind:
         prefix: whether it does only that, and another norm may normalize the output (``WS+GN-8``).
         owns_activation: whether it is its own activation, and none may follow it.
         options: the values of each option, the default first; "G" means any whole number.
+        conflict: what is wrong with the given options together, "" if nothing is.
+        least: the fewest channels that it can normalize.
         divisor: the number that must divide the channels.
         canonical_form: the text of the canonical form of a feasible spec for a number of channels.
         cure: the suggested alternative, given the divisors of the channels.
@@ -63,7 +67,9 @@ class NormKind:
     weight: bool = False
     prefix: bool = False
     owns_activation: bool = False
-    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    options: Mapping[str, Values] = field(default_factory=dict)
+    conflict: Callable[[Mapping[str, str]], str] = _no_conflict
+    least: int = 1
     divisor: Callable[[NormSpec], int] = group_count
     canonical_form: Callable[[NormSpec, int], str] = _itself
     cure: Callable[[NormSpec, list[int]], str] = _listed
@@ -116,13 +122,16 @@ class NormSpec:
             raise NormError(_unknown(self.kind))
         self._check_numbers()
         self._check_follower()
-        defaults = {name: values[0] for name, values in NORMS[self.kind].options.items()}
+        known = NORMS[self.kind].options
         for name, value in self.options:
-            _check_option(self.kind, name, value)
+            check_option(self.kind, known, name, value)
         if len(dict(self.options)) < len(self.options):
             given = ", ".join(f"{name}={value}" for name, value in self.options)
             raise NormError(f"{self.kind} takes each option once, got {given}")
-        kept = sorted((name, value) for name, value in self.options if value != defaults[name])
+        if fault := NORMS[self.kind].conflict(dict(self.options)):
+            raise NormError(f"{self.kind}: {fault}")
+        short_ones = [(name, shortest(value, known[name])) for name, value in self.options]
+        kept = sorted((name, value) for name, value in short_ones if value != known[name][0])
         object.__setattr__(self, "options", tuple(kept))
 
     def _check_numbers(self) -> None:
@@ -186,7 +195,7 @@ class NormSpec:
             if not equals:
                 raise NormError(f"{text!r}: must have options of the form name=value, got {part!r}")
             options.append((name.strip(), value.strip()))
-        groups, samples = (_number(found[name]) for name in ("groups", "samples"))
+        groups, samples = (number(found[name]) for name in ("groups", "samples"))
         follower = cls.parse(tail) if plus else None
         return cls(found["kind"], groups, tuple(options), samples, follower)
 
@@ -200,7 +209,7 @@ class NormSpec:
 
     def option(self, name: str) -> str:
         """Return the value of an option, or its default."""
-        return dict(self.options).get(name, NORMS[self.kind].options[name][0])
+        return dict(self.options).get(name) or str(NORMS[self.kind].options[name][0])
 
     @property
     def weights(self) -> str | None:
@@ -239,12 +248,14 @@ class NormSpec:
 
         Nearest by ratio, the smaller number in a tie; a feasible spec is returned unchanged. GN-16
         on 8 channels gives GN-8, GN-4 on 6 channels GN-3, ILN (which regroups to 16) on 8 channels
-        ILN(regroup=8).
+        ILN(regroup=8). On one channel, which LN2d would make 0, it gives IN, as LN is IN there.
         """
         if self.feasible(channels):
             return self
         if NORMS[self.kind].prefix:
             return replace(self, follower=self.activation.nearest(channels))
+        if channels < NORMS[self.kind].least:
+            return NormSpec("IN")
         wanted = NORMS[self.kind].divisor(self)
         fitting = (number for number in range(1, channels + 1) if channels % number == 0)
         groups = min(fitting, key=lambda number: (abs(math.log(number / wanted)), number))
@@ -258,6 +269,10 @@ class NormSpec:
         if channels < 1:
             raise NormError(f"{self} needs at least one channel, got {channels}")
         part = self.activation
+        if channels < NORMS[part.kind].least:
+            raise NormError(
+                f"{part} needs at least {NORMS[part.kind].least} channels, got {channels}; use IN"
+            )
         divisor = NORMS[part.kind].divisor(part)
         if channels % divisor:
             fitting = [number for number in range(1, channels + 1) if channels % number == 0]
@@ -269,19 +284,14 @@ class NormSpec:
     def feasible(self, channels: int) -> bool:
         """Return whether `check` passes; a search leaves out infeasible choices."""
         part = self.activation
-        return channels >= 1 and channels % NORMS[part.kind].divisor(part) == 0
-
-
-def _number(digits: str | None) -> int | None:
-    if digits and len(digits) > 20:
-        raise NormError(f"a norm takes numbers up to {MOST}, got {short(digits)}")
-    return int(digits) if digits else None
+        kind = NORMS[part.kind]
+        return channels >= kind.least and channels % kind.divisor(part) == 0
 
 
 def _unknown(text: str) -> str:
     """Return the message for a text that is not a spec, with the closest spec."""
     forms = [norm.form or kind for kind, norm in NORMS.items()]
-    numbers = re.findall(_NUMBER, text)
+    numbers = re.findall(NUMBER, text)
     group = numbers[-1] if numbers else "8"
     sample = numbers[0] if len(numbers) > 1 else "2"
     likely = [
@@ -294,21 +304,3 @@ def _unknown(text: str) -> str:
         weights = [kind for kind, norm in NORMS.items() if norm.prefix]
         likely = [f"{kind}+{norm}" for kind in weights for norm in likely]
     return f"must be one of {', '.join(forms)}, got {text!r}.{did_you_mean(text, likely)}"
-
-
-def _check_option(kind: str, name: str, value: str) -> None:
-    known = NORMS[kind].options
-    if not known:
-        raise NormError(f"{kind} takes no options, got {name}={value}")
-    if name not in known:
-        names = ", ".join(known)
-        raise NormError(f"{kind} has the options {names}, got {name!r}.{did_you_mean(name, known)}")
-    if value in known[name] and value != ANY_NUMBER:
-        return
-    if ANY_NUMBER in known[name] and re.fullmatch(_NUMBER, value):
-        if (_number(value) or 0) > MOST:
-            raise NormError(f"{kind}: {name} must be at most {MOST}, got {value}")
-        return
-    values = ", ".join("a whole number" if v == ANY_NUMBER else v for v in known[name])
-    likely = did_you_mean(value, [word for word in known[name] if word != ANY_NUMBER])
-    raise NormError(f"{kind}: {name} must be one of {values}, got {value!r}.{likely}")

@@ -77,7 +77,8 @@ def _interpreted() -> bool:
 def plan_of(recipe: Recipe, weight: Tensor, bias: Tensor, x: Tensor) -> Plan | None:
     """Return how the kernels follow a recipe; None if they cannot read it or its tensors."""
     defaults = Recipe._field_defaults
-    if any(getattr(recipe, name) is not defaults[name] for name in _OTHERS):
+    unknown = any(getattr(recipe, name) is not defaults[name] for name in _OTHERS)
+    if unknown or (recipe.track and recipe.track.apart):
         return None
     tensors = [weight, bias, recipe.shares, recipe.variance_shares, recipe.inner_bias]
     tensors += [*(recipe.given or ()), *(recipe.track[:2] if recipe.track else ())]

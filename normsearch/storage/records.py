@@ -16,12 +16,11 @@ from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.config.reading import read_recorded_study
 from normsearch.errors import StudyError
 from normsearch.files import is_file
-from normsearch.files.table_file import Column, as_number, as_text, as_whole, read_typed_table
 from normsearch.space.choice import LABELS
 from normsearch.storage.objectives import score
 from normsearch.storage.opening import open_storage
 from normsearch.storage.ranking import by_score, entered, rank, trainings
-from normsearch.storage.run_folder import find_run, read_local, trial_folder
+from normsearch.storage.run_folder import find_run, read_case_table, read_local, trial_folder
 from normsearch.storage.search_end import asked
 from normsearch.storage.trial_states import (
     REPLICATE_OF,
@@ -35,7 +34,6 @@ from normsearch.storage.trial_states import (
     single_norm,
 )
 
-_CASES: dict[str, Column] = {"case": as_text, "evaluation": as_whole, "score": as_number}
 _LAST = ("samples", "steps", "seconds", "peak_memory", "parameters", "seam")
 
 
@@ -59,7 +57,7 @@ class StudyRecord:
         self.case_metric, self.of_class = config.case_metric, config.training.metric.number
         url = storage_url or read_local(folder).get("storage")
         self._url, self._skim, self._search = url, skim, config.search
-        self._ranked: tuple[int, list[int]] = (-1, [])
+        self._standing: tuple[int, list[int], bool] = (-1, [], False)
         storage = open_storage(folder, url, skim=skim)
         try:
             self._study = optuna.load_study(study_name=self.name, storage=storage)
@@ -103,11 +101,16 @@ class StudyRecord:
         Those that exceed a constraint of the search are left out. After a round of a race the order
         is that of `rank`: configurations by all their trainings, each by the number of its first.
         """
+        return list(self._stand()[0])
+
+    def _stand(self) -> tuple[list[int], bool]:
+        """Return `ranked` and `raced`, found anew when a trial has finished."""
         trials = self.frozen()
         finished = sum(trial.state.is_finished() for trial in trials)
-        if self._ranked[0] != finished:
-            self._ranked = finished, rank(self._whole(trials), self.direction)
-        return list(self._ranked[1])
+        if self._standing[0] != finished:
+            ranked = rank(self._whole(trials), self.direction)
+            self._standing = finished, ranked, bool(entered(trials))
+        return self._standing[1:]
 
     def _whole(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
         """Return the trials with their parameters, which the order after a race depends on."""
@@ -147,7 +150,7 @@ class StudyRecord:
 
     def raced(self) -> bool:
         """Whether a race has finished a round, so that it decides which trial is the best."""
-        return bool(entered(self.frozen()))
+        return self._stand()[1]
 
     def best_single_norms(self) -> dict[str, int]:
         """Return the best COMPLETE trial of each single norm over all its settings, best first."""
@@ -313,12 +316,3 @@ def load_study(path_or_name: str | Path, runs: Path | None = None) -> StudyRecor
     return StudyRecord(
         find_run(str(path_or_name), runs or Path(os.environ.get("NORMSEARCH_RUNS", "runs")))
     )
-
-
-def read_case_table(path: Path) -> pd.DataFrame:
-    """Return a trial's cases.csv: case, evaluation, score and further numbers, a row a case.
-
-    Raises:
-        DataError: the file is not such a table.
-    """
-    return pd.DataFrame(read_typed_table(path, _CASES, others=as_number, key=("case",)))

@@ -9,12 +9,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from normsearch.config import Model, StudyConfig, plain
 from normsearch.config.reading import read_model_file
 from normsearch.errors import DiskFullError, StudyError, did_you_mean
 from normsearch.files import is_file, is_there, write_text
+from normsearch.files.table_file import Column, as_number, as_text, as_whole, read_typed_table
+
+_CASES: dict[str, Column] = {"case": as_text, "evaluation": as_whole, "score": as_number}
 
 
 class LocalConfig(Model):
@@ -121,3 +125,12 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def read_case_table(path: Path) -> pd.DataFrame:
+    """Return a trial's cases.csv: case, evaluation, score and further numbers, a row a case.
+
+    Raises:
+        DataError: the file is not such a table.
+    """
+    return pd.DataFrame(read_typed_table(path, _CASES, others=as_number, key=("case",)))

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from normsearch.norms import NORMS, build_norm, freeze_affine, gate_parameters
+from normsearch.norms import NORMS, MixedNorm, build_norm, freeze_affine, gate_parameters
 
 SPECS = [
     "BN",
@@ -18,6 +18,7 @@ SPECS = [
     "BCN-4",
     "BRN",
     "BKN",
+    *("IBN", "LN2d"),
 ]
 
 
@@ -36,6 +37,22 @@ def test_weight_and_bias_stay_and_gates_learn(text: str) -> None:
     optimizer.step()
     for name, parameter in net.named_parameters():
         assert torch.equal(parameter, before[name]) == (not parameter.requires_grad)
+
+
+@pytest.mark.parametrize(
+    ("text", "learnt"), [("DyT", ["alpha"]), ("Derf", ["alpha", "shift"]), ("GRN", ["weight"])]
+)
+def test_what_is_no_affine_map_still_learns(text: str, learnt: list[str]) -> None:
+    norm = build_norm(text, 8, 2)
+    freeze_affine(norm)
+    assert [name for name, p in norm.named_parameters() if p.requires_grad] == learnt
+
+
+def test_gates_within_a_mixture_still_learn() -> None:
+    norm = MixedNorm(8, 2, ["SN", "BN"], nn.Parameter(torch.zeros(2)))
+    freeze_affine(norm)
+    learnt = {name for name, p in norm.named_parameters() if p.requires_grad}
+    assert learnt == {"logits", "norms.0.mean_logits", "norms.0.variance_logits"}
 
 
 def test_the_same_gradients_as_with_them() -> None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
 from normsearch.errors import NormError
-from normsearch.norms import BatchRenorm, set_progress
+from normsearch.norms import BatchRenorm, NormSpec, build_norm, set_progress
 
 
 def by_hand(x: Tensor, norm: nn.Module) -> Tensor:
@@ -95,6 +95,19 @@ def test_progress_compiles_nothing_anew(make_input) -> None:
 
 def test_until_told_the_limits_are_open() -> None:
     assert [limit.item() for limit in BatchRenorm(4, 2).limits()] == [3, 5]
+
+
+def test_a_spec_states_the_limits() -> None:
+    for text, limits in (
+        ("BRN", (3, 5)),
+        ("BRN(r=2)", (2, 5)),
+        ("BRN(limits=tight)", (1.5, 0.5)),
+        ("BRN(r=1.25,d=0)", (1.25, 0)),
+    ):
+        norm = build_norm(text, 4, 2)
+        assert (norm.rmax, norm.dmax) == limits
+        spec = NormSpec.parse(norm.spec_text)
+        assert spec.canonical(4) == NormSpec.parse(text).canonical(4)
 
 
 def test_one_value_is_refused_in_training() -> None:

@@ -31,6 +31,10 @@ from normsearch.norms import NORMS, MeanOnlyBatchNorm, NoNorm, NormSpec, build_n
         "BIN(sync=true)",
         "SyncBN",
         "BRN",
+        "BRN(limits=tight)",
+        "BRN(d=0.5,r=1.5)",
+        "IN(track=true)",
+        *("IBN", "LN2d", "RMSGN-8", "RMS2d", "GRN", "DyT", "Derf", "WS+RMS2d"),
         "BGN-8",
         "GBGN-2x8",
         "BCN-8",
@@ -60,6 +64,10 @@ def test_parse_and_str_are_inverse(text: str) -> None:
         ("ILN(regroup=16, gate=clip)", "ILN(gate=clip)"),
         ("ILN(regroup=4,gate=clip)", "ILN(gate=clip,regroup=4)"),
         ("SN(official=false)", "SN"),
+        ("IN(track=false)", "IN"),
+        ("BRN(r=3.0,d=5)", "BRN"),
+        ("BRN(r=1.50, d=0.0)", "BRN(d=0,r=1.5)"),
+        ("BRN(limits=paper,r=10)", "BRN(r=10)"),
         ("LRN(over=channels)", "LRN"),
         ("WN+none", "WN"),
         ("WS+ILN(gate=sigmoid)", "WS+ILN"),
@@ -88,6 +96,12 @@ def test_defaults_are_left_out_and_options_sorted(text: str, shortest: str) -> N
         ("ILN(regroup=none)", 16, "ILN(regroup=none)"),
         ("ILN(regroup=none)", 1, "IN"),
         ("BIN", 1, "BIN"),
+        ("IBN", 1, "BN"),
+        ("IBN", 2, "IBN"),
+        ("BRN(r=1,d=0)", 16, "BN"),
+        ("BRN(r=1.5,d=0.5)", 16, "BRN(limits=tight)"),
+        ("BRN(r=1.5)", 16, "BRN(r=1.5)"),
+        ("IN(track=true)", 16, "IN(track=true)"),
         ("SN", 1, "SN"),
         ("BN", 1, "BN"),
         ("none", 5, "none"),
@@ -127,6 +141,9 @@ def test_canonical(text: str, channels: int, canonical: str) -> None:
         ("ILN", "IN", 16, 1e-3),
         ("ILN(gate=clip,regroup=8)", "IN", 8, 1e-3),
         ("BGN-16", "BN", 16, 1e-12),
+        ("IBN", "BN", 1, 1e-12),
+        ("BRN(r=1,d=0)", "BN", 16, 1e-12),
+        ("BRN(r=1.5,d=0.5)", "BRN(limits=tight)", 16, 1e-12),
         ("GBGN-1x8", "GN-8", 16, 1e-12),
         ("slabGN-1", "LN", 16, 1e-12),
         ("IN-axisnone", "IN", 1, 1e-12),
@@ -149,6 +166,9 @@ def test_feasible() -> None:
     assert NormSpec.parse("GN-4").feasible(12)
     assert NormSpec.parse("ILN(regroup=none)").feasible(7)
     assert NormSpec.parse("SN").feasible(1)
+    assert not NormSpec.parse("LN2d").feasible(1)
+    assert str(NormSpec.parse("LN2d").nearest(1)) == "IN"
+    assert str(NormSpec.parse("RMSGN-16").nearest(8)) == "RMSGN-8"
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])

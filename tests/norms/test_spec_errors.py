@@ -8,8 +8,9 @@ from normsearch.errors import NormError
 from normsearch.norms import NormSpec, build_norm
 
 KNOWN = (
-    "must be one of none, BN, SyncBN, BRN, BKN, IN, LN, GN-G, BGN-G, GBGN-SxG, BCN-G, BIN, ILN, "
-    "SN, SSN, LRN, FRN, EvoNorm-S0-G, EvoNorm-B0, MABN, MBN, WN, WS, slabGN-G, IN-axisnone, got "
+    "must be one of none, BN, SyncBN, BRN, BKN, IN, LN, GN-G, BGN-G, GBGN-SxG, BCN-G, IBN, BIN, "
+    "ILN, SN, SSN, LN2d, RMSGN-G, RMS2d, GRN, DyT, Derf, LRN, FRN, EvoNorm-S0-G, EvoNorm-B0, MABN, "
+    "MBN, WN, WS, slabGN-G, IN-axisnone, got "
 )
 
 
@@ -46,6 +47,24 @@ KNOWN = (
         (
             "LRN(over=pixels)",
             "LRN: over must be one of channels, space, got 'pixels'.",
+        ),
+        ("LN3d", f"{KNOWN}'LN3d'. Did you mean 'LN2d'?"),
+        ("LN2d-4", "LN2d takes no number of groups, got 4"),
+        ("RMSGN", "RMSGN needs a number of groups, such as RMSGN-8, got None"),
+        ("IN(track=yes)", "IN: track must be one of false, true, got 'yes'."),
+        (
+            "BRN(r=0.5)",
+            "BRN: r must be a number of at least 1, such as 3 or 1.5, got '0.5'",
+        ),
+        (
+            "BRN(d=-1)",
+            "BRN: d must be a number of at least 0, such as 5 or 0.5, got '-1'",
+        ),
+        ("BRN(r=1e3)", "BRN: r must be a number of at least 1, such as 3 or 1.5, got '1e3'"),
+        (
+            "BRN(limits=tight,r=2)",
+            "BRN: limits=tight means r=1.5 and d=0.5 and must stand alone, got it beside r=2; "
+            "leave it out",
         ),
         ("bgn-4", f"{KNOWN}'bgn-4'. Did you mean 'BGN-4'?"),
         ("GBGN2x4", f"{KNOWN}'GBGN2x4'. Did you mean 'GBGN-2x4'?"),
@@ -117,6 +136,13 @@ def test_a_spec_made_by_hand_is_checked_too() -> None:
             "use ILN(gate=clip,regroup=none) or a regroup out of 1, 2, 4, 8",
         ),
         ("BN", 0, "BN needs at least one channel, got 0"),
+        ("LN2d", 1, "LN2d needs at least 2 channels, got 1; use IN"),
+        (
+            "RMSGN-8",
+            12,
+            "RMSGN-8 needs a channel count that 8 divides, got 12; "
+            "use one of RMSGN-1, RMSGN-2, RMSGN-3, RMSGN-4, RMSGN-6, RMSGN-12",
+        ),
         (
             "BGN-8",
             12,

@@ -197,7 +197,7 @@ def test_groups_that_divide_the_channels_of_no_slot_are_left_out() -> None:
     assert without.units[0].choices == ("BN",)
 
 
-@pytest.mark.parametrize("name", ["per_layer", "per_stage", "single_norm", "wide"])
+@pytest.mark.parametrize("name", ["per_layer", "per_stage", "single_norm", "wide", "recent"])
 @pytest.mark.parametrize("channels", [2, 3, 4, 6, 8, 12, 16])
 def test_library_spaces_offer_what_fits(name: str, channels: int) -> None:
     slots = list_norms(UNet2d(first_channels=channels, depth=2, seed=0))

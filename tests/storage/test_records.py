@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from normsearch.storage.records import read_case_table
+from normsearch.storage.run_folder import read_case_table
 
 NAMES = ["NA", "null", "None", "nan", "N/A", "", "007", "1e3"]
 

@@ -152,6 +152,31 @@ def test_a_probe_computes_in_the_plans_precision_with_the_optimizers_state(
     assert all(layouts)
 
 
+def test_the_random_numbers_of_the_device_go_on_as_those_of_the_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generator = torch.Generator()
+
+    class Device:
+        """Stands for torch.cuda."""
+
+        def get_rng_state(self, device: str) -> torch.Tensor:
+            return generator.get_state()
+
+        def set_rng_state(self, state: torch.Tensor, device: str) -> None:
+            generator.set_state(state)
+
+    monkeypatch.setattr(torch, "get_device_module", lambda device: Device())
+    state = memory.random_state("cuda")
+    drawn = torch.rand(3), torch.rand(3, generator=generator)
+    memory.restore_random_state(state, "cuda")
+    for before, again in zip(
+        drawn, (torch.rand(3), torch.rand(3, generator=generator)), strict=True
+    ):
+        assert torch.equal(before, again)
+    memory.restore_random_state(memory.random_state("cpu"), "cuda")  # of a training on a CPU
+
+
 @pytest.mark.gpu
 def test_on_cuda_a_batch_beyond_the_share_is_refused_and_a_small_one_fits() -> None:
     if not torch.cuda.is_available():

@@ -89,7 +89,8 @@ ALL = [
     *("none", "BN", "SyncBN", "BRN", "LN", "IN", "GN-2", "WN", "MBN", "WN+MBN", "BIN", "SN"),
     *("ILN", "ILN(regroup=none)", "ILN(gate=clip)", "ILN(gate=softmax)", "SSN", "BGN-2"),
     *("GBGN-2x2", "WS+GN-2", "BCN-2", "BKN", "LRN", "slabGN-2", "IN-axisnone"),
-    *("FRN", "EvoNorm-S0-2", "EvoNorm-B0", "MABN"),
+    *("FRN", "EvoNorm-S0-2", "EvoNorm-B0", "MABN", "IBN", "IN(track=true)", "LN2d", "RMSGN-2"),
+    *("RMS2d", "GRN", "DyT", "Derf"),
 ]
 
 

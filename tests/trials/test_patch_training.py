@@ -16,7 +16,7 @@ from normsearch.config import NetworkConfig, TaskConfig, TrainingConfig, TrialCo
 from normsearch.data import Case, Split, spread_cases
 from normsearch.errors import TrainingError
 from normsearch.networks import list_norms
-from normsearch.storage.records import read_case_table
+from normsearch.storage.run_folder import read_case_table
 from normsearch.training import load_checkpoint, seam, window_logits
 from normsearch.trials.model import rebuild
 from normsearch.trials.training import train_trial, training_loader, validation_cases
