@@ -17,6 +17,7 @@ from normsearch.analysis.palette import caption
 _DRAWS = 2000  # bootstrap samples
 _FLOOR = 1e-4  # the scores' last digit; a regret of 0 is drawn here, for the axis is logarithmic
 _COLOURS = ("#CC3311", "#0077BB", "#555555", "#AAAAAA", "#009988", "#EE7733", "#33BBEE")
+_STYLES = ("-", "--", ":", "-.")
 
 
 def compute(runs: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
@@ -43,12 +44,14 @@ def compute(runs: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
 
 def draw(df: pd.DataFrame, ax: Axes) -> None:
     """Draw what `compute` returned: median regret over budget, a band for its interval."""
-    for (method, group), colour in zip(df.groupby("method", sort=False), _COLOURS, strict=False):
+    for place, (method, group) in enumerate(df.groupby("method", sort=False)):
+        colour, style = _COLOURS[place % len(_COLOURS)], _STYLES[place // len(_COLOURS)]
         shown = group[["median", "low", "high"]].clip(lower=_FLOOR)
         ax.fill_between(group["trainings"], shown["low"], shown["high"], color=colour, alpha=0.13,
                         linewidth=0)  # fmt: skip
-        ax.plot(group["trainings"], shown["median"], color=colour, marker="o", markersize=3.5,
-                linewidth=2.2 if method == "default" else 1.3, label=str(method))  # fmt: skip
+        width = 2.2 if method == "default" else 1.3
+        ax.plot(group["trainings"], shown["median"], color=colour, linestyle=style, marker="o",
+                markersize=3.5, linewidth=width, label=str(method))  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel="Samples spent, in full trainings",
            ylabel="Regret (Dice below the best there is)")  # fmt: skip
     ax.set_xticks(sorted(df["trainings"].unique()))

@@ -20,75 +20,20 @@ import pandas as pd
 
 from normsearch.analysis.search_quality import compute, figure
 from normsearch.benchmark.replicates import noise_ceiling
-from normsearch.benchmark.simulated_executor import Method, OptunaMethod, Outcome, replay
+from normsearch.benchmark.simulated_executor import Method, OptunaMethod, replay
 from normsearch.benchmark.table import (
-    NORMS,
-    STAGES,
     Table,
     load_table,
     shipped_seeds,
     table_space,
 )
 from normsearch.config import SearchConfig
+from tests.benchmarks.rivals import table_methods
 
 TITLE = "Regret (Dice below the table's best) after as many samples as N full trainings: median"
 FULL = (10, 15, 20, 30, 50, 75)
 WORKERS = 4
 FIRST_SEED = 1000
-
-
-class StockTune:
-    """Ray Tune's own OptunaSearch and ASHAScheduler, called as Tune's controller calls them.
-
-    The searcher hears of every result but the one at which the scheduler stops the trial, and is
-    told that the trial completed with that result's score; so its user sees stopped trials too.
-    """
-
-    def __init__(self, seed: int, evaluations: int) -> None:
-        from ray import tune
-        from ray.tune.schedulers import ASHAScheduler
-        from ray.tune.search.optuna import OptunaSearch
-
-        space = {stage: tune.choice(list(NORMS)) for stage in STAGES}
-        self._search = OptunaSearch(space=None, seed=seed)
-        self._search.set_search_properties("score", "max", space)
-        self._scheduler = ASHAScheduler(metric="score", mode="max", max_t=evaluations)
-        self._trials: dict[int, Any] = {}
-
-    def ask(self) -> tuple[int, tuple[str, ...]]:
-        """Suggest, and let the scheduler know of the trial."""
-        number = len(self._trials)
-        self._trials[number] = _Trial(str(number))
-        config = self._search.suggest(str(number))
-        self._scheduler.on_trial_add(None, self._trials[number])
-        return number, tuple(config[stage] for stage in STAGES)
-
-    def report(self, number: int, step: int, score: float) -> bool:
-        """The scheduler first; the searcher only if the trial goes on."""
-        result = {"score": score, "training_iteration": step}
-        decision = self._scheduler.on_trial_result(None, self._trials[number], result)
-        if decision == self._scheduler.STOP:
-            return True
-        self._search.on_trial_result(str(number), result)
-        return False
-
-    def finish(self, number: int, outcome: Outcome, step: int, score: float) -> bool:
-        """Tell both."""
-        result = {"score": score, "training_iteration": step}
-        if outcome == "failed":
-            self._search.on_trial_complete(str(number), error=True)
-            return False
-        if outcome == "complete":
-            self._scheduler.on_trial_complete(None, self._trials[number], result)
-        self._search.on_trial_complete(str(number), result)
-        return True
-
-
-class _Trial:
-    """What the scheduler looks at in a trial of Tune."""
-
-    def __init__(self, trial_id: str) -> None:
-        self.trial_id = trial_id
 
 
 def _ours(**search: Any) -> Callable[[int, int], Method]:
@@ -106,7 +51,7 @@ METHODS: dict[str, Callable[[int, int], Method]] = {
     "random": _ours(sampler="random", pruner="none", baselines=False),
     "random, pruned": _ours(sampler="random", baselines=False),
     "evoNMS": _ours(sampler="evonms", pruner="none", baselines=False),
-    "stock Ray Tune": StockTune,
+    "stock Ray Tune": table_methods.METHODS["stock Ray Tune"],
 }
 
 

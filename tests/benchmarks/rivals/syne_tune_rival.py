@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 
+import huggingface_hub  # noqa: F401  # ASHACQR imports it at its first suggestion, and asks for none
 from syne_tune.backend.trial_status import Trial
 from syne_tune.config_space import choice as one_of
 from syne_tune.optimizer.baselines import ASHACQR

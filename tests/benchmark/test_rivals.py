@@ -1,0 +1,81 @@
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from normsearch.benchmark.simulated_executor import Outcome
+from normsearch.errors import DataError
+from tests.benchmarks.rivals.equal_terms import SINGLE_NORMS, Choice, EqualTerms
+from tests.benchmarks.rivals.runs import Runs
+from tests.benchmarks.rivals.summary import summarize
+
+MIXED: Choice = ("BN", "IN", "LN", "SN")
+
+
+class Fixed:
+    """Asks for given choices in turn, stops everything, and keeps what it hears."""
+
+    def __init__(self, *choices: Choice) -> None:
+        self.choices, self.heard = list(choices), list[tuple[int, Outcome, int, float]]()
+        self.asked = 0
+
+    def ask(self) -> tuple[int, Choice, int]:
+        self.asked += 1
+        return self.asked - 1, self.choices[min(self.asked, len(self.choices)) - 1], 3
+
+    def report(self, number: int, step: int, score: float) -> bool:
+        return True
+
+    def finish(self, number: int, outcome: Outcome, step: int, score: float) -> None:
+        self.heard.append((number, outcome, step, score))
+
+
+def test_single_norms_are_trained_to_the_end_and_repeats_are_free() -> None:
+    rival = Fixed(SINGLE_NORMS[1], MIXED, MIXED, SINGLE_NORMS[1])
+    method = EqualTerms(rival, 3)
+    number, choice = method.ask() or (-1, ())
+    assert choice == SINGLE_NORMS[1]
+    assert not method.report(number, 1, 0.5)  # though the rival would stop it
+    assert method.finish(number, "complete", 3, 0.7)
+    number, choice = method.ask() or (-1, ())
+    assert choice == MIXED
+    assert method.report(number, 1, 0.4)
+    assert not method.finish(number, "stopped", 1, 0.4)
+    drawn, choice = method.ask() or (0, ())  # what the rival asks for now is known
+    assert drawn < 0
+    assert choice not in (MIXED, SINGLE_NORMS[1])
+    assert rival.heard[:3] == [
+        (0, "complete", 3, 0.7),
+        (1, "stopped", 1, 0.4),
+        (2, "stopped", 1, 0.4),
+    ]
+
+
+def search(seed: int) -> Mapping[int, float]:
+    return {10: 0.1 * seed, 20: 0.0}
+
+
+def test_runs_go_on_after_a_cut(tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "runs.csv")
+    runs.extend({"a": search}, range(2), (10, 20))
+    whole = runs.path.read_text()
+    runs.path.write_text(whole[:-2])
+    runs.extend({"a": search}, range(2), (10, 20))
+    assert runs.path.read_text() == whole
+    runs.path.write_text("method,seed\na,1\n")
+    with pytest.raises(DataError, match=r"runs\.csv: must be a CSV file with the columns"):
+        runs.read()
+
+
+def test_differences_are_paired_by_seed() -> None:
+    random = np.random.default_rng(0)
+    luck = random.normal(0, 1, 30)
+    parts = [
+        pd.DataFrame({"method": name, "seed": range(30), "trainings": 10, "regret": luck + more})
+        for name, more in (("ours", 0.0), ("theirs", 0.01))
+    ]
+    found = summarize(pd.concat(parts), "ours").set_index("method").loc["theirs"]
+    assert found["difference_low"] == pytest.approx(0.01)
+    assert found["mean_high"] - found["mean_low"] > 0.5
