@@ -111,6 +111,12 @@ class StudyConfig(Model, Scored):
     def _a_trainer_or_a_task(self) -> Self:
         if self.trainer is None and self.task.data == OWN_DATA:
             raise ItemError("task.data", "must be given, and is not")
+        if self.trainer and self.training.amp == "auto":
+            raise ItemError(
+                "training.amp",
+                "must be off, bfloat16 or float16 for a training loop of your own, whose steps "
+                "normsearch cannot time, got auto",
+            )
         if self.trainer and self.search.method == "supernet":
             raise ItemError(
                 "search.method", "must be trials in a study with a trainer, got supernet"

@@ -233,14 +233,9 @@ def confirmation(record: StudyRecord) -> Confirmation:
     ended = int(trials["state"].isin(["COMPLETE", "FAIL"]).sum())
     finished = course.finished if course else ended >= space.size
     found = compared(
-        whole,
-        reference,
-        roles=roles,
-        tested=finished,
-        direction=record.direction,
-        bounds=config.bounds,
-        course=course,
-    )
+        whole, reference, roles=roles, tested=finished, direction=record.direction,
+        bounds=config.bounds, course=course,
+    )  # fmt: skip
     surfaces = read_surfaces(record)
     return Confirmation(
         study=record.name,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from normsearch.errors import NetworkError, count, one_line
 from normsearch.networks.outputs import scales
-from normsearch.networks.slots import apply_norm_map, list_norms
+from normsearch.networks.slots import apply_norm_map, norm_modules
 from normsearch.networks.verify import idle_slots, norms_called
 
 Loss = Callable[[Any, Tensor], Tensor]
@@ -76,7 +76,7 @@ def dry_run(
                 _forward(net, torch.randn(1, *shape), wanted, "eval")
         warnings = _train(net, batches, loss, outputs, first_alone)
         idle = idle_slots(net, called)
-        if len(idle) == len(list_norms(net)):
+        if len(idle) == len(norm_modules(net)):
             _refuse(net, "must have a norm slot that runs, and none of its norms does")
         warnings += _never_negative(net, batches[0][0])
     return Tried(tuple(idle), tuple(warnings))
@@ -94,7 +94,7 @@ def _ready(net: nn.Module) -> nn.Module:
             f"must have all its parameters on one device, got {', '.join(devices)}; build it on "
             "the CPU: the training moves it",
         )
-    if not list_norms(net):
+    if not norm_modules(net):
         _refuse(net, "must have a norm slot (BN, IN or GN module), and has none")
     net = net.cpu()
     apply_norm_map(net, {"*": "LN"})

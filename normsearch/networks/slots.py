@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Protocol, runtime_checkable
 
@@ -82,13 +82,19 @@ def list_norms(net: nn.Module) -> list[NormSlot]:
 
     A weight norm (torch's parametrization, or our WS) of the convolution registered directly
     before a slot, with as many output channels, is part of its spec: ``WS+GN-8``, ``WN``.
-    Whether an activation is known to follow a slot is told by `Following`.
+    `Following` decides whether an activation is known to follow a slot.
 
     Raises:
         NetworkError: a GroupNorm in a network without convolutions, or a lazy norm before its
             first run.
     """
-    slots, following = [], Following(net)
+    following = Following(net)
+    return [replace(one, activation=_followed(net, one, following)) for one in _slots(net)]
+
+
+def _slots(net: nn.Module) -> list[NormSlot]:
+    """Return `list_norms` without `activation`, which costs a trace of the modules."""
+    slots = []
     for name, module in norm_modules(net).items():
         spec, channels = _read(name, module)
         conv = conv_before(net, module, channels)
@@ -98,9 +104,14 @@ def list_norms(net: nn.Module) -> list[NormSlot]:
         block, stage = _place(net, name)
         dims = _dims(net, name, module)
         text, takes = str(spec.canonical(channels)), weight_norms_for(conv)
-        activation = following.known(module) and not isinstance(module, TokenNorm)
-        slots.append(NormSlot(name, channels, dims, text, block, stage, takes, activation))
+        slots.append(NormSlot(name, channels, dims, text, block, stage, takes))
     return slots
+
+
+def _followed(net: nn.Module, slot: NormSlot, following: Following) -> bool:
+    """Return whether a known activation follows a slot; none follows the tokens of a LayerNorm."""
+    module = net.get_submodule(slot.name)
+    return not isinstance(module, nn.LayerNorm | TokenNorm) and following.known(module)
 
 
 def apply_norm_map(net: nn.Module, norm_map: Mapping[str, str | NormSpec]) -> dict[str, str]:
@@ -130,8 +141,8 @@ def apply_norm_map(net: nn.Module, norm_map: Mapping[str, str | NormSpec]) -> di
             or MABN for a slot without a convolution directly before it, or FRN or EvoNorm for one
             without a known activation behind it.
     """
-    slots = [*list_norms(net), *_named_layer_norms(net, norm_map)]
-    wanted = _resolve(slots, norm_map)
+    slots, following = [*_slots(net), *_named_layer_norms(net, norm_map)], Following(net)
+    wanted = _resolve(slots, norm_map, lambda slot: _followed(net, slot, following))
     chosen = [slot for slot in slots if slot.name in wanted]
     built = {s.name: _build(net, s, wanted[s.name]) for s in chosen}
     convs = {s.name: _convolution(net, s, wanted[s.name]) for s in chosen}
@@ -139,19 +150,22 @@ def apply_norm_map(net: nn.Module, norm_map: Mapping[str, str | NormSpec]) -> di
         if conv is not None:
             set_weight_norm(conv, wanted[name].weights)
     for name, new in built.items():
-        replace_norm(net, name, new)
+        replace_norm(net, name, new, following)
     link_priors(net)
     return {slot.name: str(wanted.get(slot.name, slot.spec)) for slot in slots}
 
 
-def replace_norm(net: nn.Module, name: str, new: nn.Module) -> None:
+def replace_norm(
+    net: nn.Module, name: str, new: nn.Module, following: Following | None = None
+) -> None:
     """Replace the norm at path `name` under all its paths, on its device and in its dtype.
 
     An activation that the new norm owns is left out, one that the old norm owned returns.
+    `following` is of `net`; replacing several norms with the same one traces each module once.
     """
     old = net.get_submodule(name)
     if isinstance(old, OwnsActivation) or isinstance(new, OwnsActivation):
-        Following(net).hand_over(old, new)
+        (following or Following(net)).hand_over(old, new)
     if isinstance(old, BatchKalmanNorm):
         old.unlink()
     device, dtype = _device_and_dtype(net, old)
@@ -174,9 +188,7 @@ def _named_layer_norms(net: nn.Module, norm_map: Iterable[str]) -> list[NormSlot
     layers = [name for name, norm in net.named_modules() if isinstance(norm, nn.LayerNorm)]
     globs = [glob for glob in norm_map if not any(fnmatchcase(name, glob) for name in slots)]
     named = [name for name in layers if any(fnmatchcase(name, glob) for glob in globs)]
-    return [
-        NormSlot(n, token_channels(net, n), 1, "", *_place(net, n), activation=False) for n in named
-    ]
+    return [NormSlot(name, token_channels(net, name), 1, "", *_place(net, name)) for name in named]
 
 
 def _build(net: nn.Module, slot: NormSlot, spec: NormSpec) -> nn.Module:
@@ -228,8 +240,12 @@ def _place(net: nn.Module, name: str) -> tuple[str, str]:
     return name.rpartition(".")[0], name.partition(".")[0]
 
 
-def _resolve(slots: list[NormSlot], norm_map: Mapping[str, str | NormSpec]) -> dict[str, NormSpec]:
-    """Return the canonical spec of each slot that a glob matches."""
+def _resolve(
+    slots: list[NormSlot],
+    norm_map: Mapping[str, str | NormSpec],
+    followed: Callable[[NormSlot], bool],
+) -> dict[str, NormSpec]:
+    """Return the canonical spec of each slot that a glob matches; see `_followed`."""
     wanted: dict[str, NormSpec] = {}
     for glob, given in norm_map.items():
         spec = NormSpec.parse(given) if isinstance(given, str) else given
@@ -245,7 +261,7 @@ def _resolve(slots: list[NormSlot], norm_map: Mapping[str, str | NormSpec]) -> d
                 wanted[slot.name] = spec.canonical(slot.channels)
             except NormError as error:
                 raise NormError(f"{slot.name}: {error}") from error
-            if spec.owns_activation and not slot.activation:
+            if spec.owns_activation and not followed(slot):
                 raise NormError(
                     f"{slot.name}: {spec} is its own activation and needs a known one (such as "
                     "nn.ReLU) called directly behind the norm to replace, and there is none; use "

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NormError
+from normsearch.norms.batch_moments import bessel, pool_batch
 from normsearch.norms.compiled import Recipe, Track, can_compute, can_follow, normalize_compiled
 from normsearch.norms.kernels import use_triton
 from normsearch.norms.moments import (
@@ -172,6 +173,21 @@ class MomentNorm(Norm):
         return f"{super().extra_repr()}, eps={self.eps}"
 
 
+def update_running(momentum: float | None, batches: Tensor, *pairs: tuple[Tensor, Tensor]) -> None:
+    """Count a batch, and move running statistics towards those of the batch, in place.
+
+    Args:
+        momentum: the share of the batch; None for a cumulative average.
+        batches: the number of batches so far, 0-dim.
+        pairs: running statistic, (C,), and that of the batch, (C,) or (1, C).
+    """
+    batches.add_(1)
+    for running, new in pairs:
+        # A tensor, not float(): reading the count would make a GPU wait at every batch.
+        step = (1.0 / batches).to(running.dtype) if momentum is None else momentum
+        running.lerp_(new.detach().view(-1).to(running.dtype), step)
+
+
 class RunningMomentNorm(MomentNorm):
     """A composite norm with running moments for eval, as in torch's BatchNorm.
 
@@ -200,18 +216,29 @@ class RunningMomentNorm(MomentNorm):
 
     def track(self, mean: Tensor, variance: Tensor) -> None:
         """Update the running moments with those of one batch, (C,) or (1, C)."""
-        self.num_batches_tracked.add_(1)
-        # A tensor, not float(): reading the count would make a GPU wait at every batch.
-        step: float | Tensor | None = self.momentum
-        if step is None:
-            step = (1.0 / self.num_batches_tracked).to(self.running_mean.dtype)
-        for running, new in ((self.running_mean, mean), (self.running_var, variance)):
-            running.lerp_(new.detach().view(-1).to(running.dtype), step)
+        pairs = (self.running_mean, mean), (self.running_var, variance)
+        update_running(self.momentum, self.num_batches_tracked, *pairs)
 
     def tracking(self, channels: int = 1, unbias: float = 1.0) -> Track:
         """Return `track` as data: channels per running moment, and the factor of the variance."""
         buffers = self.running_mean, self.running_var, self.num_batches_tracked
         return Track(*buffers, self.momentum, channels, unbias)
+
+    def batch_moments(self, moments: Moments, pixels: int, sync: bool = False) -> Moments:
+        """Return the moments of the batch, (1, C), and track them with the unbiased variance.
+
+        `sync` includes the samples of all processes; see `pool_batch`.
+        """
+        batch, values = pool_batch(moments, pixels, sync)
+        self.track(batch.mean, batch.variance * bessel(values, self.spec_text))
+        return batch
+
+    def over_batch(self, recipe: Recipe, samples: int, pixels: int) -> Recipe:
+        """Return a recipe that tracks the batch in training, and else has the running moments."""
+        if not self.training:
+            return recipe._replace(given=self.running())
+        unbias = bessel(samples * pixels, self.spec_text)
+        return recipe._replace(track=self.tracking(unbias=unbias))
 
     def running(self) -> Moments:
         """Return the running moments, (1, C)."""

@@ -6,10 +6,9 @@ import torch
 from torch import nn
 
 from normsearch.norms.base import RunningMomentNorm
-from normsearch.norms.batch_moments import bessel
 from normsearch.norms.compiled import Recipe
 from normsearch.norms.groups import check_groups, regroup
-from normsearch.norms.moments import Affine, Moments, normalize, pool
+from normsearch.norms.moments import Affine, Moments, normalize
 
 
 class BatchChannelNorm(RunningMomentNorm):
@@ -40,7 +39,7 @@ class BatchChannelNorm(RunningMomentNorm):
         self.batch_bias = nn.Parameter(torch.zeros(channels))
 
     def coefficients(self, moments: Moments, pixels: int) -> Affine:
-        batch = self._batch_moments(moments, pixels) if self.training else self.running()
+        batch = self.batch_moments(moments, pixels) if self.training else self.running()
         scale, shift = normalize(moments, batch, self.eps)
         inner = Affine(self.batch_weight * scale, self.batch_weight * shift + self.batch_bias)
         return regroup(inner, moments, self.groups, self.eps)
@@ -52,12 +51,4 @@ class BatchChannelNorm(RunningMomentNorm):
             inner_bias=self.batch_bias,
             group=self.channels // self.groups,
         )
-        if not self.training:
-            return made._replace(given=self.running())
-        return made._replace(track=self.tracking(unbias=bessel(samples * pixels, self.spec_text)))
-
-    def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
-        unbias = bessel(len(moments.mean) * pixels, self.spec_text)
-        batch = pool(moments, 0)
-        self.track(batch.mean, batch.variance * unbias)
-        return batch
+        return self.over_batch(made, samples, pixels)

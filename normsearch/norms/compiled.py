@@ -73,6 +73,17 @@ class Recipe(NamedTuple):
     by: int = MOMENTS
     limits: tuple[float, float] | None = None
 
+    def tensors(self) -> list[Tensor]:
+        """Return its floating-point tensors."""
+        found = [self.shares, self.variance_shares, self.inner_bias, *(self.given or ())]
+        found += self.track[:2] if self.track else ()
+        return [tensor for tensor in found if tensor is not None]
+
+    def mark_tracked(self) -> None:
+        """Tell autograd that the kernels have changed the running moments."""
+        for values in self.track[:3] if self.track else ():
+            increment_version(values)
+
 
 def can_compute(x: Tensor) -> bool:
     """Return whether the compiled kernels are available and support `x`."""
@@ -83,9 +94,7 @@ def can_compute(x: Tensor) -> bool:
 
 def can_follow(recipe: Recipe, weight: Tensor, bias: Tensor) -> bool:
     """Return whether the kernels can read all tensors of a recipe, and `weight` and `bias`."""
-    tensors = [weight, bias, recipe.shares, recipe.variance_shares, recipe.inner_bias]
-    tensors += [*(recipe.given or ()), *(recipe.track[:2] if recipe.track else ())]
-    return all(tensor is None or _is_plain(tensor) for tensor in tensors)
+    return all(map(_is_plain, [weight, bias, *recipe.tensors()]))
 
 
 def _is_plain(x: Tensor) -> bool:
@@ -114,9 +123,7 @@ def normalize_compiled(
         recipe = recipe._replace(pools=recipe.pools[:-1])
     parameters = recipe.shares, recipe.variance_shares, recipe.inner_bias
     out: Tensor = _Compiled.apply(x, recipe, eps, weight, bias, *parameters)  # type: ignore[no-untyped-call]
-    if recipe.track:
-        for values in recipe.track[:3]:
-            increment_version(values)
+    recipe.mark_tracked()
     return out
 
 

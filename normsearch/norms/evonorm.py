@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NormError
-from normsearch.norms.base import Norm, OwnsActivation
+from normsearch.norms.base import Norm, OwnsActivation, update_running
 from normsearch.norms.moments import full, in_format_of
 
 
@@ -106,10 +106,6 @@ class EvoNormB0(_EvoNorm):
         batch = full(self.running_var)
         if self.training:
             batch = x.var((0, *axes), correction=0)
-            self.num_batches_tracked.add_(1)
-            step: float | Tensor | None = self.momentum
-            if step is None:
-                step = (1.0 / self.num_batches_tracked).to(self.running_var.dtype)
-            self.running_var.lerp_(batch.detach().to(self.running_var.dtype), step)
+            update_running(self.momentum, self.num_batches_tracked, (self.running_var, batch))
         instance = v * x + self.deviation(x.var(axes, correction=0))
         return x / torch.maximum(self.deviation(batch[None]), instance)

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from normsearch.norms.base import RunningMomentNorm
-from normsearch.norms.batch_moments import bessel
 from normsearch.norms.compiled import COMPLEMENT, Recipe
-from normsearch.norms.moments import Affine, Moments, normalize, pool
+from normsearch.norms.moments import Affine, Moments, normalize
 
 
 class InstanceBatchNorm(RunningMomentNorm):
@@ -39,7 +38,7 @@ class InstanceBatchNorm(RunningMomentNorm):
         self.register_buffer("by_instance", share, persistent=False)
 
     def coefficients(self, moments: Moments, pixels: int) -> Affine:
-        batch = self._batch_moments(moments, pixels) if self.training else self.running()
+        batch = self.batch_moments(moments, pixels) if self.training else self.running()
         first = self.by_instance > 0
         halves = zip(
             normalize(moments, moments, self.eps), normalize(moments, batch, self.eps), strict=True
@@ -52,12 +51,4 @@ class InstanceBatchNorm(RunningMomentNorm):
             shares=self.by_instance,
             gate=COMPLEMENT,
         )
-        if not self.training:
-            return made._replace(given=self.running())
-        return made._replace(track=self.tracking(unbias=bessel(samples * pixels, self.spec_text)))
-
-    def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
-        unbias = bessel(len(moments.mean) * pixels, self.spec_text)
-        batch = pool(moments, 0)
-        self.track(batch.mean, batch.variance * unbias)
-        return batch
+        return self.over_batch(made, samples, pixels)

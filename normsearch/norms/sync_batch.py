@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from normsearch.norms.base import RunningMomentNorm
-from normsearch.norms.batch_moments import bessel, pool_batch
 from normsearch.norms.moments import Affine, Moments, normalize
 
 
@@ -22,10 +21,5 @@ class SyncBatchNorm(RunningMomentNorm):
     spec_text = "SyncBN"
 
     def coefficients(self, moments: Moments, pixels: int) -> Affine:
-        by = self._batch_moments(moments, pixels) if self.training else self.running()
+        by = self.batch_moments(moments, pixels, sync=True) if self.training else self.running()
         return normalize(moments, by, self.eps)
-
-    def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
-        batch, values = pool_batch(moments, pixels, sync=True)
-        self.track(batch.mean, batch.variance * bessel(values, self.spec_text))
-        return batch

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.autograd.graph import increment_version
 from torch.nn import Parameter
 
 from normsearch.norms import triton_algebra, triton_passes
@@ -80,9 +79,8 @@ def plan_of(recipe: Recipe, weight: Tensor, bias: Tensor, x: Tensor) -> Plan | N
     unknown = any(getattr(recipe, name) is not defaults[name] for name in _OTHERS)
     if unknown or (recipe.track and recipe.track.apart):
         return None
-    tensors = [weight, bias, recipe.shares, recipe.variance_shares, recipe.inner_bias]
-    tensors += [*(recipe.given or ()), *(recipe.track[:2] if recipe.track else ())]
-    if not all(t is None or (_is_plain(t) and t.device == x.device) for t in tensors):
+    tensors = weight, bias, *recipe.tensors()
+    if not all(_is_plain(tensor) and tensor.device == x.device for tensor in tensors):
         return None
     each = recipe.shares is not None and recipe.shares.numel() > 1
     each = each and recipe.variance_shares is None
@@ -106,9 +104,7 @@ def normalize_triton(
     """
     parameters = weight, bias, recipe.shares, recipe.variance_shares, recipe.inner_bias
     out: Tensor = _Normalize.apply(x, recipe, eps, plan, *parameters)  # type: ignore[no-untyped-call]
-    if recipe.track:
-        for values in recipe.track[:3]:
-            increment_version(values)
+    recipe.mark_tracked()
     return out
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from normsearch.config import SpaceConfig, StudyConfig, TrainingConfig, TrialConfig
 from normsearch.data import BatchLoader, Case, Split, spread_cases
-from normsearch.errors import ConfigError
 from normsearch.norms import initialize_weight_norms
 from normsearch.training import choose_metric, score_cases
 from normsearch.training.optimizer_step import Stepper
@@ -74,30 +75,38 @@ def time_trial(config: StudyConfig, split: Split) -> TrialTime:
     """
     trial = _trial(config)
     task = trial.task
-    before = torch.get_num_threads()
-    torch.set_num_threads(trial.threads)
-    shape = sample_shape(task, split.train)
-    network = network_of(trial, shape[0])
-    loader = training_loader(trial, split.train)
-    try:
-        initialize_weight_norms(network, loader.batch(0)[0])
-        loss = loss_of(trial.training, task, split.train)
-        network.to(trial.device).train()
-        groups = parameter_groups(network, trial.gate_learning_rate)
-        stepper = Stepper(network, loss, plan_of(trial), trial.device, groups)
+    with _steps_of(trial, split) as (network, stepper, loader):
         clock = _Clock(trial)
         sample, steps = _seconds_of_a_sample(stepper, loader, clock)
         delay = clock.delay()
+        shape = sample_shape(task, split.train)
         scored = _seconds_of_scoring(trial, network, split.validation, shape)
-    finally:
-        loader.close()
-        torch.set_num_threads(before)
     refreshed = FORWARD * sample * trial.training.statistics_samples
     some = interim_cases(task, split.validation)
     return TrialTime(
         sample, refreshed + scored(some), refreshed + scored(split.validation),
         trial.norm_map["*"], steps, delay,
     )  # fmt: skip
+
+
+@contextmanager
+def _steps_of(
+    trial: TrialConfig, split: Split
+) -> Iterator[tuple[torch.nn.Module, Stepper, BatchLoader]]:
+    """Set up the training of a trial, with its number of threads; yield what takes its steps."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(trial.threads)
+    network = network_of(trial, sample_shape(trial.task, split.train)[0])
+    loader = training_loader(trial, split.train)
+    try:
+        initialize_weight_norms(network, loader.batch(0)[0])
+        loss = loss_of(trial.training, trial.task, split.train)
+        network.to(trial.device).train()
+        groups = parameter_groups(network, trial.gate_learning_rate)
+        yield network, Stepper(network, loss, plan_of(trial), trial.device, groups), loader
+    finally:
+        loader.close()
+        torch.set_num_threads(before)
 
 
 def _trial(config: StudyConfig) -> TrialConfig:
@@ -176,17 +185,9 @@ def with_precision(config: StudyConfig, split: Split) -> tuple[StudyConfig, list
     Args:
         config: the study.
         split: its cases.
-
-    Raises:
-        ConfigError: the training loop is the user's own.
     """
     if config.training.amp != "auto":
         return config, []
-    if config.trainer:
-        raise ConfigError(
-            "training.amp: must be off, bfloat16 or float16 for a training loop of your own, whose "
-            "steps cannot be timed, got auto"
-        )
     if config.search.resources.gpu:
         return _chosen(config, "bfloat16", "on a GPU")
     seconds = _step_seconds(config, split)
@@ -208,34 +209,23 @@ def _chosen(config: StudyConfig, amp: str, why: str) -> tuple[StudyConfig, list[
 
 def _step_seconds(config: StudyConfig, split: Split) -> dict[str, float]:
     """Return the median CPU seconds of a step in each precision, with the network's own norms."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(config.search.resources.cpu)
-    try:
-        steps = {amp: _step(config, split, amp) for amp in ("off", "bfloat16")}
-        for step in steps.values():
-            step()  # also sets up memory
-        found: dict[str, list[float]] = {amp: [] for amp in steps}
+    steps, found = {}, dict[str, list[float]]()
+    with ExitStack() as ends:
+        for amp in ("off", "bfloat16"):
+            training = config.training.model_copy(update={"amp": amp})
+            trial = TrialConfig(
+                study=config.name, number=0, task=config.task, network=config.network,
+                training=training, norm_map={}, learning_rate=1e-3,
+                batch_size=max(batch_sizes(config), default=1),
+                threads=config.search.resources.cpu,
+            )  # fmt: skip
+            _, stepper, loader = ends.enter_context(_steps_of(trial, split))
+            steps[amp], found[amp] = partial(stepper.step, loader.batches(0), 0.0), []
+            steps[amp]()  # also sets up memory
         end = time.perf_counter() + 2 * _SECONDS
         while len(found["off"]) < _STEPS and (not found["off"] or time.perf_counter() < end):
             for amp, step in steps.items():
                 began = time.process_time()
                 step()
                 found[amp].append(time.process_time() - began)
-    finally:
-        torch.set_num_threads(before)
-    return {amp: statistics.median(values) for amp, values in found.items()}
-
-
-def _step(config: StudyConfig, split: Split, amp: str) -> Callable[[], object]:
-    training = config.training.model_copy(update={"amp": amp})
-    trial = TrialConfig(
-        study=config.name, number=0, task=config.task, network=config.network, training=training,
-        norm_map={}, learning_rate=1e-3, batch_size=max(batch_sizes(config), default=1),
-    )  # fmt: skip
-    network = network_of(trial, sample_shape(trial.task, split.train)[0])
-    loader: BatchLoader = training_loader(trial, split.train)
-    initialize_weight_norms(network, loader.batch(0)[0])
-    network.train()
-    stepper = Stepper(network, loss_of(training, trial.task, split.train), plan_of(trial), "cpu")
-    batches = loader.batches(0)
-    return lambda: stepper.step(batches, 0.0)
+    return {amp: statistics.median(seconds) for amp, seconds in found.items()}

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NormError
-from normsearch.networks import UNet2d, apply_norm_map, list_norms, mix_norms, verify_norm_map
+from normsearch.networks import (
+    UNet2d,
+    apply_norm_map,
+    following,
+    list_norms,
+    mix_norms,
+    verify_norm_map,
+)
 from normsearch.networks.following import OwnedActivation
 from normsearch.norms import FilterResponseNorm, MixedNorm
 
@@ -151,3 +158,22 @@ def test_a_kept_activation_returns_in_the_networks_dtype() -> None:
     apply_norm_map(net, {"norms.a": "IN"})
     assert net.acts[0].weight.dtype == torch.float64
     assert not isinstance(net.norms["a"], FilterResponseNorm)
+
+
+def test_a_module_is_traced_once_and_only_where_a_norm_owns_its_activation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    traced: list[nn.Module] = []
+    trace = following._traced
+    monkeypatch.setattr(
+        following, "_traced", lambda module: (traced.append(module), trace(module))[1]
+    )
+    net = nn.Sequential(Block("once"), Block("once"))
+    net[1].conv = nn.Conv2d(4, 4, 3)
+    apply_norm_map(net, {"*": "GN-2"})
+    assert traced == []
+    apply_norm_map(net, {"*": "FRN"})
+    assert len(traced) == len(set(traced)) == 2
+    assert [type(block.relu) for block in net] == [OwnedActivation, OwnedActivation]
+    apply_norm_map(net, {"*": "IN"})
+    assert [type(block.relu) for block in net] == [nn.ReLU, nn.ReLU]

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from normsearch.norms import build_norm, kernels_in_use
 from normsearch.norms.compiled import Recipe
 from normsearch.norms.kernels import kernels, use_triton
+from tests.norms import test_compiled
+from tests.norms.test_compiled import step
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu":
@@ -48,15 +50,9 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def made(text: str, shape: tuple[int, ...], mean: float = 0.0) -> tuple[nn.Module, Tensor, Tensor]:
-    """Return a norm off its start, its input and the gradient of its output."""
-    generator = torch.Generator().manual_seed(shape[-1])
-    norm = build_norm(text, shape[1], len(shape) - 2)
-    with torch.no_grad():
-        for parameter in norm.parameters():
-            parameter.copy_(0.1 + 0.8 * torch.rand(parameter.shape, generator=generator))
-    spread = 0.5 + torch.rand(*shape[:2], *[1] * (len(shape) - 2), generator=generator)
-    x = torch.randn(shape, generator=generator) * spread + spread.log() + mean
-    return norm.to(DEVICE), x.to(DEVICE), torch.randn(shape, generator=generator).to(DEVICE)
+    """Return a norm off its start, its input and the gradient of its output, on the device."""
+    norm, x, dy = test_compiled.made(text, shape, mean)
+    return norm.to(DEVICE), x.to(DEVICE), dy.to(DEVICE)
 
 
 def twin_of(norm: nn.Module) -> nn.Module:
@@ -64,14 +60,6 @@ def twin_of(norm: nn.Module) -> nn.Module:
     twin = build_norm(norm.spec_text, norm.channels, norm.dims).double().to(DEVICE)
     twin.load_state_dict(norm.state_dict())
     return twin.train(norm.training)
-
-
-def step(norm: nn.Module, x: Tensor, dy: Tensor) -> list[Tensor]:
-    """Return the output, all gradients and the running moments."""
-    leaf = x.detach().requires_grad_()
-    y = norm(leaf)
-    grads = torch.autograd.grad(y, [leaf, *norm.parameters()], dy.to(x.dtype))
-    return [y.detach(), *grads, *(buffer.clone() for buffer in norm.buffers())]
 
 
 def assert_exact(norm: nn.Module, x: Tensor, dy: Tensor, tolerance: float = 1e-5) -> None:

@@ -56,3 +56,10 @@ def test_an_arm_must_say_its_precision(tmp_path: Path) -> None:
     arm["training"] = {"amp": "auto"}
     with pytest.raises(ConfigError, match=r"amp must be off, bfloat16 or float16 .* got auto"):
         study(tmp_path, space={"arms": [arm], "seeds": [0]}, search={})
+
+
+def test_the_steps_of_a_users_own_trainer_are_not_timed(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"training\.amp: must be off, .* loop of your own.* auto"
+    ):
+        study(tmp_path, trainer="my_module:train")

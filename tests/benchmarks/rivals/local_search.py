@@ -34,8 +34,7 @@ class LocalSearch(OneObjective):
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Return the categorical parameters that all finished trials share."""
-        space = self._space.calculate(study)
-        return {name: kind for name, kind in space.items() if _categorical(kind)}
+        return categorical(self._space.calculate(study))
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -63,8 +62,13 @@ class LocalSearch(OneObjective):
         return {}
 
 
-def _categorical(kind: BaseDistribution) -> bool:
-    return isinstance(kind, CategoricalDistribution) and not kind.single()
+def categorical(space: dict[str, BaseDistribution]) -> dict[str, BaseDistribution]:
+    """Return the categorical parameters of a space that have several choices."""
+    return {
+        name: kind
+        for name, kind in space.items()
+        if isinstance(kind, CategoricalDistribution) and not kind.single()
+    }
 
 
 def _key(params: dict[str, Any], space: dict[str, BaseDistribution]) -> tuple[Any, ...]:

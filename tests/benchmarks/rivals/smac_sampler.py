@@ -16,8 +16,9 @@ from smac.runhistory.dataclasses import TrialInfo, TrialValue
 from smac.scenario import Scenario
 
 from normsearch.samplers.independent import OneObjective
+from tests.benchmarks.rivals.local_search import categorical
 
-_DESIGN = 4  # configurations of SMAC's initial design; it is told of the baselines as well
+_DESIGN = 4  # configurations of SMAC's initial design, besides the baselines
 
 
 class Smac(OneObjective):
@@ -42,12 +43,7 @@ class Smac(OneObjective):
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Return the categorical parameters that all finished trials share."""
-        space = self._space.calculate(study)
-        return {
-            name: kind
-            for name, kind in space.items()
-            if isinstance(kind, CategoricalDistribution) and not kind.single()
-        }
+        return categorical(self._space.calculate(study))
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
