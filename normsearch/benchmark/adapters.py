@@ -33,6 +33,20 @@ class RecordedTraining:
         return len(self.score) < len(self.samples)
 
 
+def reported(trial: optuna.Trial, training: RecordedTraining) -> float:
+    """Report a training to an Optuna trial, which it may prune; return its last score.
+
+    NaN, which Optuna counts as a failed trial, if the training failed.
+    """
+    for point, score in enumerate(training.score, start=1):
+        trial.set_user_attr("samples", training.samples[point - 1])
+        trial.set_user_attr("seconds", training.seconds[point - 1])
+        trial.report(score, point)
+        if point < len(training.samples) and trial.should_prune():
+            raise optuna.TrialPruned
+    return float("nan") if training.failed else training.score[-1]
+
+
 class Benchmark:
     """A recorded search space, for optimizers that are not normsearch's own.
 
@@ -82,14 +96,7 @@ class Benchmark:
         a failed trial, if the training failed.
         """
         choice = {stage: trial.suggest_categorical(stage, NORMS) for stage in STAGES}
-        training = self.train(choice)
-        for point, score in enumerate(training.score, start=1):
-            trial.set_user_attr("samples", training.samples[point - 1])
-            trial.set_user_attr("seconds", training.seconds[point - 1])
-            trial.report(score, point)
-            if point < len(training.samples) and trial.should_prune():
-                raise optuna.TrialPruned
-        return float("nan") if training.failed else training.score[-1]
+        return reported(trial, self.train(choice))
 
     def truth(self, choice: Mapping[str, str]) -> float:
         """Return the mean last score of a choice over the seeds that were not served of it.

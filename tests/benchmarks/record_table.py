@@ -49,11 +49,16 @@ def combinations() -> list[tuple[str, ...]]:
 
 
 def train_one(setup: Setup, norms: Sequence[str], split: Split, seed: int) -> dict[str, Any]:
-    """Return score (Dice) and CPU seconds at each evaluation point of one training."""
+    """Return score (Dice) and CPU seconds at each evaluation point of one training.
+
+    `norms` are those of the stages, or of the slots.
+    """
     started = time.process_time()
     network = build_trial_network(NETWORK.model_copy(update={"seed": seed}), 1)
-    chosen = dict(zip(STAGES, norms, strict=True))
-    apply_norm_map(network, {slot.name: chosen[slot.stage] for slot in list_norms(network)})
+    slots = list_norms(network)
+    chosen = dict(zip(STAGES, norms, strict=True)) if len(norms) == len(STAGES) else None
+    by_slot = [chosen[slot.stage] for slot in slots] if chosen else norms
+    apply_norm_map(network, {s.name: norm for s, norm in zip(slots, by_slot, strict=True)})
     validation = {case.id: setup.thinned(case) for case in split.validation}
     loader = SampleLoader(split.train, setup.batch_size, seed)
     score, seconds, failure = [], [], None
@@ -86,17 +91,19 @@ def provenance(data_set: str, seed: int) -> dict[str, Any]:
 
 def record(
     path: Path,
-    wanted: Sequence[tuple[str, ...]],
+    wanted: Sequence[tuple[Any, ...]],
     about: dict[str, Any],
-    train_norms: Callable[[tuple[str, ...]], dict[str, Any]],
+    train_choice: Callable[[tuple[Any, ...]], dict[str, Any]],
+    field: str = "norms",
 ) -> None:
     """Train those of `wanted` that `path` does not hold yet, and append a line for each.
 
     Args:
         path: the recording.
-        wanted: norms by stage.
+        wanted: what is to be trained, such as norms by stage.
         about: provenance, which each line carries; a resumed recording may differ in the date.
-        train_norms: returns the line of one training.
+        train_choice: returns the line of one training.
+        field: of a line, for what was trained.
 
     Raises:
         DataError: `path` was recorded in other settings or with other versions.
@@ -104,12 +111,12 @@ def record(
     if path.exists():  # a line that was cut off by a kill
         whole = path.read_bytes().rpartition(b"\n")[0]
         path.write_bytes(whole + b"\n" if whole else b"")
-    done = {tuple(line["norms"]) for line in lines([path], about)} if path.exists() else set()
-    left = [norms for norms in wanted if norms not in done]
+    done = {tuple(line[field]) for line in lines([path], about)} if path.exists() else set()
+    left = [choice for choice in wanted if choice not in done]
     began = time.monotonic()
     with path.open("a", encoding="utf-8") as file:
-        for count, norms in enumerate(left, start=1):
-            file.write(json.dumps({**train_norms(norms), "about": about}) + "\n")
+        for count, choice in enumerate(left, start=1):
+            file.write(json.dumps({**train_choice(choice), "about": about}) + "\n")
             file.flush()
             if count % SHOWN == 1 or count == len(left):
                 hours = (time.monotonic() - began) / count * (len(left) - count) / 3600
