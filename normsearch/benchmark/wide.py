@@ -1,7 +1,7 @@
 """A wide search space for benchmarks: a norm for each layer, a learning rate and a batch size.
 
 Its 17 slots, six norms, rates and batch sizes have too many combinations to train them all. The
-shipped file holds real trainings of some, and `Surrogate`, fitted to them, stands for the rest.
+table holds real trainings of some, and `Surrogate`, fitted to them, stands for the rest.
 ``tests/benchmarks/record_wide.py`` records.
 """
 
@@ -88,12 +88,18 @@ class WideTable:
 
 
 def load_wide_table(path: Path | None = None) -> WideTable:
-    """Read a file of wide trainings; the shipped one if `path` is None.
+    """Read a file of wide trainings; the one that ships with the package if `path` is None.
 
     Raises:
-        DataError: the file is not one of recorded trainings.
+        DataError: the file is not there, or is not one of recorded trainings. This version ships
+            none.
     """
     source: Path | Traversable = path or files("normsearch.benchmark").joinpath(SHIPPED)
+    if not source.is_file():
+        raise DataError(
+            f"{source}: must be a table of wide trainings, and there is none; record one with "
+            "python -m tests.benchmarks.record_wide"
+        )
     try:
         first, _, rest = gzip.decompress(source.read_bytes()).decode().partition("\n")
         provenance = parse_json(first)
@@ -196,7 +202,7 @@ class WideBenchmark:
         surrogate: instead of the shipped table's, which is fitted once a process, in seconds.
 
     Raises:
-        DataError: the shipped file is broken.
+        DataError: no surrogate is given, and no table ships with the package.
     """
 
     def __init__(self, *, seed: int = 0, surrogate: Surrogate | None = None) -> None:
