@@ -8,7 +8,7 @@ import pytest
 from normsearch.benchmark.simulated_executor import Outcome
 from normsearch.errors import DataError
 from tests.benchmarks.rivals.equal_terms import SINGLE_NORMS, Choice, EqualTerms
-from tests.benchmarks.rivals.runs import Runs
+from tests.benchmarks.rivals.runs import Runs, Search
 from tests.benchmarks.rivals.summary import summarize
 
 MIXED: Choice = ("BN", "IN", "LN", "SN")
@@ -59,10 +59,10 @@ def search(seed: int) -> Mapping[int, float]:
 
 def test_runs_go_on_after_a_cut(tmp_path: Path) -> None:
     runs = Runs(tmp_path / "runs.csv")
-    runs.extend({"a": search}, range(2), (10, 20))
+    runs.extend({"a": Search(search, (10, 20))}, range(2))
     whole = runs.path.read_text()
     runs.path.write_text(whole[:-2])
-    runs.extend({"a": search}, range(2), (10, 20))
+    runs.extend({"a": Search(search, (10, 20))}, range(2))
     assert runs.path.read_text() == whole
     runs.path.write_text("method,seed\na,1\n")
     with pytest.raises(DataError, match=r"runs\.csv: must be a CSV file with the columns"):
