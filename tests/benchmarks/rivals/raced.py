@@ -14,7 +14,18 @@ from normsearch.config import SearchConfig
 _NUMBER = "rival"  # attribute of a trial of the search: its number there
 
 
-class RacedRival(RacingMethod):
+class RaceEnd(RacingMethod):
+    """The search of ``normsearch run`` with its race, which recommends at its end alone.
+
+    The model that recommends takes more time than all else of a replay.
+    """
+
+    def recommended(self) -> tuple[str, ...] | None:
+        """Return the norm in each unit of the recommended trial; None before the end."""
+        return super().recommended() if self.coordinator.done else None
+
+
+class RacedRival(RaceEnd):
     """A rival's search with the race of ``normsearch run`` at its end.
 
     The coordinator hears the rival's trials as if they were enqueued, ends the search and runs the
@@ -68,7 +79,7 @@ class RacedRival(RacingMethod):
         return found
 
 
-class RacingByMeans(RacingMethod):
+class RacingByMeans(RaceEnd):
     """A race that orders configurations by the mean score of their trainings, without a model."""
 
     def ask(self) -> tuple[int, tuple[str, ...]] | None:

@@ -8,12 +8,12 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from normsearch.benchmark.simulated_executor import Method, OptunaMethod, RacingMethod, replay
+from normsearch.benchmark.simulated_executor import Method, OptunaMethod, replay
 from normsearch.benchmark.table import Table, table_space
 from normsearch.config import SearchConfig
 from normsearch.limits import TRIALS
 from tests.benchmarks.rivals.equal_terms import SINGLE_NORMS, EqualTerms
-from tests.benchmarks.rivals.raced import RacedRival, RacingByMeans
+from tests.benchmarks.rivals.raced import RacedRival, RaceEnd, RacingByMeans
 from tests.benchmarks.rivals.runs import Search
 
 DEFAULT = "default"
@@ -45,7 +45,7 @@ def raced(
     samples: Sequence[int],
     budget: int,
     *,
-    method: type[RacingMethod] = RacingMethod,
+    method: type[RaceEnd] = RaceEnd,
     **search: Any,
 ) -> Method:
     """Return the search of `sampler` with a race at its end, within `budget` samples."""
