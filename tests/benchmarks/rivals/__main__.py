@@ -48,10 +48,7 @@ def installed(methods: Mapping[str, Callable[..., Any]], *arguments: Any) -> dic
 
 
 def compare(
-    path: Path,
-    searches: Mapping[str, Search],
-    seeds: range,
-    reference: str,
+    path: Path, searches: Mapping[str, Search], seeds: range, reference: str
 ) -> pd.DataFrame:
     """Run what is missing, save the summary beside the runs, and return it.
 
