@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,14 @@ class CoordinatorInMemory(Coordinator):
     Args:
         space: the search space.
         search: the search settings; the number of trials is ignored, unless there is a race.
-        evaluations: evaluation points of a trial.
+        samples: samples seen at each evaluation point of a trial.
     """
 
-    def __init__(self, space: Space, search: SearchConfig, evaluations: int) -> None:
+    def __init__(self, space: Space, search: SearchConfig, samples: Sequence[int]) -> None:
         config = StudyConfig(
             name="replay",
             task=TaskConfig(data="none"),
-            training=TrainingConfig(samples=evaluations, evaluations=evaluations),
+            training=TrainingConfig(samples=samples[-1], evaluations=len(samples)),
             space=space.config,
             search=search if search.race else search.model_copy(update={"trials": TRIALS}),
         )

@@ -53,6 +53,9 @@ class Replicates:
         return np.random.default_rng((self._seed, row)).permutation(len(self._table.seeds))
 
 
+TOP = 20  # a single row's regret depends much on luck
+
+
 @dataclass(frozen=True)
 class NoiseCeiling:
     """How far one training of a row tells of another.
@@ -62,12 +65,16 @@ class NoiseCeiling:
             all pairs of seeds: what one training of each row can tell at most of the order.
         low, high: its 95% interval over rows (percentile bootstrap).
         deviation: standard deviation of a row's final score between seeds (root mean square).
+        regret: what is lost by who knows all seeds but the one that judges: `Replicates.regret`
+            of the rows with the best means of the other seeds, the mean over the `TOP` best rows
+            and over the seeds that judge.
     """
 
     correlation: float
     low: float
     high: float
     deviation: float
+    regret: float
 
 
 def noise_ceiling(table: Table, *, seed: int = 0, resamples: int = 1000) -> NoiseCeiling:
@@ -88,7 +95,14 @@ def noise_ceiling(table: Table, *, seed: int = 0, resamples: int = 1000) -> Nois
     drawn = rng.integers(finals.shape[1], size=(resamples, finals.shape[1]))
     low, high = np.quantile([_agreement(finals[:, rows]) for rows in drawn], [0.025, 0.975])
     deviation = float(np.sqrt(finals.var(axis=0, ddof=1).mean()))
-    return NoiseCeiling(_agreement(finals), float(low), float(high), deviation)
+    regret = np.mean([_left_out_regret(finals, judge) for judge in range(len(finals))])
+    return NoiseCeiling(_agreement(finals), float(low), float(high), deviation, float(regret))
+
+
+def _left_out_regret(finals: npt.NDArray[np.float64], judge: int) -> float:
+    others = np.delete(finals, judge, axis=0).mean(axis=0)
+    best = np.argsort(-others, kind="stable")[:TOP]
+    return float(finals.mean(axis=0).max() - finals[judge, best].mean())
 
 
 def _agreement(finals: npt.NDArray[np.float64]) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, ParamSpec, Protocol, TypeVar, runtime_checkable
 
@@ -62,11 +62,12 @@ class OptunaMethod:
         space: the search space; its units are the table's stages.
         search: sampler, pruner, baselines and seed; the number of trials is ignored, unless there
             is a race.
-        evaluations: evaluation points of a trial.
+        samples: samples seen at each evaluation point of a trial, as in `Table.samples`.
     """
 
-    def __init__(self, space: Space, search: SearchConfig, evaluations: int) -> None:
-        self.coordinator = CoordinatorInMemory(space, search, evaluations)
+    def __init__(self, space: Space, search: SearchConfig, samples: Sequence[int]) -> None:
+        self._samples = samples
+        self.coordinator = CoordinatorInMemory(space, search, samples)
         self._slots = [unit.slots[0].name for unit in space.units]
 
     @property
@@ -82,7 +83,8 @@ class OptunaMethod:
 
     def report(self, number: int, step: int, score: float) -> bool:
         """Report to the storage, then ask the pruner."""
-        return self.coordinator.report(number, {"evaluation": step, "score": score})
+        record = {"evaluation": step, "score": score, "samples": self._samples[step - 1]}
+        return self.coordinator.report(number, record)
 
     def finish(self, number: int, outcome: Outcome, step: int, score: float) -> bool:
         """Finish the trial in the study; the user may choose only complete trials."""

@@ -36,7 +36,7 @@ def replay_searches(
     for name, search in methods.items():
         for seed in seeds:
             config = validate(SearchConfig, {**search, "seed": seed}, f"methods.{name}")
-            method = OptunaMethod(space, config, len(table.samples))
+            method = OptunaMethod(space, config, table.samples)
             done = replay(table, method, workers=workers, samples=budget)
             rows.append((seed, name, done.at(budget)))
     return pd.DataFrame(rows, columns=["seed", "method", "regret"])

@@ -55,6 +55,15 @@ def test_the_noise_ceiling_is_the_mean_rank_correlation() -> None:
     assert found == noise_ceiling(table_of(finals))
 
 
+def test_the_noise_ceiling_says_what_all_other_seeds_leave_to_be_lost() -> None:
+    rising = np.arange(100) / 100
+    assert noise_ceiling(table_of(np.array([rising, rising]))).regret == pytest.approx(0.095)
+    falling = np.array(
+        [rising, rising[::-1]]
+    )  # means of .495: the best of one are .095 in the other
+    assert noise_ceiling(table_of(falling)).regret == pytest.approx(0.4)
+
+
 def test_one_seed_has_no_noise_ceiling() -> None:
     with pytest.raises(ValueError, match=r"needs two seeds or more, got \[0\]"):
         noise_ceiling(load_table(seeds=(0,)))

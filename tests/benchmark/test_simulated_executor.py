@@ -24,6 +24,7 @@ from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
 
 POINTS = 4
+SAMPLES = tuple(range(10, 10 * POINTS + 1, 10))
 
 
 def table_of(scores: list[list[float]], seconds: list[float]) -> Table:
@@ -175,12 +176,11 @@ def made_up_table() -> Table:
     score = height * np.linspace(0.2, 1, POINTS)
     score[::7, POINTS // 2 :] = np.nan
     seconds = rng.uniform(1, 2, (len(choices), 1)) * np.arange(1, POINTS + 1)
-    samples = tuple(range(10, 10 * POINTS + 1, 10))
-    return Table(choices, score[None], seconds[None], samples, (0,), {})
+    return Table(choices, score[None], seconds[None], SAMPLES, (0,), {})
 
 
 def searched(seed: int = 0, workers: int = 3, **search: Any) -> tuple[OptunaMethod, Replay]:
-    method = OptunaMethod(table_space(), SearchConfig(seed=seed, **search), POINTS)
+    method = OptunaMethod(table_space(), SearchConfig(seed=seed, **search), SAMPLES)
     return method, replay(made_up_table(), method, workers=workers, samples=1200)
 
 
@@ -200,7 +200,7 @@ def test_a_race_trains_again_and_recommends_by_all_trainings() -> None:
         seeds=tuple(range(6)),
     )
     search = SearchConfig(trials=20, race=0.4, pruner="none")  # type: ignore[arg-type]
-    method = RacingMethod(table_space(), search, POINTS)
+    method = RacingMethod(table_space(), search, SAMPLES)
     done = replay(several, method, workers=3, trials=100)
     assert len(done.spent) == 20
     again = [trial.user_attrs.get("replicate_of") for trial in method.study.trials]
@@ -258,7 +258,7 @@ def test_a_replay_is_what_a_run_does(tmp_path: Path) -> None:
     coordinator = Coordinator(tmp_path, config, space)
     run_local(coordinator, None, trained_from(table))
 
-    method = OptunaMethod(space, config.search, POINTS)
+    method = OptunaMethod(space, config.search, SAMPLES)
     replay(table, method, trials=40)
     real, replayed = coordinator._study.trials, method.study.trials
     assert [(t.state, t.params) for t in real] == [(t.state, t.params) for t in replayed]

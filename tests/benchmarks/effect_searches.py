@@ -95,7 +95,7 @@ def search(world: World, sampler: str, trials: int, seed: int) -> Simulated:
     space = _space()
     config = SearchConfig.model_validate({"trials": trials, "sampler": sampler, "seed": seed})
     table = world.trained()
-    method = OptunaMethod(space, config, len(table.samples))
+    method = OptunaMethod(space, config, table.samples)
     replay(table, method, workers=WORKERS, trials=trials)
     return Simulated(method, [unit.slots[0].name for unit in space.units])
 

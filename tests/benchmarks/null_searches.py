@@ -112,7 +112,7 @@ def search(
         "trials": trials, "sampler": sampler, "seed": seed, "pruner": {"name": pruner},
         "sampler_arguments": {} if startup is None else {"startup": startup},
     })  # fmt: skip
-    method = OptunaMethod(space, config, len(table.samples))
+    method = OptunaMethod(space, config, table.samples)
     replay(table, method, workers=WORKERS, trials=trials)
     return Simulated(method, [unit.slots[0].name for unit in space.units])
 

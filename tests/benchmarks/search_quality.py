@@ -12,22 +12,15 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from normsearch.analysis.search_quality import compute, figure
 from normsearch.benchmark.replicates import noise_ceiling
-from normsearch.benchmark.simulated_executor import Method, OptunaMethod, replay
-from normsearch.benchmark.table import (
-    Table,
-    load_table,
-    shipped_seeds,
-    table_space,
-)
-from normsearch.config import SearchConfig
+from normsearch.benchmark.simulated_executor import replay
+from normsearch.benchmark.table import Table, load_table, shipped_seeds
 from tests.benchmarks.rivals import table_methods
 
 TITLE = "Regret (Dice below the table's best) after as many samples as N full trainings: median"
@@ -35,22 +28,12 @@ FULL = (10, 15, 20, 30, 50, 75)
 WORKERS = 4
 FIRST_SEED = 1000
 
-
-def _ours(**search: Any) -> Callable[[int, int], Method]:
-    space = table_space()
-
-    def build(seed: int, evaluations: int) -> Method:
-        return OptunaMethod(space, SearchConfig(seed=seed, **search), evaluations)
-
-    return build
-
-
-METHODS: dict[str, Callable[[int, int], Method]] = {
-    "default": _ours(),
-    "default, tpe": _ours(sampler="tpe"),
-    "random": _ours(sampler="random", pruner="none", baselines=False),
-    "random, pruned": _ours(sampler="random", baselines=False),
-    "evoNMS": _ours(sampler="evonms", pruner="none", baselines=False),
+METHODS: dict[str, table_methods.Build] = {
+    "default": table_methods.sampler,
+    "default, tpe": partial(table_methods.sampler, sampler="tpe"),
+    "random": table_methods.METHODS["random, no pruning"],
+    "random, pruned": partial(table_methods.sampler, sampler="random", baselines=False),
+    "evoNMS": table_methods.METHODS["evoNMS, as published"],
     "stock Ray Tune": table_methods.METHODS["stock Ray Tune"],
 }
 
@@ -60,8 +43,8 @@ def curves(seeds: int, table: Table) -> pd.DataFrame:
     rows = []
     for name, build in METHODS.items():
         for seed in range(FIRST_SEED, FIRST_SEED + seeds):
-            method = build(seed, len(table.samples))
             budget = FULL[-1] * table.samples[-1]
+            method = build(seed, table.samples, budget)
             done = replay(table, method, workers=WORKERS, samples=budget, seed=seed)
             rows += [(name, seed, full, done.at(full * table.samples[-1])) for full in FULL]
     return pd.DataFrame(rows, columns=["method", "seed", "trainings", "regret"])

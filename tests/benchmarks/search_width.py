@@ -78,7 +78,7 @@ def search(
     space = wide_space()
     land, rng = Landscape(len(space.units), seed), np.random.default_rng(seed)
     config = SearchConfig(sampler=sampler, seed=seed, pruner="none")
-    method = OptunaMethod(space, config, 1)
+    method = OptunaMethod(space, config, (1,))
     highest, true, regret, picked, scores = -math.inf, 0.0, [], [], []
     while len(regret) < trials and (asked := method.ask()):
         number, norms = asked

