@@ -13,6 +13,9 @@ from normsearch.data import Volume, write_volume
 from tests.made_up_confirmation import made_up  # noqa: F401
 from tests.made_up_search import study  # noqa: F401
 
+# The rivals' packages are an extra of their own, and no doctest stands there.
+collect_ignore_glob = ["benchmarks/rivals/*"]
+
 
 def find_data() -> Path:
     """Return where the real images should be: NORMSEARCH_DATA or ../shared/data."""

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,7 @@ def _computed(name: ast.expr) -> str:
     return "*"
 
 
+@cache
 def arrows_of(module: str, source: str, *, is_package: bool = False) -> set[tuple[str, bool]]:
     """What a module of ours imports: rooms and packages, and whether only inside functions."""
     own = room_of(module)

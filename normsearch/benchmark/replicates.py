@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from normsearch.benchmark.table import Table
 
@@ -107,5 +107,5 @@ def _left_out_regret(finals: npt.NDArray[np.float64], judge: int) -> float:
 
 def _agreement(finals: npt.NDArray[np.float64]) -> float:
     """Return the mean rank correlation of all pairs of seeds, from (seeds, rows)."""
-    between = np.corrcoef([stats.rankdata(scores) for scores in finals])
+    between = np.corrcoef([scipy.stats.rankdata(scores) for scores in finals])
     return float(between[np.triu_indices(len(finals), k=1)].mean())

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+import scipy
 
 from normsearch.confirmation.pair_tests import ALPHA, Array, degrees_of_freedom
 from normsearch.errors import DataError
@@ -77,7 +77,7 @@ class Contrast:
         mean, (error, free) = float(self.values.mean()), self._error()
         if self.exact:
             return mean, mean, mean
-        reach = error * float(stats.t.isf(ALPHA / 2 / comparisons, free))
+        reach = error * float(scipy.stats.t.isf(ALPHA / 2 / comparisons, free))
         low, high = np.clip([mean - reach, mean + reach], *RANGES.get(self.unit, (None, None)))
         return mean, float(low), float(high)
 
@@ -90,7 +90,9 @@ class Contrast:
         """
         error, free = self._error(seeds)
         tail = 0.2 if self.claim == "above" else 0.1  # of both sides together
-        return error * float(stats.t.isf(ALPHA / 2 / comparisons, free) + stats.t.isf(tail, free))
+        return error * float(
+            scipy.stats.t.isf(ALPHA / 2 / comparisons, free) + scipy.stats.t.isf(tail, free)
+        )
 
     def seeds_for(self, effect: float, comparisons: int = 1, most: int = 10_000) -> int | None:
         """Return how many seeds find a mean of `effect` in 80% of studies; None: no number."""
@@ -236,7 +238,9 @@ def agreement(profiles: pd.DataFrame, *, name: str, **more: Any) -> Contrast:
         raise DataError(f"{name}: must have 4 trainings and 3 columns, got {profiles.shape}.")
     table = profiles.to_numpy(float)
     found = [
-        0.0 if min(np.ptp(first), np.ptp(second)) == 0 else float(stats.spearmanr(first, second)[0])
+        0.0
+        if min(np.ptp(first), np.ptp(second)) == 0
+        else float(scipy.stats.spearmanr(first, second)[0])
         for first, second in zip(table[0::2], table[1::2], strict=False)
     ]
     return Contrast(name, np.array(found), **more)
@@ -249,4 +253,4 @@ def power(effect: float, sd: float, seeds: int, comparisons: int = 1) -> float:
     0.91
     """
     free, shift = seeds - 1, effect / sd * math.sqrt(seeds)
-    return float(stats.nct.sf(stats.t.isf(ALPHA / 2 / comparisons, free), free, shift))
+    return float(scipy.stats.nct.sf(scipy.stats.t.isf(ALPHA / 2 / comparisons, free), free, shift))

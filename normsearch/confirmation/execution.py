@@ -134,4 +134,4 @@ def _whole(trainer: Trainer[Data], config: StudyConfig) -> Trainer[Data]:
         trainer = HeldOutTrainer(trainer)
     if far := config.search.checkpoints:
         trainer = RemoteTrainer(trainer, far)
-    return WithProvided(trainer)
+    return WithProvided(trainer, (config.trainer, config.network.name))

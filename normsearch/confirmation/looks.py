@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from normsearch.config.arms import LOOKS
 from normsearch.confirmation.pair_tests import ALPHA, Array, p_cases
@@ -134,7 +134,7 @@ def reach(measured: Measured, seeds: int, comparisons: int) -> Array:
     arm's interval is right whatever look it ended with.
     """
     level = levels(comparisons, LOOKS)[seeds]
-    return np.asarray(stats.t.isf(level, measured.free) * measured.error)
+    return np.asarray(scipy.stats.t.isf(level, measured.free) * measured.error)
 
 
 def between(state: State, scores: Array, pairs: Pairs) -> Measured:
@@ -150,7 +150,7 @@ def typical(variance: Array, free: Array) -> Array:
     the true variance by a factor from chi-square.
     """
     most = int(free.max(initial=1))
-    shrunk = np.array([1.0, *(stats.chi2.median(n) / n for n in range(1, most + 1))])
+    shrunk = np.array([1.0, *(scipy.stats.chi2.median(n) / n for n in range(1, most + 1))])
     known = np.where(free > 0, variance / shrunk[free.astype(int)], np.inf)
     order, several = np.sort(known, axis=-1), np.asarray((free > 0).sum(axis=-1))
     low, high = (
@@ -200,7 +200,7 @@ def _measured(state: State, counts: Array, by_case: Array, pairs: Pairs) -> Meas
     spread = np.asarray(error > _NO_SPREAD)
     freedom = np.where(spread, total**2 / np.where(spread, squares, 1.0), 1.0)
     t = np.where(spread, difference / np.where(spread, error, 1.0), 0.0)
-    p = np.where(spread, stats.t.sf(t, freedom), 1.0)
+    p = np.where(spread, scipy.stats.t.sf(t, freedom), 1.0)
     return Measured(difference, *(np.where(testable, v, np.nan) for v in (error, freedom, t, p)))
 
 
@@ -237,7 +237,7 @@ def _by_cases(by_case: Array, hopeful: Flags, absent: Flags, pairs: Pairs) -> Fl
 
 def _drop(state: State, measured: Measured, lost: Flags, seeds: int, pairs: Pairs) -> State:
     """Drop open arms of which a comparison lies too low, and those that cannot be tested."""
-    last = float(stats.norm.isf(levels(len(pairs.compared))[LOOKS[-1]]))
+    last = float(scipy.stats.norm.isf(levels(len(pairs.compared))[LOOKS[-1]]))
     t = np.where(np.isnan(measured.t), np.inf, measured.t)
     least = np.where(pairs.owners, t[..., None, :], np.inf).min(axis=-1)
     low = least < DROPPED_BELOW.get(seeds, -np.inf) * last

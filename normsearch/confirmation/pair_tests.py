@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 ALPHA = 0.05
 _LIMIT = 3.0  # most degrees of freedom, for each of the arm with fewer seeds
@@ -20,7 +20,7 @@ Array = npt.NDArray[np.float64]
 def t_reach(values: Array) -> float:
     """Return half the length of the 95% interval of the mean of two or more independent values."""
     error = values.std(ddof=1) / np.sqrt(len(values))
-    return float(error * stats.t.ppf(1 - ALPHA / 2, len(values) - 1))
+    return float(error * scipy.stats.t.ppf(1 - ALPHA / 2, len(values) - 1))
 
 
 def mean_interval(scores: Array) -> tuple[Array, Array]:
@@ -37,7 +37,7 @@ def mean_interval(scores: Array) -> tuple[Array, Array]:
         return nothing, nothing
     by_case, by_seed = scores.mean(axis=-2), scores.mean(axis=-1)
     error, free = _error([by_case, by_seed], by_seed.shape[-1] - 1)
-    mean, t = by_case.mean(axis=-1), stats.t.isf(ALPHA / 2, free)
+    mean, t = by_case.mean(axis=-1), scipy.stats.t.isf(ALPHA / 2, free)
     away = by_case - mean[..., None]
     spread = np.maximum((away**2).mean(axis=-1), 1e-300)
     tail = (away**3).mean(axis=-1) / spread * (1 + 2 * t**2) / (6 * by_case.shape[-1])
@@ -51,7 +51,7 @@ def p_cases(first: Array, second: Array) -> Array:
     if equal.all():
         return np.ones(away.shape[:-1])
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(equal, 1.0, stats.wilcoxon(away, axis=-1).pvalue)
+        return np.where(equal, 1.0, scipy.stats.wilcoxon(away, axis=-1).pvalue)
 
 
 def p_total(first: Array, second: Array, *, paired: bool = False) -> Array:
@@ -60,7 +60,7 @@ def p_total(first: Array, second: Array, *, paired: bool = False) -> Array:
         return np.full(first.shape[:-2], np.nan)
     difference, error, free = difference_of(first, second, paired=paired)
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * stats.t.sf(np.abs(difference) / error, free)
+        p = 2 * scipy.stats.t.sf(np.abs(difference) / error, free)
     # Scores without any spread are no evidence, since an error of 0 cannot be estimated.
     return np.asarray(np.where(error == 0, 1.0, p))
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+import scipy
 
 from normsearch.config.metric import Bounds
 from normsearch.confirmation.arm_table import Roles
@@ -95,7 +95,7 @@ def _typical(variances: npt.ArrayLike, free: list[float]) -> float:
     """
     if not free:
         return float("nan")
-    shrunk = np.array([stats.chi2.median(degrees) / degrees for degrees in free])
+    shrunk = np.array([scipy.stats.chi2.median(degrees) / degrees for degrees in free])
     return float(np.sqrt(np.median(np.asarray(variances, float) / shrunk)))
 
 
@@ -173,7 +173,7 @@ def _needed(
         shift = trainings.mean(axis=-1, keepdims=True)
         middle, differences = middle + shift[:, 0], differences + shift
     error = np.sqrt(sum(part for part, _ in parts))
-    by_t = stats.t.isf(level / 2, degrees_of_freedom(parts, fewer)) * error - middle
+    by_t = scipy.stats.t.isf(level / 2, degrees_of_freedom(parts, fewer)) * error - middle
     return np.asarray(np.maximum(by_t, _needed_by_ranks(random, differences, level)))
 
 
@@ -199,7 +199,7 @@ def _most_below(cases: int, level: float) -> int:
     """Return the largest sum of negative ranks with a two-sided p-value below `level`, else −1."""
     if cases > 50:  # scipy's test is exact up to here
         mean, variance = cases * (cases + 1) / 4, cases * (cases + 1) * (2 * cases + 1) / 24
-        return int(np.ceil(mean - stats.norm.isf(level / 2) * np.sqrt(variance))) - 1
+        return int(np.ceil(mean - scipy.stats.norm.isf(level / 2) * np.sqrt(variance))) - 1
     ways = np.ones(1)
     for rank in range(1, cases + 1):
         longer = np.zeros(len(ways) + rank)

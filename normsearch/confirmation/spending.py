@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, stats
+import scipy
 
 from normsearch.config.arms import LOOKS
 
@@ -59,7 +59,7 @@ def adjusted(p: float, seeds: int, comparisons: int) -> float:
         return 1.0
     if above(low) >= 0:
         return 2e-12 * comparisons
-    return min(1.0, 2 * comparisons * math.exp(optimize.brentq(above, low, high, xtol=1e-9)))
+    return min(1.0, 2 * comparisons * math.exp(scipy.optimize.brentq(above, low, high, xtol=1e-9)))
 
 
 @lru_cache(maxsize=4096)
@@ -73,8 +73,8 @@ def _levels(level: float, looks: tuple[int, ...]) -> tuple[float, ...]:
         wanted = level * (seeds / LOOKS[-1]) ** 2 - spent
         spent, step = spent + wanted, math.sqrt(seeds - before)
         end = _END * math.sqrt(seeds)
-        bound = optimize.brentq(_excess, -end, end, args=(density, sums, step, wanted))
-        found.append(float(stats.norm.sf(bound / math.sqrt(seeds))))
+        bound = scipy.optimize.brentq(_excess, -end, end, args=(density, sums, step, wanted))
+        found.append(float(scipy.stats.norm.sf(bound / math.sqrt(seeds))))
         # The density of the sum of `seeds` increments, where no look so far has made a claim.
         nodes = (bound + end) / 2 * _GAUSS[0] + (bound - end) / 2
         weights = (bound + end) / 2 * _GAUSS[1]
@@ -90,7 +90,7 @@ def _excess(
     step: float,
     wanted: float,
 ) -> float:
-    return float(density @ stats.norm.sf((bound - sums) / step)) - wanted
+    return float(density @ scipy.stats.norm.sf((bound - sums) / step)) - wanted
 
 
 def _normal(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -15,7 +15,7 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+import scipy
 
 from normsearch.confirmation.pair_tests import (
     ALPHA,
@@ -125,7 +125,7 @@ def pairwise(scores: pd.DataFrame) -> pd.DataFrame:
 
 def _ranks(table: ScoreTable) -> Array:
     means = [-table.values(arm).mean(axis=0) for arm in table.arms]
-    ranks: Array = stats.rankdata(means, axis=0).mean(axis=1)
+    ranks: Array = scipy.stats.rankdata(means, axis=0).mean(axis=1)
     return ranks
 
 
@@ -180,7 +180,7 @@ def _simultaneous(result: pd.DataFrame) -> pd.DataFrame:
     comparisons = int(result["p"].notna().sum())
     level = ALPHA / max(comparisons, 1)
     difference, error, free = result[["difference", "_error", "_free"]].to_numpy(float).T
-    half = stats.t.isf(level / 2, free) * error
+    half = scipy.stats.t.isf(level / 2, free) * error
     told = result["verdict"].to_numpy()
     better, worse, same = (told == one for one in ("better", "worse", NO_DIFFERENCE))
     low, high = difference - half, difference + half
@@ -216,7 +216,7 @@ def share_bound(events: int, trainings: int) -> float:
     """
     if events >= trainings:
         return 1.0
-    return float(stats.beta.ppf(1 - ALPHA, events + 1, trainings - events))
+    return float(scipy.stats.beta.ppf(1 - ALPHA, events + 1, trainings - events))
 
 
 def verdict(p: float, difference: float, *, is_reference: bool = False, tested: bool = True) -> str:

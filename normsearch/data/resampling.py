@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 import torch
-from scipy import ndimage, sparse
 from torch import Tensor
 from torch.nn import functional
 
@@ -142,10 +142,10 @@ def _spline_weights(old: int, new: int) -> Any:
     for place in range(old):
         voxel = np.zeros(old)
         voxel[place] = 1
-        column = ndimage.zoom(voxel, new / old, order=3, mode="nearest", grid_mode=True)
+        column = scipy.ndimage.zoom(voxel, new / old, order=3, mode="nearest", grid_mode=True)
         column[np.abs(column) < 1e-8] = 0
-        columns.append(sparse.csc_array(column[:, None].astype(np.float32)))
-    return sparse.hstack(columns, format="csr")
+        columns.append(scipy.sparse.csc_array(column[:, None].astype(np.float32)))
+    return scipy.sparse.hstack(columns, format="csr")
 
 
 def _nearest(old: int, new: int) -> npt.NDArray[np.intp]:

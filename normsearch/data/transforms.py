@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 import torch
-from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -92,7 +92,7 @@ def body_of(image: Array) -> npt.NDArray[np.bool_]:
 
     This is nnU-Net's nonzero region. It is the whole image where no voxel is 0, as in CT.
     """
-    return np.asarray(ndimage.binary_fill_holes((image != 0).any(0)))
+    return np.asarray(scipy.ndimage.binary_fill_holes((image != 0).any(0)))
 
 
 def _window(values: Array, low: float, high: float) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from normsearch.benchmark.setup import SETUPS, switchable_weights
 from normsearch.benchmark.simulated_executor import OptunaMethod, replay
@@ -53,7 +53,7 @@ def switchable_on_table(data: Path | None, *, seeds: range, gate_factor: float) 
     means, rows = marginal_means(load_table(seeds=FIRST_SEED)), []
     for (seed, stage), own in found.groupby(["seed", "stage"]):
         weights = own.groupby("branch")["weight"].mean()
-        agreement = stats.spearmanr(
+        agreement = scipy.stats.spearmanr(
             [float(weights[branch]) for branch in BRANCHES],
             [means[str(stage), branch] for branch in BRANCHES],
         )[0]

@@ -8,7 +8,7 @@ import inspect
 import os
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec, TypeVar
@@ -62,10 +62,14 @@ def nameless(text: str) -> bool:
 
 
 class WithProvided(Generic[P, R]):
-    """A trainer that also transfers the objects given to `provide` to other processes."""
+    """A trainer that also transfers to other processes what `provide` was given for `paths`.
 
-    def __init__(self, trainer: Callable[P, R]) -> None:
-        self._trainer, self._provided = trainer, dict(_PROVIDED)
+    Other studies of this process may have been given objects that no worker can import.
+    """
+
+    def __init__(self, trainer: Callable[P, R], paths: Iterable[str | None]) -> None:
+        self._trainer = trainer
+        self._provided = {path: _PROVIDED[path] for path in paths if path in _PROVIDED}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the trainer."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,15 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from normsearch.errors import DiskFullError, GoneError, NetworkError, NormsearchError, TakenError
+from normsearch.errors import (
+    DiskFullError,
+    GoneError,
+    NetworkError,
+    NormsearchError,
+    StudyError,
+    TakenError,
+    one_line,
+)
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.trainable import ENDS, pack
 
@@ -150,6 +159,13 @@ class StorageScheduler(FIFOScheduler):  # type: ignore[misc]
         with self._link.keeping_failure():
             if _ran_out_of_memory(error):
                 fail(reason=f"memory: the node had none left ({type(error).__name__})")
+            elif _never_started(error):
+                coordinator.give_back(number)
+                coordinator.failure = StudyError(
+                    f"{coordinator.config.name}: a worker could not start ({one_line(lines[-1])}); "
+                    "every node needs the packages and the modules of your own that this process "
+                    "has."
+                )
             elif not isinstance(error, _DEATHS):
                 fail(reason=lines[-1] if lines else type(error).__name__, fault=True)
             elif self._overdue(trial):
@@ -158,7 +174,7 @@ class StorageScheduler(FIFOScheduler):  # type: ignore[misc]
             elif coordinator.stopping:
                 coordinator.give_back(number)  # its node stops together with the driver
             else:
-                coordinator.crashed(number, type(error).__name__)
+                coordinator.crashed(number, _cause_of_death(error))
 
     def _overdue(self, trial: Trial) -> bool:
         # The worker measures each step and ends itself, see TrialActor.
@@ -171,6 +187,28 @@ def _ran_out_of_memory(error: object) -> bool:
     return isinstance(error, OutOfMemoryError) or (
         isinstance(error, RayActorError) and "running low on memory" in str(error)
     )
+
+
+def _never_started(error: object) -> bool:
+    """Return whether a worker raised an exception before its first trial, for example on import.
+
+    Each further worker would. An error of Ray itself, such as a lost object, may pass.
+    """
+    last = str(error).strip().splitlines()[-1:]
+    by_ray = any(line.startswith("ray.exceptions.") for line in last)
+    return isinstance(error, RayActorError) and error.actor_init_failed and not by_ray
+
+
+def _cause_of_death(error: object) -> str:
+    """Return what Ray knows of a worker's death, and where the worker's log is."""
+    kind, text = type(error).__name__, str(error)
+    detail = re.search(r"Worker exit detail: (.*?)(?= Some common causes|$)", text, re.MULTILINE)
+    told = one_line(detail[1] if detail else text)
+    if "End of file" in told:  # all that is left of a process that a signal ended
+        told = "its process was killed, perhaps for lack of memory, or crashed"
+    pid, ip = (re.search(rf"^\t{key}: (\S+)$", text, re.MULTILINE) for key in ("pid", "ip"))
+    log = f"; see Ray's log worker-*-{pid[1]}.err on {ip[1]}" if pid and ip else ""
+    return f"{kind}: {told}{log}"
 
 
 def _error_of(trial: Trial) -> object:

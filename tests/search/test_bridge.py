@@ -9,7 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError
+from ray.core.generated.common_pb2 import ActorDiedErrorContext
+from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError, RayTaskError
 
 from normsearch.errors import (
     CacheError,
@@ -17,6 +18,7 @@ from normsearch.errors import (
     DiskFullError,
     NetworkError,
     NormsearchError,
+    StudyError,
 )
 from normsearch.search.bridge import bridge
 from normsearch.search.coordinator import Coordinator
@@ -26,6 +28,11 @@ from tests.search.test_coordinator import stored
 
 Maker = Callable[..., Coordinator]
 LOW = "1 worker(s) were killed due to the node running low on memory."
+KILLED = (  # as Ray 2.60 words it
+    "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker "
+    "exit detail: Worker unexpectedly exits with a connection error code 2. End of file. Some "
+    "common causes include: (1) the process was killed by the OOM killer."
+)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +67,68 @@ def test_each_error_has_its_outcome(
     assert coordinator.live == 0
     if state == "PRUNED":
         assert found.constraints == {"memory": 1.0}
+
+
+def fail_with(error: Exception, coordinator: Coordinator) -> None:
+    """Let the coordinator's next trial end with an error of Ray."""
+    searcher, scheduler = bridge(coordinator, lambda: 1)
+    assert isinstance(searcher.suggest("t"), dict)
+    data = SimpleNamespace(start_time=None, last_result_time=None)
+    scheduler.on_trial_error(
+        None,
+        SimpleNamespace(
+            trial_id="t", pickled_error_file=None, get_error=lambda: error, run_metadata=data
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            ActorDiedError(
+                ActorDiedErrorContext(
+                    actor_id=bytes(16), pid=7, node_ip_address="1.2.3.4", error_message=KILLED
+                )
+            ),
+            "ActorDiedError: its process was killed, perhaps for lack of memory, or crashed; "
+            "see Ray's log worker-*-7.err on 1.2.3.4",
+        ),
+        (NodeDiedError("the node\n is gone."), "NodeDiedError: the node is gone"),
+    ],
+)
+def test_a_death_is_told_with_its_cause(
+    study: Maker, tmp_path: Path, error: Exception, told: str
+) -> None:
+    for _ in range(4):
+        fail_with(error, study())
+    failure = stored(tmp_path / "run").trials[0].user_attrs["failure"]
+    assert failure == f"4 workers died: {told}"
+
+
+def started_with(last_line: str) -> ActorDiedError:
+    """Return the error of an actor whose start raised an exception, by the end of its traceback."""
+    text = f"Traceback (most recent call last):\n  File ...\n{last_line}\n"
+    return ActorDiedError.from_task_error(RayTaskError("__init__", text, Exception()))
+
+
+def test_a_worker_that_cannot_start_ends_the_run_with_the_cause(
+    study: Maker, tmp_path: Path
+) -> None:
+    coordinator = study()
+    fail_with(started_with("ModuleNotFoundError: No module named 'my_loop'"), coordinator)
+    with pytest.raises(StudyError, match=r"could not start \(.*No module named 'my_loop'\)"):
+        coordinator.next_job()
+    trial = stored(tmp_path / "run").trials[0]
+    assert trial.state.name == "RUNNING"
+    assert "crashes" not in trial.user_attrs
+
+
+def test_a_worker_whose_start_ray_prevented_is_replaced(study: Maker, tmp_path: Path) -> None:
+    coordinator = study()
+    fail_with(started_with("ray.exceptions.OwnerDiedError: lost"), coordinator)
+    assert stored(tmp_path / "run").trials[0].user_attrs["crashes"] == 1
+    assert coordinator.failure is None
 
 
 @pytest.mark.parametrize(

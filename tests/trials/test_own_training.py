@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,7 +118,12 @@ def test_an_interrupted_trial_goes_on_from_what_it_saved(tmp_path: Path) -> None
     assert [record["evaluation"] for record in again] == [1, 2, 3]
 
 
-def test_ray_trains_it_too(tmp_path: Path) -> None:
+def test_ray_trains_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:  # an earlier study, of a module that no worker can import
+        (tmp_path / "imported_here_alone.py").write_text("def train(trial): ...\n")
+        patch.syspath_prepend(str(tmp_path))
+        module = importlib.import_module("imported_here_alone")
+        normsearch.Study("earlier", trainer=module.train, space=SPACE, training=TRAINING)
     found = study(
         tmp_path,
         space=SPACE | {"learning_rate": {"low": 1e-4, "high": 0.2, "default": 0.1}},
