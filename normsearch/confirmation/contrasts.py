@@ -85,8 +85,9 @@ class Contrast:
         """Return what such a study, of as many seeds, shows in 80% of cases.
 
         Of a claim ``above``: the mean whose interval lies above 0. Of a claim ``within``: the
-        margin inside which the interval lies if the mean is 0. Seeds add nothing to the cases' part
-        of the error.
+        margin inside which the interval lies if the mean is 0. More seeds lower the seeds' part of
+        the error, and of the cases' part what is the chance of a training at a case; how truly
+        different cases are stays.
         """
         error, free = self._error(seeds)
         tail = 0.2 if self.claim == "above" else 0.1  # of both sides together
@@ -115,12 +116,25 @@ class Contrast:
         count = seeds or len(by_seed)
         parts = [(np.asarray(by_seed.var(ddof=1) / count), count - 1)]
         if self.values.ndim == 2:
-            by_case = self.values.mean(axis=0)
-            parts.append((np.asarray(by_case.var(ddof=1) / len(by_case)), len(by_case) - 1))
+            cases = self.values.shape[1]
+            parts.append((np.asarray(self._case_variance(count) / cases), cases - 1))
         error = math.sqrt(sum(float(part) for part, _ in parts))
         if error <= 1e-12:
             return math.nan, math.nan
         return error, float(degrees_of_freedom(parts, count - 1))
+
+    def _case_variance(self, seeds: int) -> float:
+        """The variance between means of cases over `seeds` rows; as measured for those there are.
+
+        Means of S rows vary by what the cases differ and by residuals / S (two-way analysis of
+        variance without replication); where that is more than was measured, all of it is residuals.
+        """
+        rows, cases = self.values.shape
+        by_seed, by_case = self.values.mean(axis=1, keepdims=True), self.values.mean(axis=0)
+        found = float(by_case.var(ddof=1))
+        residuals = self.values - by_seed - by_case + self.values.mean()
+        chance = float((residuals**2).sum()) / ((rows - 1) * (cases - 1)) / rows
+        return found + min(chance, found) * (rows / seeds - 1)
 
     def outcome(self, comparisons: int = 1) -> Outcome:
         """Return what the interval says of the claim."""

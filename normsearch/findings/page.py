@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ class Page:
         notes: what differs from it, and designs that were abandoned, with the reason.
         parts: name -> the function that says what is trained or measured, in the file's order.
         findings: key -> the published statement.
+        replaces: key -> name of the earlier page whose design of that finding this page's replaces
+            (the file's ``REPLACES``). The earlier file stays as it was registered.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Page:
     notes: str
     parts: Mapping[str, Callable[..., Any]]
     findings: Mapping[str, Finding]
+    replaces: Mapping[str, str] = field(default_factory=dict)
 
     def needed(self, key: str) -> list[str]:
         """Return the parts that a finding looks at, and those these need, in order."""
@@ -74,7 +77,8 @@ def read_page(path: Path) -> Page:
     source, notes = (str(getattr(module, name, "")) for name in ("SOURCE", "NOTES"))
     with open_regular(path) as file:
         sha256 = hashlib.sha256(file.read()).hexdigest()
-    page = Page(path.stem, path, sha256, source, notes, parts, found)
+    replaces = dict(getattr(module, "REPLACES", {}))
+    page = Page(path.stem, path, sha256, source, notes, parts, found, replaces)
     _check(page)
     return page
 
@@ -114,8 +118,25 @@ def shipped_pages() -> list[Page]:
 
 
 def all_findings() -> dict[str, tuple[Page, Finding]]:
-    """Return every registered finding with its page, by source, then by number."""
-    found = {key: (page, one) for page in shipped_pages() for key, one in page.findings.items()}
+    """Return every registered finding with its page, by source, then by number.
+
+    Raises:
+        ConfigError: two pages have a finding, and neither says that it replaces the other's.
+    """
+    pages = shipped_pages()
+    replaced = {(name, key) for page in pages for key, name in page.replaces.items()}
+    found: dict[str, tuple[Page, Finding]] = {}
+    for page in pages:
+        for key, one in page.findings.items():
+            if (page.name, key) in replaced:
+                continue
+            if key in found:
+                raise ConfigError(
+                    f"{page.path}: finding {key}: its key must be new, and {found[key][0].name} "
+                    f"has it; give it another, or say REPLACES = {{{key!r}: "
+                    f"{found[key][0].name!r}}}."
+                )
+            found[key] = (page, one)
     return dict(sorted(found.items(), key=lambda item: _place(item[0])))
 
 
@@ -127,9 +148,12 @@ def find_page(name: str) -> tuple[Page, list[str]]:
     """
     if name.endswith(".py"):
         page = read_page(Path(name))
-        registered = {key: other.path for key, (other, _) in all_findings().items()}
+        registered = {key: other.path.resolve() for key, (other, _) in all_findings().items()}
+        here = page.path.resolve()
+        if here in registered.values():  # one of ours: what a later page replaces is not its own
+            return page, [key for key in page.findings if registered[key] == here]
         for key in page.findings:
-            if registered.get(key, page.path).resolve() != page.path.resolve():
+            if key in registered:
                 raise ConfigError(
                     f"{page.path}: finding {key}: its key must be new, and {registered[key].name} "
                     "of normsearch has it; give yours another."

@@ -13,6 +13,7 @@ from normsearch.config import ArmsConfig, StudyConfig
 from normsearch.config.reading import validate
 from normsearch.errors import ConfigError
 from normsearch.findings import Measured, Measurement, Search, Trainings
+from normsearch.findings import page as page_module
 from normsearch.findings.marks import needs
 from normsearch.findings.page import (
     SCALES,
@@ -91,6 +92,26 @@ def test_what_is_asked_for_is_found_or_told(write: Callable[[str], Path], tmp_pa
         find_page(str(tmp_path / "x.py"))
     with pytest.raises(ConfigError, match="Did you mean 'toy'"):
         check_scale("tooy")
+
+
+def test_a_later_page_replaces_a_design_and_no_two_pages_share_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, later = tmp_path / "first.py", tmp_path / "later.py"
+    first.write_text(tiny())
+    one = tiny().partition('@finding("X2"')[0]
+    later.write_text(one)
+    monkeypatch.setattr(page_module, "shipped_pages", lambda: [read_page(first), read_page(later)])
+    with pytest.raises(ConfigError, match="finding X1: its key must be new, and first has it"):
+        all_findings()
+    again = tmp_path / "again.py"
+    again.write_text(one + '\nREPLACES = {"X1": "first"}\n')
+    monkeypatch.setattr(page_module, "shipped_pages", lambda: [read_page(first), read_page(again)])
+    assert {key: page.name for key, (page, _) in all_findings().items()} == {
+        "X1": "again", "X2": "first",
+    }  # fmt: skip
+    assert find_page(str(first))[1] == ["X2"]
+    assert find_page(str(again))[1] == ["X1"]
 
 
 def test_findings_are_listed_by_source() -> None:
