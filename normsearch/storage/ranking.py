@@ -21,15 +21,16 @@ def rank(trials: Sequence[FrozenTrial], direction: Direction) -> list[int]:
     """Return the numbers of the trials that may be the best, the best first.
 
     Until a race has finished a round, these are all `eligible` trials by score, but for its
-    replicates. From then on they are the `candidates` by the posterior, those that the newest race
-    trained before the others. A configuration that a round left out is thus recommended if the
-    further trainings of those that it kept turn out worse.
+    replicates. From then on they are the `candidates` by the posterior, but for the first one,
+    which is the best of those that the newest race trained: only these have proved themselves in
+    further trainings. One that a round left out is first if those that it kept turn out worse.
     """
     raced = entered(trials)
     if not raced:
         return [n for n in by_score(trials, direction) if not is_replicate(trials[n])]
     ordered = by_posterior(candidates(trials), trials, direction)
-    return sorted(ordered, key=lambda number: number not in raced)
+    first = next((number for number in ordered if number in raced), None)
+    return sorted(ordered, key=lambda number: number != first)
 
 
 def by_score(trials: Iterable[FrozenTrial], direction: Direction) -> list[int]:

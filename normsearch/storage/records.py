@@ -99,7 +99,8 @@ class StudyRecord:
         """Return the numbers of the COMPLETE trials, the best score first.
 
         Those that exceed a constraint of the search are left out. After a round of a race the order
-        is that of `rank`: configurations by all their trainings, each by the number of its first.
+        is that of `rank`: the configuration that the race recommends, then all others by the model,
+        each by the number of its first training.
         """
         return list(self._stand()[0])
 
