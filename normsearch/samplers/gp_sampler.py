@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
@@ -201,13 +202,18 @@ class GaussianProcessSampler(OneObjective):
             row = self._rows[trial.number] = self._coding.row(trial.params)
         return row
 
+    def _kept(self, targets: Array) -> npt.NDArray[np.intp]:
+        """Return the places of the trials that the process is fitted to: the best and newest."""
+        every = np.arange(len(targets))
+        if len(every) <= _MOST:
+            return every
+        return np.union1d(np.argsort(-targets)[: _MOST // 2], every[-_MOST // 2 :])
+
     def _fitted(self, known: History, targets: Array, noise: Array) -> Process:
-        """Return a process fitted to the best and newest trials under the beliefs of before."""
-        keep = np.arange(len(known))
-        if len(known) > _MOST:
-            keep = np.union1d(np.argsort(-targets)[: _MOST // 2], keep[-_MOST // 2 :])
-        points = self._kernel.points(np.array([known.rows[place] for place in keep]))
-        fitted = standardized(targets[keep], noise[keep])
+        """Return a process fitted to the trials that are kept, under the beliefs of before."""
+        kept = self._kept(targets)
+        points = self._kernel.points(np.array([known.rows[place] for place in kept]))
+        fitted = standardized(targets[kept], noise[kept])
         return Process(self._kernel, points, *fitted, self._beliefs)
 
     def _walked(self, process: Process) -> Process:

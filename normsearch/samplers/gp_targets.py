@@ -89,12 +89,17 @@ class History:
 
 def standardized(targets: Array, noise: Array) -> tuple[Array, Array]:
     """Return clipped targets of mean 0 and standard deviation 1, and the noise in this unit."""
-    targets = clipped(targets)
-    deviation = float(targets.std()) or 1.0
-    scaled: Array = (targets - targets.mean()) / deviation
-    spread: Array = noise / deviation**2
+    middle, unit = scale(targets)
+    scaled: Array = (clipped(targets) - middle) / unit
+    spread: Array = noise / unit**2
     # Points that are equally good stay so in any unit.
     return scaled.round(_DIGITS), spread.round(_DIGITS)
+
+
+def scale(targets: Array) -> tuple[float, float]:
+    """Return mean and standard deviation of the clipped targets; 1 where all are equal."""
+    targets = clipped(targets)
+    return float(targets.mean()), float(targets.std()) or 1.0
 
 
 def clipped(values: Array) -> Array:

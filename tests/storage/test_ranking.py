@@ -77,6 +77,15 @@ def test_behind_the_recommended_one_the_posterior_decides_alone() -> None:
     assert others[:2] == [4, 5]  # never raced, with the highest scores
 
 
+def test_single_norms_and_mixtures_are_both_led_by_one_that_was_raced() -> None:
+    kinds = [trial(n, NORMS[n], score) for n, score in enumerate(SCORES)]
+    for number in (0, 4, 5):
+        kinds[number].user_attrs["single_norm"] = NORMS[number]
+    order = rank([*kinds, again(8, 0, 0.30, 1, 2), again(9, 6, 0.55, 1, 2)], "maximize")
+    assert order[:2] == [6, 0]  # the single norms 4 and 5 scored higher, and were not raced
+    assert order[2:4] == [4, 5]
+
+
 def test_the_newest_race_decides() -> None:
     later = again(10, 6, 0.53, 1, 1)
     later.user_attrs["race"] = 30
