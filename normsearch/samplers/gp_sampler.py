@@ -169,7 +169,8 @@ class GaussianProcessSampler(OneObjective):
         new = _untried(candidates, taken)
         bound, row = best_of(new if len(new) else candidates)
         for _ in range(_CLIMBS):
-            around = _untried(self._coding.changed(self._rng, row), taken)
+            # A number that is moved and clipped can be where it was: rounding would decide.
+            around = _untried(self._coding.changed(self._rng, row), taken | {tuple(row.tolist())})
             higher, there = best_of(around) if len(around) else (bound, row)
             if higher <= bound:
                 break
