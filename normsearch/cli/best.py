@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from normsearch.cli.options import Json, Name, Where
-from normsearch.cli.terminal import Terminal, said_of_trainings
+from normsearch.cli.terminal import Terminal, said_of_posterior, said_of_trainings
 
 
 def best(*, name: Name, where: Where, as_json: Json = False) -> None:
@@ -41,6 +41,8 @@ def _show(found: dict[str, Any], metric: str) -> None:
         f"{_seam(found, ', seam ')}",
         soft_wrap=True,
     )
+    if posterior := found.get("posterior"):
+        console.print(said_of_posterior(posterior), soft_wrap=True)
     if highest := found.get("highest_single_training"):
         console.print(
             f"Recommended by the race, for all its trainings. The best score of a single training "

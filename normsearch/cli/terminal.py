@@ -34,6 +34,18 @@ class Terminal(Console):
         return super().render_str(visible(text), **options)
 
 
+def said_of_posterior(posterior: dict[str, float]) -> str:
+    """Return the model's estimate of a configuration's mean score over seeds, in words.
+
+    >>> said_of_posterior({"mean": 0.8461, "low": 0.8302, "high": 0.862})
+    'The model of all trials expects 0.846 of it over further seeds, 95% interval 0.830 to 0.862.'
+    """
+    return (
+        f"The model of all trials expects {posterior['mean']:.3f} of it over further seeds, "
+        f"95% interval {posterior['low']:.3f} to {posterior['high']:.3f}."
+    )
+
+
 def said_of_trainings(trainings: list[dict[str, Any]]) -> str:
     """Return in words what a mean score is of: "mean of 4 seeds, 0.831 to 0.862"; '' for one.
 

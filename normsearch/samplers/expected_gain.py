@@ -8,38 +8,34 @@ import numpy as np
 from optuna.trial import FrozenTrial
 from scipy.special import ndtr
 
+from normsearch.samplers.fitted import FittedAnew
 from normsearch.samplers.gp_coding import Array
 from normsearch.samplers.gp_kernel import Points
 from normsearch.samplers.gp_model import Process
-from normsearch.samplers.gp_sampler import GaussianProcessSampler, one_thread
-from normsearch.samplers.gp_targets import clipped, expected_finals
+from normsearch.samplers.gp_sampler import one_thread
+from normsearch.samplers.gp_targets import clipped
 
 _BEST = 10  # configurations whose neighbours are candidates
-_FITS, _BURN_IN = 45, 15  # as in `normsearch.samplers.fitted`
 
 
-class _Forecast(GaussianProcessSampler):
+class _Forecast(FittedAnew):
     """A sampler that is asked what the next training may gain."""
-
-    def __init__(self) -> None:
-        super().__init__(seed=0, startup=1)
 
     def gain(self, trials: Sequence[FrozenTrial], sign: int) -> float | None:
         """See `expected_gain`."""
         known = self._known(trials, self._choices(trials), sign)
-        if not known:
+        if known is None:
             return None
-        rows, targets, noise = expected_finals(known)
-        places = np.unique(rows, axis=0)
+        places = np.array(sorted(known.tried))
         with one_thread():
-            fits = [self._fitted(rows, targets, noise) for _ in range(_FITS)][_BURN_IN:]
+            fits = self.fits(known)
             points = self._kernel.points(places)
             means = np.mean([fit.at(points)[0] for fit in fits], axis=0)
             best = places[np.argsort(-means, kind="stable")[:_BEST]]
             incumbent = self._kernel.points(best[:1])
             candidates = self._kernel.points(self._candidates(best))
             gains = np.mean([_gains(fit, candidates, incumbent) for fit in fits], axis=0)
-        unit = float(clipped(targets).std()) or 1.0
+        unit = float(clipped(known.expected_finals()[0]).std()) or 1.0
         return float(gains.max()) * unit
 
 

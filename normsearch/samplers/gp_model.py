@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg.blas import dtrmm
+from scipy.linalg.lapack import dtrtri
 
 from normsearch.samplers.gp_coding import Array
 from normsearch.samplers.gp_kernel import Kernel, Points
@@ -64,8 +67,9 @@ class Process:
         covariance = kernel.between(points, points, self._weights, self._unweighted)
         own = kernel.variances(points) + _JITTER + math.exp(beliefs.noise) + noise
         covariance[np.diag_indices_from(covariance)] = own
-        self._cholesky = np.linalg.cholesky(covariance)
-        self._solved = self._solve(targets)
+        # Transposed, the symmetric matrix has the order that LAPACK overwrites in place.
+        self._cholesky = cholesky(covariance.T, lower=True, overwrite_a=True, check_finite=False)
+        self._solved = solve_triangular(self._cholesky, targets, lower=True, check_finite=False)
         self._square = float(self._solved @ self._solved) + 2  # of InvGamma(1, 1), see below
 
     def given(self, beliefs: Beliefs) -> Process:
@@ -74,9 +78,16 @@ class Process:
             self._kernel, self._points, self._targets, self._noise, beliefs, self._unweighted
         )
 
-    def _solve(self, right: Array) -> Array:
-        solved: Array = solve_triangular(self._cholesky, right, lower=True, check_finite=False)
-        return solved
+    @property
+    def count(self) -> int:
+        """The number of targets."""
+        return len(self._targets)
+
+    @cached_property
+    def _inverse(self) -> Array:
+        """The Cholesky factor's inverse, which is worth its cost from the second prediction on."""
+        inverse: Array = dtrtri(self._cholesky, lower=1)[0]
+        return inverse
 
     def log_evidence(self) -> float:
         """Return the log of p(targets | beliefs) p(beliefs), up to a constant.
@@ -96,6 +107,8 @@ class Process:
     def at(self, points: Points) -> tuple[Array, Array]:
         """Return mean and standard deviation of the noise-free function, each (m,)."""
         parts = self._kernel.unweighted(self._points, points)
-        across = self._solve(self._kernel.between(self._points, points, self._weights, parts))
-        rest = np.maximum(self._kernel.variances(points) - (across**2).sum(axis=0), 1e-9)
+        covariance = self._kernel.between(self._points, points, self._weights, parts)
+        across = dtrmm(1.0, self._inverse, covariance, lower=1)
+        known = np.einsum("ij,ij->j", across, across)
+        rest = np.maximum(self._kernel.variances(points) - known, 1e-9)
         return across.T @ self._solved, np.sqrt(self._square / (len(self._solved) + 2) * rest)

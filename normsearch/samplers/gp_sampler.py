@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
@@ -18,7 +19,7 @@ from threadpoolctl import ThreadpoolController
 from normsearch.samplers.gp_coding import Array, Coding
 from normsearch.samplers.gp_kernel import Kernel
 from normsearch.samplers.gp_model import Beliefs, Process
-from normsearch.samplers.gp_targets import Finished, expected_finals, standardized
+from normsearch.samplers.gp_targets import Finished, History, standardized
 from normsearch.samplers.independent import OneObjective
 
 _MOST = 400  # trials that the process is fitted to: half the best, half the newest
@@ -62,7 +63,8 @@ class GaussianProcessSampler(OneObjective):
         self._kernel = Kernel(self._coding)
         self._beliefs = Beliefs.prior(1)
         self._rows: dict[int, tuple[float, ...]] = {}
-        self._finished: dict[int, Finished | None] = {}
+        self._read: set[int] = set()
+        self._history = History()
 
     def reseed_rng(self) -> None:
         """Start another random sequence than that of a copy of this sampler."""
@@ -78,7 +80,9 @@ class GaussianProcessSampler(OneObjective):
     def _choices(self, trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
         # Optuna's own intersection restarts at the oldest running trial each time.
         for past in trials:
-            if past.state.is_finished() and past.distributions and past.number not in self._counted:
+            if past.number in self._counted:
+                continue
+            if past.state.is_finished() and past.distributions:
                 self._counted.add(past.number)
                 known = past.distributions if self._common is None else self._common
                 self._common = {k: d for k, d in known.items() if past.distributions.get(k) == d}
@@ -96,9 +100,9 @@ class GaussianProcessSampler(OneObjective):
         trials = study.get_trials(deepcopy=False)
         sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
         known = self._known(trials, search_space, sign)
-        if not known:
+        if known is None:
             return {}
-        taken = {one.row for one in known} | self._running(trials)
+        taken = known.tried | self._running(trials)
         with one_thread():
             return self._coding.params(self._chosen(known, taken))
 
@@ -116,7 +120,7 @@ class GaussianProcessSampler(OneObjective):
             None while too few trials are finished.
         """
         known = self._known(trials, self._choices(trials), sign)
-        if not known:
+        if known is None:
             return None
         rows = np.array([self._coding.row(params) for params in candidates])
         with one_thread():
@@ -124,31 +128,36 @@ class GaussianProcessSampler(OneObjective):
 
     def _known(
         self, trials: Sequence[FrozenTrial], search_space: dict[str, BaseDistribution], sign: int
-    ) -> list[Finished]:
-        """Return the finished trials, none while there are too few."""
+    ) -> History | None:
+        """Return the finished trials, None while there are too few; each is converted once."""
         if not search_space:
-            return []
+            return None
         if search_space != self._coding.space:
-            self._coding, self._rows, self._finished = Coding(search_space), {}, {}
+            self._coding, self._rows = Coding(search_space), {}
             self._kernel, self._beliefs = Kernel(self._coding), Beliefs.prior(len(search_space))
-        known = self._read(trials, sign)
-        return known if len(known) >= self._startup and any(o.scored for o in known) else []
+            self._read, self._history = set(), History()
+        for trial in trials:
+            if trial.number not in self._read and trial.state.is_finished():
+                self._read.add(trial.number)
+                if (one := self._finish(trial, sign)) is not None:
+                    self._history.add(one)
+        known = self._history
+        return known if len(known) >= self._startup and known.scored else None
 
-    def _bound(self, known: Sequence[Finished]) -> tuple[Callable[[Array], Array], Array]:
+    def _bound(self, known: History) -> tuple[Callable[[Array], Array], Array]:
         """Return the upper bound as a function of coded rows, and the rows of the best trials."""
-        rows, targets, noise = expected_finals(known)
-        process = self._fitted(rows, targets, noise)
+        targets, noise = known.expected_finals()
+        process = self._walked(self._fitted(known, targets, noise))
         courage = _COURAGE * self._rng.exponential()
 
         def bound(rows: Array) -> Array:
             mean, deviation = process.at(self._kernel.points(rows))
             return mean + courage * deviation
 
-        return bound, rows[np.argsort(-targets)[:_BEST]]
+        best = np.argsort(-targets)[:_BEST]
+        return bound, np.array([known.rows[place] for place in best])
 
-    def _chosen(
-        self, known: Sequence[Finished], taken: set[tuple[float, ...]]
-    ) -> tuple[float, ...]:
+    def _chosen(self, known: History, taken: set[tuple[float, ...]]) -> tuple[float, ...]:
         """Return the coded parameters of a new trial."""
         bound_of, best = self._bound(known)
 
@@ -160,19 +169,13 @@ class GaussianProcessSampler(OneObjective):
         new = _untried(candidates, taken)
         bound, row = best_of(new if len(new) else candidates)
         for _ in range(_CLIMBS):
-            around = _untried(self._coding.changed(self._rng, row), taken)
+            # A number that is moved and clipped can be where it was: rounding would decide.
+            around = _untried(self._coding.changed(self._rng, row), taken | {tuple(row.tolist())})
             higher, there = best_of(around) if len(around) else (bound, row)
             if higher <= bound:
                 break
             bound, row = higher, there
         return tuple(row.tolist())
-
-    def _read(self, trials: Sequence[FrozenTrial], sign: int) -> list[Finished]:
-        """Return the finished trials; each is converted once."""
-        for trial in trials:
-            if trial.state.is_finished() and trial.number not in self._finished:
-                self._finished[trial.number] = self._finish(trial, sign)
-        return [one for one in self._finished.values() if one]
 
     def _finish(self, trial: FrozenTrial, sign: int) -> Finished | None:
         row = self._row(trial)
@@ -190,7 +193,7 @@ class GaussianProcessSampler(OneObjective):
         return Finished(row, curve, value) if curve or value is not None else None
 
     def _running(self, trials: Sequence[FrozenTrial]) -> set[tuple[float, ...]]:
-        rows = {self._row(trial) for trial in trials if not trial.state.is_finished()}
+        rows = {self._row(trial) for trial in trials if trial.number not in self._read}
         return {row for row in rows if row is not None}
 
     def _row(self, trial: FrozenTrial) -> tuple[float, ...] | None:
@@ -200,15 +203,23 @@ class GaussianProcessSampler(OneObjective):
             row = self._rows[trial.number] = self._coding.row(trial.params)
         return row
 
-    def _fitted(self, rows: Array, targets: Array, noise: Array) -> Process:
-        """Return a process fitted to the best and newest trials, its beliefs one walk further."""
-        if len(rows) > _MOST:
-            best = np.argsort(-targets)[: _MOST // 2]
-            keep = np.union1d(best, np.arange(len(rows) - _MOST // 2, len(rows)))
-            rows, targets, noise = rows[keep], targets[keep], noise[keep]
-        points = self._kernel.points(rows)
-        process = Process(self._kernel, points, *standardized(targets, noise), self._beliefs)
-        for _ in range(_STEPS):  # Metropolis
+    def _kept(self, targets: Array) -> npt.NDArray[np.intp]:
+        """Return the places of the trials that the process is fitted to: the best and newest."""
+        every = np.arange(len(targets))
+        if len(every) <= _MOST:
+            return every
+        return np.union1d(np.argsort(-targets)[: _MOST // 2], every[-_MOST // 2 :])
+
+    def _fitted(self, known: History, targets: Array, noise: Array) -> Process:
+        """Return a process fitted to the trials that are kept, under the beliefs of before."""
+        kept = self._kept(targets)
+        points = self._kernel.points(np.array([known.rows[place] for place in kept]))
+        fitted = standardized(targets[kept], noise[kept])
+        return Process(self._kernel, points, *fitted, self._beliefs)
+
+    def _walked(self, process: Process) -> Process:
+        """Return the process under beliefs a few Metropolis steps further."""
+        for _ in range(_STEPS if process.count < _MOST else 1):
             beliefs = process.beliefs.moved(self._rng)
             other = process.given(beliefs)
             if math.log(self._rng.random()) < other.log_evidence() - process.log_evidence():

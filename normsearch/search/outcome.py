@@ -35,8 +35,9 @@ def best_of(record: StudyRecord) -> dict[str, Any] | None:
 
     After a round of a race, the best is the configuration that the race recommends, by the number
     of its first training. Its score, that of each single norm and of the best mixture are then
-    means over their trainings, which `trainings` lists (see `StudyRecord.trainings`), and
-    highest_single_training is the number and score of the trial with the best score of all.
+    means over their trainings, which `trainings` lists (see `StudyRecord.trainings`),
+    highest_single_training is the number and score of the trial with the best score of all, and
+    posterior is what the model says of the best, see `StudyRecord.estimate`.
     """
     number = record.best
     if number is None:
@@ -53,6 +54,7 @@ def best_of(record: StudyRecord) -> dict[str, Any] | None:
         **_result(record, rows[number]),
         "baseline": _text(rows[number]["baseline"]),
         "single_norm": _text(rows[number]["single_norm"]),
+        **({"posterior": record.estimate(number)} if record.raced() else {}),
         "norm_map": record.norm_map(number),
         "best_single_norm": single[0] if single else None,
         "best_mixture": None if mixture is None else _result(record, rows[mixture]),

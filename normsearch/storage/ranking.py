@@ -10,7 +10,13 @@ from optuna.trial import FrozenTrial
 
 from normsearch.config.metric import Direction
 from normsearch.storage.objectives import score
-from normsearch.storage.trial_states import REPLICATE_OF, eligible, is_repeat, is_replicate
+from normsearch.storage.trial_states import (
+    REPLICATE_OF,
+    eligible,
+    is_repeat,
+    is_replicate,
+    single_norm,
+)
 
 RACE, ROUND, ENTRANTS = "race", "round", "entrants"
 """Attributes of a replicate: the trials asked for when its race began, the number of its round from
@@ -21,15 +27,23 @@ def rank(trials: Sequence[FrozenTrial], direction: Direction) -> list[int]:
     """Return the numbers of the trials that may be the best, the best first.
 
     Until a race has finished a round, these are all `eligible` trials by score, but for its
-    replicates. From then on they are the `candidates` by the posterior, those that the newest race
-    trained before the others. A configuration that a round left out is thus recommended if the
-    further trainings of those that it kept turn out worse.
+    replicates. From then on they are the `candidates` by the posterior, but for two: first comes
+    the best of those that the newest race trained, for only these have proved themselves in further
+    trainings, and likewise no single norm comes before the best one that it trained, and no mixture
+    before the best mixture. One that a round left out is first if those that it kept turn out
+    worse.
     """
     raced = entered(trials)
     if not raced:
         return [n for n in by_score(trials, direction) if not is_replicate(trials[n])]
     ordered = by_posterior(candidates(trials), trials, direction)
-    return sorted(ordered, key=lambda number: number not in raced)
+    proven = [number for number in ordered if number in raced]
+    leaders = {single_norm(trials[number]) is None: number for number in reversed(proven)}
+    found = dict.fromkeys(proven[:1])  # an ordered set
+    for number in ordered:
+        found[leaders.get(single_norm(trials[number]) is None, number)] = None
+        found[number] = None
+    return list(found)
 
 
 def by_score(trials: Iterable[FrozenTrial], direction: Direction) -> list[int]:

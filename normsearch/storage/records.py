@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from normsearch.storage.trial_states import (
     completed,
     eligible,
     evaluation_records,
+    is_repeat,
     is_replicate,
     last_record,
     outcome,
@@ -99,7 +101,8 @@ class StudyRecord:
         """Return the numbers of the COMPLETE trials, the best score first.
 
         Those that exceed a constraint of the search are left out. After a round of a race the order
-        is that of `rank`: configurations by all their trainings, each by the number of its first.
+        is that of `rank`: the configuration that the race recommends, then the others by the model,
+        each by the number of its first training.
         """
         return list(self._stand()[0])
 
@@ -143,6 +146,18 @@ class StudyRecord:
         trainings = self.trainings(number) if self.raced() else self.trainings(number)[:1]
         scores = [one["score"] for one in trainings if one["score"] is not None]
         return float(scores[0] if len(scores) == 1 else sum(scores) / len(scores))
+
+    def estimate(self, number: int) -> dict[str, float] | None:
+        """Return what the model says of the mean score over seeds of a trial's configuration.
+
+        Keys: mean, low and high (95% credible interval); see `normsearch.samplers.fitted.estimate`.
+        None if the model has nothing to learn from.
+        """
+        from normsearch.samplers.fitted import estimate
+
+        trials = [one for one in self._whole(self.frozen()) if not is_repeat(one)]
+        found = estimate(trials, number, 1 if self.direction == "maximize" else -1)
+        return found and asdict(found)
 
     def by_score(self) -> list[int]:
         """Return the numbers of the COMPLETE trials, best score first, whatever a race found."""

@@ -7,7 +7,7 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from normsearch.samplers.fitted import posterior_means
+from normsearch.samplers.fitted import estimate, posterior_means
 
 NORMS = ("none", "BN", "IN", "GN", "SN", "LN")
 SPACE: dict[str, BaseDistribution] = {
@@ -67,3 +67,25 @@ def test_without_scores_or_choices_there_is_no_mean() -> None:
     assert posterior_means([]) == {}
     assert posterior_means(numbered([(LUCKY, None), (STEADY, None)])) == {}
     assert posterior_means([create_trial(value=0.5)]) == {}
+
+
+def test_an_estimate_is_in_the_unit_of_the_scores() -> None:
+    rows = [*drawn(12), *[(STEADY, score) for score in (0.59, 0.60, 0.585)]]
+    found = estimate(numbered(rows), 13)
+    assert found is not None
+    assert 0.52 < found.mean < 0.60  # between the others and its own scores
+    assert found.low < found.mean < found.high
+    assert found.high - found.low < 0.08
+    lower = [(norms, 7 - 10 * score if score is not None else None) for norms, score in rows]
+    mirrored = estimate(numbered(lower), 13, sign=-1)
+    assert mirrored is not None
+    assert mirrored.mean == pytest.approx(7 - 10 * found.mean)
+    assert (mirrored.low, mirrored.high) == pytest.approx((7 - 10 * found.high, 7 - 10 * found.low))
+
+
+def test_estimates_have_the_order_of_the_means() -> None:
+    trials = numbered([*drawn(12), (LUCKY, 0.60)])
+    means = posterior_means(trials)
+    estimates = {n: found.mean for n in range(13) if (found := estimate(trials, n))}
+    assert sorted(estimates, key=estimates.__getitem__) == sorted(means, key=means.__getitem__)
+    assert estimate(numbered([(LUCKY, None)]), 0) is None

@@ -11,6 +11,9 @@ import pytest
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import TrialState, create_trial
 
+from normsearch.samplers.gp_coding import Array
+from normsearch.samplers.gp_kernel import Points
+from normsearch.samplers.gp_model import Process
 from normsearch.samplers.gp_sampler import GaussianProcessSampler
 
 NORMS = ("none", "BN", "IN", "LN", "SN")
@@ -38,6 +41,28 @@ def test_it_finds_far_more_than_random_draws() -> None:
             study.optimize(height, n_trials=60)
             best[kind].append(WORTH.max(axis=1).sum() - study.best_value)
     assert np.median(best[GaussianProcessSampler]) < 0.3 * np.median(best[RandomSampler])
+
+
+def test_proposals_are_those_of_the_written_out_prediction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def params() -> list[dict[str, Any]]:
+        study = study_of(GaussianProcessSampler(seed=2))
+        study.optimize(height, n_trials=30)
+        return [trial.params for trial in study.trials]
+
+    def plain(self: Process, points: Points) -> tuple[Array, Array]:
+        parts = self._kernel.unweighted(self._points, points)
+        across = self._kernel.between(self._points, points, self._weights, parts)
+        inverse = np.linalg.inv(self._cholesky @ self._cholesky.T)
+        known = (across * (inverse @ across)).sum(axis=0)
+        rest = np.maximum(self._kernel.variances(points) - known, 1e-9)
+        scale = self._square / (len(self._targets) + 2)
+        return across.T @ inverse @ self._targets, np.sqrt(scale * rest)
+
+    found = params()
+    monkeypatch.setattr(Process, "at", plain)
+    assert params() == found
 
 
 def test_it_minimizes_where_the_study_does() -> None:

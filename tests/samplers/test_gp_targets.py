@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import TrialState
 
 from normsearch.samplers.gp_sampler import GaussianProcessSampler
-from normsearch.samplers.gp_targets import Finished, clipped, expected_finals, standardized
+from normsearch.samplers.gp_targets import Finished, History, clipped, standardized
 from tests.samplers.test_gp_sampler import NORMS, WORTH, height
 
 
@@ -18,8 +18,9 @@ def test_a_pruned_trials_value_is_read_off_a_line() -> None:
     complete = [Finished((float(i),), {1: i / 10, 2: 0.1 + 0.15 * i}, 0.1 + 0.15 * i)
                 for i in range(1, 6)]  # fmt: skip
     pruned, failed = Finished((6.0,), {1: 0.6}, None), Finished((7.0,), {}, None)
-    rows, targets, noise = expected_finals([*complete, pruned, failed])
-    assert rows.shape == (7, 1)
+    history = History([*complete, pruned, failed])
+    targets, noise = history.expected_finals()
+    assert len(history) == len(history.rows) == len(history.tried) == 7
     assert targets[5] == pytest.approx(0.1 + 1.5 * 0.6, abs=1e-3)  # the slope is held back a little
     assert targets[6] == targets[:6].min()
     assert noise[:5].tolist() == [0.0] * 5
@@ -31,13 +32,13 @@ def test_scatter_about_the_line_is_noise() -> None:
     early = rng.random(400)
     final = 0.5 * early + rng.normal(0, 0.1, size=400)
     known = [Finished((0.0,), {1: x, 2: y}, y) for x, y in zip(early, final, strict=True)]
-    *_, noise = expected_finals([*known, Finished((1.0,), {1: 0.5}, None)])
+    _, noise = History([*known, Finished((1.0,), {1: 0.5}, None)]).expected_finals()
     assert noise[-1] == pytest.approx(0.01, rel=0.15)
 
 
 def test_without_a_line_the_noise_is_the_variance_of_the_scores() -> None:
     known = [Finished((float(i),), {}, 10.0 * i) for i in range(6)]
-    *_, targets, noise = expected_finals([*known, Finished((9.0,), {1: 30.0}, None)])
+    targets, noise = History([*known, Finished((9.0,), {1: 30.0}, None)]).expected_finals()
     assert targets[-1] == 30.0
     assert noise[-1] == pytest.approx(np.arange(0, 60, 10).var())
 

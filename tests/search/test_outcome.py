@@ -66,6 +66,8 @@ def test_the_recommended_one_was_raced_and_its_score_is_the_mean(
     assert [one["seed"] for one in found["trainings"]] == [None, *again["seed"]]
     assert found["highest_single_training"]["score"] == table["score"].max()
     assert found["highest_single_training"]["number"] == table["score"].astype(float).idxmax()
+    assert found["posterior"]["low"] < found["posterior"]["mean"] < found["posterior"]["high"]
+    assert found["posterior"] == record.estimate(best)
     assert "seed" not in found
     assert record.pareto_front() == [best]
     assert len(found["best_single_norm"]["trainings"]) >= 2  # it was in the first round
@@ -101,6 +103,7 @@ def test_the_command_line_says_what_a_score_is_the_mean_of(
     _show(found, "validation Dice")
     out = capsys.readouterr().out
     assert f"Dice {found['score']:.3f} ({told})" in out
+    assert f"expects {found['posterior']['mean']:.3f} of it over further seeds" in out
     highest = found["highest_single_training"]
     assert f"a single training is {highest['score']:.3f}, of trial {highest['number']}." in out
     *_, last = _tables(status_of(record), "Dice", None)

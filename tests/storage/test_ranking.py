@@ -6,7 +6,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from normsearch.storage.ranking import candidates, entered, rank, trainings
+from normsearch.storage.ranking import by_posterior, candidates, entered, rank, trainings
 
 NORMS = ("none", "BN", "IN", "GN", "SN", "LN", "WN", "BIN")
 
@@ -66,7 +66,24 @@ def test_a_survivor_that_falls_is_outvoted() -> None:
 
 def test_what_was_not_raced_is_never_the_best() -> None:
     low = [*SEARCH, again(8, 0, 0.30, 1, 2), again(9, 1, 0.31, 1, 2)]
-    assert set(rank(low, "maximize")[:2]) == {0, 1}
+    assert rank(low, "maximize")[0] in {0, 1}
+
+
+def test_behind_the_recommended_one_the_posterior_decides_alone() -> None:
+    low = [*SEARCH, again(8, 0, 0.30, 1, 2), again(9, 1, 0.31, 1, 2)]
+    first, *others = rank(low, "maximize")
+    by_model = by_posterior(candidates(low), low, "maximize")
+    assert others == [number for number in by_model if number != first]
+    assert others[:2] == [4, 5]  # never raced, with the highest scores
+
+
+def test_single_norms_and_mixtures_are_both_led_by_one_that_was_raced() -> None:
+    kinds = [trial(n, NORMS[n], score) for n, score in enumerate(SCORES)]
+    for number in (0, 4, 5):
+        kinds[number].user_attrs["single_norm"] = NORMS[number]
+    order = rank([*kinds, again(8, 0, 0.30, 1, 2), again(9, 6, 0.55, 1, 2)], "maximize")
+    assert order[:2] == [6, 0]  # the single norms 4 and 5 scored higher, and were not raced
+    assert order[2:4] == [4, 5]
 
 
 def test_the_newest_race_decides() -> None:
