@@ -12,6 +12,11 @@ from normsearch.errors import visible
 
 __all__ = ["Terminal", "say", "show", "visible"]
 
+WEIGHED = (
+    "the race ranks by a posterior mean, which weighs a score by its number of trainings and by "
+    "the scores of similar configurations"
+)
+
 
 def say(text: str) -> None:
     """Print a message on standard error."""
@@ -32,6 +37,15 @@ class Terminal(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a text to show; see `rich.console.Console.render_str`."""
         return super().render_str(visible(text), **options)
+
+
+def untrained(found: dict[str, Any]) -> str:
+    """Return a sentence on the single norms that a search has not trained.
+
+    >>> untrained({"untrained": ["LN", "SN"]})
+    'Not trained as single norms: LN, SN.'
+    """
+    return f"Not trained as single norms: {', '.join(found['untrained'])}."
 
 
 def said_of_trainings(trainings: list[dict[str, Any]]) -> str:

@@ -92,7 +92,9 @@ def _trials_left(trials: Sequence[FrozenTrial], asked: int, size: int) -> tuple[
     """Return how many trials before the race, and of the race, are not finished."""
     done = [trial for trial in trials if trial.state.is_finished() and not is_repeat(trial)]
     raced = sum(is_replicate(trial) and trial.user_attrs[RACE] == asked for trial in done)
-    return max(0, asked - size - len(done) + raced), max(0, size - raced)
+    left = max(0, asked - len(done))  # a race is smaller where the trials before it were more
+    race = min(left, max(0, size - raced))
+    return left - race, race
 
 
 def _mean_seconds(trials: Sequence[FrozenTrial]) -> float | None:

@@ -64,7 +64,7 @@ def sentence(end: SearchEnd, config: StudyConfig) -> str:
     search = config.search
     after = f"The search ended after {end.search} trial{'s' * (end.search != 1)}"
     why = {
-        "trials": f"as search.trials ({search.trials}) asks",
+        "trials": f"another would exceed its part of search.trials ({search.trials})",
         "hours": f"another training would exceed its part of search.hours ({search.hours})",
         "samples": f"another training would exceed its part of search.samples ({search.samples})",
         "gain": "",
@@ -194,7 +194,8 @@ class Limits:
         reason = self._reason(count, so_far, hours, gain, exhausted)
         if reason is None:
             return None
-        race = 0 if _just_raced(own) else self._race(reason, count, so_far, hours)
+        again = reason in ("gain", "space") and _just_raced(own)  # no limit has room left for it
+        race = 0 if again else self._race(reason, count, so_far, hours)
         return SearchEnd(reason, count, race, gain, so_far.samples, hours)
 
     def _reason(
