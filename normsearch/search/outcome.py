@@ -29,9 +29,9 @@ def best_of(record: StudyRecord) -> dict[str, Any] | None:
     (``maximize`` or ``minimize``), number, score, what the trial chose (learning_rate, batch_size,
     ...), steps, seam (if it was trained on patches), baseline and single_norm (None of a mixture),
     norm_map, single_norms (a row a norm, the best first: norm, number, score, its setting, steps,
-    and trials, how many settings were tried), best_single_norm (the first of them), untrained (single-norm
-    networks that have not begun), mixtures (how many were tried), best_mixture (the same of the
-    best one), edges (sentences on numbers chosen at the end of their range),
+    and trials, how many settings were tried), best_single_norm (the first of them), untrained
+    (single-norm networks that have not begun), mixtures (how many were tried), best_mixture (the
+    same of the best one), edges (sentences on numbers chosen at the end of their range),
     pareto_front, supernet, trial_file.
 
     After a round of a race, the best is the configuration that the race recommends, by the number
