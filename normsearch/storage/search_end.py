@@ -51,7 +51,7 @@ class SearchEnd:
     @classmethod
     def read(cls, attributes: Mapping[str, Any], search: SearchConfig) -> Self | None:
         """Return the end that a study's attributes record for these limits, None before it."""
-        found = attributes.get(end_key(search)) if search.open_ended else None
+        found = attributes.get(end_key(search))
         return None if found is None else cls(**found)
 
     def attribute(self) -> dict[str, Any]:
@@ -87,10 +87,10 @@ def end_key(search: SearchConfig) -> str:
 
 def asked(attributes: Mapping[str, Any], search: SearchConfig) -> int | None:
     """Return how many trials a search asks for in all; None while this is not decided."""
-    if not search.open_ended:
-        return search.trials
     end = SearchEnd.read(attributes, search)
-    return None if end is None else end.asked
+    if end is not None:
+        return end.asked
+    return None if search.open_ended else search.trials
 
 
 def begun(trials: Iterable[FrozenTrial]) -> int:

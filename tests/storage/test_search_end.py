@@ -125,6 +125,22 @@ def test_nothing_is_to_go_after_a_race_that_had_less_than_its_share(study: Maker
     assert budget_of(recorded(longer), 0)["budget"] == []
 
 
+@pytest.mark.parametrize("sampler", ["gp", "random"])
+def test_a_run_whose_space_is_exhausted_is_known_to_be_finished(sampler: str, study: Maker) -> None:
+    space = {"norm": {"choices": ["BN", "IN"], "per": "network"}, "learning_rate": 0.1,
+             "batch_size": [2, 4]}  # fmt: skip
+    coordinator = study(10, {**QUICK, "race": 0.4, "sampler": sampler}, space)
+    run_local(coordinator, None, trainer)
+    record = recorded(coordinator)
+    found = budget_of(record, 0)
+    assert found["budget"] == [
+        "The search ended after 4 trials: the space holds no further configuration. Its race has "
+        "4 trials."
+    ]
+    assert found["seconds_to_go"] == 0
+    assert record.asked == sum(record.trials()["state"] == "COMPLETE") == 8
+
+
 def test_hours_leave_their_share_to_race_and_confirmation(
     study: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
