@@ -54,7 +54,7 @@ class Benchmark:
     def __init__(
         self, data_set: str = "sunnybrook", *, seed: int = 0, table: Table | None = None
     ) -> None:
-        if not isinstance(seed, Integral) or seed < 0:
+        if not isinstance(seed, (int, Integral)) or seed < 0:
             raise ConfigError(f"seed: must be a whole number of 0 or more, got {short(seed)}")
         self.table = load_table(data_set=data_set) if table is None else table
         self._replicates = Replicates(self.table, seed)
