@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from normsearch.analysis import StudyLike, command
-from normsearch.analysis.arms import LOWER, searched, single_norm, with_range
+from normsearch.analysis.arms import LOWER, searched, single_norm, with_range, without_replicates
 from normsearch.analysis.palette import caption, line_colour, norm_colour, root
 from normsearch.errors import StudyError
 
 COLUMNS = [
     "number", "state", "single_norm", "best_single", "setting", "samples", "total_samples",
-    "score", "best", "saved_samples", "full_samples", "metric",
+    "score", "best", "saved_samples", "full_samples", "metric", "raced",
 ]  # fmt: skip
 
 READING = {
@@ -43,8 +43,8 @@ def compute(study: StudyLike) -> pd.DataFrame:
         trial's own), total_samples (the study's up to and with this trial, whatever became of it),
         score (0 to 1; final for COMPLETE, last reported otherwise), best (best final score of
         the COMPLETE trials so far, NaN before the first), saved_samples (full budget − samples for
-        PRUNED, else 0), full_samples (a trial's full budget) and metric (what the score is, for
-        people).
+        PRUNED, else 0), full_samples (a trial's full budget), metric (what the score is, for
+        people) and raced (how many replicates are left out).
     """
     table, lower = searched(study), study.direction == "minimize"
     if table.empty:
@@ -73,7 +73,14 @@ def compute(study: StudyLike) -> pd.DataFrame:
         "saved_samples": (full - samples).clip(lower=0).where(pruned, 0),
         "full_samples": full,
         "metric": f"{study.metric}{LOWER}" if lower else study.metric,
+        "raced": _replicates(study),
     })  # fmt: skip
+
+
+def _replicates(study: StudyLike) -> int:
+    """Return how many trainings of a race there are."""
+    table = study.trials()
+    return len(table) - len(without_replicates(table))
 
 
 def _full_samples(training: Mapping[str, Any], batch_sizes: pd.Series) -> pd.Series:
@@ -121,7 +128,7 @@ def draw(df: pd.DataFrame, ax: Axes) -> None:
     singles = df[~plain & (complete | pruned) & df["score"].notna()]
     named = singles[singles["best_single"]]
     _draw_singles(singles, ax)
-    ax.set(xlabel="Samples spent by the whole study (thousands)",
+    ax.set(xlabel="Samples spent by the search (thousands)",
            ylabel=with_range(f"Validation {metric}", df["told"]))  # fmt: skip
     ax.grid(axis="y", color="#E5E5E5", linewidth=0.7)
     ax.set_axisbelow(True)
@@ -239,6 +246,12 @@ def describe(df: pd.DataFrame) -> str:
     edge = lowest_shown(df)
     below = int((df["score"] < edge).sum())
     note = f" {below} below {edge:.2f} drawn at the lower edge." if below else ""
+    raced = int(df["raced"].iloc[0])
+    if raced:
+        note += (
+            f" Not shown: {raced} training{'s' * (raced > 1)} of the race, by which the best is "
+            "chosen."
+        )
     return (
         f"{len(df)} trials: {states}. Pruning left {saved:,} samples unspent, "
         f"{share:.0f}\u00a0% of the {whole:,} that the {len(settled)} "

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import optuna
 
 from normsearch.benchmark.replicates import Replicates
 from normsearch.benchmark.table import NORMS, STAGES, Table, load_table
-from normsearch.errors import ConfigError
+from normsearch.errors import ConfigError, short
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,15 @@ class Benchmark:
         table: instead of the shipped one.
 
     Raises:
+        ConfigError: the seed is not a whole number of 0 or more.
         DataError: no table of `data_set` ships with the package.
     """
 
     def __init__(
         self, data_set: str = "sunnybrook", *, seed: int = 0, table: Table | None = None
     ) -> None:
+        if not isinstance(seed, (int, Integral)) or seed < 0:
+            raise ConfigError(f"seed: must be a whole number of 0 or more, got {short(seed)}")
         self.table = load_table(data_set=data_set) if table is None else table
         self._replicates = Replicates(self.table, seed)
 

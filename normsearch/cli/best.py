@@ -8,7 +8,13 @@ from typing import Any
 from rich.table import Table
 
 from normsearch.cli.options import Json, Name, Where
-from normsearch.cli.terminal import Terminal, said_of_posterior, said_of_trainings
+from normsearch.cli.terminal import (
+    WEIGHED,
+    Terminal,
+    said_of_posterior,
+    said_of_trainings,
+    untrained,
+)
 
 
 def best(*, name: Name, where: Where, as_json: Json = False) -> None:
@@ -45,8 +51,8 @@ def _show(found: dict[str, Any], metric: str) -> None:
         console.print(said_of_posterior(posterior), soft_wrap=True)
     if highest := found.get("highest_single_training"):
         console.print(
-            f"Recommended by the race, for all its trainings. The best score of a single training "
-            f"is {highest['score']:.3f}, of trial {highest['number']}.",
+            f"Recommended by the race, for all its trainings: {WEIGHED}. The best score of a "
+            f"single training is {highest['score']:.3f}, of trial {highest['number']}.",
             soft_wrap=True,
         )
     table = Table("slot", "norm", box=None, header_style="bold", pad_edge=False)
@@ -55,6 +61,8 @@ def _show(found: dict[str, Any], metric: str) -> None:
     console.print(table)
     if found["single_norms"]:
         console.print(_comparison(found, metric.partition(" ")[2]))
+    if found["untrained"]:
+        console.print(untrained(found), soft_wrap=True, highlight=False)
     for sentence in found["edges"]:
         console.print(sentence, soft_wrap=True, highlight=False)
     if front := found["pareto_front"]:

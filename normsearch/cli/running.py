@@ -13,7 +13,7 @@ import typer
 
 from normsearch.cli.options import Execution, runs_folder
 from normsearch.cli.progress import Progress
-from normsearch.cli.terminal import said_of_trainings, say, show
+from normsearch.cli.terminal import WEIGHED, said_of_trainings, say, show, untrained
 
 if TYPE_CHECKING:
     from normsearch.storage.records import StudyRecord
@@ -81,13 +81,7 @@ def tell_end(study: Study, as_json: bool) -> None:
         told = none_eligible(study.record) or "no trial was completed"
         show(f"{study.name}: {told}; see normsearch status {name}")
     else:
-        single = found["best_single_norm"]
-        lower = ", lower is better" if found["direction"] == "minimize" else ""
-        show(f"Best validation {study.config.metric} {_setting(found)}{lower}.")
-        if single and single["number"] != found["number"]:
-            show(f"Best single norm: {single['norm']}, {_setting(single)}.")
-        elif single:
-            show(f"It has {single['norm']} in every slot; no mixture of norms was better.")
+        _tell_best(found, study.config.metric)
         _show_next(
             {
                 f"best {name}": "its norm of each slot, and each single norm at its best",
@@ -96,6 +90,21 @@ def tell_end(study: Study, as_json: bool) -> None:
                 **_exporting(study, f"{name} -o model", "the trained network"),
             }
         )
+
+
+def _tell_best(found: dict[str, Any], metric: str) -> None:
+    """Print the best configuration, the best single norm, and which ones were not trained."""
+    single, lower = found["best_single_norm"], found["direction"] == "minimize"
+    show(f"Best validation {metric} {_setting(found)}{', lower is better' * lower}.")
+    if single and single["number"] != found["number"]:
+        show(f"Best single norm: {single['norm']}, {_setting(single)}.")
+        if (found["score"] > single["score"]) if lower else (found["score"] < single["score"]):
+            show(f"The single norm's score is better, but {WEIGHED}.")
+    elif single:
+        mixtures = "was better" if found["mixtures"] else "was tried"
+        show(f"It has {single['norm']} in every slot; no mixture of norms {mixtures}.")
+    if found["untrained"]:
+        show(f"{untrained(found)} Allow the search more to compare them.")
 
 
 def tell_comparison(study: Study, as_json: bool) -> None:

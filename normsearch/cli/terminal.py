@@ -12,6 +12,11 @@ from normsearch.errors import visible
 
 __all__ = ["Terminal", "say", "show", "visible"]
 
+WEIGHED = (
+    "the race ranks by a posterior mean, which weighs a score by its number of trainings and by "
+    "the scores of similar configurations"
+)
+
 
 def say(text: str) -> None:
     """Print a message on standard error."""
@@ -44,6 +49,15 @@ def said_of_posterior(posterior: dict[str, float]) -> str:
         f"The model of all trials expects {posterior['mean']:.3f} of it over further seeds, "
         f"95% interval {posterior['low']:.3f} to {posterior['high']:.3f}."
     )
+
+
+def untrained(found: dict[str, Any]) -> str:
+    """Return a sentence on the single norms that a search has not trained.
+
+    >>> untrained({"untrained": ["LN", "SN"]})
+    'Not trained as single norms: LN, SN.'
+    """
+    return f"Not trained as single norms: {', '.join(found['untrained'])}."
 
 
 def said_of_trainings(trainings: list[dict[str, Any]]) -> str:

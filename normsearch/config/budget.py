@@ -29,7 +29,7 @@ class Budget(Model):
 
     trials: Trials | None = TRIALS
     """Number of trials; unlimited if left out where `hours` or `samples` is given."""
-    hours: Annotated[float, Field(gt=0, le=limits.SECONDS / 3600)] | None = None
+    hours: Annotated[float, Field(gt=0, le=limits.SECONDS // 3600)] | None = None
     """Hours during which at least one driver of the run is at work, in all its sessions together. A
     trial starts only if a full training, as long as those so far on average, ends in time."""
     samples: Annotated[int, Field(gt=0, le=limits.STUDY_SAMPLES)] | None = None
@@ -69,7 +69,7 @@ class Budget(Model):
     def _some_budget(self) -> Self:
         if self.hours is None and self.samples is None:
             if self.trials is None:
-                raise ItemError("trials", "must be a number without hours and samples, got None")
+                raise ItemError("trials", "must be a number without hours and samples, got null")
             if self.confirm:
                 raise ItemError(
                     "confirm",
@@ -80,10 +80,14 @@ class Budget(Model):
 
     @model_validator(mode="after")
     def _something_to_stop(self) -> Self:
-        if self.stop and self.trials is not None and self.stop.after >= self.trials:
+        if self.stop is None or self.trials is None:
+            return self
+        before = self.trials - self.race_trials
+        if self.stop.after >= before:
+            less = f" less the {self.race_trials} of its race" if self.race_trials else ""
             raise ItemError(
                 "stop.after",
-                f"must be below trials ({self.trials}), or nothing ends earlier, got "
+                f"must be below {before} (trials{less}), or nothing ends earlier, got "
                 f"{self.stop.after}",
             )
         return self

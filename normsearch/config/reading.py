@@ -170,7 +170,7 @@ def validate(model: type[AnyModel], raw: Mapping[str, Any], origin: str) -> AnyM
         return model.model_validate(raw)
     except ValidationError as error:
         first, *others = _faults(error)
-        more = f" ({len(others)} more errors.)" if others else ""
+        more = f" ({len(others)} more error{'s' * (len(others) > 1)}.)" if others else ""
         raise ConfigError(f"{origin}: {_sentence(model, first)}{more}") from None
 
 
@@ -192,7 +192,10 @@ def _override(raw: dict[str, Any], text: str) -> None:
 
 
 def _faults(error: ValidationError) -> list[dict[str, Any]]:
-    """Return one error for each value; of a union, the error of the branch of its type."""
+    """Return one error for each value; of a union, the error of the branch of its type.
+
+    Unknown keys come first: a misspelt key is why a required one is missing.
+    """
     found: dict[tuple[int | str, ...], dict[str, Any]] = {}
     for fault in error.errors():
         tags = [index for index, part in enumerate(fault["loc"]) if _is_branch(part)]
@@ -201,7 +204,7 @@ def _faults(error: ValidationError) -> list[dict[str, Any]]:
         of_text = known is not None and known["type"] in ("literal_error", "string_type")
         if known is None or (of_text and isinstance(known["input"], list)):
             found[place] = dict(fault)
-    return list(found.values())
+    return sorted(found.values(), key=lambda fault: fault["type"] != "extra_forbidden")
 
 
 def _is_branch(part: int | str) -> bool:

@@ -6,9 +6,12 @@ subjects that the search held out.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
+
+import pandas as pd
 
 from normsearch import limits
 from normsearch.config import Arm, ArmsConfig, Origin, SearchConfig, SpaceConfig, StudyConfig
@@ -40,14 +43,15 @@ def confirm_study(
 
     Its arms are all single norms of the search, named by their specs, and the `top` best mixtures,
     named like ``trial 17``, each at the learning rate, batch size and other choices of its best
-    trial. The reference is the single norm with the best validation score. If an arm's setting
+    trial. The reference is the single norm that the search ranks first. If an arm's setting
     differs from the reference's, the reference is trained at the arm's setting too, as ``BN at
     trial 17's setting``.
 
     Args:
         record: the record of the search.
         top: number of mixtures (3), fewer if the search has fewer.
-        seeds: trainings of each arm (5), for the fixed design alone.
+        seeds: trainings of each arm (5), for the fixed design alone, each with a seed that no
+            training of the search had.
         folds: test folds to use in turn; if empty, the search's own test folds, all at once.
         design: ``fixed`` trains every arm with every seed and tests once; ``looks`` judges after 2,
             3, 5 and 8 seeds, and ends arms that are decided or not worth pursuing. If None,
@@ -81,7 +85,7 @@ def confirm_study(
     beside = _beside(arms, reference, [*mixtures, *single])
     space = ArmsConfig(
         arms=tuple(arms.values()),
-        seeds=tuple(range(number)),
+        seeds=_new_seeds(rows.values(), config, number),
         design=design,
         folds=tuple(folds),
         reference=reference,
@@ -99,6 +103,16 @@ def confirm_study(
         ),
     )
     return _study(config, space)
+
+
+def _new_seeds(
+    rows: Iterable[Mapping[Any, Any]], config: StudyConfig, number: int
+) -> tuple[int, ...]:
+    """Return so many seeds that no training of the search had, whose luck it may have chosen."""
+    training = config.training
+    used = {config.network.seed, training.data_seed, training.augmentation_seed}
+    used |= {int(row["seed"]) for row in rows if not pd.isna(row["seed"])}
+    return tuple(itertools.islice((n for n in itertools.count() if n not in used), number))
 
 
 def _check_seeds(seeds: int | None, design: Design | None) -> None:

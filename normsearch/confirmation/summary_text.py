@@ -60,9 +60,9 @@ def _reference(found: Confirmation) -> str:
     if found.reference_score is None:
         return f"The others are compared with {found.reference}, the reference that the study sets."
     return (
-        f"{found.reference} is the single norm with the best validation {found.chosen_by} of the "
-        f"search ({found.reference_score:.3f}), chosen before any of these scores was seen; one "
-        "validation training may not have found the best single norm."
+        f"{found.reference} is the single norm that the search ranked first by validation "
+        f"{found.chosen_by} ({found.reference_score:.3f}), chosen before any of these scores was "
+        "seen; few validation trainings may not have found the best single norm."
     )
 
 

@@ -24,7 +24,7 @@ def mixtures(found: Confirmation) -> Iterator[str]:
     if rows.empty:
         return
     better = rows[rows["verdict"] == "better"]
-    named = f"{found.reference}, the single norm with the best validation {found.chosen_by}"
+    named = f"{found.reference}, the single norm that the search ranked first"
     if better.empty:
         yield f"No mixture of norms is shown to be better than {named}."
     for row in better.to_dict("records"):

@@ -29,8 +29,9 @@ def best_of(record: StudyRecord) -> dict[str, Any] | None:
     (``maximize`` or ``minimize``), number, score, what the trial chose (learning_rate, batch_size,
     ...), steps, seam (if it was trained on patches), baseline and single_norm (None of a mixture),
     norm_map, single_norms (a row a norm, the best first: norm, number, score, its setting, steps,
-    and trials, how many settings were tried), best_single_norm (the first of them), best_mixture
-    (the same of the best mixture), edges (sentences on numbers chosen at the end of their range),
+    and trials, how many settings were tried), best_single_norm (the first of them), untrained
+    (single-norm networks that have not begun), mixtures (how many were tried), best_mixture (the
+    same of the best one), edges (sentences on numbers chosen at the end of their range),
     pareto_front, supernet, trial_file.
 
     After a round of a race, the best is the configuration that the race recommends, by the number
@@ -57,6 +58,8 @@ def best_of(record: StudyRecord) -> dict[str, Any] | None:
         **({"posterior": record.estimate(number)} if record.raced() else {}),
         "norm_map": record.norm_map(number),
         "best_single_norm": single[0] if single else None,
+        "untrained": [str(row["baseline"]) for row in rows if _waits(row)],
+        "mixtures": sum(map(_is_mixture, rows)),
         "best_mixture": None if mixture is None else _result(record, rows[mixture]),
         "single_norms": single,
         "edges": _edges(record, number, single),
@@ -108,6 +111,16 @@ def _edges(record: StudyRecord, number: int, single: list[dict[str, Any]]) -> li
         at = f"{single[0]['norm']}, the best single norm (trial {single[0]['number']})"
         found += [f"{at}: {told}" for told in at_edges(space, single[0])]
     return found
+
+
+def _waits(row: dict[Any, Any]) -> bool:
+    """Whether a trial is a single norm at the default setting that has not begun."""
+    return row["state"] == "WAITING" and isinstance(row["baseline"], str)
+
+
+def _is_mixture(row: dict[Any, Any]) -> bool:
+    told = row["state"] in ("COMPLETE", "PRUNED") and pd.isna(row["replicate_of"])
+    return told and not isinstance(row["single_norm"], str)
 
 
 def _text(value: object) -> str | None:

@@ -13,7 +13,7 @@ from normsearch.config.reading import read_recorded_study
 from normsearch.files import is_there
 from normsearch.storage.leases import Leases
 from normsearch.storage.ranking import RACE
-from normsearch.storage.search_end import GAIN, SearchEnd, race_steps, sentence, spent
+from normsearch.storage.search_end import GAIN, SearchEnd, begun, race_steps, sentence, spent
 from normsearch.storage.trial_states import is_repeat, is_replicate, last_record
 
 if TYPE_CHECKING:
@@ -92,7 +92,9 @@ def _trials_left(trials: Sequence[FrozenTrial], asked: int, size: int) -> tuple[
     """Return how many trials before the race, and of the race, are not finished."""
     done = [trial for trial in trials if trial.state.is_finished() and not is_repeat(trial)]
     raced = sum(is_replicate(trial) and trial.user_attrs[RACE] == asked for trial in done)
-    return max(0, asked - size - len(done) + raced), max(0, size - raced)
+    left = max(0, asked - len(done))  # a race is smaller where the trials before it were more
+    race = min(left, max(0, size - raced))
+    return left - race, race
 
 
 def _mean_seconds(trials: Sequence[FrozenTrial]) -> float | None:
@@ -149,7 +151,9 @@ def budget_of(record: StudyRecord, running: int) -> dict[str, Any]:
     hours = Leases(log, glance=True).hours() if is_there(log) else 0.0
     end = SearchEnd.read(attributes, config.search)
     gain = attributes.get(GAIN) if config.search.stop else None
-    told = [sentence(end, config)] if end else _so_far(config, gain, hours)
+    started = begun(trial for trial in record.frozen() if not is_repeat(trial))
+    ended = end is not None and started >= end.search  # a small space is known beforehand
+    told = [sentence(end, config)] if end and ended else _so_far(config, gain, hours)
     seconds = None
     if not config.in_looks:
         most = end.asked if end else config.search.trials

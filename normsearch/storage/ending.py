@@ -36,13 +36,25 @@ class Ending:
 
     def settle(self, race: Race, trials: Sequence[FrozenTrial], exhausted: bool) -> None:
         """Tell `race` the search's end if it is recorded or due, else whether a trial may start."""
-        if race.end is not None or not self._config.search.open_ended:
+        if not self._config.search.open_ended:
+            self._note_small_space(race, trials, exhausted)
+            return
+        if race.end is not None:
             return
         race.end = self._recorded()
         if race.end is None:
             self._decide(race, trials, exhausted)
         if race.end is not None:
             self._tell(race.end)
+
+    def _note_small_space(self, race: Race, trials: Sequence[FrozenTrial], exhausted: bool) -> None:
+        """Record that a search for a number of trials has fewer, so that `status` knows its end."""
+        if self._config.in_looks or not race.ended_early(trials, exhausted) or self._recorded():
+            return
+        now, hours = race.standing(trials, exhausted), self._leases.hours()
+        samples = spent(trials, self._config, hours).samples
+        end = SearchEnd("space", now.search, now.size, None, samples, hours)
+        self._study.set_user_attr(self._key, end.attribute())
 
     def _decide(self, race: Race, trials: Sequence[FrozenTrial], exhausted: bool) -> None:
         hours = self._leases.hours()

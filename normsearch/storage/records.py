@@ -10,7 +10,7 @@ from typing import Any
 
 import optuna
 import pandas as pd
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.config import plain
 from normsearch.config.hyperparameters import HYPERPARAMETERS
@@ -177,10 +177,11 @@ class StudyRecord:
         return found
 
     def shares(self) -> dict[str, int]:
-        """Return the number of trials of each kind: default, tuning (of single norms), mixtures."""
+        """Return the number of trials begun: default, tuning (of single norms), and mixtures."""
         trials = self.frozen()
         tuning, mixtures = share_of_single_norms(trials)
-        default = sum("baseline" in trial.user_attrs for trial in trials)
+        begun = [trial for trial in trials if trial.state != TrialState.WAITING]
+        default = sum("baseline" in trial.user_attrs for trial in begun)
         return {"default": default, "tuning": tuning, "mixtures": mixtures}
 
     def pareto_front(self) -> list[int]:

@@ -51,7 +51,7 @@ class SearchEnd:
     @classmethod
     def read(cls, attributes: Mapping[str, Any], search: SearchConfig) -> Self | None:
         """Return the end that a study's attributes record for these limits, None before it."""
-        found = attributes.get(end_key(search)) if search.open_ended else None
+        found = attributes.get(end_key(search))
         return None if found is None else cls(**found)
 
     def attribute(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def sentence(end: SearchEnd, config: StudyConfig) -> str:
     search = config.search
     after = f"The search ended after {end.search} trial{'s' * (end.search != 1)}"
     why = {
-        "trials": f"as search.trials ({search.trials}) asks",
+        "trials": f"another would exceed its part of search.trials ({search.trials})",
         "hours": f"another training would exceed its part of search.hours ({search.hours})",
         "samples": f"another training would exceed its part of search.samples ({search.samples})",
         "gain": "",
@@ -87,10 +87,10 @@ def end_key(search: SearchConfig) -> str:
 
 def asked(attributes: Mapping[str, Any], search: SearchConfig) -> int | None:
     """Return how many trials a search asks for in all; None while this is not decided."""
-    if not search.open_ended:
-        return search.trials
     end = SearchEnd.read(attributes, search)
-    return None if end is None else end.asked
+    if end is not None:
+        return end.asked
+    return None if search.open_ended else search.trials
 
 
 def begun(trials: Iterable[FrozenTrial]) -> int:
@@ -194,7 +194,8 @@ class Limits:
         reason = self._reason(count, so_far, hours, gain, exhausted)
         if reason is None:
             return None
-        race = 0 if _just_raced(own) else self._race(reason, count, so_far, hours)
+        again = reason in ("gain", "space") and _just_raced(own)  # no limit has room left for it
+        race = 0 if again else self._race(reason, count, so_far, hours)
         return SearchEnd(reason, count, race, gain, so_far.samples, hours)
 
     def _reason(

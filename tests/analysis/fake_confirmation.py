@@ -29,8 +29,8 @@ FOUND: dict[str, Any] = {
     "cases": 14,
     "seen_folds": [],
     "sentences": [
-        "Trial 17 is better than GN-8, the single norm with the best validation Dice: +0.021.",
-        "GN-8 is the single norm with the best validation Dice of the search (0.871), chosen "
+        "Trial 17 is better than GN-8, the single norm that the search ranked first: +0.021.",
+        "GN-8 is the single norm that the search ranked first by validation Dice (0.871), chosen "
         "before any of these scores was seen.",
         "No difference shown between GN-8 and BN: not evidence of equality.",
     ],

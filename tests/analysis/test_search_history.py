@@ -70,6 +70,13 @@ def test_a_single_norm_is_named_at_its_best_setting() -> None:
     assert [text for text in named if text.startswith("BN")] == ["BN 0.700 (lr 0.3, batch 4)"]
 
 
+def test_the_caption_counts_the_trainings_of_a_race() -> None:
+    rows = [{"score": 0.5}, {"score": 0.7}, {"score": 0.6, "replicate_of": 1}]
+    df = compute(tiny(rows, ["a.norm"]))
+    assert df["raced"].tolist() == [1, 1]
+    assert "Not shown: 1 training of the race, by which the best is chosen." in describe(df)
+
+
 def test_the_caption_says_what_pruning_saved(study: FakeStudy) -> None:
     text = describe(compute(study)).replace("\u00a0", " ")
     assert "7 trials: 3 complete, 2 pruned, 1 failed, 1 running." in text
@@ -83,7 +90,7 @@ def test_draw_names_axes_with_units_and_baselines_with_their_score(
     study.metric = metric
     ax = Figure(layout="constrained").subplots()
     draw(compute(study), ax)
-    assert ax.get_xlabel() == "Samples spent by the whole study (thousands)"
+    assert ax.get_xlabel() == "Samples spent by the search (thousands)"
     assert ax.get_ylabel() == f"Validation {metric} (0 to 1)"
     assert any(text.get_text() == "BN 0.500 (lr 0.001, batch 2)" for text in ax.texts)
     legend = ax.get_legend()

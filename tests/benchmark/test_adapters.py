@@ -35,6 +35,12 @@ def test_the_shipped_table_is_a_function() -> None:
     assert Benchmark().space == dict.fromkeys(STAGES, NORMS)
 
 
+@pytest.mark.parametrize("seed", [-1, "a", 0.5, None])
+def test_a_seed_is_a_whole_number(seed: object) -> None:
+    with pytest.raises(ConfigError, match="seed: must be a whole number of 0 or more, got"):
+        Benchmark(seed=seed)  # type: ignore[arg-type]
+
+
 def test_a_choice_is_judged_by_the_other_seed() -> None:
     made = benchmark()
     assert made.truth(BN) == pytest.approx(0.75)

@@ -203,6 +203,14 @@ def test_further_faults_are_counted(tmp_path: Path) -> None:
     assert message(raw, tmp_path).endswith(" (3 more errors.)")
 
 
+def test_a_misspelt_key_is_told_before_the_key_that_is_missing_for_it(tmp_path: Path) -> None:
+    sentence = message(changed("search.stop", {"gane": 0.01}), tmp_path)
+    assert sentence == (
+        "FILE: search.stop.gane: unknown key, must be one of gain, after. Did you mean 'gain'? "
+        "(1 more error.)"
+    )
+
+
 def test_values_that_do_not_go_together(tmp_path: Path) -> None:
     assert message(changed("training.samples", 3), tmp_path) == (
         "FILE: training: samples must be at least evaluations (9), got 3."
@@ -235,7 +243,7 @@ def test_a_password_is_not_repeated(tmp_path: Path) -> None:
         ("task={data: a, data: b}", "--set task: the value must be valid YAML, got '{data: a, "),
         (
             "search.trials=",
-            "FILE: search.trials: must be a number without hours and samples, got None.",
+            "FILE: search.trials: must be a number without hours and samples, got null.",
         ),
         (
             "search.trails=3",

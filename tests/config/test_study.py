@@ -121,7 +121,7 @@ FULL: dict[str, Any] = {
         "trials": 7,
         "hours": 1.5,
         "samples": 10**7,
-        "stop": {"gain": 0.002, "after": 5},
+        "stop": {"gain": 0.002, "after": 3},
         "confirm": 0.25,
         "method": "supernet",
         "sampler": "optuna.samplers:QMCSampler",
@@ -269,7 +269,7 @@ def test_forms_of_batch_sizes(given: object, choices: tuple[int, ...], middle: i
         (
             SearchConfig,
             {"trials": None},
-            "trials: must be a number without hours and samples, got None",
+            "trials: must be a number without hours and samples, got null",
         ),
         (
             SearchConfig,
@@ -279,7 +279,13 @@ def test_forms_of_batch_sizes(given: object, choices: tuple[int, ...], middle: i
         (
             SearchConfig,
             {"trials": 20, "stop": {"gain": 0.01}},
-            r"stop.after: must be below trials \(20\), or nothing ends earlier, got 20",
+            r"stop.after: must be below 20 \(trials\), or nothing ends earlier, got 20",
+        ),
+        (
+            SearchConfig,
+            {"trials": 24, "race": 0.25, "stop": {"gain": 0.01}},
+            r"stop.after: must be below 18 \(trials less the 6 of its race\), or nothing ends "
+            "earlier, got 20",
         ),
         (
             SearchConfig,

@@ -75,14 +75,14 @@ def test_the_table_is_the_comparison_of_the_recorded_cases(made_up: MadeUp) -> N
     said = sentences(found)
     row = table.loc["mixed"]
     assert said[0] == (
-        "Mixed is better than IN, the single norm with the best validation Dice: "
+        "Mixed is better than IN, the single norm that the search ranked first: "
         f"{row['difference']:+.3f}, 95% interval {row['total_low']:+.3f} to "
         f"{row['total_high']:+.3f}, p {row['p_holm']:.2g}, both at the same setting."
     )
     assert said[1] == "Mixed is better than every single norm trained here (p < 0.05 for each)."
     assert said[2].startswith("No difference shown between IN and BN (95% interval −0.0")
     assert said[2].endswith("not evidence of equality.")
-    assert "best validation Dice of the search (0.800), chosen before" in said[3]
+    assert "search ranked first by validation Dice (0.800), chosen before" in said[3]
     assert "another training set was not sampled" in said[4]
     text = " ".join(said)
     assert "From seed to seed the mean Dice of an arm varies by 0.0" in text

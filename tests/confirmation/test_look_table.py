@@ -151,7 +151,7 @@ def test_the_words_and_files_of_a_finished_run(made_up: MadeUp) -> None:
     assert found.trainings == (len(record.trials()), len(record.trials()))
     assert found.seeds == int(found.table["seeds"].max()) < 8
     said = sentences(found)
-    assert said[0].startswith("Mixed is better than IN, the single norm with the best validation")
+    assert said[0].startswith("Mixed is better than IN, the single norm that the search ranked")
     text = " ".join(said)
     assert "Other was not pursued after 2 seeds (difference −0." in text
     assert "They are not shown to be worse, and their means are on average too low" in text

@@ -40,7 +40,7 @@ def test_all_single_norms_and_the_best_others_are_the_arms(made_up: MadeUp) -> N
     assert space.origin.mixtures == ("trial 11", "trial 10")
     assert space.origin.untuned == {"IN": 1, "GN-2": 1, "BN": 1, "none": 1}
     assert space.reference == "IN"
-    assert (space.seeds, space.folds, space.size) == ((0, 1, 2), (), 3 * len(names))
+    assert (space.seeds, space.folds, space.size) == ((1, 2, 3), (), 3 * len(names))
     assert space.origin is not None
     assert space.origin.trials["trial 11"] == 11
     assert space.origin.scores["GN-2"] == pytest.approx(0.6)

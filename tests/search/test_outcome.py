@@ -11,7 +11,7 @@ from normsearch.analysis import report
 from normsearch.analysis.report import contents
 from normsearch.cli.best import _show
 from normsearch.cli.progress import Progress
-from normsearch.cli.running import _setting
+from normsearch.cli.running import _setting, _tell_best
 from normsearch.cli.status import _tables, status_of
 from normsearch.config import TrialConfig
 from normsearch.confirmation.plan import confirm_study
@@ -23,7 +23,7 @@ from normsearch.search.outcome import best_of
 from normsearch.storage.records import StudyRecord
 from normsearch.storage.run_folder import write_study
 from normsearch.storage.run_list import list_runs
-from tests.search.racer import coordinator_of, trainer
+from tests.search.racer import STUDY, coordinator_of, trainer
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +111,44 @@ def test_the_command_line_says_what_a_score_is_the_mean_of(
     assert "race, highest single Dice" in (folder / "summary").read_text()
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"score": 0.7}, "The single norm's score is better, but the race ranks by a posterior"),
+        ({"score": 0.7, "direction": "minimize"}, ", lower is better."),
+        ({"number": 2}, "It has IN in every slot; no mixture of norms was better."),
+        ({"number": 2, "mixtures": 0}, "It has IN in every slot; no mixture of norms was tried."),
+        ({"untrained": ["LN", "SN"]}, "Not trained as single norms: LN, SN."),
+    ],
+)
+def test_the_end_of_a_search_is_told(
+    changes: dict[str, Any], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = {"number": 7, "score": 0.9, "learning_rate": 0.1, "batch_size": 2}
+    single = {**best, "number": 2, "norm": "IN", "score": 0.8}
+    about = {"best_single_norm": single, "mixtures": 3, "untrained": [], "direction": "maximize"}
+    _tell_best({**best, **about, **changes}, "Dice")
+    out = capsys.readouterr().out
+    assert expected in out
+    assert ("posterior" in out) == (changes == {"score": 0.7})
+
+
+def test_single_norms_that_wait_are_named_and_count_as_no_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STUDY["search"], "trials", 3)
+    folder = tmp_path / "raced"
+    coordinator = coordinator_of(folder)
+    write_study(folder, coordinator.config)
+    run_local(coordinator, None, trainer)
+    record = StudyRecord(folder)
+    found = best_of(record)
+    assert found is not None
+    assert record.shares() == {"default": 2, "tuning": 0, "mixtures": 0}
+    assert len(found["untrained"]) == 4 - 2
+    assert found["mixtures"] == 0
+
+
 def test_the_report_shows_the_recommended_one(record: StudyRecord) -> None:
     shown = contents(record)
     best = best_of(record)
@@ -136,6 +174,7 @@ def test_export_and_confirm_take_the_recommended_one(folder: Path, record: Study
         assert space.origin.trials[norm] == number  # type: ignore[union-attr]
     means = {name: record.mean_score(number) for name, number in space.origin.trials.items()}  # type: ignore[union-attr]
     assert dict(space.origin.scores) == means  # type: ignore[union-attr]
+    assert not {0, *record.trials()["seed"].dropna()} & {*space.seeds}  # type: ignore[union-attr]
 
 
 def told(folder: Path) -> list[tuple[int, float]]:

@@ -97,6 +97,50 @@ def test_a_larger_budget_goes_on_and_the_same_one_does_not(study: Maker, tmp_pat
     assert sizes(trials_of(tmp_path / "run")) == [1, 1, 2, 1, 1]
 
 
+def test_what_is_added_to_a_limit_is_raced_where_the_search_has_had_its_part(
+    study: Maker, tmp_path: Path
+) -> None:
+    search = {**QUICK, "race": 0.4}
+    run_local(study(None, {**search, "samples": 450}), None, trainer)
+    larger = study(None, {**search, "samples": 650})
+    run_local(larger, None, trainer)
+    assert end_of(larger) == ("samples", 5, 2)
+    assert sizes(trials_of(tmp_path / "run")) == [1, 1, 1, 1]
+    limited = study(9, {**search, "samples": 9000})
+    run_local(limited, None, trainer)
+    assert end_of(limited) == ("trials", 7, 2)
+    found = budget_of(recorded(limited), 0)
+    assert found["budget"] == [
+        "The search ended after 7 trials: another would exceed its part of search.trials (9). Its "
+        "race has 2 trials."
+    ]
+    assert found["seconds_to_go"] == 0
+
+
+def test_nothing_is_to_go_after_a_race_that_had_less_than_its_share(study: Maker) -> None:
+    search = {**QUICK, "race": 0.4}
+    run_local(study(10, search), None, trainer)
+    longer = study(12, search)
+    run_local(longer, None, trainer)
+    assert budget_of(recorded(longer), 0)["budget"] == []
+
+
+@pytest.mark.parametrize("sampler", ["gp", "random"])
+def test_a_run_whose_space_is_exhausted_is_known_to_be_finished(sampler: str, study: Maker) -> None:
+    space = {"norm": {"choices": ["BN", "IN"], "per": "network"}, "learning_rate": 0.1,
+             "batch_size": [2, 4]}  # fmt: skip
+    coordinator = study(10, {**QUICK, "race": 0.4, "sampler": sampler}, space)
+    run_local(coordinator, None, trainer)
+    record = recorded(coordinator)
+    found = budget_of(record, 0)
+    assert found["budget"] == [
+        "The search ended after 4 trials: the space holds no further configuration. Its race has "
+        "4 trials."
+    ]
+    assert found["seconds_to_go"] == 0
+    assert record.asked == sum(record.trials()["state"] == "COMPLETE") == 8
+
+
 def test_hours_leave_their_share_to_race_and_confirmation(
     study: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
