@@ -8,11 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.norms import SparseSwitchableNorm, set_progress
-from normsearch.norms.sparse_switchable import sparsemax, sparsest_max
+from normsearch.norms.sparse_switchable import sparsest_max
 
 from .test_switchable import mixed
 
 pytestmark = pytest.mark.usefixtures("both_kernels")
+
+
+def sparsemax(logits: Tensor) -> Tensor:
+    return sparsest_max(logits, torch.tensor(0.0))
 
 
 def nearest_on_a_grid(logits: Tensor, radius: float, count: int = 300) -> float:
