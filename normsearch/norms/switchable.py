@@ -75,7 +75,9 @@ class SwitchableNorm(RunningMomentNorm):
         if with_batch is True:
             return self.mix(logits)
         without = pad(self.mix(logits[:, :-1]), (0, 1))
-        return without if with_batch is False else torch.where(with_batch, self.mix(logits), without)
+        if with_batch is False:
+            return without
+        return torch.where(with_batch, self.mix(logits), without)
 
     def mix(self, logits: Tensor) -> Tensor:
         """Return the weights of two rows of logits, (2, 2) for IN and LN or (2, 3)."""
