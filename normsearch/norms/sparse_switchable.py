@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from normsearch.norms.compiled import AS_THEY_ARE
+from normsearch.norms.moments import full
 from normsearch.norms.switchable import BRANCHES, SwitchableNorm
 
 _ROUNDING = 8  # in units of the dtype's eps: so close to a corner counts as one-hot
@@ -133,7 +134,7 @@ class SparseSwitchableNorm(SwitchableNorm):
     def mix(self, logits: Tensor) -> Tensor:
         # A lead of more than 1 is one-hot, without a gradient.
         frozen = self.choices[:, None] == self.places[: logits.shape[1]]
-        return sparsest_max(logits.add(frozen, alpha=1e6), self.radius)
+        return sparsest_max(full(logits).add(frozen, alpha=1e6), self.radius)
 
     def _gated(self, with_batch: bool | Tensor) -> tuple[tuple[Tensor, Tensor], int]:
         mean, variance = self.shares(with_batch)
