@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from normsearch.norms import SparseSwitchableNorm, set_progress
-from normsearch.norms.sparse_switchable import sparsest_max
+from normsearch.norms.sparsest_max import sparsest_max
 
 from .test_switchable import mixed
 
