@@ -94,6 +94,9 @@ class TrainingConfig(Model):
     GPUs; the numbers are the same up to rounding."""
     compile: bool = False
     """Compile the network's training steps with torch.compile."""
+    cuda_graphs: bool = False
+    """Replay the compiled steps as CUDA graphs, which saves the time that the CPU needs to launch
+    them; needs compile, a GPU, and accumulate 1."""
     gate_learning_rate_factor: LearningRate = 10.0
     """Learning rate of the weights by which norms mix, as a factor of the others'."""
     recompute_statistics: bool = True
@@ -156,6 +159,15 @@ class TrainingConfig(Model):
             raise ValueError(
                 "compile and checkpointing must not both be true, as torch.compile cannot "
                 "recompute activations; leave one of them out"
+            )
+        if self.cuda_graphs and not self.compile:
+            raise ValueError(
+                "cuda_graphs needs compile: true, as torch.compile records the graphs, got false"
+            )
+        if self.cuda_graphs and self.accumulate > 1:
+            raise ValueError(
+                "cuda_graphs needs accumulate: 1, as the graph of a second batch overwrites the "
+                f"gradients of the first, got {self.accumulate}; use a larger batch instead"
             )
         if self.ema is not None and not self.recompute_statistics:
             raise ValueError(

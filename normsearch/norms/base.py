@@ -60,6 +60,11 @@ class Norm(nn.Module):
             axes = ", ".join(["N", str(self.channels), *"DHW"[3 - self.dims :]])
             raise NormError(f"{self.spec_text} needs an input ({axes}), got {tuple(x.shape)}")
 
+    def check_values(self, x: Tensor) -> None:
+        """Raise NormError if `x` has no value, of which there are no statistics."""
+        if x.numel() == 0:
+            raise NormError(f"{self.spec_text} needs at least one value, got {tuple(x.shape)}")
+
     def gates(self) -> list[nn.Parameter]:
         """Return the parameters that mix statistics; they need their own optimizer group."""
         return []
@@ -146,8 +151,7 @@ class MomentNorm(Norm):
         if torch.compiler.is_compiling():
             made = partial(self.coefficients, pixels=pixels)
             return normalize_composed(x, self.weight, self.bias, made)
-        if x.numel() == 0:
-            raise NormError(f"{self.spec_text} needs at least one value, got {tuple(x.shape)}")
+        self.check_values(x)
         linearize = partial(self.linearize, pixels=pixels)
         # GRN's eps stands beside a norm of x: as part of a variance its rounding would exceed it.
         eps = 1e-20 if self.residual else self.eps

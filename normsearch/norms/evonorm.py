@@ -30,6 +30,7 @@ class _EvoNorm(OwnsActivation, Norm):
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
+        self.check_values(x)
         with torch.autocast(x.device.type, enabled=False):
             work = full(x)
             shape = (-1, *[1] * self.dims)

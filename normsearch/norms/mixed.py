@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from normsearch.errors import NormError
 from normsearch.norms.base import Norm
 from normsearch.norms.registry import build_norm
-from normsearch.norms.sparse_switchable import sparsest_max
+from normsearch.norms.sparsest_max import sparsest_max
 from normsearch.norms.spec import NormSpec
 
 

@@ -98,6 +98,21 @@ def by_autograd(
     return Affine(made.scale.detach(), made.shift.detach()), pullback
 
 
+def apart(
+    compute: Callable[[], Tensor], parameters: Sequence[Tensor]
+) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor | None, ...]]]:
+    """Compute a tensor from parameters in a graph of its own; return it and its pullback."""
+    with torch.enable_grad(), saved_tensors_hooks(_detached, _same):
+        made = compute()
+    inputs = [values for values in parameters if values.requires_grad]
+
+    def pullback(gradient: Tensor) -> tuple[Tensor | None, ...]:
+        grads = iter(torch.autograd.grad(made, inputs, gradient, True) if inputs else ())
+        return tuple(next(grads) if values.requires_grad else None for values in parameters)
+
+    return made.detach(), pullback
+
+
 class _Normalize(torch.autograd.Function):
     """Computes weight·(scale·(x − mean) + shift) + bias as one node of the graph."""
 
@@ -119,9 +134,9 @@ class _Normalize(torch.autograd.Function):
         variance = softshrink(deviation * deviation, eps)
         affine, ctx.pullback = linearize(Moments(mean.view(samples, channels), variance))
         scale = (weight * affine.scale).expand_as(deviation)
-        out.mul_((scale * deviation).view(1, -1, 1))
         shift = torch.addcmul(bias, weight, affine.shift).expand_as(deviation)
-        out.add_(shift.reshape(1, -1, 1))
+        by_row = shift.reshape(1, -1, 1), (scale * deviation).view(1, -1, 1)
+        torch.addcmul(*by_row, out, out=out)
         ctx.save_for_backward(x, weight, mean, rstd, deviation, scale, *affine)
         return _like(out, x)
 

@@ -66,6 +66,7 @@ class MovingAverageBatchNorm(Norm):
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
+        self.check_values(x)
         work, shape = full(x), (-1, *[1] * self.dims)
         scale = torch.rsqrt(full(self.running_square) + self.eps).view(shape)
         out = _in_training(work, self) if self.training else work * scale

@@ -65,6 +65,9 @@ def check_option(kind: str, known: Mapping[str, Values], name: str, value: str) 
         if (number(value) or 0) > MOST:
             raise NormError(f"{kind}: {name} must be at most {MOST}, got {value}")
         return
-    listed = ", ".join("a whole number" if v == ANY_NUMBER else v for v in values)
-    likely = did_you_mean(value, [word for word in values if word != ANY_NUMBER])
-    raise NormError(f"{kind}: {name} must be one of {listed}, got {value!r}.{likely}")
+    words = [word for word in values if word != ANY_NUMBER]
+    listed = f"one of {', '.join(words)}"
+    if ANY_NUMBER in values:  # a number among the words is only the default
+        listed = " or ".join([*(w for w in words if not w.isdigit()), "a whole number"])
+    likely = did_you_mean(value, words)
+    raise NormError(f"{kind}: {name} must be {listed}, got {value!r}.{likely}")

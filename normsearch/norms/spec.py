@@ -298,7 +298,7 @@ def _unknown(text: str) -> str:
         form.replace("-SxG", f"-{sample}x{group}").replace("-G", f"-{group}") for form in forms
     ]
     if "(" in text and "=" in text:  # to suggest ILN(gate=clip) for iln(gate=clip)
-        tail = text[text.index("(") :]
+        tail = text[text.index("(") :].rstrip(")") + ")"
         likely += [kind + tail for kind in NORMS if NORMS[kind].options]
     if "+" in text:
         weights = [kind for kind, norm in NORMS.items() if norm.prefix]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -10,7 +13,7 @@ from normsearch.errors import NormError
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import is_shared, pool_batch
 from normsearch.norms.compiled import SOFTMAX, Recipe
-from normsearch.norms.moments import Affine, Moments, Pullback, pool
+from normsearch.norms.moments import Affine, Moments, Pullback, apart, pool
 
 BRANCHES = ("IN", "LN", "BN")
 
@@ -38,7 +41,6 @@ class SwitchableNorm(RunningMomentNorm):
     """
 
     spec_text = "SN"
-    softmax = True  # whether `shares` is a softmax of the logits
 
     def __init__(
         self,
@@ -64,24 +66,41 @@ class SwitchableNorm(RunningMomentNorm):
         if self.official:
             self.running_var.zero_()
 
-    def shares(self, logits: Tensor, with_batch: bool | Tensor) -> Tensor:
-        """Return the weights, (3,) in the order of BRANCHES; 0 for an omitted BN branch."""
+    def shares(self, with_batch: bool | Tensor) -> Tensor:
+        """Return the weights of means and of variances, (2, 3), in the order of BRANCHES.
+
+        That of an omitted BN branch is 0.
+        """
+        logits = torch.stack((self.mean_logits, self.variance_logits))
         if with_batch is True:
-            return logits.softmax(0)
-        without = pad(logits[:-1].softmax(0), (0, 1))
-        return (
-            without if with_batch is False else torch.where(with_batch, logits.softmax(0), without)
-        )
+            return self.mix(logits)
+        without = pad(self.mix(logits[:, :-1]), (0, 1))
+        if with_batch is False:
+            return without
+        return torch.where(with_batch, self.mix(logits), without)
+
+    def mix(self, logits: Tensor) -> Tensor:
+        """Return the weights of two rows of logits, (2, 2) for IN and LN or (2, 3)."""
+        return logits.softmax(1)
 
     def coefficients(self, moments: Moments, pixels: int) -> Affine:
         if self.official:
             moments = _unbiased(moments, pixels)
-        return self._by_hand(moments, pixels)[0]
+        batch, with_batch = self._batch(moments, pixels)
+        return self._mixed(moments, batch, self.shares(with_batch))[0]
 
     def linearize(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
-        if self.official or not self.softmax or (self.training and is_shared(self.sync)):
-            return super().linearize(moments, pixels)  # `_by_hand` is for plain SN only
-        return self._by_hand(moments, pixels)
+        if self.official or (self.training and is_shared(self.sync)):
+            return super().linearize(moments, pixels)  # `_mixed` is for plain SN only
+        batch, with_batch = self._batch(moments, pixels)
+        shares, pull_gates = apart(partial(self.shares, with_batch), self.gates())
+        affine, pull_back = self._mixed(moments, batch, shares)
+
+        def pullback(gradient: Affine) -> tuple[Moments, tuple[Tensor | None, ...]]:
+            d_moments, d_shares = pull_back(gradient)
+            return d_moments, pull_gates(d_shares)
+
+        return affine, pullback
 
     def recipe(self, samples: int, pixels: int) -> Recipe | None:
         if self.official or (self.training and is_shared(self.sync)):
@@ -101,34 +120,38 @@ class SwitchableNorm(RunningMomentNorm):
         """Return what the kernels compute the weights of means and variances from, and how."""
         return (self.mean_logits, self.variance_logits), SOFTMAX
 
-    def _by_hand(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
-        layer = pool(moments, 1)
-        batch, with_batch = self._batch(moments, pixels)
-        w = self.shares(self.mean_logits, with_batch)
-        v = self.shares(self.variance_logits, with_batch)
-        _, w_layer, w_batch = w.unbind()
-        v_instance, v_layer, v_batch = v.unbind()
-        # Distances of the channel's mean from the other means; that from IN's own mean is 0.
-        distances = moments.mean - layer.mean, moments.mean - batch.mean
-        away = torch.addcmul(distances[0] * w_layer, distances[1], w_batch)
-        variance = torch.addcmul(v_layer * layer.variance, batch.variance, v_batch)
-        scale = torch.rsqrt(torch.addcmul(variance, moments.variance, v_instance) + self.eps)
-        variances, training = (moments.variance, layer.variance, batch.variance), self.training
+    def _mixed(
+        self, moments: Moments, batch: Moments, shares: Tensor
+    ) -> tuple[Affine, Callable[[Affine], tuple[Moments, Tensor]]]:
+        """Return the affine map, and its pullback to the moments and the weights."""
+        mean, layer, training = moments.mean, pool(moments, 1), self.training
+        means, variances = (
+            [own, *(values.expand_as(mean) for values in others)]
+            for own, *others in zip(moments, layer, batch, strict=True)
+        )
+        distances = mean - torch.stack(means)  # from the means of IN (its own), LN and BN
+        parts = torch.cat((distances, *(values[None] for values in variances)))
+        parts = parts.view(2, 3, *mean.shape)
+        weights = shares[..., None, None]
+        away, mixed = (parts * weights).sum(1)
+        scale = torch.rsqrt(mixed + self.eps)
 
-        def pullback(gradient: Affine) -> tuple[Moments, tuple[Tensor, ...]]:
+        def pullback(gradient: Affine) -> tuple[Moments, Tensor]:
             d_away = gradient.shift * scale
-            d_mixed = torch.addcmul(gradient.scale, gradient.shift, away)
-            d_mixed = d_mixed.mul_(scale).mul_(scale).mul_(scale).mul_(-0.5)
-            d_mean, d_variance = d_away * (w_layer + w_batch), d_mixed * v_instance
-            pooled = [(1, w_layer, v_layer, distances[0]), (0, w_batch, v_batch, distances[1])]
-            for axis, w_part, v_part, distance in pooled if training else pooled[:1]:
-                through = v_part * d_mixed.mean(axis, keepdim=True)
-                d_variance += through
-                d_mean.addcmul_(distance, through, value=2)
-                d_mean.addcmul_(w_part, d_away.mean(axis, keepdim=True), value=-1)
-            return Moments(d_mean, d_variance), _gates_pullback(
-                torch.stack((w, v)), d_away, d_mixed, distances, variances
-            )
+            d_mixed = torch.addcmul(gradient.scale, gradient.shift, away) * scale.pow(3) * -0.5
+            both = torch.stack((d_away, d_mixed))
+            # Through the moments of LN, over channels, and of BN, over samples.
+            through = [
+                weights[:, k] * both.mean(axis, keepdim=True)
+                for k, axis in ((1, 2), (2, 1))[: 1 + training]
+            ]
+            total = torch.addcmul(through[0], weights[:, 0], both)
+            for part in through[1:]:
+                total += part
+            d_mean = d_away - total[0]
+            for distance, part in zip(distances[1:], through, strict=False):
+                d_mean.addcmul_(distance, part[1], value=2)
+            return Moments(d_mean, total[1]), (parts * both[:, None]).sum((2, 3))
 
         return Affine(scale, away * scale), pullback
 
@@ -152,11 +175,10 @@ class SwitchableNorm(RunningMomentNorm):
     @torch.no_grad()
     def mixing_weights(self) -> dict[str, dict[str, float]]:
         """Return the weights of eval; that of BN is 0 if no batch of two or more was tracked."""
-        seen = self._seen()
-        logits = {"mean": self.mean_logits, "variance": self.variance_logits}
+        rows = self.shares(self._seen()).tolist()
         return {
-            name: dict(zip(BRANCHES, self.shares(values, seen).tolist(), strict=True))
-            for name, values in logits.items()
+            name: dict(zip(BRANCHES, row, strict=True))
+            for name, row in zip(("mean", "variance"), rows, strict=True)
         }
 
 
@@ -164,18 +186,3 @@ def _unbiased(moments: Moments, pixels: int) -> Moments:
     if pixels < 2:
         raise NormError("SN(official=true) needs more than one pixel, got 1; use SN")
     return Moments(moments.mean, moments.variance * (pixels / (pixels - 1)))
-
-
-def _gates_pullback(
-    shares: Tensor,
-    d_away: Tensor,
-    d_mixed: Tensor,
-    distances: tuple[Tensor, Tensor],
-    variances: tuple[Tensor, Tensor, Tensor],
-) -> tuple[Tensor, ...]:
-    """Return the gradients of the logits: sums over (N, C), then the pullback of the softmax."""
-    parts = [d_away * distance for distance in distances]
-    parts += [d_mixed * variance for variance in variances]
-    d_shares = torch.stack((torch.zeros_like(d_away), *parts)).sum((1, 2)).view(2, 3)
-    weighted = d_shares * shares
-    return torch.addcmul(weighted, shares, weighted.sum(1, keepdim=True), value=-1).unbind()

@@ -13,7 +13,7 @@ from normsearch.trials.trial_network import refuse_other_network
 
 _LATER = (
     *("metric", "class_weights", "deep_supervision", "channels_last", "compile"),
-    *("warmup", "gradient_clipping", "ema"),
+    *("cuda_graphs", "warmup", "gradient_clipping", "ema"),
 )
 """Settings of the training that came after the first runs; left out of an identity at default."""
 _LATER_CHOICES = ("gradient_clipping",)

@@ -29,26 +29,39 @@ def use_channels_last(network: nn.Module) -> None:
         parameter.data = channels_last(parameter.data)
 
 
-def compiled(network: nn.Module) -> Callable[[Tensor], Any]:
+def compiled(network: nn.Module, cuda_graphs: bool = False) -> Callable[[Tensor], Any]:
     """Return the forward pass of a network, compiled for each shape of its input.
+
+    With `cuda_graphs`, forward and backward are recorded once and then replayed, each as one
+    launch. The outputs of a pass are overwritten by the next, and so are gradients: torch adds up
+    no second batch (pytorch/pytorch issue 169545).
 
     The network itself does not change: its parameters keep their names. What earlier trainings
     compiled in this process is dropped, as torch compiles one function a limited number of times.
     """
     torch.compiler.reset()
-    found: Callable[[Tensor], Any] = torch.compile(network, backend=_BACKEND, dynamic=False)
+    mode = "reduce-overhead" if cuda_graphs else None
+    found: Callable[[Tensor], Any] = torch.compile(
+        network, backend=_BACKEND, mode=mode, dynamic=False
+    )
     return found
 
 
-def check_compiler(device: str) -> None:
+def check_compiler(device: str, cuda_graphs: bool = False) -> None:
     """Check that torch.compile works on this machine, by compiling a small function.
 
     Args:
         device: ``cpu`` or ``cuda``; a GPU that this machine lacks is not checked.
+        cuda_graphs: whether the training uses CUDA graphs.
 
     Raises:
-        ConfigError: it does not, for example without a C++ compiler.
+        ConfigError: it does not, for example without a C++ compiler; or CUDA graphs on a CPU.
     """
+    if cuda_graphs and device == "cpu":
+        raise ConfigError(
+            "training.cuda_graphs: must be false for a training on the CPU, got true; leave it "
+            "out, or give each trial a GPU (search.resources.gpu)."
+        )
     if device == "cuda" and not torch.cuda.is_available():
         return
     try:

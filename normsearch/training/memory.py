@@ -74,7 +74,7 @@ def probe_memory(
     Raises:
         TrainingError: there is too little memory.
     """
-    plan = replace(plan, compile=False, accumulate=min(2, plan.accumulate))
+    plan = replace(plan, compile=False, cuda_graphs=False, accumulate=min(2, plan.accumulate))
     with _random_state_kept(device), typed_failures(len(batch[0])):
         probe = copy.deepcopy(network).to(device).train()
         if plan.channels_last:

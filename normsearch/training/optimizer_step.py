@@ -106,7 +106,7 @@ class Stepper:
         device: str,
         parameter_groups: Iterable[dict[str, Any]] | None = None,
     ) -> None:
-        self._forward = compiled(network) if plan.compile else network
+        self._forward = compiled(network, plan.cuda_graphs) if plan.compile else network
         self._loss, self._device = over_scales(loss, plan.deep_supervision), device
         self._names = [plan.optimizer, plan.amp]
         self._plan, self._schedule = plan, schedule_of(plan)
@@ -133,6 +133,8 @@ class Stepper:
             images, labels = (tensor.to(self._device, non_blocking=True) for tensor in pair)
             if self._plan.channels_last:
                 images = channels_last(images)
+            if self._plan.cuda_graphs:
+                torch.compiler.cudagraph_mark_step_begin()
             with self._autocast:
                 out = self._forward(images)
             loss = self._loss(out, labels) / self._plan.accumulate

@@ -18,6 +18,7 @@ class Plan:
     batches. With `statistics_samples` = 0, running statistics are not recomputed. `warmup` is the
     share of the budget over which the learning rate rises, `gradient_clipping` the largest norm of
     the gradient, and `ema` the decay of the average of weights that is evaluated. None is without.
+    `cuda_graphs` needs `compile`, a GPU and an `accumulate` of 1.
     """
 
     samples: int
@@ -38,6 +39,7 @@ class Plan:
     ema: float | None = None
     channels_last: bool = False
     compile: bool = False
+    cuda_graphs: bool = False
 
     def target(self, evaluation: int) -> int:
         """Return the number of samples seen by an evaluation point (1 to `evaluations`)."""

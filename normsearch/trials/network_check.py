@@ -68,7 +68,8 @@ def try_network(
             stacklevel=2,
         )
     if config.training.compile:
-        check_compiler("cuda" if config.search.resources.gpu else "cpu")
+        device = "cuda" if config.search.resources.gpu else "cpu"
+        check_compiler(device, config.training.cuda_graphs)
     loader = task_loader(config.task, split.train, 1, 0)  # refuses samples of several shapes
     check_training(config.training, config.task, loader.batch(0)[1])
     try_transforms(config.task, split.train)

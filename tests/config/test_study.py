@@ -96,6 +96,7 @@ FULL: dict[str, Any] = {
         "checkpointing": True,
         "channels_last": True,
         "compile": False,
+        "cuda_graphs": False,
         "gate_learning_rate_factor": 2,
         "recompute_statistics": True,
         "statistics_samples": 64,

@@ -25,6 +25,7 @@ def test_every_option_is_off_unless_asked_for() -> None:
     training = study().training
     assert (training.warmup, training.gradient_clipping, training.ema) == (None, None, None)
     assert (training.channels_last, training.compile) == (False, False)
+    assert training.cuda_graphs is False
     assert (training.class_weights, training.deep_supervision) == (None, "auto")
 
 
@@ -50,6 +51,11 @@ def test_class_weights_are_a_list_or_balanced() -> None:
         ({"ema": 1.0}, "training.ema"),
         ({"gradient_clipping": 0}, "training.gradient_clipping"),
         ({"compile": True, "checkpointing": True}, "compile and checkpointing must not both be"),
+        ({"cuda_graphs": True}, "cuda_graphs needs compile: true, .*, got false"),
+        (
+            {"cuda_graphs": True, "compile": True, "accumulate": 2},
+            "cuda_graphs needs accumulate: 1, .*, got 2; use a larger batch",
+        ),
         ({"ema": 0.9, "recompute_statistics": False}, "ema needs recompute_statistics: true"),
     ],
 )

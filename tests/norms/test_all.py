@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from normsearch.errors import NormError
 from normsearch.norms import NORMS, NormSpec, build_norm
 
 FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -242,6 +243,29 @@ def test_compiled_whole_it_computes_the_same(text: str) -> None:
         results.append((y, *torch.autograd.grad(y.sin().sum(), leaf), *norm.buffers()))
     for one, other in zip(*results, strict=True):
         close(one, other)
+
+
+@pytest.mark.usefixtures("both_kernels")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("text", ALL)
+def test_norms_of_16_bits_train(text: str, dtype: torch.dtype) -> None:
+    norm = build_norm(text, 16, 2).to(dtype)
+    x = (30 * draw((3, 5, 7), 2, seed=14)).to(dtype).requires_grad_()
+    y = norm(x)
+    y.float().sin().sum().backward()
+    assert y.dtype == dtype
+    for values in (y, x.grad, *(p.grad for p in norm.parameters()), norm.eval()(x)):
+        assert values is not None
+        assert values.isfinite().all()
+
+
+@pytest.mark.parametrize("text", ["SN", "EvoNorm-S0-4", "EvoNorm-B0", "MABN", "GRN", "FRN"])
+def test_a_batch_of_nothing_is_refused_and_not_tracked(text: str) -> None:
+    norm = build_norm(text, 16, 2)
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    with pytest.raises(NormError, match=r"needs at least one value, got \(0, 16, 5, 7\)"):
+        norm(torch.zeros(0, 16, 5, 7))
+    assert all(torch.equal(value, before[name]) for name, value in norm.state_dict().items())
 
 
 @pytest.mark.parametrize("text", ALL)

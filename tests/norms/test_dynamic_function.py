@@ -27,6 +27,8 @@ def test_formula(dims: int, kind: type[DynamicTanh], make_input, randomize, asse
         for scale in (0.01, 1.0, 10.0):
             x = scale * make_input(32, dims, dtype)
             assert_same(norm.to(dtype), formula, x, tolerance)
+        x = make_input(32, dims, dtype, mean=1e4)
+        assert_same(norm.to(dtype), lambda x, norm: formula(x.clamp(max=300), norm), x, tolerance)
 
 
 def test_start_values() -> None:

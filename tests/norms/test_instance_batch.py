@@ -30,6 +30,7 @@ def test_formula(
         norm(make_input(channels, dims, dtype, mean=0.5))
         norm.train(training)
         assert_same(norm, formula, make_input(channels, dims, dtype), tolerance)
+    assert_same(norm.double(), formula, make_input(channels, dims, mean=1e4), 1e-9)
 
 
 def test_running_moments_are_those_of_batch_norm(make_input) -> None:

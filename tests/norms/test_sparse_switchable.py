@@ -1,18 +1,25 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from normsearch.norms import SparseSwitchableNorm, set_progress
-from normsearch.norms.sparse_switchable import sparsemax, sparsest_max
+from normsearch.norms.sparsest_max import sparsest_max
 
 from .test_switchable import mixed
 
 pytestmark = pytest.mark.usefixtures("both_kernels")
+
+
+def sparsemax(logits: Tensor) -> Tensor:
+    return sparsest_max(logits, torch.tensor(0.0))
 
 
 def nearest_on_a_grid(logits: Tensor, radius: float, count: int = 300) -> float:
@@ -23,6 +30,77 @@ def nearest_on_a_grid(logits: Tensor, radius: float, count: int = 300) -> float:
     points = np.stack([first[inside], second[inside], (count - first - second)[inside]], 1) / count
     far = np.linalg.norm(points - 1 / 3, axis=1) >= radius
     return float(np.linalg.norm(points[far] - logits.numpy(), axis=1).min())
+
+
+def by_search(logits: Tensor, radius: float) -> Tensor:
+    """Sparsemax of the logits times the least factor that reaches the radius, by trying."""
+
+    def nearest(z: Tensor) -> Tensor:  # the threshold is the largest of all sets of logits
+        sets = (torch.tensor(s) for n in range(1, 4) for s in combinations(range(len(z)), n))
+        return (z - max((z[chosen].sum() - 1) / len(chosen) for chosen in sets)).clamp(min=0)
+
+    def distance(factor: float) -> float:
+        return float((nearest(factor * logits) - 1 / len(logits)).norm())
+
+    low, high = 1.0, 1e12
+    while distance(low) < radius and high - low > 1e-14 * high:
+        middle = math.sqrt(low * high) if high > 2 * low else (low + high) / 2
+        low, high = (middle, high) if distance(middle) < radius else (low, middle)
+    return nearest(low * logits)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("count", [2, 3])
+def test_both_rows_are_the_point_that_a_search_finds(count: int, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(count)
+    tolerance, eps = 1e-9 if dtype == torch.float64 else 1e-5, torch.finfo(dtype).eps
+    for radius in (0.0, 0.1, 0.3, 0.41, 0.5, 0.69):
+        for spread in (0.0, 1e-3, 0.3, 2.0, 50.0):
+            drawn = torch.randn(2, count, generator=generator, dtype=torch.float64)
+            logits = (1 + spread * drawn).to(dtype)
+            got = sparsest_max(logits, torch.tensor(radius, dtype=torch.float64))
+            assert got.dtype == dtype
+            for row, values in zip(got, logits.double(), strict=True):
+                if spread == 0:  # the first is larger by rounding
+                    values = values - 1e-9 * torch.arange(count)
+                want = by_search(values, radius)
+                # Logits that are close have lost their digits.
+                rounding = 2 * eps / spread if spread else 1e-6
+                assert (row - want).abs().max() <= tolerance + rounding
+
+
+def test_one_gate_that_is_settled_leaves_the_other_alone() -> None:
+    logits = torch.tensor([[1.0, 3.5, 0.2], [1.1, 0.8, 1.25]], dtype=torch.float64)
+    for radius in (0.0, 0.3, 0.5, 1.0):
+        at = torch.tensor(radius, dtype=torch.float64)
+        leaf = logits.clone().requires_grad_()
+        got = sparsest_max(leaf, at)
+        assert got[0].tolist() == [0, 1, 0]
+        assert torch.equal(got[1], sparsest_max(logits[1], at))
+        weights = torch.tensor([0.3, -1.0, 2.0]).double()
+        (gradient,) = torch.autograd.grad((got * weights).sum(), leaf)
+        alone = logits[1].clone().requires_grad_()
+        (want,) = torch.autograd.grad((sparsest_max(alone, at) * weights).sum(), alone)
+        assert torch.equal(gradient, torch.stack((torch.zeros(3).double(), want)))
+
+
+@given(
+    logits=st.lists(st.floats(-3, 3, width=32), min_size=6, max_size=6),
+    radius=st.one_of(st.floats(0, 1), st.sampled_from([0.5**0.5, (2 / 3) ** 0.5])),
+    seen=st.booleans(),
+)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_progress_freezes_what_is_one_hot(logits: list[float], radius: float, seen: bool) -> None:
+    norm = SparseSwitchableNorm(4, 2)
+    with torch.no_grad():
+        norm.mean_logits.copy_(torch.tensor(logits[:3]))
+        norm.variance_logits.copy_(torch.tensor(logits[3:]))
+    norm.num_batches_tracked.fill_(int(seen))
+    norm.radius.fill_(radius)
+    weights = norm.shares(torch.tensor(seen))
+    want = [row.argmax().item() if row.max() == 1 else -1 for row in weights]
+    norm.set_progress(radius)
+    assert norm.choices.tolist() == want
 
 
 @pytest.mark.parametrize("seed", range(6))

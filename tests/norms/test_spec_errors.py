@@ -77,6 +77,7 @@ KNOWN = (
         ("GBGN-8", "GBGN needs samples x groups, such as GBGN-2x8, got 8 alone"),
         ("GN-2x8", "GN takes no number of samples, got 2; use GN-8 or GBGN-2x8"),
         ("BN+GN-8", "only WN and WS may stand before a +, got BN+GN-8"),
+        ("BRN(r=2))", f"{KNOWN}'BRN(r=2))'. Did you mean 'BRN(r=2)'?"),
         ("WS+", f"{KNOWN}''."),
         (
             "WS+WN+BN",
@@ -87,8 +88,9 @@ KNOWN = (
             "ILN(gate=clp)",
             "ILN: gate must be one of sigmoid, clip, softmax, got 'clp'. Did you mean 'clip'?",
         ),
-        ("ILN(regroup=0)", "ILN: regroup must be one of 16, none, a whole number, got '0'."),
-        ("ILN(regroup=G)", "ILN: regroup must be one of 16, none, a whole number, got 'G'."),
+        ("MABN(window=0)", "MABN: window must be a whole number, got '0'."),
+        ("ILN(regroup=0)", "ILN: regroup must be none or a whole number, got '0'."),
+        ("ILN(regroup=G)", "ILN: regroup must be none or a whole number, got 'G'."),
         ("ILN(gate)", "'ILN(gate)': must have options of the form name=value, got 'gate'"),
         (
             "ILN(gate=clip,gate=softmax)",

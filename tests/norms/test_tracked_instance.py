@@ -29,6 +29,7 @@ def test_formula(dims: int, training: bool, make_input, randomize, assert_same) 
         norm(make_input(32, dims, dtype, mean=0.5))
         norm.train(training)
         assert_same(norm, formula, make_input(32, dims, dtype), tolerance)
+    assert_same(norm.double(), formula, make_input(32, dims, mean=1e4), 1e-9)
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,7 @@ from normsearch.norms.compiled import Recipe
 from normsearch.norms.kernels import kernels, use_triton
 from tests.norms import test_compiled
 from tests.norms.test_compiled import step
+from tests.norms.test_launches import Launches
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu":
@@ -79,6 +81,36 @@ def test_same_as_torch_in_float64(text: str, launches: list[str]) -> None:
     assert_exact(norm, x, dy)
     # A step is two passes over the pixels each way.
     assert launches == ["normalize_triton", "_reduce", "_apply", "_reduce", "_apply"] * 3
+
+
+@pytest.mark.parametrize("text", ["SN", "BIN", "ILN(regroup=4)"])
+def test_a_step_is_under_20_launches(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three kernels forward and three backward, and what the gate takes."""
+    if DEVICE == "cpu":
+        from triton.runtime.interpreter import GridExecutor as Launcher
+
+        name = "__call__"
+    else:
+        from triton.runtime.jit import JITFunction as Launcher
+
+        name = "run"
+    kernels_run: list[str] = []
+    own = getattr(Launcher, name)
+    monkeypatch.setattr(
+        Launcher,
+        name,
+        lambda self, *given, **named: kernels_run.append("") or own(self, *given, **named),
+    )
+    norm, x, dy = made(text, SHAPES[0])
+    step(norm, x, dy)
+    kernels_run.clear()
+    leaf = x.requires_grad_()
+    with Launches() as counted:
+        torch.autograd.grad(norm(leaf), [leaf, *norm.parameters()], dy)
+    # Memory is no launch; set_ and copy_ are the interpreter's.
+    others = [one for one in counted.names if not re.search("empty|set_|copy_", one)]
+    assert len(kernels_run) == 6
+    assert len(kernels_run) + len(others) < 20
 
 
 @pytest.mark.parametrize("text", ["SN", "BIN", "ILN(regroup=none)"])

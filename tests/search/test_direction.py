@@ -132,7 +132,7 @@ def test_runs_of_before_there_was_a_choice_have_the_same_identity(
     facts = config.model_dump(mode="json", include=SHARED)
     del facts["task"]["data"], facts["task"]["augmentation"]["transforms"]
     later = ("metric", "class_weights", "deep_supervision", "channels_last", "compile")
-    for name in (*later, "warmup", "gradient_clipping", "ema"):
+    for name in (*later, "cuda_graphs", "warmup", "gradient_clipping", "ema"):
         del facts["training"][name]
     del facts["space"]["gradient_clipping"]
     of_patches = ("foreground_share", "memory", "validation_cases", "folds")

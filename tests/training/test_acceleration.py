@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from normsearch.errors import ConfigError
 from normsearch.networks import UNet2d, apply_norm_map, list_norms
+from normsearch.norms import set_progress
 from normsearch.training import acceleration
 from normsearch.training.acceleration import (
     channels_last,
@@ -17,6 +18,8 @@ from normsearch.training.acceleration import (
     compiled,
     use_channels_last,
 )
+from normsearch.training.optimizer_step import Stepper
+from normsearch.training.plan import Plan
 from tests.specs import every_spec
 
 
@@ -88,6 +91,60 @@ def test_every_norm_computes_the_same_compiled(spec: str) -> None:
         for name, value in expected.items():
             torch.testing.assert_close(found[name], value, rtol=2e-3, atol=2e-4, msg=name)
     assert fast.state_dict().keys() == plain.state_dict().keys()
+
+
+#: Norms with running moments or counters, one a slot, so that one network is compiled for all.
+TRACKED = ["BN", "BRN", "SN", "SSN", "BKN", "IN(track=true)", "BGN-4", "EvoNorm-B0", "WN+MBN"]
+TRACKED += ["MABN"]
+
+
+@pytest.mark.slow
+def test_three_compiled_steps_leave_the_parameters_and_counters_of_plain_ones() -> None:
+    results = []
+    for compile_it in (False, True):
+        torch.manual_seed(0)
+        layers = [[nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8), nn.ReLU()] for _ in TRACKED]
+        net = nn.Sequential(*(layer for block in layers for layer in block))
+        slots = [slot.name for slot in list_norms(net)]
+        apply_norm_map(net, dict(zip(slots, TRACKED, strict=True)))
+        net.double().train()
+        forward = compiled(net) if compile_it else net
+        optimizer = torch.optim.SGD(net.parameters(), 0.05, momentum=0.9)
+        for number in range(3):
+            set_progress(net, number / 2)
+            generator = torch.Generator().manual_seed(number)
+            image = torch.randn(4, 8, 4, 5, generator=generator, dtype=torch.float64)
+            optimizer.zero_grad()
+            forward(image).sin().square().sum().backward()
+            optimizer.step()
+        results.append({**dict(net.named_parameters()), **dict(net.named_buffers())})
+    assert sum("num_batches_tracked" in name for name in results[0]) == len(TRACKED)
+    for name, value in results[0].items():
+        torch.testing.assert_close(results[1][name], value, rtol=1e-6, atol=1e-6, msg=name)
+
+
+def test_cuda_graphs_are_asked_of_torch_and_each_pass_begins_a_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What this asks of torch; whether graphs compute the same needs a GPU."""
+    asked, begun = list[Any](), list[bool]()
+    monkeypatch.setattr(torch, "compile", lambda net, **named: asked.append(named) or net)
+    monkeypatch.setattr(
+        torch.compiler, "cudagraph_mark_step_begin", lambda: begun.append(bool(asked))
+    )
+    batch = torch.randn(2, 1, 8, 8), torch.zeros(2, 1, 8, 8)
+    for graphs in (True, False):
+        plan = Plan(4, 1, 0.1, compile=True, cuda_graphs=graphs)
+        stepper = Stepper(network("SN"), nn.BCEWithLogitsLoss(), plan, "cpu")
+        stepper.step(iter([batch]), 0.0)
+        stepper.step(iter([batch]), 0.5)
+    assert [named["mode"] for named in asked] == ["reduce-overhead", None]
+    assert begun == [True, True]
+
+
+def test_cuda_graphs_are_refused_on_a_cpu() -> None:
+    with pytest.raises(ConfigError, match=r"^training\.cuda_graphs: must be false for .* the CPU"):
+        check_compiler("cpu", cuda_graphs=True)
 
 
 def test_more_trainings_than_torch_compiles_of_one_function() -> None:

@@ -401,7 +401,19 @@ def test_several_classes_and_slabs_are_trained(sample: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "spec",
-    ["BRN", "SSN", "WS+GN-2", "WN", "WN+MBN", "BGN-2", "GBGN-1x2", "BCN-2", "MABN", "SyncBN"],
+    [
+        "BRN",
+        "SSN",
+        "WS+GN-2",
+        "WN",
+        "WN+MBN",
+        "BGN-2",
+        "GBGN-1x2",
+        "BCN-2",
+        "LRN",
+        "MABN",
+        "SyncBN",
+    ],
 )
 def test_every_kind_of_norm_trains_and_goes_on_bit_for_bit(tmp_path: Path, spec: str) -> None:
     """Schedules over training (BRN, SSN) and weight-side norms too."""
