@@ -80,8 +80,10 @@ class BatchRenorm(RunningMomentNorm):
             return Recipe(((0, 1),), given=self.running())
         track = self.tracking(unbias=bessel(samples * pixels, self.spec_text))
         r, d = torch.empty_like(self.running_mean), torch.empty_like(self.running_mean)
-        rmax, dmax = self.limits()
-        limits = float(rmax), float(dmax)
+        # Limits that are open, as they mostly are, need no small operations on tensors.
+        limits = (self.rmax, self.dmax)
+        if self.progress < max(_R_END, _D_END):
+            limits = tuple(map(float, self.limits()))
         return Recipe(((samples, 1),), r, inner_bias=d, track=track, limits=limits)
 
     @torch.no_grad()

@@ -1,6 +1,5 @@
 /* The algebra on (N, C) numbers, and its gradient. */
 #include <math.h>
-#include <string.h>
 
 /* ---- the algebra on rows: every array is (N, C), pooled moments repeated ---- */
 
@@ -70,7 +69,7 @@ static void pull_pool(const struct plan *p, integer samples, integer channels, e
 static void roots(const struct plan *p, double *values)
 {
     for (integer i = 0; i < p->samples * p->channels; i++)
-        values[i] = 1 / sqrt(values[i] + p->eps);
+        values[i] = p->by == CENTRE ? 1 : 1 / sqrt(values[i] + p->eps);
 }
 
 /* The softmax of the pools' logits, or what was given as it is. */
@@ -199,6 +198,10 @@ static void mix(const struct plan *p, const double *running, struct state *s)
             scale = 1 / sqrt(scale + p->eps), shift *= scale;
         s->scale[i] = scale;
         s->shift[i] = shift + (s->given->inner_bias ? s->given->inner_bias[i % C] : 0);
+        if (p->function == SILU)
+            s->shift[i] = 0;
+        else if (p->function && p->function != CUT)
+            s->scale[i] = 1, s->shift[i] = 0;   /* RATIO has its deviations, others have none */
     }
 }
 
@@ -267,6 +270,7 @@ static void pull_mix(const struct plan *p, const struct state *s, const double *
                 double mixed_away = mixes_moments ? s->shift[i] / root : away;
                 double d_root = d_scale[i] + d_shift[i] * mixed_away;
                 double d_away = root * d_shift[i], d_spread = -0.5 * root * root * root * d_root;
+                d_spread *= p->by != CENTRE;
                 d_share[k][c] += mixes_moments ? d_away * away : root * d_root;
                 d_variance_share[k] += d_spread * s->pooled[k][i];
                 d_mean[i] += share * d_away;
