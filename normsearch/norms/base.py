@@ -281,6 +281,11 @@ class RunningMomentNorm(MomentNorm):
         self.track(batch.mean, batch.variance * bessel(values, self.spec_text))
         return batch
 
+    def batch_recipe(self, samples: int, pixels: int) -> Recipe:
+        """Return the recipe of BN."""
+        pools = ((samples if self.training else 0, 1),)
+        return self.over_batch(Recipe(pools), samples, pixels)
+
     def over_batch(self, recipe: Recipe, samples: int, pixels: int) -> Recipe:
         """Return a recipe that tracks the batch in training, and else has the running moments."""
         if not self.training:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -180,13 +181,13 @@ class _Compiled(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled() and ctx.formula:
-            return _gradients_of_formula(ctx, dy)
-        made: tuple[Tensor | None, ...] = _gradients(ctx, dy)
+        if not torch.is_grad_enabled():
+            return _gradients(ctx, dy)
+        made: tuple[Tensor | None, ...]
+        made = (_gradients_of_formula if ctx.formula else once_differentiable(_gradients))(ctx, dy)
         return made
 
 
-@once_differentiable
 def _gradients(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
     x, kept, *parameters = ctx.saved_tensors
     rows = x.contiguous()
@@ -208,26 +209,19 @@ def _gradients_of_formula(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
 
 
 def _plan(samples: int, channels: int, pixels: int, recipe: Recipe, eps: float) -> Plan:
-    (pools, shares, variance_shares, gate, given, _, group) = recipe[:7]
+    pools, shares, variance_shares, gate, given, _, group = recipe[:7]
     track, _, by, limits, per_pixel, function, arguments = recipe[7:]
     padded = (*pools, *[(0, 0)] * (POOLS - len(pools)))
-    by_channel = shares is not None and variance_shares is None and shares.numel() > 1
-    return Plan(
-        samples,
-        channels,
-        pixels,
-        torch.get_num_threads(),
-        len(pools),
+    return _plan_of(
+        *(samples, channels, pixels, torch.get_num_threads(), len(pools)),
         tuple(block for block, _ in padded),
         tuple(block for _, block in padded),
         gate,
-        by_channel,
+        shares is not None and variance_shares is None and shares.numel() > 1,
         group,
         track.channels if track else 0,
         bool(track and track.apart),
-        by,
-        per_pixel,
-        function,
+        *(by, per_pixel, function),
         bool(arguments) and len(arguments[0]) < channels,
         eps,
         track.unbias if track else 1.0,
@@ -235,6 +229,12 @@ def _plan(samples: int, channels: int, pixels: int, recipe: Recipe, eps: float) 
         *(limits or (0.0, 0.0)),
         *map(_at, track[:3] if track else given or ()),
     )
+
+
+@lru_cache(4096)
+def _plan_of(*fields: Any) -> Plan:
+    """Return the plan of these fields; to make one takes microseconds, to find it less."""
+    return Plan(*fields)
 
 
 def _at(values: Tensor | None) -> int | None:

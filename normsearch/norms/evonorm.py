@@ -34,9 +34,8 @@ class _EvoNorm(OwnsActivation, FormulaNorm):
 
     def formula(self, x: Tensor, weight: Tensor, bias: Tensor, *arguments: Tensor) -> Tensor:
         work = full(x)
-        weight, bias, v = (
-            one.to(work.dtype).view(-1, *[1] * self.dims) for one in (weight, bias, *arguments)
-        )
+        shape, given = (-1, *[1] * self.dims), (weight, bias, *arguments)
+        weight, bias, v = (one.to(work.dtype).view(shape) for one in given)
         return torch.addcmul(bias, weight, self.activate(work, v)).to(x.dtype)
 
     def deviation(self, variance: Tensor) -> Tensor:
@@ -61,12 +60,11 @@ class EvoNormS0(_EvoNorm):
 
     def __init__(self, channels: int, dims: int, groups: int, eps: float = 1e-5) -> None:
         super().__init__(channels, dims, eps)
-        self.spec_text = f"EvoNorm-S0-{groups}"
+        self.spec_text, self.groups = f"EvoNorm-S0-{groups}", groups
         if channels % groups:
             raise NormError(
                 f"{self.spec_text} needs a channel count that {groups} divides, got {channels}"
             )
-        self.groups = groups
 
     def activate(self, x: Tensor, v: Tensor) -> Tensor:
         variance = x.reshape(x.shape[0], self.groups, -1).var(2, correction=0)

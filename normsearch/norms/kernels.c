@@ -119,7 +119,7 @@ static void open_map(const struct plan *p, const struct state *s, const double *
                      const double *shift, double *factor, double *offset,
                      double *argument[ARGUMENTS])
 {
-    for (integer i = 0, c = 0; i < p->samples * p->channels; i++, c = (c + 1) % p->channels) {
+    for (integer i = 0, c = 0; i < p->samples * p->channels; i++, c = NEXT(c, p->channels)) {
         factor[i] = scale[i] * s->given->weight[c];
         offset[i] = shift[i] * s->given->weight[c] + s->given->bias[c];
         if (p->by == RESPONSE)

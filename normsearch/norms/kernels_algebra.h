@@ -14,6 +14,9 @@ struct state {
     double variance_share[POOLS];
 };
 
+/* The channel of the next row: a division for each row would be felt on small maps. */
+#define NEXT(c, C) ((c) + 1 < (C) ? (c) + 1 : 0)
+
 /* What squares are taken around: the block's mean, 0, or each row's own mean. */
 enum around { JOINT, ORIGIN, OWN };
 
@@ -180,24 +183,24 @@ static void mix(const struct plan *p, const double *running, struct state *s)
         if (p->block_samples[k])
             pool(p, p->block_samples[k], p->block_channels[k], p->by == SQUARES ? ORIGIN : JOINT,
                  s->mean, s->variance, s->pooled_mean[k], s->pooled[k]);
-        for (integer i = 0; !p->block_samples[k] && i < rows; i++) {
-            s->pooled_mean[k][i] = running[i % C];
-            s->pooled[k][i] = running[C + i % C];
+        for (integer i = 0, c = 0; !p->block_samples[k] && i < rows; i++, c = NEXT(c, C)) {
+            s->pooled_mean[k][i] = running[c];
+            s->pooled[k][i] = running[C + c];
         }
         if (!mixes_moments)
             roots(p, s->pooled[k]);
     }
-    for (integer i = 0; i < rows; i++) {
+    for (integer i = 0, c = 0; i < rows; i++, c = NEXT(c, C)) {
         double scale = 0, shift = 0;
         for (integer k = 0; k < p->pools; k++) {
-            double part = s->share[k][i % C] * (mixes_moments ? 1 : s->pooled[k][i]);
+            double part = s->share[k][c] * (mixes_moments ? 1 : s->pooled[k][i]);
             scale += mixes_moments ? s->variance_share[k] * s->pooled[k][i] : part;
             shift += part * (s->mean[i] - s->pooled_mean[k][i]);
         }
         if (mixes_moments)
             scale = 1 / sqrt(scale + p->eps), shift *= scale;
         s->scale[i] = scale;
-        s->shift[i] = shift + (s->given->inner_bias ? s->given->inner_bias[i % C] : 0);
+        s->shift[i] = shift + (s->given->inner_bias ? s->given->inner_bias[c] : 0);
         if (p->function == SILU)
             s->shift[i] = 0;
         else if (p->function && p->function != CUT)

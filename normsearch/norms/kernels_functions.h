@@ -251,7 +251,7 @@ static void function_pulled_unit(const struct pass *pass, integer unit)
 static void open_function(const struct plan *p, const struct state *s, double *factor,
                           double *offset, double *argument[ARGUMENTS])
 {
-    for (integer i = 0, c = 0; i < p->samples * p->channels; i++, c = (c + 1) % p->channels) {
+    for (integer i = 0, c = 0; i < p->samples * p->channels; i++, c = NEXT(c, p->channels)) {
         for (int k = 0; k < 2; k++) {
             const float *given = s->given->argument[k];
             argument[k][i] = given ? given[p->by_layer ? 0 : c] : 0;

@@ -1,96 +1,111 @@
 /* Norms over the channels of each pixel: LN2d, and RMS2d without centring.
  *
- * A unit is SPAN pixels of one sample. It goes over its channels once for the mean, once for the
- * squares around it, once to write; all but the first time they come from the second cache.
+ * WIDE vectors of pixels go over their channels once for the mean, once for the squares around it,
+ * once to write; all but the first time the channels come from the second cache.
  */
 
-enum { SPAN = 256, UNIT = 4 * SPAN };   /* pixels at a time, and of a unit */
+enum { WIDE = 4, UNIT = 1024 };   /* pixels of a unit */
 
 /* Mean and 1/sqrt(variance + eps) of each pixel, over its channels. */
-static void pixel_moments(const struct plan *p, const float *x, int count, float *mean,
-                          float *root)
+ALWAYS_INLINE void pixel_moments(const struct plan *p, const float *x, int wide, integer count,
+                                 lanes *mean, lanes *root)
 {
-    memset(mean, 0, SPAN * sizeof *mean);
-    memset(root, 0, SPAN * sizeof *root);
+    float channels = (float)p->channels;
+    for (int j = 0; j < wide; j++)
+        mean[j] = root[j] = (lanes){0};
     for (integer c = 0; c < p->channels && p->by != SQUARES; c++)
-        for (int i = 0; i < count; i++)
-            mean[i] += x[c * p->pixels + i];
-    for (int i = 0; i < count; i++)
-        mean[i] /= p->channels;
+        for (int j = 0; j < wide; j++)
+            mean[j] += load(x + c * p->pixels + j * LANES, count - j * LANES);
+    for (int j = 0; j < wide; j++)
+        mean[j] /= channels;
     for (integer c = 0; c < p->channels; c++)
-        for (int i = 0; i < count; i++) {
-            float away = x[c * p->pixels + i] - mean[i];
-            root[i] += away * away;
+        for (int j = 0; j < wide; j++) {
+            lanes away = load(x + c * p->pixels + j * LANES, count - j * LANES) - mean[j];
+            root[j] += away * away;
         }
-    for (int i = 0; i < count; i++)
-        root[i] = 1 / sqrtf(root[i] / p->channels + (float)p->eps);
+    for (int j = 0; j < wide; j++)
+        for (int i = 0; i < LANES; i++)
+            root[j][i] = 1 / sqrtf(root[j][i] / channels + (float)p->eps);
+}
+
+ALWAYS_INLINE void pixels_step(const struct pass *pass, integer at, int wide, integer count)
+{
+    const struct plan *p = pass->plan;
+    const float *x = pass->x + at;
+    lanes mean[WIDE], root[WIDE];
+    pixel_moments(p, x, wide, count, mean, root);
+    for (integer c = 0; c < p->channels; c++)
+        for (int j = 0; j < wide; j++) {
+            integer i = c * p->pixels + j * LANES;
+            lanes normal = (load(x + i, count - j * LANES) - mean[j]) * root[j];
+            store(pass->out + at + i, normal * pass->given->weight[c] + pass->given->bias[c],
+                  count - j * LANES);
+        }
+}
+
+/* dx; adds to the sums of dy*normalized x and of dy, one vector of each for each channel. */
+ALWAYS_INLINE void pull_step(const struct pass *pass, integer at, int wide, integer count,
+                             float *sums)
+{
+    const struct plan *p = pass->plan;
+    const float *x = pass->x + at, *dy = pass->dy + at, *weight = pass->given->weight;
+    lanes mean[WIDE], root[WIDE], level[WIDE] = {0}, tilt[WIDE] = {0};
+    pixel_moments(p, x, wide, count, mean, root);
+    for (integer c = 0; c < p->channels; c++) {
+        unaligned_lanes *sum = (unaligned_lanes *)(sums + 2 * c * LANES);
+        lanes by_normal = {0}, total = {0};
+        for (int j = 0; j < wide; j++) {
+            integer i = c * p->pixels + j * LANES;
+            lanes d = load(dy + i, count - j * LANES);
+            lanes normal = d * ((load(x + i, count - j * LANES) - mean[j]) * root[j]);
+            by_normal += normal, total += d;
+            level[j] += weight[c] * d, tilt[j] += weight[c] * normal;
+        }
+        sum[0] += by_normal, sum[1] += total;
+    }
+    for (int j = 0; j < wide; j++) {
+        level[j] = p->by == SQUARES ? (lanes){0} : level[j] * root[j] / (float)p->channels;
+        tilt[j] = tilt[j] * root[j] * root[j] / (float)p->channels;
+    }
+    for (integer c = 0; c < p->channels; c++)
+        for (int j = 0; j < wide; j++) {
+            integer i = c * p->pixels + j * LANES, left = count - j * LANES;
+            lanes away = load(x + i, left) - mean[j];
+            store(pass->out + at + i,
+                  weight[c] * root[j] * load(dy + i, left) - level[j] - away * tilt[j], left);
+        }
+}
+
+/* The first pixel of a unit, counted from x's first, and how many it has. */
+static integer pixels_of(const struct pass *pass, integer unit, integer *count)
+{
+    const struct plan *p = pass->plan;
+    integer first = unit % pass->chunks * UNIT;
+    *count = p->pixels - first < UNIT ? p->pixels - first : UNIT;
+    return unit / pass->chunks * p->channels * p->pixels + first;
 }
 
 static void pixels_unit(const struct pass *pass, integer unit)
 {
-    const struct plan *p = pass->plan;
-    const float *weight = pass->given->weight, *bias = pass->given->bias;
-    integer start = unit % pass->chunks * UNIT, first = unit / pass->chunks * p->channels;
-    float mean[SPAN], root[SPAN];
-    for (integer at = start; at < start + UNIT && at < p->pixels; at += SPAN) {
-        int count = p->pixels - at < SPAN ? (int)(p->pixels - at) : SPAN;
-        const float *restrict x = pass->x + first * p->pixels + at;
-        float *restrict y = pass->out + first * p->pixels + at;
-        pixel_moments(p, x, count, mean, root);
-        for (integer c = 0; c < p->channels; c++, x += p->pixels, y += p->pixels)
-            for (int i = 0; i < count; i++)
-                y[i] = (x[i] - mean[i]) * root[i] * weight[c] + bias[c];
-    }
-}
-
-/* dx of SPAN pixels; adds to the sums of dy*normalized x and of dy, LANES of each channel. */
-static void pull_span(const struct pass *pass, const float *x, const float *dy, float *dx,
-                      int count, float *sums)
-{
-    const struct plan *p = pass->plan;
-    float mean[SPAN], root[SPAN], level[SPAN] = {0}, tilt[SPAN] = {0};
-    float normal[SPAN] = {0}, slopes[SPAN] = {0};   /* 0 beyond `count` */
-    pixel_moments(p, x, count, mean, root);
-    for (integer c = 0; c < p->channels; c++) {
-        const float *at = x + c * p->pixels, *d = dy + c * p->pixels;
-        float weight = pass->given->weight[c];
-        lanes by_normal = AT(sums + 2 * c * LANES), total = AT(sums + (2 * c + 1) * LANES);
-        for (int i = 0; i < count; i++) {
-            slopes[i] = d[i];
-            normal[i] = d[i] * ((at[i] - mean[i]) * root[i]);
-            level[i] += weight * slopes[i];
-            tilt[i] += weight * normal[i];
-        }
-        for (int i = 0; i < SPAN; i += LANES)
-            by_normal += AT(normal + i), total += AT(slopes + i);
-        *(unaligned_lanes *)(sums + 2 * c * LANES) = by_normal;
-        *(unaligned_lanes *)(sums + (2 * c + 1) * LANES) = total;
-    }
-    for (int i = 0; i < count; i++) {
-        level[i] = p->by == SQUARES ? 0 : level[i] / p->channels;
-        tilt[i] = tilt[i] / p->channels * root[i];
-    }
-    for (integer c = 0; c < p->channels; c++) {
-        const float *at = x + c * p->pixels, *d = dy + c * p->pixels;
-        float *restrict out = dx + c * p->pixels, weight = pass->given->weight[c];
-        for (int i = 0; i < count; i++)
-            out[i] = root[i] * (weight * d[i] - level[i] - (at[i] - mean[i]) * tilt[i]);
-    }
+    integer i = 0, count, start = pixels_of(pass, unit, &count);
+    for (; i + WIDE * LANES <= count; i += WIDE * LANES)
+        pixels_step(pass, start + i, WIDE, WIDE * LANES);
+    for (; i < count; i += LANES)
+        pixels_step(pass, start + i, 1, count - i);
 }
 
 static void pull_pixels_unit(const struct pass *pass, integer unit)
 {
-    const struct plan *p = pass->plan;
-    integer start = unit % pass->chunks * UNIT;
-    integer first = unit / pass->chunks * p->channels * p->pixels;
+    integer i = 0, count, start = pixels_of(pass, unit, &count), C = pass->plan->channels;
     double *totals = pass->sums + unit * pass->width;
-    float *sums = (float *)(totals + 2 * p->channels);
-    memset(sums, 0, 2 * p->channels * LANES * sizeof *sums);
-    for (integer at = start; at < start + UNIT && at < p->pixels; at += SPAN)
-        pull_span(pass, pass->x + first + at, pass->dy + first + at, pass->out + first + at,
-                  p->pixels - at < SPAN ? (int)(p->pixels - at) : SPAN, sums);
-    for (integer i = 0; i < 2 * p->channels; i++)
-        totals[i] = sum_of(AT(sums + i * LANES));
+    float *sums = (float *)(totals + 2 * C);
+    memset(sums, 0, 2 * C * LANES * sizeof *sums);
+    for (; i + WIDE * LANES <= count; i += WIDE * LANES)
+        pull_step(pass, start + i, WIDE, WIDE * LANES, sums);
+    for (; i < count; i += LANES)
+        pull_step(pass, start + i, 1, count - i, sums);
+    for (integer k = 0; k < 2 * C; k++)
+        totals[k] = sum_of(AT(sums + k * LANES));
 }
 
 static int normalize_pixels(const struct plan *p, const float *x, float *y,

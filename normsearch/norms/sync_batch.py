@@ -27,6 +27,5 @@ class SyncBatchNorm(RunningMomentNorm):
         return normalize(moments, by, self.eps)
 
     def recipe(self, samples: int, pixels: int) -> Recipe | None:
-        if self.training and is_shared(True):
-            return None
-        return self.over_batch(Recipe(((samples if self.training else 0, 1),)), samples, pixels)
+        shared = self.training and is_shared(True)
+        return None if shared else self.batch_recipe(samples, pixels)

@@ -143,10 +143,10 @@ def specs() -> list[str]:
 
 
 @contextmanager
-def steady() -> Iterator[None]:
-    """Two threads, and an allocator that keeps up to 32 MiB instead of giving it back."""
+def steady(count: int = THREADS) -> Iterator[None]:
+    """So many threads, and an allocator that keeps up to 32 MiB instead of giving it back."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(count)
     torch.empty(8_000_000).fill_(0)
     try:
         yield
@@ -155,27 +155,34 @@ def steady() -> Iterator[None]:
 
 
 def pairs(
-    step: Callable[[], None], reference: Callable[[], None], seconds: float, device: str = "cpu"
+    step: Callable[[], None],
+    reference: Callable[[], None],
+    seconds: float,
+    device: str = "cpu",
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, float]:
-    """Return the median of step / reference over pairs, and the ratio of the fastest tenths."""
+    """Return the median of step / reference over pairs, and the ratio of the fastest tenths.
+
+    `clock` is for the CPU. time.thread_time, with one thread, hardly sees what else is running.
+    """
     for run in (step, reference) * 3:
         run()
     ours, theirs = [], []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(ours) < 5:
-        theirs.append(_time(reference, device))
-        ours.append(_time(step, device))
+        theirs.append(_time(reference, device, clock))
+        ours.append(_time(step, device, clock))
     ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
     tenth = len(ours) // 10
     return statistics.median(ratios), sorted(ours)[tenth] / sorted(theirs)[tenth]
 
 
-def _time(run: Callable[[], None], device: str) -> float:
+def _time(run: Callable[[], None], device: str, clock: Callable[[], float]) -> float:
     """Seconds on the CPU, milliseconds between two events on a GPU."""
     if device == "cpu":
-        start = time.perf_counter()
+        start = clock()
         run()
-        return time.perf_counter() - start
+        return clock() - start
     before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     before.record()
     run()
