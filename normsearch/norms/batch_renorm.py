@@ -81,9 +81,9 @@ class BatchRenorm(RunningMomentNorm):
         track = self.tracking(unbias=bessel(samples * pixels, self.spec_text))
         r, d = torch.empty_like(self.running_mean), torch.empty_like(self.running_mean)
         # Limits that are open, as they mostly are, need no small operations on tensors.
-        limits = (self.rmax, self.dmax)
-        if self.progress < max(_R_END, _D_END):
-            limits = tuple(map(float, self.limits()))
+        opening = bool(self.progress < max(_R_END, _D_END))
+        rmax, dmax = map(float, self.limits()) if opening else (self.rmax, self.dmax)
+        limits = rmax, dmax
         return Recipe(((samples, 1),), r, inner_bias=d, track=track, limits=limits)
 
     @torch.no_grad()

@@ -138,7 +138,7 @@ int normalize(const struct plan *p, const float *x, float *y, double *kept,
     struct pass pass = {.x = x};
     double *more[7], *running = kept + 2 * rows, *memory;
     if (p->per_pixel)
-        return normalize_pixels(p, x, y, given);
+        return run_pixels(p, x, NULL, y, given, NULL);
     if (!(memory = open_state(p, &pass, &s, kept, more, 7)))
         return 1;
     open_moments(p, &pass, &s);
@@ -218,7 +218,7 @@ int pull_back(const struct plan *p, const float *x, const float *dy, const doubl
     struct pass pass = {.x = x, .dy = dy};
     double *more[14], *memory;
     if (p->per_pixel)
-        return pull_back_pixels(p, x, dy, dx, given, d);
+        return run_pixels(p, x, dy, dx, given, d);
     if (!(memory = open_state(p, &pass, &s, kept, more, 14)))
         return 1;
     double *scale = more[0], *shift = more[1], *d_scale = more[2], *d_shift = more[3];

@@ -64,6 +64,7 @@ struct pass {
     const double *argument[ARGUMENTS];       /* of the function, for each row */
     double *sums;                    /* `width` of each unit */
     integer width;
+    float *tiles;                    /* see kernels_pixels.h */
 };
 
 static void share_of_thread(void *given)
