@@ -65,6 +65,10 @@ class Norm(nn.Module):
         if x.numel() == 0:
             raise NormError(f"{self.spec_text} needs at least one value, got {tuple(x.shape)}")
 
+    def fix_bias(self) -> None:
+        """Give a norm without β a 0 that is neither learnt nor saved."""
+        self.register_buffer("bias", torch.zeros(self.channels), persistent=False)
+
     def gates(self) -> list[nn.Parameter]:
         """Return the parameters that mix statistics; they need their own optimizer group."""
         return []
@@ -83,6 +87,49 @@ class Norm(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.spec_text}, {self.channels}, dims={self.dims}"
+
+
+class FormulaNorm(Norm):
+    """Base of norms that are one formula in torch, and a recipe for the compiled kernels.
+
+    A subclass implements `formula`, and `recipe` and `arguments` where the kernels can follow it.
+    It has weight, bias and eps; derivatives of any order.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    eps: float
+    tracks = True  # whether `formula` updates the running statistics, if it has any
+
+    def formula(self, x: Tensor, weight: Tensor, bias: Tensor, *arguments: Tensor) -> Tensor:
+        """Return the norm of x (N, C, *spatial) in its dtype, by differentiable operations."""
+        raise NotImplementedError
+
+    def formula_alone(self, *given: Tensor) -> Tensor:
+        """Return `formula` of the same, and update no running statistic: it was done before."""
+        self.tracks = False
+        try:
+            return self.formula(*given)
+        finally:
+            self.tracks = True
+
+    def arguments(self) -> tuple[Tensor, ...]:
+        """Return the parameters other than weight and bias, as `formula` takes them."""
+        return ()
+
+    def recipe(self, samples: int, pixels: int) -> Recipe | None:
+        """Return `formula` as data for the compiled kernels, None if not supported."""
+        return None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.check_input(x)
+        given = self.weight, self.bias
+        if can_compute(x):
+            recipe = self.recipe(len(x), x.shape[2:].numel())
+            if recipe and can_follow(recipe, *given):
+                return normalize_compiled(x, *given, recipe, self.eps, self.formula_alone)
+        with torch.autocast(x.device.type, enabled=False):
+            return in_format_of(self.formula(x, *given, *self.arguments()), x)
 
 
 class OwnsActivation:
@@ -143,11 +190,12 @@ class MomentNorm(Norm):
         pixels = x.shape[2:].numel()
         out = None if torch.compiler.is_compiling() else self._by_kernels(x, pixels)
         if out is None:
-            out = self._by_torch(x, pixels)
+            out = self.by_torch(x, pixels)
             return x + out if self.residual else out
         return out
 
-    def _by_torch(self, x: Tensor, pixels: int) -> Tensor:
+    def by_torch(self, x: Tensor, pixels: int) -> Tensor:
+        """Return the output by torch's kernels."""
         if torch.compiler.is_compiling():
             made = partial(self.coefficients, pixels=pixels)
             return normalize_composed(x, self.weight, self.bias, made)
@@ -236,6 +284,11 @@ class RunningMomentNorm(MomentNorm):
         batch, values = pool_batch(moments, pixels, sync)
         self.track(batch.mean, batch.variance * bessel(values, self.spec_text))
         return batch
+
+    def batch_recipe(self, samples: int, pixels: int) -> Recipe:
+        """Return the recipe of BN."""
+        pools = ((samples if self.training else 0, 1),)
+        return self.over_batch(Recipe(pools), samples, pixels)
 
     def over_batch(self, recipe: Recipe, samples: int, pixels: int) -> Recipe:
         """Return a recipe that tracks the batch in training, and else has the running moments."""

@@ -12,6 +12,7 @@ from torch.utils.hooks import RemovableHandle
 from normsearch.errors import NormError
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel
+from normsearch.norms.compiled import Recipe
 from normsearch.norms.moments import Affine, Moments, normalize, pool
 from normsearch.norms.propagation import can_propagate, rectify, through_convolution
 
@@ -133,6 +134,10 @@ class BatchKalmanNorm(RunningMomentNorm):
             unbiased = self._filter(Moments(batch.mean, batch.variance * unbias), prior)
             self.track(*unbiased)
         return normalize(moments, posterior, self.eps)
+
+    def recipe(self, samples: int, pixels: int) -> Recipe | None:
+        # With a prior, the algebra involves the convolution before.
+        return self.batch_recipe(samples, pixels) if self._prior is None else None
 
     def _credible(self, batch: Moments) -> tuple[Moments, Tensor] | None:
         """Return the prior, (1, C), and whether to use it, 0-dim; None without a prior."""

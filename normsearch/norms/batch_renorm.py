@@ -84,8 +84,10 @@ class BatchRenorm(RunningMomentNorm):
             return Recipe(((0, 1),), given=self.running())
         track = self.tracking(unbias=bessel(samples * pixels, self.spec_text))
         r, d = torch.empty_like(self.running_mean), torch.empty_like(self.running_mean)
-        rmax, dmax = self.limits()
-        limits = float(rmax), float(dmax)
+        # Limits that are open, as they mostly are, need no small operations on tensors.
+        opening = bool(self.progress < max(_R_END, _D_END))
+        rmax, dmax = map(float, self.limits()) if opening else (self.rmax, self.dmax)
+        limits = rmax, dmax
         return Recipe(((samples, 1),), r, inner_bias=d, track=track, limits=limits)
 
     @torch.no_grad()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from normsearch.norms.base import Norm
+from normsearch.norms.base import FormulaNorm
+from normsearch.norms.compiled import ERF, TANH, Recipe
 from normsearch.norms.moments import full
 
 
-class DynamicTanh(Norm):
+class DynamicTanh(FormulaNorm):
     """DyT: γ·tanh(α·x) + β, one α a layer, from 0.5 (Zhu et al., CVPR 2025).
 
     It bounds activations by γ and computes no statistics, so each value is normalized by itself:
@@ -24,6 +25,7 @@ class DynamicTanh(Norm):
     """
 
     spec_text = "DyT"
+    eps = 0.0  # it has none
 
     def __init__(self, channels: int, dims: int, alpha: float = 0.5) -> None:
         super().__init__(channels, dims)
@@ -31,16 +33,19 @@ class DynamicTanh(Norm):
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        self.check_input(x)
-        weight, bias = (
-            full(values).reshape(-1, *[1] * self.dims) for values in (self.weight, self.bias)
-        )
-        return torch.addcmul(bias, self.bounded(full(x)), weight).to(x.dtype)
+    def formula(self, x: Tensor, weight: Tensor, bias: Tensor, *arguments: Tensor) -> Tensor:
+        weight, bias = (full(values).reshape(-1, *[1] * self.dims) for values in (weight, bias))
+        return torch.addcmul(bias, self.bounded(full(x), *map(full, arguments)), weight).to(x.dtype)
 
-    def bounded(self, x: Tensor) -> Tensor:
+    def bounded(self, x: Tensor, alpha: Tensor) -> Tensor:
         """Return tanh(α·x)."""
-        return torch.tanh(full(self.alpha) * x)
+        return torch.tanh(alpha * x)
+
+    def arguments(self) -> tuple[Tensor, ...]:
+        return (self.alpha,)
+
+    def recipe(self, samples: int, pixels: int) -> Recipe:
+        return Recipe(function=TANH, arguments=self.arguments())
 
     def affine_parameters(self) -> list[nn.Parameter]:
         """Return γ and β, without α."""
@@ -63,6 +68,12 @@ class DynamicErf(DynamicTanh):
         super().__init__(channels, dims, alpha)
         self.shift = nn.Parameter(torch.zeros(1))
 
-    def bounded(self, x: Tensor) -> Tensor:
+    def bounded(self, x: Tensor, alpha: Tensor, *shift: Tensor) -> Tensor:
         """Return erf(α·x + s)."""
-        return torch.erf(torch.addcmul(full(self.shift), full(self.alpha), x))
+        return torch.erf(torch.addcmul(shift[0], alpha, x))
+
+    def arguments(self) -> tuple[Tensor, ...]:
+        return self.alpha, self.shift
+
+    def recipe(self, samples: int, pixels: int) -> Recipe:
+        return Recipe(function=ERF, arguments=self.arguments())

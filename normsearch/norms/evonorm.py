@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NormError
-from normsearch.norms.base import Norm, OwnsActivation, update_running
-from normsearch.norms.moments import full, in_format_of
+from normsearch.norms.base import FormulaNorm, OwnsActivation, update_running
+from normsearch.norms.compiled import RATIO, SILU, Recipe, Track
+from normsearch.norms.moments import Moments, full
 
 
-class _EvoNorm(OwnsActivation, Norm):
+class _EvoNorm(OwnsActivation, FormulaNorm):
     """γ·(a function of x, v and standard deviations) + β; γ and v start at 1, β at 0.
 
     Source: arXiv 2004.02967. Formulas, ε, decay, biased running variance and initial values were
@@ -29,16 +30,17 @@ class _EvoNorm(OwnsActivation, Norm):
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        self.check_input(x)
         self.check_values(x)
-        with torch.autocast(x.device.type, enabled=False):
-            work = full(x)
-            shape = (-1, *[1] * self.dims)
-            weight, bias, v = (
-                one.to(work.dtype).view(shape) for one in (self.weight, self.bias, self.v)
-            )
-            out = torch.addcmul(bias, weight, self.activate(work, v))
-        return in_format_of(out.to(x.dtype), x)
+        return super().forward(x)
+
+    def arguments(self) -> tuple[Tensor, ...]:
+        return (self.v,)
+
+    def formula(self, x: Tensor, weight: Tensor, bias: Tensor, *arguments: Tensor) -> Tensor:
+        work = full(x)
+        shape, given = (-1, *[1] * self.dims), (weight, bias, *arguments)
+        weight, bias, v = (one.to(work.dtype).view(shape) for one in given)
+        return torch.addcmul(bias, weight, self.activate(work, v)).to(x.dtype)
 
     def deviation(self, variance: Tensor) -> Tensor:
         """Return sqrt(variance + ε), (N or 1, C), in a shape that broadcasts over the pixels."""
@@ -62,17 +64,20 @@ class EvoNormS0(_EvoNorm):
 
     def __init__(self, channels: int, dims: int, groups: int, eps: float = 1e-5) -> None:
         super().__init__(channels, dims, eps)
-        self.spec_text = f"EvoNorm-S0-{groups}"
+        self.spec_text, self.groups = f"EvoNorm-S0-{groups}", groups
         if channels % groups:
             raise NormError(
                 f"{self.spec_text} needs a channel count that {groups} divides, got {channels}"
             )
-        self.groups = groups
 
     def activate(self, x: Tensor, v: Tensor) -> Tensor:
         variance = x.reshape(x.shape[0], self.groups, -1).var(2, correction=0)
         variance = variance.repeat_interleave(self.channels // self.groups, 1)
         return x * torch.sigmoid(v * x) / self.deviation(variance)
+
+    def recipe(self, samples: int, pixels: int) -> Recipe:
+        width = self.channels // self.groups
+        return Recipe(((1, width),), function=SILU, arguments=(self.v,))
 
 
 class EvoNormB0(_EvoNorm):
@@ -104,9 +109,17 @@ class EvoNormB0(_EvoNorm):
 
     def activate(self, x: Tensor, v: Tensor) -> Tensor:
         axes = tuple(range(2, x.dim()))
-        batch = full(self.running_var)
-        if self.training:
-            batch = x.var((0, *axes), correction=0)
+        batch = x.var((0, *axes), correction=0) if self.training else full(self.running_var)
+        if self.training and self.tracks:
             update_running(self.momentum, self.num_batches_tracked, (self.running_var, batch))
         instance = v * x + self.deviation(x.var(axes, correction=0))
         return x / torch.maximum(self.deviation(batch[None]), instance)
+
+    def recipe(self, samples: int, pixels: int) -> Recipe:
+        unused = torch.zeros_like(self.running_var)  # the running mean of other norms
+        pools = (samples if self.training else 0, 1), (1, 1)
+        made = Recipe(pools, function=RATIO, arguments=(self.v,))
+        if not self.training:
+            return made._replace(given=Moments(unused, self.running_var))
+        buffers = unused, self.running_var, self.num_batches_tracked
+        return made._replace(track=Track(*buffers, self.momentum))

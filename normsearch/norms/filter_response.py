@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from normsearch.errors import NormError
 from normsearch.norms.base import MomentNorm, OwnsActivation
+from normsearch.norms.compiled import CUT, SQUARES, Recipe
 from normsearch.norms.moments import Affine, Moments
 
 EPS = ("fixed", "learnt")
@@ -51,6 +52,12 @@ class FilterResponseNorm(OwnsActivation, MomentNorm):
     def extra_inputs(self) -> list[Tensor]:
         return [] if self.learnt_eps is None else [self.learnt_eps]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def recipe(self, samples: int, pixels: int) -> Recipe | None:
+        if self.learnt_eps is not None:
+            return None
+        return Recipe(((1, 1),), by=SQUARES, function=CUT, arguments=(self.threshold,))
+
+    def by_torch(self, x: Tensor, pixels: int) -> Tensor:
+        y = super().by_torch(x, pixels)
         threshold = self.threshold.to(x.dtype).reshape(1, -1, *[1] * self.dims)
-        return torch.maximum(super().forward(x), threshold)
+        return torch.where(y <= threshold, threshold, y)

@@ -68,6 +68,7 @@ class InstanceLayerNorm(MomentNorm):
         return Recipe(((1, 1), (1, self.channels)), self.share(), gate=COMPLEMENT, group=group)
 
     def linearize(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
+        # By hand for GPUs, and for CPUs without a C compiler: it saves two dozen small operations.
         mixed, pullback = self._mix(moments)
         if self.regroup is None:
             return mixed, pullback

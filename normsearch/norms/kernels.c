@@ -1,10 +1,12 @@
-/* Forward and backward of every composite norm, in two passes over the pixels each way.
+/* Forward and backward of every norm, in at most two passes over the pixels each way.
  *
- * x is (N, C, M), contiguous float32. Between the passes stands the algebra on (N, C) numbers, in
+ * kernels_pixels.h has the norms over the channels of each pixel. For all others, x is (N, C, M), contiguous float32. Between the passes stands the algebra on (N, C) numbers, in
  * double, as a `plan` tells it: moments are pooled over blocks of samples and channels, mixed,
  * and, if asked for, normalized once more by groups of channels:
  *
- *     y = weight * (scale * (x - mean of the row) + shift) + bias,   a row being one n and c.
+ *     y = weight * (scale * (x - mean of the row) + shift) + bias,   a row being one n and c,
+ *
+ * or a function of x and such numbers, see kernels_functions.h.
  *
  * compiled.py compiles this file without torch's headers and without -fopenmp: the threads are
  * those of the OpenMP runtime that torch has loaded, found by name, so that no second one comes in.
@@ -14,6 +16,8 @@
 
 #include "kernels_passes.h"
 #include "kernels_algebra.h"
+#include "kernels_functions.h"
+#include "kernels_pixels.h"
 
 /* ---- what Python calls; 0, or 1 where there is no memory ---- */
 
@@ -24,7 +28,8 @@ static double *open_state(const struct plan *p, struct pass *pass, struct state 
     integer C = p->channels, rows = p->samples * C;
     double **own[] = {&s->scale, &s->shift, &s->group_mean, &s->group_root};
     pass->chunks = (p->pixels + CHUNK - 1) / CHUNK;
-    integer arrays = 2 * p->pools + 4 + count + 2 * pass->chunks;
+    pass->width = p->function ? SUMS : 2;
+    integer arrays = 2 * p->pools + 4 + count + pass->width * pass->chunks;
     double *memory = malloc((size_t)(rows * arrays + 2 * POOLS * C) * sizeof *memory);
     double *next = memory;
     if (!memory)
@@ -47,12 +52,30 @@ static void close_moments(const struct pass *pass, struct state *s)
 {
     integer pixels = pass->plan->pixels, rows = pass->plan->samples * pass->plan->channels;
     for (integer row = 0; row < rows; row++) {
-        const double *sums = pass->sums + 2 * row * pass->chunks;
+        const double *sums = pass->sums + pass->width * row * pass->chunks;
         double mean = sums[0], squares = sums[1];
         for (integer chunk = 1, done = CHUNK; chunk < pass->chunks; chunk++, done += CHUNK)
-            merge(&mean, &squares, done, sums[2 * chunk], sums[2 * chunk + 1],
+            merge(&mean, &squares, done, sums[pass->width * chunk], sums[pass->width * chunk + 1],
                   pixels - done < CHUNK ? pixels - done : CHUNK);
         s->mean[row] = mean, s->variance[row] = squares / pixels;
+    }
+}
+
+/* The moments of the rows, where the plan has a use for them. */
+static void open_moments(const struct plan *p, struct pass *pass, struct state *s)
+{
+    int needed = p->tracked || p->group;
+    for (int k = 0; k < p->pools; k++)
+        needed |= p->block_samples[k] > 0;
+    if (needed) {
+        run(pass, moments_unit);
+        close_moments(pass, s);
+        return;
+    }
+    /* Given ones alone: any number may stand for a row's mean, best of all the given one. */
+    for (integer i = 0; i < p->samples * p->channels; i++) {
+        s->mean[i] = p->pools ? p->running_mean[i % p->channels / p->block_channels[0]] : 0;
+        s->variance[i] = 0;
     }
 }
 
@@ -91,19 +114,34 @@ static void track(const struct plan *p, const struct state *s, double *mean, dou
     }
 }
 
+/* Factor and offset of the affine map, or of the function with its arguments. */
+static void open_map(const struct plan *p, const struct state *s, const double *scale,
+                     const double *shift, double *factor, double *offset,
+                     double *argument[ARGUMENTS])
+{
+    for (integer i = 0, c = 0; i < p->samples * p->channels; i++, c = NEXT(c, p->channels)) {
+        factor[i] = scale[i] * s->given->weight[c];
+        offset[i] = shift[i] * s->given->weight[c] + s->given->bias[c];
+        if (p->by == RESPONSE)
+            factor[i] += 1, offset[i] += s->mean[i];
+    }
+    if (p->function)
+        open_function(p, s, factor, offset, argument);
+}
+
 /* y, and in `kept`, (2, N, C) and (2, C), what the way back needs. */
-int normalize(const struct plan *p, const float *x, float *y, double *kept, float *weight,
-              float *bias, float *shares, float *variance_shares, float *inner_bias)
+int normalize(const struct plan *p, const float *x, float *y, double *kept,
+              const struct parameters *given)
 {
     integer C = p->channels, rows = p->samples * C;
-    struct parameters given = {weight, bias, shares, variance_shares, inner_bias};
-    struct state s = {.given = &given};
+    struct state s = {.given = given};
     struct pass pass = {.x = x};
-    double *more[2], *running = kept + 2 * rows, *memory;
-    if (!(memory = open_state(p, &pass, &s, kept, more, 2)))
+    double *more[7], *running = kept + 2 * rows, *memory;
+    if (p->per_pixel)
+        return run_pixels(p, x, NULL, y, given, NULL);
+    if (!(memory = open_state(p, &pass, &s, kept, more, 7)))
         return 1;
-    run(&pass, moments_unit);
-    close_moments(&pass, &s);
+    open_moments(p, &pass, &s);
     if (p->rmax)
         correct(p, &s, more[0], more[1]);
     if (p->tracked)
@@ -115,14 +153,10 @@ int normalize(const struct plan *p, const float *x, float *y, double *kept, floa
         }
     mix(p, running, &s);
     regroup(p, &s, more[0], more[1]);
-    for (integer i = 0; i < rows; i++) {
-        more[0][i] *= weight[i % C];
-        more[1][i] = more[1][i] * weight[i % C] + bias[i % C];
-        if (p->by == RESPONSE)
-            more[0][i] += 1, more[1][i] += s.mean[i];
-    }
-    pass.slope = more[0], pass.offset = more[1], pass.out = y;
-    run(&pass, affine_unit);
+    open_map(p, &s, more[0], more[1], more[2], more[3], more + 4);
+    pass.factor = pass.slope = more[2], pass.offset = more[3], pass.out = y;
+    memcpy(pass.argument, more + 4, sizeof pass.argument);
+    run(&pass, p->function ? function_unit : affine_unit);
     free(memory);
     return 0;
 }
@@ -133,61 +167,85 @@ static void pull_weight(const struct pass *pass, const struct state *s, double *
                         const double *shift, double *d_scale, double *d_shift, double *d_mean,
                         const struct parameters *d)
 {
-    integer C = pass->plan->channels, rows = pass->plan->samples * C;
+    const struct plan *p = pass->plan;
+    integer C = p->channels, rows = p->samples * C;
+    int affine = !p->function || p->function == CUT;   /* of x - mean; else of a function of x */
     for (integer c = 0; c < C; c++) {
         double of_weight = 0, of_bias = 0;
         for (integer i = c; i < rows; i += C) {
-            const double *sums = pass->sums + 2 * i * pass->chunks;
+            const double *sums = pass->sums + pass->width * i * pass->chunks;
             double total = 0, along = 0, weight = s->given->weight[c];
-            for (integer chunk = 0; chunk < pass->chunks; chunk++)
-                total += sums[2 * chunk], along += sums[2 * chunk + 1];
-            along -= (s->mean[i] - (float)s->mean[i]) * total;
+            for (integer chunk = 0; chunk < pass->chunks; chunk++, sums += pass->width)
+                total += sums[0], along += sums[1];
+            if (affine)
+                along -= (s->mean[i] - (float)s->mean[i]) * total;
             of_weight += scale[i] * along + shift[i] * total;
             of_bias += total;
             scale[i] *= weight;
-            d_mean[i] = -scale[i] * total;
-            d_scale[i] = weight * along, d_shift[i] = weight * total;
+            d_mean[i] = affine ? -scale[i] * total : 0;
+            d_scale[i] = weight * along, d_shift[i] = affine ? weight * total : 0;
         }
         d->weight[c] = (float)of_weight, d->bias[c] = (float)of_bias;
     }
 }
 
-/* The gradients of x and of the parameters; the d_ of a missing one is missing too. */
+/* From the gradients of scale and shift to those of all that they come from. */
+static void pull_numbers(const struct pass *pass, const struct state *s, double *d_scale,
+                         double *d_shift, double *d_mean, double *d_variance,
+                         const struct parameters *d, double *spare[])
+{
+    const struct plan *p = pass->plan;
+    integer C = p->channels;
+    pull_regroup(p, s, d_scale, d_shift, d_variance, spare);
+    for (integer c = 0; d->inner_bias && c < C; c++) {
+        double sum = 0;
+        for (integer i = c; i < p->samples * C; i += C)
+            sum += d_shift[i];
+        d->inner_bias[c] = (float)sum;
+    }
+    if (p->function)
+        pull_function(pass, s, d_mean, d_variance, d, spare);
+    if (p->function != RATIO)
+        pull_mix(p, s, d_scale, d_shift, d_mean, d_variance, d, spare);
+}
+
+/* The gradients of x and of the parameters; the d of a missing one is missing too. */
 int pull_back(const struct plan *p, const float *x, const float *dy, const double *kept, float *dx,
-              float *weight, float *bias, float *shares, float *variance_shares, float *inner_bias,
-              float *d_weight, float *d_bias, float *d_shares, float *d_variance_shares,
-              float *d_inner_bias)
+              const struct parameters *given, const struct parameters *d)
 {
     integer C = p->channels, rows = p->samples * C;
-    struct parameters given = {weight, bias, shares, variance_shares, inner_bias};
-    struct parameters d = {d_weight, d_bias, d_shares, d_variance_shares, d_inner_bias};
-    struct state s = {.given = &given};
+    struct state s = {.given = given};
     struct pass pass = {.x = x, .dy = dy};
-    double *more[9], *memory;
-    if (!(memory = open_state(p, &pass, &s, kept, more, 9)))
+    double *more[14], *memory;
+    if (p->per_pixel)
+        return run_pixels(p, x, dy, dx, given, d);
+    if (!(memory = open_state(p, &pass, &s, kept, more, 14)))
         return 1;
     double *scale = more[0], *shift = more[1], *d_scale = more[2], *d_shift = more[3];
-    double *d_mean = more[4], *d_variance = more[5], **spare = more + 6;
-    run(&pass, gradient_unit);
+    double *d_mean = more[4], *d_variance = more[5], **spare = more + 11;
+    if (!p->function)
+        run(&pass, gradient_unit);
     mix(p, kept + 2 * rows, &s);
     regroup(p, &s, scale, shift);
-    memset(d_variance, 0, rows * sizeof *d_variance);
-    pull_weight(&pass, &s, scale, shift, d_scale, d_shift, d_mean, &d);
-    pull_regroup(p, &s, d_scale, d_shift, d_variance, spare);
-    for (integer c = 0; d_inner_bias && c < C; c++) {
-        double sum = 0;
-        for (integer i = c; i < rows; i += C)
-            sum += d_shift[i];
-        d_inner_bias[c] = (float)sum;
+    if (p->function) {
+        open_map(p, &s, scale, shift, more[6], more[7], more + 8);
+        pass.factor = more[6], pass.out = dx;
+        memcpy(pass.argument, more + 8, sizeof pass.argument);
+        run(&pass, function_gradient_unit);
     }
-    pull_mix(p, &s, d_scale, d_shift, d_mean, d_variance, &d, spare);
+    memset(d_variance, 0, rows * sizeof *d_variance);
+    pull_weight(&pass, &s, scale, shift, d_scale, d_shift, d_mean, d);
+    pull_numbers(&pass, &s, d_scale, d_shift, d_mean, d_variance, d, spare);
     for (integer i = 0; i < rows; i++) {
         d_mean[i] /= p->pixels;
         d_variance[i] *= 2.0 / p->pixels;
         scale[i] += p->by == RESPONSE;   /* the input's own part */
     }
-    pass.factor = scale, pass.slope = d_variance, pass.offset = d_mean, pass.out = dx;
-    run(&pass, affine_unit);
+    pass.slope = d_variance, pass.offset = d_mean, pass.out = dx;
+    if (!p->function)
+        pass.factor = scale;
+    if (p->pools)
+        run(&pass, p->function ? function_pulled_unit : affine_unit);
     free(memory);
     return 0;
 }

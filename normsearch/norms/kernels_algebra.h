@@ -1,6 +1,5 @@
 /* The algebra on (N, C) numbers, and its gradient. */
 #include <math.h>
-#include <string.h>
 
 /* ---- the algebra on rows: every array is (N, C), pooled moments repeated ---- */
 
@@ -14,6 +13,9 @@ struct state {
     double *share[POOLS];            /* of each channel */
     double variance_share[POOLS];
 };
+
+/* The channel of the next row: a division for each row would be felt on small maps. */
+#define NEXT(c, C) ((c) + 1 < (C) ? (c) + 1 : 0)
 
 /* What squares are taken around: the block's mean, 0, or each row's own mean. */
 enum around { JOINT, ORIGIN, OWN };
@@ -70,7 +72,7 @@ static void pull_pool(const struct plan *p, integer samples, integer channels, e
 static void roots(const struct plan *p, double *values)
 {
     for (integer i = 0; i < p->samples * p->channels; i++)
-        values[i] = 1 / sqrt(values[i] + p->eps);
+        values[i] = p->by == CENTRE ? 1 : 1 / sqrt(values[i] + p->eps);
 }
 
 /* The softmax of the pools' logits, or what was given as it is. */
@@ -181,24 +183,28 @@ static void mix(const struct plan *p, const double *running, struct state *s)
         if (p->block_samples[k])
             pool(p, p->block_samples[k], p->block_channels[k], p->by == SQUARES ? ORIGIN : JOINT,
                  s->mean, s->variance, s->pooled_mean[k], s->pooled[k]);
-        for (integer i = 0; !p->block_samples[k] && i < rows; i++) {
-            s->pooled_mean[k][i] = running[i % C];
-            s->pooled[k][i] = running[C + i % C];
+        for (integer i = 0, c = 0; !p->block_samples[k] && i < rows; i++, c = NEXT(c, C)) {
+            s->pooled_mean[k][i] = running[c];
+            s->pooled[k][i] = running[C + c];
         }
         if (!mixes_moments)
             roots(p, s->pooled[k]);
     }
-    for (integer i = 0; i < rows; i++) {
+    for (integer i = 0, c = 0; i < rows; i++, c = NEXT(c, C)) {
         double scale = 0, shift = 0;
         for (integer k = 0; k < p->pools; k++) {
-            double part = s->share[k][i % C] * (mixes_moments ? 1 : s->pooled[k][i]);
+            double part = s->share[k][c] * (mixes_moments ? 1 : s->pooled[k][i]);
             scale += mixes_moments ? s->variance_share[k] * s->pooled[k][i] : part;
             shift += part * (s->mean[i] - s->pooled_mean[k][i]);
         }
         if (mixes_moments)
             scale = 1 / sqrt(scale + p->eps), shift *= scale;
         s->scale[i] = scale;
-        s->shift[i] = shift + (s->given->inner_bias ? s->given->inner_bias[i % C] : 0);
+        s->shift[i] = shift + (s->given->inner_bias ? s->given->inner_bias[c] : 0);
+        if (p->function == SILU)
+            s->shift[i] = 0;
+        else if (p->function && p->function != CUT)
+            s->scale[i] = 1, s->shift[i] = 0;   /* RATIO has its deviations, others have none */
     }
 }
 
@@ -267,6 +273,7 @@ static void pull_mix(const struct plan *p, const struct state *s, const double *
                 double mixed_away = mixes_moments ? s->shift[i] / root : away;
                 double d_root = d_scale[i] + d_shift[i] * mixed_away;
                 double d_away = root * d_shift[i], d_spread = -0.5 * root * root * root * d_root;
+                d_spread *= p->by != CENTRE;
                 d_share[k][c] += mixes_moments ? d_away * away : root * d_root;
                 d_variance_share[k] += d_spread * s->pooled[k][i];
                 d_mean[i] += share * d_away;

@@ -1,5 +1,6 @@
 /* What a norm is told to do, the threads, and the four passes over the pixels. */
 #include <stdint.h>
+#include <string.h>
 
 typedef int64_t integer;
 
@@ -8,11 +9,14 @@ enum {
     LANES = 16,       /* floats in a vector: one AVX-512 register, or several smaller ones */
     BLOCK = 4096,     /* floats summed in float before they go to double; fits the first cache */
     CHUNK = 32768,    /* floats of one unit of work */
-    ALONE = 32768     /* below so many floats one thread is quicker; torch's own limit */
+    ALONE = 32768,    /* below so many floats one thread is quicker; torch's own limit */
+    ARGUMENTS = 3,    /* of a function, at most */
+    SUMS = 5          /* of a unit, at most */
 };
 
 enum gate { AS_THEY_ARE, COMPLEMENT, SOFTMAX };
-enum by { MOMENTS, SQUARES, RESPONSE };
+enum by { MOMENTS, SQUARES, RESPONSE, CENTRE };
+enum function { NONE, TANH, ERF, SILU, RATIO, CUT };
 
 /* Both structures as compiled.py tells them: see Recipe there. */
 struct plan {
@@ -25,6 +29,9 @@ struct plan {
     integer tracked;                 /* channels of a running moment; 0: none is tracked */
     integer apart;                   /* track the mean of the rows' own variances */
     integer by;
+    integer per_pixel;               /* over the channels of each pixel */
+    integer function;                /* see kernels_functions.h */
+    integer by_layer;                /* whether its arguments are one for all channels */
     double eps;
     double unbias;
     double momentum;                 /* below 0: cumulative average */
@@ -33,8 +40,8 @@ struct plan {
     int64_t *batches;
 };
 
-struct parameters {                  /* or their gradients; the last three may be missing */
-    float *weight, *bias, *shares, *variance_shares, *inner_bias;
+struct parameters {                  /* or their gradients; all but two may be missing */
+    float *weight, *bias, *shares, *variance_shares, *inner_bias, *argument[2];
 };
 
 /* ---- threads ---- */
@@ -46,19 +53,24 @@ extern int omp_get_num_threads(void);
 
 struct pass {
     const struct plan *plan;
+    const struct parameters *given;
     void (*unit)(const struct pass *, integer unit);
     integer chunks;                  /* of a row */
+    integer units;
     const float *x, *dy;
     float *out;
     const double *mean;              /* of each row */
     const double *factor, *slope, *offset;   /* out = factor*dy + slope*(x - mean) + offset */
-    double *sums;                    /* two of each unit */
+    const double *argument[ARGUMENTS];       /* of the function, for each row */
+    double *sums;                    /* `width` of each unit */
+    integer width;
+    float *tiles;                    /* see kernels_pixels.h */
 };
 
 static void share_of_thread(void *given)
 {
     const struct pass *pass = given;
-    integer units = pass->plan->samples * pass->plan->channels * pass->chunks;
+    integer units = pass->units;
     integer threads = omp_get_num_threads(), thread = omp_get_thread_num();
     integer start = units * thread / threads, stop = units * (thread + 1) / threads;
     /* The pass that writes goes backwards: what the one before it read last is still in cache. */
@@ -71,6 +83,8 @@ static void run(struct pass *pass, void (*unit)(const struct pass *, integer))
     const struct plan *p = pass->plan;
     integer values = p->samples * p->channels * p->pixels;
     pass->unit = unit;
+    if (!p->per_pixel)
+        pass->units = p->samples * p->channels * pass->chunks;
     GOMP_parallel(share_of_thread, pass, values < ALONE ? 1 : (unsigned)p->threads, 0);
 }
 
@@ -160,8 +174,8 @@ static void moments_unit(const struct pass *pass, integer unit)
         second -= first * first / length;
         merge(&mean, &squares, i, shift + first / length, second > 0 ? second : 0, length);
     }
-    pass->sums[2 * unit] = mean;
-    pass->sums[2 * unit + 1] = squares;
+    pass->sums[pass->width * unit] = mean;
+    pass->sums[pass->width * unit + 1] = squares;
 }
 
 /* Sums of dy and of dy*(x - mean); the mean as a float, what it lacks is made up for later. */
@@ -188,8 +202,8 @@ static void gradient_unit(const struct pass *pass, integer unit)
             along += (double)dy[i] * (x[i] - mean);
         }
     }
-    pass->sums[2 * unit] = total;
-    pass->sums[2 * unit + 1] = along;
+    pass->sums[pass->width * unit] = total;
+    pass->sums[pass->width * unit + 1] = along;
 }
 
 static void affine_unit(const struct pass *pass, integer unit)

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
-from normsearch.norms.base import Norm, by_pixels
+from normsearch.norms.base import FormulaNorm, by_pixels
+from normsearch.norms.compiled import Recipe
 from normsearch.norms.moments import full
 
 
-class PixelLayerNorm(Norm):
+class PixelLayerNorm(FormulaNorm):
     """LN2d: (x − μ)/sqrt(σ² + 1e-6)·γ + β, moments over the channels of each pixel.
 
     What ConvNeXt and timm call LayerNorm (LayerNorm2d), and Keras' default LayerNormalization. The
@@ -32,11 +33,11 @@ class PixelLayerNorm(Norm):
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        self.check_input(x)
-        return by_pixels(x, self._normalized)
+    def formula(self, x: Tensor, weight: Tensor, bias: Tensor, *arguments: Tensor) -> Tensor:
+        shape, given = (self.channels,), (full(weight), full(bias))
+        return by_pixels(
+            x, lambda last: layer_norm(full(last), shape, *given, self.eps).to(x.dtype)
+        )
 
-    def _normalized(self, x: Tensor) -> Tensor:
-        weight, bias = full(self.weight), full(self.bias)
-        with torch.autocast(x.device.type, enabled=False):
-            return layer_norm(full(x), (self.channels,), weight, bias, self.eps).to(x.dtype)
+    def recipe(self, samples: int, pixels: int) -> Recipe:
+        return Recipe(per_pixel=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from normsearch.norms.base import Norm
+from normsearch.norms.base import FormulaNorm, update_running
 from normsearch.norms.batch_moments import bessel
+from normsearch.norms.compiled import CENTRE, Recipe, Track
+from normsearch.norms.moments import Moments, full
 
 
-class MeanOnlyBatchNorm(Norm):
+class MeanOnlyBatchNorm(FormulaNorm):
     """MBN: x − μB + b, μB the mean of each channel over batch and space, with its gradient.
 
     It does not divide: it is meant for use after Weight Normalization (WN+MBN), which sets the
@@ -23,6 +25,7 @@ class MeanOnlyBatchNorm(Norm):
     """
 
     spec_text = "MBN"
+    eps = 0.0  # it divides by nothing
     running_mean: Tensor
     num_batches_tracked: Tensor
 
@@ -30,6 +33,7 @@ class MeanOnlyBatchNorm(Norm):
         super().__init__(channels, dims)
         self.momentum = momentum
         self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("weight", torch.ones(channels), persistent=False)
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long))
 
@@ -38,20 +42,23 @@ class MeanOnlyBatchNorm(Norm):
         self.running_mean.zero_()
         self.num_batches_tracked.zero_()
 
-    def forward(self, x: Tensor) -> Tensor:
-        self.check_input(x)
-        work = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    def formula(self, x: Tensor, weight: Tensor, bias: Tensor, *arguments: Tensor) -> Tensor:
+        work, shape = full(x), (1, -1, *[1] * self.dims)
         mean = self._batch_mean(work) if self.training else self.running_mean.to(work.dtype)
-        shape = (1, -1, *[1] * self.dims)
-        out = (work - mean.reshape(shape)) + self.bias.to(work.dtype).reshape(shape)
-        return out.to(x.dtype)
+        return ((work - mean.reshape(shape)) + bias.to(work.dtype).reshape(shape)).to(x.dtype)
+
+    def recipe(self, samples: int, pixels: int) -> Recipe:
+        unused = torch.ones_like(self.running_mean)  # the running variance of other norms
+        made = Recipe(((samples if self.training else 0, 1),), by=CENTRE)
+        if not self.training:
+            return made._replace(given=Moments(self.running_mean, unused))
+        bessel(samples * pixels, self.spec_text)
+        buffers = self.running_mean, unused, self.num_batches_tracked
+        return made._replace(track=Track(*buffers, self.momentum))
 
     def _batch_mean(self, x: Tensor) -> Tensor:
         bessel(x.shape[0] * x[0, 0].numel(), self.spec_text)
         mean = x.mean((0, *range(2, x.dim())))
-        with torch.no_grad():
-            self.num_batches_tracked.add_(1)
-            step: float | Tensor
-            step = 1.0 / self.num_batches_tracked if self.momentum is None else self.momentum
-            self.running_mean.copy_(self.running_mean + (mean - self.running_mean) * step)
+        if self.tracks:
+            update_running(self.momentum, self.num_batches_tracked, (self.running_mean, mean))
         return mean

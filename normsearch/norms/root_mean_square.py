@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from normsearch.norms.base import MomentNorm, Norm, by_pixels
+from normsearch.norms.base import FormulaNorm, MomentNorm
 from normsearch.norms.compiled import SQUARES, Recipe
 from normsearch.norms.groups import check_groups, per_channel, pool_groups
 from normsearch.norms.moments import Affine, Moments, full
@@ -32,8 +32,8 @@ class RootMeanSquareGroupNorm(MomentNorm):
         check_groups("RMSGN", channels, groups)
         self.groups = groups
         self.spec_text = f"RMSGN-{groups}"
-        del self.bias  # the formula has none; a 0 that is neither learnt nor saved
-        self.register_buffer("bias", torch.zeros(channels), persistent=False)
+        del self.bias  # the formula has none
+        self.fix_bias()
 
     def coefficients(self, moments: Moments, pixels: int) -> Affine:
         by = per_channel(pool_groups(moments, self.groups), self.channels)
@@ -44,7 +44,7 @@ class RootMeanSquareGroupNorm(MomentNorm):
         return Recipe(((1, self.channels // self.groups),), by=SQUARES)
 
 
-class RootMeanSquareNorm2d(Norm):
+class RootMeanSquareNorm2d(FormulaNorm):
     """RMS2d: x / sqrt(mean of x² + 1e-6)·γ, the mean over the channels of each pixel.
 
     LN2d without centring and without β, as torch's and timm's RmsNorm2d. Training and eval are
@@ -61,12 +61,12 @@ class RootMeanSquareNorm2d(Norm):
         super().__init__(channels, dims)
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(channels))
+        self.fix_bias()
 
-    def forward(self, x: Tensor) -> Tensor:
-        self.check_input(x)
-        return by_pixels(x, self._normalized)
-
-    def _normalized(self, x: Tensor) -> Tensor:
+    def formula(self, x: Tensor, weight: Tensor, bias: Tensor, *arguments: Tensor) -> Tensor:
         work = full(x)
-        root = torch.rsqrt(work.square().mean(-1, keepdim=True) + self.eps)
-        return (work * root * full(self.weight)).to(x.dtype)
+        root = torch.rsqrt(work.square().mean(1, keepdim=True) + self.eps)
+        return (work * root * full(weight).view(-1, *[1] * self.dims)).to(x.dtype)
+
+    def recipe(self, samples: int, pixels: int) -> Recipe:
+        return Recipe(by=SQUARES, per_pixel=True)

@@ -2,26 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from torch import Tensor, nn
+from torch.nn.functional import batch_norm as batch_norm_of
+from torch.nn.functional import instance_norm as instance_norm_of
 
 from normsearch.errors import NormError
 from normsearch.norms.base import Norm, by_rows
-
-_BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-
-
-class InstanceNorm2d(nn.InstanceNorm2d):
-    """torch's module, keeping the memory format of its input."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return by_rows(input, super().forward)
+from normsearch.norms.batch_moments import bessel
+from normsearch.norms.compiled import Recipe, Track, can_compute, can_follow, normalize_compiled
+from normsearch.norms.moments import Moments
 
 
-class InstanceNorm3d(nn.InstanceNorm3d):
-    """torch's module, keeping the memory format of its input."""
+class _ByKernels:
+    """Gives a module of torch the compiled kernels, where they support its input."""
 
-    def forward(self, input: Tensor) -> Tensor:
-        return by_rows(input, super().forward)
+    dims: int
+
+    def recipe(self, samples: int, pixels: int) -> Recipe | None:
+        """Return the module as data; None where torch is to compute or to refuse it."""
+        raise NotImplementedError
+
+    def formula(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return the same by torch, without a change of the running moments."""
+        raise NotImplementedError
+
+    def forward(self: Any, input: Tensor) -> Tensor:
+        channels = (input.shape[1],) if can_compute(input) and input.dim() == self.dims + 2 else ()
+        recipe = None
+        if channels == (self.num_features,) and self.weight is not None:
+            recipe = self.recipe(len(input), input.shape[2:].numel())
+        if recipe and can_follow(recipe, self.weight, self.bias):
+            given = input, self.weight, self.bias, recipe
+            return normalize_compiled(*given, self.eps, self.formula)
+        return self.by_torch(input, super().forward)  # type: ignore[misc]
+
+    def by_torch(self, input: Tensor, forward: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the output of torch's own `forward`."""
+        return forward(input)
+
+
+class _BatchNorm(_ByKernels):
+    def recipe(self: Any, samples: int, pixels: int) -> Recipe | None:
+        if not self.track_running_stats or (self.training and samples * pixels < 2):
+            return None
+        if not self.training:
+            return Recipe(((0, 1),), given=Moments(self.running_mean, self.running_var))
+        buffers = self.running_mean, self.running_var, self.num_batches_tracked
+        track = Track(*buffers, self.momentum, unbias=bessel(samples * pixels, "BN"))
+        return Recipe(((samples, 1),), track=track)
+
+    def formula(self: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        running = (None, None) if self.training else (self.running_mean, self.running_var)
+        return batch_norm_of(x, *running, weight, bias, self.training, 0.0, self.eps)
+
+
+class _InstanceNorm(_ByKernels):
+    def recipe(self, samples: int, pixels: int) -> Recipe | None:
+        return Recipe(((1, 1),)) if pixels > 1 else None
+
+    def formula(self: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return instance_norm_of(x, weight=weight, bias=bias, eps=self.eps)
+
+    def by_torch(self, input: Tensor, forward: Callable[[Tensor], Tensor]) -> Tensor:
+        return by_rows(input, forward)  # torch loses the memory format
+
+
+class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
+    dims = 1
+
+
+class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
+    dims = 2
+
+
+class BatchNorm3d(_BatchNorm, nn.BatchNorm3d):
+    dims = 3
+
+
+class InstanceNorm1d(_InstanceNorm, nn.InstanceNorm1d):
+    dims = 1
+
+
+class InstanceNorm2d(_InstanceNorm, nn.InstanceNorm2d):
+    dims = 2
+
+
+class InstanceNorm3d(_InstanceNorm, nn.InstanceNorm3d):
+    dims = 3
 
 
 class GroupNorm(nn.GroupNorm):
@@ -32,7 +102,8 @@ class GroupNorm(nn.GroupNorm):
         return by_rows(input, parent) if input.device.type == "cpu" else parent(input)
 
 
-_INSTANCE_NORMS = {1: nn.InstanceNorm1d, 2: InstanceNorm2d, 3: InstanceNorm3d}
+_BATCH_NORMS = {1: BatchNorm1d, 2: BatchNorm2d, 3: BatchNorm3d}
+_INSTANCE_NORMS = {1: InstanceNorm1d, 2: InstanceNorm2d, 3: InstanceNorm3d}
 
 
 class NoNorm(Norm):

@@ -1,6 +1,9 @@
-"""Forward and backward of the composite norms over GroupNorm(8, C), beside plain library calls.
+"""Forward and backward of every norm over GroupNorm(8, C), some beside plain library calls.
 
-On the CPU ours are timed twice: on the compiled kernels, and on torch's (NORMSEARCH_KERNELS=torch).
+    python -m tests.benchmarks.norm_speed [SPEC ...]
+
+measures the norms given, or all of the registry. On the CPU ours are timed twice: on the compiled
+kernels, and on torch's (NORMSEARCH_KERNELS=torch).
 A ratio is the median over pairs of runs, GroupNorm and the norm in turn. On a machine that others
 use, a thread that waits for a core costs milliseconds at every parallel kernel, and the median
 counts kernels; `undisturbed` (the fastest tenth of both, over one another) is nearer to the work.
@@ -12,8 +15,9 @@ from __future__ import annotations
 
 import os
 import statistics
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from unittest.mock import patch
@@ -24,10 +28,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from normsearch.norms import build_norm, kernels_in_use
+from normsearch.norms import NORMS, NormSpec, build_norm, kernels_in_use
 from normsearch.norms.kernels import kernels
 
 TITLE = "Norms, forward and backward: time over GroupNorm(8, C), extra peak memory in activations"
+#: Kinds that are nothing to time alone: the identity, and those of a convolution's weight.
+UNTIMED = ("none", "WN", "WS")
 SHAPES = [(4, 32, 128, 128), (4, 128, 32, 32), (1, 16, 256, 256), (8, 64, 64, 64)]
 SHAPES += [(1, 16, 16, 128, 128)]
 THREADS = 2
@@ -128,11 +134,19 @@ PLAIN: dict[str, Callable[[int, int], nn.Module]] = {
 }
 
 
+def specs() -> list[str]:
+    """Return a spec of each kind of norm, and IN(track=true), which is code of its own."""
+    forms = [kind.form or name for name, kind in NORMS.items() if name not in UNTIMED]
+    filled = [form.replace("-SxG", "-2x8").replace("-G", "-8") for form in forms]
+    filled.insert(filled.index("IN") + 1, "IN(track=true)")
+    return [str(NormSpec.parse(text)) for text in filled]
+
+
 @contextmanager
-def steady() -> Iterator[None]:
-    """Two threads, and an allocator that keeps up to 32 MiB instead of giving it back."""
+def steady(count: int = THREADS) -> Iterator[None]:
+    """So many threads, and an allocator that keeps up to 32 MiB instead of giving it back."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(count)
     torch.empty(8_000_000).fill_(0)
     try:
         yield
@@ -141,27 +155,34 @@ def steady() -> Iterator[None]:
 
 
 def pairs(
-    step: Callable[[], None], reference: Callable[[], None], seconds: float, device: str = "cpu"
+    step: Callable[[], None],
+    reference: Callable[[], None],
+    seconds: float,
+    device: str = "cpu",
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, float]:
-    """Return the median of step / reference over pairs, and the ratio of the fastest tenths."""
+    """Return the median of step / reference over pairs, and the ratio of the fastest tenths.
+
+    `clock` is for the CPU. time.thread_time, with one thread, hardly sees what else is running.
+    """
     for run in (step, reference) * 3:
         run()
     ours, theirs = [], []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(ours) < 5:
-        theirs.append(_time(reference, device))
-        ours.append(_time(step, device))
+        theirs.append(_time(reference, device, clock))
+        ours.append(_time(step, device, clock))
     ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
     tenth = len(ours) // 10
     return statistics.median(ratios), sorted(ours)[tenth] / sorted(theirs)[tenth]
 
 
-def _time(run: Callable[[], None], device: str) -> float:
+def _time(run: Callable[[], None], device: str, clock: Callable[[], float]) -> float:
     """Seconds on the CPU, milliseconds between two events on a GPU."""
     if device == "cpu":
-        start = time.perf_counter()
+        start = clock()
         run()
-        return time.perf_counter() - start
+        return clock() - start
     before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     before.record()
     run()
@@ -193,8 +214,9 @@ def peak_bytes(run: Callable[[], None], device: str) -> int:
     return peak
 
 
-def measure(seconds: float = 0.7) -> pd.DataFrame:
+def measure(seconds: float = 0.7, texts: Sequence[str] = ()) -> pd.DataFrame:
     """One row for each norm and way of writing it; `seconds` for each of its five shapes."""
+    wanted = texts or specs()
     ways = [("cpu", "torch kernels"), ("cpu", "library calls")]
     if kernels_in_use() == "c":
         ways.insert(0, ("cpu", "compiled kernels"))
@@ -202,11 +224,17 @@ def measure(seconds: float = 0.7) -> pd.DataFrame:
         ways += [("cuda", way) for way in ("torch kernels", "library calls", "torch.compile")]
     with steady():
         return pd.DataFrame(
-            [_row(text, device, way, seconds) for device, way in ways for text in PLAIN]
+            [
+                row_of(text, device, way, seconds)
+                for device, way in ways
+                for text in wanted
+                if text in PLAIN or way != "library calls"
+            ]
         )
 
 
-def _row(text: str, device: str, way: str, seconds: float) -> dict[str, object]:
+def row_of(text: str, device: str, way: str, seconds: float) -> dict[str, object]:
+    """Return a row of `measure`."""
     medians, fastest, extra = {}, [], 0.0
     for shape in SHAPES:
         x = torch.randn(shape, device=device, requires_grad=True)
@@ -254,3 +282,7 @@ def stepper(norm: nn.Module, x: Tensor, dy: Tensor) -> Callable[[], None]:
         norm.zero_grad()
 
     return step
+
+
+if __name__ == "__main__":
+    print(TITLE, measure(texts=sys.argv[1:]).to_string(index=False), sep="\n")

@@ -1,0 +1,159 @@
+/* Norms over the channels of each pixel: LN2d, and RMS2d without centring.
+ *
+ * TILE pixels of all channels are copied next to each other, as channels that lie a power of two
+ * apart would throw each other out of the caches. WIDE vectors of pixels then go over the channels
+ * once for the mean, once for the squares around it, once to write.
+ */
+
+enum { WIDE = 4, TILE = 256, UNIT = 1024, AHEAD = 4 };   /* pixels of a unit; channels */
+
+/* Copies a tile: x, (C, pixels), to (C, TILE). Every channel is in another page of memory, where
+ * processors do not look ahead by themselves. */
+static const float *tile_of(const struct plan *p, const float *x, integer count, float *tile)
+{
+    for (integer c = 0; c < p->channels; c++) {
+        for (integer i = 0; c + AHEAD < p->channels && i < count; i += LANES)
+            __builtin_prefetch(x + (c + AHEAD) * p->pixels + i);
+        memcpy(tile + c * TILE, x + c * p->pixels, 4 * (size_t)count);
+    }
+    return tile;
+}
+
+ALWAYS_INLINE void look_ahead(const struct plan *p, float *out, integer c, int wide)
+{
+    for (int j = 0; c + AHEAD < p->channels && j < wide; j++)
+        __builtin_prefetch(out + (c + AHEAD) * p->pixels + j * LANES, 1);
+}
+
+/* Mean and 1/sqrt(variance + eps) of each pixel, over its channels. */
+ALWAYS_INLINE void pixel_moments(const struct plan *p, const float *x, int wide, integer count,
+                                 lanes *mean, lanes *root)
+{
+    float channels = (float)p->channels;
+    for (int j = 0; j < wide; j++)
+        mean[j] = root[j] = (lanes){0};
+    for (integer c = 0; c < p->channels && p->by != SQUARES; c++)
+        for (int j = 0; j < wide; j++)
+            mean[j] += load(x + c * TILE + j * LANES, count - j * LANES);
+    for (int j = 0; j < wide; j++)
+        mean[j] /= channels;
+    for (integer c = 0; c < p->channels; c++)
+        for (int j = 0; j < wide; j++) {
+            lanes away = load(x + c * TILE + j * LANES, count - j * LANES) - mean[j];
+            root[j] += away * away;
+        }
+    for (int j = 0; j < wide; j++)
+        for (int i = 0; i < LANES; i++)
+            root[j][i] = 1 / sqrtf(root[j][i] / channels + (float)p->eps);
+}
+
+ALWAYS_INLINE void pixels_step(const struct pass *pass, const float *x, float *out, int wide,
+                               integer count)
+{
+    const struct plan *p = pass->plan;
+    lanes mean[WIDE], root[WIDE];
+    pixel_moments(p, x, wide, count, mean, root);
+    for (integer c = 0; c < p->channels; c++) {
+        look_ahead(p, out, c, wide);
+        for (int j = 0; j < wide; j++) {
+            integer left = count - j * LANES;
+            lanes normal = (load(x + c * TILE + j * LANES, left) - mean[j]) * root[j];
+            store(out + c * p->pixels + j * LANES,
+                  normal * pass->given->weight[c] + pass->given->bias[c], left);
+        }
+    }
+}
+
+/* dx; adds to the sums of dy*normalized x and of dy, one vector of each for each channel. */
+ALWAYS_INLINE void pull_step(const struct pass *pass, const float *x, const float *dy, float *out,
+                             int wide, integer count, float *sums)
+{
+    const struct plan *p = pass->plan;
+    const float *weight = pass->given->weight;
+    lanes mean[WIDE], root[WIDE], level[WIDE] = {0}, tilt[WIDE] = {0};
+    pixel_moments(p, x, wide, count, mean, root);
+    for (integer c = 0; c < p->channels; c++) {
+        unaligned_lanes *sum = (unaligned_lanes *)(sums + 2 * c * LANES);
+        lanes by_normal = {0}, total = {0};
+        for (int j = 0; j < wide; j++) {
+            integer i = c * TILE + j * LANES;
+            lanes d = load(dy + i, count - j * LANES);
+            lanes normal = d * ((load(x + i, count - j * LANES) - mean[j]) * root[j]);
+            by_normal += normal, total += d;
+            level[j] += weight[c] * d, tilt[j] += weight[c] * normal;
+        }
+        sum[0] += by_normal, sum[1] += total;
+    }
+    for (int j = 0; j < wide; j++) {
+        level[j] = p->by == SQUARES ? (lanes){0} : level[j] * root[j] / (float)p->channels;
+        tilt[j] = tilt[j] * root[j] * root[j] / (float)p->channels;
+    }
+    for (integer c = 0; c < p->channels; c++) {
+        look_ahead(p, out, c, wide);
+        for (int j = 0; j < wide; j++) {
+            integer i = c * TILE + j * LANES, left = count - j * LANES;
+            lanes away = load(x + i, left) - mean[j];
+            store(out + c * p->pixels + j * LANES,
+                  weight[c] * root[j] * load(dy + i, left) - level[j] - away * tilt[j], left);
+        }
+    }
+}
+
+/* A unit, tile by tile; `tiles` is this thread's room for two. */
+static void pixels_unit(const struct pass *pass, integer unit)
+{
+    const struct plan *p = pass->plan;
+    integer C = p->channels, start = unit % pass->chunks * UNIT;
+    integer stop = start + UNIT < p->pixels ? start + UNIT : p->pixels;
+    integer first = unit / pass->chunks * C * p->pixels;
+    float *tiles = pass->tiles + omp_get_thread_num() * 2 * C * TILE;
+    double *totals = pass->sums + unit * pass->width;
+    float *sums = (float *)(totals + 2 * C);
+    for (integer k = 0; pass->dy && k < 2 * C * LANES; k++)
+        sums[k] = 0;
+    for (integer at = start; at < stop; at += TILE) {
+        integer i = 0, count = stop - at < TILE ? stop - at : TILE, from = first + at;
+        const float *x = tile_of(p, pass->x + from, count, tiles), *dy = NULL;
+        float *out = pass->out + from;
+        if (pass->dy)
+            dy = tile_of(p, pass->dy + from, count, tiles + C * TILE);
+        for (; i + WIDE * LANES <= count; i += WIDE * LANES)
+            if (dy)
+                pull_step(pass, x + i, dy + i, out + i, WIDE, WIDE * LANES, sums);
+            else
+                pixels_step(pass, x + i, out + i, WIDE, WIDE * LANES);
+        for (; i < count; i += LANES)
+            if (dy)
+                pull_step(pass, x + i, dy + i, out + i, 1, count - i, sums);
+            else
+                pixels_step(pass, x + i, out + i, 1, count - i);
+    }
+    for (integer k = 0; pass->dy && k < 2 * C; k++)
+        totals[k] = sum_of(AT(sums + k * LANES));
+}
+
+/* y, or with dy dx and the gradients of weight and bias. */
+static int run_pixels(const struct plan *p, const float *x, const float *dy, float *out,
+                      const struct parameters *given, const struct parameters *d)
+{
+    struct pass pass = {.plan = p, .x = x, .dy = dy, .out = out, .given = given};
+    pass.chunks = (p->pixels + UNIT - 1) / UNIT;
+    pass.units = p->samples * pass.chunks;
+    pass.width = dy ? (2 + LANES) * p->channels : 0;   /* 2·C totals, and a vector for each */
+    size_t tiles = (size_t)(p->threads * 2 * p->channels * TILE) * sizeof *pass.tiles;
+    pass.sums = malloc((size_t)(pass.units * pass.width) * sizeof *pass.sums + tiles);
+    if (!pass.sums)
+        return 1;
+    pass.tiles = (float *)(pass.sums + pass.units * pass.width);
+    run(&pass, pixels_unit);
+    for (integer c = 0; dy && c < p->channels; c++) {
+        double of_weight = 0, of_bias = 0;
+        for (integer unit = 0; unit < pass.units; unit++) {
+            of_weight += pass.sums[unit * pass.width + 2 * c];
+            of_bias += pass.sums[unit * pass.width + 2 * c + 1];
+        }
+        d->weight[c] = (float)of_weight, d->bias[c] = (float)of_bias;
+    }
+    free(pass.sums);
+    return 0;
+}
