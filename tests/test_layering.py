@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = (
     *(
         "errors",
+        "labels",
         "limits",
         "files",
         "norms",
@@ -38,6 +39,7 @@ ORDER = (
 #: name is computed.
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
+    "labels": set(),
     "limits": {
         *("errors",),
     },
@@ -55,11 +57,11 @@ ARROWS: dict[str, set[str]] = {
     "data": {
         *("PIL", "filelock", "lazy blosc2", "lazy monai", "nibabel", "nrrd", "numpy", "scipy"),
         *("torch",),
-        *("errors", "limits", "files", "networks"),
+        *("errors", "labels", "limits", "files", "networks"),
     },
     "training": {
         *("lazy monai", "numpy", "torch"),
-        *("errors", "files", "networks", "data"),
+        *("errors", "labels", "files", "networks"),
     },
     "config": {
         *("lazy _typeshed", "pydantic", "yaml"),
@@ -67,7 +69,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "trials": {
         *("numpy", "torch"),
-        *("errors", "files", "norms", "networks", "data", "training", "config"),
+        *("errors", "labels", "files", "norms", "networks", "data", "training", "config"),
     },
     "space": {
         *("lazy git", "lazy github", "lazy optunahub", "optuna", "pydantic", "torch"),
@@ -94,8 +96,8 @@ ARROWS: dict[str, set[str]] = {
     },
     "confirmation": {
         *("numpy", "pandas", "pydantic", "scipy", "torch"),
-        *("errors", "limits", "files", "networks", "data", "training", "config", "trials"),
-        *("space", "storage", "search"),
+        *("errors", "labels", "limits", "files", "networks", "data", "training", "config"),
+        *("trials", "space", "storage", "search"),
     },
     "analysis": {
         *("jinja2", "lazy *", "lazy normsearch", "lazy optuna", "matplotlib", "numpy"),
