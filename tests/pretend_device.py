@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_map
 from torch.utils.backend_registration import (
     _DummyBackendModule,
     _setup_privateuseone_for_python_backend,
@@ -111,7 +111,7 @@ READS: Counter[str] = Counter()
 
 def _call(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Run an operation of torch on the numbers, after what the device would refuse."""
-    tensors = [value for value in tree_flatten((args, kwargs))[0] if isinstance(value, Tensor)]
+    tensors = list(_tensors(args))
     ours = [value for value in tensors if isinstance(value, Pretend)]
     asked = torch.device(kwargs["device"]).type if kwargs.get("device") is not None else None
     if not ours and asked != NAME:
@@ -123,7 +123,7 @@ def _call(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         READS[f"{_line()} by {name}"] += 1
     elif name not in COPYING | INDEXING:
         _refuse_strangers(name, tensors)
-    plain, options = tree_map(lambda v: v.raw if isinstance(v, Pretend) else v, (args, kwargs))
+    plain, options = _mapped(_raw, args), {k: _raw(value) for k, value in kwargs.items()}
     if asked == NAME:
         options["device"] = torch.device("cpu")
     out = func(*plain, **options)
@@ -131,10 +131,31 @@ def _call(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return args[0] if onto_cpu else out
     same = {id(value.raw): value for value in ours}  # operations in place return their input
 
-    def wrapped(value: object) -> object:
-        return same.get(id(value), Pretend(value)) if isinstance(value, Tensor) else value
+    def wrapped(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        return same[id(value)] if id(value) in same else Pretend(value)
 
-    return tree_map(wrapped, out)
+    return _mapped(wrapped, out)
+
+
+def _raw(value: Any) -> Any:
+    return value.raw if isinstance(value, Pretend) else value
+
+
+def _mapped(function: Callable[[Any], Any], value: Any) -> Any:
+    """Map the values in tuples and lists, which are all that operations take and return."""
+    if isinstance(value, tuple | list):
+        return type(value)(_mapped(function, one) for one in value)
+    return function(value)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for one in value:
+            yield from _tensors(one)
 
 
 def _refuse_strangers(name: str, tensors: list[Tensor]) -> None:

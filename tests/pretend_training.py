@@ -1,4 +1,4 @@
-"""Trains on a pretend device, and compares with the CPU: prints the differences of each case as JSON.
+"""Trains on a pretend device, and prints as JSON how each case differs from the CPU.
 
     python -m tests.pretend_training
 
@@ -45,8 +45,8 @@ from normsearch.trials.training import learnt, parameter_groups
 from tests.pretend_device import NAME, READS, on_cpu, pretend_device
 
 SIDES = {"unet2d": (16, 16), "res_unet3d": (8, 8, 8)}
-DEPTH = 2  # 12 slots, and 10
-PLAN = Plan(samples=16, evaluations=2, learning_rate=0.05, statistics_samples=4)
+DEPTH = {"unet2d": 3, "res_unet3d": 2}  # 17 slots, and 10
+PLAN = Plan(samples=8, evaluations=2, learning_rate=0.05, statistics_samples=4)
 
 
 class Noise:
@@ -67,7 +67,7 @@ class Noise:
 def network_of(name: str, specs: list[str]) -> nn.Module:
     """A network with these specs in its slots, in turn."""
     network = build_network(
-        name, in_channels=1, out_channels=1, first_channels=8, depth=DEPTH, seed=0
+        name, in_channels=1, out_channels=1, first_channels=8, depth=DEPTH[name], seed=0
     )
     slots = [slot.name for slot in list_norms(network)]
     assert len(slots) >= len(specs)

@@ -86,8 +86,8 @@ ARROWS: dict[str, set[str]] = {
     },
     "search": {
         *("lazy *", "lazy optuna_dashboard", "numpy", "optuna", "pandas", "ray"),
-        *("errors", "files", "norms", "networks", "data", "config", "trials", "space"),
-        *("samplers", "storage"),
+        *("errors", "files", "norms", "networks", "data", "training", "config", "trials"),
+        *("space", "samplers", "storage"),
     },
     "benchmark": {
         *("numpy", "optuna", "pandas", "scipy", "torch"),

@@ -11,12 +11,13 @@ import pytest
 
 from tests.norms.test_all import ALL
 
-#: BKN twice in a row, as it hands on what the next layer takes.
+#: BKN twice in a row, as it hands on what the next layer takes. Each norm in one of the networks.
 IN_SLOTS = [*(text.replace("=8", "=4") for text in ALL), "BKN"]
 TRAININGS = {
-    f"{name} with {specs[0]} and so on": (name, specs)
-    for name in ("unet2d", "res_unet3d")
-    for specs in (["mixed"], *(IN_SLOTS[at : at + 10] for at in range(0, len(IN_SLOTS), 10)))
+    "unet2d, first norms": ("unet2d", IN_SLOTS[:17]),
+    "unet2d, more norms": ("unet2d", IN_SLOTS[17:34]),
+    "res_unet3d, other norms": ("res_unet3d", IN_SLOTS[34:]),
+    "res_unet3d, mixtures": ("res_unet3d", ["mixed"]),
 }
 
 
