@@ -17,14 +17,16 @@ ROOT = Path(__file__).resolve().parents[2]
 ALONE = """
 import runpy, sys
 
-class Refuse:
+class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in NAMES:
-            raise ModuleNotFoundError(f"{name} is not installed here")
+            return None
+        return next((spec for one in finders if (spec := one.find_spec(name, path, target))), None)
 
 NAMES = "ray optuna pandas seaborn matplotlib scipy monai nibabel nrrd PIL pydantic yaml typer"
 NAMES = NAMES.split()
-sys.meta_path.insert(0, Refuse())
+finders = [*sys.meta_path]
+sys.meta_path[:] = [Absent()]
 sys.argv = ["gpu", *sys.argv[1:]]
 runpy.run_module("tests.benchmarks.gpu", run_name="__main__")
 """
@@ -51,9 +53,9 @@ def test_a_rehearsal_needs_torch_and_numpy_alone(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "out" / "rehearsal-on-a-cpu.json").read_text())
     parts = found["parts"]
     assert parts["tests"] == parts["memory"] == []
-    assert [row["norm"] for row in parts["norms"]] == norms.texts()
-    assert len(parts["steps"]) == 12
-    assert [row["trainings"] for row in parts["side_by_side"]] == [1, 2]
+    assert [row["norm"] for row in parts["norms"]] == norms.texts()[::4]
+    assert len(parts["steps"]) == 4
+    assert [row["trainings"] for row in parts["side_by_side"]] == [2]
     rows = [*parts["norms"], *parts["steps"], *parts["side_by_side"]]
     assert [row["note"] for row in rows if row["note"]] == []
     page = (tmp_path / "out" / "rehearsal-on-a-cpu.md").read_text()
