@@ -13,6 +13,7 @@ from torch import multiprocessing
 from normsearch.errors import TrainingError
 from normsearch.networks import build_network
 from normsearch.training import Plan, bce_dice_loss, limit_memory, probe_memory
+from tests.benchmarks.gpu.processes import gathered
 from tests.benchmarks.gpu.timing import Row, row
 
 TITLE = "Memory: the probe, CUDA's context, and processes that share the GPU"
@@ -60,16 +61,7 @@ def _taken() -> Row:
 
 def shared(processes: int) -> Row:
     """Return whether processes at equal shares all get their shares at the same time."""
-    spawn = multiprocessing.get_context("spawn")
-    barrier, answers = spawn.Barrier(processes), spawn.Queue()
-    members = [
-        spawn.Process(target=_fill, args=(processes, barrier, answers)) for _ in range(processes)
-    ]
-    for member in members:
-        member.start()
-    got = [answers.get(timeout=300) for _ in members]
-    for member in members:
-        member.join()
+    got = gathered(_fill, processes, processes)
     result = "apart" if all(by_limit for _, by_limit in got) else "one took another's share"
     return {"result": result, "MiB": round(min(size for size, _ in got) / MIB)}
 
@@ -78,7 +70,7 @@ def _fill(processes: int, barrier: Any, answers: Any) -> None:
     """Allocate up to the limit; answer the bytes, and whether the limit was what ended it."""
     limit_memory(1 / processes)
     _, total = torch.cuda.mem_get_info()
-    barrier.wait(timeout=300)
+    barrier.wait(timeout=120)
     held = []
     try:
         while True:
@@ -86,7 +78,7 @@ def _fill(processes: int, barrier: Any, answers: Any) -> None:
     except torch.OutOfMemoryError:
         free, _ = torch.cuda.mem_get_info()
     answers.put((len(held) * _BLOCK, free > _BLOCK or len(held) * _BLOCK > total / processes * 0.8))
-    barrier.wait(timeout=300)  # all hold their memory until all have answered
+    barrier.wait(timeout=120)  # all hold their memory until all have answered
 
 
 def measure(device: str) -> Iterator[Row]:

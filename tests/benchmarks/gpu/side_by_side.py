@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import multiprocessing
 
 from normsearch.networks import build_network
 from normsearch.training import Plan, bce_dice_loss, limit_memory
 from normsearch.training.optimizer_step import Stepper
+from tests.benchmarks.gpu.processes import gathered
 from tests.benchmarks.gpu.timing import Row, row
 
 TITLE = "Small trainings side by side on one GPU: samples per second of all together"
@@ -23,17 +23,7 @@ _BATCH = 4
 
 def measured(processes: int, device: str, seconds: float) -> Row:
     """Return the samples per second of so many processes, each with its share of the GPU."""
-    spawn = multiprocessing.get_context("spawn")
-    barrier, answers = spawn.Barrier(processes), spawn.Queue()
-    members = [
-        spawn.Process(target=_train, args=(1 / processes, device, seconds, barrier, answers))
-        for _ in range(processes)
-    ]
-    for member in members:
-        member.start()
-    rates = [answers.get(timeout=300) for _ in members]
-    for member in members:
-        member.join()
+    rates = gathered(_train, processes, 1 / processes, device, seconds)
     return {"samples per second": round(sum(rates), 1), "of the slowest": round(min(rates), 1)}
 
 
@@ -50,7 +40,7 @@ def _train(share: float, device: str, seconds: float, barrier: Any, answers: Any
     stepper = Stepper(network.to(device).train(), bce_dice_loss, plan, device)
     batches = itertools.repeat((images, (images > 0.5).float()))
     float(stepper.step(batches, 0.0)[0])
-    barrier.wait(timeout=300)
+    barrier.wait(timeout=120)
     began, samples = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
         losses = [stepper.step(batches, 0.0) for _ in range(10)]
