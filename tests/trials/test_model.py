@@ -92,7 +92,7 @@ def test_the_precision_of_the_training_is_that_of_predictions_on_the_same_device
         study="s", number=0, network=NETWORK, training=training, norm_map={"*": "BN"},
         learning_rate=0.01, batch_size=2, device="cuda",
     )  # fmt: skip
-    model = TrainedModel(torch.nn.Identity(), ModelConfig(trial=trial, metric="Dice"))
+    model = TrainedModel(torch.nn.Identity(), ModelConfig(trial=trial, metric="Dice", score=None))
     assert [model.precision(device) for device in ("cpu", "cuda")] == ["off", "bfloat16"]
 
 
