@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: demo test bench clean
+.PHONY: demo test bench gpu clean
 
 demo: .venv/ready
 	$(BIN)/normsearch run studies/quickstart.yaml --name $(RUN)
@@ -19,6 +19,11 @@ test: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m tests.benchmarks
+
+# On a machine with a GPU and torch; no other package is needed. PARTS="norms steps" measures these alone.
+OUT ?= build/gpu
+gpu:
+	@$(PYTHON) -m tests.benchmarks.gpu $(OUT) $(PARTS)
 
 # nnU-Net's networks come without what they ask for: timm and so torchvision, which their U-Nets do not
 # import, and which has no build for every torch.

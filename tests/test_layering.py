@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = (
     *(
         "errors",
+        "labels",
         "limits",
         "files",
         "norms",
@@ -39,6 +40,7 @@ ORDER = (
 #: name is computed.
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
+    "labels": set(),
     "limits": {
         *("errors",),
     },
@@ -56,11 +58,11 @@ ARROWS: dict[str, set[str]] = {
     "data": {
         *("PIL", "filelock", "lazy blosc2", "lazy monai", "nibabel", "nrrd", "numpy", "scipy"),
         *("torch",),
-        *("errors", "limits", "files", "networks"),
+        *("errors", "labels", "limits", "files", "networks"),
     },
     "training": {
         *("lazy monai", "numpy", "torch"),
-        *("errors", "files", "networks", "data"),
+        *("errors", "labels", "files", "networks"),
     },
     "config": {
         *("lazy _typeshed", "pydantic", "yaml"),
@@ -68,7 +70,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "trials": {
         *("numpy", "torch"),
-        *("errors", "files", "norms", "networks", "data", "training", "config"),
+        *("errors", "labels", "files", "norms", "networks", "data", "training", "config"),
     },
     "space": {
         *("lazy git", "lazy github", "lazy optunahub", "optuna", "pydantic", "torch"),
@@ -85,8 +87,8 @@ ARROWS: dict[str, set[str]] = {
     },
     "search": {
         *("lazy *", "lazy optuna_dashboard", "numpy", "optuna", "pandas", "ray"),
-        *("errors", "files", "norms", "networks", "data", "config", "trials", "space"),
-        *("samplers", "storage"),
+        *("errors", "files", "norms", "networks", "data", "training", "config", "trials"),
+        *("space", "samplers", "storage"),
     },
     "benchmark": {
         *("numpy", "optuna", "pandas", "scipy", "torch"),
@@ -95,8 +97,8 @@ ARROWS: dict[str, set[str]] = {
     },
     "confirmation": {
         *("numpy", "pandas", "pydantic", "scipy", "torch"),
-        *("errors", "limits", "files", "networks", "data", "training", "config", "trials"),
-        *("space", "storage", "search"),
+        *("errors", "labels", "limits", "files", "networks", "data", "training", "config"),
+        *("trials", "space", "storage", "search"),
     },
     "analysis": {
         *("jinja2", "lazy *", "lazy normsearch", "lazy optuna", "matplotlib", "numpy"),

@@ -66,7 +66,7 @@ def predict(
         with once.collected():
             made = predict_files(
                 loaded.network, paths, task, loaded.sample_shape, device,
-                geometry=geometry, any_spacing=any_spacing,
+                geometry=geometry, any_spacing=any_spacing, amp=loaded.precision(device),
             )  # fmt: skip
         if made.mask is None:
             found.append({"image": str(paths[0]), "class": made.label, "share": made.probability})

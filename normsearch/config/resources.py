@@ -16,7 +16,8 @@ class Resources(Model):
     cpu: Cores = 1
     """CPU cores."""
     gpu: Annotated[float, Field(ge=0, le=limits.GPUS)] = 0.0
-    """GPUs: 0, a fraction of one, or a whole number."""
+    """GPUs: 0, a fraction of one, or 1; for a training loop of your own also a larger whole
+    number."""
     loader_workers: LoaderWorkers = 0
     """Threads that build batches ahead of the training, as PyTorch's num_workers, not counted in
     `cpu`; with any number the results are the same. 0 builds each batch when it is needed."""

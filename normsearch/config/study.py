@@ -133,6 +133,17 @@ class StudyConfig(Model, Scored):
         return self
 
     @model_validator(mode="after")
+    def _one_gpu_a_trial(self) -> Self:
+        gpus = self.search.resources.gpu
+        if gpus > 1 and self.trainer is None:
+            raise ItemError(
+                "search.resources.gpu",
+                "must be at most 1, as a trial trains on one GPU and the others would be idle "
+                f"(a training loop of your own may use several), got {gpus:g}",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _budget_of_a_search(self) -> Self:
         samples, one = self.search.samples, self.training.samples
         if samples is not None and self.training.budget == "samples" and samples < one:

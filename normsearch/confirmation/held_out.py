@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from normsearch.config import TaskConfig, TrialConfig
 from normsearch.data import Case, Split, image_on_own_grid
-from normsearch.data.labels import IGNORED
 from normsearch.files import write_atomically, write_text
+from normsearch.labels import IGNORED
 from normsearch.training import (
     OnAccess,
     load_newest,

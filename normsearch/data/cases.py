@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from normsearch.data.labels import IGNORED
+from normsearch.labels import IGNORED
 
 _AT_ONCE = 2**22  # voxels read at once
 

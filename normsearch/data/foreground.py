@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from normsearch.data.cases import Case, slice_blocks
-from normsearch.data.labels import IGNORED
+from normsearch.labels import IGNORED
 
 MOST = 10_000  # voxels of a class, as in nnU-Net
 

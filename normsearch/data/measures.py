@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from normsearch.data.in_memory import places_of, raw_item
-from normsearch.data.labels import IGNORED
 from normsearch.data.layouts import survey
 from normsearch.data.preparation import Preparation
 from normsearch.data.prepare import CaseError, allowed_values, load_cases, read_raw, with_ignored
 from normsearch.data.reading import RawCase
 from normsearch.data.spacing import Spacing
 from normsearch.data.transforms import Foreground
+from normsearch.labels import IGNORED
 
 DRAWN = 10_000
 """Voxels of the foreground that are drawn from each case, so that each counts alike."""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from normsearch.data.labels import IGNORED
 from normsearch.data.orientation import PLANES, Plane
 from normsearch.data.transforms import FITS, INTENSITY_RULES, Foreground, Intensity
 from normsearch.errors import DataError, did_you_mean, short
+from normsearch.labels import IGNORED
 from normsearch.networks.importing import load
 
 

@@ -113,7 +113,7 @@ class StorageSearcher(Searcher):  # type: ignore[misc]
         elif trial_id in self._link.returned:
             coordinator.give_back(number)
         elif "failure" in result:
-            coordinator.finish(number, TrialState.FAIL, reason=result["failure"])
+            coordinator.training_failed(number, result["failure"])
         elif trial_id in self._link.pruned:
             coordinator.finish(number, TrialState.PRUNED)
         else:

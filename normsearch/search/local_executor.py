@@ -60,7 +60,7 @@ def _run(coordinator: Coordinator, job: Job, data: AnyData, trainer: Trainer[Any
             if job.seconds is not None and time.monotonic() - began > job.seconds:
                 raise TrainingError("longer than time_limit", kind="timeout")
     except TrainingError as error:
-        coordinator.finish(number, TrialState.FAIL, reason=f"{error.kind}: {error}")
+        coordinator.training_failed(number, f"{error.kind}: {error}")
         return
     # Any error of a user's network fails only its trial, as in an actor under Ray. The traceback
     # is kept in the trial's folder.

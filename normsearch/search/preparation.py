@@ -24,6 +24,7 @@ from normsearch.search.jobs import trial_config
 from normsearch.space.choice import Choice
 from normsearch.space.interface import AnySpace
 from normsearch.space.layered import Space
+from normsearch.training import gpu_settings
 from normsearch.trials.class_weights import class_weights
 from normsearch.trials.measured_task import measure_task, preparation_text
 from normsearch.trials.network_check import try_network
@@ -156,7 +157,8 @@ def _checked(
 ) -> PreparedStudy:
     check_search(config, space)
     _warn_of_single_norms(space)
-    config = config.model_copy(update={"versions": config.versions or versions()})
+    gpu = config.search.resources.gpu
+    config = config.model_copy(update={"versions": config.versions or versions(gpu=bool(gpu))})
     return PreparedStudy(config, split, space, data, tuple(cases), tuple(notes))
 
 
@@ -195,8 +197,12 @@ def _first_split(config: StudyConfig, cases: list[Case]) -> Split:
     return splits[0]
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that a run depends on, and the kernels in use."""
+def versions(*, gpu: bool = False) -> dict[str, str]:
+    """Return the versions of the packages that a run depends on, and the kernels in use.
+
+    With `gpu` also those of CUDA and cuDNN, and torch's settings on which their rounding depends.
+    """
     names = ("normsearch", "torch", "optuna", "ray", "numpy", "pynrrd")
     found = {"python": platform.python_version(), **{name: version(name) for name in names}}
-    return {**found, "kernels": kernels_in_use()}  # compiled now, before the workers need them
+    found["kernels"] = kernels_in_use()  # compiled now, before the workers need them
+    return {**found, **gpu_settings()} if gpu else found

@@ -27,6 +27,7 @@ from normsearch.space.choice import Choice
 from normsearch.space.interface import AnySpace
 from normsearch.space.layered import Space
 from normsearch.storage.records import StudyRecord
+from normsearch.training.memory import release_memory
 from normsearch.trials.trainer import AnyData, Trainer
 
 FOLDER = "supernet"
@@ -104,6 +105,7 @@ def _train(config: TrialConfig, data: AnyData, folder: Path, trainer: Trainer[An
     learnt: dict[str, Any] = {}
     for record in trainer(config, data, folder, None):
         learnt = record["learnt"]
+    release_memory(config.device)  # workers train on the same GPU next
     write_text(folder / "preference.json", json.dumps(preference_of(config, learnt), indent=2))
 
 

@@ -12,7 +12,7 @@ from optuna.trial import Trial, TrialState
 from normsearch.errors import GoneError, NormsearchError, TakenError
 from normsearch.search.claims import Claims
 from normsearch.search.jobs import Callback, Event
-from normsearch.search.trial_record import TAKEN, count_death, count_deletion
+from normsearch.search.trial_record import TAKEN, count_death, count_deletion, count_neighbour
 from normsearch.storage.leases import Leases
 from normsearch.storage.opening import retrying
 from normsearch.storage.optuna_access import stored
@@ -49,6 +49,17 @@ class TrialFaults:
             self.finish(number, TrialState.FAIL, reason=reason, fault=True)
         else:
             self.give_back(number)
+
+    def training_failed(self, number: int, reason: str) -> None:
+        """Fail a trial whose training cannot continue.
+
+        One that lacked memory because of other processes on the GPU is first released once, to be
+        resumed from its checkpoint.
+        """
+        if reason.startswith("neighbour:") and self._count(count_neighbour, number) == 1:
+            self.give_back(number, "since other processes took its share of the GPU's memory")
+        else:
+            self.finish(number, TrialState.FAIL, reason=reason)
 
     def storage_failed(self, number: int, fault: NormsearchError) -> None:
         """Release a trial whose files cannot be used; end the search if all trials are affected.

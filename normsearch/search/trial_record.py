@@ -155,6 +155,15 @@ def count_death(trial: Trial, known: optuna.trial.FrozenTrial) -> int:
 
 def count_deletion(trial: Trial, known: optuna.trial.FrozenTrial) -> int:
     """Record that a trial's folder was deleted; return the number of deletions."""
-    deletions = int(known.user_attrs.get("deletions", 0)) + 1
-    trial.set_user_attr("deletions", deletions)
-    return deletions
+    return _counted(trial, known, "deletions")
+
+
+def count_neighbour(trial: Trial, known: optuna.trial.FrozenTrial) -> int:
+    """Record that other processes took a trial's GPU memory; return how often they did."""
+    return _counted(trial, known, "neighbours")
+
+
+def _counted(trial: Trial, known: optuna.trial.FrozenTrial, name: str) -> int:
+    times = int(known.user_attrs.get(name, 0)) + 1
+    trial.set_user_attr(name, times)
+    return times

@@ -30,7 +30,7 @@ from normsearch.training.metrics import (
 )
 from normsearch.training.optimizer_step import OPTIMIZERS
 from normsearch.training.plan import Evaluation, Plan
-from normsearch.training.precision import PRECISIONS
+from normsearch.training.precision import PRECISIONS, gpu_settings
 from normsearch.training.schedule import SCHEDULES
 from normsearch.training.seam import count_tiles, has_seam, seam
 from normsearch.training.statistics import recompute_statistics
@@ -63,6 +63,7 @@ __all__ = [
     "cross_entropy_loss",
     "dice",
     "dice_cross_entropy_loss",
+    "gpu_settings",
     "has_seam",
     "lacks_memory",
     "limit_memory",

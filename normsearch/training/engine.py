@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import CheckpointError, TrainingError, one_line
-from normsearch.training.acceleration import use_channels_last
+from normsearch.training.acceleration import to_device, use_channels_last
 from normsearch.training.error_conversion import lacks_memory, typed_failures
 from normsearch.training.losses import Loss, bce_dice_loss
 from normsearch.training.memory import (
@@ -172,7 +172,7 @@ def _checked_sum(losses: list[Tensor], progress: Progress) -> float:
 
 def _refresh_statistics(network: nn.Module, loader: Loader, samples: int, device: str) -> None:
     count = math.ceil(samples / loader.batch_size)
-    images = (images.to(device) for images, _ in loader.batches(0))
+    images = (to_device(images, device) for images, _ in loader.batches(0))
     recompute_statistics(network, (next(images) for _ in range(count)))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from normsearch.errors import ConfigError
+
 CONTEXT = 600 * 2**20
 """Bytes that CUDA takes in each process beside its tensors: 0.3 to 0.6 GiB, by GPU and driver."""
 
@@ -15,7 +17,15 @@ def limit_memory(share: float) -> None:
     """Limit this process to a `share` (0 to 1) of its GPU's memory, its CUDA context included.
 
     So the shares of several processes add up to what the GPU has.
+
+    Raises:
+        ConfigError: torch sees no GPU.
     """
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            "device: must be cpu where torch sees no GPU, got cuda; train on a machine with a GPU "
+            "(a supernet is trained where the search is started), or with search.resources.gpu: 0"
+        )
     _, total = torch.cuda.mem_get_info()
     fraction = share if share == 1 else max(share - CONTEXT / total, share / 2)
     torch.cuda.set_per_process_memory_fraction(fraction)

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from normsearch.data.labels import IGNORED
 from normsearch.errors import ConfigError, TrainingError
+from normsearch.labels import IGNORED
 from normsearch.networks.importing import load, parameters_of, users_code
 
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -27,8 +27,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from normsearch.data.labels import IGNORED
 from normsearch.errors import ConfigError, TrainingError, short
+from normsearch.labels import IGNORED
 from normsearch.networks.importing import load, parameters_of, users_code
 from normsearch.training.metrics import classification_score, mean_score, segmentation_score
 from normsearch.training.surface import measured_spacing, surface_dice

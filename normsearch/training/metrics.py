@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from normsearch.data.labels import IGNORED
+from normsearch.labels import IGNORED
 
 Score = Callable[[Tensor, Tensor, tuple[float, ...] | None], dict[str, float]]
 """(logits, truth, spacing) of one case -> ``score`` (NaN if undefined), and details by name."""

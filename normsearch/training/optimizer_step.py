@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from normsearch.errors import ConfigError, one_line
 from normsearch.networks.importing import load, parameters_of
-from normsearch.training.acceleration import channels_last, compiled
+from normsearch.training.acceleration import channels_last, compiled, to_device
 from normsearch.training.deep_supervision import over_scales
 from normsearch.training.losses import Loss
 from normsearch.training.plan import Plan
@@ -130,7 +130,7 @@ class Stepper:
         total, samples = torch.zeros((), device=self._device), 0
         for _ in range(self._plan.accumulate):
             pair = next(batches)
-            images, labels = (tensor.to(self._device, non_blocking=True) for tensor in pair)
+            images, labels = (to_device(tensor, self._device) for tensor in pair)
             if self._plan.channels_last:
                 images = channels_last(images)
             if self._plan.cuda_graphs:

@@ -28,3 +28,23 @@ def autocast(amp: str, device: str) -> torch.autocast:
 def loss_scaler(amp: str, device: str) -> torch.amp.GradScaler:
     """Return the loss scaler for float16 gradients; for other precisions it has no effect."""
     return torch.amp.GradScaler(torch.device(device).type, enabled=amp == "float16")
+
+
+def gpu_settings() -> dict[str, str]:
+    """Return CUDA's and cuDNN's versions, and the settings of torch on which rounding depends."""
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    if hasattr(
+        products, "fp32_precision"
+    ):  # since torch 2.9, which refuses both ways in one program
+        tf32 = [one.fp32_precision == "tf32" for one in (cudnn.conv, products)]
+    else:
+        tf32 = [cudnn.allow_tf32, products.allow_tf32]
+    found = {
+        "cuda": torch.version.cuda,
+        "cudnn": cudnn.version(),
+        "tf32 in convolutions": tf32[0],
+        "tf32 in products": tf32[1],
+        "cudnn benchmark": cudnn.benchmark,
+        "deterministic": cudnn.deterministic or torch.are_deterministic_algorithms_enabled(),
+    }
+    return {name: str(value).lower() for name, value in found.items()}

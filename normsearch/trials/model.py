@@ -45,6 +45,14 @@ class TrainedModel:
         """(channels, *spatial) of the samples it was trained on."""
         return sample_shape_of(self.config.trial)
 
+    def precision(self, device: str) -> str:
+        """Return the automatic mixed precision of predictions on a device (``cpu``, ``cuda``).
+
+        It is that of the training, and validation, on the same kind of device; ``off`` on another.
+        """
+        trial = self.config.trial
+        return trial.training.amp if trial.device == device else "off"
+
 
 def export_model(
     folder: Path, trial_folder: Path, config: ModelConfig, *, accept_changed_network: bool = False

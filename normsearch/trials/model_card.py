@@ -11,6 +11,10 @@ from normsearch.errors import StudyError
 from normsearch.trials.trial_network import network_settings
 
 WEIGHTS, PROGRAM = "weights.pt", "program.pt2"
+_LOADED = (
+    "torch.export.load; it is of the CPU, and on a GPU use\n"
+    'torch.export.passes.move_to_device_pass(program, "cuda").module()'
+)
 
 
 class ModelConfig(Model):
@@ -80,7 +84,7 @@ def _summary(config: ModelConfig, no_program: str) -> str:
     name, shape = trial.network.name, sample_shape_of(trial)
     sides, meaning = ", ".join(map(str, shape)), _outputs_text(task)
     size = _grid(task)
-    program = f"none: {no_program}" if no_program else f"{PROGRAM}, for torch.export.load"
+    program = f"none: {no_program}" if no_program else f"{PROGRAM}, for {_LOADED}"
     versions = ", ".join(f"{key} {value}" for key, value in trial.versions.items())
     samples = trial.training.samples_of(trial.batch_size)
     decay = trial.training.ema

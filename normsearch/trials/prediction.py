@@ -29,6 +29,7 @@ from normsearch.data.spacing import (
 from normsearch.data.transforms import fitted_image, normalized_image
 from normsearch.errors import DataError
 from normsearch.training import window_logits
+from normsearch.training.precision import autocast
 from normsearch.trials.task import sampling_of
 
 
@@ -56,6 +57,7 @@ def predict_files(
     *,
     geometry: GeometryConfig | None = None,
     any_spacing: bool = False,
+    amp: str = "off",
 ) -> Prediction:
     """Read an image, from one file or one per channel, and predict it on its own grid.
 
@@ -69,6 +71,7 @@ def predict_files(
             stored axes are used and the spacing is not checked.
         any_spacing: accept images whose spacing differs from the training cases, where the task
             does not resample them.
+        amp: the automatic mixed precision; see `TrainedModel.precision`.
 
     Raises:
         DataError: a file cannot be read, or the image differs from those of the training.
@@ -94,8 +97,10 @@ def predict_files(
     foreground = [row.row for row in task.foreground_intensities or ()]
     prepared = normalized_image(array, task.intensity, foreground)
     if task.kind == "classification":
-        return _classify(network, prepared, task, sample_shape, device)
-    found = segment(network, prepared, task, sample_shape, device, spacing=image.spacing)
+        with autocast(amp, device):
+            return _classify(network, prepared, task, sample_shape, device)
+    with autocast(amp, device):
+        found = segment(network, prepared, task, sample_shape, device, spacing=image.spacing)
     values = np.array(task.mask_values, np.uint8)
     return Prediction(
         mask=_on_grid_of(image.stored[0], turned_back(values[found], image.stored[0], plane))

@@ -21,9 +21,9 @@ from normsearch.data import (
     preset_transforms,
 )
 from normsearch.data.foreign_transforms import without_chance
-from normsearch.data.labels import IGNORED
 from normsearch.errors import ConfigError
 from normsearch.files import is_there, write_atomically
+from normsearch.labels import IGNORED
 from normsearch.networks.importing import users_code
 from normsearch.trials.task import sample_shape, task_loader, training_geometry
 

@@ -461,3 +461,16 @@ def test_a_recorded_study_has_no_aliases_where_values_are_shared(tmp_path: Path)
     write_study(tmp_path, study)
     assert "&" not in (tmp_path / "study.yaml").read_text()
     assert read_recorded_study(tmp_path) == study
+
+
+def test_a_trial_of_ours_trains_on_one_gpu() -> None:
+    raw: dict[str, Any] = {
+        "name": "s",
+        "task": {"data": "phantom"},
+        "space": {"learning_rate": {"low": 0.01, "high": 0.1}, "batch_size": [2]},
+        "search": {"resources": {"gpu": 2}},
+    }
+    with pytest.raises(ValueError, match=r"must be at most 1, .*one GPU.*got 2"):
+        StudyConfig.model_validate(raw)
+    own = {**raw, "trainer": "my_module:train"}
+    assert StudyConfig.model_validate(own).search.resources.gpu == 2

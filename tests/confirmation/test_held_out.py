@@ -21,8 +21,8 @@ from normsearch.confirmation.held_out import (
     predicted,
 )
 from normsearch.data import Case, Split
-from normsearch.data.labels import IGNORED
 from normsearch.errors import TrainingError
+from normsearch.labels import IGNORED
 from normsearch.storage.remote_checkpoints import RemoteTrainer
 from normsearch.training import dice, load_checkpoint
 from normsearch.training.surface import surface_scores

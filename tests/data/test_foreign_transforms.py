@@ -11,8 +11,8 @@ from monai.transforms.intensity.array import RandBiasField
 from monai.transforms.io.array import SaveImage
 
 from normsearch.data import Augmentation, Transform, is_random_transform
-from normsearch.data.labels import IGNORED
 from normsearch.errors import ConfigError, DataError
+from normsearch.labels import IGNORED
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from normsearch.data import Augmentation, Preparation, Volume, inspect, load_cases, write_volume
-from normsearch.data.labels import IGNORED
 from normsearch.data.loader import SampleLoader
 from normsearch.errors import DataError
+from normsearch.labels import IGNORED
 from tests.data.made_up import SPACING
 
 LABEL = np.zeros((2, 4, 6), np.uint8)

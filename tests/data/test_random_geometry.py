@@ -7,13 +7,13 @@ import torch
 from scipy.ndimage import affine_transform, map_coordinates
 
 from normsearch.data import Transform
-from normsearch.data.labels import IGNORED
 from normsearch.data.random_geometry import (
     Geometry,
     draw_geometry,
     move,
     sampling_grid,
 )
+from normsearch.labels import IGNORED
 
 SIDES = {2: (24, 31), 3: (14, 18, 23)}
 

@@ -12,8 +12,8 @@ import torch
 from scipy import ndimage
 
 from normsearch.data import Resampling, resampling_to
-from normsearch.data.labels import IGNORED
 from normsearch.errors import DataError
+from normsearch.labels import IGNORED
 
 Array = npt.NDArray[np.float32]
 ALIKE = (1.0, 1.0, 1.0)

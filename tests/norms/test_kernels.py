@@ -16,7 +16,6 @@ import torch
 from normsearch.errors import NormError
 from normsearch.norms import build_norm, kernels_in_use
 from normsearch.norms.kernels import build, find_compiler, kernels, use_triton
-from tests.benchmarks import gpu_norms
 
 COMPILER = find_compiler()
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler")
@@ -200,13 +199,3 @@ def test_triton_that_cannot_be_had_is_told_in_a_sentence(monkeypatch: pytest.Mon
         use_triton.cache_clear()
         with pytest.raises(NormError, match=f"NORMSEARCH_KERNELS=triton needs {lack}.*unset"):
             build_norm("SN", 8, 2)(torch.randn(2, 8, 5, 7))
-
-
-def test_the_table_for_gpus_says_that_there_is_none(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert gpu_norms.main([]) == 1
-    assert capsys.readouterr().err == gpu_norms.NO_DEVICE + "\n"
-    for text in gpu_norms.texts():
-        assert build_norm(text, 32, 2).train()(torch.randn(2, 32, 8, 8)).shape == (2, 32, 8, 8)

@@ -5,9 +5,10 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import optuna
 import pytest
@@ -15,8 +16,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from normsearch.config import TrialConfig
 from normsearch.config.reading import read_trial
-from normsearch.errors import StudyError
+from normsearch.errors import StudyError, TrainingError
 from normsearch.samplers.fixed import FixedParametersSampler
 from normsearch.search import coordinator as module
 from normsearch.search import trial_faults, trial_record
@@ -399,3 +401,24 @@ def test_a_fault_in_the_middle_of_starting_loses_nothing(
     assert job is not None
     assert job.config.number == 0
     assert len([t for t in stored(tmp_path / "run").trials if t.state == TrialState.RUNNING]) == 1
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_trial_without_its_gpu_memory_is_tried_once_more(
+    study: Maker, tmp_path: Path, times: int
+) -> None:
+    tries: list[int] = []
+
+    def crowded(config: TrialConfig, *rest: Any) -> Iterator[dict[str, Any]]:
+        tries.append(config.number)
+        if config.number == 1 and tries.count(1) <= times:
+            raise TrainingError("other processes have the GPU's memory", kind="neighbour")
+        yield from trainer(config, *rest)
+
+    run_local(study(trials=3), None, crowded)
+    trial = stored(tmp_path / "run").trials[1]
+    assert tries.count(1) == 2
+    assert trial.user_attrs["neighbours"] == times
+    failure = "neighbour: other processes have the GPU's memory" if times == 2 else None
+    assert trial.user_attrs.get("failure") == failure
+    assert "infeasible" not in trial.user_attrs

@@ -16,6 +16,7 @@ from normsearch.training.acceleration import (
     channels_last,
     check_compiler,
     compiled,
+    to_device,
     use_channels_last,
 )
 from normsearch.training.optimizer_step import Stepper
@@ -188,3 +189,22 @@ def test_the_compiler_of_torch_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     expected, found = step(plain, plain, image), step(fast, compiled(fast), image)
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=2e-3, atol=2e-4, msg=name)
+
+
+def test_copies_to_a_gpu_are_from_pinned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[object] = []
+
+    def pin(self: Tensor) -> Tensor:
+        done.append("pinned")
+        return self
+
+    def to(self: Tensor, device: str, *, non_blocking: bool) -> Tensor:
+        done.append((device, non_blocking))
+        return self
+
+    monkeypatch.setattr(Tensor, "pin_memory", pin)
+    monkeypatch.setattr(Tensor, "to", to)
+    to_device(torch.ones(2), "cuda")
+    assert done == ["pinned", ("cuda", True)]
+    to_device(torch.ones(2), "cpu")
+    assert done[2:] == [("cpu", True)]

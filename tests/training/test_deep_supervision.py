@@ -9,8 +9,8 @@ import torch
 from monai.losses.ds_loss import DeepSupervisionLoss
 from torch import Tensor
 
-from normsearch.data.labels import IGNORED
 from normsearch.errors import NetworkError
+from normsearch.labels import IGNORED
 from normsearch.training import bce_dice_loss, cross_entropy_loss, dice_cross_entropy_loss
 from normsearch.training.deep_supervision import labels_at, over_scales, scale_weights
 

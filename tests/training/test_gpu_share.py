@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from normsearch.errors import TrainingError
+from normsearch.errors import ConfigError, TrainingError
 from normsearch.training import gpu_share, limit_memory, typed_failures
 from normsearch.training.gpu_share import CONTEXT, short_of_memory, taken_by_others
 
@@ -93,3 +93,5 @@ def test_without_a_gpu_memory_is_never_short(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert not short_of_memory()
     assert not taken_by_others()
+    with pytest.raises(ConfigError, match=r"device: must be cpu where torch sees no GPU.*gpu: 0"):
+        limit_memory(0.5)

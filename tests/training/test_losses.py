@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from normsearch.data.labels import IGNORED
 from normsearch.errors import ConfigError, TrainingError
+from normsearch.labels import IGNORED
 from normsearch.training import (
     LOSSES,
     bce_dice_loss,

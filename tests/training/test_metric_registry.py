@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from normsearch.config.metric import MetricConfig
-from normsearch.data.labels import IGNORED
 from normsearch.errors import ConfigError, TrainingError
+from normsearch.labels import IGNORED
 from normsearch.training import METRICS, choose_metric
 from normsearch.training.metric_registry import CaseMetric, Kind
 from normsearch.training.surface import surface_dice

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from normsearch.data.labels import IGNORED
+from normsearch.labels import IGNORED
 from normsearch.training import classification_score, dice, mean_score, segmentation_score
 
 

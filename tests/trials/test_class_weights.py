@@ -8,7 +8,7 @@ from sklearn.utils.class_weight import compute_class_weight  # type: ignore[impo
 
 from normsearch.config import TaskConfig, TrainingConfig
 from normsearch.data import Case
-from normsearch.data.labels import IGNORED
+from normsearch.labels import IGNORED
 from normsearch.trials.class_weights import class_counts, class_weights
 
 BALANCED = TrainingConfig(class_weights="balanced")

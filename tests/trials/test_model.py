@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.export.passes import move_to_device_pass
 
 import normsearch
 from normsearch.config import NetworkConfig, TaskConfig, TrainingConfig, TrialConfig
@@ -18,7 +19,7 @@ from normsearch.data import Case, Split
 from normsearch.errors import CheckpointError, ConfigError, StudyError
 from normsearch.networks import list_norms
 from normsearch.norms import NORMS, NormSpec
-from normsearch.trials.model import export_model, load_model
+from normsearch.trials.model import TrainedModel, export_model, load_model
 from normsearch.trials.model_card import ModelConfig
 from normsearch.trials.training import train_trial
 from normsearch.trials.trial_network import build_trial_network
@@ -85,6 +86,16 @@ def test_a_model_is_loaded_without_ray_and_optuna(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "model")], check=True, timeout=120)
 
 
+def test_the_precision_of_the_training_is_that_of_predictions_on_the_same_device() -> None:
+    training = TrainingConfig(samples=8, evaluations=1, amp="bfloat16")
+    trial = TrialConfig(
+        study="s", number=0, network=NETWORK, training=training, norm_map={"*": "BN"},
+        learning_rate=0.01, batch_size=2, device="cuda",
+    )  # fmt: skip
+    model = TrainedModel(torch.nn.Identity(), ModelConfig(trial=trial, metric="Dice", score=None))
+    assert [model.precision(device) for device in ("cpu", "cuda")] == ["off", "bfloat16"]
+
+
 ALL = [
     *("none", "BN", "SyncBN", "BRN", "LN", "IN", "GN-2", "WN", "MBN", "WN+MBN", "BIN", "SN"),
     *("ILN", "ILN(regroup=none)", "ILN(gate=clip)", "ILN(gate=softmax)", "SSN", "BGN-2"),
@@ -112,6 +123,8 @@ def test_every_norm_leaves_as_a_program(tmp_path: Path, norms: list[str]) -> Non
     program = torch.export.load(tmp_path / "model" / "program.pt2").module()
     expected = load_model(tmp_path / "model").network(x)
     torch.testing.assert_close(program(x), expected, rtol=1e-4, atol=1e-4)
+    moved = move_to_device_pass(torch.export.load(tmp_path / "model" / "program.pt2"), "meta")
+    assert moved.module()(x.to("meta")).device.type == "meta"  # nothing is left on the CPU
 
 
 @pytest.mark.usefixtures("no_program")

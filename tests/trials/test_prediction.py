@@ -146,6 +146,19 @@ def test_an_image_with_a_class(tmp_path: Path) -> None:
         predict_files(FixedParametersSampler(), (tmp_path / "a.nrrd",), labelled, (1, 28, 28))
 
 
+@pytest.mark.parametrize(("amp", "dtype"), [("off", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_predictions_are_made_in_the_precision_asked_for(
+    tmp_path: Path, amp: str, dtype: torch.dtype
+) -> None:
+    seen: list[torch.dtype] = []
+    conv = nn.Conv2d(1, 1, 1)
+    conv.register_forward_hook(lambda module, given, out: seen.append(out.dtype))
+    write_volume(tmp_path / "a.nrrd", Volume(image(2, 8, 8), (1.0, 1.0, 1.0)))
+    made = predict_files(conv, (tmp_path / "a.nrrd",), task(), (1, 8, 8), amp=amp)
+    assert made.mask is not None
+    assert set(seen) == {dtype}
+
+
 TRAINED = GeometryConfig(
     oriented=True, least=(3.0, 0.5, 0.7), median=(3.0, 0.5, 0.7), greatest=(3.0, 0.5, 0.7),
     unknown=(0, 0, 0),

@@ -19,8 +19,8 @@ from normsearch.config import (
 )
 from normsearch.config.reading import validate
 from normsearch.data import Augmentation, Case, SampleLoader
-from normsearch.data.labels import IGNORED
 from normsearch.errors import ConfigError, DataError
+from normsearch.labels import IGNORED
 from normsearch.trials.sample_augmentation import (
     augmentation_of,
     pictures,
