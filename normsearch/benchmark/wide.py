@@ -24,8 +24,8 @@ import numpy.typing as npt
 import optuna
 import pandas as pd
 from scipy import stats
-from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.model_selection import GroupKFold
+from sklearn.ensemble import ExtraTreesRegressor  # type: ignore[import-untyped]
+from sklearn.model_selection import GroupKFold  # type: ignore[import-untyped]
 
 from normsearch.benchmark.adapters import RecordedTraining, reported
 from normsearch.benchmark.table import DEPTH, FIRST_CHANNELS, NORMS
@@ -80,7 +80,7 @@ class WideTable:
     def configuration(self) -> npt.NDArray[np.int64]:
         """A number for each training; those of one configuration share it."""
         keys = [*slot_names(), "learning_rate", "batch_size"]
-        return self.frame.groupby(keys, sort=False).ngroup().to_numpy(np.int64)
+        return self.frame.groupby(keys, sort=False).ngroup().to_numpy().astype(np.int64)
 
     def _curves(self, name: str) -> Array:
         columns = [f"{name}{point}" for point in range(1, len(self.samples) + 1)]
@@ -165,15 +165,18 @@ class Surrogate:
         self._level, self._deviation = _deviations(score, table.configuration)
 
     def curves(self, frame: pd.DataFrame) -> tuple[Array, Array]:
-        """Return expected scores and CPU seconds, (configurations, evaluations), by the columns
-        of `WideTable.frame`."""
-        score, taken = np.hsplit(self._trees.predict(encoded(frame)), 2)
+        """Return expected scores and CPU seconds, (configurations, evaluations).
+
+        `frame` has the columns of `WideTable.frame` for slots, learning rate and batch size.
+        """
+        score, taken = np.hsplit(np.asarray(self._trees.predict(encoded(frame))), 2)
         return score, np.exp(taken)
 
     def draw(self, expected: Array, rng: np.random.Generator) -> Array:
         """Return one training's scores, 0 to 1, around the expected ones, (evaluations,)."""
         near = np.argsort(np.abs(self._level - expected[-1]), kind="stable")[:_NEIGHBOURS]
-        return np.clip(expected + self._deviation[rng.choice(near)], 0.0, 1.0)
+        drawn: Array = np.clip(expected + self._deviation[rng.choice(near)], 0.0, 1.0)
+        return drawn
 
 
 def held_out_fit(table: WideTable, *, folds: int = 5) -> Fit:

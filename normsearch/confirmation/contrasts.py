@@ -134,7 +134,7 @@ class Contrast:
         found = float(by_case.var(ddof=1))
         residuals = self.values - by_seed - by_case + self.values.mean()
         chance = float((residuals**2).sum()) / ((rows - 1) * (cases - 1)) / rows
-        return found + min(chance, found) * (rows / seeds - 1)
+        return float(found + min(chance, found) * (rows / seeds - 1))
 
     def outcome(self, comparisons: int = 1) -> Outcome:
         """Return what the interval says of the claim."""

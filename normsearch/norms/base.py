@@ -96,8 +96,8 @@ class FormulaNorm(Norm):
     It has weight, bias and eps; derivatives of any order.
     """
 
-    weight: Tensor
-    bias: Tensor
+    weight: nn.Parameter
+    bias: nn.Parameter  # a buffer after `fix_bias`
     eps: float
     tracks = True  # whether `formula` updates the running statistics, if it has any
 

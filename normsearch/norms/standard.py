@@ -37,7 +37,8 @@ class _ByKernels:
         if recipe and can_follow(recipe, self.weight, self.bias):
             given = input, self.weight, self.bias, recipe
             return normalize_compiled(*given, self.eps, self.formula)
-        return self.by_torch(input, super().forward)  # type: ignore[misc]
+        out: Tensor = self.by_torch(input, super().forward)  # type: ignore[misc]
+        return out
 
     def by_torch(self, input: Tensor, forward: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the output of torch's own `forward`."""
@@ -55,8 +56,9 @@ class _BatchNorm(_ByKernels):
         return Recipe(((samples, 1),), track=track)
 
     def formula(self: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        running = (None, None) if self.training else (self.running_mean, self.running_var)
-        return batch_norm_of(x, *running, weight, bias, self.training, 0.0, self.eps)
+        mean, variance = (None if self.training else one
+                          for one in (self.running_mean, self.running_var))  # fmt: skip
+        return batch_norm_of(x, mean, variance, weight, bias, self.training, 0.0, self.eps)
 
 
 class _InstanceNorm(_ByKernels):

@@ -157,7 +157,7 @@ class StudyRecord:
 
         trials = [one for one in self._whole(self.frozen()) if not is_repeat(one)]
         found = estimate(trials, number, 1 if self.direction == "maximize" else -1)
-        return found and asdict(found)
+        return None if found is None else asdict(found)
 
     def by_score(self) -> list[int]:
         """Return the numbers of the COMPLETE trials, best score first, whatever a race found."""

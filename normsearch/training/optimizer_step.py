@@ -134,7 +134,7 @@ class Stepper:
             if self._plan.channels_last:
                 images = channels_last(images)
             if self._plan.cuda_graphs:
-                torch.compiler.cudagraph_mark_step_begin()
+                torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
             with self._autocast:
                 out = self._forward(images)
             loss = self._loss(out, labels) / self._plan.accumulate

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from normsearch.errors import ConfigError
@@ -32,10 +34,10 @@ def loss_scaler(amp: str, device: str) -> torch.amp.GradScaler:
 
 def gpu_settings() -> dict[str, str]:
     """Return CUDA's and cuDNN's versions, and the settings of torch on which rounding depends."""
-    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
-    if hasattr(
-        products, "fp32_precision"
-    ):  # since torch 2.9, which refuses both ways in one program
+    cudnn: Any = torch.backends.cudnn
+    products: Any = torch.backends.cuda.matmul
+    if hasattr(products, "fp32_precision"):
+        # Since torch 2.9, which refuses both ways in one program.
         tf32 = [one.fp32_precision == "tf32" for one in (cudnn.conv, products)]
     else:
         tf32 = [cudnn.allow_tf32, products.allow_tf32]
