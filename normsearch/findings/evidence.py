@@ -8,7 +8,7 @@ from normsearch.analysis.findings_report import findings_page
 from normsearch.analysis.recorded_results import SHIPPED, default_folder, read_results
 from normsearch.errors import StudyError
 from normsearch.files import write_text
-from normsearch.findings.page import all_findings
+from normsearch.findings.page import all_findings, registrations
 
 
 def write_evidence(path: Path) -> None:
@@ -18,12 +18,12 @@ def write_evidence(path: Path) -> None:
         StudyError: there is no result, or a file among them is none.
     """
     found = read_results()
-    known = all_findings()
-    order = {key: place for place, key in enumerate(known)}
+    known = registrations()
+    order = {key: place for place, key in enumerate(all_findings())}
     current = [
         result
         for (key, _), result in sorted(found.items(), key=lambda item: order.get(item[0][0], 10**6))
-        if key not in known or result["sha256"] == known[key][0].sha256
+        if key not in order or (key, result["sha256"]) in known
     ]
     if not current:
         raise StudyError(

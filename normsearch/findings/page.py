@@ -140,6 +140,11 @@ def all_findings() -> dict[str, tuple[Page, Finding]]:
     return dict(sorted(found.items(), key=lambda item: _place(item[0])))
 
 
+def registrations() -> set[tuple[str, str]]:
+    """Return key and SHA-256 of every registration of a finding, replaced ones included."""
+    return {(key, page.sha256) for page in shipped_pages() for key in page.findings}
+
+
 def find_page(name: str) -> tuple[Page, list[str]]:
     """Return a page and the findings that `name` asks for: a finding's key, or a Python file.
 

@@ -21,6 +21,7 @@ from normsearch.findings.page import (
     check_scale,
     find_page,
     read_page,
+    registrations,
     shipped_pages,
 )
 from tests.findings.pages import tiny
@@ -110,6 +111,8 @@ def test_a_later_page_replaces_a_design_and_no_two_pages_share_a_key(
     assert {key: page.name for key, (page, _) in all_findings().items()} == {
         "X1": "again", "X2": "first",
     }  # fmt: skip
+    kept, new = (read_page(path).sha256 for path in (first, again))
+    assert registrations() == {("X1", kept), ("X2", kept), ("X1", new)}
     assert find_page(str(first))[1] == ["X2"]
     assert find_page(str(again))[1] == ["X1"]
 
