@@ -91,7 +91,7 @@ ARROWS: dict[str, set[str]] = {
         *("space", "samplers", "storage"),
     },
     "benchmark": {
-        *("numpy", "optuna", "pandas", "scipy", "torch"),
+        *("lazy sklearn", "numpy", "optuna", "pandas", "scipy", "torch"),
         *("errors", "limits", "files", "norms", "networks", "data", "training", "config"),
         *("trials", "space", "storage", "search"),
     },

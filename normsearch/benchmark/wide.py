@@ -24,8 +24,6 @@ import numpy.typing as npt
 import optuna
 import pandas as pd
 from scipy import stats
-from sklearn.ensemble import ExtraTreesRegressor  # type: ignore[import-untyped]
-from sklearn.model_selection import GroupKFold  # type: ignore[import-untyped]
 
 from normsearch.benchmark.adapters import RecordedTraining, reported
 from normsearch.benchmark.table import DEPTH, FIRST_CHANNELS, NORMS
@@ -181,6 +179,8 @@ class Surrogate:
 
 def held_out_fit(table: WideTable, *, folds: int = 5) -> Fit:
     """Return how well a surrogate predicts configurations that it was not fitted to."""
+    from sklearn.model_selection import GroupKFold  # type: ignore[import-untyped]
+
     known, groups = encoded(table.frame), table.configuration
     final = np.nan_to_num(table.score[:, -1])
     found = np.zeros_like(final)
@@ -293,7 +293,9 @@ def _pairs(final: Array, configuration: npt.NDArray[np.int64]) -> Array:
     return np.array([scores.to_numpy()[:2] for _, scores in groups if len(scores) > 1])
 
 
-def _trees() -> ExtraTreesRegressor:
+def _trees() -> Any:
+    from sklearn.ensemble import ExtraTreesRegressor  # type: ignore[import-untyped]
+
     return ExtraTreesRegressor(_TREES, min_samples_leaf=2, max_features=0.5, random_state=0)
 
 

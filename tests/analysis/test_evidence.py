@@ -134,7 +134,7 @@ def test_the_report_of_a_study_of_arms(tmp_path: Path, monkeypatch: pytest.Monke
     assert "Trial 17 is better than GN-8" in text
     assert "The arms compared Arm Verdict Dice" in text
     for word in ("search", "best mixture", "best norm map", "best trials"):
-        assert word not in text.replace("of the search", "").replace("normsearch", "")
+        assert word not in text.replace("that the search ranked", "").replace("normsearch", "")
     (tmp_path / "fake-confirm" / "confirmation.json").unlink()
     text = text_of(arms_study(tmp_path / "fake-confirm"), tmp_path / "r.html")
     assert "Not finished; no verdict before the end." in text

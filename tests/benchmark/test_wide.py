@@ -83,7 +83,7 @@ def test_held_out_configurations_are_ranked(table: WideTable) -> None:
 
 def test_a_training_varies_as_real_ones_do(surrogate: Surrogate) -> None:
     bench = WideBenchmark(surrogate=surrogate)
-    final = [bench.train(choice()).score[-1] for _ in range(300)]
+    final = [bench.train(choice()).score[-1] for _ in range(100)]
     truth = bench.truth(choice())
     assert np.std(final) == pytest.approx(NOISE, rel=0.4)
     assert np.mean(final) == pytest.approx(truth, abs=0.01)

@@ -467,7 +467,7 @@ def test_a_trial_of_ours_trains_on_one_gpu() -> None:
     raw: dict[str, Any] = {
         "name": "s",
         "task": {"data": "phantom"},
-        "space": {"learning_rate": {"low": 0.01, "high": 0.1}, "batch_size": [2]},
+        "space": {"norm": {"choices": ["BN", "IN"]}, "learning_rate": 0.1, "batch_size": [2]},
         "search": {"resources": {"gpu": 2}},
     }
     with pytest.raises(ValueError, match=r"must be at most 1, .*one GPU.*got 2"):
