@@ -26,6 +26,8 @@ LIMIT = 1.15  # above which a norm needs a reason
 SMALL = SHAPES[1]
 #: Why a norm costs more than LIMIT.
 REASONS = {
+    "RMS2d": "its statistics are of the channels of a pixel, which lie far apart in memory",
+    "DyT": "a hyperbolic tangent of every value, forward and backward",
     "SSN": "its kernels wait for SparsestMax: small operations of torch, on three numbers",
     "EvoNorm-S0-8": "an exponential and a division of every value, once forward and twice backward",
     "LRN": "no kernel: torch's operations, a power of every value among them",
@@ -75,7 +77,9 @@ def page(rows: dict[str, tuple[list[float], float]], reference: float) -> str:
         cells = [f"{ratio:.2f}" for ratio in (*ratios, statistics.median(ratios), memory)]
         lines.append(f"| `{text}` | " + " | ".join(cells) + " | not measured |")
     lines += ["", f"Above {LIMIT}, and why:", ""]
-    lines += [f"- `{text}`: {reason}." for text, reason in REASONS.items()]
+    for text, (ratios, _) in rows.items():
+        if round(statistics.median(ratios), 2) > LIMIT:
+            lines.append(f"- `{text}`: {REASONS[text]}.")
     lines += [
         "",
         "`BKN` is timed without a norm before it; with one, torch computes it (1.7 and the prior).",
