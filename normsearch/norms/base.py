@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from normsearch.errors import NormError
 from normsearch.norms.batch_moments import bessel, pool_batch
-from normsearch.norms.compiled import Recipe, Track, can_compute, can_follow, normalize_compiled
+from normsearch.norms.compiled import Recipe, Track, by_kernels
 from normsearch.norms.kernels import use_triton
 from normsearch.norms.moments import (
     Affine,
@@ -123,13 +123,12 @@ class FormulaNorm(Norm):
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
-        given = self.weight, self.bias
-        if can_compute(x):
-            recipe = self.recipe(len(x), x.shape[2:].numel())
-            if recipe and can_follow(recipe, *given):
-                return normalize_compiled(x, *given, recipe, self.eps, self.formula_alone)
+        given = x, self.weight, self.bias
+        out = by_kernels(*given, self.recipe, self.eps, self.formula_alone)
+        if out is not None:
+            return out
         with torch.autocast(x.device.type, enabled=False):
-            return in_format_of(self.formula(x, *given, *self.arguments()), x)
+            return in_format_of(self.formula(*given, *self.arguments()), x)
 
 
 class OwnsActivation:
@@ -216,10 +215,7 @@ class MomentNorm(Norm):
                 if recipe and plan:
                     given = x, self.weight, self.bias, recipe, self.eps
                     return triton_norm.normalize_triton(*given, plan)
-        recipe = self.recipe(len(x), pixels) if can_compute(x) else None
-        if recipe and can_follow(recipe, self.weight, self.bias):
-            return normalize_compiled(x, self.weight, self.bias, recipe, self.eps)
-        return None
+        return by_kernels(x, self.weight, self.bias, self.recipe, self.eps)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, eps={self.eps}"

@@ -80,15 +80,14 @@ class BatchRenorm(RunningMomentNorm):
         return Affine(scale * r, shift * r + d)
 
     def recipe(self, samples: int, pixels: int) -> Recipe:
+        made = self.batch_recipe(samples, pixels)
         if not self.training:
-            return Recipe(((0, 1),), given=self.running())
-        track = self.tracking(unbias=bessel(samples * pixels, self.spec_text))
+            return made
         r, d = torch.empty_like(self.running_mean), torch.empty_like(self.running_mean)
         # Limits that are open, as they mostly are, need no small operations on tensors.
         opening = bool(self.progress < max(_R_END, _D_END))
         rmax, dmax = map(float, self.limits()) if opening else (self.rmax, self.dmax)
-        limits = rmax, dmax
-        return Recipe(((samples, 1),), r, inner_bias=d, track=track, limits=limits)
+        return made._replace(shares=r, inner_bias=d, limits=(rmax, dmax))
 
     @torch.no_grad()
     def _correction(self, batch: Moments) -> tuple[Tensor, Tensor]:

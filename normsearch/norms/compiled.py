@@ -100,8 +100,8 @@ class Recipe(NamedTuple):
 
     def mark_tracked(self) -> None:
         """Tell autograd that the kernels have changed the running moments."""
-        if self.track:
-            increment_version(self.track[:3])
+        for values in self.track[:3] if self.track else ():  # torch 2.5 takes one at a time
+            increment_version(values)
 
 
 def can_compute(x: Tensor) -> bool:
@@ -125,6 +125,24 @@ def _is_plain(x: Tensor) -> bool:
     return (
         type(x) in (Tensor, Parameter) and x.dtype is torch.float32 and x.is_cpu and not x.is_neg()
     )
+
+
+def by_kernels(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    recipe: Callable[[int, int], Recipe | None],
+    eps: float,
+    formula: Callable[..., Tensor] | None = None,
+) -> Tensor | None:
+    """Return `normalize_compiled` of what `recipe` makes of the numbers of samples and pixels.
+
+    None where the kernels do not support `x`, the recipe or its tensors.
+    """
+    made = recipe(len(x), x.shape[2:].numel()) if can_compute(x) else None
+    if made is None or not can_follow(made, weight, bias):
+        return None
+    return normalize_compiled(x, weight, bias, made, eps, formula)
 
 
 def normalize_compiled(

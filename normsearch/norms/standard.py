@@ -12,7 +12,7 @@ from torch.nn.functional import instance_norm as instance_norm_of
 from normsearch.errors import NormError
 from normsearch.norms.base import Norm, by_rows
 from normsearch.norms.batch_moments import bessel
-from normsearch.norms.compiled import Recipe, Track, can_compute, can_follow, normalize_compiled
+from normsearch.norms.compiled import Recipe, Track, by_kernels
 from normsearch.norms.moments import Moments
 
 
@@ -30,15 +30,12 @@ class _ByKernels:
         raise NotImplementedError
 
     def forward(self: Any, input: Tensor) -> Tensor:
-        channels = (input.shape[1],) if can_compute(input) and input.dim() == self.dims + 2 else ()
-        recipe = None
-        if channels == (self.num_features,) and self.weight is not None:
-            recipe = self.recipe(len(input), input.shape[2:].numel())
-        if recipe and can_follow(recipe, self.weight, self.bias):
-            given = input, self.weight, self.bias, recipe
-            return normalize_compiled(*given, self.eps, self.formula)
-        out: Tensor = self.by_torch(input, super().forward)  # type: ignore[misc]
-        return out
+        out: Tensor | None = None
+        fits = input.dim() == self.dims + 2 and input.shape[1] == self.num_features
+        if fits and self.weight is not None:
+            given = input, self.weight, self.bias
+            out = by_kernels(*given, self.recipe, self.eps, self.formula)
+        return self.by_torch(input, super().forward) if out is None else out  # type: ignore[misc]
 
     def by_torch(self, input: Tensor, forward: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the output of torch's own `forward`."""
