@@ -61,7 +61,11 @@ def arm_trials(study: StudyLike, kind: str) -> pd.DataFrame:
 
 def searched(study: StudyLike) -> pd.DataFrame:
     """Return `study.trials()` without those of arms, and without the replicates of a race."""
-    table = without_replicates(study.trials())
+    return without_arms(without_replicates(study.trials()))
+
+
+def without_arms(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials of a study that are not trainings of arms."""
     return table[table["arm"].isna()] if "arm" in table else table
 
 

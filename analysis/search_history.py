@@ -11,7 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from normsearch.analysis import StudyLike, command
-from normsearch.analysis.arms import LOWER, searched, single_norm, with_range, without_replicates
+from normsearch.analysis.arms import (
+    LOWER,
+    single_norm,
+    with_range,
+    without_arms,
+    without_replicates,
+)
 from normsearch.analysis.palette import caption, line_colour, norm_colour, root
 from normsearch.errors import StudyError
 
@@ -46,7 +52,9 @@ def compute(study: StudyLike) -> pd.DataFrame:
         PRUNED, else 0), full_samples (a trial's full budget), metric (what the score is, for
         people) and raced (how many replicates are left out).
     """
-    table, lower = searched(study), study.direction == "minimize"
+    every, lower = study.trials(), study.direction == "minimize"
+    first = without_replicates(every)
+    table = without_arms(first)
     if table.empty:
         return pd.DataFrame(columns=COLUMNS)
     table = table[table["state"] != "WAITING"].sort_values("number").reset_index(drop=True)
@@ -73,14 +81,8 @@ def compute(study: StudyLike) -> pd.DataFrame:
         "saved_samples": (full - samples).clip(lower=0).where(pruned, 0),
         "full_samples": full,
         "metric": f"{study.metric}{LOWER}" if lower else study.metric,
-        "raced": _replicates(study),
+        "raced": len(every) - len(first),
     })  # fmt: skip
-
-
-def _replicates(study: StudyLike) -> int:
-    """Return how many trainings of a race there are."""
-    table = study.trials()
-    return len(table) - len(without_replicates(table))
 
 
 def _full_samples(training: Mapping[str, Any], batch_sizes: pd.Series) -> pd.Series:

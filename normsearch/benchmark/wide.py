@@ -179,7 +179,7 @@ class Surrogate:
 
 def held_out_fit(table: WideTable, *, folds: int = 5) -> Fit:
     """Return how well a surrogate predicts configurations that it was not fitted to."""
-    from sklearn.model_selection import GroupKFold  # type: ignore[import-untyped]
+    from sklearn.model_selection import GroupKFold
 
     known, groups = encoded(table.frame), table.configuration
     final = np.nan_to_num(table.score[:, -1])
@@ -294,7 +294,7 @@ def _pairs(final: Array, configuration: npt.NDArray[np.int64]) -> Array:
 
 
 def _trees() -> Any:
-    from sklearn.ensemble import ExtraTreesRegressor  # type: ignore[import-untyped]
+    from sklearn.ensemble import ExtraTreesRegressor
 
     return ExtraTreesRegressor(_TREES, min_samples_leaf=2, max_features=0.5, random_state=0)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -106,6 +108,13 @@ class StudyConfig(Model, Scored):
     def in_looks(self) -> bool:
         """Whether this is a study of fixed trainings with design looks."""
         return isinstance(self.space, ArmsConfig) and self.space.design == "looks"
+
+    def new_seeds(self, used: Iterable[object]) -> Iterator[int]:
+        """Yield the seeds, from 0 up, that are neither the study's own nor among `used`."""
+        training = self.training
+        own = {self.network.seed, training.data_seed, training.augmentation_seed}
+        taken = own.union(used)
+        return (seed for seed in itertools.count() if seed not in taken)
 
     @model_validator(mode="after")
     def _a_trainer_or_a_task(self) -> Self:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
-
-import pandas as pd
 
 from normsearch import limits
 from normsearch.config import Arm, ArmsConfig, Origin, SearchConfig, SpaceConfig, StudyConfig
@@ -85,7 +83,10 @@ def confirm_study(
     beside = _beside(arms, reference, [*mixtures, *single])
     space = ArmsConfig(
         arms=tuple(arms.values()),
-        seeds=_new_seeds(rows.values(), config, number),
+        # New ones, as the search may have chosen a configuration for the luck of its seed.
+        seeds=tuple(
+            itertools.islice(config.new_seeds(row["seed"] for row in rows.values()), number)
+        ),
         design=design,
         folds=tuple(folds),
         reference=reference,
@@ -103,16 +104,6 @@ def confirm_study(
         ),
     )
     return _study(config, space)
-
-
-def _new_seeds(
-    rows: Iterable[Mapping[Any, Any]], config: StudyConfig, number: int
-) -> tuple[int, ...]:
-    """Return so many seeds that no training of the search had, whose luck it may have chosen."""
-    training = config.training
-    used = {config.network.seed, training.data_seed, training.augmentation_seed}
-    used |= {int(row["seed"]) for row in rows if not pd.isna(row["seed"])}
-    return tuple(itertools.islice((n for n in itertools.count() if n not in used), number))
 
 
 def _check_seeds(seeds: int | None, design: Design | None) -> None:

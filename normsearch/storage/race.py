@@ -6,7 +6,6 @@ one before it would have.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,8 +99,7 @@ class Race:
         self.end: SearchEnd | None = None
         self.holding = False  # no trial may start now, before the end is decided
         self._direction, self._space = config.direction, space
-        training = config.training
-        self._seeds = {config.network.seed, training.data_seed, training.augmentation_seed}
+        self._new_seeds = config.new_seeds
 
     @property
     def _asked(self) -> int:
@@ -185,7 +183,7 @@ class Race:
             number, known, entrants = number + 1, list(trials), math.ceil(now.left / 2)
         chosen = self._chosen(known, now.race.get(number - 1), entrants)
         shared = {RACE: self._asked, SIZE: now.size, ROUND: number, ENTRANTS: len(chosen)}
-        shared[SEED] = self._new_seed(known)
+        shared[SEED] = next(self._new_seeds(trial.user_attrs.get(SEED) for trial in known))
         return [(trials[one].params, {REPLICATE_OF: one, **shared}) for one in chosen]
 
     def _chosen(
@@ -203,7 +201,3 @@ class Race:
             single = next((number for number in ordered if kinds[number]), chosen[-1])
             chosen = chosen if single in chosen else [*chosen[:-1], single]
         return chosen
-
-    def _new_seed(self, trials: Sequence[FrozenTrial]) -> int:
-        used = {trial.user_attrs.get(SEED) for trial in trials} | self._seeds
-        return next(seed for seed in itertools.count() if seed not in used)

@@ -96,10 +96,9 @@ def predict_files(
         _check_spacing(paths[0], image, task, geometry)
     foreground = [row.row for row in task.foreground_intensities or ()]
     prepared = normalized_image(array, task.intensity, foreground)
-    if task.kind == "classification":
-        with autocast(amp, device):
-            return _classify(network, prepared, task, sample_shape, device)
     with autocast(amp, device):
+        if task.kind == "classification":
+            return _classify(network, prepared, task, sample_shape, device)
         found = segment(network, prepared, task, sample_shape, device, spacing=image.spacing)
     values = np.array(task.mask_values, np.uint8)
     return Prediction(

@@ -67,7 +67,7 @@ def shared(processes: int) -> Row:
 
 
 def _fill(processes: int, barrier: Any, answers: Any) -> None:
-    """Allocate up to the limit; answer the bytes, and whether the limit was what ended it."""
+    """Allocate until memory runs out; report the bytes and whether the process's limit was hit."""
     limit_memory(1 / processes)
     _, total = torch.cuda.mem_get_info()
     barrier.wait(timeout=120)

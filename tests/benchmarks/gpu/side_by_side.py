@@ -28,7 +28,7 @@ def measured(processes: int, device: str, seconds: float) -> Row:
 
 
 def _train(share: float, device: str, seconds: float, barrier: Any, answers: Any) -> None:
-    """Train for so long, and answer the samples per second; batches come from the CPU."""
+    """Train for so many seconds and report the samples per second; batches come from the CPU."""
     torch.set_num_threads(1)
     if device != "cpu":
         limit_memory(share)
