@@ -18,12 +18,12 @@ import torch
 from torch import nn
 
 from normsearch.norms import build_norm, kernels_in_use
-from tests.benchmarks.norm_speed import SHAPES, pairs, peak_bytes, specs, steady, stepper
+from tests.benchmarks.each_norm import specs, stepper
+from tests.benchmarks.norm_speed import SHAPES, pairs, peak_bytes, steady
 
 TITLE = "Norms, forward and backward: processor time over GroupNorm(8, C), and peak memory"
 PAGE = Path(__file__).parents[2] / "docs" / "norm-costs.md"
 LIMIT = 1.15  # above which a norm needs a reason
-SMALL = SHAPES[1]
 #: Why a norm costs more than LIMIT.
 REASONS = {
     "RMS2d": "its statistics are of the channels of a pixel, which lie far apart in memory",
@@ -39,9 +39,9 @@ HEAD = """# What the norms cost
 
 Written by `python -m tests.benchmarks.norm_costs`; do not edit. Forward and backward of one norm in
 training, float32, as the median ratio of its processor time to that of torch's GroupNorm(8, C) in
-pairs of runs, one thread. The machine had other work, which small maps feel most: take a difference
-of a tenth for none. Peak memory is the most that is allocated during a step beyond the input and
-the gradient of the output, in units of the input; GroupNorm's is {reference:.2f}.
+pairs of runs, one thread. Runs differ, most on small maps: take a difference of a tenth for none.
+Peak memory is the most that is allocated during a step beyond the input and the gradient of the
+output, in units of the input; GroupNorm's is {reference:.2f}.
 
 CPU: {machine}, torch {torch}, {kernels} kernels. GPU: not measured.
 """

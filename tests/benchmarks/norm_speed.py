@@ -13,14 +13,12 @@ more than the kernels, at random.
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from unittest.mock import patch
 
 import pandas as pd
 import torch
@@ -28,12 +26,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from normsearch.norms import NORMS, NormSpec, build_norm, kernels_in_use
-from normsearch.norms.kernels import kernels
+from normsearch.norms import build_norm, kernels_in_use
+from tests.benchmarks.each_norm import kernels_of, specs, stepper
+from tests.benchmarks.gpu import timing
 
 TITLE = "Norms, forward and backward: time over GroupNorm(8, C), extra peak memory in activations"
-#: Kinds that are nothing to time alone: the identity, and those of a convolution's weight.
-UNTIMED = ("none", "WN", "WS")
 SHAPES = [(4, 32, 128, 128), (4, 128, 32, 32), (1, 16, 256, 256), (8, 64, 64, 64)]
 SHAPES += [(1, 16, 16, 128, 128)]
 THREADS = 2
@@ -134,14 +131,6 @@ PLAIN: dict[str, Callable[[int, int], nn.Module]] = {
 }
 
 
-def specs() -> list[str]:
-    """Return a spec of each kind of norm, and IN(track=true), which is code of its own."""
-    forms = [kind.form or name for name, kind in NORMS.items() if name not in UNTIMED]
-    filled = [form.replace("-SxG", "-2x8").replace("-G", "-8") for form in forms]
-    filled.insert(filled.index("IN") + 1, "IN(track=true)")
-    return [str(NormSpec.parse(text)) for text in filled]
-
-
 @contextmanager
 def steady(count: int = THREADS) -> Iterator[None]:
     """So many threads, and an allocator that keeps up to 32 MiB instead of giving it back."""
@@ -197,12 +186,9 @@ def peak_bytes(run: Callable[[], None], device: str) -> int:
     On the CPU it is the running sum of the allocations and releases that torch's profiler sees; the
     compiled kernels have a few dozen numbers for each sample and channel besides.
     """
-    run()
     if device != "cpu":
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        run()
-        return torch.cuda.max_memory_allocated() - before
+        return timing.peak(run)
+    run()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         run()
     events = profiler.profiler.kineto_results.events()
@@ -242,7 +228,7 @@ def row_of(text: str, device: str, way: str, seconds: float) -> dict[str, object
         step = stepper(_build(text, way, shape).to(device), x, dy)
         reference = stepper(nn.GroupNorm(8, shape[1]).to(device), x, dy)
         name = "x".join(map(str, shape))
-        with _kernels(way):
+        with kernels_of("torch" if way == "torch kernels" else None):
             medians[name], undisturbed = pairs(step, reference, seconds, device)
             fastest.append(undisturbed)
             if shape == SHAPES[0]:
@@ -261,27 +247,6 @@ def _build(text: str, way: str, shape: tuple[int, ...]) -> nn.Module:
         return PLAIN[text](channels, dims)
     norm = build_norm(text, channels, dims)
     return torch.compile(norm) if way == "torch.compile" else norm
-
-
-@contextmanager
-def _kernels(way: str) -> Iterator[None]:
-    """Keep our norms from the compiled kernels where `way` says so."""
-    choice = {"NORMSEARCH_KERNELS": "torch"} if way == "torch kernels" else {}
-    with patch.dict(os.environ, choice):
-        kernels.cache_clear()
-        yield
-    kernels.cache_clear()
-
-
-def stepper(norm: nn.Module, x: Tensor, dy: Tensor) -> Callable[[], None]:
-    """Return what runs forward and backward once, and lets the gradients go."""
-
-    def step() -> None:
-        norm(x).backward(dy)
-        x.grad = None  # at the end, so that nothing is held when the next one starts
-        norm.zero_grad()
-
-    return step
 
 
 if __name__ == "__main__":

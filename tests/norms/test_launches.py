@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from normsearch.norms import build_norm, set_progress
-from normsearch.norms.kernels import kernels
+from tests.benchmarks.each_norm import kernels_of
 
 _VIEWS = {torch.ops.aten.detach.default, torch.ops.aten._unsafe_view.default}
 
@@ -46,11 +46,9 @@ def step(norm: nn.Module, samples: int) -> Callable[[], Any]:
 
 
 @pytest.fixture(autouse=True)
-def _on_torchs_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("NORMSEARCH_KERNELS", "torch")
-    kernels.cache_clear()
-    yield
-    kernels.cache_clear()
+def _on_torchs_path() -> Iterator[None]:
+    with kernels_of("torch"):
+        yield
 
 
 @pytest.mark.parametrize(

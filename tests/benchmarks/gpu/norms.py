@@ -7,18 +7,15 @@ the table as GN-8. Where a norm cannot take a shape or a way, `note` tells why.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import partial
-from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NormError
-from normsearch.norms import NORMS, MomentNorm, build_norm
-from normsearch.norms.kernels import kernels, use_triton
+from normsearch.norms import MomentNorm, build_norm
+from tests.benchmarks.each_norm import kernels_of, specs, stepper
 from tests.benchmarks.gpu.timing import Row, peak, row, timed
 
 TITLE = "Norms, forward and backward: milliseconds, and memory in units of the input"
@@ -30,38 +27,10 @@ SMALL = [(2, 32, 16, 16)]  # of a rehearsal
 
 
 def texts() -> list[str]:
-    """Return a spec of each kind of norm that a lone tensor shows."""
-    forms = {name: kind.form or name for name, kind in NORMS.items()}
-    # Reparametrized weights and BKN need the layer before, SyncBN other processes.
-    left_out = ("none", "WN", "WS", "MBN", "BKN", "SyncBN")
-    filled = [
-        form.replace("-SxG", "-2x8").replace("-G", "-8")
-        for name, form in forms.items()
-        if name not in left_out and not name.startswith(("WN", "WS"))
-    ]
-    return sorted(filled, key=lambda text: text != "GN-8")
-
-
-@contextmanager
-def kernels_of(way: str) -> Iterator[None]:
-    """Set NORMSEARCH_KERNELS as `way` asks."""
-    with patch.dict(os.environ, {"NORMSEARCH_KERNELS": "triton" if way == "triton" else "torch"}):
-        for choice in (kernels, use_triton):
-            choice.cache_clear()
-        yield
-    for choice in (kernels, use_triton):
-        choice.cache_clear()
-
-
-def stepper(norm: nn.Module, x: Tensor, dy: Tensor) -> Callable[[], None]:
-    """Return what runs forward and backward once, and lets the gradients go."""
-
-    def step() -> None:
-        norm(x).backward(dy)
-        x.grad = None
-        norm.zero_grad()
-
-    return step
+    """Return a spec of each kind of norm that a lone tensor shows, GN-8 first."""
+    # BKN and MBN need the layer before, SyncBN other processes.
+    left_out = ("MBN", "BKN", "SyncBN")
+    return sorted((text for text in specs() if text not in left_out), key=lambda t: t != "GN-8")
 
 
 def measured(text: str, shape: tuple[int, ...], form: str, way: str, device: str) -> Row:
@@ -86,9 +55,9 @@ def measured(text: str, shape: tuple[int, ...], form: str, way: str, device: str
         torch.compiler.reset()
         norm = torch.compile(norm)
     step = stepper(norm, x.requires_grad_(), dy)
-    with kernels_of(way):
+    with kernels_of("triton" if way == "triton" else "torch"):
         on_device, on_host = timed(step, device, 3 if device == "cpu" else 50)
-        extra = peak(step, device)
+        extra = None if device == "cpu" else peak(step)
     memory = extra and round(extra / (x.numel() * x.element_size()), 2)
     return {"ms": round(on_device, 3), "host ms": round(on_host, 3), "memory": memory}
 

@@ -11,7 +11,8 @@ import torch
 from normsearch.networks import apply_norm_map, build_network
 from normsearch.training import Plan, bce_dice_loss
 from normsearch.training.optimizer_step import Stepper
-from tests.benchmarks.gpu.norms import TRITON, kernels_of, texts
+from tests.benchmarks.each_norm import kernels_of
+from tests.benchmarks.gpu.norms import TRITON, texts
 from tests.benchmarks.gpu.timing import Row, peak, row, timed
 
 TITLE = "Training steps: milliseconds and MiB, by the norm in every slot"
@@ -31,9 +32,9 @@ def measured(name: str, text: str, amp: str, way: str, device: str) -> Row:
     plan = Plan(samples=10**6, evaluations=1, learning_rate=1e-3, amp=amp)
     stepper = Stepper(network.to(device).train(), bce_dice_loss, plan, device)
     step = partial(stepper.step, batches, 0.0)
-    with kernels_of(way):
+    with kernels_of("triton" if way == "triton" else "torch"):
         on_device, on_host = timed(step, device, 3 if small else 20)
-        extra = peak(step, device)
+        extra = None if small else peak(step)
     return {
         "ms": round(on_device, 3),
         "host ms": round(on_host, 3),

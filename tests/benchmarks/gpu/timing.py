@@ -39,10 +39,8 @@ def timed(step: Callable[[], object], device: str, steps: int) -> tuple[float, f
     return statistics.median(on_device or on_host), statistics.median(on_host)
 
 
-def peak(step: Callable[[], object], device: str) -> int | None:
-    """Return the bytes allocated at most during a step, beyond those before; None on the CPU."""
-    if device == "cpu":
-        return None
+def peak(step: Callable[[], object]) -> int:
+    """Return the bytes of the GPU allocated at most during a step, beyond those before."""
     step()
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
