@@ -68,6 +68,8 @@ def test_a_broken_line_is_named(tmp_path: Path) -> None:
     path.write_text(whole + '{"norms": ["BN"\n' + whole)
     with pytest.raises(DataError, match=r"a\.jsonl: line 2 must be the JSON of a training, got"):
         pack([path])
+    with pytest.raises(DataError, match=r"b\.jsonl: must be a recording, and there is none"):
+        pack([tmp_path / "b.jsonl"])
     path.write_text(whole + '{"norms": ["BN"')  # cut off by a kill
     with pytest.raises(DataError, match="must hold all 1296 trainings, 1295 are missing"):
         pack([path])

@@ -34,7 +34,7 @@ from normsearch.benchmark.setup import NETWORK, SETUPS, Setup
 from normsearch.benchmark.table import NORMS, STAGES, Table, file_name, save_table
 from normsearch.data import SampleLoader, Split
 from normsearch.errors import DataError, TrainingError
-from normsearch.networks import apply_norm_map, list_norms
+from normsearch.networks import NormSlot, apply_norm_map, list_norms
 from normsearch.training import train
 from normsearch.trials.trial_network import build_trial_network
 
@@ -48,17 +48,13 @@ def combinations() -> list[tuple[str, ...]]:
     return found
 
 
-def train_one(setup: Setup, norms: Sequence[str], split: Split, seed: int) -> dict[str, Any]:
-    """Return score (Dice) and CPU seconds at each evaluation point of one training.
-
-    `norms` are those of the stages, or of the slots.
-    """
+def train_one(
+    setup: Setup, norm_of: Callable[[NormSlot], str], split: Split, seed: int
+) -> dict[str, Any]:
+    """Return score (Dice) and CPU seconds at each evaluation point of one training."""
     started = time.process_time()
     network = build_trial_network(NETWORK.model_copy(update={"seed": seed}), 1)
-    slots = list_norms(network)
-    chosen = dict(zip(STAGES, norms, strict=True)) if len(norms) == len(STAGES) else None
-    by_slot = [chosen[slot.stage] for slot in slots] if chosen else norms
-    apply_norm_map(network, {s.name: norm for s, norm in zip(slots, by_slot, strict=True)})
+    apply_norm_map(network, {slot.name: norm_of(slot) for slot in list_norms(network)})
     validation = {case.id: setup.thinned(case) for case in split.validation}
     loader = SampleLoader(split.train, setup.batch_size, seed)
     score, seconds, failure = [], [], None
@@ -68,7 +64,13 @@ def train_one(setup: Setup, norms: Sequence[str], split: Split, seed: int) -> di
             seconds.append(round(time.process_time() - started, 3))
     except TrainingError as error:
         failure = error.kind
-    return {"norms": list(norms), "score": score, "seconds": seconds, "fail": failure}
+    return {"score": score, "seconds": seconds, "fail": failure}
+
+
+def by_stage(norms: Sequence[str]) -> Callable[[NormSlot], str]:
+    """Return the norm of a slot by its stage."""
+    chosen = dict(zip(STAGES, norms, strict=True))
+    return lambda slot: chosen[slot.stage]
 
 
 def provenance(data_set: str, seed: int) -> dict[str, Any]:
@@ -102,7 +104,7 @@ def record(
         path: the recording.
         wanted: what is to be trained, such as norms by stage.
         about: provenance, which each line carries; a resumed recording may differ in the date.
-        train_choice: returns the line of one training.
+        train_choice: returns the line of one training, without what was trained.
         field: of a line, for what was trained.
 
     Raises:
@@ -116,7 +118,8 @@ def record(
     began = time.monotonic()
     with path.open("a", encoding="utf-8") as file:
         for count, choice in enumerate(left, start=1):
-            file.write(json.dumps({**train_choice(choice), "about": about}) + "\n")
+            line = {field: list(choice), **train_choice(choice), "about": about}
+            file.write(json.dumps(line) + "\n")
             file.flush()
             if count % SHOWN == 1 or count == len(left):
                 hours = (time.monotonic() - began) / count * (len(left) - count) / 3600
@@ -130,10 +133,12 @@ def lines(paths: Sequence[Path], about: dict[str, Any] | None = None) -> Iterato
     """Yield the whole lines of recordings.
 
     Raises:
-        DataError: a line is broken, or its provenance differs, but for the date, from `about` or
-            the first line's.
+        DataError: a file is not there, a line is broken, or its provenance differs, but for the
+            date, from `about` or the first line's.
     """
     for path in paths:
+        if not path.is_file():
+            raise DataError(f"{path}: must be a recording, and there is none; run `record` first")
         # What follows the last line break was cut off by a kill.
         for number, text in enumerate(path.read_text("utf-8").split("\n")[:-1], start=1):
             try:
@@ -201,30 +206,43 @@ def run(given: argparse.Namespace) -> None:
         given.folder / f"{given.data_set}_seed{given.seed}{part}.jsonl",
         combinations()[given.first : given.last],
         provenance(given.data_set, given.seed),
-        lambda norms: train_one(setup, norms, split, given.seed),
+        lambda norms: train_one(setup, by_stage(norms), split, given.seed),
     )
 
 
-def main() -> int:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def arguments(
+    description: str, trainings: int
+) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    """Return the parser of a command that records and packs, and that of `record`."""
+    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
     actions = parser.add_subparsers(dest="action", required=True)
     recorder = actions.add_parser("record")
     recorder.add_argument("folder", type=Path)
-    recorder.add_argument("--data-set", choices=list(SETUPS), default="sunnybrook")
-    recorder.add_argument("--seed", type=int, default=0)
     recorder.add_argument("--first", type=int, default=0)
-    recorder.add_argument("--last", type=int, default=len(NORMS) ** len(STAGES))
+    recorder.add_argument("--last", type=int, default=trainings)
     recorder.add_argument("--data", type=Path, default=os.environ.get("NORMSEARCH_DATA"))
     packer = actions.add_parser("pack")
     packer.add_argument("recordings", type=Path, nargs="+")
     packer.add_argument("folder", type=Path)
+    return parser, recorder
+
+
+def obey(run: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> int:
+    """Read the command line and run it; return the exit code."""
     try:
         run(parser.parse_args())
     except DataError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def main() -> int:
+    """Read the command line."""
+    parser, recorder = arguments(__doc__, len(NORMS) ** len(STAGES))
+    recorder.add_argument("--data-set", choices=list(SETUPS), default="sunnybrook")
+    recorder.add_argument("--seed", type=int, default=0)
+    return obey(run, parser)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import os
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -38,7 +37,14 @@ from normsearch.benchmark.wide import (
 )
 from normsearch.data import Split
 from normsearch.errors import DataError
-from tests.benchmarks.record_table import lines, provenance, record, train_one
+from tests.benchmarks.record_table import (
+    arguments,
+    lines,
+    obey,
+    provenance,
+    record,
+    train_one,
+)
 
 RANDOM, NEAR = 1000, 1150  # configurations
 BEST = 40  # that are varied
@@ -94,12 +100,12 @@ def trainings(configurations: Sequence[Configuration], first: int, last: int) ->
 
 
 def train_wide(setup: Setup, choice: Configuration, split: Split) -> dict[str, Any]:
-    """Return the line of one training."""
+    """Return the line of one training, without what was trained."""
     *norms, rate, batch, seed = choice
     plan = dataclasses.replace(setup.plan, learning_rate=rate)
     own = dataclasses.replace(setup, plan=plan, batch_size=batch)
-    made = train_one(own, norms, split, seed)
-    return {"choice": list(choice), **{key: made[key] for key in ("score", "seconds", "fail")}}
+    chosen = dict(zip(slot_names(), norms, strict=True))
+    return train_one(own, lambda slot: chosen[slot.name], split, seed)
 
 
 def pack(recordings: Sequence[Path]) -> WideTable:
@@ -175,23 +181,9 @@ def run(given: argparse.Namespace) -> None:
 
 def main() -> int:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    actions = parser.add_subparsers(dest="action", required=True)
-    recorder = actions.add_parser("record")
-    recorder.add_argument("folder", type=Path)
+    parser, recorder = arguments(__doc__, max(RANDOM, NEAR))
     recorder.add_argument("--near", type=Path, nargs="+", help="recordings of the random ones")
-    recorder.add_argument("--first", type=int, default=0)
-    recorder.add_argument("--last", type=int, default=max(RANDOM, NEAR))
-    recorder.add_argument("--data", type=Path, default=os.environ.get("NORMSEARCH_DATA"))
-    packer = actions.add_parser("pack")
-    packer.add_argument("recordings", type=Path, nargs="+")
-    packer.add_argument("folder", type=Path)
-    try:
-        run(parser.parse_args())
-    except DataError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return obey(run, parser)
 
 
 if __name__ == "__main__":
