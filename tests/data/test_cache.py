@@ -2,6 +2,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,10 @@ def test_the_same_bytes_elsewhere_are_the_same_entry(tmp_path: Path) -> None:
         made = build()
         return Prepared(made.image, made.label, made.spacing, made.values, (fault,))
 
-    for place in ("one", "two"):
-        write_case(tmp_path / place, "a")
-    cached(tmp_path / "cache", write_case(tmp_path / "one", "a"), SETTINGS, noted)
-    again = cached(tmp_path / "cache", write_case(tmp_path / "two", "a"), SETTINGS, refuse)
+    one, two = (write_case(tmp_path / place, "a") for place in ("one", "two"))
+    shutil.copytree(tmp_path / "one", tmp_path / "two", dirs_exist_ok=True)  # headers have the time
+    cached(tmp_path / "cache", one, SETTINGS, noted)
+    again = cached(tmp_path / "cache", two, SETTINGS, refuse)
     assert again.warnings[0].file == str(tmp_path / "two/labels/a.nrrd")
 
 
