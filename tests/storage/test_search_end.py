@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from normsearch.config import TrialConfig
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
+from normsearch.storage.confirm_share import confirm_share
 from normsearch.storage.cost_to_go import budget_of
 from normsearch.storage.leases import Leases
 from normsearch.storage.records import StudyRecord
@@ -236,6 +237,19 @@ def test_hours_are_the_cost_to_go_while_nothing_else_is_known(study: Maker) -> N
         "To go: at most 1 h 30 min.",
         "Left to `normsearch confirm`: 1 h 30 min.",
     ]
+
+
+def test_what_is_left_to_confirm_is_told_in_trainings(study: Maker) -> None:
+    coordinator = study(None, {"samples": 1800, "confirm": 0.3, **QUICK})
+    assert budget_of(recorded(coordinator), 0)["budget"][-1] == (
+        "Left to `normsearch confirm`: 540 samples, 6 trainings."
+    )
+    run_local(coordinator, None, trainer)
+    trials = recorded(coordinator).frozen()  # 14, of 4.5 s each
+    hours = study(None, {"hours": 0.5, "confirm": 0.1, **QUICK}).config
+    assert str(confirm_share(trials, hours, 14 * 4.5 / 3600)) == "3 min, about 40 trainings"
+    assert str(confirm_share(trials, hours, 7 * 4.5 / 3600)) == "3 min, about 80 trainings"
+    assert confirm_share(trials, study(9, QUICK).config, 1.0) is None
 
 
 def test_the_cost_to_go_is_of_search_and_race(study: Maker) -> None:
