@@ -38,9 +38,13 @@ class Event:
     the record holds ``asked`` again, and ``notes``, sentences on what is decided, what is open and
     what it will cost; that of a search also ``race``, the number of the race's trials. A trial is
     ``waiting`` if another driver may still hold it and nothing else is left to train.
+
+    ``elsewhere`` (number -1) tells of the other drivers of the run: ``trials`` that they have
+    finished, as in ``began``, the numbers of those that are ``replicates``, and how many are
+    ``running``.
     """
 
-    kind: Literal["began", "started", "evaluated", "finished", "waiting", "judged"]
+    kind: Literal["began", "started", "evaluated", "finished", "waiting", "judged", "elsewhere"]
     number: int
     record: dict[str, Any]
 
