@@ -143,7 +143,7 @@ def budget_of(record: StudyRecord, running: int) -> dict[str, Any]:
     told = [sentence(end, config)] if end and ended else _so_far(config, gain, hours)
     seconds = None
     if not config.in_looks:
-        most = end.asked if end else config.search.trials
+        most = config.search.trials if record.asked is None else record.asked
         trials = record.frozen()
         left = cost_to_go(trials, config, end, asked=most, hours=hours, running=running)
         seconds = left.seconds
