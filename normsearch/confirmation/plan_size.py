@@ -103,5 +103,5 @@ def reductions(space: ArmsConfig, share: ConfirmShare) -> Iterator[str]:
 
 def _detectable(seeds: int) -> float:
     """Return the difference of two arms that a t test over their seeds finds, in their SD."""
-    quantiles = scipy.stats.t.isf([ALPHA / 2, 1 - SHARE], 2 * (seeds - 1))
-    return float(quantiles.sum() * math.sqrt(2 / seeds))
+    level, power = (float(scipy.stats.t.isf(p, 2 * (seeds - 1))) for p in (ALPHA / 2, 1 - SHARE))
+    return (level + power) * math.sqrt(2 / seeds)

@@ -23,8 +23,7 @@ from normsearch.samplers.registry import build_sampler
 from normsearch.search.claims import Claims
 from normsearch.search.duplicates import Freshness, answer, find_original
 from normsearch.search.identity import check_identity
-from normsearch.search.jobs import Callback, Event, Job, seconds_left, trial_config
-from normsearch.search.other_drivers import OtherDrivers, state_of
+from normsearch.search.jobs import Callback, Event, Job, OtherDrivers, seconds_left, trial_config
 from normsearch.search.single_norms import SingleNormTuning
 from normsearch.search.trial_faults import TrialFaults
 from normsearch.search.trial_record import (
@@ -39,17 +38,13 @@ from normsearch.space.choice import Choice
 from normsearch.space.initial_trials import Known, initial_trials
 from normsearch.space.interface import AnySpace
 from normsearch.storage.leases import LEASE_S, Leases
-from normsearch.storage.objectives import directions, note, score, stops
+from normsearch.storage.objectives import directions, note, score, state_of, stops
 from normsearch.storage.opening import lock_for_driver, open_storage, retrying
 from normsearch.storage.optuna_access import stored
 from normsearch.storage.race import Race
 from normsearch.storage.remote_checkpoints import RemoteCheckpoints
 from normsearch.storage.run_folder import trial_folder
-from normsearch.storage.trial_states import (
-    REPLICATE_OF,
-    is_repeat,
-    is_replicate,
-)
+from normsearch.storage.trial_states import REPLICATE_OF, is_repeat, is_replicate
 
 MAX_FAULTS = 5
 
