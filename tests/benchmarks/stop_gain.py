@@ -23,7 +23,7 @@ from normsearch.benchmark.table import Table, load_table, table_space
 from normsearch.config import SearchConfig
 from normsearch.config.budget import StopConfig
 from normsearch.samplers.expected_gain import expected_gain
-from normsearch.storage.trial_states import completed
+from normsearch.storage.trial_states import completed, is_repeat
 
 TITLE = "search.stop.gain: full trainings spent, and regret (Dice) by seeds that were not served"
 GAINS = (0.005, 0.003, 0.002, 0.001)
@@ -42,9 +42,10 @@ class Watched(OptunaMethod):
         """Finish the trial, then ask the rule."""
         counts = super().finish(number, outcome, step, score)
         trials = self.study.get_trials(deepcopy=False)
-        enough = sum(trial.state.is_finished() for trial in trials) >= AFTER
+        own = [trial for trial in trials if not is_repeat(trial)]
+        enough = sum(trial.state.is_finished() for trial in own) >= AFTER
         if enough and len(self.begun) < len(GAINS):
-            gain = expected_gain(trials)
+            gain = expected_gain(own)
             for limit in GAINS:
                 if gain is not None and gain < limit:
                     self.begun.setdefault(limit, sum(bool(trial.params) for trial in trials))
@@ -80,7 +81,8 @@ def _result(table: Table, method: Watched, seed: int, begun: int | None) -> tupl
     """Return full trainings spent and regret of the first `begun` trials, of all if None."""
     trials = method.study.get_trials(deepcopy=False)[:begun]
     judges, spent = Replicates(table, seed), 0
-    served = [trial for trial in trials if "norm_map" in trial.user_attrs]
+    started = [trial for trial in trials if "norm_map" in trial.user_attrs]
+    served = [trial for trial in started if not is_repeat(trial)]
     for trial in served:
         judges.draw(_row(table, method, trial.user_attrs["norm_map"]))
         spent += table.samples[max(trial.intermediate_values, default=1) - 1]
