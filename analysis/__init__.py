@@ -169,14 +169,21 @@ def available(study: StudyLike) -> list[str]:
     return list(render_all(study))
 
 
-def render_all(study: StudyLike) -> dict[str, Figure]:
-    """Draw every figure that this study's data allow, by kind."""
+def render_all(
+    study: StudyLike, skipped: Callable[[str, str], object] = lambda kind, why: None
+) -> dict[str, Figure]:
+    """Draw every figure that this study's data allow, by kind.
+
+    Args:
+        study: the record.
+        skipped: called with the kind of each figure that they do not allow, and why.
+    """
     figures = {}
     for kind in FIGURES:
         try:
             figures[kind] = render(kind, study)
-        except StudyError:  # the data do not allow this figure
-            continue
+        except StudyError as error:
+            skipped(kind, str(error))
     return figures
 
 

@@ -16,7 +16,8 @@ from normsearch.config.reading import (
     study_of,
 )
 from normsearch.confirmation.execution import ExecutorName, execute, scheduled
-from normsearch.confirmation.plan import Design, check_the_same, confirm_study
+from normsearch.confirmation.plan import confirm_study, resumed
+from normsearch.confirmation.plan_size import Design
 from normsearch.errors import ConfigError, StudyError
 from normsearch.networks.importing import named
 from normsearch.run import Run
@@ -253,6 +254,7 @@ class Study(Run):
         seeds: int | None = None,
         folds: str | None = None,
         design: Design | None = None,
+        trainings: int | None = None,
     ) -> Study:
         """Return the study that confirms this search, called NAME-confirm, without training it.
 
@@ -261,6 +263,7 @@ class Study(Run):
             seeds: number of trainings of each (5).
             folds: ``test`` (the search's test folds), or ``all``, one after another.
             design: ``fixed`` or ``looks``; see `confirm_study`.
+            trainings: the most trainings; if None, those of the share `search.confirm`.
 
         Raises:
             StudyError: the search cannot be confirmed, or the confirmation was started with other
@@ -269,10 +272,13 @@ class Study(Run):
         folder = self.folder.parent / f"{self.folder.name}-confirm"
         if (folder / "study.yaml").is_file():
             found = open_study(folder, data=self._data, storage=self.storage)
-            check_the_same(found.config, top, seeds, folds, design)
+            found.config = resumed(found.config, top, seeds, folds, design, trainings)
         else:
             every = self._every_fold() if folds == "all" else ()
-            config = confirm_study(self.record, top=top, seeds=seeds, folds=every, design=design)
+            config = confirm_study(
+                self.record,
+                top=top, seeds=seeds, folds=every, design=design, trainings=trainings,
+            )  # fmt: skip
             where = {"data": self._data, "runs_dir": folder.parent, "storage": self.storage}
             found = type(self).of(config, f"{folder / 'study.yaml'}: space.", **where)
             found._began_as = str(self.folder)
@@ -287,6 +293,7 @@ class Study(Run):
         seeds: int | None = None,
         folds: str | None = None,
         design: Design | None = None,
+        trainings: int | None = None,
         workers: int | None = None,
         executor: ExecutorName = "ray",
         address: str | None = None,
@@ -302,7 +309,9 @@ class Study(Run):
         Raises:
             StudyError: see `confirmation`.
         """
-        found = self.confirmation(top=top, seeds=seeds, folds=folds, design=design)
+        found = self.confirmation(
+            top=top, seeds=seeds, folds=folds, design=design, trainings=trainings
+        )
         if not found.finished:
             found.run(
                 workers=workers, executor=executor, address=address, resume=True,

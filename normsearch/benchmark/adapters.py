@@ -121,12 +121,11 @@ class Benchmark:
         return self._replicates.regret(self._row(choice))
 
     def _row(self, choice: Mapping[str, str]) -> int:
-        row = None
-        if set(choice) == set(STAGES):
-            row = self.table.row.get(tuple(choice[stage] for stage in STAGES))
-        if row is None:
-            raise ConfigError(
-                f"choice: must give each of {', '.join(STAGES)} one of {', '.join(NORMS)}, "
-                f"got {dict(choice)}"
-            )
-        return row
+        if isinstance(choice, Mapping) and set(choice) == set(STAGES):
+            norms = tuple(choice[stage] for stage in STAGES)
+            if all(isinstance(norm, str) for norm in norms) and norms in self.table.row:
+                return self.table.row[norms]
+        raise ConfigError(
+            f"choice: must give each of {', '.join(STAGES)} one of {', '.join(NORMS)}, "
+            f"got {short(choice)}"
+        )

@@ -64,7 +64,9 @@ class NoiseCeiling:
         correlation: Spearman's rank correlation of final scores between two seeds, the mean over
             all pairs of seeds: what one training of each row can tell at most of the order.
         low, high: its 95% interval over rows (percentile bootstrap).
-        deviation: standard deviation of a row's final score between seeds (root mean square).
+        deviation: standard deviation of a row's final score between seeds: the root of the rows'
+            median variance, over that of the chi-square distribution, so that collapsed trainings
+            of a few rows do not decide it.
         regret: what is lost by who knows all seeds but the one that judges: `Replicates.regret`
             of the rows with the best means of the other seeds, the mean over the `TOP` best rows
             and over the seeds that judge.
@@ -94,9 +96,12 @@ def noise_ceiling(table: Table, *, seed: int = 0, resamples: int = 1000) -> Nois
     rng = np.random.default_rng(seed)
     drawn = rng.integers(finals.shape[1], size=(resamples, finals.shape[1]))
     low, high = np.quantile([_agreement(finals[:, rows]) for rows in drawn], [0.025, 0.975])
-    deviation = float(np.sqrt(finals.var(axis=0, ddof=1).mean()))
+    free = len(finals) - 1
+    typical = np.median(finals.var(axis=0, ddof=1)) * free / scipy.stats.chi2.median(free)
     regret = np.mean([_left_out_regret(finals, judge) for judge in range(len(finals))])
-    return NoiseCeiling(_agreement(finals), float(low), float(high), deviation, float(regret))
+    return NoiseCeiling(
+        _agreement(finals), float(low), float(high), float(typical**0.5), float(regret)
+    )
 
 
 def _left_out_regret(finals: npt.NDArray[np.float64], judge: int) -> float:

@@ -68,7 +68,7 @@ class OptunaMethod:
     def __init__(self, space: Space, search: SearchConfig, samples: Sequence[int]) -> None:
         self._samples = samples
         self.coordinator = CoordinatorInMemory(space, search, samples)
-        self._slots = [unit.slots[0].name for unit in space.units]
+        self.slots = [unit.slots[0].name for unit in space.units]
 
     @property
     def study(self) -> optuna.Study:
@@ -79,7 +79,7 @@ class OptunaMethod:
         """Return a new trial's number and its norm in each unit."""
         if (job := self.coordinator.next_job()) is None:
             return None
-        return job.config.number, tuple(job.config.norm_map[slot] for slot in self._slots)
+        return job.config.number, tuple(job.config.norm_map[slot] for slot in self.slots)
 
     def report(self, number: int, step: int, score: float) -> bool:
         """Report to the storage, then ask the pruner."""
@@ -108,7 +108,7 @@ class RacingMethod(OptunaMethod):
         if best is None:
             return None
         norm_map = trials[best].user_attrs["norm_map"]
-        return tuple(norm_map[slot] for slot in self._slots)
+        return tuple(norm_map[slot] for slot in self.slots)
 
 
 @dataclass

@@ -26,7 +26,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from normsearch.config import SpaceConfig
-from normsearch.errors import DataError
+from normsearch.errors import DataError, short
 from normsearch.files.json_file import parse_json
 from normsearch.networks import build_network, list_norms
 from normsearch.space.layered import Space
@@ -90,7 +90,7 @@ def shipped_seeds() -> dict[str, tuple[int, ...]]:
 
 
 def load_table(
-    *paths: Path, data_set: str = "sunnybrook", seeds: Collection[int] | None = None
+    *paths: str | Path, data_set: str = "sunnybrook", seeds: Collection[int] | None = None
 ) -> Table:
     """Read the files at `paths`, or the shipped table of a data set, as one table.
 
@@ -103,7 +103,7 @@ def load_table(
         DataError: a file is not a valid table, the files do not belong together, or no table of
             that data set or seed ships with the package.
     """
-    sources: Sequence[Path | Traversable] = paths or _shipped(data_set, seeds)
+    sources: Sequence[Path | Traversable] = [*map(Path, paths)] or _shipped(data_set, seeds)
     tables = [(str(source), _read(source)) for source in sources]
     return _joined(sorted(tables, key=lambda pair: pair[1].seeds))
 
@@ -140,13 +140,15 @@ def table_space() -> Space:
 
 def _shipped(data_set: str, seeds: Collection[int] | None) -> list[Traversable]:
     known = shipped_seeds()
-    if data_set not in known:
-        raise DataError(f"data_set: must be one of {', '.join(sorted(known))}, got {data_set!r}")
+    if not isinstance(data_set, str) or data_set not in known:
+        told = short(data_set)
+        raise DataError(f"data_set: must be one of {', '.join(sorted(known))}, got {told}")
     wanted = known[data_set] if seeds is None else seeds
-    if not wanted or not set(wanted) <= set(known[data_set]):
+    several = isinstance(wanted, Collection) and len(wanted) > 0
+    if not several or not all(seed in known[data_set] for seed in wanted):
         raise DataError(
             f"seeds: must be among {list(known[data_set])}, the seeds of {data_set} that ship with "
-            f"this version, and at least one, got {list(wanted)}"
+            f"this version, and at least one, got {short(seeds)}"
         )
     folder = files("normsearch.benchmark")
     return [folder.joinpath(file_name(data_set, seed)) for seed in sorted(set(wanted))]

@@ -27,7 +27,7 @@ from scipy import stats
 
 from normsearch.benchmark.adapters import RecordedTraining, reported
 from normsearch.benchmark.table import DEPTH, FIRST_CHANNELS, NORMS
-from normsearch.errors import ConfigError, DataError
+from normsearch.errors import ConfigError, DataError, short
 from normsearch.files.json_file import parse_json
 from normsearch.networks import build_network, list_norms
 
@@ -252,16 +252,18 @@ class WideBenchmark:
 
     def _frame(self, choice: Mapping[str, Any]) -> pd.DataFrame:
         low, high = LEARNING_RATES
-        if set(choice) != set(self.space):
+        if not isinstance(choice, Mapping) or set(choice) != set(self.space):
             raise ConfigError(
-                f"choice: must have the keys {', '.join(self.space)}, got {', '.join(choice)}"
+                f"choice: must have the keys {', '.join(self.space)}, got {short(choice)}"
             )
         for slot in slot_names():
             if choice[slot] not in NORMS:
                 raise ConfigError(
                     f"choice: {slot} must be one of {', '.join(NORMS)}, got {choice[slot]!r}"
                 )
-        if choice["batch_size"] not in BATCH_SIZES or not low <= choice["learning_rate"] <= high:
+        rate = choice["learning_rate"]
+        known = isinstance(rate, (int, float, np.number)) and low <= rate <= high
+        if choice["batch_size"] not in BATCH_SIZES or not known:
             raise ConfigError(
                 f"choice: learning_rate must be in {low} to {high} and batch_size one of "
                 f"{', '.join(map(str, BATCH_SIZES))}, got {choice['learning_rate']!r} and "

@@ -38,6 +38,15 @@ def confirm(
             "judge after 2, 3, 5 and 8 seeds, and end arms that are decided or not worth pursuing."
         ),
     ] = None,
+    trainings: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=limits.TRIALS,
+            help="The most trainings (default: those that fit into the share search.confirm; any "
+            "number without one, or with --seeds).",
+        ),
+    ] = None,
     data: Data = None,
     where: Where,
     execution: Execution,
@@ -55,12 +64,16 @@ def confirm(
     from normsearch.cli.running import tell_comparison, tell_end, training
 
     search = where.open(name, trust, data)
-    found = search.confirmation(top=top, seeds=seeds, folds=folds, design=design)
+    found = search.confirmation(
+        top=top, seeds=seeds, folds=folds, design=design, trainings=trainings
+    )
     if found.finished:
         tell_comparison(found, as_json)
         return
     if not found.begun:
         _tell_plan(search, found)
+        if seeds is None and trainings is None:
+            _tell_share(search, found)
     with training(found, execution) as how:
         found.run(resume=True, **how)
     tell_end(found, as_json)
@@ -91,11 +104,22 @@ def _tell_plan(search: Study, found: Study) -> None:
         say(f"{about}, {arms.size} trainings; compared with {arms.reference}")
 
 
+def _tell_share(search: Study, found: Study) -> None:
+    """Say what a confirmation leaves out to keep to its share of the search's budget."""
+    from normsearch.confirmation.plan import share_of
+    from normsearch.confirmation.plan_size import reductions
+
+    if share := share_of(search.record, search.config):
+        space: Any = found.config.space
+        for told in reductions(space, share):
+            say(f"{found.name}: {told}")
+
+
 def _cost(arms: Any) -> str:
     """Return what a confirmation in looks will cost, also beside the fixed design."""
     from normsearch.confirmation.look_course import begun_course
     from normsearch.confirmation.look_progress import progress_sentences
-    from normsearch.confirmation.plan import SEEDS
+    from normsearch.confirmation.plan_size import SEEDS
 
     fixed = len(arms.arms) * max(len(arms.folds), 1) * SEEDS
     told = " ".join(progress_sentences(begun_course(arms)))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from normsearch.cli.options import Name, Where
-from normsearch.cli.terminal import show
+from normsearch.cli.terminal import say, show
 
 
 def _kinds(incomplete: str) -> list[str]:
@@ -36,6 +36,8 @@ def plot(
 ) -> None:
     """Draw a figure of a run and print the path of its file.
 
+    `all` draws every figure that the run's data allow, and says why it skips the others.
+
     Example: normsearch plot layer_preference quickstart -o preference.svg
     """
     from normsearch import analysis
@@ -43,8 +45,12 @@ def plot(
     analysis.check_kind(kind, ("all", *analysis.FIGURES))
     study = where.open(name)
     every = kind == "all"
-    figures = analysis.render_all(study.record) if every else {kind: study.plot(kind)}
+    figures = analysis.render_all(study.record, _say_skipped) if every else {kind: study.plot(kind)}
     folder = output if output and every else study.folder / "report"
     for each, figure in figures.items():
         target = (None if every else output) or folder / f"{each.replace(':', '-')}.png"
         show(str(analysis.save(figure, target)))
+
+
+def _say_skipped(kind: str, why: str) -> None:
+    say(f"{kind} is skipped: {why}")

@@ -14,11 +14,13 @@ from normsearch.cli.terminal import Terminal, say
 from normsearch.config import StudyConfig
 from normsearch.search.jobs import Event
 from normsearch.storage.cost_to_go import seconds_to_go
-from normsearch.storage.trial_states import FINISHED
+from normsearch.storage.trial_states import finished
 
 
 class Progress:
     """Shows trials done, pruned and running, the best score and the time left, from events.
+
+    The counts are of the study, whichever driver trained a trial.
 
     It writes to standard error, so that standard output holds only results.
     """
@@ -28,8 +30,9 @@ class Progress:
         self._asked, self._race = config.search.trials, config.search.race_trials
         self._undecided = config.search.open_ended
         self._hours = 0.0
-        self._states: Counter[str] = Counter()
+        self._states: dict[int, str] = {}  # of the trials of all drivers
         self._running: set[int] = set()
+        self._elsewhere = 0  # trials that other drivers are training
         self._best: tuple[float, int] | None = None
         self._raced = False
         self._began = time.monotonic()
@@ -79,6 +82,13 @@ class Progress:
             self._say(f"trial {event.number} waits: {event.record['reason']}")
         elif event.kind == "started":
             self._start(event)
+        elif event.kind == "elsewhere":
+            self._elsewhere = event.record["running"]
+            self._note_at_once()
+            self._replicates.update(event.record["replicates"])
+            self._raced = self._raced or bool(self._replicates)
+            for number, state, score in event.record["trials"]:
+                self._count(number, state, score)
         elif event.kind == "finished":
             self._running.discard(event.number)
             if event.record["state"] in ("INTERRUPTED", "TAKEN"):
@@ -100,10 +110,11 @@ class Progress:
     def summary(self) -> str:
         """Return the counts of trials, the best score so far and the time left as one line."""
         asked = "" if self._asked is None else f"/{self._asked}"
-        parts = [f"{self._done}{asked} done", f"{self._states['PRUNED']} pruned"]
-        if self._states["FAIL"]:
-            parts.append(f"{self._states['FAIL']} failed")
-        parts.append(f"{len(self._running)} running")
+        states = Counter(self._states.values())
+        parts = [f"{self._done}{asked} done", f"{states['PRUNED']} pruned"]
+        if states["FAIL"]:
+            parts.append(f"{states['FAIL']} failed")
+        parts.append(f"{len(self._running) + self._elsewhere} running")
         if self._best and self._config.task.validation != "test":  # test scores choose nothing
             # Which configuration is the best by all its trainings, only the end of the race tells.
             told = "highest single" if self._config.direction == "maximize" else "lowest single"
@@ -116,10 +127,10 @@ class Progress:
 
     @property
     def _done(self) -> int:
-        return sum(self._states[state] for state in FINISHED)
+        return finished(self._states.values())
 
     def _count(self, number: int, state: str, score: float) -> None:
-        self._states[state] += 1
+        self._states[number] = state
         if state != "COMPLETE" or math.isnan(score):  # NaN: it exceeds a constraint
             return
         if self._best is None or self._better(score):
@@ -132,10 +143,13 @@ class Progress:
     def _start(self, event: Event) -> None:
         self._running.add(event.number)
         self._since[event.number] = time.monotonic()
-        self._at_once = max(self._at_once, len(self._running))
+        self._note_at_once()
         if "replicate_of" in event.record:
             self._raced = True
             self._replicates.add(event.number)
+
+    def _note_at_once(self) -> None:
+        self._at_once = max(self._at_once, len(self._running) + self._elsewhere)
 
     def _time(self, event: Event) -> None:
         """Keep how long a finished trial took here, less what an interrupted one took before."""

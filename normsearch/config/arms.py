@@ -14,6 +14,7 @@ from normsearch.config.base import (
     Number,
     RunName,
     Seed,
+    Trials,
 )
 from normsearch.config.hyperparameters import Required
 from normsearch.errors import NormError, short
@@ -102,6 +103,8 @@ class ArmsConfig(Model):
     """Trainings and test: ``fixed`` trains every arm with every seed and tests once, at the end;
     ``looks`` judges after 2, 3, 5 and 8 seeds and ends arms that are decided or not worth
     pursuing."""
+    trainings: Trials | None = None
+    """The most trainings. Design looks ends before a look that would exceed it."""
     reference: str | None = None
     """Arm that the others are compared with (the first); it must not be chosen by the scores that
     are compared."""
@@ -125,6 +128,14 @@ class ArmsConfig(Model):
             )
         if self.design == "looks" and len(self.arms) < 2:
             raise ItemError("design", "must be fixed for a single arm, got looks")
+        least = self.size if self.design == "fixed" else self.size * LOOKS[0] // LOOKS[-1]
+        if self.trainings is not None and self.trainings < least:
+            raise ItemError(
+                "trainings",
+                f"must be at least {least}, the trainings "
+                f"{'of the first look' if self.design == 'looks' else 'of all arms and seeds'}, "
+                f"got {self.trainings}",
+            )
         if self.size > limits.TRIALS:
             raise ValueError(f"must be at most {limits.TRIALS} trainings, got {self.size}")
         return self

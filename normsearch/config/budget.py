@@ -36,7 +36,7 @@ class Budget(Model):
     """Training samples of all trials together. A trial starts only if it and the running ones could
     be trained to the end."""
     stop: StopConfig | None = None
-    """Ends the search earlier, when little is left to be gained, such as ``{gain: 0.002}``."""
+    """Ends the search earlier, when little is left to be gained, such as ``{gain: 0.001}``."""
     race: Annotated[float, Field(ge=0, le=0.8)] = 0.0
     """Share of the trials, hours and samples that is a race at the end: the best configurations are
     trained again with further seeds and halved in rounds, and the best is chosen by all its

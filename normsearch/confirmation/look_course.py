@@ -33,13 +33,15 @@ class Course:
     `arms`: in the order of their scores, the reference first. `pairs`, `state`: see
     `normsearch.confirmation.looks`; None before the first look. `measured` and `scores`: by look.
     `due`: the (seed, arm) to be trained so far, in this order. `finished`: whether every look was
-    judged that is needed.
+    judged that is needed, and that `ArmsConfig.trainings` allows. `lacking`: how many trainings
+    more the next look would take than are allowed, 0 if looks do not end for that.
     """
 
     space: ArmsConfig
     arms: tuple[str, ...]
     due: tuple[tuple[int, str], ...]
     finished: bool = False
+    lacking: int = 0
     pairs: Pairs = field(default_factory=partial(Pairs, (), ()))
     state: State | None = None
     measured: Mapping[int, Measured] = field(default_factory=dict)
@@ -135,8 +137,11 @@ def course(
             break
         needed = trained(found.state, found.pairs)
         names = [arm for arm, wanted in zip(found.arms, needed, strict=True) if wanted]
-        more = tuple(_order(space, place + 1, names))
-        found = replace(found, due=(*found.due, *more))
+        more = (*found.due, *_order(space, place + 1, names))
+        lacking = len(more) * max(len(space.folds), 1) - (space.trainings or space.size)
+        if lacking > 0:  # ends without a claim, so no more claims are wrong than were allowed for
+            return replace(found, finished=True, lacking=lacking)
+        found = replace(found, due=more)
     return replace(found, finished=True)
 
 

@@ -46,13 +46,14 @@ def cost(course: Course, seed: int = 0) -> Cost:
     if course.finished:
         return Cost(due * folds, due * folds, due * folds)
     state, pairs, scores = _start(course)
+    allowed = course.space.trainings or course.space.size
     ahead = max(course.judged, LOOKS[0]) if course.state is None else _next(course.judged)
     most = due + int(trained(state, pairs).sum()) * (LOOKS[-1] - ahead)
     size = scores.shape[0] * LOOKS[-1] * scores.shape[-1]
     studies = max(20, min(_STUDIES, _VALUES // size))
     random = np.random.default_rng(seed)
     more = _simulated(_repeated(state, studies), scores, pairs, course.judged, ahead, random)
-    return Cost(due * folds, most * folds, round((due + more) * folds))
+    return Cost(due * folds, min(most * folds, allowed), min(round((due + more) * folds), allowed))
 
 
 def progress_sentences(course: Course) -> Iterator[str]:
@@ -66,11 +67,23 @@ def progress_sentences(course: Course) -> Iterator[str]:
     found = cost(course)
     if course.finished:
         yield f"Finished with {count(found.due, 'training')}."
+        yield from cut_short(course)
         return
     yield (
         f"{count(found.due, 'training')} up to the next look, at most {found.most} in all, "
         f"about {found.likely} {'as it stands' if course.judged else 'if no arm differs'}."
     )
+
+
+def cut_short(course: Course) -> Iterator[str]:
+    """Yield which arms are open because no further look was allowed, and how to allow it."""
+    if course.lacking:
+        arms = ", ".join(arm for arm, told, _ in course.decided() if told == "to the end")
+        allowed = course.space.trainings or course.space.size
+        yield (
+            f"The {count(allowed, 'training')} allowed end after {course.judged} seeds, before "
+            f"{arms} could be decided; the next look takes --trainings {allowed + course.lacking}."
+        )
 
 
 def _start(course: Course) -> tuple[State, Pairs, Array]:

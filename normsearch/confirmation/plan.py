@@ -9,22 +9,21 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from normsearch import limits
 from normsearch.config import Arm, ArmsConfig, Origin, SearchConfig, SpaceConfig, StudyConfig
 from normsearch.config.arms import LOOKS
 from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.config.reading import read_recorded_study, validate
-from normsearch.errors import ConfigError, StudyError, short
+from normsearch.confirmation.plan_size import TOP, Design, plan_size
+from normsearch.errors import ConfigError, StudyError, count, short
 from normsearch.space.range_ends import at_edges
+from normsearch.storage.confirm_share import ConfirmShare, confirm_share
+from normsearch.storage.leases import hours_of
 from normsearch.storage.records import StudyRecord
 from normsearch.storage.trial_states import finished
 
-TOP, SEEDS = 3, 5
-LOOKS_FROM = 6
-"""The number of compared arms, the reference among them, from which looks are the default."""
-Design = Literal["fixed", "looks"]
 SETTINGS = 3  # completed in the search before a single norm is called better or worse
 _KEPT = ("resources", "workers", "time_limit", "grace_seconds", "callbacks", "checkpoints")
 
@@ -36,6 +35,7 @@ def confirm_study(
     seeds: int | None = None,
     folds: Sequence[str] = (),
     design: Design | None = None,
+    trainings: int | None = None,
 ) -> StudyConfig:
     """Return the study that confirms a search, called NAME-confirm.
 
@@ -47,63 +47,77 @@ def confirm_study(
 
     Args:
         record: the record of the search.
-        top: number of mixtures (3), fewer if the search has fewer.
-        seeds: trainings of each arm (5), for the fixed design alone, each with a seed that no
-            training of the search had.
+        top: number of mixtures (3, or as many as `trainings` allow), fewer if the search has fewer.
+        seeds: trainings of each arm (5, or as many as `trainings` allow), for the fixed design
+            alone, each with a seed that no training of the search had.
         folds: test folds to use in turn; if empty, the search's own test folds, all at once.
         design: ``fixed`` trains every arm with every seed and tests once; ``looks`` judges after 2,
             3, 5 and 8 seeds, and ends arms that are decided or not worth pursuing. If None,
             ``looks`` from six compared arms on, unless `seeds` are given.
+        trainings: the most trainings. If None, those that fit into the share `search.confirm`; any
+            number if the search sets no share aside, or `seeds` are given.
 
     Raises:
         StudyError: the study is not a search, held out no fold, or has no single norm to compare
-            with.
+            with; or so few trainings can test nothing.
     """
-    top = TOP if top is None else top
     _check_seeds(seeds, design)
     config = read_recorded_study(record.folder)
     _check(record, config, folds)
-    rows = {int(row["number"]): row for row in record.trials().to_dict("records")}
     single = record.best_single_norms()
     if not single:
-        asked = record.asked
-        going = asked is None or finished(row["state"] for row in rows.values()) < asked
-        more = f" --set search.baselines=true --trials {len(rows) + 10}"
-        raise StudyError(
-            f"{record.name}: must have a COMPLETE single-norm network to compare with, and has "
-            f"none; train them with `normsearch resume {record.name}"
-            f"{'' if going and config.search.baselines else more}`."
-        )
-    mixtures = {f"trial {number}": number for number in _mixtures(record)[:top]}
-    chosen = {**single, **mixtures}
-    reference = next(iter(single))
-    design = design or _default_design(len(chosen), seeds)
-    number = LOOKS[-1] if design == "looks" else SEEDS if seeds is None else seeds
-    arms = {name: _arm(record, name, trial, single) for name, trial in chosen.items()}
-    beside = _beside(arms, reference, [*mixtures, *single])
+        raise _no_single_norm(record, config)
+    share = share_of(record, config) if seeds is None and trainings is None else None
+    limit, every, fewest = share.trainings if share else trainings, _mixtures(record), 0
+    for number in range(TOP, -1, -1) if top is None else [top]:
+        chosen = {**single, **{f"trial {trial}": trial for trial in every[:number]}}
+        arms = {name: _arm(record, name, trial, single) for name, trial in chosen.items()}
+        beside = _beside(arms, next(iter(single)), [*list(chosen)[len(single) :], *single])
+        whole = plan_size(len(arms), len(chosen), len(folds), seeds, design)
+        size, fewest = whole if limit is None else whole.within(limit), whole.fewest
+        if size is not None:
+            break
+    else:
+        raise _too_few(record, fewest, limit, share)
+    # New ones, as the search may have chosen a configuration for the luck of its seed.
+    new = itertools.islice(config.new_seeds(record.trials()["seed"]), size.seeds)
     space = ArmsConfig(
         arms=tuple(arms.values()),
-        # New ones, as the search may have chosen a configuration for the luck of its seed.
-        seeds=tuple(
-            itertools.islice(config.new_seeds(row["seed"] for row in rows.values()), number)
-        ),
-        design=design,
+        seeds=tuple(new),
+        design=size.design,
+        trainings=limit if limit is not None and limit < size.most else None,
         folds=tuple(folds),
-        reference=reference,
-        origin=Origin(
-            study=record.name,
-            top=top,
-            trials=chosen,
-            scores={name: record.mean_score(number) for name, number in chosen.items()},
-            left_out=_left_out(list(rows.values()), single),
-            seen_folds=tuple(fold for fold in folds if fold not in config.task.test_folds),
-            mixtures=tuple(mixtures),
-            beside=beside,
-            untuned=_untuned(record, config, single),
-            edges=_edges(record, chosen),
+        reference=next(iter(single)),
+        origin=_origin(record, config, chosen, single, folds).model_copy(
+            update={"top": number, "beside": beside}
         ),
     )
     return _study(config, space)
+
+
+def share_of(record: StudyRecord, config: StudyConfig) -> ConfirmShare | None:
+    """Return what a search sets aside for its confirmation, None for nothing."""
+    return confirm_share(record.frozen(), config, hours_of(record.folder))
+
+
+def _origin(
+    record: StudyRecord,
+    config: StudyConfig,
+    chosen: dict[str, int],
+    single: Collection[str],
+    folds: Sequence[str],
+) -> Origin:
+    """Return what is recorded of the search; `chosen` are its trials by arm."""
+    return Origin(
+        study=record.name,
+        trials=chosen,
+        scores={name: record.mean_score(number) for name, number in chosen.items()},
+        left_out=_left_out(record.trials().to_dict("records"), single),
+        seen_folds=tuple(fold for fold in folds if fold not in config.task.test_folds),
+        mixtures=tuple(name for name in chosen if name not in single),
+        untuned=_untuned(record, config, single),
+        edges=_edges(record, chosen),
+    )
 
 
 def _check_seeds(seeds: int | None, design: Design | None) -> None:
@@ -117,18 +131,21 @@ def _check_seeds(seeds: int | None, design: Design | None) -> None:
         )
 
 
-def _default_design(arms: int, seeds: int | None) -> Design:
-    return "looks" if seeds is None and arms >= LOOKS_FROM else "fixed"
-
-
-def check_the_same(
+def resumed(
     config: StudyConfig,
     top: int | None,
     seeds: int | None,
     folds: str | None,
     design: Design | None = None,
-) -> None:
-    """Refuse options that would change a confirmation once its scores may have been seen."""
+    trainings: int | None = None,
+) -> StudyConfig:
+    """Return the study of a confirmation that has begun, with as many `trainings` as now allowed.
+
+    Looks may be allowed more: how often an arm is judged changes no level of a look.
+
+    Raises:
+        StudyError: an option would change the confirmation, whose scores may have been seen.
+    """
     space: Any = config.space
     begun = {
         "top": space.origin.top,
@@ -144,6 +161,16 @@ def check_the_same(
                 "since a change after scores were seen would invalidate the confirmation; leave "
                 "the option out, or remove the run's folder to confirm again."
             )
+    if trainings is None:
+        return config
+    least = space.trainings or space.size
+    if trainings < least:
+        raise StudyError(
+            f"{config.name}: must be resumed with --trainings {least} or more, as it started, got "
+            f"{trainings}."
+        )
+    allowed = trainings if trainings < space.size else None
+    return config.model_copy(update={"space": space.model_copy(update={"trainings": allowed})})
 
 
 def _check(record: StudyRecord, config: StudyConfig, folds: Sequence[str]) -> None:
@@ -158,6 +185,27 @@ def _check(record: StudyRecord, config: StudyConfig, folds: Sequence[str]) -> No
             "every subject; start a search with --set task.test_folds=[...], or confirm with "
             "--folds all, whose results are optimistic for the norms that the search chose."
         )
+
+
+def _no_single_norm(record: StudyRecord, config: StudyConfig) -> StudyError:
+    states, asked = list(record.trials()["state"]), record.asked
+    going = asked is None or finished(states) < asked
+    more = f" --set search.baselines=true --trials {len(states) + 10}"
+    return StudyError(
+        f"{record.name}: must have a COMPLETE single-norm network to compare with, and has none; "
+        f"train them with `normsearch resume {record.name}"
+        f"{'' if going and config.search.baselines else more}`."
+    )
+
+
+def _too_few(
+    record: StudyRecord, fewest: int, limit: int | None, share: ConfirmShare | None
+) -> StudyError:
+    told = f"search.confirm left {share}" if share else f"got {limit}"
+    return StudyError(
+        f"{record.name}: a confirmation of these arms must have {count(fewest, 'training')} at "
+        f"least to test anything, and {told}; allow it more with --trainings {fewest}."
+    )
 
 
 def _mixtures(record: StudyRecord) -> list[int]:

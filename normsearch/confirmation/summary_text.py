@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from normsearch.confirmation.comparison import Confirmation
-from normsearch.confirmation.look_progress import progress_sentences
+from normsearch.confirmation.look_progress import cut_short, progress_sentences
 from normsearch.confirmation.look_table import NOT_PURSUED
 from normsearch.confirmation.power import Power, Range, needed_cases
 from normsearch.confirmation.verdict_text import mixtures, others
@@ -49,6 +49,8 @@ def _verdicts(found: Confirmation) -> Iterator[str]:
     if found.finished or (found.course and found.course.judged):
         yield from mixtures(found)
         yield from others(found)
+    if found.finished and found.course:
+        yield from cut_short(found.course)
 
 
 def _reference(found: Confirmation) -> str:

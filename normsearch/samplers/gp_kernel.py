@@ -38,6 +38,16 @@ class Points:
     pairs: _Codes
     shares: Array
 
+    def followed_by(self, other: Points) -> Points:
+        """Return these points and then the others."""
+        return Points(
+            np.concatenate((self.features, other.features)),
+            np.concatenate((self.choices, other.choices), axis=1),
+            np.concatenate((self.numbers, other.numbers), axis=1),
+            np.concatenate((self.pairs, other.pairs), axis=1),
+            np.concatenate((self.shares, other.shares)),
+        )
+
 
 class Kernel:
     """The covariance function of a space, at most 1.

@@ -71,6 +71,7 @@ class Process:
         self._cholesky = cholesky(covariance.T, lower=True, overwrite_a=True, check_finite=False)
         self._solved = solve_triangular(self._cholesky, targets, lower=True, check_finite=False)
         self._square = float(self._solved @ self._solved) + 2  # of InvGamma(1, 1), see below
+        self._amplitude = self._square / (len(self._solved) + 2)
 
     def given(self, beliefs: Beliefs) -> Process:
         """Return the process of the same targets under other beliefs."""
@@ -78,10 +79,18 @@ class Process:
             self._kernel, self._points, self._targets, self._noise, beliefs, self._unweighted
         )
 
-    @property
-    def count(self) -> int:
-        """The number of targets."""
-        return len(self._targets)
+    def believing(self, points: Points) -> Process:
+        """Return the process after trainings at `points` that end where it expects them to.
+
+        Its means and its amplitude stay as they are, its deviations become less near the points
+        (the kriging believer of Ginsbourger, Le Riche and Carraro 2010).
+        """
+        targets = np.concatenate((self._targets, self.at(points)[0]))
+        noise = np.concatenate((self._noise, np.zeros(len(targets) - len(self._noise))))
+        joined = self._points.followed_by(points)
+        found = Process(self._kernel, joined, targets, noise, self.beliefs)
+        found._amplitude = self._amplitude
+        return found
 
     @cached_property
     def _inverse(self) -> Array:
@@ -102,7 +111,7 @@ class Process:
     @property
     def noise(self) -> float:
         """The variance of a target about the function, in the targets' unit."""
-        return self._square / (len(self._solved) + 2) * math.exp(self.beliefs.noise)
+        return self._amplitude * math.exp(self.beliefs.noise)
 
     def at(self, points: Points) -> tuple[Array, Array]:
         """Return mean and standard deviation of the noise-free function, each (m,)."""
@@ -111,4 +120,4 @@ class Process:
         across = dtrmm(1.0, self._inverse, covariance, lower=1)
         known = np.einsum("ij,ij->j", across, across)
         rest = np.maximum(self._kernel.variances(points) - known, 1e-9)
-        return across.T @ self._solved, np.sqrt(self._square / (len(self._solved) + 2) * rest)
+        return across.T @ self._solved, np.sqrt(self._amplitude * rest)

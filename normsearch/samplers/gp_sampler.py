@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
@@ -22,7 +23,7 @@ from normsearch.samplers.gp_model import Beliefs, Process
 from normsearch.samplers.gp_targets import Finished, History, standardized
 from normsearch.samplers.independent import OneObjective
 
-_MOST = 400  # trials that the process is fitted to: half the best, half the newest
+_MOST = 300  # trials that the process is fitted to: half the best, half the newest
 _CANDIDATES = 400
 _BEST = 10  # trials whose neighbours are candidates
 _CLIMBS = 10  # greatest number of changes of one parameter to the best candidate
@@ -45,8 +46,9 @@ class GaussianProcessSampler(OneObjective):
     as its noise. A failed trial, one that needed too much memory, one that exceeds a constraint, or
     one whose final value is infinite counts as the worst. Values far from the rest are clipped, and
     the unit and the origin of the scores make no difference. No choice is suggested twice while
-    there is another. Beyond 400 trials the process is fitted to the 200 best and the 200 newest, so
-    the cost of a suggestion is bounded.
+    there is another. Trials that are running count as if they ended where they are expected to, so
+    that many workers do not all try the same. Beyond 300 trials the process is fitted to the 150
+    best and the 150 newest, so the cost of a suggestion is bounded.
 
     Args:
         seed: seed of all draws.
@@ -58,13 +60,12 @@ class GaussianProcessSampler(OneObjective):
         self._startup = startup
         self._rng = np.random.default_rng(seed)
         self._common: dict[str, BaseDistribution] | None = None
-        self._counted: set[int] = set()
+        self._uncounted = _Unread()
         self._coding = Coding({})
         self._kernel = Kernel(self._coding)
         self._beliefs = Beliefs.prior(1)
         self._rows: dict[int, tuple[float, ...]] = {}
-        self._read: set[int] = set()
-        self._history = History()
+        self._unread, self._history = _Unread(), History()
 
     def reseed_rng(self) -> None:
         """Start another random sequence than that of a copy of this sampler."""
@@ -79,11 +80,8 @@ class GaussianProcessSampler(OneObjective):
 
     def _choices(self, trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
         # Optuna's own intersection restarts at the oldest running trial each time.
-        for past in trials:
-            if past.number in self._counted:
-                continue
-            if past.state.is_finished() and past.distributions:
-                self._counted.add(past.number)
+        for past in self._uncounted.finished(trials):
+            if past.distributions:
                 known = past.distributions if self._common is None else self._common
                 self._common = {k: d for k, d in known.items() if past.distributions.get(k) == d}
         return {name: d for name, d in (self._common or {}).items() if not d.single()}
@@ -102,9 +100,8 @@ class GaussianProcessSampler(OneObjective):
         known = self._known(trials, search_space, sign)
         if known is None:
             return {}
-        taken = known.tried | self._running(trials)
         with one_thread():
-            return self._coding.params(self._chosen(known, taken))
+            return self._coding.params(self._chosen(known, self._running(trials)))
 
     def choose(
         self, trials: Sequence[FrozenTrial], candidates: Sequence[dict[str, Any]], sign: int = 1
@@ -124,7 +121,7 @@ class GaussianProcessSampler(OneObjective):
             return None
         rows = np.array([self._coding.row(params) for params in candidates])
         with one_thread():
-            return int(np.argmax(self._bound(known)[0](rows)))
+            return int(np.argmax(self._bound(known, self._running(trials))[0](rows)))
 
     def _known(
         self, trials: Sequence[FrozenTrial], search_space: dict[str, BaseDistribution], sign: int
@@ -135,19 +132,22 @@ class GaussianProcessSampler(OneObjective):
         if search_space != self._coding.space:
             self._coding, self._rows = Coding(search_space), {}
             self._kernel, self._beliefs = Kernel(self._coding), Beliefs.prior(len(search_space))
-            self._read, self._history = set(), History()
-        for trial in trials:
-            if trial.number not in self._read and trial.state.is_finished():
-                self._read.add(trial.number)
-                if (one := self._finish(trial, sign)) is not None:
-                    self._history.add(one)
+            self._unread, self._history = _Unread(), History()
+        for trial in self._unread.finished(trials):
+            if (one := self._finish(trial, sign)) is not None:
+                self._history.add(one)
         known = self._history
         return known if len(known) >= self._startup and known.scored else None
 
-    def _bound(self, known: History) -> tuple[Callable[[Array], Array], Array]:
+    def _bound(
+        self, known: History, running: set[tuple[float, ...]]
+    ) -> tuple[Callable[[Array], Array], Array]:
         """Return the upper bound as a function of coded rows, and the rows of the best trials."""
         targets, noise = known.expected_finals()
-        process = self._walked(self._fitted(known, targets, noise))
+        process = self._fitted(known, targets, noise)
+        process = self._walked(process, _STEPS if len(known) <= _MOST else 1)
+        if running:
+            process = process.believing(self._kernel.points(np.array(sorted(running))))
         courage = _COURAGE * self._rng.exponential()
 
         def bound(rows: Array) -> Array:
@@ -157,9 +157,10 @@ class GaussianProcessSampler(OneObjective):
         best = np.argsort(-targets)[:_BEST]
         return bound, np.array([known.rows[place] for place in best])
 
-    def _chosen(self, known: History, taken: set[tuple[float, ...]]) -> tuple[float, ...]:
+    def _chosen(self, known: History, running: set[tuple[float, ...]]) -> tuple[float, ...]:
         """Return the coded parameters of a new trial."""
-        bound_of, best = self._bound(known)
+        bound_of, best = self._bound(known, running)
+        taken = known.tried | running
 
         def best_of(rows: Array) -> tuple[float, Array]:
             bounds = bound_of(rows)
@@ -193,7 +194,7 @@ class GaussianProcessSampler(OneObjective):
         return Finished(row, curve, value) if curve or value is not None else None
 
     def _running(self, trials: Sequence[FrozenTrial]) -> set[tuple[float, ...]]:
-        rows = {self._row(trial) for trial in trials if trial.number not in self._read}
+        rows = {self._row(trial) for trial in self._unread.of(trials)}
         return {row for row in rows if row is not None}
 
     def _row(self, trial: FrozenTrial) -> tuple[float, ...] | None:
@@ -217,9 +218,9 @@ class GaussianProcessSampler(OneObjective):
         fitted = standardized(targets[kept], noise[kept])
         return Process(self._kernel, points, *fitted, self._beliefs)
 
-    def _walked(self, process: Process) -> Process:
+    def _walked(self, process: Process, steps: int = _STEPS) -> Process:
         """Return the process under beliefs a few Metropolis steps further."""
-        for _ in range(_STEPS if process.count < _MOST else 1):
+        for _ in range(steps):
             beliefs = process.beliefs.moved(self._rng)
             other = process.given(beliefs)
             if math.log(self._rng.random()) < other.log_evidence() - process.log_evidence():
@@ -233,6 +234,29 @@ class GaussianProcessSampler(OneObjective):
         bases = best[self._rng.integers(len(best), size=near)]
         anywhere = self._coding.uniform(self._rng, _CANDIDATES - near)
         return np.concatenate((self._coding.neighbours(self._rng, bases), anywhere))
+
+
+class _Unread:
+    """The trials of a growing study, in order of number, that were not read before."""
+
+    def __init__(self) -> None:
+        self._read: set[int] = set()
+        self._first = 0  # all trials before it were read
+
+    def of(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """Return those that were not read; the start of a long list is not even looked at."""
+        first = bisect_left(trials, self._first, key=lambda trial: trial.number)
+        return [trial for trial in trials[first:] if trial.number not in self._read]
+
+    def finished(self, trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
+        """Yield the finished ones of them; they are read then."""
+        for trial in self.of(trials):
+            if trial.state.is_finished():
+                self._read.add(trial.number)
+                yield trial
+        while self._first in self._read:
+            self._read.remove(self._first)
+            self._first += 1
 
 
 def _untried(rows: Array, taken: set[tuple[float, ...]]) -> Array:

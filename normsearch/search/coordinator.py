@@ -7,7 +7,6 @@ the lease log.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from normsearch.samplers.registry import build_sampler
 from normsearch.search.claims import Claims
 from normsearch.search.duplicates import Freshness, answer, find_original
 from normsearch.search.identity import check_identity
-from normsearch.search.jobs import Callback, Event, Job, seconds_left, trial_config
+from normsearch.search.jobs import Callback, Event, Job, OtherDrivers, seconds_left, trial_config
 from normsearch.search.single_norms import SingleNormTuning
 from normsearch.search.trial_faults import TrialFaults
 from normsearch.search.trial_record import (
@@ -39,19 +38,13 @@ from normsearch.space.choice import Choice
 from normsearch.space.initial_trials import Known, initial_trials
 from normsearch.space.interface import AnySpace
 from normsearch.storage.leases import LEASE_S, Leases
-from normsearch.storage.objectives import directions, note, score, stops
+from normsearch.storage.objectives import directions, note, score, state_of, stops
 from normsearch.storage.opening import lock_for_driver, open_storage, retrying
 from normsearch.storage.optuna_access import stored
 from normsearch.storage.race import Race
 from normsearch.storage.remote_checkpoints import RemoteCheckpoints
 from normsearch.storage.run_folder import trial_folder
-from normsearch.storage.trial_states import (
-    REPLICATE_OF,
-    is_repeat,
-    is_replicate,
-    outcome,
-    violated,
-)
+from normsearch.storage.trial_states import REPLICATE_OF, is_repeat, is_replicate
 
 MAX_FAULTS = 5
 
@@ -102,7 +95,7 @@ class Coordinator(TrialFaults):
         tuning = SingleNormTuning(space, config.search, sampler, config.direction)
         self._freshness = Freshness(space, sampler, tuning)
         self._claims = Claims(self._study, self.leases, self._freshness, config, listener)
-        self._race = Race(config, space)
+        self._race, self._others = Race(config, space), OtherDrivers(self.leases, listener)
         self.enqueue(initial_trials(config.search, space))
 
     def _make_leases(self, lease: float) -> Leases:
@@ -139,10 +132,7 @@ class Coordinator(TrialFaults):
 
         The score is NaN for trials that are not COMPLETE or that exceed a constraint.
         """
-        return [
-            (trial.number, outcome(trial), math.nan if violated(trial) else score(trial))
-            for trial in retrying(self._trials)
-        ]
+        return [state_of(trial) for trial in retrying(self._trials)]
 
     @property
     def live(self) -> int:
@@ -195,6 +185,7 @@ class Coordinator(TrialFaults):
     def _next_job(self) -> Job | None:
         while True:
             trials, standing = self._claims.standing(self._race)
+            self._others.notice(trials, self._live)
             trial_id = self._claims.next_trial(trials, standing, self._live)
             if trial_id is None:
                 for number, reason in () if self._live else self._claims.waited_for(trials):
@@ -244,6 +235,7 @@ class Coordinator(TrialFaults):
         if answer(self._study, trial, original):
             reason = f"the same choice as trial {original.number}"
             record = {"state": "DUPLICATE", "score": score(original), "reason": reason}
+            self._others.own(trial.number)
             self._listener(Event("finished", trial.number, record))
         self.leases.release(trial.number)
 
@@ -293,6 +285,9 @@ class Coordinator(TrialFaults):
         trial = self._live[number]
         record = retrying(self._finish, trial, state, reason)
         del self._live[number]
+        if record is not TAKEN:
+            self._others.own(number)
+        self._others.notice(retrying(self._trials), self._live)
         self._listener(Event("finished", number, record))
         return record
 

@@ -37,6 +37,7 @@ def identity(study: StudyConfig) -> str:
         if getattr(study.training, name) == TrainingConfig.model_fields[name].default:
             facts["training"].pop(name)
     facts["training"].get("metric", {}).pop("range", None)  # no score depends on it
+    facts["space"].pop("trainings", None)  # looks may be allowed more
     if facts["space"].get("design") == "fixed":  # designs came after the first runs
         facts["space"].pop("design")
     for choice in (facts["space"], *facts["space"].get("arms", ())):

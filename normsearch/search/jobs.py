@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import optuna
+from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.config import StudyConfig, TrialConfig
 from normsearch.config.study import OF_TRIAL
 from normsearch.errors import DiskFullError, GoneError, NormsearchError, TakenError
 from normsearch.files import disk_full, is_disk_full, write_text
 from normsearch.space.choice import Choice
+from normsearch.storage.leases import Leases
+from normsearch.storage.objectives import state_of
+from normsearch.storage.trial_states import is_replicate
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,13 @@ class Event:
     the record holds ``asked`` again, and ``notes``, sentences on what is decided, what is open and
     what it will cost; that of a search also ``race``, the number of the race's trials. A trial is
     ``waiting`` if another driver may still hold it and nothing else is left to train.
+
+    ``elsewhere`` (number -1) tells of the other drivers of the run: ``trials`` that they have
+    finished, as in ``began``, the numbers of those that are ``replicates``, and how many are
+    ``running``.
     """
 
-    kind: Literal["began", "started", "evaluated", "finished", "waiting", "judged"]
+    kind: Literal["began", "started", "evaluated", "finished", "waiting", "judged", "elsewhere"]
     number: int
     record: dict[str, Any]
 
@@ -105,3 +114,44 @@ def seconds_left(trial: optuna.trial.Trial, limit: float | None) -> float | None
         return None
     records = [v for k, v in trial.user_attrs.items() if k.startswith("evaluation:")]
     return float(limit - max((record["seconds"] for record in records), default=0.0))
+
+
+class OtherDrivers:
+    """Sends an `Event` ``elsewhere`` when other drivers have finished or started trials.
+
+    Args:
+        leases: the leases of this driver.
+        tell: called with the event.
+    """
+
+    def __init__(self, leases: Leases, tell: Callback) -> None:
+        self._leases, self._tell = leases, tell
+        self._known: set[int] = set()  # finished trials
+        self._first = 0  # all trials before it are finished and known
+        self._running = 0
+
+    def own(self, number: int) -> None:
+        """Note that this driver finished a trial."""
+        self._known.add(number)
+
+    def notice(self, trials: Sequence[FrozenTrial], live: Container[int]) -> None:
+        """Send an event if anything is new in all `trials`; `live` are trained here."""
+        found, running = [], 0
+        for trial in trials[self._first :]:
+            if trial.state.is_finished():
+                if trial.number not in self._known:
+                    found.append(trial)
+            elif trial.state == TrialState.RUNNING and trial.number not in live:
+                running += self._leases.holder(trial.number) not in (None, self._leases.owner)
+        self._known.update(trial.number for trial in found)
+        while self._first in self._known:
+            self._known.remove(self._first)
+            self._first += 1
+        if found or running != self._running:
+            self._running = running
+            record = {
+                "trials": [state_of(trial) for trial in found],
+                "replicates": [trial.number for trial in found if is_replicate(trial)],
+                "running": running,
+            }
+            self._tell(Event("elsewhere", -1, record))

@@ -10,8 +10,8 @@ from optuna.trial import FrozenTrial
 
 from normsearch.config import StudyConfig
 from normsearch.config.reading import read_recorded_study
-from normsearch.files import is_there
-from normsearch.storage.leases import Leases
+from normsearch.storage.confirm_share import confirm_share, duration
+from normsearch.storage.leases import hours_of
 from normsearch.storage.ranking import RACE
 from normsearch.storage.search_end import GAIN, SearchEnd, begun, race_steps, sentence, spent
 from normsearch.storage.trial_states import is_repeat, is_replicate, last_record
@@ -123,18 +123,6 @@ def seconds_to_go(
     return before + race_steps(race, at_once) * full
 
 
-def duration(seconds: float) -> str:
-    """Return a duration in words.
-
-    >>> duration(40), duration(125), duration(9000)
-    ('40 s', '2 min', '2 h 30 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
-
-
 def budget_of(record: StudyRecord, running: int) -> dict[str, Any]:
     """Return what a run has spent and still costs, as plain values.
 
@@ -147,8 +135,7 @@ def budget_of(record: StudyRecord, running: int) -> dict[str, Any]:
         running: how many trials are running now; 0 takes how many ran on average.
     """
     config, attributes = read_recorded_study(record.folder), record.attributes
-    log = record.folder / "leases.log"
-    hours = Leases(log, glance=True).hours() if is_there(log) else 0.0
+    hours = hours_of(record.folder)
     end = SearchEnd.read(attributes, config.search)
     gain = attributes.get(GAIN) if config.search.stop else None
     started = begun(trial for trial in record.frozen() if not is_repeat(trial))
@@ -156,14 +143,13 @@ def budget_of(record: StudyRecord, running: int) -> dict[str, Any]:
     told = [sentence(end, config)] if end and ended else _so_far(config, gain, hours)
     seconds = None
     if not config.in_looks:
-        most = end.asked if end else config.search.trials
+        most = config.search.trials if record.asked is None else record.asked
         trials = record.frozen()
         left = cost_to_go(trials, config, end, asked=most, hours=hours, running=running)
         seconds = left.seconds
         told += [left.sentence()] if seconds != 0 else []
-    if config.search.confirm and config.search.hours:
-        kept = duration(3600 * config.search.hours * config.search.confirm)
-        told.append(f"Left to `normsearch confirm`: {kept}.")
+    if share := confirm_share(record.frozen(), config, hours):
+        told.append(f"Left to `normsearch confirm`: {share}.")
     return {
         "seconds_to_go": seconds,
         "hours": hours,

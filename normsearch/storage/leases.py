@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from normsearch.errors import DiskFullError, NormsearchError
+from normsearch.files import is_there
 from normsearch.storage.driver_process import host_of, machine, process_start
 from normsearch.storage.journal import CrashSafeJournal
 
@@ -262,3 +263,9 @@ class Leases:
         else:
             age = time.monotonic() - self._state.seen[owner]
         return age < float(known.get("lease", LEASE_S))
+
+
+def hours_of(folder: Path) -> float:
+    """Return the hours in which drivers of the run in `folder` were at work; see `Leases.hours`."""
+    log = folder / "leases.log"
+    return Leases(log, glance=True).hours() if is_there(log) else 0.0

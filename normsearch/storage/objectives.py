@@ -11,7 +11,7 @@ from normsearch.config import SearchConfig, StudyConfig
 from normsearch.config.metric import Direction
 from normsearch.config.search import OBJECTIVES
 from normsearch.storage.optuna_access import store_value
-from normsearch.storage.trial_states import is_replicate
+from normsearch.storage.trial_states import is_replicate, outcome, violated
 
 
 def directions(study: StudyConfig) -> list[Direction]:
@@ -81,3 +81,8 @@ def score(trial: FrozenTrial) -> float:
     if trial.state != TrialState.COMPLETE:
         return math.nan
     return trial.intermediate_values[max(trial.intermediate_values)]
+
+
+def state_of(trial: FrozenTrial) -> tuple[int, str, float]:
+    """Return number, state and final score; NaN if not COMPLETE, or if it exceeds a constraint."""
+    return trial.number, outcome(trial), math.nan if violated(trial) else score(trial)

@@ -84,7 +84,7 @@ class StudyRecord:
     @property
     def asked(self) -> int | None:
         """How many trials are asked for; None while what they cost or find is to decide it."""
-        return asked(self.attributes, self._search)
+        return asked(self.frozen(), self.attributes, self._search)
 
     @property
     def slots(self) -> list[str]:

@@ -15,7 +15,13 @@ from typing import Any, Literal, Self
 from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.config import SearchConfig, StudyConfig
-from normsearch.storage.trial_states import completed, is_repeat, is_replicate, last_record
+from normsearch.storage.trial_states import (
+    completed,
+    eligible,
+    is_repeat,
+    is_replicate,
+    last_record,
+)
 
 Reason = Literal["trials", "hours", "samples", "gain", "space"]
 GAIN = "expected_gain"
@@ -85,12 +91,23 @@ def end_key(search: SearchConfig) -> str:
     return f"search_end {json.dumps(limits, sort_keys=True)}"
 
 
-def asked(attributes: Mapping[str, Any], search: SearchConfig) -> int | None:
-    """Return how many trials a search asks for in all; None while this is not decided."""
+def asked(
+    trials: Sequence[FrozenTrial], attributes: Mapping[str, Any], search: SearchConfig
+) -> int | None:
+    """Return how many trials a search asks for in all; None while this is not decided.
+
+    A race that is due has none where no trial may be the best.
+    """
     end = SearchEnd.read(attributes, search)
-    if end is not None:
-        return end.asked
-    return None if search.open_ended else search.trials
+    if end is None and (search.open_ended or search.trials is None):
+        return None
+    total = end.asked if end else search.trials or 0
+    before = total - (end.race if end else search.race_trials)
+    own = [trial for trial in trials if not is_repeat(trial)]
+    ended = sum(trial.state.is_finished() for trial in own)
+    running = any(trial.state == TrialState.RUNNING for trial in trials)
+    over = before <= ended < total and not running
+    return before if over and not eligible(own) else total
 
 
 def begun(trials: Iterable[FrozenTrial]) -> int:

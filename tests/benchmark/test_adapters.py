@@ -1,6 +1,7 @@
 """The recorded table as a function and as an Optuna objective."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import optuna
@@ -8,7 +9,7 @@ import pytest
 
 from normsearch.benchmark import Benchmark, Table, load_table
 from normsearch.benchmark.table import NORMS, STAGES
-from normsearch.errors import ConfigError
+from normsearch.errors import ConfigError, DataError
 
 CHOICES = tuple(itertools.product(NORMS, repeat=len(STAGES)))
 BN = dict.fromkeys(STAGES, "BN")
@@ -50,13 +51,32 @@ def test_a_choice_is_judged_by_the_other_seed() -> None:
 
 
 @pytest.mark.parametrize(
-    "choice", [{"level1": "BN"}, {**BN, "level2": "BNN"}, {**BN, "level5": "BN"}, {}]
+    "choice",
+    [
+        *({"level1": "BN"}, {**BN, "level2": "BNN"}, {**BN, "level5": "BN"}, {}),
+        *({**BN, "level2": None}, {**BN, "level2": ["BN"]}, None, 3, "BN", ["BN"] * 4),
+    ],
 )
-def test_a_choice_that_is_not_in_the_table_is_refused(choice: dict[str, str]) -> None:
+def test_a_choice_that_is_not_in_the_table_is_refused(choice: Any) -> None:
     made = benchmark()
     for method in (made.train, made.truth, made.regret):
-        with pytest.raises(ConfigError, match=r"choice: must give each of level1, .*, got \{"):
+        with pytest.raises(
+            ConfigError, match=r"choice: must give each of level1, .*, got "
+        ) as told:
             method(choice)
+        assert str(told.value).endswith(repr(choice))
+
+
+@pytest.mark.parametrize("data_set", [None, 3, ["sunnybrook"], "sunny"])
+def test_a_data_set_that_does_not_ship_is_refused(data_set: Any) -> None:
+    with pytest.raises(DataError, match="data_set: must be one of hippocampus, sunnybrook, got "):
+        Benchmark(data_set)
+
+
+@pytest.mark.parametrize("seeds", [3, (), "0", (7,), [[0]]])
+def test_seeds_that_do_not_ship_are_refused(seeds: Any) -> None:
+    with pytest.raises(DataError, match=r"seeds: must be among \[0, 1, 2, 3\], .*, got "):
+        load_table(seeds=seeds)
 
 
 def test_optuna_hears_every_evaluation() -> None:

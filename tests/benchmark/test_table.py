@@ -111,9 +111,9 @@ def test_only_shipped_data_sets_and_seeds_are_found() -> None:
         assert load_table(data_set=data_set).seeds == seeds
     with pytest.raises(DataError, match=r"data_set: must be one of .*sunnybrook, got 'heart'"):
         load_table(data_set="heart")
-    with pytest.raises(DataError, match=r"seeds: must be among \[0.*got \[99\]"):
+    with pytest.raises(DataError, match=r"seeds: must be among \[0.*got \(99,\)"):
         load_table(seeds=(99,))
-    with pytest.raises(DataError, match=r"at least one, got \[\]"):
+    with pytest.raises(DataError, match=r"at least one, got \(\)"):
         load_table(seeds=())
 
 

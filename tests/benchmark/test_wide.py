@@ -117,6 +117,7 @@ def test_optuna_searches_it(surrogate: Surrogate) -> None:
     ("changed", "message"),
     [
         ({"learning_rate": 2.0}, "learning_rate must be in 0.03 to 1.0"),
+        ({"learning_rate": "a"}, "learning_rate must be in 0.03 to 1.0"),
         ({"batch_size": 3}, "batch_size one of 2, 4, 8, 16"),
         ({"enc1.conv1.norm": "XN"}, "enc1.conv1.norm must be one of none, BN"),
         ({"more": 1}, "must have the keys"),

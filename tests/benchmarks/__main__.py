@@ -16,6 +16,7 @@ from tests.benchmarks import (
     search_quality,
     search_scale,
     search_width,
+    stop_gain,
     suggest_speed,
     training_speed,
     unet_speed,
@@ -26,7 +27,7 @@ OUTPUT = Path("build/benchmarks")
 BENCHMARKS = (
     *(norm_speed, unet_speed, training_speed, loading, framework, driver, worker_memory),
     *(suggest_speed, search_quality, search_scale, search_width, null_pipeline, hippocampus),
-    *(large_data, effect_searches),
+    *(large_data, effect_searches, stop_gain),
 )
 
 if __name__ == "__main__":

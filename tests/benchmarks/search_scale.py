@@ -42,7 +42,7 @@ class Hashed(OptunaMethod):
     """Trials of any space, each on a row of the table."""
 
     def __init__(self, table: Table, space: Space, search: SearchConfig) -> None:
-        super().__init__(space, search, len(table.samples))
+        super().__init__(space, search, table.samples)
         self._rows = table.choices
 
     def ask(self) -> tuple[int, tuple[str, ...]] | None:

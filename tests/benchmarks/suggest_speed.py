@@ -16,7 +16,7 @@ from normsearch.space.layered import Space
 from tests.benchmarks.search_scale import unet_space
 
 TITLE = "One suggestion for 22 slots, CPU milliseconds (median of 5) by finished trials"
-COUNTS = (100, 1000, 3000)
+COUNTS = (100, 1000, 3000, 10_000)
 
 
 def fill(study: optuna.Study, space: Space, count: int, rng: np.random.Generator) -> None:

@@ -245,6 +245,9 @@ def test_looks_say_what_they_cost_and_decide(searched: Call) -> None:
     refused = searched(*looks, "--seeds", 3)
     assert refused.code == 1
     assert "seeds must be left out with design looks" in refused.err
+    few = searched("confirm", "tiny", "--top", 0, "--trainings", 3, "--local")
+    assert few.code == 1
+    assert "must have 4 trainings at least to test anything, and got 3; allow it more" in few.err
     assert not Path("runs/tiny-confirm").exists()
     found = searched(*looks)
     assert found.code == 0, found.err
@@ -265,6 +268,9 @@ def test_looks_say_what_they_cost_and_decide(searched: Call) -> None:
     other = searched("confirm", "tiny", "--design", "fixed", "--local")
     assert other.code == 1
     assert "must be resumed as it started, with --design looks" in other.err
+    fewer = searched(*looks, "--trainings", 15)
+    assert fewer.code == 1
+    assert "must be resumed with --trainings 16 or more, as it started, got 15" in fewer.err
 
 
 @pytest.mark.slow

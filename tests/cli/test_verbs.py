@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import normsearch as package
+from normsearch.analysis import FIGURES
 from normsearch.errors import StudyError
 
 from .conftest import Outcome
@@ -114,6 +115,12 @@ def test_plot_and_report(finished: Outcome, normsearch: Call) -> None:
     drawn = normsearch("plot", "all", "tiny")
     assert drawn.code == 0
     assert Path("runs/tiny/report/search_history.png").stat().st_size > 5000
+    kinds = {Path(line).stem for line in drawn.out.splitlines()}
+    told = [line.split(" is skipped: ") for line in drawn.err.splitlines()]
+    skipped = {line[0]: line[1] for line in told if len(line) == 2}
+    assert kinds | set(skipped) == set(FIGURES)
+    assert not kinds & set(skipped)
+    assert skipped["seam"].startswith("tiny: seam needs ")
     assert normsearch("plot", "search_history", "tiny", "-o", "x.svg").out == "x.svg\n"
     assert Path("x.svg").read_text().startswith("<?xml")
     report = normsearch("report", "tiny")

@@ -21,7 +21,7 @@ from normsearch.config.reading import validate
 from normsearch.confirmation.comparison import confirmation
 from normsearch.confirmation.look_course import Course, course, course_of
 from normsearch.confirmation.look_progress import cost, progress_sentences
-from normsearch.errors import StudyError
+from normsearch.errors import ConfigError, StudyError
 from normsearch.search.jobs import Event, Job
 from normsearch.search.local_executor import run_local
 from normsearch.storage.records import StudyRecord
@@ -95,6 +95,30 @@ def test_looks_add_seeds_of_open_arms_and_of_the_reference_alone() -> None:
     assert decisions(last)["none"] == decisions(last)["other"] == ("not pursued", 2)
     assert "open" not in {told for told, _ in decisions(last).values()}
     assert last.trainings == len(last.due) < last.space.size
+
+
+def test_no_look_begins_that_exceeds_the_trainings_allowed() -> None:
+    rows = table(GAINS)
+    whole = followed(rows, space())
+    second = whole[1]  # what the looks at 2 seeds decide, and the look at 3 takes
+    cut = followed(rows, space(trainings=second.trainings - 1))[-1]
+    assert (cut.finished, cut.judged, cut.lacking) == (True, 2, 1)
+    assert cut.due == whole[0].due
+    told = decisions(second)
+    assert decisions(cut) == {
+        arm: ("to the end" if decision == "open" else decision, seeds)
+        for arm, (decision, seeds) in told.items()
+    }
+    assert cost(whole[0]).most > cost(course(rows.iloc[:0], set(), cut.space)).most
+    assert list(progress_sentences(cut))[1:] == [
+        "Finished with 14 trainings.",
+        f"The {second.trainings - 1} trainings allowed end after 2 seeds, before "
+        f"{', '.join(arm for arm in told if told[arm][0] == 'open')} could be decided; the next "
+        f"look takes --trainings {second.trainings}.",
+    ]
+    assert followed(rows, space(trainings=whole[-1].trainings))[-1].due == whole[-1].due
+    with pytest.raises(ConfigError, match=r"space.trainings: must be at least 14, .* got 13"):
+        space(trainings=13)
 
 
 def test_a_look_waits_for_all_its_trainings_and_for_no_others() -> None:

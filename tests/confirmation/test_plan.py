@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from normsearch.config import ArmsConfig, StudyConfig, TrialConfig
-from normsearch.confirmation.plan import confirm_study
+from normsearch.config.reading import read_recorded_study
+from normsearch.confirmation.plan import confirm_study, resumed, share_of
+from normsearch.confirmation.plan_size import reductions
 from normsearch.errors import ConfigError, StudyError
+from normsearch.search.identity import identity
 from normsearch.storage.records import StudyRecord
 from tests.made_up_confirmation import SEARCH, changed
 
 MadeUp = Callable[..., StudyRecord]
+NONE = (None, None, None)
 SINGLE = {"none": 0.1, "BN": 0.5, "IN": 0.7, "GN-2": 0.6}
 
 
@@ -186,6 +191,73 @@ def test_all_folds_in_turn_and_which_of_them_the_search_had_seen(made_up: MadeUp
     assert space.size == len(space.arms) * 2 * 3
     assert space.origin is not None
     assert space.origin.seen_folds == ("1", "2")
+
+
+def budget(samples: int, confirm: float) -> dict[str, Any]:
+    """A search whose confirmation may have `samples` x `confirm` samples; a training has 90."""
+    return changed(SEARCH, search__trials=None, search__samples=samples, search__confirm=confirm)
+
+
+@pytest.mark.parametrize(
+    ("trainings", "expected"),
+    [
+        (10, ("fixed", 2, None, 0)),  # 4 arms; with one mixture there are 6
+        (19, ("fixed", 3, None, 1)),
+        (30, ("looks", 8, 30, 3)),
+        (80, ("looks", 8, None, 3)),
+    ],
+)
+def test_a_confirmation_keeps_to_its_share_of_the_samples(
+    trainings: int, expected: tuple[str, int, int | None, int], made_up: MadeUp
+) -> None:
+    search = made_up(budget(90 * (trainings + 20), trainings / (trainings + 20)), score)
+    space = arms_of(confirm_study(search))
+    assert space.origin is not None
+    assert (space.design, len(space.seeds), space.trainings, space.origin.top) == expected
+    assert (space.trainings or space.size) <= trainings
+    assert len(arms_of(confirm_study(search, top=1, seeds=7)).seeds) == 7  # as the user says
+    assert len(arms_of(confirm_study(search, top=1, trainings=1000)).seeds) == 5
+
+
+def test_what_a_share_leaves_out_is_told_and_too_small_a_one_refused(made_up: MadeUp) -> None:
+    search = made_up(budget(90 * 24, 10 / 24), score)
+    share = share_of(search, read_recorded_study(search.folder))
+    assert share is not None
+    assert list(reductions(arms_of(confirm_study(search)), share)) == [
+        "search.confirm left 900 samples, 10 trainings: 0 mixtures instead of 3, 2 seeds instead "
+        "of 5; --seeds 5 trains 20.",
+        "With 2 seeds, 80% of studies find a difference of about 5.4 standard deviations over "
+        "seeds at best (2.0 with 5).",
+    ]
+    assert list(reductions(arms_of(confirm_study(search, top=3, seeds=5)), share)) == []
+    with pytest.raises(StudyError, match=r"made-up: .* 12 trainings at least .* left 900 samples"):
+        confirm_study(search, top=1)
+    with pytest.raises(StudyError, match=r"made-up: .* 8 trainings at least .*, and got 7; allow"):
+        confirm_study(search, trainings=7)
+
+
+def test_looks_may_be_allowed_more_and_a_fixed_design_no_less(made_up: MadeUp) -> None:
+    search = made_up(SEARCH, score)
+    looks = confirm_study(search, trainings=30)
+    assert arms_of(resumed(looks, *NONE, trainings=31)).trainings == 31
+    assert arms_of(resumed(looks, *NONE, trainings=10**4)).trainings is None
+
+    def close(trial: TrialConfig) -> dict[str, float]:
+        luck = np.random.default_rng([trial.network.seed, len(str(trial.arm))]).normal(0, 0.02)
+        return {f"c{case}": 0.5 + case / 100 + luck for case in range(6)}
+
+    first = 2 * len(arms_of(looks).arms)
+    at_first = looks.model_copy(
+        update={"space": arms_of(looks).model_copy(update={"trainings": first})}
+    )
+    cut = made_up(at_first, close)
+    assert len(cut.trials()) == first
+    made_up(resumed(looks, *NONE, trainings=10**4), close)
+    assert len(cut.trials()) > first
+    assert identity(resumed(looks, *NONE, trainings=31)) == identity(looks)
+    for config in (looks, confirm_study(search, top=0, trainings=29)):
+        with pytest.raises(StudyError, match=r"must be resumed with --trainings \d+ or more"):
+            resumed(config, *NONE, trainings=19)
 
 
 def test_refusals(made_up: MadeUp) -> None:

@@ -44,6 +44,21 @@ def test_prediction_is_the_written_out_formula(problem: SimpleNamespace) -> None
     np.testing.assert_allclose(deviation**2, variance, rtol=1e-6)
 
 
+def test_trainings_that_end_as_expected_change_deviations_alone(problem: SimpleNamespace) -> None:
+    two = problem.kernel.points(problem.coding.uniform(problem.rng, 2))
+    believing, joined = problem.process.believing(two), problem.points.followed_by(two)
+    (before, wide), (after, narrow) = problem.process.at(joined), believing.at(joined)
+    np.testing.assert_allclose(after, before, atol=1e-8)
+    assert (narrow[-2:] < wide[-2:]).all()
+    parts = problem.kernel.unweighted(joined, joined)
+    plain = problem.kernel.between(joined, joined, np.exp(problem.beliefs.weights), parts)
+    noise = np.diag(math.exp(-0.7) + np.append(problem.noise, [0, 0]) + 1e-6)
+    own = problem.plain + noise[:12, :12]
+    scale = (2 + problem.targets @ np.linalg.inv(own) @ problem.targets) / (2 + 12)
+    left = np.diag(plain - plain @ np.linalg.inv(plain + noise) @ plain)
+    np.testing.assert_allclose(narrow**2, scale * left, rtol=1e-6)
+
+
 def test_evidence_is_a_multivariate_t_density(problem: SimpleNamespace) -> None:
     one = problem.process
     other = Process(problem.kernel, problem.points, problem.targets, np.zeros(12), Beliefs.prior(4))

@@ -9,12 +9,12 @@ import numpy as np
 import optuna
 import pytest
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from normsearch.samplers.gp_coding import Array
 from normsearch.samplers.gp_kernel import Points
 from normsearch.samplers.gp_model import Process
-from normsearch.samplers.gp_sampler import GaussianProcessSampler
+from normsearch.samplers.gp_sampler import GaussianProcessSampler, _Unread
 
 NORMS = ("none", "BN", "IN", "LN", "SN")
 WORTH = np.random.default_rng(7).normal(size=(6, 5))
@@ -104,6 +104,19 @@ def test_what_is_running_is_not_suggested_again() -> None:
     assert len({*running, *(t.params["a"] for t in study.trials)}) == 5
 
 
+def test_many_workers_do_not_all_try_the_same() -> None:
+    """Of 3 x 16 suggestions at once, 14 had different norms where running trials were ignored."""
+    different = 0
+    for seed in range(3):
+        study = study_of(GaussianProcessSampler(seed=seed))
+        study.optimize(height, n_trials=40)
+        trials = [study.ask() for _ in range(16)]
+        for trial in trials:
+            height(trial)
+        different += len({tuple(trial.params[f"slot{i}"] for i in range(6)) for trial in trials})
+    assert different > 20
+
+
 @pytest.mark.parametrize("kind", ["failed", "too large"])
 def test_what_failed_is_avoided(kind: str) -> None:
     """All that holds BN fails; of 20 more suggestions few hold it."""
@@ -138,6 +151,36 @@ def test_pruned_trials_teach() -> None:
             trial.report(value, 2)
             study.tell(trial, value)
     assert WORTH.max(axis=1).sum() - best < 0.8
+
+
+class Touched(list[FrozenTrial]):
+    """Counts the trials that are taken out of it."""
+
+    count = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        found = super().__getitem__(place)
+        self.count += len(found) if isinstance(place, slice) else 1
+        return found
+
+
+def test_trials_that_were_read_are_not_looked_at_again() -> None:
+    study = study_of(RandomSampler(seed=0))
+    study.optimize(height, n_trials=200)
+    study.ask()  # still running
+    study.optimize(height, n_trials=20)
+    trials, unread = Touched(study.get_trials(deepcopy=False)), _Unread()
+    assert [trial.number for trial in unread.of(trials)] == list(range(221))
+    assert [trial.number for trial in unread.finished(trials)] == [*range(200), *range(201, 221)]
+    trials.count = 0
+    assert [trial.number for trial in unread.of(trials)] == [200]
+    assert trials.count < 21 + 10  # the running one, those after it, and a binary search
+    study.tell(200, 0.5)
+    trials = Touched(study.get_trials(deepcopy=False))
+    assert [trial.number for trial in unread.finished(trials)] == [200]
+    trials.count = 0
+    assert unread.of(trials) == []
+    assert trials.count < 10
 
 
 @pytest.mark.parametrize("count", [3000])

@@ -1,5 +1,6 @@
 """The end of searches that hours, samples or a stop rule limit, through the coordinator."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,16 @@ import pytest
 from optuna.trial import TrialState
 
 from normsearch.config import TrialConfig
+from normsearch.errors import TrainingError
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.local_executor import run_local
+from normsearch.storage.confirm_share import confirm_share
 from normsearch.storage.cost_to_go import budget_of
 from normsearch.storage.leases import Leases
 from normsearch.storage.records import StudyRecord
 from normsearch.storage.run_folder import write_study
 from normsearch.storage.search_end import race_steps
-from tests.made_up_search import trainer
+from tests.made_up_search import EVALUATIONS, trainer
 from tests.storage.test_race import sizes, trials_of
 
 Maker = Callable[..., Coordinator]
@@ -236,6 +239,36 @@ def test_hours_are_the_cost_to_go_while_nothing_else_is_known(study: Maker) -> N
         "To go: at most 1 h 30 min.",
         "Left to `normsearch confirm`: 1 h 30 min.",
     ]
+
+
+@pytest.mark.parametrize("search", [{"trials": 8}, {"samples": 8 * 90}, {"trials": 40, **STOP}])
+def test_a_search_that_completed_nothing_is_known_to_be_finished(
+    search: dict[str, Any], study: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(config: TrialConfig, data: Any, folder: Path, token: str) -> Iterator[Any]:
+        yield from itertools.islice(trainer(config, data, folder, token), EVALUATIONS - 1)
+        raise TrainingError("not finite", kind="nan")
+
+    monkeypatch.setattr(GAIN, falling)
+    coordinator = study(search.get("trials"), {**QUICK, **search, "race": 0.25})
+    run_local(coordinator, None, failing)
+    assert coordinator.done
+    record = recorded(coordinator)
+    assert record.asked == len([t for t in record.frozen() if t.state.is_finished()])
+    assert not any(told.startswith("To go") for told in budget_of(record, 0)["budget"])
+
+
+def test_what_is_left_to_confirm_is_told_in_trainings(study: Maker) -> None:
+    coordinator = study(None, {"samples": 1800, "confirm": 0.3, **QUICK})
+    assert budget_of(recorded(coordinator), 0)["budget"][-1] == (
+        "Left to `normsearch confirm`: 540 samples, 6 trainings."
+    )
+    run_local(coordinator, None, trainer)
+    trials = recorded(coordinator).frozen()  # 14, of 4.5 s each
+    hours = study(None, {"hours": 0.5, "confirm": 0.1, **QUICK}).config
+    assert str(confirm_share(trials, hours, 14 * 4.5 / 3600)) == "3 min, about 40 trainings"
+    assert str(confirm_share(trials, hours, 7 * 4.5 / 3600)) == "3 min, about 80 trainings"
+    assert confirm_share(trials, study(9, QUICK).config, 1.0) is None
 
 
 def test_the_cost_to_go_is_of_search_and_race(study: Maker) -> None:
