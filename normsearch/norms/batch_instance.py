@@ -54,10 +54,8 @@ class BatchInstanceNorm(RunningMomentNorm):
     def recipe(self, samples: int, pixels: int) -> Recipe | None:
         if self.training and is_shared(self.sync):
             return None
-        if not self.training:
-            return Recipe(((0, 1), (1, 1)), self.rho, gate=COMPLEMENT, given=self.running())
-        track = self.tracking(unbias=bessel(samples * pixels, "BIN"))
-        return Recipe(((samples, 1), (1, 1)), self.rho, gate=COMPLEMENT, track=track)
+        block, running = self.batch_as_data(samples, pixels)
+        return Recipe(((block, 1), (1, 1)), self.rho, gate=COMPLEMENT, running=running)
 
     def _by_hand(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
         training, rho = self.training, self.rho

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from normsearch.errors import NormError
 from normsearch.norms.base import FormulaNorm, OwnsActivation, update_running
-from normsearch.norms.compiled import RATIO, SILU, Recipe, Track
-from normsearch.norms.moments import Moments, full
+from normsearch.norms.compiled import RATIO, SILU, Recipe, Running
+from normsearch.norms.moments import full
 
 
 class _EvoNorm(OwnsActivation, FormulaNorm):
@@ -116,10 +116,8 @@ class EvoNormB0(_EvoNorm):
         return x / torch.maximum(self.deviation(batch[None]), instance)
 
     def recipe(self, samples: int, pixels: int) -> Recipe:
-        unused = torch.zeros_like(self.running_var)  # the running mean of other norms
+        batches = self.num_batches_tracked if self.training else None
+        no_mean = torch.zeros_like(self.running_var)
+        running = Running(no_mean, self.running_var, batches, self.momentum)
         pools = (samples if self.training else 0, 1), (1, 1)
-        made = Recipe(pools, function=RATIO, arguments=(self.v,))
-        if not self.training:
-            return made._replace(given=Moments(unused, self.running_var))
-        buffers = unused, self.running_var, self.num_batches_tracked
-        return made._replace(track=Track(*buffers, self.momentum))
+        return Recipe(pools, running=running, function=RATIO, arguments=(self.v,))

@@ -5,6 +5,7 @@
 
 struct state {
     const struct parameters *given;
+    const struct running *running;
     double *mean, *variance;         /* of each row */
     double *pooled_mean[POOLS];
     double *pooled[POOLS];           /* variance, or 1/sqrt(variance + eps) if outputs are mixed */
@@ -87,14 +88,23 @@ static void gate(const struct plan *p, const float *given, double *made)
         made[k] /= sum;
 }
 
+/* A gradient goes where it is wanted. */
+static void give(float *d, integer i, double value)
+{
+    if (d)
+        d[i] = (float)value;
+}
+
+/* POOLS of them: one without a pool has no gradient. */
 static void pull_gate(const struct plan *p, const double *made, const double *d_made,
                       float *d_given)
 {
     double mean = 0;
     for (integer k = 0; p->gate == SOFTMAX && k < p->pools; k++)
         mean += made[k] * d_made[k];
-    for (integer k = 0; k < p->pools; k++)
-        d_given[k] = (float)(p->gate == SOFTMAX ? made[k] * (d_made[k] - mean) : d_made[k]);
+    for (integer k = 0; k < POOLS; k++)
+        give(d_given, k, k >= p->pools ? 0
+                         : p->gate == SOFTMAX ? made[k] * (d_made[k] - mean) : d_made[k]);
 }
 
 /* From `shares` as they were given to what is mixed with. */
@@ -125,7 +135,7 @@ static void pull_shares(const struct plan *p, const struct state *s, double *d_s
         for (integer c = 0; c < p->channels; c++)
             totals[k] += d_share[k][c];
     }
-    if (d->variance_shares) {
+    if (s->given->variance_shares) {
         pull_gate(p, mean_share, totals, d->shares);
         pull_gate(p, s->variance_share, d_variance_share, d->variance_shares);
     } else if (d->shares && p->by_channel)

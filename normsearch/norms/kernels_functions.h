@@ -288,13 +288,11 @@ static void pull_function(const struct pass *pass, const struct state *s, double
         }
         for (int k = 0; k < 2; k++) {
             layer[k] += channel[k];
-            if (d->argument[k] && !p->by_layer)
-                d->argument[k][c] = (float)channel[k];
+            give(p->by_layer ? NULL : d->argument[k], c, channel[k]);
         }
     }
     for (int k = 0; k < 2 && p->by_layer; k++)
-        if (d->argument[k])
-            d->argument[k][0] = (float)layer[k];
+        give(d->argument[k], 0, layer[k]);
     memset(spare[2], 0, rows * sizeof **spare);
     for (int k = 0; k < 2 && p->function == RATIO; k++)
         if (p->block_samples[k])

@@ -18,7 +18,7 @@ enum gate { AS_THEY_ARE, COMPLEMENT, SOFTMAX };
 enum by { MOMENTS, SQUARES, RESPONSE, CENTRE };
 enum function { NONE, TANH, ERF, SILU, RATIO, CUT };
 
-/* Both structures as compiled.py tells them: see Recipe there. */
+/* All structures as compiled.py packs them: see Recipe there. */
 struct plan {
     integer samples, channels, pixels, threads;
     integer pools;
@@ -36,12 +36,23 @@ struct plan {
     double unbias;
     double momentum;                 /* below 0: cumulative average */
     double rmax, dmax;               /* Batch Renormalization's limits; rmax 0: none */
-    float *running_mean, *running_variance;   /* the given ones, where none is tracked */
+};
+
+struct parameters {                  /* or their gradients, of which any may be missing */
+    float *weight, *bias, *shares, *variance_shares, *inner_bias, *argument[2];
+};
+
+struct running {                     /* moments, the given ones where none is tracked */
+    float *mean, *variance;
     int64_t *batches;
 };
 
-struct parameters {                  /* or their gradients; all but two may be missing */
-    float *weight, *bias, *shares, *variance_shares, *inner_bias, *argument[2];
+struct tensors {                     /* of one call; `out` is y, or dx */
+    const float *x, *dy;
+    float *out;
+    double *kept;                    /* (2, N, C) and (2, C): what the way back needs */
+    struct running running;
+    struct parameters given, d;
 };
 
 /* ---- threads ---- */

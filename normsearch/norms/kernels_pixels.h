@@ -133,10 +133,10 @@ static void pixels_unit(const struct pass *pass, integer unit)
 }
 
 /* y, or with dy dx and the gradients of weight and bias. */
-static int run_pixels(const struct plan *p, const float *x, const float *dy, float *out,
-                      const struct parameters *given, const struct parameters *d)
+static int run_pixels(const struct plan *p, const struct tensors *t)
 {
-    struct pass pass = {.plan = p, .x = x, .dy = dy, .out = out, .given = given};
+    const float *dy = t->dy;
+    struct pass pass = {.plan = p, .x = t->x, .dy = dy, .out = t->out, .given = &t->given};
     pass.chunks = (p->pixels + UNIT - 1) / UNIT;
     pass.units = p->samples * pass.chunks;
     pass.width = dy ? (2 + LANES) * p->channels : 0;   /* 2·C totals, and a vector for each */
@@ -152,7 +152,8 @@ static int run_pixels(const struct plan *p, const float *x, const float *dy, flo
             of_weight += pass.sums[unit * pass.width + 2 * c];
             of_bias += pass.sums[unit * pass.width + 2 * c + 1];
         }
-        d->weight[c] = (float)of_weight, d->bias[c] = (float)of_bias;
+        give(t->d.weight, c, of_weight);
+        give(t->d.bias, c, of_bias);
     }
     free(pass.sums);
     return 0;

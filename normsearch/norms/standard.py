@@ -12,8 +12,7 @@ from torch.nn.functional import instance_norm as instance_norm_of
 from normsearch.errors import NormError
 from normsearch.norms.base import Norm, by_rows
 from normsearch.norms.batch_moments import bessel
-from normsearch.norms.compiled import Recipe, Track, by_kernels
-from normsearch.norms.moments import Moments
+from normsearch.norms.compiled import Recipe, Running, by_kernels
 
 
 class _ByKernels:
@@ -46,11 +45,13 @@ class _BatchNorm(_ByKernels):
     def recipe(self: Any, samples: int, pixels: int) -> Recipe | None:
         if not self.track_running_stats or (self.training and samples * pixels < 2):
             return None
+        own = self._buffers  # __getattr__ of a module would be felt
+        moments = own["running_mean"], own["running_var"]
         if not self.training:
-            return Recipe(((0, 1),), given=Moments(self.running_mean, self.running_var))
-        buffers = self.running_mean, self.running_var, self.num_batches_tracked
-        track = Track(*buffers, self.momentum, unbias=bessel(samples * pixels, "BN"))
-        return Recipe(((samples, 1),), track=track)
+            return Recipe(((0, 1),), running=Running(*moments))
+        unbias = bessel(samples * pixels, "BN")
+        running = Running(*moments, own["num_batches_tracked"], self.momentum, unbias=unbias)
+        return Recipe(((samples, 1),), running=running)
 
     def formula(self: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         mean, variance = (None if self.training else one

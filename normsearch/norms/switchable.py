@@ -108,13 +108,13 @@ class SwitchableNorm(RunningMomentNorm):
         pools = (1, 1), (1, self.channels)
         if not self.training:
             shares, gate = self._gated(self._seen())
-            made = Recipe((*pools, (0, 1)), *shares, gate=gate)
-            return made._replace(given=self.running(), seen=self.num_batches_tracked)
+            given, seen = self.as_data(), self.num_batches_tracked
+            return Recipe((*pools, (0, 1)), *shares, gate=gate, running=given, seen=seen)
         with_batch = samples > 1
         shares, gate = self._gated(with_batch)
         if not with_batch:
             return Recipe(pools, *shares, gate=gate)
-        return Recipe((*pools, (samples, 1)), *shares, gate=gate, track=self.tracking())
+        return Recipe((*pools, (samples, 1)), *shares, gate=gate, running=self.as_data())
 
     def _gated(self, with_batch: bool | Tensor) -> tuple[tuple[Tensor, Tensor], int]:
         """Return what the kernels compute the weights of means and variances from, and how."""
