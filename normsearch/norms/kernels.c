@@ -241,12 +241,14 @@ int pull_back(const struct plan *p, const struct tensors *t)
         d_mean[i] /= p->pixels;
         d_variance[i] *= 2.0 / p->pixels;
         scale[i] += p->by == RESPONSE;   /* the input's own part */
+        if (p->function)
+            scale[i] = 1;
     }
-    pass.slope = d_variance, pass.offset = d_mean, pass.out = t->out;
-    if (!p->function)
-        pass.factor = scale;
-    if (p->pools)
-        run(&pass, p->function ? function_pulled_unit : affine_unit);
+    if (p->function)
+        pass.dy = t->out;            /* which holds the function's part */
+    pass.factor = scale, pass.slope = d_variance, pass.offset = d_mean, pass.out = t->out;
+    if (!p->function || p->pools)
+        run(&pass, affine_unit);
     free(memory);
     return 0;
 }

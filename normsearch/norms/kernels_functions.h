@@ -11,12 +11,18 @@ static inline lanes pick(integers mask, lanes yes, lanes no)
     return (lanes)((mask & (integers)yes) | (~mask & (integers)no));
 }
 
-/* e^x = 2^n * e^r with r within half of log 2, by its Taylor series; 0 below -87, cut off at 87. */
+/* x cut off at both ends; NaN stays. */
+static inline lanes within(lanes x, float most)
+{
+    const lanes limit = most - (lanes){0};
+    return pick(x > limit, limit, pick(x < -limit, -limit, x));
+}
+
+/* e^x = 2^n * e^r with r within half of log 2, by its Taylor series; x is cut off at -87 and 87. */
 static inline lanes exponential(lanes x)
 {
-    const lanes zero = {0}, least = zero - 87.0f, most = zero + 87.0f, round = zero + 12582912.0f;
-    integers none = x < least;
-    x = pick(none, least, pick(x > most, most, x));   /* NaN stays */
+    const lanes zero = {0}, round = zero + 12582912.0f;
+    x = within(x, 87.0f);
     lanes n = x * 1.44269504f + round;   /* the sum has no bits left behind the point */
     integers power = (integers)n << 23;
     n -= round;
@@ -26,15 +32,15 @@ static inline lanes exponential(lanes x)
     sum = sum * r + 1 / 6.0f;
     sum = sum * r + 0.5f;
     sum = sum * r * r + r + 1.0f;
-    return (lanes)(~none & ((integers)sum + power));
+    return (lanes)((integers)sum + power);
 }
 
 /* An odd function by Eigen's rational minimax approximations: x P(x^2) / Q(x^2), within 4e-7 of the
  * value. Beyond `most` the function is 1 in float. */
 static inline lanes odd_ratio(lanes x, float most, const float *p, int of_p, const float *q, int of_q)
 {
-    const lanes zero = {0}, limit = zero + most;
-    x = pick(x > limit, limit, pick(x < -limit, -limit, x));   /* NaN stays */
+    const lanes zero = {0};
+    x = within(x, most);
     lanes square = x * x, above = zero + p[0], below = zero + q[0];
     for (int i = 1; i < of_p; i++)
         above = above * square + p[i];
@@ -105,29 +111,12 @@ static inline struct terms terms_of(enum function function, lanes x, const lanes
     return made;
 }
 
-static inline lanes load(const float *x, integer count)
-{
-    lanes values = {0};
-    if (count >= LANES)
-        return AT(x);
-    memcpy(&values, x, 4 * count);
-    return values;
-}
-
-static inline void store(float *out, lanes values, integer count)
-{
-    if (count >= LANES)
-        *(unaligned_lanes *)out = values;
-    else
-        memcpy(out, &values, 4 * count);
-}
-
 #define SUMS_OF(function) ((function) == RATIO ? 5 : (function) == ERF ? 4 : 3)
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* A row's numbers in all lanes; x is taken relative to the mean where it is centred. */
 struct row {
-    lanes centre, factor, offset, mean, slope, argument[ARGUMENTS];
+    lanes centre, factor, offset, argument[ARGUMENTS];
 };
 
 ALWAYS_INLINE struct row row_of(const struct pass *pass, integer row, enum function function)
@@ -136,8 +125,6 @@ ALWAYS_INLINE struct row row_of(const struct pass *pass, integer row, enum funct
     struct row made = {.factor = zero + (float)pass->factor[row]};
     if (function == CUT)
         made.centre += (float)pass->mean[row];
-    if (pass->slope)
-        made.slope += (float)pass->slope[row], made.mean += (float)pass->mean[row];
     if (pass->offset)
         made.offset += (float)pass->offset[row];
     for (int k = 0; k < ARGUMENTS; k++)
@@ -160,17 +147,7 @@ ALWAYS_INLINE void sums_step(const struct row *row, const float *x, const float 
     struct terms terms = terms_of(function, load(x, count) - row->centre, row->argument);
     for (int k = 0; k < SUMS_OF(function); k++)
         sum[k] += d * terms.sum[k];
-    if (out)
-        store(out, row->factor * d * terms.slope, count);
-}
-
-ALWAYS_INLINE void pulled_step(const struct row *row, const float *x, const float *dy, float *out,
-                               integer count, enum function function)
-{
-    lanes value = load(x, count);
-    struct terms terms = terms_of(function, value - row->centre, row->argument);
-    lanes rest = row->slope * (value - row->mean) + row->offset;
-    store(out, row->factor * load(dy, count) * terms.slope + rest, count);
+    store(out, row->factor * d * terms.slope, count);
 }
 
 ALWAYS_INLINE void values_of(const struct pass *pass, integer unit, enum function function)
@@ -190,32 +167,20 @@ ALWAYS_INLINE void sums_of(const struct pass *pass, integer unit, enum function 
     integer at, count, start = locate(pass, unit, &at, &count);
     const struct row row = row_of(pass, at, function);
     const float *x = pass->x + start, *dy = pass->dy + start;
-    float *out = pass->plan->pools ? NULL : pass->out + start;
+    float *out = pass->out + start;
     double *sums = pass->sums + pass->width * unit;
     memset(sums, 0, SUMS * sizeof *sums);
     for (integer i = 0; i < count;) {
         integer stop = count - i < BLOCK ? count : i + BLOCK;
         lanes sum[SUMS] = {0};
         for (; i + LANES <= stop; i += LANES)
-            sums_step(&row, x + i, dy + i, out ? out + i : out, LANES, function, sum);
+            sums_step(&row, x + i, dy + i, out + i, LANES, function, sum);
         if (i < stop)
-            sums_step(&row, x + i, dy + i, out ? out + i : out, stop - i, function, sum);
+            sums_step(&row, x + i, dy + i, out + i, stop - i, function, sum);
         i = stop;
         for (int k = 0; k < SUMS_OF(function); k++)
             sums[k] += sum_of(sum[k]);
     }
-}
-
-ALWAYS_INLINE void pulled_of(const struct pass *pass, integer unit, enum function function)
-{
-    integer at, count, i = 0, start = locate(pass, unit, &at, &count);
-    const struct row row = row_of(pass, at, function);
-    const float *x = pass->x + start, *dy = pass->dy + start;
-    float *out = pass->out + start;
-    for (; i + LANES <= count; i += LANES)
-        pulled_step(&row, x + i, dy + i, out + i, LANES, function);
-    if (i < count)
-        pulled_step(&row, x + i, dy + i, out + i, count - i, function);
 }
 
 /* The compiler makes a loop of its own for each function. */
@@ -233,16 +198,10 @@ static void function_unit(const struct pass *pass, integer unit)
     FOR_EACH_FUNCTION(values_of)
 }
 
-/* The sums, and dx where there is an `out`: of a function without statistics. */
+/* The sums, and dx, to which the moments' part is still to be added. */
 static void function_gradient_unit(const struct pass *pass, integer unit)
 {
     FOR_EACH_FUNCTION(sums_of)
-}
-
-/* dx, of which the moments give slope*(x - mean) + offset. */
-static void function_pulled_unit(const struct pass *pass, integer unit)
-{
-    FOR_EACH_FUNCTION(pulled_of)
 }
 
 /* ---- the numbers of rows, and their gradients ---- */

@@ -119,6 +119,23 @@ typedef float lanes __attribute__((vector_size(4 * LANES)));
 typedef float unaligned_lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 #define AT(x) (*(const unaligned_lanes *)(x))
 
+static inline lanes load(const float *x, integer count)
+{
+    lanes values = {0};
+    if (count >= LANES)
+        return AT(x);
+    memcpy(&values, x, 4 * count);
+    return values;
+}
+
+static inline void store(float *out, lanes values, integer count)
+{
+    if (count >= LANES)
+        *(unaligned_lanes *)out = values;
+    else
+        memcpy(out, &values, 4 * count);
+}
+
 static double sum_of(lanes a)
 {
     double sums[LANES];
@@ -220,17 +237,19 @@ static void gradient_unit(const struct pass *pass, integer unit)
 static void affine_unit(const struct pass *pass, integer unit)
 {
     integer row, count, start = locate(pass, unit, &row, &count);
-    const float *restrict x = pass->x + start;
-    float *restrict out = pass->out + start;
+    const float *x = pass->x + start;
+    float *out = pass->out + start;
     float mean = (float)pass->mean[row], slope = (float)pass->slope[row];
     float offset = (float)(pass->offset[row] + pass->slope[row] * (mean - pass->mean[row]));
     if (!pass->dy) {
-        for (integer i = 0; i < count; i++)
-            out[i] = slope * (x[i] - mean) + offset;
+        for (integer i = 0; i < count; i += LANES)
+            store(out + i, slope * (load(x + i, count - i) - mean) + offset, count - i);
         return;
     }
-    const float *restrict dy = pass->dy + start;
+    const float *dy = pass->dy + start;   /* may be `out` */
     float factor = (float)pass->factor[row];
-    for (integer i = 0; i < count; i++)
-        out[i] = factor * dy[i] + (slope * (x[i] - mean) + offset);
+    for (integer i = 0; i < count; i += LANES) {
+        lanes rest = slope * (load(x + i, count - i) - mean) + offset;
+        store(out + i, factor * load(dy + i, count - i) + rest, count - i);
+    }
 }
