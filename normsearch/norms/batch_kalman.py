@@ -87,6 +87,7 @@ class BatchKalmanNorm(RunningMomentNorm):
         self.p = p
         self._handle: RemovableHandle | None = None
         self._prior: _Prior | None = None
+        self._feeds = False  # whether another is linked to this one
         self._left: _Probe | None = None  # kept until the next pass, for gradient checkpointing
 
     def link(self, convolution: _ConvNd, before: BatchKalmanNorm) -> None:
@@ -99,6 +100,7 @@ class BatchKalmanNorm(RunningMomentNorm):
         ends = (convolution.in_channels, convolution.out_channels)
         if ends == (before.channels, self.channels) and can_propagate(convolution):
             self._handle = convolution.register_forward_hook(_Link(before, self))
+            before._feeds = True
 
     def unlink(self) -> None:
         """Remove the link: the norm is BN until it is linked again."""
@@ -120,7 +122,7 @@ class BatchKalmanNorm(RunningMomentNorm):
             out = super().forward(x)
         finally:
             self._prior = None  # it holds a graph that ends with this step
-        self._left = _Probe.of(out) if self.training else None
+        self._left = _Probe.of(out) if self.training and self._feeds else None
         return out
 
     def coefficients(self, moments: Moments, pixels: int) -> Affine:

@@ -19,12 +19,12 @@ from torch.nn import Parameter
 from normsearch.norms.kernels import kernels
 from normsearch.norms.moments import in_format_of
 
-AS_THEY_ARE, COMPLEMENT, SOFTMAX = 0, 1, 2  # how the kernels compute weights from `shares`
+AS_THEY_ARE, COMPLEMENT, SOFTMAX, SPARSEST = 0, 1, 2, 3  # how the kernels compute weights from `shares`
 MOMENTS, SQUARES, RESPONSE, CENTRE = 0, 1, 2, 3  # what the kernels normalize by
 NONE, TANH, ERF, SILU, RATIO, CUT = 0, 1, 2, 3, 4, 5  # a function of single values
 
 #: `struct plan` and `struct tensors` of kernels_passes.h: the same fields in the same order.
-PLAN = Struct("5q 6q 9q 5d")
+PLAN = Struct("5q 6q 3q 8q 6d")
 TENSORS = Struct("4P 3P 7P 7P")
 
 
@@ -53,8 +53,8 @@ class Recipe(NamedTuple):
         shares: the weight of a single pool, None (1) or (C,); with COMPLEMENT the weight g of the
             first of two pools, (1,) or (C,), the second has 1 − g.
         variance_shares: if given, moments are mixed: means by `shares` and variances by these, both
-            (3,), of which the pools have the first; logits with SOFTMAX.
-        gate: AS_THEY_ARE, COMPLEMENT or SOFTMAX.
+            (3,), of which the pools have the first; logits with SOFTMAX and SPARSEST.
+        gate: AS_THEY_ARE, COMPLEMENT, SOFTMAX or SPARSEST, which is SparsestMax.
         running: contiguous moments without a gradient.
         inner_bias: (C,), added before the second norm.
         group: channels per group of the second norm, 0 for none.
@@ -70,6 +70,8 @@ class Recipe(NamedTuple):
             x·sigmoid(a·x) over the pool's deviation; RATIO: x over the larger of the first pool's
             deviation and a·x + the second's. CUT: the result, or a where that is larger.
         arguments: a, or a and b, of the function, each (1,) or (C,).
+        sparsest: with SPARSEST, its radius, and the pools that are chosen for good of means and of
+            variances, or -1.
     """
 
     pools: tuple[tuple[int, int], ...] = ()
@@ -85,6 +87,7 @@ class Recipe(NamedTuple):
     per_pixel: bool = False
     function: int = NONE
     arguments: tuple[Tensor, ...] = ()
+    sparsest: tuple[float, int, int] = 0.0, -1, -1
 
     def tensors(self) -> list[Tensor]:
         """Return its floating-point tensors."""
@@ -224,16 +227,16 @@ _NO_GRADIENTS = (None,) * 7
 
 def _plan(samples: int, channels: int, pixels: int, recipe: Recipe, eps: float) -> bytes:
     pools, shares, variance_shares, gate, running, _, group = recipe[:7]
-    _, by, limits, per_pixel, function, arguments = recipe[7:]
+    _, by, limits, per_pixel, function, arguments, (radius, *choices) = recipe[7:]
     (n, c), (n2, c2), (n3, c3) = (*pools, (0, 0), (0, 0), (0, 0))[:3]
     _, _, batches, momentum, tracked, unbias, apart = running or _NO_RUNNING
     return PLAN.pack(
         *(samples, channels, pixels, torch.get_num_threads(), len(pools)),
-        *(n, n2, n3, c, c2, c3, gate),
+        *(n, n2, n3, c, c2, c3, gate, *choices),
         shares is not None and variance_shares is None and shares.numel() > 1,
         *(group, 0 if batches is None else tracked, apart, by, per_pixel, function),
         bool(arguments) and len(arguments[0]) < channels,
-        *(eps, unbias, -1.0 if momentum is None else momentum),
+        *(eps, unbias, -1.0 if momentum is None else momentum, radius),
         *(limits or (0.0, 0.0)),
     )
 

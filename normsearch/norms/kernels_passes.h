@@ -14,7 +14,7 @@ enum {
     SUMS = 5          /* of a unit, at most */
 };
 
-enum gate { AS_THEY_ARE, COMPLEMENT, SOFTMAX };
+enum gate { AS_THEY_ARE, COMPLEMENT, SOFTMAX, SPARSEST };
 enum by { MOMENTS, SQUARES, RESPONSE, CENTRE };
 enum function { NONE, TANH, ERF, SILU, RATIO, CUT };
 
@@ -24,6 +24,7 @@ struct plan {
     integer pools;
     integer block_samples[POOLS], block_channels[POOLS];
     integer gate;
+    integer choice[2];               /* SPARSEST: the pools chosen for good, or -1 */
     integer by_channel;              /* whether there is one share for each channel */
     integer group;
     integer tracked;                 /* channels of a running moment; 0: none is tracked */
@@ -35,6 +36,7 @@ struct plan {
     double eps;
     double unbias;
     double momentum;                 /* below 0: cumulative average */
+    double radius;                   /* SPARSEST: least distance from the centre */
     double rmax, dmax;               /* Batch Renormalization's limits; rmax 0: none */
 };
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -105,20 +106,16 @@ class SwitchableNorm(RunningMomentNorm):
     def recipe(self, samples: int, pixels: int) -> Recipe | None:
         if self.official or (self.training and is_shared(self.sync)):
             return None
-        pools = (1, 1), (1, self.channels)
-        if not self.training:
-            shares, gate = self._gated(self._seen())
-            given, seen = self.as_data(), self.num_batches_tracked
-            return Recipe((*pools, (0, 1)), *shares, gate=gate, running=given, seen=seen)
-        with_batch = samples > 1
-        shares, gate = self._gated(with_batch)
-        if not with_batch:
-            return Recipe(pools, *shares, gate=gate)
-        return Recipe((*pools, (samples, 1)), *shares, gate=gate, running=self.as_data())
+        pools, running = ((1, 1), (1, self.channels)), None
+        if samples > 1 or not self.training:
+            pools, running = (*pools, (samples if self.training else 0, 1)), self.as_data()
+        seen = None if self.training else self.num_batches_tracked
+        return Recipe(pools, running=running, seen=seen, **self._gating(samples))
 
-    def _gated(self, with_batch: bool | Tensor) -> tuple[tuple[Tensor, Tensor], int]:
-        """Return what the kernels compute the weights of means and variances from, and how."""
-        return (self.mean_logits, self.variance_logits), SOFTMAX
+    def _gating(self, samples: int) -> dict[str, Any]:
+        """Return the fields of the recipe for the weights of means and variances."""
+        logits = {"shares": self.mean_logits, "variance_shares": self.variance_logits}
+        return {**logits, "gate": SOFTMAX}
 
     def _mixed(
         self, moments: Moments, batch: Moments, shares: Tensor
