@@ -67,10 +67,15 @@ class MovingAverageBatchNorm(Norm):
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
         self.check_values(x)
-        work, shape = full(x), (-1, *[1] * self.dims)
-        scale = torch.rsqrt(full(self.running_square) + self.eps).view(shape)
-        out = _in_training(work, self) if self.training else work * scale
-        out = torch.addcmul(full(self.bias).view(shape), full(self.weight).view(shape), out)
+        if self.training:
+            return _in_training(x, self)
+        scale = torch.rsqrt(full(self.running_square) + self.eps)
+        return self.affine(x, full(self.weight) * scale, full(self.bias))
+
+    def affine(self, x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
+        """Return gain·x + bias, both (C,), as x is."""
+        shape = -1, *[1] * self.dims
+        out = torch.addcmul(bias.view(shape), full(x), gain.view(shape))
         return in_format_of(out.to(x.dtype), x)
 
     def average(self, window: Tensor, new: Tensor) -> Tensor:
@@ -97,25 +102,36 @@ class MovingAverageBatchNorm(Norm):
 
 class _MovingAverage(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, norm: MovingAverageBatchNorm, learns: bool) -> Tensor:
-        square = x.square().mean((0, *range(2, x.dim())))
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, norm: MovingAverageBatchNorm, learns: bool
+    ) -> Tensor:
+        lengths = torch.linalg.vector_norm(full(x), dim=tuple(range(2, x.dim())))  # (N, C)
+        square = lengths.square().sum(0) / (x.numel() // norm.channels)
         norm.steps.add_(int(learns))
         square = norm.average(norm.squares, square) if learns else square
-        r = norm.ratio(square)
-        ctx.norm, shape = norm, (-1, *[1] * norm.dims)
-        scale, r = torch.rsqrt(square + norm.eps).view(shape), r.view(shape)
-        ctx.save_for_backward(x, scale, r)
-        return x * (scale * r if learns else scale)
+        r, scale = norm.ratio(square), torch.rsqrt(square + norm.eps)
+        ctx.norm, r = norm, r * scale if learns else scale
+        ctx.save_for_backward(x, weight, scale, r)
+        return norm.affine(x, full(weight) * r, full(bias))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, scale, r = ctx.saved_tensors
-        g, z = dy * r, x * scale
-        product = ctx.norm.average(ctx.norm.products, (g * z).mean((0, *range(2, x.dim()))))
-        return (g - z * product.view(scale.shape)) * scale, None, None
+        x, weight, scale, r = ctx.saved_tensors
+        work, dy, gain = full(x), full(dy), full(weight) * r
+        # Of each channel Σ dy·x and Σ dy, in one pass.
+        moments = torch.zeros_like(scale), torch.ones_like(scale)
+        _, along, total = torch.ops.aten.native_batch_norm_backward(
+            dy, work, None, None, None, *moments, True, 0.0, [False, True, True]
+        )
+        mean = gain * along / (x.numel() // ctx.norm.channels)
+        product = ctx.norm.average(ctx.norm.products, mean) * scale.square()
+        dx = ctx.norm.affine(dy, gain, torch.zeros_like(gain))
+        dx = dx.addcmul_(work, product.view(-1, *[1] * ctx.norm.dims), value=-1)
+        return dx.to(x.dtype), r * along, total, None, None
 
 
 @_disable_dynamo  # torch.compiler.disable, which would import the compiler with this module
 def _in_training(x: Tensor, norm: MovingAverageBatchNorm) -> Tensor:
-    return _MovingAverage.apply(x, norm, torch.is_grad_enabled())  # type: ignore[no-any-return,no-untyped-call]
+    given = x, norm.weight, norm.bias
+    return _MovingAverage.apply(*given, norm, torch.is_grad_enabled())  # type: ignore[no-any-return,no-untyped-call]
