@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch._compile import _disable_dynamo
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import batch_norm
 
 from normsearch.norms.base import Norm
 from normsearch.norms.moments import full, in_format_of
@@ -74,8 +75,9 @@ class MovingAverageBatchNorm(Norm):
 
     def affine(self, x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
         """Return gain·x + bias, both (C,), as x is."""
-        shape = -1, *[1] * self.dims
-        out = torch.addcmul(bias.view(shape), full(x), gain.view(shape))
+        # Of mean 0 and variance 1: torch's broadcasting addcmul takes four times as long on CPUs.
+        standard = torch.zeros_like(gain), torch.ones_like(gain)
+        out = batch_norm(full(x), *standard, gain, bias, False, 0.0, 0.0)
         return in_format_of(out.to(x.dtype), x)
 
     def average(self, window: Tensor, new: Tensor) -> Tensor:
