@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NormError
-from normsearch.norms.batch_moments import bessel, pool_batch
+from normsearch.norms.batch_moments import bessel, is_shared, pool_batch
 from normsearch.norms.compiled import Recipe, Running, by_kernels
 from normsearch.norms.kernels import use_triton
 from normsearch.norms.moments import (
@@ -245,6 +245,7 @@ class RunningMomentNorm(MomentNorm):
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
+    sync = False  # whether the batch is that of all processes
 
     def __init__(
         self, channels: int, dims: int, eps: float = 1e-5, momentum: float | None = 0.1
@@ -254,6 +255,10 @@ class RunningMomentNorm(MomentNorm):
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
         self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long))
+
+    def by_autograd_alone(self) -> bool:
+        """Return whether neither kernels nor gradients by hand will do: with other processes'."""
+        return self.training and is_shared(self.sync)
 
     def reset_running_stats(self) -> None:
         """Reset to mean 0, variance 1 and no tracked batch."""
@@ -273,12 +278,9 @@ class RunningMomentNorm(MomentNorm):
         moments = own["running_mean"], own["running_var"]
         return Running(*moments, batches, self.momentum, channels, unbias, apart)  # type: ignore[arg-type]
 
-    def batch_moments(self, moments: Moments, pixels: int, sync: bool = False) -> Moments:
-        """Return the moments of the batch, (1, C), and track them with the unbiased variance.
-
-        `sync` includes the samples of all processes; see `pool_batch`.
-        """
-        batch, values = pool_batch(moments, pixels, sync)
+    def batch_moments(self, moments: Moments, pixels: int) -> Moments:
+        """Return the moments of the batch, (1, C), and track them with the unbiased variance."""
+        batch, values = pool_batch(moments, pixels, self.sync)
         self.track(batch.mean, batch.variance * bessel(values, self.spec_text))
         return batch
 

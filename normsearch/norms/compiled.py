@@ -19,7 +19,7 @@ from torch.nn import Parameter
 from normsearch.norms.kernels import kernels
 from normsearch.norms.moments import in_format_of
 
-AS_THEY_ARE, COMPLEMENT, SOFTMAX, SPARSEST = 0, 1, 2, 3  # how the kernels compute weights from `shares`
+AS_THEY_ARE, COMPLEMENT, SOFTMAX, SPARSEST = 0, 1, 2, 3  # how `shares` become weights
 MOMENTS, SQUARES, RESPONSE, CENTRE = 0, 1, 2, 3  # what the kernels normalize by
 NONE, TANH, ERF, SILU, RATIO, CUT = 0, 1, 2, 3, 4, 5  # a function of single values
 

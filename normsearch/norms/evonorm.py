@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from normsearch.errors import NormError
 from normsearch.norms.base import FormulaNorm, OwnsActivation, update_running
 from normsearch.norms.compiled import RATIO, SILU, Recipe, Running
+from normsearch.norms.groups import check_groups
 from normsearch.norms.moments import full
 
 
@@ -65,10 +65,7 @@ class EvoNormS0(_EvoNorm):
     def __init__(self, channels: int, dims: int, groups: int, eps: float = 1e-5) -> None:
         super().__init__(channels, dims, eps)
         self.spec_text, self.groups = f"EvoNorm-S0-{groups}", groups
-        if channels % groups:
-            raise NormError(
-                f"{self.spec_text} needs a channel count that {groups} divides, got {channels}"
-            )
+        check_groups("EvoNorm-S0", channels, groups)
 
     def activate(self, x: Tensor, v: Tensor) -> Tensor:
         variance = x.reshape(x.shape[0], self.groups, -1).var(2, correction=0)

@@ -105,7 +105,12 @@ class MovingAverageBatchNorm(Norm):
 class _MovingAverage(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, norm: MovingAverageBatchNorm, learns: bool
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        norm: MovingAverageBatchNorm,
+        learns: bool,
     ) -> Tensor:
         lengths = torch.linalg.vector_norm(full(x), dim=tuple(range(2, x.dim())))  # (N, C)
         square = lengths.square().sum(0) / (x.numel() // norm.channels)

@@ -60,9 +60,9 @@ class SparseSwitchableNorm(SwitchableNorm):
         frozen = self.choices[:, None] == self.places[: logits.shape[1]]
         return sparsest_max(full(logits).add(frozen, alpha=1e6), self.radius)
 
-    def _gating(self, samples: int) -> dict[str, Any]:
+    def gating(self, samples: int) -> dict[str, Any]:
         if use_triton():  # it has no SparsestMax
-            means, variances = self.shares(samples > 1 if self.training else self._seen())
+            means, variances = self.shares(self.with_batch(samples))
             return {"shares": means, "variance_shares": variances}
         sparsest = self.radius.item(), *self.choices.tolist()
-        return {**super()._gating(samples), "gate": SPARSEST, "sparsest": sparsest}
+        return {**super().gating(samples), "gate": SPARSEST, "sparsest": sparsest}
