@@ -32,10 +32,8 @@ class BatchKalmanNorm(RunningMomentNorm):
     and σ², computed with the unbiased σ²B, as in torch's BatchNorm.
 
     The gradient flows through the prior to the convolution's weight and the γ, β before it.
-
-    Source: Wang et al., arXiv 1802.03133 and NeurIPS 2018 ("Kalman Normalization"). Both formulas,
-    p = 0.9, the bound of 100 and the unstopped gradient follow the authors' code
-    (github.com/wanggrun/Kalman-Normalization); kalman_prior.py says where the prior differs.
+    Source: Wang et al., arXiv 1802.03133 and NeurIPS 2018. Formulas, p, the bound and the gradient
+    follow their code (github.com/wanggrun/Kalman-Normalization); kalman_prior.py has a difference.
 
     Args:
         p: the weight of the prior, from 0 (BN) to below 1.
@@ -66,15 +64,14 @@ class BatchKalmanNorm(RunningMomentNorm):
         self._left: Probe | None = None  # kept until the next pass, for gradient checkpointing
 
     def link(self, convolution: _ConvNd, before: BatchKalmanNorm) -> None:
-        """Use the prior from `before`, through ReLU and `convolution`.
+        """Use the prior from `before`, through ReLU and `convolution`, if the three fit.
 
-        Nothing is linked if the three do not fit (other channels, or a transposed convolution with
-        groups or dilation).
+        They do not with other channels, or a transposed convolution with groups or dilation.
         """
         self.unlink()
         ends = (convolution.in_channels, convolution.out_channels)
         if ends == (before.channels, self.channels) and can_propagate(convolution):
-            self._handle = convolution.register_forward_hook(partial(_pass_prior, before, self))
+            self._handle = convolution.register_forward_hook(partial(_pass_prior, (before, self)))
             before._feeds = True
 
     def unlink(self) -> None:
@@ -91,8 +88,7 @@ class BatchKalmanNorm(RunningMomentNorm):
         return [] if self._prior is None else list(self._prior.moments)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self._prior is not None:
-            self._prior = self._prior.confirmed(x) if self.training else None
+        self._prior = self._prior.confirmed(x) if self._prior and self.training else None
         try:
             out = super().forward(x)
         finally:
@@ -117,12 +113,8 @@ class BatchKalmanNorm(RunningMomentNorm):
 
 
 def _pass_prior(
-    before: BatchKalmanNorm,
-    after: BatchKalmanNorm,
-    convolution: _ConvNd,
-    inputs: tuple[Tensor, ...],
-    out: Tensor,
+    ends: tuple[BatchKalmanNorm, BatchKalmanNorm], convolution: _ConvNd, inputs: Any, out: Tensor
 ) -> None:
-    left = before._left if after.training else None
+    before, after = ends
     given = before.bias, before.weight, convolution, inputs[0], out
-    after._prior = None if left is None else Prior.through(left, *given)
+    after._prior = Prior.through(before._left, *given) if after.training else None

@@ -49,7 +49,13 @@ class Prior(NamedTuple):
 
     @classmethod
     def through(
-        cls, left: Probe, bias: Tensor, weight: Tensor, convolution: _ConvNd, x: Tensor, out: Tensor
+        cls,
+        left: Probe | None,
+        bias: Tensor,
+        weight: Tensor,
+        convolution: _ConvNd,
+        x: Tensor,
+        out: Tensor,
     ) -> Prior | None:
         """Return the prior that a BKN with this bias and weight, which gave `left`, passes on.
 
@@ -57,7 +63,7 @@ class Prior(NamedTuple):
             x: the convolution's input; None is returned if it cannot be ReLU of what BKN gave.
             out: its output.
         """
-        fed = Probe(left.shape, left.values.relu()).same(Probe.of(x))
+        fed = left and Probe(left.shape, left.values.relu()).same(Probe.of(x))
         if fed is None:
             return None
         return cls(through_convolution(rectify(bias, weight), convolution), fed, Probe.of(out))
