@@ -20,7 +20,7 @@ from normsearch.norms.kernels import kernels
 from normsearch.norms.moments import in_format_of
 
 AS_THEY_ARE, COMPLEMENT, SOFTMAX, SPARSEST = 0, 1, 2, 3  # how `shares` become weights
-MOMENTS, SQUARES, RESPONSE, CENTRE = 0, 1, 2, 3  # what the kernels normalize by
+MOMENTS, SQUARES, RESPONSE, CENTRE, NEIGHBOURS = 0, 1, 2, 3, 4  # what the kernels normalize by
 NONE, TANH, ERF, SILU, RATIO, CUT = 0, 1, 2, 3, 4, 5  # a function of single values
 
 #: `struct plan` and `struct tensors` of kernels_passes.h: the same fields in the same order.
@@ -62,10 +62,11 @@ class Recipe(NamedTuple):
             AS_THEY_ARE, `variance_shares` and `shares` must say so too.
         by: MOMENTS; SQUARES: x over the root of the pool's mean of x², without centring; RESPONSE:
             x times its channel's L2 norm over the mean one of the sample, for a single pool of all
-            channels, and x itself added to the result; CENTRE: x less the pool's mean.
+            channels, and x itself added to the result; CENTRE: x less the pool's mean; NEIGHBOURS:
+            x over (the mean of x² of the `group` channels around + eps)^0.75, without bias.
         limits: of r and d of Batch Renormalization, which the kernels write to `shares` and
             `inner_bias`, from the single pool and the running moments before the batch.
-        per_pixel: by the MOMENTS or SQUARES of all channels at each pixel; no pools.
+        per_pixel: by the MOMENTS, SQUARES or NEIGHBOURS at each pixel, of channels; no pools.
         function: weight·f(x) + bias, f(x) being TANH: tanh(a·x); ERF: erf(a·x + b); SILU:
             x·sigmoid(a·x) over the pool's deviation; RATIO: x over the larger of the first pool's
             deviation and a·x + the second's. CUT: the result, or a where that is larger.
@@ -103,8 +104,9 @@ class Recipe(NamedTuple):
 
     def mark_tracked(self) -> None:
         """Tell autograd that the kernels have changed the running moments."""
-        if self.running is not None and self.running.batches is not None:
-            for values in self.running[:3]:  # torch 2.5 takes one at a time
+        mean, variance, batches = self.running[:3] if self.running else (None, None, None)
+        if mean is not None and variance is not None and batches is not None:
+            for values in (mean, variance, batches):  # torch 2.5 takes one at a time
                 increment_version(values)
 
 

@@ -15,7 +15,7 @@ enum {
 };
 
 enum gate { AS_THEY_ARE, COMPLEMENT, SOFTMAX, SPARSEST };
-enum by { MOMENTS, SQUARES, RESPONSE, CENTRE };
+enum by { MOMENTS, SQUARES, RESPONSE, CENTRE, NEIGHBOURS };
 enum function { NONE, TANH, ERF, SILU, RATIO, CUT };
 
 /* All structures as compiled.py packs them: see Recipe there. */

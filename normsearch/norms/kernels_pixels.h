@@ -1,11 +1,11 @@
-/* Norms over the channels of each pixel: LN2d, and RMS2d without centring.
+/* Norms over the channels of each pixel: LN2d, RMS2d without centring, and LRN over a few.
  *
  * TILE pixels of all channels are copied next to each other, as channels that lie a power of two
  * apart would throw each other out of the caches. WIDE vectors of pixels then go over the channels
  * once for the mean, once for the squares around it, once to write.
  */
 
-enum { WIDE = 2, TILE = 256, PITCH = TILE + LANES, UNIT = 1024, AHEAD = 4 };
+enum { WIDE = 2, TILE = 256, PITCH = TILE + LANES, TILES = 3, UNIT = 1024, AHEAD = 4 };
 
 /* Copies a tile: x, (C, pixels), to (C, TILE). Every channel is in another page of memory, where
  * processors do not look ahead by themselves. */
@@ -105,14 +105,14 @@ ALWAYS_INLINE void pull_step(const struct pass *pass, float *x, const float *dy,
     }
 }
 
-/* A unit, tile by tile; `tiles` is this thread's room for two. */
+/* A unit, tile by tile; `tiles` is this thread's room for them. */
 static void pixels_unit(const struct pass *pass, integer unit)
 {
     const struct plan *p = pass->plan;
     integer C = p->channels, start = unit % pass->chunks * UNIT;
     integer stop = start + UNIT < p->pixels ? start + UNIT : p->pixels;
     integer first = unit / pass->chunks * C * p->pixels;
-    float *tiles = pass->tiles + omp_get_thread_num() * 2 * C * PITCH;
+    float *tiles = pass->tiles + omp_get_thread_num() * TILES * C * PITCH;
     double *totals = pass->sums + unit * pass->width;
     float *sums = (float *)(totals + 2 * C);
     for (integer k = 0; pass->dy && k < 2 * C * LANES; k++)
@@ -138,6 +138,60 @@ static void pixels_unit(const struct pass *pass, integer unit)
         totals[k] = sum_of(AT(sums + k * LANES));
 }
 
+/* The mean of `group` channels around c, or of their squares; outside, they are 0. */
+ALWAYS_INLINE lanes around(const struct plan *p, const float *x, integer c, integer count, int power)
+{
+    integer half = p->group / 2, first = c < half ? 0 : c - half;
+    integer last = c + half < p->channels ? c + half : p->channels - 1;
+    lanes sum = {0};
+    for (integer k = first; k <= last; k++) {
+        lanes value = load(x + k * PITCH, count);
+        sum += power == 2 ? value * value : value;
+    }
+    return sum / (float)p->group;
+}
+
+/* weight * x / s^(3/4), s = eps + the mean of x^2 around. `out` is a tile; on the way back it holds
+ * dy at first, and `t` takes dy * y / s. */
+static void neighbours_step(const struct pass *pass, const float *x, float *out, float *t,
+                            integer count)
+{
+    const struct plan *p = pass->plan;
+    for (integer c = 0, i = 0; c < p->channels; c++, i += PITCH) {
+        lanes s = around(p, x, c, count, 2) + (float)p->eps, value = load(x + i, count), root;
+        float values[LANES];
+        memcpy(values, &s, sizeof values);
+        for (int j = 0; j < LANES; j++)
+            values[j] = 1 / sqrtf(values[j] * sqrtf(values[j]));
+        memcpy(&root, values, sizeof values);
+        root *= pass->given->weight[c] * (pass->dy ? load(out + i, count) : value);
+        store(out + i, root, count);
+        if (pass->dy)
+            store(t + i, root * value / s, count);
+    }
+    for (integer c = 0, i = 0; pass->dy && c < p->channels; c++, i += PITCH)
+        store(out + i, load(out + i, count) - 1.5f * load(x + i, count) * around(p, t, c, count, 1),
+              count);
+}
+
+static void neighbours_unit(const struct pass *pass, integer unit)
+{
+    const struct plan *p = pass->plan;
+    integer C = p->channels, start = unit % pass->chunks * UNIT;
+    integer stop = start + UNIT < p->pixels ? start + UNIT : p->pixels;
+    integer first = unit / pass->chunks * C * p->pixels;
+    float *tiles = pass->tiles + omp_get_thread_num() * TILES * C * PITCH;
+    for (integer at = start; at < stop; at += TILE) {
+        integer count = stop - at < TILE ? stop - at : TILE, from = first + at;
+        float *x = tile_of(p, pass->x + from, count, tiles), *out = tiles + C * PITCH;
+        if (pass->dy)
+            tile_of(p, pass->dy + from, count, out);
+        for (integer i = 0; i < count; i += LANES)
+            neighbours_step(pass, x + i, out + i, out + C * PITCH + i, count - i);
+        tile_to(p, pass->out + from, count, out);
+    }
+}
+
 /* y, or with dy dx and the gradients of weight and bias. */
 static int run_pixels(const struct plan *p, const struct tensors *t)
 {
@@ -146,13 +200,13 @@ static int run_pixels(const struct plan *p, const struct tensors *t)
     pass.chunks = (p->pixels + UNIT - 1) / UNIT;
     pass.units = p->samples * pass.chunks;
     pass.width = dy ? (2 + LANES) * p->channels : 0;   /* 2·C totals, and a vector for each */
-    size_t tiles = (size_t)(p->threads * 2 * p->channels * PITCH) * sizeof *pass.tiles;
+    size_t tiles = (size_t)(p->threads * TILES * p->channels * PITCH) * sizeof *pass.tiles;
     pass.sums = malloc((size_t)(pass.units * pass.width) * sizeof *pass.sums + tiles);
     if (!pass.sums)
         return 1;
     pass.tiles = (float *)(pass.sums + pass.units * pass.width);
-    run(&pass, pixels_unit);
-    for (integer c = 0; dy && c < p->channels; c++) {
+    run(&pass, p->by == NEIGHBOURS ? neighbours_unit : pixels_unit);
+    for (integer c = 0; dy && p->by != NEIGHBOURS && c < p->channels; c++) {
         double of_weight = 0, of_bias = 0;
         for (integer unit = 0; unit < pass.units; unit++) {
             of_weight += pass.sums[unit * pass.width + 2 * c];

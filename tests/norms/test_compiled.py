@@ -30,7 +30,7 @@ TEXTS = [
     ),
     *("GBGN-1x8", "GBGN-2x8", "GBGN-7x16", "BCN-8", "BCN-1", "IBN", "RMSGN-4", "GRN"),
     *("BN", "IN", "SyncBN", "MBN", "FRN", "EvoNorm-S0-4", "EvoNorm-B0", "DyT", "Derf"),
-    *("LN2d", "RMS2d"),
+    *("LN2d", "RMS2d", "LRN"),
 ]
 REFUSE_ONE_PIXEL = ("IN", "IN(track=true)")
 SHAPES = [(5, 16, 7, 9), (1, 16, 200, 210), (3, 32, 64, 65), (2, 16, 1, 31), (4, 16, 1, 1)]
@@ -130,7 +130,7 @@ def test_functions_treat_what_is_not_finite_as_torch_does(text: str, bad: float)
     torch.testing.assert_close(norm(x).double(), twin(x.double()), **close)
 
 
-SECOND = ["BN", "IN", "LN2d", "RMS2d", "DyT", "Derf", "EvoNorm-S0-4", "EvoNorm-B0"]
+SECOND = ["BN", "IN", "LN2d", "RMS2d", "LRN", "DyT", "Derf", "EvoNorm-S0-4", "EvoNorm-B0"]
 
 
 @pytest.mark.parametrize("text", SECOND)
