@@ -31,9 +31,9 @@ REASONS = {
     "DyT": "a hyperbolic tangent of every value, forward and backward",
     "SSN": "its radius and its choices are read before each step",
     "EvoNorm-S0-8": "an exponential and a division of every value, forward and backward",
-    "LRN": "squares of five channels, two roots and two divisions for every value, in its own kernel",
-    "MABN": "no kernel of its own: torch's, with small operations on its windows between the passes",
-    "slabGN-8": "no kernel: a control, not for use; its slabs lie across channels, so the input is copied",
+    "LRN": "squares of five channels, two roots and two divisions for every value",
+    "MABN": "no kernel of its own: torch's passes, and small operations on its windows",
+    "slabGN-8": "no kernel: a control; its slabs lie across the channels, and the input is copied",
 }
 
 HEAD = """# What the norms cost
