@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "kernels_passes.h"
+#include "kernels_gates.h"
 #include "kernels_algebra.h"
 #include "kernels_functions.h"
 #include "kernels_pixels.h"

@@ -28,7 +28,9 @@ from normsearch.errors import DiskFullError, NormError
 from normsearch.files import cache_folder, is_file, write_atomically
 
 SOURCE = Path(__file__).with_name("kernels.c")
-INCLUDED = ("kernels_passes.h", "kernels_algebra.h", "kernels_functions.h", "kernels_pixels.h")
+INCLUDED = tuple(
+    f"kernels_{part}.h" for part in ("passes", "gates", "algebra", "functions", "pixels")
+)
 # No -ffast-math: linked into a library it would flush denormals to 0 in the whole process.
 FLAGS = ("-O3", "-fno-math-errno", "-std=gnu11", "-shared", "-fPIC")
 

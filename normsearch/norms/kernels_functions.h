@@ -11,18 +11,12 @@ static inline lanes pick(integers mask, lanes yes, lanes no)
     return (lanes)((mask & (integers)yes) | (~mask & (integers)no));
 }
 
-/* x cut off at both ends; NaN stays. */
-static inline lanes within(lanes x, float most)
-{
-    const lanes limit = most - (lanes){0};
-    return pick(x > limit, limit, pick(x < -limit, -limit, x));
-}
-
-/* e^x = 2^n * e^r with r within half of log 2, by its Taylor series; x is cut off at -87 and 87. */
+/* e^x = 2^n * e^r with r within half of log 2, by its Taylor series; 0 below -87, cut off at 87. */
 static inline lanes exponential(lanes x)
 {
-    const lanes zero = {0}, round = zero + 12582912.0f;
-    x = within(x, 87.0f);
+    const lanes zero = {0}, least = zero - 87.0f, most = zero + 87.0f, round = zero + 12582912.0f;
+    integers none = x < least;
+    x = pick(none, least, pick(x > most, most, x));   /* NaN stays */
     lanes n = x * 1.44269504f + round;   /* the sum has no bits left behind the point */
     integers power = (integers)n << 23;
     n -= round;
@@ -32,21 +26,20 @@ static inline lanes exponential(lanes x)
     sum = sum * r + 1 / 6.0f;
     sum = sum * r + 0.5f;
     sum = sum * r * r + r + 1.0f;
-    return (lanes)((integers)sum + power);
+    return (lanes)(~none & ((integers)sum + power));
 }
 
-/* An odd function by Eigen's rational minimax approximations: x P(x^2) / Q(x^2), within 4e-7 of the
- * value. Beyond `most` the function is 1 in float. */
+/* An odd function by Eigen's rational minimax approximations, x P(x^2) / Q(x^2): within 4e-7 of the
+ * value. Beyond `most` it is 1 or -1; NaN stays. */
 static inline lanes odd_ratio(lanes x, float most, const float *p, int of_p, const float *q, int of_q)
 {
-    const lanes zero = {0};
-    x = within(x, most);
+    const lanes zero = {0}, one = zero + 1.0f;
     lanes square = x * x, above = zero + p[0], below = zero + q[0];
     for (int i = 1; i < of_p; i++)
         above = above * square + p[i];
     for (int i = 1; i < of_q; i++)
         below = below * square + q[i];
-    return x * above / below;
+    return pick(x > most, one, pick(x < -most, -one, x * (above / below)));
 }
 
 static inline lanes hyperbolic_tangent(lanes x)
@@ -67,7 +60,7 @@ static inline lanes error_function(lanes x)
     static const float q[] = {-1.45660718464996e-05f, -2.13374055278905e-04f,
                               -1.68282697438203e-03f, -7.37332916720468e-03f,
                               -1.42647390514189e-02f};
-    return odd_ratio(x, 4.0f, p, 7, q, 5);
+    return odd_ratio(x, 3.92f, p, 7, q, 5);
 }
 
 /* A function's value and derivative, and the factors of dy in the sums over a row. */

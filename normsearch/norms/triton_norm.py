@@ -97,7 +97,7 @@ def _is_plain(x: Tensor) -> bool:
 def normalize_triton(
     x: Tensor, weight: Tensor, bias: Tensor, recipe: Recipe, eps: float, plan: Plan
 ) -> Tensor:
-    """Normalize `x` by `recipe`; supports first derivatives only. See normalize_compiled.
+    """Normalize `x` by `recipe`; supports first derivatives only. See by_kernels.
 
     Args:
         x: (N, C, *spatial), of one of DTYPES; `can_compute` must hold for it.
@@ -130,8 +130,7 @@ class _Normalize(torch.autograd.Function):
             partial, chunking = _reduce(source, strides)
             triton_algebra.forward[(1,)](
                 *(source, strides, partial, numbers, kept, weight, bias, inner_bias),
-                *((shares, variance_shares, seen), given),
-                *(track, eps),
+                *((shares, variance_shares, seen), given, track, eps),
                 *((samples, channels, plan.part, plan.width), chunking),
                 *(plan.track, _power(chunking[2]), plan.static),
                 num_warps=plan.warps,
