@@ -22,6 +22,7 @@ from normsearch.norms.local_response import LocalResponseNorm
 from normsearch.norms.mean_only import MeanOnlyBatchNorm
 from normsearch.norms.mixed import MixedNorm, reaches_out
 from normsearch.norms.moving_average import MovingAverageBatchNorm
+from normsearch.norms.official_switchable import OfficialSwitchableNorm
 from normsearch.norms.progress import FollowsProgress, norms_to_update, set_progress
 from normsearch.norms.registry import build_norm
 from normsearch.norms.root_mean_square import RootMeanSquareGroupNorm, RootMeanSquareNorm2d
@@ -71,6 +72,7 @@ __all__ = [
     "Norm",
     "NormKind",
     "NormSpec",
+    "OfficialSwitchableNorm",
     "OwnsActivation",
     "PixelLayerNorm",
     "RootMeanSquareGroupNorm",

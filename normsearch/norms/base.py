@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NormError
-from normsearch.norms.batch_moments import bessel, pool_batch
-from normsearch.norms.compiled import Recipe, Track, by_kernels
+from normsearch.norms.batch_moments import bessel, is_shared, pool_batch
+from normsearch.norms.compiled import Recipe, Running, by_kernels
 from normsearch.norms.kernels import use_triton
 from normsearch.norms.moments import (
     Affine,
@@ -186,10 +186,9 @@ class MomentNorm(Norm):
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
-        pixels = x.shape[2:].numel()
-        out = None if torch.compiler.is_compiling() else self._by_kernels(x, pixels)
+        out = None if torch.compiler.is_compiling() else self._by_kernels(x)
         if out is None:
-            out = self.by_torch(x, pixels)
+            out = self.by_torch(x, x.shape[2:].numel())
             return x + out if self.residual else out
         return out
 
@@ -204,13 +203,13 @@ class MomentNorm(Norm):
         eps = 1e-20 if self.residual else self.eps
         return normalize_linearized(x, self.weight, self.bias, linearize, eps, self.extra_inputs())
 
-    def _by_kernels(self, x: Tensor, pixels: int) -> Tensor | None:
+    def _by_kernels(self, x: Tensor) -> Tensor | None:
         """Return the output by the kernels in Triton or C, None if they do not support it."""
         if use_triton():
             from normsearch.norms import triton_norm  # here, as importing Triton takes a second
 
             if triton_norm.can_compute(x):
-                recipe = self.recipe(len(x), pixels)
+                recipe = self.recipe(len(x), x.shape[2:].numel())
                 plan = recipe and triton_norm.plan_of(recipe, self.weight, self.bias, x)
                 if recipe and plan:
                     given = x, self.weight, self.bias, recipe, self.eps
@@ -246,6 +245,7 @@ class RunningMomentNorm(MomentNorm):
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
+    sync = False  # whether the batch is that of all processes
 
     def __init__(
         self, channels: int, dims: int, eps: float = 1e-5, momentum: float | None = 0.1
@@ -255,6 +255,10 @@ class RunningMomentNorm(MomentNorm):
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
         self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long))
+
+    def by_autograd_alone(self) -> bool:
+        """Return whether neither kernels nor gradients by hand will do: with other processes'."""
+        return self.training and is_shared(self.sync)
 
     def reset_running_stats(self) -> None:
         """Reset to mean 0, variance 1 and no tracked batch."""
@@ -267,31 +271,29 @@ class RunningMomentNorm(MomentNorm):
         pairs = (self.running_mean, mean), (self.running_var, variance)
         update_running(self.momentum, self.num_batches_tracked, *pairs)
 
-    def tracking(self, channels: int = 1, unbias: float = 1.0) -> Track:
-        """Return `track` as data: channels per running moment, and the factor of the variance."""
-        buffers = self.running_mean, self.running_var, self.num_batches_tracked
-        return Track(*buffers, self.momentum, channels, unbias)
+    def as_data(self, unbias: float = 1.0, channels: int = 1, apart: bool = False) -> Running:
+        """Return the running moments for a recipe: updated as `Running` tells, in training."""
+        own = self._buffers  # __getattr__ of a module would be felt
+        batches = own["num_batches_tracked"] if self.training else None
+        moments = own["running_mean"], own["running_var"]
+        return Running(*moments, batches, self.momentum, channels, unbias, apart)  # type: ignore[arg-type]
 
-    def batch_moments(self, moments: Moments, pixels: int, sync: bool = False) -> Moments:
-        """Return the moments of the batch, (1, C), and track them with the unbiased variance.
-
-        `sync` includes the samples of all processes; see `pool_batch`.
-        """
-        batch, values = pool_batch(moments, pixels, sync)
+    def batch_moments(self, moments: Moments, pixels: int) -> Moments:
+        """Return the moments of the batch, (1, C), and track them with the unbiased variance."""
+        batch, values = pool_batch(moments, pixels, self.sync)
         self.track(batch.mean, batch.variance * bessel(values, self.spec_text))
         return batch
 
+    def batch_as_data(self, samples: int, pixels: int) -> tuple[int, Running]:
+        """Return the samples of BN's pool, 0 in eval, and `as_data` with its unbiased variance."""
+        if not self.training:
+            return 0, self.as_data()
+        return samples, self.as_data(bessel(samples * pixels, self.spec_text))
+
     def batch_recipe(self, samples: int, pixels: int) -> Recipe:
         """Return the recipe of BN."""
-        pools = ((samples if self.training else 0, 1),)
-        return self.over_batch(Recipe(pools), samples, pixels)
-
-    def over_batch(self, recipe: Recipe, samples: int, pixels: int) -> Recipe:
-        """Return a recipe that tracks the batch in training, and else has the running moments."""
-        if not self.training:
-            return recipe._replace(given=self.running())
-        unbias = bessel(samples * pixels, self.spec_text)
-        return recipe._replace(track=self.tracking(unbias=unbias))
+        block, running = self.batch_as_data(samples, pixels)
+        return Recipe(((block, 1),), running=running)
 
     def running(self) -> Moments:
         """Return the running moments, (1, C)."""

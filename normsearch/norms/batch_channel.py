@@ -45,10 +45,11 @@ class BatchChannelNorm(RunningMomentNorm):
         return regroup(inner, moments, self.groups, self.eps)
 
     def recipe(self, samples: int, pixels: int) -> Recipe:
-        made = Recipe(
-            pools=((samples if self.training else 0, 1),),
+        block, running = self.batch_as_data(samples, pixels)
+        return Recipe(
+            pools=((block, 1),),
             shares=self.batch_weight,
+            running=running,
             inner_bias=self.batch_bias,
             group=self.channels // self.groups,
         )
-        return self.over_batch(made, samples, pixels)

@@ -47,9 +47,9 @@ class BatchGroupNorm(RunningMomentNorm):
     def recipe(self, samples: int, pixels: int) -> Recipe:
         width = self.channels // self.groups
         if not self.training:
-            return Recipe(((0, width),), given=self.running())
-        track = self.tracking(width, self._unbias(samples, pixels))
-        return Recipe(((samples, width),), track=track)
+            return Recipe(((0, width),), running=self.as_data())
+        running = self.as_data(self._unbias(samples, pixels), width)
+        return Recipe(((samples, width),), running=running)
 
     def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
         batch = pool_groups(pool(moments, 0), self.groups)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from normsearch.norms.base import RunningMomentNorm
-from normsearch.norms.batch_moments import bessel, is_shared, pool_batch
 from normsearch.norms.compiled import COMPLEMENT, Recipe
+from normsearch.norms.mixtures import mix_with_instance, through_gates
 from normsearch.norms.moments import Affine, Moments, Pullback
 
 
@@ -43,50 +43,22 @@ class BatchInstanceNorm(RunningMomentNorm):
         self.rho = nn.Parameter(torch.ones(channels))
 
     def coefficients(self, moments: Moments, pixels: int) -> Affine:
-        return self._by_hand(moments, pixels)[0]
-
-    def linearize(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
-        # By hand for GPUs, and for CPUs without a C compiler: it saves two dozen small operations.
-        if self.training and is_shared(self.sync):
-            return super().linearize(moments, pixels)  # the gradient involves other processes
-        return self._by_hand(moments, pixels)
+        batch = self.batch_moments(moments, pixels) if self.training else self.running()
+        return mix_with_instance(moments, batch, 1 - self.rho, None, self.eps)[0]
 
     def recipe(self, samples: int, pixels: int) -> Recipe | None:
-        if self.training and is_shared(self.sync):
+        if self.by_autograd_alone():
             return None
-        if not self.training:
-            return Recipe(((0, 1), (1, 1)), self.rho, gate=COMPLEMENT, given=self.running())
-        track = self.tracking(unbias=bessel(samples * pixels, "BIN"))
-        return Recipe(((samples, 1), (1, 1)), self.rho, gate=COMPLEMENT, track=track)
+        block, running = self.batch_as_data(samples, pixels)
+        return Recipe(((block, 1), (1, 1)), self.rho, gate=COMPLEMENT, running=running)
 
-    def _by_hand(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
-        training, rho = self.training, self.rho
-        batch = self._batch_moments(moments, pixels) if training else self.running()
-        by_batch = torch.rsqrt(batch.variance + self.eps)
-        by_instance = torch.rsqrt(moments.variance + self.eps)
-        away, gated = moments.mean - batch.mean, rho * by_batch
-        # IN centres each channel at its own mean, so its shift is 0.
-        affine = Affine(by_instance + rho * (by_batch - by_instance), away * gated)
-
-        def pullback(gradient: Affine) -> tuple[Moments, tuple[Tensor]]:
-            d_scale, d_shift = gradient
-            d_batch = torch.addcmul(d_scale, d_shift, away).sum(0)
-            d_rho = (by_batch * d_batch).sub_((d_scale * by_instance).sum(0)).view(-1)
-            d_instance = torch.addcmul(d_scale, rho, d_scale, value=-1)
-            d_variance = by_instance.pow(3).mul_(d_instance).mul_(-0.5)
-            d_mean = d_shift * gated
-            if training:
-                through = gated * by_batch.square() * d_batch / (-2 * len(away))
-                d_variance += through
-                d_mean = torch.addcmul(d_mean - d_mean.mean(0), away, through, value=2)
-            return Moments(d_mean, d_variance), (d_rho,)
-
-        return affine, pullback
-
-    def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
-        batch, values = pool_batch(moments, pixels, self.sync)
-        self.track(batch.mean, batch.variance * bessel(values, "BIN"))
-        return batch
+    def linearize(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
+        if self.by_autograd_alone():
+            return super().linearize(moments, pixels)
+        batch = self.batch_moments(moments, pixels) if self.training else self.running()
+        axis = 0 if self.training else None
+        made = mix_with_instance(moments, batch, 1 - self.rho, axis, self.eps)
+        return through_gates(made, lambda d_share: (-d_share,))
 
     def gates(self) -> list[nn.Parameter]:
         return [self.rho]

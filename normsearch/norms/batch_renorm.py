@@ -80,14 +80,15 @@ class BatchRenorm(RunningMomentNorm):
         return Affine(scale * r, shift * r + d)
 
     def recipe(self, samples: int, pixels: int) -> Recipe:
-        made = self.batch_recipe(samples, pixels)
         if not self.training:
-            return made
-        r, d = torch.empty_like(self.running_mean), torch.empty_like(self.running_mean)
+            return self.batch_recipe(samples, pixels)
+        block, running = self.batch_as_data(samples, pixels)
+        r, d = torch.empty_like(running.mean), torch.empty_like(running.mean)
         # Limits that are open, as they mostly are, need no small operations on tensors.
         opening = bool(self.progress < max(_R_END, _D_END))
         rmax, dmax = map(float, self.limits()) if opening else (self.rmax, self.dmax)
-        return made._replace(shares=r, inner_bias=d, limits=(rmax, dmax))
+        limits = rmax, dmax
+        return Recipe(((block, 1),), r, running=running, inner_bias=d, limits=limits)
 
     @torch.no_grad()
     def _correction(self, batch: Moments) -> tuple[Tensor, Tensor]:

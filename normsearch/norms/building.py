@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from normsearch.norms.batch_norm import batch_norm
 from normsearch.norms.batch_renorm import BatchRenorm
 from normsearch.norms.ghost_batch_group import GhostBatchGroupNorm
 from normsearch.norms.instance_layer import InstanceLayerNorm
 from normsearch.norms.spec import NormSpec, group_count
-from normsearch.norms.standard import batch_norm, instance_norm
+from normsearch.norms.standard import instance_norm
 from normsearch.norms.tracked_instance import TrackedInstanceNorm
 
 

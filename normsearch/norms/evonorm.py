@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from normsearch.errors import NormError
 from normsearch.norms.base import FormulaNorm, OwnsActivation, update_running
-from normsearch.norms.compiled import RATIO, SILU, Recipe, Track
-from normsearch.norms.moments import Moments, full
+from normsearch.norms.compiled import RATIO, SILU, Recipe, Running
+from normsearch.norms.groups import check_groups
+from normsearch.norms.moments import full
 
 
 class _EvoNorm(OwnsActivation, FormulaNorm):
@@ -65,10 +65,7 @@ class EvoNormS0(_EvoNorm):
     def __init__(self, channels: int, dims: int, groups: int, eps: float = 1e-5) -> None:
         super().__init__(channels, dims, eps)
         self.spec_text, self.groups = f"EvoNorm-S0-{groups}", groups
-        if channels % groups:
-            raise NormError(
-                f"{self.spec_text} needs a channel count that {groups} divides, got {channels}"
-            )
+        check_groups("EvoNorm-S0", channels, groups)
 
     def activate(self, x: Tensor, v: Tensor) -> Tensor:
         variance = x.reshape(x.shape[0], self.groups, -1).var(2, correction=0)
@@ -116,10 +113,8 @@ class EvoNormB0(_EvoNorm):
         return x / torch.maximum(self.deviation(batch[None]), instance)
 
     def recipe(self, samples: int, pixels: int) -> Recipe:
-        unused = torch.zeros_like(self.running_var)  # the running mean of other norms
+        batches = self.num_batches_tracked if self.training else None
+        no_mean = torch.zeros_like(self.running_var)
+        running = Running(no_mean, self.running_var, batches, self.momentum)
         pools = (samples if self.training else 0, 1), (1, 1)
-        made = Recipe(pools, function=RATIO, arguments=(self.v,))
-        if not self.training:
-            return made._replace(given=Moments(unused, self.running_var))
-        buffers = unused, self.running_var, self.num_batches_tracked
-        return made._replace(track=Track(*buffers, self.momentum))
+        return Recipe(pools, running=running, function=RATIO, arguments=(self.v,))

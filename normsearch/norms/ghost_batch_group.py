@@ -6,7 +6,7 @@ import torch
 
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel
-from normsearch.norms.compiled import Recipe
+from normsearch.norms.compiled import Recipe, Running
 from normsearch.norms.groups import check_groups, per_channel, pool_groups
 from normsearch.norms.moments import Affine, Moments, normalize, pool
 
@@ -56,9 +56,10 @@ class GhostBatchGroupNorm(RunningMomentNorm):
         if self.samples == 1:
             return Recipe(((1, width),))
         if not self.training:
-            return Recipe(((0, width),), given=pool_groups(self.running(), self.groups))
+            moments = pool_groups(self.running(), self.groups)
+            return Recipe(((0, width),), running=Running(*moments))
         self._check(samples, pixels)
-        return Recipe(((self.samples, width),), track=self.tracking())
+        return Recipe(((self.samples, width),), running=self.as_data())
 
     def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
         """Return the moments of each sample's group and each group of channels, (N, G)."""

@@ -46,9 +46,6 @@ class InstanceBatchNorm(RunningMomentNorm):
         return Affine(*(torch.where(first, instance, other) for instance, other in halves))
 
     def recipe(self, samples: int, pixels: int) -> Recipe:
-        made = Recipe(
-            pools=((1, 1), (samples if self.training else 0, 1)),
-            shares=self.by_instance,
-            gate=COMPLEMENT,
-        )
-        return self.over_batch(made, samples, pixels)
+        block, running = self.batch_as_data(samples, pixels)
+        pools = (1, 1), (block, 1)
+        return Recipe(pools, self.by_instance, gate=COMPLEMENT, running=running)

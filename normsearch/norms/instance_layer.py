@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 import torch
 from torch import Tensor, nn
 
 from normsearch.errors import NormError
 from normsearch.norms.base import MomentNorm
 from normsearch.norms.compiled import COMPLEMENT, Recipe
-from normsearch.norms.groups import check_groups
-from normsearch.norms.moments import Affine, Moments, Pullback, pool
+from normsearch.norms.groups import check_groups, regroup
+from normsearch.norms.mixtures import mix_with_instance, regroup_mixed, through_gates
+from normsearch.norms.moments import Affine, Moments, Pullback, apart, pool
 
-Regrouped: TypeAlias = Callable[[Affine], tuple[Affine, Tensor]]
 GATES = ("sigmoid", "clip", "softmax")
 
 
@@ -61,79 +58,19 @@ class InstanceLayerNorm(MomentNorm):
         return self.rho.softmax(0)[:1]
 
     def coefficients(self, moments: Moments, pixels: int) -> Affine:
-        return self.linearize(moments, pixels)[0]
+        affine, _ = mix_with_instance(moments, pool(moments, 1), self.share(), None, self.eps)
+        return regroup(affine, moments, self.regroup, self.eps) if self.regroup else affine
 
     def recipe(self, samples: int, pixels: int) -> Recipe:
         group = self.channels // self.regroup if self.regroup else 0
         return Recipe(((1, 1), (1, self.channels)), self.share(), gate=COMPLEMENT, group=group)
 
     def linearize(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
-        # By hand for GPUs, and for CPUs without a C compiler: it saves two dozen small operations.
-        mixed, pullback = self._mix(moments)
-        if self.regroup is None:
-            return mixed, pullback
-        affine, to_mixed = self._regroup(mixed, moments.variance)
-
-        def whole(gradient: Affine) -> tuple[Moments, tuple[Tensor | None, ...]]:
-            d_mixed, d_variance = to_mixed(gradient)
-            d_moments, d_rho = pullback(d_mixed)
-            return d_moments._replace(variance=d_moments.variance + d_variance), d_rho
-
-        return affine, whole
-
-    def _mix(self, moments: Moments) -> tuple[Affine, Pullback]:
-        """Return g·IN + (1 − g)·LN and its pullback."""
-        layer, share = pool(moments, 1), self.share()
-        slope, rest = self._share_slope(share), 1 - share
-        by_layer = torch.rsqrt(layer.variance + self.eps)
-        by_instance = torch.rsqrt(moments.variance + self.eps)
-        away, gated = moments.mean - layer.mean, rest * by_layer
-        scale = torch.addcmul(gated, by_instance, share)
-
-        def pullback(gradient: Affine) -> tuple[Moments, tuple[Tensor]]:
-            d_scale, d_shift = gradient
-            d_layer = torch.addcmul(d_scale, d_shift, away).sum(1, keepdim=True)
-            d_share = torch.addcmul(
-                (d_scale * by_instance).sum(1, True), d_layer, by_layer, value=-1
-            )
-            through = by_layer * by_layer * gated * d_layer / (-2 * away.shape[1])
-            d_variance = torch.addcmul(through, by_instance.pow(3) * d_scale, share, value=-0.5)
-            d_mean = d_shift * gated
-            d_mean -= d_mean.mean(1, keepdim=True)
-            return Moments(d_mean.addcmul_(away, through, value=2), d_variance), (
-                d_share.sum() * slope,
-            )
-
-        return Affine(scale, away * gated), pullback  # the shift of IN is 0
-
-    def _share_slope(self, share: Tensor) -> Tensor:
-        """Return the derivative of g by ρ, in the shape of ρ."""
-        if self.gate == "clip":
-            return (share == self.rho).to(share.dtype)  # 1 at 0 and 1, as in torch
-        slope = share - share.square()
-        return slope if self.gate == "sigmoid" else torch.cat((slope, -slope))
-
-    def _regroup(self, mixed: Affine, variance: Tensor) -> tuple[Affine, Regrouped]:
-        """Return GN of the mixture, whose channels have mean `shift` and variance scale²·v."""
-        shape = (variance.shape[0], self.regroup or 1, -1)
-        scale, shift, spread = (values.view(shape) for values in (*mixed, variance))
-        away = shift - shift.mean(2, keepdim=True)
-        scaled = scale * spread
-        squares = torch.addcmul(away.square(), scale, scaled)
-        by_group = torch.rsqrt(squares.mean(2, keepdim=True) + self.eps)
-        affine = Affine((scale * by_group).flatten(1), (away * by_group).flatten(1))
-
-        def pullback(gradient: Affine) -> tuple[Affine, Tensor]:
-            d_scale, d_shift = (values.view(shape) for values in gradient)
-            d_group = torch.addcmul(d_scale * scale, d_shift, away).sum(2, keepdim=True)
-            through = by_group.pow(3) * d_group / -scale.shape[2]  # 2·d(mean of squares)/K
-            d_away = torch.addcmul(d_shift * by_group, away, through)
-            d_away -= d_away.mean(2, keepdim=True)
-            d_scale = torch.addcmul(d_scale * by_group, scaled, through)
-            d_variance = (0.5 * through) * scale.square()
-            return Affine(d_scale.flatten(1), d_away.flatten(1)), d_variance.flatten(1)
-
-        return affine, pullback
+        share, pull_gates = apart(self.share, self.gates())
+        made = mix_with_instance(moments, pool(moments, 1), share, 1, self.eps)
+        if self.regroup:
+            made = regroup_mixed(made, moments.variance, self.regroup, self.eps)
+        return through_gates(made, pull_gates)
 
     def gates(self) -> list[nn.Parameter]:
         return [self.rho]

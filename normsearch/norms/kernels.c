@@ -1,8 +1,9 @@
 /* Forward and backward of every norm, in at most two passes over the pixels each way.
  *
- * kernels_pixels.h has the norms over the channels of each pixel. For all others, x is (N, C, M), contiguous float32. Between the passes stands the algebra on (N, C) numbers, in
- * double, as a `plan` tells it: moments are pooled over blocks of samples and channels, mixed,
- * and, if asked for, normalized once more by groups of channels:
+ * kernels_pixels.h has the norms over the channels of each pixel. For all others, x is (N, C, M),
+ * contiguous float32. Between the passes stands the algebra on (N, C) numbers, in double, as a
+ * `plan` tells it: moments are pooled over blocks of samples and channels, mixed, and, if asked
+ * for, normalized once more by groups of channels:
  *
  *     y = weight * (scale * (x - mean of the row) + shift) + bias,   a row being one n and c,
  *
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 
 #include "kernels_passes.h"
+#include "kernels_gates.h"
 #include "kernels_algebra.h"
 #include "kernels_functions.h"
 #include "kernels_pixels.h"
@@ -74,7 +76,7 @@ static void open_moments(const struct plan *p, struct pass *pass, struct state *
     }
     /* Given ones alone: any number may stand for a row's mean, best of all the given one. */
     for (integer i = 0; i < p->samples * p->channels; i++) {
-        s->mean[i] = p->pools ? p->running_mean[i % p->channels / p->block_channels[0]] : 0;
+        s->mean[i] = p->pools ? s->running->mean[i % p->channels / p->block_channels[0]] : 0;
         s->variance[i] = 0;
     }
 }
@@ -90,11 +92,12 @@ static void correct(const struct plan *p, const struct state *s, double *mean, d
     float *r = s->given->shares, *d = s->given->inner_bias;
     pool(p, p->samples, 1, JOINT, s->mean, s->variance, mean, variance);
     for (integer c = 0; c < p->channels; c++) {
-        double running = sqrt(p->running_variance[c] + p->eps);
-        int seen = *p->batches > 0;
+        double running = sqrt(s->running->variance[c] + p->eps);
+        int seen = *s->running->batches > 0;
         double ratio = sqrt(variance[c] + p->eps) / running;
         r[c] = seen ? (float)clip(ratio, 1 / p->rmax, p->rmax) : 1;
-        d[c] = seen ? (float)clip((mean[c] - p->running_mean[c]) / running, -p->dmax, p->dmax) : 0;
+        double away = (mean[c] - s->running->mean[c]) / running;
+        d[c] = seen ? (float)clip(away, -p->dmax, p->dmax) : 0;
     }
 }
 
@@ -103,12 +106,12 @@ static void track(const struct plan *p, const struct state *s, double *mean, dou
 {
     double step = p->momentum;
     enum around around = p->apart ? OWN : JOINT;
-    *p->batches += 1;
+    *s->running->batches += 1;
     if (step < 0)
-        step = 1.0 / *p->batches;
+        step = 1.0 / *s->running->batches;
     pool(p, p->samples, p->tracked, around, s->mean, s->variance, mean, variance);
     for (integer j = 0, c = 0; c < p->channels; j++, c += p->tracked) {
-        float *at = p->running_mean + j, *spread = p->running_variance + j;
+        float *at = s->running->mean + j, *spread = s->running->variance + j;
         *at += (float)(step * (mean[c] - *at));
         *spread += (float)(step * (variance[c] * p->unbias - *spread));
     }
@@ -129,17 +132,16 @@ static void open_map(const struct plan *p, const struct state *s, const double *
         open_function(p, s, factor, offset, argument);
 }
 
-/* y, and in `kept`, (2, N, C) and (2, C), what the way back needs. */
-int normalize(const struct plan *p, const float *x, float *y, double *kept,
-              const struct parameters *given)
+/* y, and what is kept. */
+int normalize(const struct plan *p, const struct tensors *t)
 {
     integer C = p->channels, rows = p->samples * C;
-    struct state s = {.given = given};
-    struct pass pass = {.x = x};
-    double *more[7], *running = kept + 2 * rows, *memory;
+    struct state s = {.given = &t->given, .running = &t->running};
+    struct pass pass = {.x = t->x};
+    double *more[7], *running = t->kept + 2 * rows, *memory;
     if (p->per_pixel)
-        return run_pixels(p, x, NULL, y, given, NULL);
-    if (!(memory = open_state(p, &pass, &s, kept, more, 7)))
+        return run_pixels(p, t);
+    if (!(memory = open_state(p, &pass, &s, t->kept, more, 7)))
         return 1;
     open_moments(p, &pass, &s);
     if (p->rmax)
@@ -148,13 +150,13 @@ int normalize(const struct plan *p, const float *x, float *y, double *kept,
         track(p, &s, more[0], more[1]);
     for (integer k = 0; k < p->pools; k++)
         for (integer c = 0; !p->block_samples[k] && c < C; c++) {
-            running[c] = p->running_mean[c / p->block_channels[k]];
-            running[C + c] = p->running_variance[c / p->block_channels[k]];
+            running[c] = s.running->mean[c / p->block_channels[k]];
+            running[C + c] = s.running->variance[c / p->block_channels[k]];
         }
     mix(p, running, &s);
     regroup(p, &s, more[0], more[1]);
     open_map(p, &s, more[0], more[1], more[2], more[3], more + 4);
-    pass.factor = pass.slope = more[2], pass.offset = more[3], pass.out = y;
+    pass.factor = pass.slope = more[2], pass.offset = more[3], pass.out = t->out;
     memcpy(pass.argument, more + 4, sizeof pass.argument);
     run(&pass, p->function ? function_unit : affine_unit);
     free(memory);
@@ -185,7 +187,8 @@ static void pull_weight(const struct pass *pass, const struct state *s, double *
             d_mean[i] = affine ? -scale[i] * total : 0;
             d_scale[i] = weight * along, d_shift[i] = affine ? weight * total : 0;
         }
-        d->weight[c] = (float)of_weight, d->bias[c] = (float)of_bias;
+        give(d->weight, c, of_weight);
+        give(d->bias, c, of_bias);
     }
 }
 
@@ -209,43 +212,44 @@ static void pull_numbers(const struct pass *pass, const struct state *s, double 
         pull_mix(p, s, d_scale, d_shift, d_mean, d_variance, d, spare);
 }
 
-/* The gradients of x and of the parameters; the d of a missing one is missing too. */
-int pull_back(const struct plan *p, const float *x, const float *dy, const double *kept, float *dx,
-              const struct parameters *given, const struct parameters *d)
+/* The gradients of x, and of the parameters that have a `d`. */
+int pull_back(const struct plan *p, const struct tensors *t)
 {
     integer C = p->channels, rows = p->samples * C;
-    struct state s = {.given = given};
-    struct pass pass = {.x = x, .dy = dy};
+    struct state s = {.given = &t->given};
+    struct pass pass = {.x = t->x, .dy = t->dy};
     double *more[14], *memory;
     if (p->per_pixel)
-        return run_pixels(p, x, dy, dx, given, d);
-    if (!(memory = open_state(p, &pass, &s, kept, more, 14)))
+        return run_pixels(p, t);
+    if (!(memory = open_state(p, &pass, &s, t->kept, more, 14)))
         return 1;
     double *scale = more[0], *shift = more[1], *d_scale = more[2], *d_shift = more[3];
     double *d_mean = more[4], *d_variance = more[5], **spare = more + 11;
     if (!p->function)
         run(&pass, gradient_unit);
-    mix(p, kept + 2 * rows, &s);
+    mix(p, t->kept + 2 * rows, &s);
     regroup(p, &s, scale, shift);
     if (p->function) {
         open_map(p, &s, scale, shift, more[6], more[7], more + 8);
-        pass.factor = more[6], pass.out = dx;
+        pass.factor = more[6], pass.out = t->out;
         memcpy(pass.argument, more + 8, sizeof pass.argument);
         run(&pass, function_gradient_unit);
     }
     memset(d_variance, 0, rows * sizeof *d_variance);
-    pull_weight(&pass, &s, scale, shift, d_scale, d_shift, d_mean, d);
-    pull_numbers(&pass, &s, d_scale, d_shift, d_mean, d_variance, d, spare);
+    pull_weight(&pass, &s, scale, shift, d_scale, d_shift, d_mean, &t->d);
+    pull_numbers(&pass, &s, d_scale, d_shift, d_mean, d_variance, &t->d, spare);
     for (integer i = 0; i < rows; i++) {
         d_mean[i] /= p->pixels;
         d_variance[i] *= 2.0 / p->pixels;
         scale[i] += p->by == RESPONSE;   /* the input's own part */
+        if (p->function)
+            scale[i] = 1;
     }
-    pass.slope = d_variance, pass.offset = d_mean, pass.out = dx;
-    if (!p->function)
-        pass.factor = scale;
-    if (p->pools)
-        run(&pass, p->function ? function_pulled_unit : affine_unit);
+    if (p->function)
+        pass.dy = t->out;            /* which holds the function's part */
+    pass.factor = scale, pass.slope = d_variance, pass.offset = d_mean, pass.out = t->out;
+    if (!p->function || p->pools)
+        run(&pass, affine_unit);
     free(memory);
     return 0;
 }

@@ -28,26 +28,13 @@ from normsearch.errors import DiskFullError, NormError
 from normsearch.files import cache_folder, is_file, write_atomically
 
 SOURCE = Path(__file__).with_name("kernels.c")
-INCLUDED = ("kernels_passes.h", "kernels_algebra.h", "kernels_functions.h", "kernels_pixels.h")
+INCLUDED = tuple(
+    f"kernels_{part}.h" for part in ("passes", "gates", "algebra", "functions", "pixels")
+)
 # No -ffast-math: linked into a library it would flush denormals to 0 in the whole process.
 FLAGS = ("-O3", "-fno-math-errno", "-std=gnu11", "-shared", "-fPIC")
-POOLS = 3  # at most, as in kernels.c
 
 _TIMEOUT = 120.0  # seconds; compiling takes about one
-
-
-class Plan(ctypes.Structure):
-    """`struct plan` of kernels.c: the same fields in the same order."""
-
-    _fields_ = (
-        *((name, ctypes.c_int64) for name in ("samples", "channels", "pixels", "threads", "pools")),
-        ("block_samples", ctypes.c_int64 * POOLS),
-        ("block_channels", ctypes.c_int64 * POOLS),
-        *((name, ctypes.c_int64) for name in ("gate", "by_channel", "group", "tracked")),
-        *((name, ctypes.c_int64) for name in ("apart", "by", "per_pixel", "function", "by_layer")),
-        *((name, ctypes.c_double) for name in ("eps", "unbias", "momentum", "rmax", "dmax")),
-        *((name, ctypes.c_void_p) for name in ("running_mean", "running_variance", "batches")),
-    )
 
 
 def kernels_in_use() -> str:
@@ -169,9 +156,8 @@ def _name(key: str, library: bytes) -> str:
 
 def _load(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
-    pointer = ctypes.c_void_p
-    library.normalize.argtypes = [ctypes.POINTER(Plan), *[pointer] * 4]
-    library.pull_back.argtypes = [ctypes.POINTER(Plan), *[pointer] * 6]
+    for function in (library.normalize, library.pull_back):
+        function.argtypes = [ctypes.c_char_p] * 2  # PLAN and TENSORS of compiled.py, packed
     return library
 
 

@@ -1,18 +1,4 @@
-/* The algebra on (N, C) numbers, and its gradient. */
-#include <math.h>
-
-/* ---- the algebra on rows: every array is (N, C), pooled moments repeated ---- */
-
-struct state {
-    const struct parameters *given;
-    double *mean, *variance;         /* of each row */
-    double *pooled_mean[POOLS];
-    double *pooled[POOLS];           /* variance, or 1/sqrt(variance + eps) if outputs are mixed */
-    double *scale, *shift;           /* of the mixture */
-    double *group_mean, *group_root; /* of the second norm */
-    double *share[POOLS];            /* of each channel */
-    double variance_share[POOLS];
-};
+/* The algebra on (N, C) numbers, and its gradient: every array is (N, C), pooled moments repeated. */
 
 /* The channel of the next row: a division for each row would be felt on small maps. */
 #define NEXT(c, C) ((c) + 1 < (C) ? (c) + 1 : 0)
@@ -73,66 +59,6 @@ static void roots(const struct plan *p, double *values)
 {
     for (integer i = 0; i < p->samples * p->channels; i++)
         values[i] = p->by == CENTRE ? 1 : 1 / sqrt(values[i] + p->eps);
-}
-
-/* The softmax of the pools' logits, or what was given as it is. */
-static void gate(const struct plan *p, const float *given, double *made)
-{
-    double top = given[0], sum = 0;
-    for (integer k = 1; k < p->pools; k++)
-        top = given[k] > top ? given[k] : top;
-    for (integer k = 0; k < p->pools; k++)
-        sum += made[k] = p->gate == SOFTMAX ? exp(given[k] - top) : given[k];
-    for (integer k = 0; p->gate == SOFTMAX && k < p->pools; k++)
-        made[k] /= sum;
-}
-
-static void pull_gate(const struct plan *p, const double *made, const double *d_made,
-                      float *d_given)
-{
-    double mean = 0;
-    for (integer k = 0; p->gate == SOFTMAX && k < p->pools; k++)
-        mean += made[k] * d_made[k];
-    for (integer k = 0; k < p->pools; k++)
-        d_given[k] = (float)(p->gate == SOFTMAX ? made[k] * (d_made[k] - mean) : d_made[k]);
-}
-
-/* From `shares` as they were given to what is mixed with. */
-static void open_shares(const struct plan *p, struct state *s)
-{
-    const float *shares = s->given->shares;
-    double mean_share[POOLS];
-    if (s->given->variance_shares) {
-        gate(p, shares, mean_share);
-        gate(p, s->given->variance_shares, s->variance_share);
-    }
-    for (integer k = 0; k < p->pools; k++)
-        for (integer c = 0; c < p->channels; c++) {
-            double share = shares ? shares[p->by_channel ? c : 0] : 1;
-            if (s->given->variance_shares)
-                share = mean_share[k];
-            s->share[k][c] = p->gate == COMPLEMENT && k ? 1 - share : share;
-        }
-}
-
-/* From the gradients of what was mixed with to those of what was given. */
-static void pull_shares(const struct plan *p, const struct state *s, double *d_share[POOLS],
-                        const double *d_variance_share, const struct parameters *d)
-{
-    double mean_share[POOLS], totals[POOLS] = {0};
-    for (integer k = 0; k < p->pools; k++) {
-        mean_share[k] = s->share[k][0];
-        for (integer c = 0; c < p->channels; c++)
-            totals[k] += d_share[k][c];
-    }
-    if (d->variance_shares) {
-        pull_gate(p, mean_share, totals, d->shares);
-        pull_gate(p, s->variance_share, d_variance_share, d->variance_shares);
-    } else if (d->shares && p->by_channel)
-        for (integer c = 0; c < p->channels; c++)
-            d->shares[c] = (float)(d_share[0][c] - (p->gate == COMPLEMENT ? d_share[1][c] : 0));
-    else if (d->shares)
-        d->shares[0] = (float)(totals[0] - (p->gate == COMPLEMENT ? totals[1] : 0));
 }
 
 /* Global Response Normalization: scale is the L2 norm of each row over the mean one of a sample. */

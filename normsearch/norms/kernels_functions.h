@@ -29,39 +29,38 @@ static inline lanes exponential(lanes x)
     return (lanes)(~none & ((integers)sum + power));
 }
 
-/* Below 1 Lambert's continued fraction, above (e^2x - 1) / (e^2x + 1): with one division. */
-static inline lanes hyperbolic_tangent(lanes x)
+/* An odd function by Eigen's rational minimax approximations, x P(x^2) / Q(x^2): within 4e-7 of the
+ * value. Beyond `most` it is 1 or -1; NaN stays. */
+static inline lanes odd_ratio(lanes x, float most, const float *p, int of_p, const float *q, int of_q)
 {
     const lanes zero = {0}, one = zero + 1.0f;
-    lanes size = pick(x < zero, -x, x), square = x * x;
-    integers small = size < one;
-    lanes power = exponential(2.0f * pick(size > zero + 10.0f, zero + 10.0f, size));
-    lanes above = x * (10395.0f + square * (1260.0f + 21.0f * square));
-    lanes below = 10395.0f + square * (4725.0f + square * (210.0f + square));
-    lanes signed_ratio = pick(x < zero, 1.0f - power, power - 1.0f);
-    return pick(small, above, signed_ratio) / pick(small, below, power + 1.0f);
+    lanes square = x * x, above = zero + p[0], below = zero + q[0];
+    for (int i = 1; i < of_p; i++)
+        above = above * square + p[i];
+    for (int i = 1; i < of_q; i++)
+        below = below * square + q[i];
+    return pick(x > most, one, pick(x < -most, -one, x * (above / below)));
 }
 
-/* Below 1 the Taylor series, above Abramowitz and Stegun's 7.1.26; `bell` is e^(-x*x). */
-static inline lanes error_function(lanes x, lanes bell)
+static inline lanes hyperbolic_tangent(lanes x)
 {
-    const lanes zero = {0}, one = zero + 1.0f;
-    lanes size = pick(x < zero, -x, x), w = x * x;
-    lanes series = w * (-1 / 6894720.0f) + 1 / 685440.0f;
-    series = series * w - 1 / 75600.0f;
-    series = series * w + 1 / 9360.0f;
-    series = series * w - 1 / 1320.0f;
-    series = series * w + 1 / 216.0f;
-    series = series * w - 1 / 42.0f;
-    series = series * w + 0.1f;
-    series = series * w - 1 / 3.0f;
-    series = series * w + 1.0f;
-    lanes t = 1.0f / (1.0f + 0.3275911f * size);
-    lanes rest = t * 1.061405429f - 1.453152027f;
-    rest = rest * t + 1.421413741f;
-    rest = rest * t - 0.284496736f;
-    rest = (rest * t + 0.254829592f) * t * bell;
-    return pick(size < one, x * series * 1.12837917f, pick(x < zero, rest - 1.0f, 1.0f - rest));
+    static const float p[] = {-2.76076847742355e-16f, 2.00018790482477e-13f, -8.60467152213735e-11f,
+                              5.12229709037114e-08f, 1.48572235717979e-05f, 6.37261928875436e-04f,
+                              4.89352455891786e-03f};
+    static const float q[] = {1.19825839466702e-06f, 1.18534705686654e-04f, 2.26843463243900e-03f,
+                              4.89352518554385e-03f};
+    return odd_ratio(x, 7.99881172180175781f, p, 7, q, 4);
+}
+
+static inline lanes error_function(lanes x)
+{
+    static const float p[] = {-2.72614225801306e-10f, 2.77068142495902e-08f, -2.10102402082508e-06f,
+                              -5.69250639462346e-05f, -7.34990630326855e-04f,
+                              -2.95459980854025e-03f, -1.60960333262415e-02f};
+    static const float q[] = {-1.45660718464996e-05f, -2.13374055278905e-04f,
+                              -1.68282697438203e-03f, -7.37332916720468e-03f,
+                              -1.42647390514189e-02f};
+    return odd_ratio(x, 3.92f, p, 7, q, 5);
 }
 
 /* A function's value and derivative, and the factors of dy in the sums over a row. */
@@ -78,9 +77,9 @@ static inline struct terms terms_of(enum function function, lanes x, const lanes
         lanes rise = 1.0f - made.value * made.value;
         made.slope = a[0] * rise, made.sum[2] = x * rise;
     } else if (function == ERF) {    /* erf(a x + b) */
-        lanes u = a[0] * x + a[1], bell = exponential(-u * u);
-        made.value = error_function(u, bell);
-        made.sum[3] = 1.12837917f * bell;
+        lanes u = a[0] * x + a[1];
+        made.value = error_function(u);
+        made.sum[3] = 1.12837917f * exponential(-u * u);
         made.slope = a[0] * made.sum[3], made.sum[2] = x * made.sum[3];
     } else if (function == SILU) {   /* x sigmoid(a x) */
         lanes gate = 1.0f / (1.0f + exponential(-a[0] * x)), rise = gate * (1.0f - gate) * x;
@@ -105,29 +104,12 @@ static inline struct terms terms_of(enum function function, lanes x, const lanes
     return made;
 }
 
-static inline lanes load(const float *x, integer count)
-{
-    lanes values = {0};
-    if (count >= LANES)
-        return AT(x);
-    memcpy(&values, x, 4 * count);
-    return values;
-}
-
-static inline void store(float *out, lanes values, integer count)
-{
-    if (count >= LANES)
-        *(unaligned_lanes *)out = values;
-    else
-        memcpy(out, &values, 4 * count);
-}
-
 #define SUMS_OF(function) ((function) == RATIO ? 5 : (function) == ERF ? 4 : 3)
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* A row's numbers in all lanes; x is taken relative to the mean where it is centred. */
 struct row {
-    lanes centre, factor, offset, mean, slope, argument[ARGUMENTS];
+    lanes centre, factor, offset, argument[ARGUMENTS];
 };
 
 ALWAYS_INLINE struct row row_of(const struct pass *pass, integer row, enum function function)
@@ -136,8 +118,6 @@ ALWAYS_INLINE struct row row_of(const struct pass *pass, integer row, enum funct
     struct row made = {.factor = zero + (float)pass->factor[row]};
     if (function == CUT)
         made.centre += (float)pass->mean[row];
-    if (pass->slope)
-        made.slope += (float)pass->slope[row], made.mean += (float)pass->mean[row];
     if (pass->offset)
         made.offset += (float)pass->offset[row];
     for (int k = 0; k < ARGUMENTS; k++)
@@ -160,17 +140,7 @@ ALWAYS_INLINE void sums_step(const struct row *row, const float *x, const float 
     struct terms terms = terms_of(function, load(x, count) - row->centre, row->argument);
     for (int k = 0; k < SUMS_OF(function); k++)
         sum[k] += d * terms.sum[k];
-    if (out)
-        store(out, row->factor * d * terms.slope, count);
-}
-
-ALWAYS_INLINE void pulled_step(const struct row *row, const float *x, const float *dy, float *out,
-                               integer count, enum function function)
-{
-    lanes value = load(x, count);
-    struct terms terms = terms_of(function, value - row->centre, row->argument);
-    lanes rest = row->slope * (value - row->mean) + row->offset;
-    store(out, row->factor * load(dy, count) * terms.slope + rest, count);
+    store(out, row->factor * d * terms.slope, count);
 }
 
 ALWAYS_INLINE void values_of(const struct pass *pass, integer unit, enum function function)
@@ -190,32 +160,20 @@ ALWAYS_INLINE void sums_of(const struct pass *pass, integer unit, enum function 
     integer at, count, start = locate(pass, unit, &at, &count);
     const struct row row = row_of(pass, at, function);
     const float *x = pass->x + start, *dy = pass->dy + start;
-    float *out = pass->plan->pools ? NULL : pass->out + start;
+    float *out = pass->out + start;
     double *sums = pass->sums + pass->width * unit;
     memset(sums, 0, SUMS * sizeof *sums);
     for (integer i = 0; i < count;) {
         integer stop = count - i < BLOCK ? count : i + BLOCK;
         lanes sum[SUMS] = {0};
         for (; i + LANES <= stop; i += LANES)
-            sums_step(&row, x + i, dy + i, out ? out + i : out, LANES, function, sum);
+            sums_step(&row, x + i, dy + i, out + i, LANES, function, sum);
         if (i < stop)
-            sums_step(&row, x + i, dy + i, out ? out + i : out, stop - i, function, sum);
+            sums_step(&row, x + i, dy + i, out + i, stop - i, function, sum);
         i = stop;
         for (int k = 0; k < SUMS_OF(function); k++)
             sums[k] += sum_of(sum[k]);
     }
-}
-
-ALWAYS_INLINE void pulled_of(const struct pass *pass, integer unit, enum function function)
-{
-    integer at, count, i = 0, start = locate(pass, unit, &at, &count);
-    const struct row row = row_of(pass, at, function);
-    const float *x = pass->x + start, *dy = pass->dy + start;
-    float *out = pass->out + start;
-    for (; i + LANES <= count; i += LANES)
-        pulled_step(&row, x + i, dy + i, out + i, LANES, function);
-    if (i < count)
-        pulled_step(&row, x + i, dy + i, out + i, count - i, function);
 }
 
 /* The compiler makes a loop of its own for each function. */
@@ -233,16 +191,10 @@ static void function_unit(const struct pass *pass, integer unit)
     FOR_EACH_FUNCTION(values_of)
 }
 
-/* The sums, and dx where there is an `out`: of a function without statistics. */
+/* The sums, and dx, to which the moments' part is still to be added. */
 static void function_gradient_unit(const struct pass *pass, integer unit)
 {
     FOR_EACH_FUNCTION(sums_of)
-}
-
-/* dx, of which the moments give slope*(x - mean) + offset. */
-static void function_pulled_unit(const struct pass *pass, integer unit)
-{
-    FOR_EACH_FUNCTION(pulled_of)
 }
 
 /* ---- the numbers of rows, and their gradients ---- */
@@ -288,13 +240,11 @@ static void pull_function(const struct pass *pass, const struct state *s, double
         }
         for (int k = 0; k < 2; k++) {
             layer[k] += channel[k];
-            if (d->argument[k] && !p->by_layer)
-                d->argument[k][c] = (float)channel[k];
+            give(p->by_layer ? NULL : d->argument[k], c, channel[k]);
         }
     }
     for (int k = 0; k < 2 && p->by_layer; k++)
-        if (d->argument[k])
-            d->argument[k][0] = (float)layer[k];
+        give(d->argument[k], 0, layer[k]);
     memset(spare[2], 0, rows * sizeof **spare);
     for (int k = 0; k < 2 && p->function == RATIO; k++)
         if (p->block_samples[k])

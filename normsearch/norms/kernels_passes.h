@@ -14,16 +14,17 @@ enum {
     SUMS = 5          /* of a unit, at most */
 };
 
-enum gate { AS_THEY_ARE, COMPLEMENT, SOFTMAX };
-enum by { MOMENTS, SQUARES, RESPONSE, CENTRE };
+enum gate { AS_THEY_ARE, COMPLEMENT, SOFTMAX, SPARSEST };
+enum by { MOMENTS, SQUARES, RESPONSE, CENTRE, NEIGHBOURS };
 enum function { NONE, TANH, ERF, SILU, RATIO, CUT };
 
-/* Both structures as compiled.py tells them: see Recipe there. */
+/* All structures as compiled.py packs them: see Recipe there. */
 struct plan {
     integer samples, channels, pixels, threads;
     integer pools;
     integer block_samples[POOLS], block_channels[POOLS];
     integer gate;
+    integer choice[2];               /* SPARSEST: the pools chosen for good, or -1 */
     integer by_channel;              /* whether there is one share for each channel */
     integer group;
     integer tracked;                 /* channels of a running moment; 0: none is tracked */
@@ -35,13 +36,25 @@ struct plan {
     double eps;
     double unbias;
     double momentum;                 /* below 0: cumulative average */
+    double radius;                   /* SPARSEST: least distance from the centre */
     double rmax, dmax;               /* Batch Renormalization's limits; rmax 0: none */
-    float *running_mean, *running_variance;   /* the given ones, where none is tracked */
+};
+
+struct parameters {                  /* or their gradients, of which any may be missing */
+    float *weight, *bias, *shares, *variance_shares, *inner_bias, *argument[2];
+};
+
+struct running {                     /* moments, the given ones where none is tracked */
+    float *mean, *variance;
     int64_t *batches;
 };
 
-struct parameters {                  /* or their gradients; all but two may be missing */
-    float *weight, *bias, *shares, *variance_shares, *inner_bias, *argument[2];
+struct tensors {                     /* of one call; `out` is y, or dx */
+    const float *x, *dy;
+    float *out;
+    double *kept;                    /* (2, N, C) and (2, C): what the way back needs */
+    struct running running;
+    struct parameters given, d;
 };
 
 /* ---- threads ---- */
@@ -107,6 +120,23 @@ static integer locate(const struct pass *pass, integer unit, integer *row, integ
 typedef float lanes __attribute__((vector_size(4 * LANES)));
 typedef float unaligned_lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 #define AT(x) (*(const unaligned_lanes *)(x))
+
+static inline lanes load(const float *x, integer count)
+{
+    lanes values = {0};
+    if (count >= LANES)
+        return AT(x);
+    memcpy(&values, x, 4 * count);
+    return values;
+}
+
+static inline void store(float *out, lanes values, integer count)
+{
+    if (count >= LANES)
+        *(unaligned_lanes *)out = values;
+    else
+        memcpy(out, &values, 4 * count);
+}
 
 static double sum_of(lanes a)
 {
@@ -209,17 +239,19 @@ static void gradient_unit(const struct pass *pass, integer unit)
 static void affine_unit(const struct pass *pass, integer unit)
 {
     integer row, count, start = locate(pass, unit, &row, &count);
-    const float *restrict x = pass->x + start;
-    float *restrict out = pass->out + start;
+    const float *x = pass->x + start;
+    float *out = pass->out + start;
     float mean = (float)pass->mean[row], slope = (float)pass->slope[row];
     float offset = (float)(pass->offset[row] + pass->slope[row] * (mean - pass->mean[row]));
     if (!pass->dy) {
-        for (integer i = 0; i < count; i++)
-            out[i] = slope * (x[i] - mean) + offset;
+        for (integer i = 0; i < count; i += LANES)
+            store(out + i, slope * (load(x + i, count - i) - mean) + offset, count - i);
         return;
     }
-    const float *restrict dy = pass->dy + start;
+    const float *dy = pass->dy + start;   /* may be `out` */
     float factor = (float)pass->factor[row];
-    for (integer i = 0; i < count; i++)
-        out[i] = factor * dy[i] + (slope * (x[i] - mean) + offset);
+    for (integer i = 0; i < count; i += LANES) {
+        lanes rest = slope * (load(x + i, count - i) - mean) + offset;
+        store(out + i, factor * load(dy + i, count - i) + rest, count - i);
+    }
 }

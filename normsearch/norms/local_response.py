@@ -7,13 +7,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from normsearch.errors import NormError
-from normsearch.norms.base import Norm
+from normsearch.norms.base import FormulaNorm
+from normsearch.norms.compiled import NEIGHBOURS, Recipe
+from normsearch.norms.moments import full
 
 OVER = ("channels", "space")
 _AVERAGE = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
 
 
-class LocalResponseNorm(Norm):
+class LocalResponseNorm(FormulaNorm):
     """LRN: y = x / (k + α·mean of x² over the neighbours)^β; it has no parameters.
 
     The neighbours are the `size` channels around a value's channel or, over space, the `size`^dims
@@ -46,14 +48,20 @@ class LocalResponseNorm(Norm):
         self.over = over
         self.size = size
         self.alpha, self.beta, self.k = alpha, beta, k
+        # The kernels take α^−β out of the power: x·α^−β / (mean of x² + k/α)^β.
+        self.in_kernels = over == "channels" and size % 2 == 1 and beta == 0.75 and alpha > 0
+        self.eps, factor = (k / alpha, alpha**-beta) if self.in_kernels else (0.0, 1.0)
+        self.register_buffer("weight", torch.full((channels,), factor), persistent=False)
+        self.fix_bias()
         self.spec_text = "LRN" if over == "channels" else "LRN(over=space)"
 
-    def forward(self, x: Tensor) -> Tensor:
-        self.check_input(x)
-        with torch.autocast(x.device.type, enabled=False):
-            work = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-            mean = self._across(work) if self.over == "channels" else self._within(work)
-            return (work * (self.k + self.alpha * mean).pow(-self.beta)).to(x.dtype)
+    def recipe(self, samples: int, pixels: int) -> Recipe | None:
+        return Recipe(by=NEIGHBOURS, per_pixel=True, group=self.size) if self.in_kernels else None
+
+    def formula(self, x: Tensor, weight: Tensor, bias: Tensor, *arguments: Tensor) -> Tensor:
+        work = full(x)
+        mean = self._across(work) if self.over == "channels" else self._within(work)
+        return (work * (self.k + self.alpha * mean).pow(-self.beta)).to(x.dtype)
 
     def _across(self, x: Tensor) -> Tensor:
         before = self.size // 2

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from normsearch.norms.base import FormulaNorm, update_running
 from normsearch.norms.batch_moments import bessel
-from normsearch.norms.compiled import CENTRE, Recipe, Track
-from normsearch.norms.moments import Moments, full
+from normsearch.norms.compiled import CENTRE, Recipe, Running
+from normsearch.norms.moments import full
 
 
 class MeanOnlyBatchNorm(FormulaNorm):
@@ -48,13 +48,12 @@ class MeanOnlyBatchNorm(FormulaNorm):
         return ((work - mean.reshape(shape)) + bias.to(work.dtype).reshape(shape)).to(x.dtype)
 
     def recipe(self, samples: int, pixels: int) -> Recipe:
-        unused = torch.ones_like(self.running_mean)  # the running variance of other norms
-        made = Recipe(((samples if self.training else 0, 1),), by=CENTRE)
+        running = self.running_mean, torch.ones_like(self.running_mean)  # there is no variance
         if not self.training:
-            return made._replace(given=Moments(self.running_mean, unused))
+            return Recipe(((0, 1),), running=Running(*running), by=CENTRE)
         bessel(samples * pixels, self.spec_text)
-        buffers = self.running_mean, unused, self.num_batches_tracked
-        return made._replace(track=Track(*buffers, self.momentum))
+        tracked = Running(*running, self.num_batches_tracked, self.momentum)
+        return Recipe(((samples, 1),), running=tracked, by=CENTRE)
 
     def _batch_mean(self, x: Tensor) -> Tensor:
         bessel(x.shape[0] * x[0, 0].numel(), self.spec_text)

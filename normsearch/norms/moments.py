@@ -11,7 +11,6 @@ of each sample is one group or channel, so that weights and biases are per (n, c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -230,17 +229,3 @@ def normalize_composed(
         for values in (weight * scale, weight * shift + bias, mean)
     )
     return torch.addcmul(shift, scale, work - mean).to(x.dtype)
-
-
-def normalize_channels(x: Tensor, coefficients: Callable[[Moments], Affine]) -> Tensor:
-    """Return scale·(x − mean) + shift, from a function of the moments; only x has a gradient.
-
-    Args:
-        x: (N, C, *spatial), any floating dtype; statistics are computed in float32 at least.
-        coefficients: from moments of shape (N, C) to scale and shift of shape (N, C), with
-            differentiable torch operations.
-    """
-    one = torch.ones(x.shape[1], dtype=full(x[:0]).dtype, device=x.device)
-
-    linearize = partial(by_autograd, coefficients, ())
-    return normalize_linearized(x, one, torch.zeros_like(one), linearize, 1e-5, ())

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
-from torch._compile import _disable_dynamo
-from torch.autograd.function import once_differentiable
 
 from normsearch.norms.base import Norm
-from normsearch.norms.moments import full, in_format_of
+from normsearch.norms.moments import full
+from normsearch.norms.moving_average_passes import affine, in_training
 
 _LIMIT = 5.0  # of r
 
@@ -67,11 +64,10 @@ class MovingAverageBatchNorm(Norm):
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
         self.check_values(x)
-        work, shape = full(x), (-1, *[1] * self.dims)
-        scale = torch.rsqrt(full(self.running_square) + self.eps).view(shape)
-        out = _in_training(work, self) if self.training else work * scale
-        out = torch.addcmul(full(self.bias).view(shape), full(self.weight).view(shape), out)
-        return in_format_of(out.to(x.dtype), x)
+        if self.training:
+            return in_training(x, self)
+        scale = torch.rsqrt(full(self.running_square) + self.eps)
+        return affine(x, full(self.weight) * scale, full(self.bias))
 
     def average(self, window: Tensor, new: Tensor) -> Tensor:
         """Put a statistic (C,) into its window; return the window's mean, `new` in the warm-up."""
@@ -93,29 +89,3 @@ class MovingAverageBatchNorm(Norm):
 
     def _early(self) -> Tensor:
         return (self.steps <= self.window) | (self.steps < self.warmup)
-
-
-class _MovingAverage(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, norm: MovingAverageBatchNorm, learns: bool) -> Tensor:
-        square = x.square().mean((0, *range(2, x.dim())))
-        norm.steps.add_(int(learns))
-        square = norm.average(norm.squares, square) if learns else square
-        r = norm.ratio(square)
-        ctx.norm, shape = norm, (-1, *[1] * norm.dims)
-        scale, r = torch.rsqrt(square + norm.eps).view(shape), r.view(shape)
-        ctx.save_for_backward(x, scale, r)
-        return x * (scale * r if learns else scale)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, scale, r = ctx.saved_tensors
-        g, z = dy * r, x * scale
-        product = ctx.norm.average(ctx.norm.products, (g * z).mean((0, *range(2, x.dim()))))
-        return (g - z * product.view(scale.shape)) * scale, None, None
-
-
-@_disable_dynamo  # torch.compiler.disable, which would import the compiler with this module
-def _in_training(x: Tensor, norm: MovingAverageBatchNorm) -> Tensor:
-    return _MovingAverage.apply(x, norm, torch.is_grad_enabled())  # type: ignore[no-any-return,no-untyped-call]

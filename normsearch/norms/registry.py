@@ -37,6 +37,7 @@ from normsearch.norms.layer_norm_2d import PixelLayerNorm
 from normsearch.norms.local_response import LocalResponseNorm
 from normsearch.norms.mean_only import MeanOnlyBatchNorm
 from normsearch.norms.moving_average import MovingAverageBatchNorm
+from normsearch.norms.official_switchable import OfficialSwitchableNorm
 from normsearch.norms.options import ANY_NUMBER, Decimals
 from normsearch.norms.root_mean_square import RootMeanSquareGroupNorm, RootMeanSquareNorm2d
 from normsearch.norms.sparse_switchable import SparseSwitchableNorm
@@ -49,8 +50,8 @@ _SWITCH = ("false", "true")
 
 
 def _build_sn(spec: NormSpec, channels: int, dims: int) -> nn.Module:
-    official, sync = (spec.option(name) == "true" for name in ("official", "sync"))
-    return SwitchableNorm(channels, dims, official=official, sync=sync)
+    made = OfficialSwitchableNorm if spec.option("official") == "true" else SwitchableNorm
+    return made(channels, dims, sync=spec.option("sync") == "true")
 
 
 def _build_activation(spec: NormSpec, channels: int, dims: int) -> nn.Module:

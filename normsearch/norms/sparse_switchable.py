@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from normsearch.norms.compiled import AS_THEY_ARE
+from normsearch.norms.compiled import SPARSEST
+from normsearch.norms.kernels import use_triton
 from normsearch.norms.moments import full
 from normsearch.norms.sparsest_max import corner_distance, sparsest_max
 from normsearch.norms.switchable import BRANCHES, SwitchableNorm
@@ -57,6 +60,9 @@ class SparseSwitchableNorm(SwitchableNorm):
         frozen = self.choices[:, None] == self.places[: logits.shape[1]]
         return sparsest_max(full(logits).add(frozen, alpha=1e6), self.radius)
 
-    def _gated(self, with_batch: bool | Tensor) -> tuple[tuple[Tensor, Tensor], int]:
-        mean, variance = self.shares(with_batch)
-        return (mean, variance), AS_THEY_ARE
+    def gating(self, samples: int) -> dict[str, Any]:
+        if use_triton():  # it has no SparsestMax
+            means, variances = self.shares(self.with_batch(samples))
+            return {"shares": means, "variance_shares": variances}
+        sparsest = self.radius.item(), *self.choices.tolist()
+        return {**super().gating(samples), "gate": SPARSEST, "sparsest": sparsest}

@@ -1,4 +1,4 @@
-"""The norms of PyTorch (BN, IN, LN, GN), and the identity."""
+"""The other norms of PyTorch (IN, LN, GN), and the identity."""
 
 from __future__ import annotations
 
@@ -6,59 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm as batch_norm_of
 from torch.nn.functional import instance_norm as instance_norm_of
 
 from normsearch.errors import NormError
 from normsearch.norms.base import Norm, by_rows
-from normsearch.norms.batch_moments import bessel
-from normsearch.norms.compiled import Recipe, Track, by_kernels
-from normsearch.norms.moments import Moments
+from normsearch.norms.batch_norm import ByKernels
+from normsearch.norms.compiled import Recipe
 
 
-class _ByKernels:
-    """Gives a module of torch the compiled kernels, where they support its input."""
-
-    dims: int
-
-    def recipe(self, samples: int, pixels: int) -> Recipe | None:
-        """Return the module as data; None where torch is to compute or to refuse it."""
-        raise NotImplementedError
-
-    def formula(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return the same by torch, without a change of the running moments."""
-        raise NotImplementedError
-
-    def forward(self: Any, input: Tensor) -> Tensor:
-        out: Tensor | None = None
-        fits = input.dim() == self.dims + 2 and input.shape[1] == self.num_features
-        if fits and self.weight is not None:
-            given = input, self.weight, self.bias
-            out = by_kernels(*given, self.recipe, self.eps, self.formula)
-        return self.by_torch(input, super().forward) if out is None else out  # type: ignore[misc]
-
-    def by_torch(self, input: Tensor, forward: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return the output of torch's own `forward`."""
-        return forward(input)
-
-
-class _BatchNorm(_ByKernels):
-    def recipe(self: Any, samples: int, pixels: int) -> Recipe | None:
-        if not self.track_running_stats or (self.training and samples * pixels < 2):
-            return None
-        if not self.training:
-            return Recipe(((0, 1),), given=Moments(self.running_mean, self.running_var))
-        buffers = self.running_mean, self.running_var, self.num_batches_tracked
-        track = Track(*buffers, self.momentum, unbias=bessel(samples * pixels, "BN"))
-        return Recipe(((samples, 1),), track=track)
-
-    def formula(self: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        mean, variance = (None if self.training else one
-                          for one in (self.running_mean, self.running_var))  # fmt: skip
-        return batch_norm_of(x, mean, variance, weight, bias, self.training, 0.0, self.eps)
-
-
-class _InstanceNorm(_ByKernels):
+class _InstanceNorm(ByKernels):
     def recipe(self, samples: int, pixels: int) -> Recipe | None:
         return Recipe(((1, 1),)) if pixels > 1 else None
 
@@ -67,18 +23,6 @@ class _InstanceNorm(_ByKernels):
 
     def by_torch(self, input: Tensor, forward: Callable[[Tensor], Tensor]) -> Tensor:
         return by_rows(input, forward)  # torch loses the memory format
-
-
-class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
-    dims = 1
-
-
-class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
-    dims = 2
-
-
-class BatchNorm3d(_BatchNorm, nn.BatchNorm3d):
-    dims = 3
 
 
 class InstanceNorm1d(_InstanceNorm, nn.InstanceNorm1d):
@@ -101,7 +45,6 @@ class GroupNorm(nn.GroupNorm):
         return by_rows(input, parent) if input.device.type == "cpu" else parent(input)
 
 
-_BATCH_NORMS = {1: BatchNorm1d, 2: BatchNorm2d, 3: BatchNorm3d}
 _INSTANCE_NORMS = {1: InstanceNorm1d, 2: InstanceNorm2d, 3: InstanceNorm3d}
 
 
@@ -118,14 +61,6 @@ class NoNorm(Norm):
 
     def extra_repr(self) -> str:
         return f"{self.channels}, dims={self.dims}"
-
-
-def batch_norm(channels: int, dims: int, eps: float = 1e-5, momentum: float = 0.1) -> nn.Module:
-    """Return BN: moments over (N, s), unbiased running variance (Ioffe and Szegedy 2015).
-
-    In training the module raises ValueError if a channel has one value (batch 1, one pixel).
-    """
-    return _BATCH_NORMS[dims](channels, eps=eps, momentum=momentum)
 
 
 def instance_norm(channels: int, dims: int) -> nn.Module:

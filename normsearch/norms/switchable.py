@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from normsearch.errors import NormError
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import is_shared, pool_batch
 from normsearch.norms.compiled import SOFTMAX, Recipe
+from normsearch.norms.mixtures import mix_moments, through_gates
 from normsearch.norms.moments import Affine, Moments, Pullback, apart, pool
 
 BRANCHES = ("IN", "LN", "BN")
+Pools: TypeAlias = tuple[Moments, Moments, Moments]  # (N, C), (N, 1) and (1, C)
 
 
 class SwitchableNorm(RunningMomentNorm):
     """SN: x̂ = (x − Σ w_k μ_k) / sqrt(Σ w'_k σ²_k + eps) over k in IN, LN, BN; then γ and β.
 
     w and w' are separate softmaxes of logits that are initially 1. All variances are biased, also
-    the running variance, which is initially 1 (the authors' code differs in these three points).
+    the running variance, which is initially 1; in all three, OfficialSwitchableNorm differs.
 
     For a batch of one, training omits the BN branch: the softmax is over IN and LN alone, and the
     running moments are not updated. Eval omits the branch if no batch of two or more was tracked
     (`num_batches_tracked` is 0), so that a network trained at batch 1 computes the same in eval.
 
     Args:
-        official: as in the authors' code, all branches use the unbiased IN variance, the running
-            variance is initially 0, and the BN branch is never omitted.
         sync: compute the BN branch over the batch of all processes of torch.distributed, weighted
             by their counts.
 
     Shape: (N, C, *spatial) -> the same. For one pixel the IN variance is 0.
-
-    Raises:
-        NormError: one pixel with `official`, whose variance is then undefined.
     """
 
-    spec_text = "SN"
+    spec_text, shared_text = "SN", "SN(sync=true)"
 
     def __init__(
         self,
@@ -48,23 +44,15 @@ class SwitchableNorm(RunningMomentNorm):
         dims: int,
         eps: float = 1e-5,
         momentum: float | None = 0.1,
-        official: bool = False,
         sync: bool = False,
     ) -> None:
         super().__init__(channels, dims, eps, momentum)
-        self.official = official
         self.sync = sync
-        given = [f"{name}=true" for name in ("official", "sync") if getattr(self, name)]
-        if given:
-            self.spec_text = f"SN({','.join(given)})"
+        if sync:
+            self.spec_text = self.shared_text
         self.reset_running_stats()
         self.mean_logits = nn.Parameter(torch.ones(len(BRANCHES)))
         self.variance_logits = nn.Parameter(torch.ones(len(BRANCHES)))
-
-    def reset_running_stats(self) -> None:
-        super().reset_running_stats()
-        if self.official:
-            self.running_var.zero_()
 
     def shares(self, with_batch: bool | Tensor) -> Tensor:
         """Return the weights of means and of variances, (2, 3), in the order of BRANCHES.
@@ -74,100 +62,52 @@ class SwitchableNorm(RunningMomentNorm):
         logits = torch.stack((self.mean_logits, self.variance_logits))
         if with_batch is True:
             return self.mix(logits)
-        without = pad(self.mix(logits[:, :-1]), (0, 1))
-        if with_batch is False:
-            return without
-        return torch.where(with_batch, self.mix(logits), without)
+        two = pad(self.mix(logits[:, :-1]), (0, 1))
+        return two if with_batch is False else torch.where(with_batch, self.mix(logits), two)
 
     def mix(self, logits: Tensor) -> Tensor:
         """Return the weights of two rows of logits, (2, 2) for IN and LN or (2, 3)."""
         return logits.softmax(1)
 
     def coefficients(self, moments: Moments, pixels: int) -> Affine:
-        if self.official:
-            moments = _unbiased(moments, pixels)
-        batch, with_batch = self._batch(moments, pixels)
-        return self._mixed(moments, batch, self.shares(with_batch))[0]
+        shares = self.shares(self.with_batch(len(moments.mean)))
+        return mix_moments(self.pools(moments, pixels), shares, 2, self.eps)[0]
 
     def linearize(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
-        if self.official or (self.training and is_shared(self.sync)):
-            return super().linearize(moments, pixels)  # `_mixed` is for plain SN only
-        batch, with_batch = self._batch(moments, pixels)
-        shares, pull_gates = apart(partial(self.shares, with_batch), self.gates())
-        affine, pull_back = self._mixed(moments, batch, shares)
-
-        def pullback(gradient: Affine) -> tuple[Moments, tuple[Tensor | None, ...]]:
-            d_moments, d_shares = pull_back(gradient)
-            return d_moments, pull_gates(d_shares)
-
-        return affine, pullback
+        if self.by_autograd_alone():
+            return super().linearize(moments, pixels)
+        made = partial(self.shares, self.with_batch(len(moments.mean)))
+        shares, pull_gates = apart(made, self.gates())
+        mixed = mix_moments(self.pools(moments, pixels), shares, 1 + self.training, self.eps)
+        return through_gates(mixed, pull_gates)
 
     def recipe(self, samples: int, pixels: int) -> Recipe | None:
-        if self.official or (self.training and is_shared(self.sync)):
+        if self.by_autograd_alone():
             return None
-        pools = (1, 1), (1, self.channels)
-        if not self.training:
-            shares, gate = self._gated(self._seen())
-            made = Recipe((*pools, (0, 1)), *shares, gate=gate)
-            return made._replace(given=self.running(), seen=self.num_batches_tracked)
-        with_batch = samples > 1
-        shares, gate = self._gated(with_batch)
-        if not with_batch:
-            return Recipe(pools, *shares, gate=gate)
-        return Recipe((*pools, (samples, 1)), *shares, gate=gate, track=self.tracking())
+        pools, running = ((1, 1), (1, self.channels)), None
+        if samples > 1 or not self.training:
+            pools, running = (*pools, (samples if self.training else 0, 1)), self.as_data()
+        seen = None if self.training else self.num_batches_tracked
+        return Recipe(pools, running=running, seen=seen, **self.gating(samples))
 
-    def _gated(self, with_batch: bool | Tensor) -> tuple[tuple[Tensor, Tensor], int]:
-        """Return what the kernels compute the weights of means and variances from, and how."""
-        return (self.mean_logits, self.variance_logits), SOFTMAX
+    def gating(self, samples: int) -> dict[str, Any]:
+        """Return the fields of the recipe for the weights of means and variances."""
+        logits = {"shares": self.mean_logits, "variance_shares": self.variance_logits}
+        return {**logits, "gate": SOFTMAX}
 
-    def _mixed(
-        self, moments: Moments, batch: Moments, shares: Tensor
-    ) -> tuple[Affine, Callable[[Affine], tuple[Moments, Tensor]]]:
-        """Return the affine map, and its pullback to the moments and the weights."""
-        mean, layer, training = moments.mean, pool(moments, 1), self.training
-        means, variances = (
-            [own, *(values.expand_as(mean) for values in others)]
-            for own, *others in zip(moments, layer, batch, strict=True)
-        )
-        distances = mean - torch.stack(means)  # from the means of IN (its own), LN and BN
-        parts = torch.cat((distances, *(values[None] for values in variances)))
-        parts = parts.view(2, 3, *mean.shape)
-        weights = shares[..., None, None]
-        away, mixed = (parts * weights).sum(1)
-        scale = torch.rsqrt(mixed + self.eps)
+    def pools(self, moments: Moments, pixels: int) -> Pools:
+        """Return the moments of BRANCHES; those of BN are tracked in training."""
+        batch = pool_batch(moments, pixels, self.sync)[0] if self.training else self.running()
+        if self.training and self.with_batch(len(moments.mean)):
+            self.track(*batch)
+        return moments, pool(moments, 1), batch
 
-        def pullback(gradient: Affine) -> tuple[Moments, Tensor]:
-            d_away = gradient.shift * scale
-            d_mixed = torch.addcmul(gradient.scale, gradient.shift, away) * scale.pow(3) * -0.5
-            both = torch.stack((d_away, d_mixed))
-            # Through the moments of LN, over channels, and of BN, over samples.
-            through = [
-                weights[:, k] * both.mean(axis, keepdim=True)
-                for k, axis in ((1, 2), (2, 1))[: 1 + training]
-            ]
-            total = torch.addcmul(through[0], weights[:, 0], both)
-            for part in through[1:]:
-                total += part
-            d_mean = d_away - total[0]
-            for distance, part in zip(distances[1:], through, strict=False):
-                d_mean.addcmul_(distance, part[1], value=2)
-            return Moments(d_mean, total[1]), (parts * both[:, None]).sum((2, 3))
-
-        return Affine(scale, away * scale), pullback
-
-    def _batch(self, moments: Moments, pixels: int) -> tuple[Moments, bool | Tensor]:
-        """Return the batch's moments (tracked) or the running ones, and whether to use them."""
-        if not self.training:
-            return self.running(), self._seen()
-        batch, _ = pool_batch(moments, pixels, self.sync)
-        with_batch = len(moments.mean) > 1 or self.official or is_shared(self.sync)
-        if with_batch:
-            self.track(batch.mean, batch.variance)
-        return batch, with_batch
+    def with_batch(self, samples: int) -> bool | Tensor:
+        """Return whether there is a BN branch, in eval a tensor: reading it would stop a GPU."""
+        return samples > 1 or is_shared(self.sync) if self.training else self._seen()
 
     def _seen(self) -> bool | Tensor:
-        """Return whether eval has the BN branch, as a tensor to avoid a GPU synchronization."""
-        return True if self.official else self.num_batches_tracked > 0
+        return self.num_batches_tracked > 0
 
     def gates(self) -> list[nn.Parameter]:
         return [self.mean_logits, self.variance_logits]
@@ -176,13 +116,5 @@ class SwitchableNorm(RunningMomentNorm):
     def mixing_weights(self) -> dict[str, dict[str, float]]:
         """Return the weights of eval; that of BN is 0 if no batch of two or more was tracked."""
         rows = self.shares(self._seen()).tolist()
-        return {
-            name: dict(zip(BRANCHES, row, strict=True))
-            for name, row in zip(("mean", "variance"), rows, strict=True)
-        }
-
-
-def _unbiased(moments: Moments, pixels: int) -> Moments:
-    if pixels < 2:
-        raise NormError("SN(official=true) needs more than one pixel, got 1; use SN")
-    return Moments(moments.mean, moments.variance * (pixels / (pixels - 1)))
+        means, variances = (dict(zip(BRANCHES, row, strict=True)) for row in rows)
+        return {"mean": means, "variance": variances}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from normsearch.norms.base import RunningMomentNorm
-from normsearch.norms.batch_moments import is_shared
 from normsearch.norms.compiled import Recipe
 from normsearch.norms.moments import Affine, Moments, normalize
 
@@ -21,11 +20,11 @@ class SyncBatchNorm(RunningMomentNorm):
     """
 
     spec_text = "SyncBN"
+    sync = True
 
     def coefficients(self, moments: Moments, pixels: int) -> Affine:
-        by = self.batch_moments(moments, pixels, sync=True) if self.training else self.running()
+        by = self.batch_moments(moments, pixels) if self.training else self.running()
         return normalize(moments, by, self.eps)
 
     def recipe(self, samples: int, pixels: int) -> Recipe | None:
-        shared = self.training and is_shared(True)
-        return None if shared else self.batch_recipe(samples, pixels)
+        return None if self.by_autograd_alone() else self.batch_recipe(samples, pixels)

@@ -37,9 +37,9 @@ class TrackedInstanceNorm(RunningMomentNorm):
 
     def recipe(self, samples: int, pixels: int) -> Recipe:
         if not self.training:
-            return Recipe(((0, 1),), given=self.running())
-        track = self.tracking(unbias=self._unbias(pixels))._replace(apart=True)
-        return Recipe(((1, 1),), track=track)
+            return Recipe(((0, 1),), running=self.as_data())
+        running = self.as_data(self._unbias(pixels), apart=True)
+        return Recipe(((1, 1),), running=running)
 
     def _unbias(self, pixels: int) -> float:
         if pixels < 2:

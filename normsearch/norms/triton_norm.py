@@ -28,7 +28,7 @@ TILE = 2048  # elements of a reduction's tile
 PROGRAMS = 1024  # into which a reduction is cut, about
 PARTIALS = 8192  # rows times chunks, at most
 
-_KNOWN = ("pools", "shares", "variance_shares", "gate", "given", "inner_bias", "group", "track")
+_KNOWN = ("pools", "shares", "variance_shares", "gate", "running", "inner_bias", "group")
 _OTHERS = tuple(field for field in Recipe._fields if field not in (*_KNOWN, "seen"))
 Strides: TypeAlias = tuple[int, int, int]  # of samples, channels and pixels
 
@@ -77,14 +77,15 @@ def plan_of(recipe: Recipe, weight: Tensor, bias: Tensor, x: Tensor) -> Plan | N
     """Return how the kernels follow a recipe; None if they cannot read it or its tensors."""
     defaults = Recipe._field_defaults
     unknown = any(getattr(recipe, name) is not defaults[name] for name in _OTHERS)
-    if unknown or (recipe.track and recipe.track.apart):
+    running = recipe.running
+    if unknown or (running and running.apart):
         return None
     tensors = weight, bias, *recipe.tensors()
     if not all(_is_plain(tensor) and tensor.device == x.device for tensor in tensors):
         return None
     each = recipe.shares is not None and recipe.shares.numel() > 1
     each = each and recipe.variance_shares is None
-    tracked = recipe.track.channels if recipe.track else 0
+    tracked = running.channels if running and running.batches is not None else 0
     return _plan(recipe.pools, recipe.gate, each, recipe.group, tracked, *x.shape[:2])
 
 
@@ -96,7 +97,7 @@ def _is_plain(x: Tensor) -> bool:
 def normalize_triton(
     x: Tensor, weight: Tensor, bias: Tensor, recipe: Recipe, eps: float, plan: Plan
 ) -> Tensor:
-    """Normalize `x` by `recipe`; supports first derivatives only. See normalize_compiled.
+    """Normalize `x` by `recipe`; supports first derivatives only. See by_kernels.
 
     Args:
         x: (N, C, *spatial), of one of DTYPES; `can_compute` must hold for it.
@@ -118,15 +119,18 @@ class _Normalize(torch.autograd.Function):
         parameters = tuple(None if p is None else p.contiguous() for p in parameters)
         weight, bias, shares, variance_shares, inner_bias = parameters
         (source, strides), (samples, channels) = _by_strides(x), x.shape[:2]
-        rows, track, seen = samples * channels, recipe.track, recipe.seen
+        rows, running, seen = samples * channels, recipe.running, recipe.seen
+        given = running and tuple(running[:2])
+        track = None
+        if running and running.batches is not None:
+            given, track = None, (*running[:4], float(running.unbias))
         kept = x.new_empty(2 * (rows + channels) + 1, dtype=torch.float32)
         numbers = x.new_empty(2 * rows, dtype=torch.float32)
         with _device(x):
             partial, chunking = _reduce(source, strides)
             triton_algebra.forward[(1,)](
                 *(source, strides, partial, numbers, kept, weight, bias, inner_bias),
-                *((shares, variance_shares, seen), recipe.given and tuple(recipe.given)),
-                *(track and (*track[:4], float(track.unbias)), eps),
+                *((shares, variance_shares, seen), given, track, eps),
                 *((samples, channels, plan.part, plan.width), chunking),
                 *(plan.track, _power(chunking[2]), plan.static),
                 num_warps=plan.warps,

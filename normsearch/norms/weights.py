@@ -5,49 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils import parametrizations, parametrize
 
 from normsearch.errors import NormError
+from normsearch.norms.weight_parametrizations import CentredWeight, StandardizedWeight
 
 _WeightNorm = parametrizations._WeightNorm  # torch has no public name for it
-
-
-class StandardizedWeight(nn.Module):
-    """WS: (W − mean) / sqrt(var + eps) over each output channel's weights, with biased variance.
-
-    Args:
-        axis: the weight's output axis.
-    """
-
-    def __init__(self, axis: int, eps: float = 1e-5) -> None:
-        super().__init__()
-        self.axis = axis
-        self.eps = eps
-
-    def forward(self, weight: Tensor) -> Tensor:
-        work = weight.float() if weight.dtype in (torch.float16, torch.bfloat16) else weight
-        axes = [axis for axis in range(work.dim()) if axis != self.axis]
-        variance, mean = torch.var_mean(work, axes, correction=0, keepdim=True)
-        return ((work - mean) * torch.rsqrt(variance + self.eps)).to(weight.dtype)
-
-
-class CentredWeight(nn.Module):
-    """W − mean over each output channel's weights, which MABN needs.
-
-    Args:
-        axis: the weight's output axis.
-    """
-
-    def __init__(self, axis: int) -> None:
-        super().__init__()
-        self.axis = axis
-
-    def forward(self, weight: Tensor) -> Tensor:
-        axes = [axis for axis in range(weight.dim()) if axis != self.axis]
-        return weight - weight.mean(axes, keepdim=True)
 
 
 def _normalize(conv: _ConvNd) -> None:

@@ -27,11 +27,12 @@ LIMIT = 1.15  # above which a norm needs a reason
 #: Why a norm costs more than LIMIT.
 REASONS = {
     "RMS2d": "its statistics are of the channels of a pixel, which lie far apart in memory",
+    "Derf": "an error function of every value, and an exponential on the way back",
     "DyT": "a hyperbolic tangent of every value, forward and backward",
-    "SSN": "its kernels wait for SparsestMax: small operations of torch, on three numbers",
-    "EvoNorm-S0-8": "an exponential and a division of every value, once forward and twice backward",
-    "LRN": "no kernel: torch's operations, a power of every value among them",
-    "MABN": "no kernel: its windows of the last batches stand between the passes",
+    "SSN": "its radius and its choices are read before each step",
+    "EvoNorm-S0-8": "an exponential and a division of every value, forward and backward",
+    "LRN": "squares of five channels, two roots and two divisions for every value",
+    "MABN": "no kernel of its own: torch's passes, and small operations on its windows",
     "slabGN-8": "no kernel: a control; its slabs lie across the channels, and the input is copied",
 }
 

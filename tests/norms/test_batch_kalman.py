@@ -234,8 +234,10 @@ def test_nothing_is_left_of_a_step_but_a_few_values(make_chain) -> None:
     chain = make_chain(2)
     for _ in range(2):
         chain(draw(2)).square().sum().backward()
-    for norm in chain.norms:
-        assert norm._prior is None
+    assert all(norm._prior is None for norm in chain.norms)
+    *feeding, last = chain.norms
+    assert last._left is None
+    for norm in feeding:
         assert not norm._left.values.requires_grad
         assert norm._left.values.numel() <= 9 * norm.channels
 

@@ -30,7 +30,7 @@ TEXTS = [
     ),
     *("GBGN-1x8", "GBGN-2x8", "GBGN-7x16", "BCN-8", "BCN-1", "IBN", "RMSGN-4", "GRN"),
     *("BN", "IN", "SyncBN", "MBN", "FRN", "EvoNorm-S0-4", "EvoNorm-B0", "DyT", "Derf"),
-    *("LN2d", "RMS2d"),
+    *("LN2d", "RMS2d", "LRN"),
 ]
 REFUSE_ONE_PIXEL = ("IN", "IN(track=true)")
 SHAPES = [(5, 16, 7, 9), (1, 16, 200, 210), (3, 32, 64, 65), (2, 16, 1, 31), (4, 16, 1, 1)]
@@ -85,6 +85,22 @@ def test_same_as_torch_in_float64(text: str, shape: tuple[int, ...], training: b
         assert (one - other).abs().max() <= tolerance * scale
 
 
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("chosen", [(-1, -1), (2, 0), (1, -1)])
+@pytest.mark.parametrize("radius", [0.0, 0.3, 0.65, 0.75, 0.9])
+def test_sparsest_max_of_the_kernels(radius: float, chosen: tuple[int, int], samples: int) -> None:
+    for training in (True, False):
+        norm, x, dy = made("SSN", (samples, 16, 5, 7))
+        norm.radius.fill_(radius)
+        norm.choices.copy_(torch.tensor(chosen))
+        norm(x)
+        twin = build_norm("SSN", 16, 2).double().train(training)
+        twin.load_state_dict(norm.state_dict())
+        results = step(norm.train(training), x, dy), step(twin, x.double(), dy)
+        for one, other in zip(*results, strict=True):
+            assert (one - other).abs().max() <= 1e-5 * other.abs().max().clamp(min=1)
+
+
 @pytest.mark.parametrize("function", ["DyT", "Derf", "EvoNorm-S0-1"])
 def test_functions_of_single_values_and_their_slopes(function: str) -> None:
     """Written out for lack of vectors of tanh, erf and exp: within ten steps of float32."""
@@ -114,7 +130,7 @@ def test_functions_treat_what_is_not_finite_as_torch_does(text: str, bad: float)
     torch.testing.assert_close(norm(x).double(), twin(x.double()), **close)
 
 
-SECOND = ["BN", "IN", "LN2d", "RMS2d", "DyT", "Derf", "EvoNorm-S0-4", "EvoNorm-B0"]
+SECOND = ["BN", "IN", "LN2d", "RMS2d", "LRN", "DyT", "Derf", "EvoNorm-S0-4", "EvoNorm-B0"]
 
 
 @pytest.mark.parametrize("text", SECOND)
@@ -247,6 +263,36 @@ def test_not_for_other_inputs() -> None:
     assert not can_follow(recipe, norm.weight.double(), norm.bias)
     assert not can_follow(recipe._replace(shares=norm.rho.to("meta")), norm.weight, norm.bias)
     assert build_norm("SN(official=true)", 16, 2).recipe(3, 35) is None
+
+
+def test_what_is_not_contiguous_is_left_to_torch() -> None:
+    norm, x, _ = made("BN", (3, 16, 5, 7))
+    want = norm(x)
+    norm.running_mean = torch.zeros(16, 2)[:, 0]
+    torch.testing.assert_close(norm(x), want)
+    assert norm.running_mean.any()
+
+
+def test_frozen_parameters_get_no_gradient_and_change_no_other() -> None:
+    for text in ("SN", "BCN-4", "LN2d", "Derf", "FRN"):
+        norm, x, dy = made(text, (3, 16, 5, 7))
+        gradients = []
+        for frozen in (False, True):
+            norm.weight.requires_grad_(not frozen)
+            leaf = x.clone().requires_grad_()
+            norm(leaf).backward(dy)
+            gradients.append([leaf.grad, norm.bias.grad, norm.weight.grad])
+            norm.zero_grad()
+        assert gradients[1][2] is None
+        assert torch.equal(gradients[0][0], gradients[1][0])
+        assert torch.equal(gradients[0][1], gradients[1][1])
+
+
+def test_a_default_device_does_not_misplace_what_the_kernels_write() -> None:
+    norm, x, _ = made("IN", (3, 16, 5, 7))
+    want = norm(x)
+    with torch.device("meta"):
+        assert torch.equal(norm(x), want)
 
 
 def test_an_empty_batch_is_refused_and_tracked_nowhere() -> None:

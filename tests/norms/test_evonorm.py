@@ -59,7 +59,7 @@ def test_s0_in_one_group_is_a_silu_by_the_deviation_of_the_sample(make_input) ->
         / torch.sqrt(x.flatten(1).var(1, correction=0) + 1e-5)[:, None, None, None]
     )
     torch.testing.assert_close(EvoNormS0(4, 2, 1).double()(x), want)
-    with pytest.raises(NormError, match="EvoNorm-S0-3 needs a channel count that 3 divides, got 4"):
+    with pytest.raises(NormError, match="EvoNorm-S0: groups must divide the 4 channels, got 3"):
         EvoNormS0(4, 2, 3)
 
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from normsearch.errors import NormError
 from normsearch.norms import SwitchableNorm
+from normsearch.norms.official_switchable import OfficialSwitchableNorm
 
 pytestmark = pytest.mark.usefixtures("both_kernels")
 
@@ -32,7 +33,9 @@ def formula(x: Tensor, norm: nn.Module, with_batch: bool = True) -> Tensor:
     w, v = norm.mean_logits.exp(), norm.variance_logits.exp()
     if not with_batch:
         w, v = (t * torch.tensor([1.0, 1.0, 0.0]) for t in (w, v))
-    return mixed(x, norm, w / w.sum(), v / v.sum(), official=norm.official)
+    return mixed(
+        x, norm, w / w.sum(), v / v.sum(), official=isinstance(norm, OfficialSwitchableNorm)
+    )
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -117,14 +120,14 @@ def test_official_habits(
     dims: int, samples: int, training: bool, make_input, randomize, assert_same
 ) -> None:
     for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
-        norm = randomize(SwitchableNorm(32, dims, official=True).to(dtype))
+        norm = randomize(OfficialSwitchableNorm(32, dims).to(dtype))
         norm(make_input(32, dims, dtype, mean=0.5, samples=samples))
         x = make_input(32, dims, dtype, samples=samples)
         assert_same(norm.train(training), formula, x, tolerance)
 
 
 def test_official_running_variance_starts_at_zero_and_takes_the_unbiased_one(make_input) -> None:
-    norm = SwitchableNorm(32, 2, official=True).double()
+    norm = OfficialSwitchableNorm(32, 2).double()
     assert norm.spec_text == "SN(official=true)"
     assert torch.equal(norm.running_var, torch.zeros(32).double())
     assert norm.mixing_weights()["mean"]["BN"] == pytest.approx(1 / 3)
@@ -139,6 +142,6 @@ def test_official_running_variance_starts_at_zero_and_takes_the_unbiased_one(mak
 
 def test_official_at_one_pixel_is_refused_where_the_authors_code_gives_nan() -> None:
     for training in (True, False):
-        norm = SwitchableNorm(8, 2, official=True).train(training)
+        norm = OfficialSwitchableNorm(8, 2).train(training)
         with pytest.raises(NormError, match=r"SN\(official=true\) needs more than one pixel"):
             norm(torch.randn(4, 8, 1, 1))
