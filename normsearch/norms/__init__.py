@@ -32,11 +32,10 @@ from normsearch.norms.standard import NoNorm
 from normsearch.norms.switchable import SwitchableNorm
 from normsearch.norms.sync_batch import SyncBatchNorm
 from normsearch.norms.tracked_instance import TrackedInstanceNorm
+from normsearch.norms.weight_parametrizations import CentredWeight, StandardizedWeight
 from normsearch.norms.weight_start import initialize_weight_norms
 from normsearch.norms.weights import (
     WEIGHT_NORMS,
-    CentredWeight,
-    StandardizedWeight,
     check_weight_norm,
     set_weight_norm,
     weight_norm_of,

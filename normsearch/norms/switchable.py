@@ -84,9 +84,9 @@ class SwitchableNorm(RunningMomentNorm):
     def recipe(self, samples: int, pixels: int) -> Recipe | None:
         if self.by_autograd_alone():
             return None
-        pools, running = ((1, 1), (1, self.channels)), None
-        if samples > 1 or not self.training:
-            pools, running = (*pools, (samples if self.training else 0, 1)), self.as_data()
+        block = samples if self.training else 0
+        batch: tuple[tuple[int, int], ...] = () if block == 1 else ((block, 1),)
+        pools, running = ((1, 1), (1, self.channels), *batch), self.as_data() if batch else None
         seen = None if self.training else self.num_batches_tracked
         return Recipe(pools, running=running, seen=seen, **self.gating(samples))
 

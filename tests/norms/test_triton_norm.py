@@ -210,7 +210,7 @@ def test_what_the_kernels_do_not_know_is_left_to_torch(launches: list[str]) -> N
     assert triton_norm.plan_of(recipe, norm.weight, norm.bias, x)
     unknown: list[Recipe] = [
         recipe._replace(pools=((1, 2), (1, 3))),  # two widths
-        recipe._replace(pools=((2, 1), (1, 1)), track=None, shares=norm.rho.double()),
+        recipe._replace(pools=((2, 1), (1, 1)), running=None, shares=norm.rho.double()),
     ]
     for made_up in unknown:
         assert triton_norm.plan_of(made_up, norm.weight, norm.bias, x) is None
