@@ -8,13 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from normsearch.config.arguments import checked
-from normsearch.config.reading import (
-    Part,
-    amend_search,
-    read_recorded_study,
-    read_study,
-    study_of,
-)
+from normsearch.config.reading import Part, amend_search, read_recorded_study, read_study, study_of
 from normsearch.confirmation.execution import ExecutorName, execute, scheduled
 from normsearch.confirmation.plan import confirm_study, resumed
 from normsearch.confirmation.plan_size import Design
@@ -269,16 +263,14 @@ class Study(Run):
             StudyError: the search cannot be confirmed, or the confirmation was started with other
                 values.
         """
+        how: Any = {"top": top, "seeds": seeds, "design": design, "trainings": trainings}
         folder = self.folder.parent / f"{self.folder.name}-confirm"
         if (folder / "study.yaml").is_file():
             found = open_study(folder, data=self._data, storage=self.storage)
-            found.config = resumed(found.config, top, seeds, folds, design, trainings)
+            found.config = resumed(found.config, folds=folds, **how)
         else:
             every = self._every_fold() if folds == "all" else ()
-            config = confirm_study(
-                self.record,
-                top=top, seeds=seeds, folds=every, design=design, trainings=trainings,
-            )  # fmt: skip
+            config = confirm_study(self.record, folds=every, **how)
             where = {"data": self._data, "runs_dir": folder.parent, "storage": self.storage}
             found = type(self).of(config, f"{folder / 'study.yaml'}: space.", **where)
             found._began_as = str(self.folder)
@@ -309,9 +301,8 @@ class Study(Run):
         Raises:
             StudyError: see `confirmation`.
         """
-        found = self.confirmation(
-            top=top, seeds=seeds, folds=folds, design=design, trainings=trainings
-        )
+        how: Any = {"seeds": seeds, "design": design, "trainings": trainings}
+        found = self.confirmation(top=top, folds=folds, **how)
         if not found.finished:
             found.run(
                 workers=workers, executor=executor, address=address, resume=True,

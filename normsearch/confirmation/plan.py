@@ -133,9 +133,10 @@ def _check_seeds(seeds: int | None, design: Design | None) -> None:
 
 def resumed(
     config: StudyConfig,
-    top: int | None,
-    seeds: int | None,
-    folds: str | None,
+    *,
+    top: int | None = None,
+    seeds: int | None = None,
+    folds: str | None = None,
     design: Design | None = None,
     trainings: int | None = None,
 ) -> StudyConfig:

@@ -18,7 +18,6 @@ from normsearch.storage.records import StudyRecord
 from tests.made_up_confirmation import SEARCH, changed
 
 MadeUp = Callable[..., StudyRecord]
-NONE = (None, None, None)
 SINGLE = {"none": 0.1, "BN": 0.5, "IN": 0.7, "GN-2": 0.6}
 
 
@@ -239,8 +238,8 @@ def test_what_a_share_leaves_out_is_told_and_too_small_a_one_refused(made_up: Ma
 def test_looks_may_be_allowed_more_and_a_fixed_design_no_less(made_up: MadeUp) -> None:
     search = made_up(SEARCH, score)
     looks = confirm_study(search, trainings=30)
-    assert arms_of(resumed(looks, *NONE, trainings=31)).trainings == 31
-    assert arms_of(resumed(looks, *NONE, trainings=10**4)).trainings is None
+    assert arms_of(resumed(looks, trainings=31)).trainings == 31
+    assert arms_of(resumed(looks, trainings=10**4)).trainings is None
 
     def close(trial: TrialConfig) -> dict[str, float]:
         luck = np.random.default_rng([trial.network.seed, len(str(trial.arm))]).normal(0, 0.02)
@@ -252,12 +251,12 @@ def test_looks_may_be_allowed_more_and_a_fixed_design_no_less(made_up: MadeUp) -
     )
     cut = made_up(at_first, close)
     assert len(cut.trials()) == first
-    made_up(resumed(looks, *NONE, trainings=10**4), close)
+    made_up(resumed(looks, trainings=10**4), close)
     assert len(cut.trials()) > first
-    assert identity(resumed(looks, *NONE, trainings=31)) == identity(looks)
+    assert identity(resumed(looks, trainings=31)) == identity(looks)
     for config in (looks, confirm_study(search, top=0, trainings=29)):
         with pytest.raises(StudyError, match=r"must be resumed with --trainings \d+ or more"):
-            resumed(config, *NONE, trainings=19)
+            resumed(config, trainings=19)
 
 
 def test_refusals(made_up: MadeUp) -> None:
