@@ -139,7 +139,7 @@ def settings(norms: list[str]) -> Measured:
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
 def test_every_registered_part_is_a_study_at_every_scale(page: object, scale: str) -> None:
-    norms = ["BN", "GN-4", "none", "IN", "LN", "WN", "WN+MBN", "mixture", "ILN",
+    norms = ["BN", "GN-2", "GN-4", "none", "IN", "LN", "SN", "WN", "WN+MBN", "mixture", "ILN",
              "ILN(regroup=none)", "ILN(gate=clip,regroup=none)",
              "ILN(gate=softmax,regroup=none)"]  # fmt: skip
     for name, function in page.parts.items():  # type: ignore[attr-defined]
