@@ -244,14 +244,14 @@ static void affine_unit(const struct pass *pass, integer unit)
     float mean = (float)pass->mean[row], slope = (float)pass->slope[row];
     float offset = (float)(pass->offset[row] + pass->slope[row] * (mean - pass->mean[row]));
     if (!pass->dy) {
-        for (integer i = 0; i < count; i += LANES)
-            store(out + i, slope * (load(x + i, count - i) - mean) + offset, count - i);
+#pragma GCC ivdep
+        for (integer i = 0; i < count; i++)
+            out[i] = slope * (x[i] - mean) + offset;
         return;
     }
     const float *dy = pass->dy + start;   /* may be `out` */
     float factor = (float)pass->factor[row];
-    for (integer i = 0; i < count; i += LANES) {
-        lanes rest = slope * (load(x + i, count - i) - mean) + offset;
-        store(out + i, factor * load(dy + i, count - i) + rest, count - i);
-    }
+#pragma GCC ivdep
+    for (integer i = 0; i < count; i++)
+        out[i] = factor * dy[i] + (slope * (x[i] - mean) + offset);
 }

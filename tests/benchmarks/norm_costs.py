@@ -26,6 +26,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "norm-costs.md"
 LIMIT = 1.15  # above which a norm needs a reason
 #: Why a norm costs more than LIMIT.
 REASONS = {
+    "LN2d": "its statistics are of the channels of a pixel, which lie far apart in memory",
     "RMS2d": "its statistics are of the channels of a pixel, which lie far apart in memory",
     "Derf": "an error function of every value, and an exponential on the way back",
     "DyT": "a hyperbolic tangent of every value, forward and backward",
