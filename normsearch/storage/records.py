@@ -13,7 +13,6 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from normsearch.config import plain
-from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.config.reading import read_recorded_study
 from normsearch.errors import StudyError
 from normsearch.files import is_file
@@ -23,6 +22,7 @@ from normsearch.storage.opening import open_storage
 from normsearch.storage.ranking import by_score, entered, rank, trainings
 from normsearch.storage.run_folder import find_run, read_case_table, read_local, trial_folder
 from normsearch.storage.search_end import asked
+from normsearch.storage.trial_rows import columns, row
 from normsearch.storage.trial_states import (
     REPLICATE_OF,
     completed,
@@ -35,8 +35,6 @@ from normsearch.storage.trial_states import (
     share_of_single_norms,
     single_norm,
 )
-
-_LAST = ("samples", "steps", "seconds", "peak_memory", "parameters", "seam")
 
 
 class StudyRecord:
@@ -228,7 +226,7 @@ class StudyRecord:
         ``norm.SLOT`` for every slot. The state DUPLICATE means a repetition, answered from the
         record of an earlier trial.
         """
-        return pd.DataFrame([self._row(trial) for trial in self.frozen()], columns=self._columns())
+        return pd.DataFrame(map(row, self.frozen()), columns=columns(self.slots))
 
     def history(self) -> pd.DataFrame:
         """Return number, evaluation, samples, steps, seconds, loss, score and cases of evaluations.
@@ -282,35 +280,6 @@ class StudyRecord:
         ]
         columns = ["evaluation", "samples", "slot", "statistic", "branch", "weight"]
         return pd.DataFrame(rows, columns=columns)
-
-    def _columns(self) -> list[str]:
-        outcome = ["number", "state", "score", "last_score"]
-        fixed = [*outcome, "baseline", "single_norm", *LABELS, REPLICATE_OF, *HYPERPARAMETERS]
-        measured = ["samples", "steps", "seconds", "peak_memory_bytes", "parameters", "seam"]
-        norms = [f"norm.{slot}" for slot in self.slots]
-        return [*fixed, *measured, "resumes", "failure", "drawn", *norms]
-
-    def _row(self, trial: FrozenTrial) -> dict[str, Any]:
-        last = last_record(trial)
-        measured = {name: last.get(name) for name in _LAST}
-        measured["peak_memory_bytes"] = measured.pop("peak_memory")
-        return {
-            "number": trial.number,
-            "state": outcome(trial),
-            "score": score(trial) if outcome(trial) == "COMPLETE" else None,
-            "last_score": last.get("score"),
-            "baseline": trial.user_attrs.get("baseline"),
-            "single_norm": single_norm(trial),
-            **dict.fromkeys((*LABELS, *HYPERPARAMETERS)),
-            **({"seed": trial.user_attrs["seed"]} if is_replicate(trial) else {}),
-            **trial.user_attrs.get("values", {}),
-            REPLICATE_OF: trial.user_attrs.get(REPLICATE_OF),
-            **measured,
-            "resumes": trial.user_attrs.get("resumes", 0),
-            "failure": trial.user_attrs.get("failure"),
-            "drawn": trial.user_attrs.get("drawn"),
-            **{f"norm.{slot}": spec for slot, spec in trial.user_attrs.get("norm_map", {}).items()},
-        }
 
     def _trial(self, number: Any) -> FrozenTrial:
         trials = self.frozen()
