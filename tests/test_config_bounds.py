@@ -32,7 +32,7 @@ ARMS: dict[str, Any] = {
             {"name": "a", "norm": "BN", "learning_rate": 0.1, "batch_size": 2,
              "weight_decay": 0.1, "gate_learning_rate_factor": 2.0},
         ],
-        "seeds": [0, 1],
+        "seeds": [0, 1], "trainings": 2,
         "origin": {"study": "s", "top": 3, "trials": {"a": 1}, "scores": {"a": 0.5},
                    "untuned": {"a": 2}},
     },

@@ -70,13 +70,13 @@ class SwitchableNorm(RunningMomentNorm):
         return logits.softmax(1)
 
     def coefficients(self, moments: Moments, pixels: int) -> Affine:
-        shares = self.shares(self.with_batch(len(moments.mean)))
+        shares = self.shares(self.with_batch(moments.mean.shape[0]))
         return mix_moments(self.pools(moments, pixels), shares, 2, self.eps)[0]
 
     def linearize(self, moments: Moments, pixels: int) -> tuple[Affine, Pullback]:
         if self.by_autograd_alone():
             return super().linearize(moments, pixels)
-        made = partial(self.shares, self.with_batch(len(moments.mean)))
+        made = partial(self.shares, self.with_batch(moments.mean.shape[0]))
         shares, pull_gates = apart(made, self.gates())
         mixed = mix_moments(self.pools(moments, pixels), shares, 1 + self.training, self.eps)
         return through_gates(mixed, pull_gates)
@@ -98,7 +98,7 @@ class SwitchableNorm(RunningMomentNorm):
     def pools(self, moments: Moments, pixels: int) -> Pools:
         """Return the moments of BRANCHES; those of BN are tracked in training."""
         batch = pool_batch(moments, pixels, self.sync)[0] if self.training else self.running()
-        if self.training and self.with_batch(len(moments.mean)):
+        if self.training and self.with_batch(moments.mean.shape[0]):
             self.track(*batch)
         return moments, pool(moments, 1), batch
 
