@@ -105,13 +105,19 @@ class FormulaNorm(Norm):
         """Return the norm of x (N, C, *spatial) in its dtype, by differentiable operations."""
         raise NotImplementedError
 
-    def formula_alone(self, *given: Tensor) -> Tensor:
-        """Return `formula` of the same, and update no running statistic: it was done before."""
-        self.tracks = False
-        try:
-            return self.formula(*given)
-        finally:
-            self.tracks = True
+    def formula_alone(self) -> Callable[..., Tensor]:
+        """Return `formula` in the mode of now, which updates no running statistic."""
+        training = self.training
+
+        def alone(*given: Tensor) -> Tensor:
+            before = self.training
+            self.training, self.tracks = training, False
+            try:
+                return self.formula(*given)
+            finally:
+                self.training, self.tracks = before, True
+
+        return alone
 
     def arguments(self) -> tuple[Tensor, ...]:
         """Return the parameters other than weight and bias, as `formula` takes them."""
@@ -124,7 +130,7 @@ class FormulaNorm(Norm):
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
         given = x, self.weight, self.bias
-        out = by_kernels(*given, self.recipe, self.eps, self.formula_alone)
+        out = by_kernels(*given, self.recipe, self.eps, self.formula_alone())
         if out is not None:
             return out
         with torch.autocast(x.device.type, enabled=False):

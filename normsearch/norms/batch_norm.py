@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -21,8 +22,8 @@ class ByKernels:
         """Return the module as data; None where torch is to compute or to refuse it."""
         raise NotImplementedError
 
-    def formula(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return the same by torch, without a change of the running moments."""
+    def formula(self, training: bool, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return the same by torch, in either mode, without a change of the running moments."""
         raise NotImplementedError
 
     def forward(self: Any, input: Tensor) -> Tensor:
@@ -30,7 +31,8 @@ class ByKernels:
         fits = input.dim() == self.dims + 2 and input.shape[1] == self.num_features
         if fits and self.weight is not None:
             given = input, self.weight, self.bias
-            out = by_kernels(*given, self.recipe, self.eps, self.formula)
+            formula = partial(self.formula, self.training)
+            out = by_kernels(*given, self.recipe, self.eps, formula)
         return self.by_torch(input, super().forward) if out is None else out  # type: ignore[misc]
 
     def by_torch(self, input: Tensor, forward: Callable[[Tensor], Tensor]) -> Tensor:
@@ -50,10 +52,9 @@ class _BatchNorm(ByKernels):
         running = Running(*moments, own["num_batches_tracked"], self.momentum, unbias=unbias)
         return Recipe(((samples, 1),), running=running)
 
-    def formula(self: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        mean, variance = (None if self.training else one
-                          for one in (self.running_mean, self.running_var))  # fmt: skip
-        return batch_norm_of(x, mean, variance, weight, bias, self.training, 0.0, self.eps)
+    def formula(self: Any, training: bool, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        moments = (None, None) if training else (self.running_mean, self.running_var)
+        return batch_norm_of(x, *moments, weight, bias, training, 0.0, self.eps)
 
 
 class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):

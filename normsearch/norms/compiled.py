@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.autograd.graph import increment_version
 from torch.nn import Parameter
 
+from normsearch.norms.derivatives import first_only
 from normsearch.norms.kernels import kernels
 from normsearch.norms.moments import in_format_of
 
@@ -114,6 +114,7 @@ def can_compute(x: Tensor) -> bool:
     """Return whether the compiled kernels are available and support `x`."""
     return (
         not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
         and _is_plain(x)
         and x.numel() > 0
         and kernels() is not None
@@ -198,7 +199,7 @@ class _Compiled(torch.autograd.Function):
         if not torch.is_grad_enabled():
             return _gradients(ctx, dy)
         made: tuple[Tensor | None, ...]
-        made = (_gradients_of_formula if ctx.formula else once_differentiable(_gradients))(ctx, dy)
+        made = (_gradients_of_formula if ctx.formula else first_only(_gradients))(ctx, dy)
         return made
 
 

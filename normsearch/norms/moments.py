@@ -15,9 +15,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.functional import softshrink
+
+from normsearch.norms.derivatives import first_only
 
 _SUMS = [
     False,
@@ -140,7 +141,7 @@ class _Normalize(torch.autograd.Function):
         return _like(out, x)
 
     @staticmethod
-    @once_differentiable
+    @first_only
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, rstd, deviation, scale, raw_scale, shift = ctx.saved_tensors
         rows, d_rows, mean = _rows(x), _rows(dy), mean.view(-1)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch._compile import _disable_dynamo
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import batch_norm
 
+from normsearch.norms.derivatives import first_only
 from normsearch.norms.moments import full, in_format_of
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class _MovingAverage(torch.autograd.Function):
         return affine(x, full(weight) * r, full(bias))
 
     @staticmethod
-    @once_differentiable
+    @first_only
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, scale, r = ctx.saved_tensors
         work, dy, gain = full(x), full(dy), full(weight) * r

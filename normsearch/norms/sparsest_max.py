@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from normsearch.norms.derivatives import first_only
 
 _ROUNDING = 8  # in units of the dtype's eps: so close to a corner counts as one-hot
 
@@ -45,7 +46,7 @@ class _SparsestMax(torch.autograd.Function):
         return point
 
     @staticmethod
-    @once_differentiable
+    @first_only
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         point, factor = ctx.saved_tensors
         face = point.sign()

@@ -18,7 +18,7 @@ class _InstanceNorm(ByKernels):
     def recipe(self, samples: int, pixels: int) -> Recipe | None:
         return Recipe(((1, 1),)) if pixels > 1 else None
 
-    def formula(self: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def formula(self: Any, training: bool, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return instance_norm_of(x, weight=weight, bias=bias, eps=self.eps)
 
     def by_torch(self, input: Tensor, forward: Callable[[Tensor], Tensor]) -> Tensor:

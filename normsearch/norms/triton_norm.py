@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import Parameter
 
 from normsearch.norms import triton_algebra, triton_passes
 from normsearch.norms.compiled import Recipe
+from normsearch.norms.derivatives import first_only
 from normsearch.norms.moments import in_format_of
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -141,7 +141,7 @@ class _Normalize(torch.autograd.Function):
         return in_format_of(out, x)
 
     @staticmethod
-    @once_differentiable
+    @first_only
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, kept, *parameters = ctx.saved_tensors
         weight, _, shares, variance_shares, inner_bias = parameters

@@ -230,6 +230,22 @@ def test_second_derivatives_where_the_pass_has_them(text: str) -> None:
     assert torch.autograd.gradgradcheck(prepared(text, 2), x, fast_mode=True)
 
 
+@pytest.mark.usefixtures("both_kernels")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "text",
+    ["SN", "SSN", "BIN", "ILN", "BRN", "BGN-4", "BCN-4", "IBN", "RMSGN-4", "GRN", "FRN", "MABN"],
+)
+def test_second_derivatives_are_refused_where_there_are_none(text: str, dtype: torch.dtype) -> None:
+    """A penalty on a gradient, whose own gradient would lack the part through the norm."""
+    norm = build_norm(text, 16, 2).to(dtype)
+    x = draw((3, 5, 7), 2, seed=8).to(dtype).requires_grad_()
+    weights = torch.rand(x.shape, dtype=dtype)
+    (first,) = torch.autograd.grad((norm(x) * weights).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="first derivatives only"):
+        first.square().sum().backward()
+
+
 @pytest.mark.parametrize("text", [*SINGLE, *COMPILED])
 def test_compiled_whole_it_computes_the_same(text: str) -> None:
     torch.compiler.reset()

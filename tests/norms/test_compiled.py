@@ -151,6 +151,27 @@ def test_second_derivatives_are_those_of_torch(text: str) -> None:
         torch.testing.assert_close(one.double(), other.double())
 
 
+@pytest.mark.parametrize("text", ["BN", "MBN", "EvoNorm-B0"])
+@pytest.mark.parametrize("training", [True, False])
+def test_gradients_are_those_of_the_mode_of_the_forward_pass(text: str, training: bool) -> None:
+    norm, x, dy = made(text, (3, 16, 5, 7))
+    leaf = x.requires_grad_()
+    out = norm.train(training)(leaf)
+    (plain,) = torch.autograd.grad(out, leaf, dy, retain_graph=True)
+    norm.train(not training)
+    (differentiable,) = torch.autograd.grad(out, leaf, dy, create_graph=True)
+    torch.testing.assert_close(differentiable, plain)
+
+
+@pytest.mark.parametrize("text", SECOND)
+def test_transforms_of_torch_func_are_supported(text: str) -> None:
+    norm, x, dy = made(text, (3, 16, 5, 7))
+    norm.eval()
+    leaf = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(norm(leaf), leaf, dy)
+    torch.testing.assert_close(torch.func.grad(lambda x: (norm(x) * dy).sum())(x), expected)
+
+
 @pytest.mark.parametrize(
     "text", ["SN", "BIN", "ILN", "BGN-8", "BCN-8", "LN2d", "EvoNorm-B0", "Derf"]
 )
