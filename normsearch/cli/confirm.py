@@ -68,6 +68,8 @@ def confirm(
         top=top, seeds=seeds, folds=folds, design=design, trainings=trainings
     )
     if found.finished:
+        if trainings is not None:
+            say(f"{found.name}: nothing is trained, as it is finished; this is its result.")
         tell_comparison(found, as_json)
         return
     if not found.begun:

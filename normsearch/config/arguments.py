@@ -50,6 +50,10 @@ class Arguments(Model):
     """Trainings of each arm."""
     folds: Literal["test", "all"] | None = None
     """The search's own test folds, or all in turn."""
+    design: Literal["fixed", "looks"] | None = None
+    """How arms are judged."""
+    trainings: Annotated[int, Field(gt=0, le=limits.TRIALS)] | None = None
+    """The most trainings of a confirmation."""
 
 
 def checked(method: Callable[P, R]) -> Callable[P, R]:

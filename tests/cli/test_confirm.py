@@ -271,6 +271,10 @@ def test_looks_say_what_they_cost_and_decide(searched: Call) -> None:
     fewer = searched(*looks, "--trainings", 15)
     assert fewer.code == 1
     assert "must be resumed with --trainings 16 or more, as it started, got 15" in fewer.err
+    more = searched(*looks, "--trainings", 16)
+    assert more.code == 0, more.err
+    assert "tiny-confirm: nothing is trained, as it is finished" in more.err
+    assert "tiny-confirm: 1 test case, fold 3" in more.out
 
 
 @pytest.mark.slow

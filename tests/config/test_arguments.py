@@ -27,6 +27,9 @@ SPACE = {"norm": {"choices": ["BN"]}, "learning_rate": 0.1, "batch_size": 2}
         ("confirm", {"folds": ["1"]}, r"folds: .*\['1'\]"),
         ("confirm", {"top": -1}, r"top: .*-1"),
         ("confirm", {"seeds": "x"}, r"seeds: .*'x'"),
+        ("confirm", {"design": "look"}, r"design: .*Did you mean 'looks'"),
+        ("confirm", {"trainings": 8.5}, r"trainings: .*8\.5"),
+        ("confirmation", {"trainings": True}, r"trainings: must be a number, got true"),
     ],
 )
 def test_arguments(verb: str, given: dict[str, Any], message: str, tmp_path: Any) -> None:
