@@ -53,8 +53,8 @@ class _BatchNorm(ByKernels):
         return Recipe(((samples, 1),), running=running)
 
     def formula(self: Any, training: bool, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        moments = (None, None) if training else (self.running_mean, self.running_var)
-        return batch_norm_of(x, *moments, weight, bias, training, 0.0, self.eps)
+        mean, variance = (None, None) if training else (self.running_mean, self.running_var)
+        return batch_norm_of(x, mean, variance, weight, bias, training, 0.0, self.eps)
 
 
 class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
