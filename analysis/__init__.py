@@ -169,21 +169,14 @@ def available(study: StudyLike) -> list[str]:
     return list(render_all(study))
 
 
-def render_all(
-    study: StudyLike, skipped: Callable[[str, str], object] = lambda kind, why: None
-) -> dict[str, Figure]:
-    """Draw every figure that this study's data allow, by kind.
-
-    Args:
-        study: the record.
-        skipped: called with the kind of each figure that they do not allow, and why.
-    """
+def render_all(study: StudyLike) -> dict[str, Figure]:
+    """Draw every figure that this study's data allow, by kind."""
     figures = {}
     for kind in FIGURES:
         try:
             figures[kind] = render(kind, study)
-        except StudyError as error:
-            skipped(kind, str(error))
+        except StudyError:  # the data do not allow this figure
+            continue
     return figures
 
 

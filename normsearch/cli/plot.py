@@ -36,7 +36,7 @@ def plot(
 ) -> None:
     """Draw a figure of a run and print the path of its file.
 
-    `all` draws every figure that the run's data allow, and says why it skips the others.
+    `all` draws every figure that the run's data allow, and names the others.
 
     Example: normsearch plot layer_preference quickstart -o preference.svg
     """
@@ -45,12 +45,11 @@ def plot(
     analysis.check_kind(kind, ("all", *analysis.FIGURES))
     study = where.open(name)
     every = kind == "all"
-    figures = analysis.render_all(study.record, _say_skipped) if every else {kind: study.plot(kind)}
+    figures = analysis.render_all(study.record) if every else {kind: study.plot(kind)}
     folder = output if output and every else study.folder / "report"
     for each, figure in figures.items():
         target = (None if every else output) or folder / f"{each.replace(':', '-')}.png"
         show(str(analysis.save(figure, target)))
-
-
-def _say_skipped(kind: str, why: str) -> None:
-    say(f"{kind} is skipped: {why}")
+    if skipped := [one for one in analysis.FIGURES if every and one not in figures]:
+        one = f"`normsearch plot {skipped[0]} {name}`"
+        say(f"Not drawn, as {name} has nothing for them: {', '.join(skipped)}; {one} says why.")
