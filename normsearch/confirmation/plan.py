@@ -79,7 +79,7 @@ def confirm_study(
             break
     else:
         raise _too_few(record, fewest, limit, share)
-    # New ones, as the search may have chosen a configuration for the luck of its seed.
+    # Seeds that the search has not used: scores with its own are biased upwards by the selection.
     new = itertools.islice(config.new_seeds(record.trials()["seed"]), size.seeds)
     space = ArmsConfig(
         arms=tuple(arms.values()),
@@ -88,9 +88,7 @@ def confirm_study(
         trainings=limit if limit is not None and limit < size.most else None,
         folds=tuple(folds),
         reference=next(iter(single)),
-        origin=_origin(record, config, chosen, single, folds).model_copy(
-            update={"top": number, "beside": beside}
-        ),
+        origin=_origin(record, config, chosen, single, folds, top=number, beside=beside),
     )
     return _study(config, space)
 
@@ -106,9 +104,11 @@ def _origin(
     chosen: dict[str, int],
     single: Collection[str],
     folds: Sequence[str],
+    **found: Any,
 ) -> Origin:
     """Return what is recorded of the search; `chosen` are its trials by arm."""
     return Origin(
+        **found,
         study=record.name,
         trials=chosen,
         scores={name: record.mean_score(number) for name, number in chosen.items()},

@@ -196,13 +196,11 @@ class _Compiled(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        if not torch.is_grad_enabled():
-            return _gradients(ctx, dy)
-        made: tuple[Tensor | None, ...]
-        made = (_gradients_of_formula if ctx.formula else first_only(_gradients))(ctx, dy)
-        return made
+        differentiable = ctx.formula and torch.is_grad_enabled()  # create_graph
+        return _gradients_of_formula(ctx, dy) if differentiable else _gradients(ctx, dy)
 
 
+@first_only
 def _gradients(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
     x, kept, *parameters = ctx.saved_tensors
     rows = x.contiguous()

@@ -34,10 +34,10 @@ def first_only(backward: Backward) -> Backward:
 
     @wraps(backward)
     def checked(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        if not torch.is_grad_enabled():  # without create_graph
+            return backward(ctx, dy)
         with torch.no_grad():
             gradients = backward(ctx, dy)
-        if not torch.is_grad_enabled():  # without create_graph
-            return gradients
         anchor = torch.zeros((), requires_grad=True)
         found: tuple[Tensor | None, ...]
         found = _WithoutDerivatives.apply(anchor, *gradients)  # type: ignore[no-untyped-call]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
@@ -22,6 +21,7 @@ from normsearch.samplers.gp_kernel import Kernel
 from normsearch.samplers.gp_model import Beliefs, Process
 from normsearch.samplers.gp_targets import Finished, History, standardized
 from normsearch.samplers.independent import OneObjective
+from normsearch.samplers.unread import Unread
 
 _MOST = 300  # trials that the process is fitted to: half the best, half the newest
 _CANDIDATES = 400
@@ -60,12 +60,12 @@ class GaussianProcessSampler(OneObjective):
         self._startup = startup
         self._rng = np.random.default_rng(seed)
         self._common: dict[str, BaseDistribution] | None = None
-        self._uncounted = _Unread()
+        self._uncounted = Unread()
         self._coding = Coding({})
         self._kernel = Kernel(self._coding)
         self._beliefs = Beliefs.prior(1)
         self._rows: dict[int, tuple[float, ...]] = {}
-        self._unread, self._history = _Unread(), History()
+        self._unread, self._history = Unread(), History()
 
     def reseed_rng(self) -> None:
         """Start another random sequence than that of a copy of this sampler."""
@@ -132,7 +132,7 @@ class GaussianProcessSampler(OneObjective):
         if search_space != self._coding.space:
             self._coding, self._rows = Coding(search_space), {}
             self._kernel, self._beliefs = Kernel(self._coding), Beliefs.prior(len(search_space))
-            self._unread, self._history = _Unread(), History()
+            self._unread, self._history = Unread(), History()
         for trial in self._unread.finished(trials):
             if (one := self._finish(trial, sign)) is not None:
                 self._history.add(one)
@@ -234,29 +234,6 @@ class GaussianProcessSampler(OneObjective):
         bases = best[self._rng.integers(len(best), size=near)]
         anywhere = self._coding.uniform(self._rng, _CANDIDATES - near)
         return np.concatenate((self._coding.neighbours(self._rng, bases), anywhere))
-
-
-class _Unread:
-    """The trials of a growing study, in order of number, that were not read before."""
-
-    def __init__(self) -> None:
-        self._read: set[int] = set()
-        self._first = 0  # all trials before it were read
-
-    def of(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """Return those that were not read; the start of a long list is not even looked at."""
-        first = bisect_left(trials, self._first, key=lambda trial: trial.number)
-        return [trial for trial in trials[first:] if trial.number not in self._read]
-
-    def finished(self, trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
-        """Yield the finished ones of them; they are read then."""
-        for trial in self.of(trials):
-            if trial.state.is_finished():
-                self._read.add(trial.number)
-                yield trial
-        while self._first in self._read:
-            self._read.remove(self._first)
-            self._first += 1
 
 
 def _untried(rows: Array, taken: set[tuple[float, ...]]) -> Array:

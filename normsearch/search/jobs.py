@@ -16,6 +16,7 @@ from normsearch.config import StudyConfig, TrialConfig
 from normsearch.config.study import OF_TRIAL
 from normsearch.errors import DiskFullError, GoneError, NormsearchError, TakenError
 from normsearch.files import disk_full, is_disk_full, write_text
+from normsearch.samplers.unread import Unread
 from normsearch.space.choice import Choice
 from normsearch.storage.leases import Leases
 from normsearch.storage.objectives import state_of
@@ -126,27 +127,23 @@ class OtherDrivers:
 
     def __init__(self, leases: Leases, tell: Callback) -> None:
         self._leases, self._tell = leases, tell
-        self._known: set[int] = set()  # finished trials
-        self._first = 0  # all trials before it are finished and known
+        self._unread = Unread()
         self._running = 0
 
     def own(self, number: int) -> None:
         """Note that this driver finished a trial."""
-        self._known.add(number)
+        self._unread.add(number)
 
     def notice(self, trials: Sequence[FrozenTrial], live: Container[int]) -> None:
         """Send an event if anything is new in all `trials`; `live` are trained here."""
-        found, running = [], 0
-        for trial in trials[self._first :]:
-            if trial.state.is_finished():
-                if trial.number not in self._known:
-                    found.append(trial)
-            elif trial.state == TrialState.RUNNING and trial.number not in live:
-                running += self._leases.holder(trial.number) not in (None, self._leases.owner)
-        self._known.update(trial.number for trial in found)
-        while self._first in self._known:
-            self._known.remove(self._first)
-            self._first += 1
+        found = list(self._unread.finished(trials))
+        others = [
+            trial
+            for trial in self._unread.of(trials)
+            if trial.state == TrialState.RUNNING and trial.number not in live
+        ]
+        ours = None, self._leases.owner
+        running = sum(self._leases.holder(trial.number) not in ours for trial in others)
         if found or running != self._running:
             self._running = running
             record = {

@@ -14,7 +14,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from normsearch.samplers.gp_coding import Array
 from normsearch.samplers.gp_kernel import Points
 from normsearch.samplers.gp_model import Process
-from normsearch.samplers.gp_sampler import GaussianProcessSampler, _Unread
+from normsearch.samplers.gp_sampler import GaussianProcessSampler
+from normsearch.samplers.unread import Unread
 
 NORMS = ("none", "BN", "IN", "LN", "SN")
 WORTH = np.random.default_rng(7).normal(size=(6, 5))
@@ -169,7 +170,7 @@ def test_trials_that_were_read_are_not_looked_at_again() -> None:
     study.optimize(height, n_trials=200)
     study.ask()  # still running
     study.optimize(height, n_trials=20)
-    trials, unread = Touched(study.get_trials(deepcopy=False)), _Unread()
+    trials, unread = Touched(study.get_trials(deepcopy=False)), Unread()
     assert [trial.number for trial in unread.of(trials)] == list(range(221))
     assert [trial.number for trial in unread.finished(trials)] == [*range(200), *range(201, 221)]
     trials.count = 0
