@@ -277,13 +277,6 @@ class RunningMomentNorm(MomentNorm):
         pairs = (self.running_mean, mean), (self.running_var, variance)
         update_running(self.momentum, self.num_batches_tracked, *pairs)
 
-    def as_data(self, unbias: float = 1.0, channels: int = 1, apart: bool = False) -> Running:
-        """Return the running moments for a recipe: updated as `Running` tells, in training."""
-        own = self._buffers  # __getattr__ of a module would be felt
-        batches = own["num_batches_tracked"] if self.training else None
-        moments = own["running_mean"], own["running_var"]
-        return Running(*moments, batches, self.momentum, channels, unbias, apart)  # type: ignore[arg-type]
-
     def batch_moments(self, moments: Moments, pixels: int) -> Moments:
         """Return the moments of the batch, (1, C), and track them with the unbiased variance."""
         batch, values = pool_batch(moments, pixels, self.sync)
@@ -291,10 +284,10 @@ class RunningMomentNorm(MomentNorm):
         return batch
 
     def batch_as_data(self, samples: int, pixels: int) -> tuple[int, Running]:
-        """Return the samples of BN's pool, 0 in eval, and `as_data` with its unbiased variance."""
+        """Return the samples of BN's pool, 0 in eval, and the running moments, unbiased."""
         if not self.training:
-            return 0, self.as_data()
-        return samples, self.as_data(bessel(samples * pixels, self.spec_text))
+            return 0, Running.of(self)
+        return samples, Running.of(self, bessel(samples * pixels, self.spec_text))
 
     def batch_recipe(self, samples: int, pixels: int) -> Recipe:
         """Return the recipe of BN."""

@@ -6,7 +6,7 @@ import torch
 
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import bessel
-from normsearch.norms.compiled import Recipe
+from normsearch.norms.compiled import Recipe, Running
 from normsearch.norms.groups import check_groups, per_channel, pool_groups
 from normsearch.norms.moments import Affine, Moments, normalize, pool
 
@@ -47,8 +47,8 @@ class BatchGroupNorm(RunningMomentNorm):
     def recipe(self, samples: int, pixels: int) -> Recipe:
         width = self.channels // self.groups
         if not self.training:
-            return Recipe(((0, width),), running=self.as_data())
-        running = self.as_data(self._unbias(samples, pixels), width)
+            return Recipe(((0, width),), running=Running.of(self))
+        running = Running.of(self, self._unbias(samples, pixels), width)
         return Recipe(((samples, width),), running=running)
 
     def _batch_moments(self, moments: Moments, pixels: int) -> Moments:

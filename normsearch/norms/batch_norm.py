@@ -44,13 +44,9 @@ class _BatchNorm(ByKernels):
     def recipe(self: Any, samples: int, pixels: int) -> Recipe | None:
         if not self.track_running_stats or (self.training and samples * pixels < 2):
             return None
-        own = self._buffers  # __getattr__ of a module would be felt
-        moments = own["running_mean"], own["running_var"]
         if not self.training:
-            return Recipe(((0, 1),), running=Running(*moments))
-        unbias = bessel(samples * pixels, "BN")
-        running = Running(*moments, own["num_batches_tracked"], self.momentum, unbias=unbias)
-        return Recipe(((samples, 1),), running=running)
+            return Recipe(((0, 1),), running=Running.of(self))
+        return Recipe(((samples, 1),), running=Running.of(self, bessel(samples * pixels, "BN")))
 
     def formula(self: Any, training: bool, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         mean, variance = (None, None) if training else (self.running_mean, self.running_var)

@@ -39,6 +39,17 @@ class Running(NamedTuple):
     unbias: float = 1.0  # factor from the biased to the unbiased variance
     apart: bool = False  # the mean of the samples' own variances, not the batch's variance
 
+    @classmethod
+    def of(cls, norm: Any, unbias: float = 1.0, channels: int = 1, apart: bool = False) -> Running:
+        """Return the running moments of a module with the buffers of torch's BatchNorm.
+
+        They are updated in training, with the momentum of the module.
+        """
+        own = norm._buffers  # __getattr__ of a module would be felt
+        batches = own["num_batches_tracked"] if norm.training else None
+        moments = own["running_mean"], own["running_var"]
+        return cls(*moments, batches, norm.momentum, channels, unbias, apart)
+
 
 class Recipe(NamedTuple):
     """How a norm uses the moments of its rows (one sample and one channel each), as data.

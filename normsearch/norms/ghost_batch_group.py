@@ -59,7 +59,7 @@ class GhostBatchGroupNorm(RunningMomentNorm):
             moments = pool_groups(self.running(), self.groups)
             return Recipe(((0, width),), running=Running(*moments))
         self._check(samples, pixels)
-        return Recipe(((self.samples, width),), running=self.as_data())
+        return Recipe(((self.samples, width),), running=Running.of(self))
 
     def _batch_moments(self, moments: Moments, pixels: int) -> Moments:
         """Return the moments of each sample's group and each group of channels, (N, G)."""

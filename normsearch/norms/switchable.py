@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from normsearch.norms.base import RunningMomentNorm
 from normsearch.norms.batch_moments import is_shared, pool_batch
-from normsearch.norms.compiled import SOFTMAX, Recipe
+from normsearch.norms.compiled import SOFTMAX, Recipe, Running
 from normsearch.norms.mixtures import mix_moments, through_gates
 from normsearch.norms.moments import Affine, Moments, Pullback, apart, pool
 
@@ -86,7 +86,7 @@ class SwitchableNorm(RunningMomentNorm):
             return None
         block = samples if self.training else 0
         batch: tuple[tuple[int, int], ...] = () if block == 1 else ((block, 1),)
-        pools, running = ((1, 1), (1, self.channels), *batch), self.as_data() if batch else None
+        pools, running = ((1, 1), (1, self.channels), *batch), Running.of(self) if batch else None
         seen = None if self.training else self.num_batches_tracked
         return Recipe(pools, running=running, seen=seen, **self.gating(samples))
 

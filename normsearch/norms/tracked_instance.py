@@ -6,7 +6,7 @@ import torch
 
 from normsearch.errors import NormError
 from normsearch.norms.base import RunningMomentNorm
-from normsearch.norms.compiled import Recipe
+from normsearch.norms.compiled import Recipe, Running
 from normsearch.norms.moments import Affine, Moments, normalize
 
 
@@ -37,8 +37,8 @@ class TrackedInstanceNorm(RunningMomentNorm):
 
     def recipe(self, samples: int, pixels: int) -> Recipe:
         if not self.training:
-            return Recipe(((0, 1),), running=self.as_data())
-        running = self.as_data(self._unbias(pixels), apart=True)
+            return Recipe(((0, 1),), running=Running.of(self))
+        running = Running.of(self, self._unbias(pixels), apart=True)
         return Recipe(((1, 1),), running=running)
 
     def _unbias(self, pixels: int) -> float:
