@@ -199,5 +199,6 @@ def test_no_step_keeps_memory(spec: str) -> None:
             norm(x).sum().backward()
         return psutil.Process().memory_info().rss
 
-    before = resident(5)
-    assert resident(16) - before < 16 * 2**20  # each step's moments alone are 2 MiB
+    before = resident(32)  # until then the allocator grows by as much as 15 MiB
+    # Of three, since it varies by a few MiB; each step's moments alone are 2 MiB.
+    assert min(resident(16) for _ in range(3)) - before < 16 * 2**20
