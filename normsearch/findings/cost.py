@@ -25,7 +25,7 @@ def paired_seconds(
     iterations: int = 200,
     training: bool = True,
 ) -> pd.DataFrame:
-    """Time norms in turn, so that what else the machine does falls on all alike.
+    """Time norms that take turns at each iteration, so that what else slows it slows all alike.
 
     One thread. An iteration is a forward and backward pass and a step of SGD, or with `training`
     False a prediction.
@@ -34,7 +34,7 @@ def paired_seconds(
         network: keys of `build_network`, without norm and seed.
         norms: a spec each, in every slot.
         shape: of the input, (N, C, *spatial).
-        pairs: rounds in which each norm is timed once.
+        pairs: rounds, each of which gives a norm one value.
         iterations: of a round and norm.
 
     Returns:
@@ -44,12 +44,11 @@ def paired_seconds(
     torch.set_num_threads(1)
     try:
         steps = {norm: _step(network, norm, shape, training) for norm in norms}
-        for step in steps.values():  # warm up
-            _median_seconds(step, max(iterations // 10, 1))
+        _seconds_in_turn(steps, max(iterations // 10, 1))  # warm up
         rows = [
-            (pair, norm, math.log(_median_seconds(step, iterations)))
+            (pair, norm, math.log(median(spent)))
             for pair in range(pairs)
-            for norm, step in steps.items()
+            for norm, spent in _seconds_in_turn(steps, iterations).items()
         ]
     finally:
         torch.set_num_threads(threads)
@@ -98,10 +97,13 @@ def _step(
     return step
 
 
-def _median_seconds(step: Callable[[], None], iterations: int) -> float:
-    spent = []
+def _seconds_in_turn(
+    steps: Mapping[str, Callable[[], None]], iterations: int
+) -> dict[str, list[float]]:
+    spent: dict[str, list[float]] = {norm: [] for norm in steps}
     for _ in range(iterations):
-        begin = time.perf_counter()
-        step()
-        spent.append(time.perf_counter() - begin)
-    return median(spent)
+        for norm, step in steps.items():
+            begin = time.perf_counter()
+            step()
+            spent[norm].append(time.perf_counter() - begin)
+    return spent

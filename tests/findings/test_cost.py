@@ -1,7 +1,9 @@
 """Costs that can be counted; that seconds are taken in turn."""
 
 import numpy as np
+import pytest
 
+from normsearch.findings import cost
 from normsearch.findings.cost import by_pair, kept_bytes, learnt_numbers, paired_seconds
 
 NETWORK = {"name": "unet2d", "first_channels": 4, "depth": 1}
@@ -13,6 +15,15 @@ def test_norms_are_timed_in_turn() -> None:
     assert found["pair"].tolist() == [0, 0, 1, 1, 2, 2]
     assert np.isfinite(found["log_seconds"]).all()
     assert by_pair(found).shape == (3, 2)
+
+
+def test_norms_take_turns_at_each_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(
+        cost, "_step", lambda network, norm, shape, training: lambda: ran.append(norm)
+    )
+    paired_seconds(NETWORK, ["none", "IN"], (1, 1, 8, 8), pairs=2, iterations=3)
+    assert ran == ["none", "IN"] * (1 + 2 * 3)
 
 
 def test_predictions_learn_nothing() -> None:
