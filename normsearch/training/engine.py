@@ -17,8 +17,8 @@ from normsearch.training.error_conversion import lacks_memory, typed_failures
 from normsearch.training.losses import Loss, bce_dice_loss
 from normsearch.training.memory import (
     peak_memory,
+    prepare_memory,
     random_state,
-    reset_peak_memory,
     restore_random_state,
 )
 from normsearch.training.metrics import Score, mean_score, segmentation_score
@@ -100,7 +100,7 @@ def train(
         average = WeightAverage(network, plan.ema)
         progress = _restore(state, network, stepper, average, device) if state else Progress()
     yield from progress.history
-    reset_peak_memory(device)
+    prepare_memory(device)
     batches = loader.batches(progress.samples)
     report_progress = on_progress or (lambda share: None)
 

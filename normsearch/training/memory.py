@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import ctypes
 import itertools
+import os
+import platform
 import resource
 import sys
 from collections.abc import Iterator, Mapping
@@ -22,15 +25,30 @@ from normsearch.training.optimizer_step import Stepper
 from normsearch.training.plan import Plan
 from normsearch.training.weight_average import WeightAverage
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"}
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-def reset_peak_memory(device: str) -> None:
-    """Reset the peak, so that a worker's next trial does not inherit that of the last one."""
+def prepare_memory(device: str) -> None:
+    """Reset the peak before a training, and on the CPU keep what it frees for its next step.
+
+    A worker's next trial does not inherit the peak of the last one. By default glibc gives freed
+    memory back to the system at once and asks for it again at the next step, page by page: 12 to
+    18% of a step of a small network. It now keeps up to 1 GiB until the next training begins. Other
+    C libraries and the environment's malloc settings decide themselves.
+    """
     if device != "cpu":
         torch.get_device_module(device).reset_peak_memory_stats(device)
         torch.get_device_module(device).reset_accumulated_memory_stats(device)
-    elif _CLEAR.exists():
+        return
+    if platform.libc_ver()[0] == "glibc" and not _ALLOCATOR.intersection(os.environ):
+        glibc = ctypes.CDLL(None)
+        glibc.malloc_trim(0)
+        if not glibc.mallopt(_M_MMAP_THRESHOLD, 256 << 20):
+            glibc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the largest that older versions take
+        glibc.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
+    if _CLEAR.exists():
         with contextlib.suppress(OSError):  # some containers forbid it; the peak is then not reset
             _CLEAR.write_text("5")  # 5 resets VmHWM, see proc(5)
 

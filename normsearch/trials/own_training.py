@@ -32,7 +32,7 @@ from normsearch.training import (
     save_newest,
     typed_failures,
 )
-from normsearch.training.memory import peak_memory, reset_peak_memory
+from normsearch.training.memory import peak_memory, prepare_memory
 from normsearch.trials.trainer import Record
 from normsearch.trials.training import check_owner, learnt, write_cases
 from normsearch.trials.trial import SlotsFound, Trial
@@ -107,7 +107,7 @@ def train_own(
     trial = Trial(config, data, folder, restored=state["state"] if state else None)
     spent = records[-1]["seconds"] if records else 0.0
     began = time.monotonic()
-    reset_peak_memory(config.device)
+    prepare_memory(config.device)
     with typed_failures(trial.batch_size):
         values = iter(load_trainer(config.trainer or "")(trial))
     while len(records) < trial.evaluations:

@@ -1,3 +1,5 @@
+import os
+import platform
 import re
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import torch
 
 from normsearch.errors import TrainingError
 from normsearch.training import Plan, bce_dice_loss, limit_memory, memory
-from normsearch.training.memory import peak_memory, probe_memory, reset_peak_memory
+from normsearch.training.memory import peak_memory, prepare_memory, probe_memory
 from normsearch.training.optimizer_step import Stepper
 
 MB = 2**20
@@ -19,14 +21,32 @@ WATERMARK = """
 import sys
 import numpy as np
 from pathlib import Path
-from normsearch.training.memory import peak_memory, reset_peak_memory
+from normsearch.training.memory import peak_memory, prepare_memory
 big = np.ones(200 * 2**20, dtype=np.uint8)
 high = peak_memory("cpu")
 del big
-reset_peak_memory("cpu")
+prepare_memory("cpu")
 low = peak_memory("cpu")
 more = np.ones(80 * 2**20, dtype=np.uint8)
 print(high, low, peak_memory("cpu"))
+"""
+FAULTS = """
+import resource
+import torch
+from normsearch.training.memory import peak_memory, prepare_memory
+
+def faults(steps):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(steps):
+        kept = [torch.ones(2**20) for _ in range(25)]  # 100 MB, then freed, as after a backward
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // steps
+
+prepare_memory("cpu")
+first = faults(2)
+peak = peak_memory("cpu")
+later = faults(10)
+prepare_memory("cpu")
+print(first, later, peak, peak_memory("cpu"))
 """
 linux = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc/self/clear_refs"
@@ -41,6 +61,20 @@ def test_the_peak_begins_anew_after_a_reset() -> None:
     high, low, again = map(int, done.stdout.split())
     assert 180 * MB < high - low < 260 * MB
     assert 60 * MB < again - low < 120 * MB
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs the GNU C library")
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_step_uses_the_memory_of_the_last_one(kept: bool) -> None:
+    own = {} if kept else {"MALLOC_TRIM_THRESHOLD_": "131072"}
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True,
+        env=os.environ | own,
+    )  # fmt: skip
+    first, later, peak, next_training = map(int, done.stdout.split())
+    assert first > 10_000  # pages of 4 KiB
+    assert (later < 1000) == kept  # the user's own setting of the allocator stands
+    assert peak - next_training > 80 * MB  # given back between trainings
 
 
 @linux
@@ -58,7 +92,7 @@ def test_without_proc_it_is_what_getrusage_says(
     monkeypatch.setattr(memory, "_CLEAR", tmp_path / "none")
     usage = type("Usage", (), {"ru_maxrss": 5000})
     monkeypatch.setattr("resource.getrusage", lambda who: usage)
-    reset_peak_memory("cpu")
+    prepare_memory("cpu")
     monkeypatch.setattr(sys, "platform", "linux")
     assert peak_memory("cpu") == 5000 * 1024
     monkeypatch.setattr(sys, "platform", "darwin")
@@ -69,7 +103,7 @@ def test_a_kernel_that_refuses_the_reset_stops_no_training(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(memory, "_CLEAR", tmp_path)  # a folder: writing to it is an OSError
-    reset_peak_memory("cpu")
+    prepare_memory("cpu")
     assert peak_memory("cpu") > 0
 
 
@@ -79,7 +113,7 @@ def test_on_cuda_it_is_the_allocators_peak() -> None:
     big = torch.ones(64 * MB, dtype=torch.uint8, device="cuda")
     del big
     assert peak_memory("cuda") >= 64 * MB
-    reset_peak_memory("cuda")
+    prepare_memory("cuda")
     assert peak_memory("cuda") == torch.cuda.memory_allocated("cuda")
 
 
