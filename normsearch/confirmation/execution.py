@@ -20,6 +20,7 @@ from normsearch.search.jobs import Callback, Event
 from normsearch.search.local_executor import Executor, run_local
 from normsearch.search.preparation import PreparedStudy
 from normsearch.search.ray_executor import run_ray
+from normsearch.search.ray_trainer import RayTrainer
 from normsearch.search.supernet import run_supernet
 from normsearch.space.arms import ArmsSpace
 from normsearch.space.interface import AnySpace
@@ -44,7 +45,8 @@ def execute(
     search, run = prepared.config.search, executor_of(executor, prepared, workers, address)
     split = replace(prepared.split, test=())  # no test case leaves here, for none must be seen
     if search.method == "supernet":
-        run_supernet(coordinator, prepared.space, split, train_trial)
+        supernet = supernet_trainer(executor, prepared.config, workers, address)
+        run_supernet(coordinator, prepared.space, split, supernet)
     trainer: Trainer[Split] = train_own if prepared.config.trainer else train_trial
     space = prepared.config.space
     if isinstance(space, ArmsConfig) and space.folds and prepared.cases:
@@ -114,6 +116,17 @@ def executor_of(
         run_ray,
         resources=search.resources, workers=workers or search.workers, address=address,
     )  # fmt: skip
+
+
+def supernet_trainer(
+    name: ExecutorName, config: StudyConfig, workers: int | None, address: str | None
+) -> Trainer[Split]:
+    """Return what trains a study's supernet: a worker of the cluster, or this process."""
+    trainer = WithProvided(train_trial, (config.network.name,))
+    if name == "local":
+        return trainer
+    search = config.search
+    return RayTrainer(trainer, search.resources, workers or search.workers, address)
 
 
 def _warn_of_few_cases(prepared: PreparedStudy) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
@@ -62,28 +66,19 @@ def run_ray(
         KeyboardInterrupt: after Ctrl-C; all unfinished trials are released.
         Terminated: after SIGTERM, likewise.
     """
-    # Ray listens on every network interface; a token protects it. Versions after 2.52 do this by
-    # themselves, even if Ray was imported before.
-    token = {"RAY_AUTH_MODE": "token"} if address is None and "ray" not in sys.modules else {}
-    os.environ.update({**_ENVIRONMENT, **token, **os.environ})
-    import ray
-
     try:
-        with interruptible(coordinator):
-            _connect(address, resources, workers)
+        with (
+            interruptible(coordinator) as fail,
+            connected(address, resources, workers),
+            coordinator.leases.beating(fail),
+            tempfile.TemporaryDirectory() as scratch,
+        ):
             slots = Slots(resources, workers, may_grow=address is not None)
-            # Again, since ray.init replaces our handler.
-            with (
-                interruptible(coordinator) as fail,
-                coordinator.leases.beating(fail),
-                tempfile.TemporaryDirectory() as scratch,
-            ):
-                tuner = _tuner(coordinator, data, trainer, resources, slots, scratch)
-                while not (coordinator.done or coordinator.stopping):
-                    _fit(tuner, coordinator)
+            tuner = _tuner(coordinator, data, trainer, resources, slots, scratch)
+            while not (coordinator.done or coordinator.stopping):
+                _fit(tuner, coordinator)
     finally:
         coordinator.close()
-        ray.shutdown()
 
 
 def _fit(tuner: Any, coordinator: Coordinator) -> None:
@@ -99,7 +94,34 @@ def _fit(tuner: Any, coordinator: Coordinator) -> None:
         raise coordinator.failure
 
 
-def _connect(address: str | None, resources: Resources, workers: int | None) -> None:
+@contextmanager
+def connected(
+    address: str | None, resources: Resources, workers: int | None = None
+) -> Iterator[None]:
+    """Join a Ray cluster while the block runs, or start a local one; see `run_ray`.
+
+    The workers of this driver end with the block.
+
+    Raises:
+        StudyError: the cluster cannot be reached.
+    """
+    # Ray listens on every network interface; a token protects it. Versions after 2.52 do this by
+    # themselves, even if Ray was imported before.
+    token = {"RAY_AUTH_MODE": "token"} if address is None and "ray" not in sys.modules else {}
+    os.environ.update({**_ENVIRONMENT, **token, **os.environ})
+    import ray
+
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        _connect(address, workers * resources.cpu if workers else None)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # ray.init replaces it
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _connect(address: str | None, cores: int | None) -> None:
     import ray
 
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
@@ -113,7 +135,6 @@ def _connect(address: str | None, resources: Resources, workers: int | None) -> 
                 "it uses a token."
             ) from error
     else:
-        cores = workers * resources.cpu if workers else None
         ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
 
 
