@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import Any
 
 from normsearch.config import Resources
-from normsearch.errors import StudyError
+from normsearch.errors import StudyError, one_line
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.signals import interruptible
 from normsearch.trials.trainer import AnyData, Trainer
@@ -103,7 +103,7 @@ def connected(
     The workers of this driver end with the block.
 
     Raises:
-        StudyError: the cluster cannot be reached.
+        StudyError: the cluster cannot be reached, or does not start.
     """
     # Ray listens on every network interface; a token protects it. Versions after 2.52 do this by
     # themselves, even if Ray was imported before.
@@ -135,7 +135,15 @@ def _connect(address: str | None, cores: int | None) -> None:
                 "it uses a token."
             ) from error
     else:
-        ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+        try:
+            ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+        except Exception as error:
+            if type(error) is not Exception:  # what Ray raises if its processes start too slowly
+                raise
+            raise StudyError(
+                f"Ray must start on this machine, and says: {one_line(error)}; try again when the "
+                "machine is less busy, or train in this process with --local."
+            ) from error
 
 
 class Slots:

@@ -93,8 +93,8 @@ def run_supernet(
         with interruptible(coordinator) as fail, coordinator.leases.beating(fail):
             try:
                 _train(supernet_config(coordinator.config, units), data, folder, trainer)
-            except SystemError:  # what an exception of a signal handler becomes in Ray's code
-                coordinator.check_interrupt()
+            except (KeyboardInterrupt, SystemError):
+                coordinator.check_interrupt()  # Ray's code loses which exception a signal raised
                 raise
             finally:
                 coordinator.leases.release(_TRAINING)
