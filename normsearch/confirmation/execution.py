@@ -45,8 +45,12 @@ def execute(
     search, run = prepared.config.search, executor_of(executor, prepared, workers, address)
     split = replace(prepared.split, test=())  # no test case leaves here, for none must be seen
     if search.method == "supernet":
-        supernet = supernet_trainer(executor, prepared.config, workers, address)
-        run_supernet(coordinator, prepared.space, split, supernet)
+        alone = WithProvided(train_trial, (prepared.config.network.name,))
+        supernet = partial(run_supernet, coordinator, prepared.space, split)
+        if executor == "local":
+            supernet(alone)
+        else:
+            run = partial(run, first=partial(supernet, RayTrainer(alone, search.resources)))
     trainer: Trainer[Split] = train_own if prepared.config.trainer else train_trial
     space = prepared.config.space
     if isinstance(space, ArmsConfig) and space.folds and prepared.cases:
@@ -116,17 +120,6 @@ def executor_of(
         run_ray,
         resources=search.resources, workers=workers or search.workers, address=address,
     )  # fmt: skip
-
-
-def supernet_trainer(
-    name: ExecutorName, config: StudyConfig, workers: int | None, address: str | None
-) -> Trainer[Split]:
-    """Return what trains a study's supernet: a worker of the cluster, or this process."""
-    trainer = WithProvided(train_trial, (config.network.name,))
-    if name == "local":
-        return trainer
-    search = config.search
-    return RayTrainer(trainer, search.resources, workers or search.workers, address)
 
 
 def _warn_of_few_cases(prepared: PreparedStudy) -> None:

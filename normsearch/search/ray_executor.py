@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -45,6 +42,7 @@ def run_ray(
     resources: Resources,
     workers: int | None = None,
     address: str | None = None,
+    first: Callable[[], None] | None = None,
 ) -> None:
     """Train on a Ray cluster until as many trials as asked for are finished.
 
@@ -56,9 +54,10 @@ def run_ray(
         workers: number of trials at once; if None, as many as currently fit the cluster. Trials
             that do not fit wait for the cluster to grow.
         address: a running cluster to join; a local one is started if None.
+        first: called before the first trial, with the cluster joined.
 
     Raises:
-        StudyError: the cluster cannot be reached, or no trial fits it.
+        StudyError: the cluster cannot be reached or started, or no trial fits it.
         DiskFullError: no checkpoint can be written; the trials are released.
         GoneError: the run's folder was deleted.
         NetworkError: a worker cannot build the network, or finds code that differs from the
@@ -66,19 +65,30 @@ def run_ray(
         KeyboardInterrupt: after Ctrl-C; all unfinished trials are released.
         Terminated: after SIGTERM, likewise.
     """
+    # Ray listens on every network interface; a token protects it. Versions after 2.52 do this by
+    # themselves, even if Ray was imported before.
+    token = {"RAY_AUTH_MODE": "token"} if address is None and "ray" not in sys.modules else {}
+    os.environ.update({**_ENVIRONMENT, **token, **os.environ})
+    import ray
+
     try:
-        with (
-            interruptible(coordinator) as fail,
-            connected(address, resources, workers),
-            coordinator.leases.beating(fail),
-            tempfile.TemporaryDirectory() as scratch,
-        ):
+        with interruptible(coordinator):
+            _connect(address, resources, workers)
             slots = Slots(resources, workers, may_grow=address is not None)
-            tuner = _tuner(coordinator, data, trainer, resources, slots, scratch)
-            while not (coordinator.done or coordinator.stopping):
-                _fit(tuner, coordinator)
+            # Again, since ray.init replaces our handler.
+            with (
+                interruptible(coordinator) as fail,
+                coordinator.leases.beating(fail),
+                tempfile.TemporaryDirectory() as scratch,
+            ):
+                if first:
+                    first()
+                tuner = _tuner(coordinator, data, trainer, resources, slots, scratch)
+                while not (coordinator.done or coordinator.stopping):
+                    _fit(tuner, coordinator)
     finally:
         coordinator.close()
+        ray.shutdown()
 
 
 def _fit(tuner: Any, coordinator: Coordinator) -> None:
@@ -94,34 +104,7 @@ def _fit(tuner: Any, coordinator: Coordinator) -> None:
         raise coordinator.failure
 
 
-@contextmanager
-def connected(
-    address: str | None, resources: Resources, workers: int | None = None
-) -> Iterator[None]:
-    """Join a Ray cluster while the block runs, or start a local one; see `run_ray`.
-
-    The workers of this driver end with the block.
-
-    Raises:
-        StudyError: the cluster cannot be reached, or does not start.
-    """
-    # Ray listens on every network interface; a token protects it. Versions after 2.52 do this by
-    # themselves, even if Ray was imported before.
-    token = {"RAY_AUTH_MODE": "token"} if address is None and "ray" not in sys.modules else {}
-    os.environ.update({**_ENVIRONMENT, **token, **os.environ})
-    import ray
-
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        _connect(address, workers * resources.cpu if workers else None)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)  # ray.init replaces it
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _connect(address: str | None, cores: int | None) -> None:
+def _connect(address: str | None, resources: Resources, workers: int | None) -> None:
     import ray
 
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
@@ -135,6 +118,7 @@ def _connect(address: str | None, cores: int | None) -> None:
                 "it uses a token."
             ) from error
     else:
+        cores = workers * resources.cpu if workers else None
         try:
             ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
         except Exception as error:

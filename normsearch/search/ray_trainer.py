@@ -9,32 +9,24 @@ from typing import Any, Generic
 
 from normsearch.config import Resources, TrialConfig
 from normsearch.errors import StudyError, one_line
-from normsearch.search.ray_executor import Slots, connected
 from normsearch.search.trial_faults import MAX_CRASHES
 from normsearch.trials.trainer import AnyData, Record, Trainer
 
 
 class RayTrainer(Generic[AnyData]):
-    """A trainer that works in a process of a Ray cluster, which ends with the training.
+    """A trainer that works in a process of the Ray cluster that this driver has joined.
 
-    So the driver needs no GPU, and nothing of the training stays in the memory of one. If the
-    process dies, another resumes from the checkpoint, at most `MAX_CRASHES` times.
+    The process ends with the training, so the driver needs no GPU, and nothing of the training
+    stays in the memory of one. If it dies, another one resumes from the checkpoint, at most
+    `MAX_CRASHES` times.
 
     Args:
         trainer: trains one trial.
         resources: those of a trial; instead of a share of a GPU, the training has all of one.
-        workers, address: see `run_ray`.
     """
 
-    def __init__(
-        self,
-        trainer: Trainer[AnyData],
-        resources: Resources,
-        workers: int | None = None,
-        address: str | None = None,
-    ) -> None:
+    def __init__(self, trainer: Trainer[AnyData], resources: Resources) -> None:
         self._trainer, self._resources = trainer, resources
-        self._workers, self._address = workers, address
 
     def __call__(
         self, config: TrialConfig, data: AnyData, folder: Path, token: str | None, /
@@ -42,13 +34,9 @@ class RayTrainer(Generic[AnyData]):
         """Train, and yield the trainer's records after the last one.
 
         Raises:
-            StudyError: the cluster cannot be reached, no node has the resources, or every process
-                died.
+            StudyError: every process died.
         """
-        with connected(self._address, self._resources, self._workers):
-            Slots(self._resources, self._workers, may_grow=self._address is not None)
-            records = self._records(folder.absolute(), config, data, token)
-        yield from records
+        yield from self._records(folder.absolute(), config, data, token)
 
     def _records(self, folder: Path, *arguments: Any) -> list[Record]:
         import ray

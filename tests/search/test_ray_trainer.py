@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import pytest
 
 from normsearch.config import Resources, TrialConfig
 from normsearch.errors import StudyError, TrainingError
-from normsearch.search import ray_executor, ray_trainer
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.ray_trainer import RayTrainer
 from normsearch.search.supernet import mixable, run_supernet, supernet_config
@@ -31,17 +29,9 @@ def one_gpu() -> Iterator[None]:
     """A cluster that believes that it has a GPU."""
     import ray
 
-    ours = signal.getsignal(signal.SIGTERM)
-    with pytest.MonkeyPatch.context() as patch:
-
-        def connect(address: str | None, cores: int | None) -> None:
-            ray.init(address="local", num_cpus=1, num_gpus=1, log_to_driver=False)
-
-        patch.setattr(ray_executor, "_connect", connect)
-        with ray_executor.connected(None, QUARTER):
-            assert signal.getsignal(signal.SIGTERM) is ours
-            patch.setattr(ray_trainer, "connected", lambda *arguments: nullcontext())
-            yield
+    ray.init(address="local", num_cpus=1, num_gpus=1, log_to_driver=False)
+    yield
+    ray.shutdown()
 
 
 def dying(config: TrialConfig, data: Any, folder: Path, token: Any) -> Iterator[dict[str, Any]]:
@@ -74,7 +64,7 @@ def test_a_supernet_is_trained_by_workers_on_a_whole_gpu(study: Maker, tmp_path:
     coordinator, seen = study(), list[Any]()
 
     def watched(*arguments: Any) -> Iterator[dict[str, Any]]:
-        for one in RayTrainer(dying, QUARTER, 1)(*arguments):
+        for one in RayTrainer(dying, QUARTER)(*arguments):
             seen.append(one)
             yield one
 
@@ -95,20 +85,8 @@ def test_an_error_of_the_training_and_the_death_of_every_process_are_a_sentence(
     coordinator = study()
     config = supernet_config(coordinator.config, mixable(coordinator._space))
     with pytest.raises(TrainingError, match=r"^the loss is not finite$") as info:
-        list(RayTrainer(failing, QUARTER, 1)(config, None, tmp_path / "a", None))
+        list(RayTrainer(failing, QUARTER)(config, None, tmp_path / "a", None))
     assert info.value.kind == "nan"
     with pytest.raises(StudyError, match=r"b: its training must not .* 4 processes died.*; resume"):
-        list(RayTrainer(dying, QUARTER, 1)(config, 9, tmp_path / "b", None))
+        list(RayTrainer(dying, QUARTER)(config, 9, tmp_path / "b", None))
     assert len(processes(tmp_path / "b")) == 4
-
-
-@pytest.mark.usefixtures("one_gpu")
-def test_a_cluster_without_a_gpu_is_refused(study: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
-    import ray
-
-    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 1.0}}])
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 1.0})
-    coordinator = study()
-    with pytest.raises(StudyError, match=r"search\.resources: .* 0 GPU\), got cpu 1, gpu 0.25"):
-        run_supernet(coordinator, coordinator._space, None, RayTrainer(failing, QUARTER, 1))
-    assert coordinator.leases.holder(-2) is None
