@@ -42,7 +42,9 @@ class Transfer:
 
     def __init__(self, device: str) -> None:
         self._device = device
-        self._copies = torch.cuda.Stream(device) if torch.device(device).type == "cuda" else None
+        self._copies: torch.cuda.Stream | None = None
+        if torch.device(device).type == "cuda":
+            self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._launched: torch.cuda.Event | None = None
 
     def __call__(self, batch: Iterable[Tensor]) -> list[Tensor]:
@@ -52,7 +54,8 @@ class Transfer:
         steps = torch.cuda.current_stream(self._device)
         if self._launched is not None:
             self._launched.synchronize()  # the step before the last one has ended
-        self._launched = steps.record_event(torch.cuda.Event(blocking=True))
+        ended = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        self._launched = steps.record_event(ended)
         with torch.cuda.stream(self._copies):
             found = [to_device(tensor, self._device) for tensor in batch]
         steps.wait_stream(self._copies)
