@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from normsearch.search.jobs import Callback, Event
 from normsearch.search.local_executor import Executor, run_local
 from normsearch.search.preparation import PreparedStudy
 from normsearch.search.ray_executor import run_ray
+from normsearch.search.ray_trainer import RayTrainer
 from normsearch.search.supernet import run_supernet
 from normsearch.space.arms import ArmsSpace
 from normsearch.space.interface import AnySpace
@@ -41,10 +43,16 @@ def execute(
 ) -> None:
     """Train until as many trials as asked for are finished, with Ray or in this process."""
     _warn_of_few_cases(prepared)
-    search, run = prepared.config.search, executor_of(executor, prepared, workers, address)
-    split = replace(prepared.split, test=())  # no test case leaves here, for none must be seen
+    search, split = prepared.config.search, replace(prepared.split, test=())  # tests stay unseen
+    first: Callable[[], None] | None = None
     if search.method == "supernet":
-        run_supernet(coordinator, prepared.space, split, train_trial)
+        alone = WithProvided(train_trial, (prepared.config.network.name,))
+        supernet = partial(run_supernet, coordinator, prepared.space, split)
+        if executor == "local":
+            supernet(alone)
+        else:
+            first = partial(supernet, RayTrainer(alone, search.resources))
+    run = executor_of(executor, prepared, workers, address, first)
     trainer: Trainer[Split] = train_own if prepared.config.trainer else train_trial
     space = prepared.config.space
     if isinstance(space, ArmsConfig) and space.folds and prepared.cases:
@@ -104,15 +112,19 @@ def scheduled(
 
 
 def executor_of(
-    name: ExecutorName, prepared: PreparedStudy, workers: int | None, address: str | None
+    name: ExecutorName,
+    prepared: PreparedStudy,
+    workers: int | None,
+    address: str | None,
+    first: Callable[[], None] | None = None,
 ) -> Executor:
-    """Return the executor of a name, for a study's workers."""
+    """Return the executor of a name, for a study's workers; on Ray with what it does first."""
     if name == "local":
         return run_local
     search = prepared.config.search
     return partial(
         run_ray,
-        resources=search.resources, workers=workers or search.workers, address=address,
+        resources=search.resources, workers=workers or search.workers, address=address, first=first,
     )  # fmt: skip
 
 

@@ -7,11 +7,12 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 from normsearch.config import Resources
-from normsearch.errors import StudyError
+from normsearch.errors import StudyError, one_line
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.signals import interruptible
 from normsearch.trials.trainer import AnyData, Trainer
@@ -41,6 +42,7 @@ def run_ray(
     resources: Resources,
     workers: int | None = None,
     address: str | None = None,
+    first: Callable[[], None] | None = None,
 ) -> None:
     """Train on a Ray cluster until as many trials as asked for are finished.
 
@@ -52,9 +54,10 @@ def run_ray(
         workers: number of trials at once; if None, as many as currently fit the cluster. Trials
             that do not fit wait for the cluster to grow.
         address: a running cluster to join; a local one is started if None.
+        first: called before the first trial, with the cluster joined.
 
     Raises:
-        StudyError: the cluster cannot be reached, or no trial fits it.
+        StudyError: the cluster cannot be reached or started, or no trial fits it.
         DiskFullError: no checkpoint can be written; the trials are released.
         GoneError: the run's folder was deleted.
         NetworkError: a worker cannot build the network, or finds code that differs from the
@@ -78,6 +81,8 @@ def run_ray(
                 coordinator.leases.beating(fail),
                 tempfile.TemporaryDirectory() as scratch,
             ):
+                if first:
+                    first()
                 tuner = _tuner(coordinator, data, trainer, resources, slots, scratch)
                 while not (coordinator.done or coordinator.stopping):
                     _fit(tuner, coordinator)
@@ -114,7 +119,15 @@ def _connect(address: str | None, resources: Resources, workers: int | None) -> 
             ) from error
     else:
         cores = workers * resources.cpu if workers else None
-        ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+        try:
+            ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+        except Exception as error:
+            if type(error) is not Exception:  # what Ray raises if its processes start too slowly
+                raise
+            raise StudyError(
+                f"Ray must start on this machine, and says: {one_line(error)}; try again when the "
+                "machine is less busy, or train in this process with --local."
+            ) from error
 
 
 class Slots:

@@ -27,7 +27,6 @@ from normsearch.space.choice import Choice
 from normsearch.space.interface import AnySpace
 from normsearch.space.layered import Space
 from normsearch.storage.records import StudyRecord
-from normsearch.training.memory import release_memory
 from normsearch.trials.trainer import AnyData, Trainer
 
 FOLDER = "supernet"
@@ -79,7 +78,7 @@ def supernet_config(config: StudyConfig, space: Space) -> TrialConfig:
 def run_supernet(
     coordinator: Coordinator, space: AnySpace, data: AnyData, trainer: Trainer[AnyData]
 ) -> None:
-    """Train the study's supernet in this process, unless it is trained, and enqueue its choice.
+    """Train the study's supernet, unless it is trained, and enqueue its choice.
 
     Training resumes from a checkpoint. Nothing is done while another driver trains it.
 
@@ -94,6 +93,9 @@ def run_supernet(
         with interruptible(coordinator) as fail, coordinator.leases.beating(fail):
             try:
                 _train(supernet_config(coordinator.config, units), data, folder, trainer)
+            except (KeyboardInterrupt, SystemError):
+                coordinator.check_interrupt()  # Ray's code loses which exception a signal raised
+                raise
             finally:
                 coordinator.leases.release(_TRAINING)
     preference = read_preference(path)
@@ -105,7 +107,6 @@ def _train(config: TrialConfig, data: AnyData, folder: Path, trainer: Trainer[An
     learnt: dict[str, Any] = {}
     for record in trainer(config, data, folder, None):
         learnt = record["learnt"]
-    release_memory(config.device)  # workers train on the same GPU next
     write_text(folder / "preference.json", json.dumps(preference_of(config, learnt), indent=2))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -12,6 +14,10 @@ from normsearch.errors import ConfigError, one_line
 
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 _BACKEND = "inductor"  # torch's default
+_BROKEN = (
+    "training.compile: must be false where torch.compile does not work (it needs a C++ compiler, "
+    "on a GPU also Triton), and says: {}."
+)
 
 
 def to_device(tensor: Tensor, device: str) -> Tensor:
@@ -22,6 +28,40 @@ def to_device(tensor: Tensor, device: str) -> Tensor:
     if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
+
+
+class Transfer:
+    """Copies batches to a device; to a GPU while the step before is still computed there.
+
+    The copy runs on a stream of its own, and what the caller launches afterwards waits for it. The
+    host is at most one step ahead, so that two batches are in the GPU's memory, and never more.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._copies: torch.cuda.Stream | None = None
+        if torch.device(device).type == "cuda":
+            self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._launched: torch.cuda.Event | None = None
+
+    def __call__(self, batch: Iterable[Tensor]) -> list[Tensor]:
+        """Return the tensors of a batch on the device."""
+        if self._copies is None:
+            return [to_device(tensor, self._device) for tensor in batch]
+        steps = torch.cuda.current_stream(self._device)
+        if self._launched is not None:
+            self._launched.synchronize()  # the step before the last one has ended
+        ended = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        self._launched = steps.record_event(ended)
+        with torch.cuda.stream(self._copies):
+            found = [to_device(tensor, self._device) for tensor in batch]
+        steps.wait_stream(self._copies)
+        for tensor in found:
+            tensor.record_stream(steps)  # its memory is not used again before the step has ended
+        return found
 
 
 def channels_last(tensor: Tensor) -> Tensor:
@@ -72,13 +112,27 @@ def check_compiler(device: str, cuda_graphs: bool = False) -> None:
             "training.cuda_graphs: must be false for a training on the CPU, got true; leave it "
             "out, or give each trial a GPU (search.resources.gpu)."
         )
-    if device == "cuda" and not torch.cuda.is_available():
+    if device == "cuda":
+        if torch.cuda.is_available() and (told := _fault_on_a_gpu()):
+            raise ConfigError(_BROKEN.format(one_line(told)))
         return
     try:
-        torch.compile(lambda x: 2 * x + 1, backend=_BACKEND)(torch.ones(1, device=device))
+        torch.compile(lambda x: 2 * x + 1, backend=_BACKEND)(torch.ones(1))
     # The compiler may raise anything.
     except Exception as error:
-        raise ConfigError(
-            "training.compile: must be false where torch.compile does not work (it needs a C++ "
-            f"compiler, on a GPU also Triton), and says: {one_line(error)}."
-        ) from error
+        raise ConfigError(_BROKEN.format(one_line(error))) from error
+
+
+_ON_A_GPU = """
+import torch
+try:
+    torch.compile(lambda x: 2 * x + 1)(torch.ones(1, device="cuda"))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def _fault_on_a_gpu() -> str:
+    """Compile in a process that ends, since this one would keep GPU memory; return what fails."""
+    done = subprocess.run([sys.executable, "-c", _ON_A_GPU], capture_output=True, text=True)
+    return f"exit code {done.returncode}" if done.returncode else done.stdout.strip()

@@ -24,7 +24,7 @@ def limit_memory(share: float) -> None:
     if not torch.cuda.is_available():
         raise ConfigError(
             "device: must be cpu where torch sees no GPU, got cuda; train on a machine with a GPU "
-            "(a supernet is trained where the search is started), or with search.resources.gpu: 0"
+            "(with --local, this one trains), or with search.resources.gpu: 0"
         )
     _, total = torch.cuda.mem_get_info()
     fraction = share if share == 1 else max(share - CONTEXT / total, share / 2)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from normsearch.errors import ConfigError, one_line
 from normsearch.networks.importing import load, parameters_of
-from normsearch.training.acceleration import channels_last, compiled, to_device
+from normsearch.training.acceleration import Transfer, channels_last, compiled
 from normsearch.training.deep_supervision import over_scales
 from normsearch.training.losses import Loss
 from normsearch.training.plan import Plan
@@ -108,6 +108,7 @@ class Stepper:
     ) -> None:
         self._forward = compiled(network, plan.cuda_graphs) if plan.compile else network
         self._loss, self._device = over_scales(loss, plan.deep_supervision), device
+        self._transfer = Transfer(device)
         self._names = [plan.optimizer, plan.amp]
         self._plan, self._schedule = plan, schedule_of(plan)
         groups = list(parameter_groups or [{"params": list(network.parameters())}])
@@ -129,8 +130,7 @@ class Stepper:
         self._optimizer.zero_grad(set_to_none=True)
         total, samples = torch.zeros((), device=self._device), 0
         for _ in range(self._plan.accumulate):
-            pair = next(batches)
-            images, labels = (to_device(tensor, self._device) for tensor in pair)
+            images, labels = self._transfer(next(batches))
             if self._plan.channels_last:
                 images = channels_last(images)
             if self._plan.cuda_graphs:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from normsearch.training.acceleration import to_device
 from normsearch.training.metrics import Score
 
 VOXELS_AT_ONCE = 2**20  # one slab of 16 x 256 x 256, or 16 such slices
@@ -138,7 +139,7 @@ def window_logits(
     if window is None or tuple(samples.shape[2:]) == tuple(window):
         parts = torch.split(samples, _samples_at_once(samples.shape[2:]))
         target = gathered_on or device
-        return torch.cat([network(part.to(device)).float().to(target) for part in parts])
+        return torch.cat([network(to_device(part, device)).float().to(target) for part in parts])
     from monai.inferers.utils import sliding_window_inference
 
     at_once = _samples_at_once(torch.Size(window))

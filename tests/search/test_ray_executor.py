@@ -91,6 +91,19 @@ def test_resources_that_no_node_has_are_refused(study: Maker) -> None:
         run_ray(study(), None, trainer, resources=Resources(cpu=1, gpu=1), workers=1)
 
 
+def test_a_machine_too_busy_to_start_ray_is_told(
+    study: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    def late(**arguments: Any) -> None:
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "init", late)
+    with pytest.raises(StudyError, match=r"^Ray must start .*timed out during startup; try again"):
+        run_ray(study(), None, trainer, resources=Resources(), workers=1)
+
+
 def test_slots_follow_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from normsearch.networks import UNet2d, apply_norm_map, list_norms
 from normsearch.norms import set_progress
 from normsearch.training import acceleration
 from normsearch.training.acceleration import (
+    Transfer,
     channels_last,
     check_compiler,
     compiled,
@@ -177,6 +180,19 @@ def test_a_gpu_that_is_elsewhere_is_not_tried(monkeypatch: pytest.MonkeyPatch) -
         check_compiler("cpu")
 
 
+def test_on_a_gpu_the_compiler_is_tried_in_a_process_that_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It says what the GPU of this machine says; here, as a rule, that torch has none."""
+    if torch.cuda.is_available():
+        check_compiler("cuda")
+        assert not torch.cuda.is_initialized()
+        return
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(ConfigError, match=r"^training\.compile: must be false .* and says: \w*Err"):
+        check_compiler("cuda")
+
+
 @pytest.mark.slow
 def test_the_compiler_of_torch_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acceleration, "_BACKEND", "inductor")
@@ -208,3 +224,98 @@ def test_copies_to_a_gpu_are_from_pinned_memory(monkeypatch: pytest.MonkeyPatch)
     assert done == ["pinned", ("cuda", True)]
     to_device(torch.ones(2), "cpu")
     assert done[2:] == [("cpu", True)]
+
+
+class Log(list[tuple[str, ...]]):
+    """What is asked of CUDA's streams; the copies themselves stay on the CPU."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.stream, self.events = "steps", 0
+        log = self
+
+        class Event:
+            def __init__(self, *, blocking: bool) -> None:
+                self.number = log.events
+                log.events += 1
+
+            def synchronize(self) -> None:
+                log.append(("host waits for event", str(self.number)))
+
+        class Stream:
+            def __init__(self, device: str, name: str = "copies") -> None:
+                self.name = name
+
+            def record_event(self, event: Event) -> Event:
+                log.append((f"event {event.number}", self.name))
+                return event
+
+            def wait_stream(self, other: Stream) -> None:
+                log.append((f"{self.name} waits for", other.name))
+
+        @contextmanager
+        def within(stream: Stream) -> Iterator[None]:
+            log.stream = stream.name
+            yield
+            log.stream = "steps"
+
+        def to(tensor: Tensor, device: str, *, non_blocking: bool) -> Tensor:
+            log.append(("copied", log.stream, f"pinned: {hasattr(tensor, 'pinned')}"))
+            return tensor.clone()
+
+        def pin(tensor: Tensor) -> Tensor:
+            copy = tensor.clone()
+            copy.pinned = True  # type: ignore[attr-defined]
+            return copy
+
+        monkeypatch.setattr(torch.cuda, "Event", Event)
+        monkeypatch.setattr(torch.cuda, "Stream", Stream)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream(device, "steps"))
+        monkeypatch.setattr(torch.cuda, "stream", within)
+        monkeypatch.setattr(Tensor, "pin_memory", pin)
+        monkeypatch.setattr(Tensor, "to", to)
+        monkeypatch.setattr(
+            Tensor, "record_stream", lambda tensor, by: log.append(("kept for", by.name))
+        )
+
+
+def test_a_batch_is_copied_beside_the_step_before_and_the_next_step_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log, batch = Log(monkeypatch), (torch.ones(2), torch.zeros(2))
+    transfer = Transfer("cuda")
+    for number in range(3):
+        log.clear()
+        found = transfer(batch)
+        assert all(torch.equal(one, two) for one, two in zip(found, batch, strict=True))
+        assert log == [
+            *([("host waits for event", str(number - 1))] if number else []),
+            (f"event {number}", "steps"),
+            *[("copied", "copies", "pinned: True")] * 2,
+            ("steps waits for", "copies"),
+            *[("kept for", "steps")] * 2,
+        ]
+
+
+def test_on_a_cpu_a_batch_is_not_copied() -> None:
+    batch = torch.ones(2), torch.zeros(2)
+    found = Transfer("cpu")(batch)
+    assert found[0] is batch[0]
+    assert found[1] is batch[1]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_cuda_batches_are_whole_while_steps_lag_and_take_the_memory_of_two() -> None:
+    transfer, busy = Transfer("cuda"), torch.randn(4096, 4096, device="cuda")
+    given = [torch.full((2**24,), number) for number in range(30)]  # 64 MiB
+    torch.cuda.reset_peak_memory_stats()
+    before, wrong = torch.cuda.memory_allocated(), []
+    for number, images in enumerate(given):
+        (found,) = transfer([images.float()])
+        for _ in range(10):
+            busy = (busy @ busy).clamp(-1, 1)
+        wrong.append(found.sub_(number).abs_().amax())
+        del found
+    assert torch.stack(wrong).sum().item() == 0
+    assert torch.cuda.max_memory_allocated() - before < 5 * 2**26  # and of the product
