@@ -25,6 +25,10 @@ class BatchRenorm(RunningMomentNorm):
     8/32 (r), the paper's schedule scaled to the run. Without a call of `set_progress` they are
     fully open. Until a batch is tracked, r is 1 and d is 0. Eval is that of BN.
 
+    Under gradient checkpointing (torch.utils.checkpoint) the forward pass runs again before the
+    backward pass. The running moments then move twice, as those of torch's BatchNorm do, and the
+    gradient is that of the second pass, whose r and d differ: leave BRN out of such a part.
+
     (3, 5) are the paper's final limits. (1.5, 0.5), limits=tight in a spec, are those of the GN
     paper, which found them to work best for ResNet-50 and compared at batch 4 (arXiv 1803.08494,
     Sect. 4.1; checked against its text, which does not say when they open).

@@ -16,7 +16,8 @@ struct state {
     double stretch[2];               /* SPARSEST: the factor of the logits, of both gates */
 };
 
-/* SparsestMax, see sparsest_max.py; returns the factor of the logits, 0 where one is chosen. */
+/* SparsestMax, see sparsest_max.py; returns the factor of the logits, 0 where one is chosen and -1
+ * where all are equal. */
 static double sparsest(const struct plan *p, integer choice, const float *logits, double *made)
 {
     const double step = 2 * FLT_EPSILON, square = p->radius * p->radius * (1 + 4 * step);
@@ -42,25 +43,25 @@ static double sparsest(const struct plan *p, integer choice, const float *logits
         threshold = fmin(threshold, 1.0 / (m + 1) + stretch * mean[m]);
     for (integer m = 0; m < K; m++)
         made[order[m]] = fmax(0, threshold - stretch * below[m]);
-    return stretch;
+    return below[K - 1] <= 2 * step * (K - 1) ? -1 : stretch;
 }
 
 static void pull_sparsest(const struct plan *p, double stretch, const double *made,
                           const double *d_made, double *d)
 {
-    double face = 0, total = 0, along = 0, length = 0, outward[POOLS];
+    double face = 0, total = 0, along = 0, length = 0, on[POOLS], outward[POOLS];
     for (integer k = 0; k < p->pools; k++)
-        face += made[k] > 0;
+        face += on[k] = stretch < 0 || made[k] > 0;
     for (integer k = 0; k < p->pools; k++) {
-        outward[k] = made[k] > 0 ? made[k] - 1 / face : 0;
+        outward[k] = on[k] * (made[k] - 1 / face);
         length += outward[k] * outward[k];
-        total += made[k] > 0 ? d_made[k] / face : 0;
+        total += on[k] * d_made[k] / face;
         along += d_made[k] * outward[k];
     }
     /* Stretched, it can only move around the centre of its face. */
     along = stretch > 1 && length > 0 ? along / length : 0;
     for (integer k = 0; k < p->pools; k++)
-        d[k] = made[k] > 0 ? (d_made[k] - total - along * outward[k]) * stretch : 0;
+        d[k] = on[k] * (d_made[k] - total - along * outward[k]) * fabs(stretch);
 }
 
 /* The weights of the pools, from their logits or as they are given. */

@@ -1,11 +1,135 @@
 /* Norms over the channels of each pixel: LN2d, RMS2d without centring, and LRN over a few.
  *
- * TILE pixels of all channels are copied next to each other, as channels that lie a power of two
- * apart would throw each other out of the caches. WIDE vectors of pixels then go over the channels
- * once for the mean, once for the squares around it, once to write.
+ * LN2d and RMS2d take a UNIT of pixels channel by channel, for a channel's pixels lie together: once
+ * for the sums over channels, from the first to the last, once to write, from the last to the first,
+ * which are still in cache. A unit of a channel is one page of memory, and processors do not look
+ * ahead to the next page by themselves.
  */
 
-enum { WIDE = 2, TILE = 256, PITCH = TILE + LANES, TILES = 3, UNIT = 1024, AHEAD = 4 };
+enum { UNIT = 1024, VECTORS = UNIT / LANES, ADDED = 4, WRITTEN = 2 };
+
+/* Numbers of each pixel. At first the mean of the channels so far, and sums over them: of (x -
+ * mean)^2, of weight*dy and of weight*dy*(x - mean). Then root is 1/sqrt(variance + eps), and dx is
+ * weight*root*dy - level - tilt*(x - mean). */
+struct pixels {
+    lanes mean[VECTORS], root[VECTORS], level[VECTORS], tilt[VECTORS];
+};
+
+/* Takes `many` channels more, from the c-th on, into vector j, of `count` pixels (Chan et al. 1983).
+ * They begin at `at`, those after them `next` from there. */
+ALWAYS_INLINE void add_step(const struct pass *pass, struct pixels *of, integer j, integer count,
+                            integer at, integer next, integer c, int many)
+{
+    const lanes zero = {0};
+    float share = (float)many / (float)(c + many);
+    lanes away[ADDED], own = zero, squares = zero, level = zero, tilt = zero;
+    for (int k = 0; k < many; k++) {
+        const float *x = pass->x + at + k * pass->plan->pixels;
+        away[k] = load(x, count), own += away[k];
+        __builtin_prefetch(x + next, 0, 2);
+    }
+    own = pass->plan->by == SQUARES ? zero : own / (float)many;
+    for (int k = 0; k < many; k++)
+        away[k] -= own, squares += away[k] * away[k];
+    lanes apart = c ? own - of->mean[j] : own;
+    of->mean[j] = own - (1 - share) * apart;
+    of->root[j] = (c ? of->root[j] + share * (float)c * apart * apart : zero) + squares;
+    if (!pass->dy)
+        return;
+    for (int k = 0; k < many; k++) {
+        const float *dy = pass->dy + at + k * pass->plan->pixels;
+        lanes d = pass->given->weight[c + k] * load(dy, count);
+        level += d, tilt += d * away[k];
+        __builtin_prefetch(dy + next, 0, 2);
+    }
+    lanes all = c ? of->level[j] + level : level;
+    of->tilt[j] = (c ? of->tilt[j] : zero) + tilt + apart * (level - share * all);
+    of->level[j] = all;
+}
+
+/* From the sums to what is written with. */
+static void close_sums(const struct pass *pass, struct pixels *of, integer j)
+{
+    float C = (float)pass->plan->channels, values[LANES];
+    lanes variance = of->root[j] / C + (float)pass->plan->eps, root;
+    memcpy(values, &variance, sizeof values);
+    for (int i = 0; i < LANES; i++)
+        values[i] = 1 / sqrtf(values[i]);
+    memcpy(&root, values, sizeof values);
+    of->root[j] = root;
+    if (pass->dy) {
+        of->tilt[j] *= root * root * root / C;
+        of->level[j] = pass->plan->by == SQUARES ? (lanes){0} : of->level[j] * root / C;
+    }
+}
+
+/* Writes y, or dx, and adds to the sums of dy*normalized x and of dy. */
+ALWAYS_INLINE void write_step(const struct pass *pass, const struct pixels *of, integer j,
+                              integer count, integer at, integer next, integer c, int many,
+                              lanes *sums)
+{
+    const float *weight = pass->given->weight + c, *bias = pass->given->bias + c;
+    lanes mean = of->mean[j], root = of->root[j];
+    for (int k = 0; k < many; k++) {
+        integer i = at + k * pass->plan->pixels;
+        lanes away = load(pass->x + i, count) - mean, out;
+        __builtin_prefetch(pass->out + i + next, 1);
+        if (pass->dy) {
+            lanes dy = load(pass->dy + i, count), d = dy * root;
+            sums[2 * k] += d * away, sums[2 * k + 1] += dy;
+            out = weight[k] * d - of->level[j] - away * of->tilt[j];
+        } else
+            out = away * root * weight[k] + bias[k];
+        store(pass->out + i, out, count);
+    }
+}
+
+ALWAYS_INLINE void channels_step(const struct pass *pass, struct pixels *of, integer at,
+                                 integer count, integer c, int many, int write, double *totals)
+{
+    integer next = write ? (c < many ? 0 : -many) : c + 2 * many > pass->plan->channels ? 0 : many;
+    lanes sums[2 * WRITTEN] = {{0}};
+    next *= pass->plan->pixels, at += c * pass->plan->pixels;
+    integer j = 0;
+    for (; count >= LANES; j++, at += LANES, count -= LANES)
+        if (write)
+            write_step(pass, of, j, LANES, at, next, c, many, sums);
+        else
+            add_step(pass, of, j, LANES, at, next, c, many);
+    if (count && write)
+        write_step(pass, of, j, count, at, next, c, many, sums);
+    else if (count)
+        add_step(pass, of, j, count, at, next, c, many);
+    for (int k = 0; write && pass->dy && k < 2 * many; k++)
+        totals[2 * c + k] = sum_of(sums[k]);
+}
+
+static void pixels_unit(const struct pass *pass, integer unit)
+{
+    integer C = pass->plan->channels, pixels = pass->plan->pixels;
+    integer start = unit % pass->chunks * UNIT, at = unit / pass->chunks * C * pixels + start;
+    integer count = pixels - start < UNIT ? pixels - start : UNIT, c = 0;
+    double *totals = pass->sums + unit * pass->width;
+    struct pixels of;
+    for (; c + ADDED <= C; c += ADDED)
+        channels_step(pass, &of, at, count, c, ADDED, 0, NULL);
+    for (; c < C; c++)
+        channels_step(pass, &of, at, count, c, 1, 0, NULL);
+    for (integer j = 0; j * LANES < count; j++)
+        close_sums(pass, &of, j);
+    for (; c >= WRITTEN; c -= WRITTEN)
+        channels_step(pass, &of, at, count, c - WRITTEN, WRITTEN, 1, totals);
+    if (c)
+        channels_step(pass, &of, at, count, 0, 1, 1, totals);
+}
+
+/* ---- LRN ----
+ *
+ * TILE pixels of all channels are copied next to each other, as channels that lie a power of two
+ * apart would throw each other out of the caches.
+ */
+
+enum { TILE = 256, PITCH = TILE + LANES, TILES = 3, AHEAD = 4 };
 
 /* Copies a tile: x, (C, pixels), to (C, TILE). Every channel is in another page of memory, where
  * processors do not look ahead by themselves. */
@@ -27,115 +151,6 @@ static void tile_to(const struct plan *p, float *out, integer count, const float
             __builtin_prefetch(out + (c + AHEAD) * p->pixels + i, 1);
         memcpy(out + c * p->pixels, tile + c * PITCH, 4 * (size_t)count);
     }
-}
-
-/* Mean and 1/sqrt(variance + eps) of each pixel, over its channels. */
-ALWAYS_INLINE void pixel_moments(const struct plan *p, const float *x, int wide, integer count,
-                                 lanes *mean, lanes *root)
-{
-    float channels = (float)p->channels;
-    for (int j = 0; j < wide; j++)
-        mean[j] = root[j] = (lanes){0};
-    for (integer c = 0; c < p->channels && p->by != SQUARES; c++)
-        for (int j = 0; j < wide; j++)
-            mean[j] += load(x + c * PITCH + j * LANES, count - j * LANES);
-    for (int j = 0; j < wide; j++)
-        mean[j] /= channels;
-    for (integer c = 0; c < p->channels; c++)
-        for (int j = 0; j < wide; j++) {
-            lanes away = load(x + c * PITCH + j * LANES, count - j * LANES) - mean[j];
-            root[j] += away * away;
-        }
-    for (int j = 0; j < wide; j++) {
-        float values[LANES];
-        lanes variance = root[j] / channels + (float)p->eps;
-        memcpy(values, &variance, sizeof values);
-        for (int i = 0; i < LANES; i++)
-            values[i] = 1 / sqrtf(values[i]);
-        memcpy(root + j, values, sizeof values);
-    }
-}
-
-ALWAYS_INLINE void pixels_step(const struct pass *pass, float *x, int wide, integer count)
-{
-    const struct plan *p = pass->plan;
-    lanes mean[WIDE], root[WIDE];
-    pixel_moments(p, x, wide, count, mean, root);
-    for (integer c = 0; c < p->channels; c++) {
-        for (int j = 0; j < wide; j++) {
-            integer left = count - j * LANES;
-            lanes normal = (load(x + c * PITCH + j * LANES, left) - mean[j]) * root[j];
-            store(x + c * PITCH + j * LANES,
-                  normal * pass->given->weight[c] + pass->given->bias[c], left);
-        }
-    }
-}
-
-/* dx; adds to the sums of dy*normalized x and of dy, one vector of each for each channel. */
-ALWAYS_INLINE void pull_step(const struct pass *pass, float *x, const float *dy, int wide,
-                             integer count, float *sums)
-{
-    const struct plan *p = pass->plan;
-    const float *weight = pass->given->weight;
-    lanes mean[WIDE], root[WIDE], level[WIDE] = {0}, tilt[WIDE] = {0};
-    pixel_moments(p, x, wide, count, mean, root);
-    for (integer c = 0; c < p->channels; c++) {
-        unaligned_lanes *sum = (unaligned_lanes *)(sums + 2 * c * LANES);
-        lanes by_normal = {0}, total = {0};
-        for (int j = 0; j < wide; j++) {
-            integer i = c * PITCH + j * LANES;
-            lanes d = load(dy + i, count - j * LANES);
-            lanes normal = d * ((load(x + i, count - j * LANES) - mean[j]) * root[j]);
-            by_normal += normal, total += d;
-            level[j] += weight[c] * d, tilt[j] += weight[c] * normal;
-        }
-        sum[0] += by_normal, sum[1] += total;
-    }
-    for (int j = 0; j < wide; j++) {
-        level[j] = p->by == SQUARES ? (lanes){0} : level[j] * root[j] / (float)p->channels;
-        tilt[j] = tilt[j] * root[j] * root[j] / (float)p->channels;
-    }
-    for (integer c = 0; c < p->channels; c++) {
-        for (int j = 0; j < wide; j++) {
-            integer i = c * PITCH + j * LANES, left = count - j * LANES;
-            lanes away = load(x + i, left) - mean[j];
-            store(x + i,
-                  weight[c] * root[j] * load(dy + i, left) - level[j] - away * tilt[j], left);
-        }
-    }
-}
-
-/* A unit, tile by tile; `tiles` is this thread's room for them. */
-static void pixels_unit(const struct pass *pass, integer unit)
-{
-    const struct plan *p = pass->plan;
-    integer C = p->channels, start = unit % pass->chunks * UNIT;
-    integer stop = start + UNIT < p->pixels ? start + UNIT : p->pixels;
-    integer first = unit / pass->chunks * C * p->pixels;
-    float *tiles = pass->tiles + omp_get_thread_num() * TILES * C * PITCH;
-    double *totals = pass->sums + unit * pass->width;
-    float *sums = (float *)(totals + 2 * C);
-    for (integer k = 0; pass->dy && k < 2 * C * LANES; k++)
-        sums[k] = 0;
-    for (integer at = start; at < stop; at += TILE) {
-        integer i = 0, count = stop - at < TILE ? stop - at : TILE, from = first + at;
-        float *x = tile_of(p, pass->x + from, count, tiles), *dy = NULL;
-        if (pass->dy)
-            dy = tile_of(p, pass->dy + from, count, tiles + C * PITCH);
-        for (; i + WIDE * LANES <= count; i += WIDE * LANES)
-            if (dy)
-                pull_step(pass, x + i, dy + i, WIDE, WIDE * LANES, sums);
-            else
-                pixels_step(pass, x + i, WIDE, WIDE * LANES);
-        for (; i < count; i += LANES)
-            if (dy)
-                pull_step(pass, x + i, dy + i, 1, count - i, sums);
-            else
-                pixels_step(pass, x + i, 1, count - i);
-        tile_to(p, pass->out + from, count, x);
-    }
-    for (integer k = 0; pass->dy && k < 2 * C; k++)
-        totals[k] = sum_of(AT(sums + k * LANES));
 }
 
 /* The mean of `group` channels around c, or of their squares; outside, they are 0. */
@@ -199,8 +214,10 @@ static int run_pixels(const struct plan *p, const struct tensors *t)
     struct pass pass = {.plan = p, .x = t->x, .dy = dy, .out = t->out, .given = &t->given};
     pass.chunks = (p->pixels + UNIT - 1) / UNIT;
     pass.units = p->samples * pass.chunks;
-    pass.width = dy ? (2 + LANES) * p->channels : 0;   /* 2·C totals, and a vector for each */
-    size_t tiles = (size_t)(p->threads * TILES * p->channels * PITCH) * sizeof *pass.tiles;
+    pass.width = dy ? 2 * p->channels : 0;
+    size_t tiles = sizeof *pass.tiles;
+    if (p->by == NEIGHBOURS)
+        tiles *= (size_t)(p->threads * TILES * p->channels * PITCH);
     pass.sums = malloc((size_t)(pass.units * pass.width) * sizeof *pass.sums + tiles);
     if (!pass.sums)
         return 1;

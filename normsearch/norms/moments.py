@@ -137,13 +137,14 @@ class _Normalize(torch.autograd.Function):
         shift = torch.addcmul(bias, weight, affine.shift).expand_as(deviation)
         by_row = shift.reshape(1, -1, 1), (scale * deviation).view(1, -1, 1)
         torch.addcmul(*by_row, out, out=out)
-        ctx.save_for_backward(x, weight, mean, rstd, deviation, scale, *affine)
+        # The parameters for autograd to notice if they change, as the pullback would not.
+        ctx.save_for_backward(x, weight, mean, rstd, deviation, scale, *affine, *parameters)
         return _like(out, x)
 
     @staticmethod
     @first_only
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, mean, rstd, deviation, scale, raw_scale, shift = ctx.saved_tensors
+        x, weight, mean, rstd, deviation, scale, raw_scale, shift = ctx.saved_tensors[:8]
         rows, d_rows, mean = _rows(x), _rows(dy), mean.view(-1)
         _, along, total = torch.ops.aten.native_batch_norm_backward(
             d_rows, rows, None, None, None, mean, rstd.view(-1), True, 0.0, _SUMS

@@ -11,6 +11,7 @@ from torch import Tensor
 from normsearch.norms.derivatives import first_only
 
 _ROUNDING = 8  # in units of the dtype's eps: so close to a corner counts as one-hot
+_above = torch.ops.aten.threshold_backward  # (a, b, c): a where b > c, else 0, in one launch
 
 
 class _SparsestMax(torch.autograd.Function):
@@ -22,7 +23,9 @@ class _SparsestMax(torch.autograd.Function):
 
     The gradient is by hand: autograd's needs twice as many operations on a few numbers, each of
     which a GPU launches. It is that of sparsemax, and where s exceeds 1, of a point that can only
-    move around the centre of its face.
+    move around the centre of its face. For logits that are all equal, s comes from their order
+    alone: a gradient with it would be of a size of 1e6 and prefer some for their place. It is that
+    of sparsemax there, as of the centre.
     """
 
     @staticmethod
@@ -42,22 +45,21 @@ class _SparsestMax(torch.autograd.Function):
         threshold = torch.addcmul(inverse, factor, means).amin(-1, keepdim=True)
         point = torch.addcmul(threshold, factor, below, value=-1).clamp_(min=0)
         point = point.scatter(-1, order, point)
-        ctx.save_for_backward(point, factor)
+        equal = below[..., -1:] <= 4 * eps * (count - 1)
+        ctx.save_for_backward(point, _above(factor, point, 0).masked_fill_(equal, 1))
         return point
 
     @staticmethod
     @first_only
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        point, factor = ctx.saved_tensors
-        face = point.sign()
+        point, face = ctx.saved_tensors  # s on the face, else 0
         centre = face / face.sum(-1, keepdim=True)
-        outward = point - centre
-        length = outward.norm(dim=-1, keepdim=True).clamp_(min=torch.finfo(point.dtype).tiny)
-        outward = outward / length * (factor > 1)
+        outward = _above(point - centre, face, 1)
+        outward /= outward.norm(dim=-1, keepdim=True).clamp_(min=torch.finfo(point.dtype).tiny)
         both = torch.stack((centre, outward))
         total, along = (gradient * both).sum(-1, keepdim=True)
         left = torch.addcmul(gradient - total, along, outward, value=-1)
-        return left * (face * factor), None
+        return left * face, None
 
 
 def corner_distance(count: int) -> float:
@@ -72,7 +74,8 @@ def sparsest_max(logits: Tensor, radius: Tensor) -> Tensor:
     logits if that is far enough from the centre, else that of the logits times the least factor
     that moves it so far: straight away from the centre to a face, then along the face. From
     sqrt(1 − 1/K) on, the distance of the corners, it is one-hot. Equal logits count as in
-    descending order. Supports first derivatives only.
+    descending order, but where all are equal, the gradient is that of sparsemax for every radius,
+    which prefers none. Supports first derivatives only.
 
     Args:
         logits: (..., K), finite.

@@ -101,6 +101,22 @@ def test_sparsest_max_of_the_kernels(radius: float, chosen: tuple[int, int], sam
             assert (one - other).abs().max() <= 1e-5 * other.abs().max().clamp(min=1)
 
 
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("radius", [0.01, 0.3, 0.65])
+def test_equal_logits_of_the_kernels(radius: float, samples: int) -> None:
+    norm, x, dy = made("SSN", (samples, 16, 5, 7))
+    norm.radius.fill_(radius)
+    twin = build_norm("SSN", 16, 2).double()
+    twin.load_state_dict(norm.state_dict())
+    for each, given in ((norm, x), (twin, x.double())):
+        for logits in (each.mean_logits, each.variance_logits):
+            nn.init.ones_(logits)
+        each(given)
+    # Rounding decides how the equal are ordered and mixed, by a millionth of the radius.
+    for one, other in zip(step(norm, x, dy), step(twin, x.double(), dy), strict=True):
+        assert (one - other).abs().max() <= 1e-4 * other.abs().max().clamp(min=1)
+
+
 @pytest.mark.parametrize("function", ["DyT", "Derf", "EvoNorm-S0-1"])
 def test_functions_of_single_values_and_their_slopes(function: str) -> None:
     """Written out for lack of vectors of tanh, erf and exp: within ten steps of float32."""

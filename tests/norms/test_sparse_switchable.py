@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from normsearch.norms import SparseSwitchableNorm, set_progress
 from normsearch.norms.sparsest_max import sparsest_max
+from normsearch.norms.switchable import BRANCHES
 
 from .test_switchable import mixed
 
@@ -132,12 +133,48 @@ def test_sparsemax_by_hand() -> None:
 
 
 @pytest.mark.parametrize("radius", [0.0, 0.1, 0.3, 0.45, 0.6, 0.75])
-def test_gradients_are_right_and_finite_at_the_centre_too(radius: float) -> None:
+def test_gradients_are_right(radius: float) -> None:
     logits = torch.tensor([1.1, 0.8, 1.25], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda z: sparsest_max(z, torch.tensor(radius)), logits)
-    start = torch.ones(3, requires_grad=True)
-    (gradient,) = torch.autograd.grad(sparsest_max(start, torch.tensor(radius))[0], start)
-    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("radius", [0.0, 0.01, 0.3, 0.45, 0.6, 0.75, 0.9])
+def test_equal_logits_get_the_gradient_of_sparsemax_in_any_order(
+    radius: float, count: int, dtype: torch.dtype
+) -> None:
+    weights = torch.tensor([0.3, -1.0, 2.0, 0.5], dtype=dtype)[:count]
+    logits = torch.tensor([1.1, 0.8, 1.25], dtype=dtype)
+    for start in (torch.ones(count, dtype=dtype), torch.full((count,), 0.1, dtype=dtype)):
+        for order in permutations(range(count)):
+            # A row that is not equal beside it.
+            rows = torch.stack((start, logits[:2].repeat(2)[:count])).requires_grad_()
+            given = torch.stack((weights[list(order)], torch.zeros_like(weights)))
+            point = sparsest_max(rows, torch.tensor(radius))
+            (gradient,) = torch.autograd.grad(point, rows, given)
+            torch.testing.assert_close(gradient[0], given[0] - weights.mean())
+            assert not gradient[1].any()
+
+
+def test_the_norm_chooses_by_the_loss_from_equal_logits(make_input) -> None:
+    """Set to a radius before the first step, the first in the list was the choice of all."""
+    x = make_input(32, 2, torch.float32, mean=3.0, samples=4)
+    for count, text in enumerate(BRANCHES):
+        norm = SparseSwitchableNorm(32, 2).requires_grad_(False)
+        norm.mean_logits.requires_grad_()
+        norm.set_progress(0.3)
+        single = SparseSwitchableNorm(32, 2)
+        with torch.no_grad():
+            single.mean_logits.copy_(9.0 * (torch.arange(3) == count))
+        target = single(x).detach()
+        optimizer = torch.optim.SGD([norm.mean_logits], 0.1)
+        for progress in torch.linspace(0.3, 0.9, 30).tolist():
+            norm.set_progress(progress)
+            optimizer.zero_grad()
+            (norm(x) - target).square().mean().backward()
+            optimizer.step()
+        assert norm.mixing_weights()["mean"][text] == 1
 
 
 def formula(x: Tensor, norm: nn.Module, with_batch: bool = True) -> Tensor:
