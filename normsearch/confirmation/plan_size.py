@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import scipy
-
-from normsearch.config import ArmsConfig
 from normsearch.config.arms import LOOKS
-from normsearch.confirmation.pair_tests import ALPHA
-from normsearch.confirmation.power import SHARE
-from normsearch.errors import count
-from normsearch.storage.confirm_share import ConfirmShare
 
 Design = Literal["fixed", "looks"]
 TOP, SEEDS = 3, 5
@@ -73,35 +64,3 @@ def plan_size(
     design = design or ("looks" if not given and compared >= LOOKS_FROM else "fixed")
     number = LOOKS[-1] if design == "looks" else SEEDS if seeds is None else seeds
     return PlanSize(design, number, each, given)
-
-
-def reductions(space: ArmsConfig, share: ConfirmShare) -> Iterator[str]:
-    """Yield what a confirmation leaves out to keep to its share, and how to give it more."""
-    folds, origin = max(len(space.folds), 1), space.origin
-    less = []
-    if origin and origin.top is not None and origin.top < TOP:
-        less.append(f"{count(origin.top, 'mixture')} instead of {TOP}")
-    if space.design == "fixed" and len(space.seeds) < SEEDS:
-        less.append(f"{len(space.seeds)} seeds instead of {SEEDS}")
-    if space.trainings is not None:
-        less.append(f"no look that would exceed {count(space.trainings, 'training')}")
-    if not less:
-        return
-    cure = (
-        f"--seeds {SEEDS} trains {len(space.arms) * folds * SEEDS}"
-        if space.design == "fixed" and len(space.seeds) < SEEDS
-        else "--trainings N allows more"
-    )
-    yield f"search.confirm left {share}: {', '.join(less)}; {cure}."
-    if space.design == "fixed":
-        yield (
-            f"With {len(space.seeds)} seeds, {SHARE:.0%} of studies find a difference of about "
-            f"{_detectable(len(space.seeds)):.1f} standard deviations over seeds at best "
-            f"({_detectable(SEEDS):.1f} with {SEEDS})."
-        )
-
-
-def _detectable(seeds: int) -> float:
-    """Return the difference of two arms that a t test over their seeds finds, in their SD."""
-    level, power = (float(scipy.stats.t.isf(p, 2 * (seeds - 1))) for p in (ALPHA / 2, 1 - SHARE))
-    return (level + power) * math.sqrt(2 / seeds)
