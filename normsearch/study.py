@@ -11,7 +11,7 @@ from normsearch.config.arguments import checked
 from normsearch.config.reading import Part, amend_search, read_recorded_study, read_study, study_of
 from normsearch.confirmation.execution import ExecutorName, execute, scheduled
 from normsearch.confirmation.plan import plan_confirmation, resumed
-from normsearch.confirmation.plan_size import Design
+from normsearch.confirmation.plan_arms import Design
 from normsearch.errors import ConfigError, StudyError
 from normsearch.networks.importing import named
 from normsearch.run import Run

@@ -35,7 +35,7 @@ from normsearch.config.reading import validate
 from normsearch.confirmation.execution import scheduled
 from normsearch.confirmation.export import write_confirmation
 from normsearch.confirmation.plan import plan_confirmation
-from normsearch.confirmation.plan_size import Design
+from normsearch.confirmation.plan_arms import Design
 from normsearch.confirmation.summary_text import sentences
 from normsearch.networks import NormSlot, build_network, list_norms
 from normsearch.search.checks import build_space
