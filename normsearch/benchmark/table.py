@@ -111,7 +111,7 @@ def load_table(
                 f"load_table: paths must be files of recorded trainings, got {short(path)}; the "
                 "shipped tables are chosen by data_set and seeds"
             )
-    if paths and not data_set is seeds is None:
+    if paths and (data_set is not None or seeds is not None):
         raise ConfigError(
             "load_table: data_set and seeds choose a shipped table and must be left out where "
             f"paths are given, got {short(data_set)} and {short(seeds)}"
