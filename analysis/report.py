@@ -175,7 +175,7 @@ def _single_norms(
 
 def _edges(study: StudyLike, rows: list[dict[Any, Any]]) -> list[str]:
     """Return the choices of the best mixture and single norm at an end of their range."""
-    from normsearch.confirmation.plan import edges
+    from normsearch.confirmation.plan_arms import edges
 
     space = study.config.get("space", {})
     return [

@@ -13,7 +13,6 @@ from normsearch.errors import NormsearchError, StudyError
 from normsearch.search.outcome import best_of, export_trial, none_eligible
 from normsearch.storage.records import StudyRecord
 from normsearch.storage.run_folder import find_run, read_local
-from normsearch.storage.trial_states import finished
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +37,7 @@ class Run:
         self._folder: Path | None = None
         self._began_as = config.name  # its name in messages while there is no folder
         self.stopped = self.exhausted = False
+        self.notes: tuple[str, ...] = ()  # on the plan of a confirmation that has not begun
         self.trusted, self.accept_changed_network = True, False
 
     @classmethod
@@ -204,8 +204,7 @@ class Run:
             from normsearch.confirmation.look_course import course_of
 
             return course_of(record, self.config).finished
-        asked = record.asked
-        return asked is not None and finished(record.trials()["state"]) >= asked
+        return record.ended
 
     def __repr__(self) -> str:
         if not self.begun:

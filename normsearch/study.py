@@ -10,8 +10,8 @@ from typing import Any, Self
 from normsearch.config.arguments import checked
 from normsearch.config.reading import Part, amend_search, read_recorded_study, read_study, study_of
 from normsearch.confirmation.execution import ExecutorName, execute, scheduled
-from normsearch.confirmation.plan import confirm_study, resumed
-from normsearch.confirmation.plan_size import Design
+from normsearch.confirmation.plan import plan_confirmation, resumed
+from normsearch.confirmation.plan_arms import Design
 from normsearch.errors import ConfigError, StudyError
 from normsearch.networks.importing import named
 from normsearch.run import Run
@@ -256,7 +256,7 @@ class Study(Run):
             top: number of best mixtures to confirm (3), in addition to all single norms.
             seeds: number of trainings of each (5).
             folds: ``test`` (the search's test folds), or ``all``, one after another.
-            design: ``fixed`` or ``looks``; see `confirm_study`.
+            design: ``fixed`` or ``looks``; see `plan_confirmation`.
             trainings: the most trainings; if None, those of the share `search.confirm`.
 
         Raises:
@@ -267,13 +267,13 @@ class Study(Run):
         folder = self.folder.parent / f"{self.folder.name}-confirm"
         if (folder / "study.yaml").is_file():
             found = open_study(folder, data=self._data, storage=self.storage)
-            found.config = resumed(found.config, folds=folds, **how)
+            found.config = resumed(found.config, lambda: found.finished, folds=folds, **how)
         else:
             every = self._every_fold() if folds == "all" else ()
-            config = confirm_study(self.record, folds=every, **how)
+            plan = plan_confirmation(self.record, folds=every, **how)
             where = {"data": self._data, "runs_dir": folder.parent, "storage": self.storage}
-            found = type(self).of(config, f"{folder / 'study.yaml'}: space.", **where)
-            found._began_as = str(self.folder)
+            found = type(self).of(plan.config, f"{folder / 'study.yaml'}: space.", **where)
+            found._began_as, found.notes = str(self.folder), plan.notes
         found.trusted, found.accept_changed_network = self.trusted, self.accept_changed_network
         return found
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 import optuna
 
 from normsearch.benchmark.replicates import Replicates
-from normsearch.benchmark.table import NORMS, STAGES, Table, load_table
+from normsearch.benchmark.table import (
+    NORMS,
+    STAGES,
+    Table,
+    check_table,
+    check_whole_number,
+    load_table,
+)
 from normsearch.errors import ConfigError, short
 
 
@@ -56,21 +62,29 @@ class Benchmark:
     run of an optimizer.
 
     Args:
-        data_set: of the shipped table.
+        data_set: of the shipped table; ``sunnybrook`` if None.
         seed: of the order of seeds; give methods that you compare the same.
         table: instead of the shipped one.
 
     Raises:
-        ConfigError: the seed is not a whole number of 0 or more.
+        ConfigError: the seed is not a whole number of 0 or more, the table is none, or a data set
+            is given beside it.
         DataError: no table of `data_set` ships with the package.
     """
 
     def __init__(
-        self, data_set: str = "sunnybrook", *, seed: int = 0, table: Table | None = None
+        self, data_set: str | None = None, *, seed: int = 0, table: Table | None = None
     ) -> None:
-        if not isinstance(seed, (int, Integral)) or seed < 0:
-            raise ConfigError(f"seed: must be a whole number of 0 or more, got {short(seed)}")
-        self.table = load_table(data_set=data_set) if table is None else table
+        check_whole_number("seed", seed, 0)
+        if table is None:
+            table = load_table(data_set=data_set)
+        elif data_set is not None:
+            raise ConfigError(
+                "Benchmark: data_set must be left out where a table is given, got both; the table "
+                f"says what was trained, so leave out {short(data_set)}"
+            )
+        check_table("Benchmark", table)
+        self.table = table
         self._replicates = Replicates(self.table, seed)
 
     @property

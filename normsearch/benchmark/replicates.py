@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
-from normsearch.benchmark.table import Table
+from normsearch.benchmark.table import Table, check_table, check_whole_number
 
 
 class Replicates:
@@ -88,8 +88,12 @@ def noise_ceiling(table: Table, *, seed: int = 0, resamples: int = 1000) -> Nois
         resamples: of the bootstrap.
 
     Raises:
+        ConfigError: the table is none, the bootstrap's seed or number is no whole number.
         ValueError: the table has one seed.
     """
+    check_table("noise_ceiling", table)
+    check_whole_number("seed", seed, 0)
+    check_whole_number("resamples", resamples, 1)
     finals = table.finals
     if len(finals) < 2:
         raise ValueError(f"noise_ceiling: needs two seeds or more, got {list(table.seeds)}")

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from normsearch.config import SpaceConfig
-from normsearch.errors import DataError, short
+from normsearch.errors import ConfigError, DataError, short
 from normsearch.files.json_file import parse_json
 from normsearch.networks import build_network, list_norms
 from normsearch.space.layered import Space
@@ -90,20 +91,34 @@ def shipped_seeds() -> dict[str, tuple[int, ...]]:
 
 
 def load_table(
-    *paths: str | Path, data_set: str = "sunnybrook", seeds: Collection[int] | None = None
+    *paths: str | Path, data_set: str | None = None, seeds: Collection[int] | None = None
 ) -> Table:
     """Read the files at `paths`, or the shipped table of a data set, as one table.
 
     Args:
         paths: files of the same norm maps, each of another seed.
-        data_set: of the shipped table, if no path is given.
+        data_set: of the shipped table, if no path is given; ``sunnybrook`` if None.
         seeds: the training seeds to read of the shipped table; all if None.
 
     Raises:
+        ConfigError: a path is no path, or `data_set` or `seeds` are given beside one.
         DataError: a file is not a valid table, the files do not belong together, or no table of
             that data set or seed ships with the package.
     """
-    sources: Sequence[Path | Traversable] = [*map(Path, paths)] or _shipped(data_set, seeds)
+    for path in paths:
+        if not isinstance(path, str | Path):
+            raise ConfigError(
+                f"load_table: paths must be files of recorded trainings, got {short(path)}; the "
+                "shipped tables are chosen by data_set and seeds"
+            )
+    if paths and (data_set is not None or seeds is not None):
+        raise ConfigError(
+            "load_table: data_set and seeds choose a shipped table and must be left out where "
+            f"paths are given, got {short(data_set)} and {short(seeds)}"
+        )
+    sources: Sequence[Path | Traversable] = [*map(Path, paths)] or _shipped(
+        "sunnybrook" if data_set is None else data_set, seeds
+    )
     tables = [(str(source), _read(source)) for source in sources]
     return _joined(sorted(tables, key=lambda pair: pair[1].seeds))
 
@@ -145,13 +160,31 @@ def _shipped(data_set: str, seeds: Collection[int] | None) -> list[Traversable]:
         raise DataError(f"data_set: must be one of {', '.join(sorted(known))}, got {told}")
     wanted = known[data_set] if seeds is None else seeds
     several = isinstance(wanted, Collection) and len(wanted) > 0
-    if not several or not all(seed in known[data_set] for seed in wanted):
+    if not several or not all(_is_whole(one) and one in known[data_set] for one in wanted):
         raise DataError(
             f"seeds: must be among {list(known[data_set])}, the seeds of {data_set} that ship with "
             f"this version, and at least one, got {short(seeds)}"
         )
     folder = files("normsearch.benchmark")
     return [folder.joinpath(file_name(data_set, seed)) for seed in sorted(set(wanted))]
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, (int, Integral)) and not isinstance(value, bool)
+
+
+def check_whole_number(name: str, value: object, least: int) -> None:
+    """Raise ConfigError unless an argument is a whole number of `least` or more."""
+    if not (_is_whole(value) and value >= least):  # type: ignore[operator]
+        raise ConfigError(f"{name}: must be a whole number of {least} or more, got {short(value)}")
+
+
+def check_table(where: str, table: object) -> None:
+    """Raise ConfigError unless an argument `table` of `where` is a `Table`."""
+    if not isinstance(table, Table):
+        raise ConfigError(
+            f"{where}: table must be a Table, as load_table() returns, got {short(table)}"
+        )
 
 
 def _read(source: Path | Traversable) -> Table:

@@ -14,8 +14,6 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,7 @@ import pandas as pd
 from scipy import stats
 
 from normsearch.benchmark.adapters import RecordedTraining, reported
-from normsearch.benchmark.table import DEPTH, FIRST_CHANNELS, NORMS
+from normsearch.benchmark.table import DEPTH, FIRST_CHANNELS, NORMS, check_whole_number
 from normsearch.errors import ConfigError, DataError, short
 from normsearch.files.json_file import parse_json
 from normsearch.networks import build_network, list_norms
@@ -35,7 +33,7 @@ Array = npt.NDArray[np.float64]
 
 LEARNING_RATES = (0.03, 1.0)  # log-uniform
 BATCH_SIZES = (2, 4, 8, 16)
-SHIPPED = "sunnybrook_wide.csv.gz"
+_RECORD = "this version ships none: record one with python -m tests.benchmarks.record_wide"
 _NEIGHBOURS = 40
 _TREES = 200
 
@@ -85,28 +83,26 @@ class WideTable:
         return self.frame[columns].to_numpy(np.float64)
 
 
-def load_wide_table(path: Path | None = None) -> WideTable:
-    """Read a file of wide trainings; the one that ships with the package if `path` is None.
+def load_wide_table(path: str | Path) -> WideTable:
+    """Read a file of wide trainings.
 
     Raises:
-        DataError: the file is not there, or is not one of recorded trainings. This version ships
-            none.
+        ConfigError: `path` is no path.
+        DataError: the file is not there, or is not one of recorded trainings.
     """
-    source: Path | Traversable = path or files("normsearch.benchmark").joinpath(SHIPPED)
-    if not source.is_file():
-        raise DataError(
-            f"{source}: must be a table of wide trainings, and there is none; record one with "
-            "python -m tests.benchmarks.record_wide"
-        )
+    if not isinstance(path, str | Path):
+        raise ConfigError(f"load_wide_table: path must be a file, got {short(path)}; {_RECORD}")
+    if not Path(path).is_file():
+        raise DataError(f"{path}: must be a table of wide trainings, and is no file; {_RECORD}")
     try:
-        first, _, rest = gzip.decompress(source.read_bytes()).decode().partition("\n")
+        first, _, rest = gzip.decompress(Path(path).read_bytes()).decode().partition("\n")
         provenance = parse_json(first)
         frame = pd.read_csv(io.StringIO(rest), dtype=dict.fromkeys(slot_names(), str),
                             keep_default_na=False, na_values=[""])  # fmt: skip
         table = WideTable(frame, tuple(provenance["samples"]), provenance)
         _ = table.score, table.seconds, table.configuration
     except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError) as error:
-        raise DataError(f"{source}: must be a table of wide trainings: {error}") from error
+        raise DataError(f"{path}: must be a table of wide trainings: {error}") from error
     return table
 
 
@@ -195,21 +191,27 @@ def held_out_fit(table: WideTable, *, folds: int = 5) -> Fit:
 
 
 class WideBenchmark:
-    """The wide space for optimizers, served by the surrogate of the shipped trainings.
+    """The wide space for optimizers, served by the surrogate of recorded trainings.
 
     Trainings of one configuration differ as those with other seeds do; `truth` is what they have in
     common. Make a new object for each run of an optimizer.
 
     Args:
         seed: of the noise.
-        surrogate: instead of the shipped table's, which is fitted once a process, in seconds.
+        surrogate: of the trainings; it must be given, as no table ships with this version.
 
     Raises:
-        DataError: no surrogate is given, and no table ships with the package.
+        ConfigError: the surrogate is none, or the seed is not a whole number of 0 or more.
     """
 
     def __init__(self, *, seed: int = 0, surrogate: Surrogate | None = None) -> None:
-        self._surrogate = surrogate or _shipped()
+        check_whole_number("seed", seed, 0)
+        if not isinstance(surrogate, Surrogate):
+            raise ConfigError(
+                "WideBenchmark: surrogate must be Surrogate(load_wide_table(PATH)), got "
+                f"{short(surrogate)}; {_RECORD}"
+            )
+        self._surrogate = surrogate
         self._rng = np.random.default_rng(seed)
 
     @property
@@ -299,8 +301,3 @@ def _trees() -> Any:
     from sklearn.ensemble import ExtraTreesRegressor
 
     return ExtraTreesRegressor(_TREES, min_samples_leaf=2, max_features=0.5, random_state=0)
-
-
-@cache
-def _shipped() -> Surrogate:
-    return Surrogate(load_wide_table())

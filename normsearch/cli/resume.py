@@ -34,11 +34,15 @@ def resume(
 
     Example: normsearch resume quickstart --trials 40
     """
-    from normsearch.cli.running import tell_end, training
+    from normsearch.cli.running import tell_end, tell_finished, training
 
     found = where.open(name, trust, data)
     given = {"resources.cpu": cpu, "resources.gpu": gpu, "checkpoints": checkpoints}
     texts = [f"search.{key}={value}" for key, value in given.items() if value is not None]
-    with training(found, execution) as how:
-        found.resume(trials=trials, overrides=[*texts, *(overrides or [])], **how)
+    texts += overrides or []
+    if trials is None and not texts and found.finished:
+        tell_finished(found)
+    else:
+        with training(found, execution) as how:
+            found.resume(trials=trials, overrides=texts, **how)
     tell_end(found, as_json)

@@ -57,6 +57,11 @@ def training(
         yield {**execution.arguments(), "callbacks": [shown]}
 
 
+def tell_finished(study: Study) -> None:
+    """Say that a run is over as it is, so that nothing is trained."""
+    say(f"{study.name}: nothing is trained, as it is finished; this is its result.")
+
+
 def tell_end(study: Study, as_json: bool) -> None:
     """Print why a study ended, its result, and the next commands."""
     from normsearch.search.outcome import none_eligible

@@ -17,6 +17,7 @@ from rich.table import Table
 from normsearch.cli.options import Json, OptionalName, Where
 from normsearch.cli.run_table import show_runs
 from normsearch.cli.terminal import Terminal, said_of_trainings, show
+from normsearch.errors import count
 from normsearch.files import is_there
 
 if TYPE_CHECKING:
@@ -72,8 +73,6 @@ def status(
 
 def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:
     """Show the newest trials until all are finished; without a terminal, a line at each change."""
-    from normsearch.storage.trial_states import FINISHED
-
     console, said = Terminal(), ""
     plain = as_json or not console.is_terminal
     with Live(console=console, auto_refresh=False) if not plain else nullcontext() as live:
@@ -85,8 +84,7 @@ def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:
             elif (line := json.dumps(found) if as_json else _counts(found)) != said:
                 show(line)
                 said = line
-            finished = sum(found["states"][state] for state in FINISHED)
-            if found["asked"] is not None and finished >= found["asked"]:
+            if found["ended"]:
                 return
             time.sleep(interval if 0.1 <= interval <= _LONGEST else _LONGEST)
 
@@ -94,9 +92,9 @@ def _watch(record: StudyRecord, interval: float, as_json: bool) -> None:
 def status_of(record: StudyRecord) -> dict[str, Any]:
     """Return the state of a run as plain values.
 
-    Keys: name, metric, direction, asked, looks, states (counts), shares, seconds_to_go,
+    Keys: name, metric, direction, asked, ended, looks, states (counts), shares, seconds_to_go,
     expected_gain, budget, best and trials. `asked` is None while a search's hours, samples or stop
-    rule decide it; see `budget_of`. In a
+    rule decide it; see `budget_of`. `ended` is whether as many as asked for are finished. In a
     confirmation in looks, `asked` counts the trainings up to the next look, and `looks` are
     sentences on what is decided, open, and still to be trained; else None. `shares` holds
     the number of trials of each kind: default (single norms at the space's default setting), tuning
@@ -104,15 +102,20 @@ def status_of(record: StudyRecord) -> dict[str, Any]:
     that tune single norms. It is None for fixed trainings. After a round of a race `best` also
     holds mean_score and trainings, see `StudyRecord`.
 
-    A trial that is RUNNING in the storage, but that no living driver holds, is INTERRUPTED.
+    A trial that is RUNNING in the storage, but that no living driver holds, is INTERRUPTED. Once a
+    run has ended, none is WAITING: `trials` leaves those out, and `budget` counts them.
     """
     from normsearch.storage.cost_to_go import budget_of
 
     course, trials = _course(record), record.trials()
+    ended = course.finished if course else record.ended
     trials = trials.assign(state=_with_interrupted(trials, record.folder))
     order = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "INTERRUPTED", "WAITING", "DUPLICATE")
-    counts = trials["state"].value_counts()
-    best = record.best
+    counts = {state: int((trials["state"] == state).sum()) for state in order}
+    found, best = budget_of(record, counts["RUNNING"]), record.best
+    if ended and counts["WAITING"]:
+        found["budget"].append(_not_started(counts["WAITING"]))
+        counts["WAITING"] = 0
     raced = ["replicate_of"] if trials["replicate_of"].notna().any() else []
     seam = ["seam"] if trials["seam"].notna().any() else []
     measured = ["samples", "steps", "seconds", *seam]
@@ -123,13 +126,20 @@ def status_of(record: StudyRecord) -> dict[str, Any]:
         "metric": record.metric.lower(),
         "direction": record.direction,
         "asked": course.trainings if course else record.asked,
+        "ended": ended,
         "looks": _told(course) if course else None,
-        "states": {state: int(counts.get(state, 0)) for state in order},
+        "states": counts,
         "shares": _shares(record),
-        **budget_of(record, len(trials[trials["state"] == "RUNNING"])),
+        **found,
         "best": None if best is None else {**plain[best], **_raced(record, best)},
-        "trials": plain,
+        "trials": [row for row in plain if not (ended and row["state"] == "WAITING")],
     }
+
+
+def _not_started(waiting: int) -> str:
+    """Return a sentence on the trials that were enqueued and that a search ended before."""
+    told = count(waiting, "enqueued trial")
+    return f"Not started when the search ended: {told}; with a larger limit they come first."
 
 
 def _raced(record: StudyRecord, best: int) -> dict[str, Any]:

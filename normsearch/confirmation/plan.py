@@ -8,27 +8,53 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import scipy
+
 from normsearch import limits
-from normsearch.config import Arm, ArmsConfig, Origin, SearchConfig, SpaceConfig, StudyConfig
+from normsearch.config import ArmsConfig, SearchConfig, StudyConfig
 from normsearch.config.arms import LOOKS
-from normsearch.config.hyperparameters import HYPERPARAMETERS
 from normsearch.config.reading import read_recorded_study, validate
-from normsearch.confirmation.plan_size import TOP, Design, plan_size
+from normsearch.confirmation.look_course import begun_course
+from normsearch.confirmation.look_progress import progress_sentences
+from normsearch.confirmation.pair_tests import ALPHA
+from normsearch.confirmation.plan_arms import (
+    SEEDS,
+    TOP,
+    Chosen,
+    Design,
+    PlanSize,
+    chosen_arms,
+    origin_of,
+    plan_size,
+)
+from normsearch.confirmation.power import SHARE
 from normsearch.errors import ConfigError, StudyError, count, short
-from normsearch.space.range_ends import at_edges
 from normsearch.storage.confirm_share import ConfirmShare, confirm_share
 from normsearch.storage.leases import hours_of
 from normsearch.storage.records import StudyRecord
-from normsearch.storage.trial_states import finished
+from normsearch.storage.trial_states import finished, outcome
 
-SETTINGS = 3  # completed in the search before a single norm is called better or worse
 _KEPT = ("resources", "workers", "time_limit", "grace_seconds", "callbacks", "checkpoints")
 
 
-def confirm_study(
+@dataclass(frozen=True)
+class Plan:
+    """A confirmation that has not begun.
+
+    Attributes:
+        config: its study, called NAME-confirm.
+        notes: sentences on what it trains, and what it leaves out to keep to its share.
+    """
+
+    config: StudyConfig
+    notes: tuple[str, ...]
+
+
+def plan_confirmation(
     record: StudyRecord,
     *,
     top: int | None = None,
@@ -36,8 +62,8 @@ def confirm_study(
     folds: Sequence[str] = (),
     design: Design | None = None,
     trainings: int | None = None,
-) -> StudyConfig:
-    """Return the study that confirms a search, called NAME-confirm.
+) -> Plan:
+    """Return the plan of a search's confirmation.
 
     Its arms are all single norms of the search, named by their specs, and the `top` best mixtures,
     named like ``trial 17``, each at the learning rate, batch size and other choices of its best
@@ -67,57 +93,50 @@ def confirm_study(
     single = record.best_single_norms()
     if not single:
         raise _no_single_norm(record, config)
-    share = share_of(record, config) if seeds is None and trainings is None else None
-    limit, every, fewest = share.trainings if share else trainings, _mixtures(record), 0
-    for number in range(TOP, -1, -1) if top is None else [top]:
-        chosen = {**single, **{f"trial {trial}": trial for trial in every[:number]}}
-        arms = {name: _arm(record, name, trial, single) for name, trial in chosen.items()}
-        beside = _beside(arms, next(iter(single)), [*list(chosen)[len(single) :], *single])
-        whole = plan_size(len(arms), len(chosen), len(folds), seeds, design)
-        size, fewest = whole if limit is None else whole.within(limit), whole.fewest
-        if size is not None:
-            break
-    else:
+    share = _share_of(record, config) if seeds is None and trainings is None else None
+    limit, rows = share.trainings if share else trainings, record.trials().to_dict("records")
+    tops = range(TOP, -1, -1) if top is None else [top]
+    every = list(chosen_arms(record, rows, single, tops))
+    found = _first_within(limit, every, len(folds), seeds, design)
+    if found is None:
+        fewest = _size(every[-1], len(folds), seeds, design).fewest
         raise _too_few(record, fewest, limit, share)
+    chosen, size = found
     # Seeds that the search has not used: scores with its own are biased upwards by the selection.
-    new = itertools.islice(config.new_seeds(record.trials()["seed"]), size.seeds)
+    new = itertools.islice(config.new_seeds(row["seed"] for row in rows), size.seeds)
     space = ArmsConfig(
-        arms=tuple(arms.values()),
+        arms=tuple(chosen.arms.values()),
         seeds=tuple(new),
         design=size.design,
         trainings=limit if limit is not None and limit < size.most else None,
         folds=tuple(folds),
         reference=next(iter(single)),
-        origin=_origin(record, config, chosen, single, folds, top=number, beside=beside),
+        origin=origin_of(record, config, rows, chosen, single, folds),
     )
-    return _study(config, space)
+    study, fixed = _study(config, space), _first_within(limit, every, len(folds), None, "fixed")
+    told = _sentences(space, share, None if fixed is None else fixed[1].most)
+    return Plan(study, (*_unfinished(record), *(f"{study.name}: {note}" for note in told)))
 
 
-def share_of(record: StudyRecord, config: StudyConfig) -> ConfirmShare | None:
+def _share_of(record: StudyRecord, config: StudyConfig) -> ConfirmShare | None:
     """Return what a search sets aside for its confirmation, None for nothing."""
     return confirm_share(record.frozen(), config, hours_of(record.folder))
 
 
-def _origin(
-    record: StudyRecord,
-    config: StudyConfig,
-    chosen: dict[str, int],
-    single: Collection[str],
-    folds: Sequence[str],
-    **found: Any,
-) -> Origin:
-    """Return what is recorded of the search; `chosen` are its trials by arm."""
-    return Origin(
-        **found,
-        study=record.name,
-        trials=chosen,
-        scores={name: record.mean_score(number) for name, number in chosen.items()},
-        left_out=_left_out(record.trials().to_dict("records"), single),
-        seen_folds=tuple(fold for fold in folds if fold not in config.task.test_folds),
-        mixtures=tuple(name for name in chosen if name not in single),
-        untuned=_untuned(record, config, single),
-        edges=_edges(record, chosen),
-    )
+def _size(chosen: Chosen, folds: int, seeds: int | None, design: Design | None) -> PlanSize:
+    return plan_size(len(chosen.arms), len(chosen.trials), folds, seeds, design)
+
+
+def _first_within(
+    limit: int | None, every: Sequence[Chosen], *how: Any
+) -> tuple[Chosen, PlanSize] | None:
+    """Return the first arms that `limit` trainings can test, and their size; None without any."""
+    for chosen in every:
+        whole = _size(chosen, *how)
+        size = whole if limit is None else whole.within(limit)
+        if size is not None:
+            return chosen, size
+    return None
 
 
 def _check_seeds(seeds: int | None, design: Design | None) -> None:
@@ -133,6 +152,7 @@ def _check_seeds(seeds: int | None, design: Design | None) -> None:
 
 def resumed(
     config: StudyConfig,
+    ended: Callable[[], bool],
     *,
     top: int | None = None,
     seeds: int | None = None,
@@ -142,7 +162,8 @@ def resumed(
 ) -> StudyConfig:
     """Return the study of a confirmation that has begun, with as many `trainings` as now allowed.
 
-    Looks may be allowed more: how often an arm is judged changes no level of a look.
+    Looks may be allowed more: how often an arm is judged changes no level of a look. `ended`
+    says whether it has ended as it is; fewer trainings then change nothing.
 
     Raises:
         StudyError: an option would change the confirmation, whose scores may have been seen.
@@ -166,6 +187,8 @@ def resumed(
         return config
     least = space.trainings or space.size
     if trainings < least:
+        if ended():
+            return config
         raise StudyError(
             f"{config.name}: must be resumed with --trainings {least} or more, as it started, got "
             f"{trainings}."
@@ -189,13 +212,11 @@ def _check(record: StudyRecord, config: StudyConfig, folds: Sequence[str]) -> No
 
 
 def _no_single_norm(record: StudyRecord, config: StudyConfig) -> StudyError:
-    states, asked = list(record.trials()["state"]), record.asked
-    going = asked is None or finished(states) < asked
-    more = f" --set search.baselines=true --trials {len(states) + 10}"
+    more = f" --set search.baselines=true --trials {len(record.frozen()) + 10}"
     return StudyError(
         f"{record.name}: must have a COMPLETE single-norm network to compare with, and has none; "
         f"train them with `normsearch resume {record.name}"
-        f"{'' if going and config.search.baselines else more}`."
+        f"{more if record.ended or not config.search.baselines else ''}`."
     )
 
 
@@ -207,93 +228,6 @@ def _too_few(
         f"{record.name}: a confirmation of these arms must have {count(fewest, 'training')} at "
         f"least to test anything, and {told}; allow it more with --trainings {fewest}."
     )
-
-
-def _mixtures(record: StudyRecord) -> list[int]:
-    """Return the COMPLETE trials with several norms, the best first, each configuration once."""
-    singles = dict(record.trials()[["number", "single_norm"]].itertuples(index=False, name=None))
-    found: dict[int, tuple[dict[str, Any], dict[str, str]]] = {}
-    for number in record.ranked():
-        choice = record.values(number), record.norm_map(number)
-        several = not isinstance(singles[number], str) and len(set(choice[1].values())) > 1
-        if several and choice not in found.values():
-            found[number] = choice
-    return list(found)
-
-
-def _arm(record: StudyRecord, name: str, number: int, single: Collection[str]) -> Arm:
-    """Return a trial's choice as an arm.
-
-    A slot in which a single norm has another form gets an entry of its own (GN-8 is IN on 8
-    channels, and has the nearest number of groups on channels that 8 does not divide).
-    """
-    norm = record.norm_map(number)
-    if name in single:
-        norm = {"*": name, **{slot: spec for slot, spec in norm.items() if spec != name}}
-    values = {key: value for key, value in record.values(number).items() if key in HYPERPARAMETERS}
-    return Arm(name=name, norm=norm, **values)
-
-
-def _beside(arms: dict[str, Arm], reference: str, names: Sequence[str]) -> dict[str, str]:
-    """Return, by arm, the arm with the reference at its setting; add missing ones to `arms`."""
-    own = arms[reference]
-    found = {}
-    for name in names:
-        if name == reference:
-            continue
-        wanted = own.model_copy(update={key: getattr(arms[name], key) for key in HYPERPARAMETERS})
-        same = [arm.name for arm in arms.values() if _same_training(arm, wanted)]
-        if not same:
-            same = [f"{reference} at {name}'s setting"]
-            arms[same[0]] = wanted.model_copy(update={"name": same[0]})
-        found[name] = same[0]
-    return found
-
-
-def _untuned(record: StudyRecord, config: StudyConfig, single: Collection[str]) -> dict[str, int]:
-    """Return the single norms that were completed at too few settings for a comparison."""
-    rows = record.trials().to_dict("records")
-    tried: dict[str, list[dict[str, Any]]] = {name: [] for name in single}
-    for row in rows:
-        if row["state"] == "COMPLETE" and row["single_norm"] in tried:
-            setting = record.values(int(row["number"]))
-            if setting not in tried[row["single_norm"]]:
-                tried[row["single_norm"]].append(setting)
-    needed = min(SETTINGS, _settings(config) or SETTINGS)
-    return {name: len(found) for name, found in tried.items() if len(found) < needed}
-
-
-def _settings(config: StudyConfig) -> int | None:
-    """Return the number of settings in a space, None if it has a range or is code."""
-    if not isinstance(config.space, SpaceConfig):
-        return None
-    offered = [getattr(config.space, name) for name in HYPERPARAMETERS]
-    choices = [values.choices for values in offered if values is not None]
-    return None if None in choices else math.prod(len(set(each)) for each in choices)
-
-
-def _same_training(arm: Arm, other: Arm) -> bool:
-    return arm.model_copy(update={"name": other.name}) == other
-
-
-def edges(space: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a sentence for each number that lies at an end of its range; see `at_edges`."""
-    return tuple(at_edges(space, values))
-
-
-def _edges(record: StudyRecord, chosen: dict[str, int]) -> dict[str, tuple[str, ...]]:
-    space = record.config["space"]
-    found = {name: tuple(at_edges(space, record.values(number))) for name, number in chosen.items()}
-    return {name: sentences for name, sentences in found.items() if sentences}
-
-
-def _left_out(rows: list[dict[Any, Any]], single: Collection[str]) -> dict[str, str]:
-    """Return why single norms of the search are no arms: the failure of their last trial."""
-    return {
-        row["single_norm"]: row["failure"] if isinstance(row["failure"], str) else "not finished"
-        for row in rows
-        if isinstance(row["single_norm"], str) and row["single_norm"] not in single
-    }
 
 
 def _study(config: StudyConfig, space: ArmsConfig) -> StudyConfig:
@@ -311,3 +245,69 @@ def _study(config: StudyConfig, space: ArmsConfig) -> StudyConfig:
         "network_digest": config.network_digest and config.network_digest.model_dump(),
     }
     return validate(StudyConfig, raw, f"confirm {config.name}")
+
+
+def _unfinished(record: StudyRecord) -> Iterator[str]:
+    """Yield a warning if a search has trials left to train."""
+    states, asked = [outcome(trial) for trial in record.frozen()], record.asked
+    if {"RUNNING", "WAITING"}.intersection(states) and not record.ended:
+        of = "" if asked is None else f"of {asked} "
+        yield (
+            f"normsearch: warning: {record.name} has finished {finished(states)} {of}trials; this "
+            "confirms the best of them."
+        )
+
+
+def _sentences(space: ArmsConfig, share: ConfirmShare | None, fixed: int | None) -> Iterator[str]:
+    """Yield what a confirmation trains, and what it leaves out to keep to its share.
+
+    Args:
+        space: its arms.
+        share: what the search left to it, None where that is no limit.
+        fixed: how many trainings design fixed would have in its place, None if too few to test.
+    """
+    about = (
+        f"{len(space.arms)} arms ({', '.join(arm.name for arm in space.arms)}) x "
+        f"{'up to ' if space.design == 'looks' else ''}{len(space.seeds)} seeds"
+        f"{f' x {len(space.folds)} folds' if space.folds else ''}"
+    )
+    if space.design == "looks":
+        cost = " ".join(progress_sentences(begun_course(space)))
+        other = "" if fixed is None else f" --design fixed trains {fixed}."
+        yield f"{about}, judged in looks; compared with {space.reference}. {cost}{other}"
+    else:
+        yield f"{about}, {space.size} trainings; compared with {space.reference}"
+    if share:
+        yield from _reductions(space, share)
+
+
+def _reductions(space: ArmsConfig, share: ConfirmShare) -> Iterator[str]:
+    """Yield what a confirmation leaves out to keep to its share, and how to give it more."""
+    folds, origin = max(len(space.folds), 1), space.origin
+    less = []
+    if origin and origin.top is not None and origin.top < TOP:
+        less.append(f"{count(origin.top, 'mixture')} instead of {TOP}")
+    if space.design == "fixed" and len(space.seeds) < SEEDS:
+        less.append(f"{len(space.seeds)} seeds instead of {SEEDS}")
+    if space.trainings is not None:
+        less.append(f"no look that would exceed {count(space.trainings, 'training')}")
+    if not less:
+        return
+    cure = (
+        f"--seeds {SEEDS} trains {len(space.arms) * folds * SEEDS}"
+        if space.design == "fixed" and len(space.seeds) < SEEDS
+        else "--trainings N allows more"
+    )
+    yield f"search.confirm left {share}: {', '.join(less)}; {cure}."
+    if space.design == "fixed":
+        yield (
+            f"With {len(space.seeds)} seeds, {SHARE:.0%} of studies find a difference of about "
+            f"{_detectable(len(space.seeds)):.1f} standard deviations over seeds at best "
+            f"({_detectable(SEEDS):.1f} with {SEEDS})."
+        )
+
+
+def _detectable(seeds: int) -> float:
+    """Return the difference of two arms that a t test over their seeds finds, in their SD."""
+    level, power = (float(scipy.stats.t.isf(p, 2 * (seeds - 1))) for p in (ALPHA / 2, 1 - SHARE))
+    return (level + power) * math.sqrt(2 / seeds)

@@ -28,6 +28,7 @@ from normsearch.storage.trial_states import (
     completed,
     eligible,
     evaluation_records,
+    finished,
     is_repeat,
     is_replicate,
     last_record,
@@ -85,6 +86,12 @@ class StudyRecord:
         return asked(self.frozen(), self.attributes, self._search)
 
     @property
+    def ended(self) -> bool:
+        """Whether as many trials as asked for are finished; looks may need fewer, see `Run`."""
+        asked = self.asked
+        return asked is not None and finished(map(outcome, self.frozen())) >= asked
+
+    @property
     def slots(self) -> list[str]:
         """Names of the norm slots in order of depth; empty before the first trial."""
         maps = (trial.user_attrs.get("norm_map") for trial in self.frozen())
@@ -107,10 +114,10 @@ class StudyRecord:
     def _stand(self) -> tuple[list[int], bool]:
         """Return `ranked` and `raced`, found anew when a trial has finished."""
         trials = self.frozen()
-        finished = sum(trial.state.is_finished() for trial in trials)
-        if self._standing[0] != finished:
+        ended = sum(trial.state.is_finished() for trial in trials)
+        if self._standing[0] != ended:
             ranked = rank(self._whole(trials), self.direction)
-            self._standing = finished, ranked, bool(entered(trials))
+            self._standing = ended, ranked, bool(entered(trials))
         return self._standing[1:]
 
     def _whole(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:

@@ -36,7 +36,18 @@ def test_the_shipped_table_is_a_function() -> None:
     assert Benchmark().space == dict.fromkeys(STAGES, NORMS)
 
 
-@pytest.mark.parametrize("seed", [-1, "a", 0.5, None])
+def test_a_table_is_a_table_and_leaves_out_a_data_set() -> None:
+    with pytest.raises(ConfigError, match=r"Benchmark: table must be a Table, .* got 3"):
+        Benchmark(table=3)  # type: ignore[arg-type]
+    table = benchmark().table
+    with pytest.raises(
+        ConfigError, match=r"data_set must be left out .* got both; .*'hippocampus'"
+    ):
+        Benchmark("hippocampus", table=table)
+    assert Benchmark("sunnybrook").table.seeds == Benchmark().table.seeds
+
+
+@pytest.mark.parametrize("seed", [-1, "a", 0.5, None, True])
 def test_a_seed_is_a_whole_number(seed: object) -> None:
     with pytest.raises(ConfigError, match="seed: must be a whole number of 0 or more, got"):
         Benchmark(seed=seed)  # type: ignore[arg-type]
@@ -67,7 +78,7 @@ def test_a_choice_that_is_not_in_the_table_is_refused(choice: Any) -> None:
         assert str(told.value).endswith(repr(choice))
 
 
-@pytest.mark.parametrize("data_set", [None, 3, ["sunnybrook"], "sunny"])
+@pytest.mark.parametrize("data_set", [3, ["sunnybrook"], "sunny"])
 def test_a_data_set_that_does_not_ship_is_refused(data_set: Any) -> None:
     with pytest.raises(DataError, match="data_set: must be one of hippocampus, sunnybrook, got "):
         Benchmark(data_set)

@@ -1,11 +1,14 @@
 """Which seeds are served, and how well seeds agree, on tables whose answer is known."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from normsearch.benchmark.replicates import Replicates, noise_ceiling
 from normsearch.benchmark.table import Table, load_table
+from normsearch.errors import ConfigError
 
 
 def table_of(finals: np.ndarray) -> Table:
@@ -70,3 +73,17 @@ def test_the_noise_ceiling_says_what_all_other_seeds_leave_to_be_lost() -> None:
 def test_one_seed_has_no_noise_ceiling() -> None:
     with pytest.raises(ValueError, match=r"needs two seeds or more, got \[0\]"):
         noise_ceiling(load_table(seeds=(0,)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"table": 3}, r"noise_ceiling: table must be a Table, .* got 3"),
+        ({"seed": "a"}, "seed: must be a whole number of 0 or more, got 'a'"),
+        ({"resamples": 0}, "resamples: must be a whole number of 1 or more, got 0"),
+    ],
+)
+def test_what_is_no_argument_of_the_noise_ceiling(changed: dict[str, Any], message: str) -> None:
+    given = {"table": table_of(np.zeros((2, 9))), **changed}
+    with pytest.raises(ConfigError, match=message):
+        noise_ceiling(**given)

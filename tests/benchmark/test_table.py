@@ -17,7 +17,7 @@ from normsearch.benchmark.table import (
     shipped_seeds,
     table_space,
 )
-from normsearch.errors import DataError
+from normsearch.errors import ConfigError, DataError
 
 
 def test_the_shipped_table_holds_every_configuration() -> None:
@@ -115,6 +115,20 @@ def test_only_shipped_data_sets_and_seeds_are_found() -> None:
         load_table(seeds=(99,))
     with pytest.raises(DataError, match=r"at least one, got \(\)"):
         load_table(seeds=())
+    for seeds in ([True], [0.0], ["0"], [None], 0):
+        with pytest.raises(DataError, match=r"seeds: must be among \[0.*got "):
+            load_table(seeds=seeds)  # type: ignore[arg-type]
+    assert load_table(seeds=np.array([1])).seeds == (1,)  # type: ignore[arg-type]
+
+
+def test_paths_are_paths_and_leave_out_what_chooses_a_shipped_table(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"load_table: paths must be files .*, got 9; "):
+        load_table(9)  # type: ignore[arg-type]
+    save_table(two_rows(0), tmp_path / "a.csv.gz")
+    with pytest.raises(ConfigError, match=r"must be left out .* got 'hippocampus' and None"):
+        load_table(tmp_path / "a.csv.gz", data_set="hippocampus")
+    with pytest.raises(ConfigError, match=r"must be left out .* got None and \(0,\)"):
+        load_table(tmp_path / "a.csv.gz", seeds=(0,))
 
 
 def test_the_shipped_files_are_small() -> None:

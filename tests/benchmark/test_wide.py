@@ -137,8 +137,27 @@ def test_seeds_are_needed(table: WideTable) -> None:
 
 
 def test_a_table_that_is_not_there_is_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="and there is none; record one with"):
+    with pytest.raises(
+        DataError, match=r"none\.csv\.gz: must be .*, and is no file; .* record one"
+    ):
         load_wide_table(tmp_path / "none.csv.gz")
+    for given in (None, 3):
+        with pytest.raises(ConfigError, match=rf"path must be a file, got {given}; .* record one"):
+            load_wide_table(given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [None, 3])
+def test_a_surrogate_must_be_given(given: Any) -> None:
+    with pytest.raises(
+        ConfigError,
+        match=rf"surrogate must be Surrogate\(load_.*, got {given}; .* ships none: record",
+    ):
+        WideBenchmark(surrogate=given)
+
+
+def test_the_seed_of_the_noise_is_a_whole_number(surrogate: Surrogate) -> None:
+    with pytest.raises(ConfigError, match="seed: must be a whole number of 0 or more, got 'a'"):
+        WideBenchmark(seed="a", surrogate=surrogate)  # type: ignore[arg-type]
 
 
 def test_recordings_of_any_order_are_packed_alike(tmp_path: Path) -> None:

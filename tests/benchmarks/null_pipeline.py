@@ -4,10 +4,10 @@
     python -m tests.benchmarks.null_pipeline --studies 500 --worlds null --race 0.25 --design looks
 
 Trainings are made up (see `tests.benchmarks.worlds`). All else is what a user runs: the coordinator
-with its sampler, pruner and journal in a run's folder, `confirm_study`, the trainings of its arms
-through the coordinator again, confirmation.json and the report's first sentence. Trials run one
-after another, as with `--local`. What each study said is appended to FOLDER/null_pipeline_runs.csv,
-and studies that are in it already are not run again.
+with its sampler, pruner and journal in a run's folder, `plan_confirmation`, the trainings of its
+arms through the coordinator again, confirmation.json and the report's first sentence. Trials run
+one after another, as with `--local`. What each study said is appended to
+FOLDER/null_pipeline_runs.csv, and studies that are in it already are not run again.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from normsearch.config import StudyConfig
 from normsearch.config.reading import validate
 from normsearch.confirmation.execution import scheduled
 from normsearch.confirmation.export import write_confirmation
-from normsearch.confirmation.plan import confirm_study
-from normsearch.confirmation.plan_size import Design
+from normsearch.confirmation.plan import plan_confirmation
+from normsearch.confirmation.plan_arms import Design
 from normsearch.confirmation.summary_text import sentences
 from normsearch.networks import NormSlot, build_network, list_norms
 from normsearch.search.checks import build_space
@@ -81,7 +81,7 @@ def run_study(
     with tempfile.TemporaryDirectory(dir=_MEMORY) as folder:
         search = _run(Path(folder), _config(seed, trials, norms, race), trainer)
         seeds = SEEDS if design == "fixed" else None
-        arms = confirm_study(search, seeds=seeds, design=design)
+        arms = plan_confirmation(search, seeds=seeds, design=design).config
         record = _run(Path(folder), arms, trainer)
         found = write_confirmation(record)
         texts = {"sentence": sentences(found)[0], "lead": str(compared(record)["lead"])}

@@ -30,7 +30,6 @@ from normsearch.benchmark.table import NORMS
 from normsearch.benchmark.wide import (
     BATCH_SIZES,
     LEARNING_RATES,
-    SHIPPED,
     WideTable,
     save_wide_table,
     slot_names,
@@ -45,6 +44,8 @@ from tests.benchmarks.record_table import (
     record,
     train_one,
 )
+
+PACKED = "sunnybrook_wide.csv.gz"
 
 RANDOM, NEAR = 1000, 1150  # configurations
 BEST = 40  # that are varied
@@ -160,8 +161,8 @@ def about_wide() -> dict[str, Any]:
 def run(given: argparse.Namespace) -> None:
     """Do what the command line says."""
     if given.action == "pack":
-        save_wide_table(pack(given.recordings), given.folder / SHIPPED)
-        print(f"wrote {given.folder / SHIPPED}")
+        save_wide_table(pack(given.recordings), given.folder / PACKED)
+        print(f"wrote {given.folder / PACKED}")
         return
     torch.set_num_threads(1)
     torch.backends.mkldnn.enabled = False  # at this size its set-up costs more than the kernels

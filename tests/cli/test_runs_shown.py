@@ -7,14 +7,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import optuna
 import pytest
 import yaml
 
 from normsearch.cli.running import _exporting
+from normsearch.cli.status import status_of
 from normsearch.storage.opening import open_storage
+from normsearch.storage.records import StudyRecord
+from tests.made_up_confirmation import SEARCH, changed
 
 from .conftest import Outcome
 
@@ -74,6 +77,34 @@ def test_status_of_an_interrupted_run_says_how_to_resume_it(
     assert "resume" not in normsearch("status", "tiny").out
     optuna.load_study(study_name="tiny", storage=open_storage(Path("runs/tiny"), None)).ask()
     assert "Resume with: normsearch resume tiny\n" in normsearch("status", "tiny").out
+
+
+@pytest.mark.parametrize(
+    ("limit", "why"),
+    [
+        ({"search__stop": {"gain": 0.9, "after": 5}}, "is expected to gain"),
+        ({"search__trials": None, "search__samples": 540}, "search.samples (540)."),
+        ({"search__trials": 6}, None),
+    ],
+)
+def test_status_of_a_search_that_has_ended_has_no_waiting_trials(
+    limit: dict[str, Any], why: str | None, made_up: Callable[..., StudyRecord]
+) -> None:
+    points = [{"norm": {"*": "IN", "enc1.*": "BN"}, "learning_rate": 0.02 + i / 100,
+               "batch_size": 2} for i in range(6)]  # fmt: skip
+    record = made_up(changed(SEARCH, search__points=points, **limit), lambda _: {"v": 0.5})
+    kept = record.trials()
+    waiting = int((kept["state"] == "WAITING").sum())
+    assert waiting > 0
+    found = status_of(record)
+    assert found["ended"]
+    assert found["states"]["WAITING"] == 0
+    assert [row["number"] for row in found["trials"]] == list(range(len(kept) - waiting))
+    *before, last = found["budget"]
+    assert last.startswith(f"Not started when the search ended: {waiting} enqueued trials;")
+    assert len(before) == (why is not None)
+    assert all(f"The search ended after {len(found['trials'])} trials: " in one for one in before)
+    assert all(str(why) in one for one in before)
 
 
 def test_status_without_a_name_takes_no_option_of_one_run(normsearch: Call) -> None:

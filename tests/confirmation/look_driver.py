@@ -1,6 +1,7 @@
-"""A driver of a confirmation in looks: ``python -m tests.confirmation.look_driver FOLDER``.
+"""A driver of a confirmation in looks: ``python -m tests.confirmation.look_driver FOLDER [ray]``.
 
-Its trainings are made up. FOLDER is the run's folder, made here if there is none.
+Its trainings are made up. FOLDER is the run's folder, made here if there is none; with ``ray`` it
+has two workers of Ray. Each time a training begins, its folder's file ``begun`` gets a line.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from normsearch.config import StudyConfig, TrialConfig
+from normsearch.config import Resources, StudyConfig, TrialConfig
 from normsearch.config.reading import validate
 from normsearch.confirmation.execution import scheduled
 from normsearch.errors import StudyError, TrainingError
@@ -23,6 +24,7 @@ from normsearch.search.checks import build_space
 from normsearch.search.coordinator import Coordinator
 from normsearch.search.jobs import Callback
 from normsearch.search.local_executor import run_local
+from normsearch.search.ray_executor import run_ray
 from normsearch.storage.run_folder import create_run
 from tests.made_up_confirmation import SEARCH, record_of
 
@@ -93,6 +95,8 @@ def begin(folder: Path) -> StudyConfig:
 
 
 def _slowly(trial: TrialConfig, *rest: Any) -> Iterator[dict[str, Any]]:
+    with (rest[1] / "begun").open("a") as file:
+        file.write("1\n")
     for found in train(trial, *rest):
         time.sleep(0.5)  # its scores are written, and are not reported yet
         yield found
@@ -100,4 +104,8 @@ def _slowly(trial: TrialConfig, *rest: Any) -> Iterator[dict[str, Any]]:
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
-    run_local(coordinator(place, begin(place)), None, _slowly)
+    driver = coordinator(place, begin(place))
+    if "ray" in sys.argv:
+        run_ray(driver, None, _slowly, resources=Resources(), workers=2)
+    else:
+        run_local(driver, None, _slowly)

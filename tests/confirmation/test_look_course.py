@@ -191,7 +191,7 @@ def test_a_run_trains_what_is_due_and_says_what_it_decides(tmp_path: Path) -> No
     config = begin(tmp_path / "run")
     run_local(coordinator(tmp_path / "run", config, events.append), None, train)
     record = StudyRecord(tmp_path / "run")
-    _is_whole(record, config)
+    is_whole(record, config)
     judged = [event for event in events if event.kind == "judged"]
     assert [event.record["asked"] for event in judged][-1] == len(record.trials())
     assert judged[0].record["notes"][0].startswith("Judged after 2 seeds, against IN: ")
@@ -220,7 +220,7 @@ def test_two_drivers_and_a_crash_come_to_the_same_decisions(tmp_path: Path) -> N
     assert not jobs
     for driver in drivers:
         driver.close()
-    _is_whole(StudyRecord(folder), config)
+    is_whole(StudyRecord(folder), config)
 
 
 def _end(driver: Any, job: Job) -> None:
@@ -232,7 +232,7 @@ def _end(driver: Any, job: Job) -> None:
     driver.finish(job.config.number, TrialState.COMPLETE)
 
 
-def _is_whole(record: StudyRecord, config: StudyConfig) -> None:
+def is_whole(record: StudyRecord, config: StudyConfig) -> None:
     """Every due training is there once, and decisions are those of the scores alone."""
     trials, found = record.trials(), course_of(record, config)
     assert found.finished
@@ -312,4 +312,4 @@ def test_drivers_killed_at_any_time_lose_nothing_and_train_nothing_twice(tmp_pat
         drivers[place] = started()
     for driver in drivers:
         assert driver.wait(timeout=400) == 0
-    _is_whole(StudyRecord(folder), validate(StudyConfig, raw_study(), "made-up"))
+    is_whole(StudyRecord(folder), validate(StudyConfig, raw_study(), "made-up"))

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 
 from normsearch.config import ArmsConfig, StudyConfig, TrialConfig
-from normsearch.config.reading import read_recorded_study
-from normsearch.confirmation.plan import confirm_study, resumed, share_of
-from normsearch.confirmation.plan_size import reductions
+from normsearch.confirmation.plan import plan_confirmation, resumed
 from normsearch.errors import ConfigError, StudyError
 from normsearch.search.identity import identity
 from normsearch.storage.records import StudyRecord
@@ -32,9 +30,13 @@ def arms_of(config: StudyConfig) -> ArmsConfig:
     return config.space
 
 
+def study_of(search: StudyRecord, **how: Any) -> StudyConfig:
+    return plan_confirmation(search, **how).config
+
+
 def test_all_single_norms_and_the_best_others_are_the_arms(made_up: MadeUp) -> None:
     search = made_up(SEARCH, score)
-    config = confirm_study(search, top=2, seeds=3)
+    config = study_of(search, top=2, seeds=3)
     space = arms_of(config)
     assert config.name == "made-up-confirm"
     names = [arm.name for arm in space.arms]
@@ -63,7 +65,7 @@ def test_all_single_norms_and_the_best_others_are_the_arms(made_up: MadeUp) -> N
 def test_the_study_is_the_searchs_but_for_what_it_is_scored_on(made_up: MadeUp) -> None:
     raw = changed(SEARCH, search__time_limit=60.0, search__resources={"cpu": 2})
     search = made_up({**raw, "fingerprint": "f" * 64}, score)
-    config = confirm_study(search, top=1, seeds=2)
+    config = study_of(search, top=1, seeds=2)
     assert config.task.validation == "test"
     assert config.task.test_folds == ("3",)
     assert config.task.validation_folds is None
@@ -100,7 +102,7 @@ def test_each_single_norm_has_its_own_best_setting_and_the_reference_the_mixture
     made_up: MadeUp,
 ) -> None:
     search = made_up(changed(SEARCH, **TUNED), tuned_score)
-    space = arms_of(confirm_study(search, top=4))
+    space = arms_of(study_of(search, top=4))
     arms = {arm.name: arm for arm in space.arms}
     assert list(arms) == [
         *("IN", "GN-2", "BN", "none", "trial 5", "trial 6", "trial 7", "trial 8"),
@@ -122,7 +124,7 @@ def test_each_single_norm_has_its_own_best_setting_and_the_reference_the_mixture
 
 
 def test_what_was_chosen_at_the_end_of_its_range_is_recorded(made_up: MadeUp) -> None:
-    space = arms_of(confirm_study(made_up(changed(SEARCH, **TUNED), tuned_score), top=4))
+    space = arms_of(study_of(made_up(changed(SEARCH, **TUNED), tuned_score), top=4))
     assert space.origin is not None
     found = {arm: " ".join(told) for arm, told in space.origin.edges.items()}
     assert "learning rate 0.1 lies at the upper end of its range (0.01 to 0.1)" in found["trial 6"]
@@ -137,7 +139,7 @@ def test_a_slot_in_which_a_single_norm_has_another_form_is_named(
     placed = dict.fromkeys(search.slots, "GN-2") | {"enc1.conv1.norm": "IN"}
     own = search.norm_map
     monkeypatch.setattr(search, "norm_map", lambda n: placed if n == number else own(n))
-    arms = {arm.name: arm for arm in arms_of(confirm_study(search, top=0)).arms}
+    arms = {arm.name: arm for arm in arms_of(study_of(search, top=0)).arms}
     assert arms["GN-2"].norm == {"*": "GN-2", "enc1.conv1.norm": "IN"}
 
 
@@ -146,24 +148,24 @@ def test_a_configuration_is_an_arm_once(made_up: MadeUp) -> None:
     best = search.ranked()[4]  # the first beside the four single norms
     twice = [best, *search.ranked()]
     search.ranked = lambda: twice  # type: ignore[method-assign]
-    names = [arm.name for arm in arms_of(confirm_study(search, top=3)).arms]
+    names = [arm.name for arm in arms_of(study_of(search, top=3)).arms]
     assert len(names) == len(set(names))
     assert sum(name.startswith("trial") for name in names) == 3
 
 
 def test_more_than_there_are_and_none(made_up: MadeUp) -> None:
     search = made_up(SEARCH, score)
-    origin = arms_of(confirm_study(search, top=99)).origin
+    origin = arms_of(study_of(search, top=99)).origin
     assert origin is not None
     assert len(origin.trials) == 12
-    assert {arm.name for arm in arms_of(confirm_study(search, top=0)).arms} == set(SINGLE)
+    assert {arm.name for arm in arms_of(study_of(search, top=0)).arms} == set(SINGLE)
 
 
 def test_what_failed_is_no_arm_and_is_told(made_up: MadeUp) -> None:
     def some_fail(trial: TrialConfig) -> dict[str, float] | str:
         return "not finite" if trial.baseline == "none" or trial.number == 11 else score(trial)
 
-    space = arms_of(confirm_study(made_up(SEARCH, some_fail), top=9))
+    space = arms_of(study_of(made_up(SEARCH, some_fail), top=9))
     names = [arm.name for arm in space.arms]
     assert "none" not in names
     assert "trial 11" not in names
@@ -176,7 +178,7 @@ def test_in_a_search_without_baselines_its_own_single_norms_serve(made_up: MadeU
     search = made_up(
         changed(SEARCH, search__baselines=False, search__trials=5, search__points=points), score
     )
-    space = arms_of(confirm_study(search, top=1))
+    space = arms_of(study_of(search, top=1))
     names = [arm.name for arm in space.arms if " at " not in arm.name]
     assert set(names) == {"IN", "BN", "trial 4"}
     assert space.reference == "IN"
@@ -184,7 +186,7 @@ def test_in_a_search_without_baselines_its_own_single_norms_serve(made_up: MadeU
 
 
 def test_all_folds_in_turn_and_which_of_them_the_search_had_seen(made_up: MadeUp) -> None:
-    config = confirm_study(made_up(SEARCH, score), top=1, seeds=2, folds=("1", "2", "3"))
+    config = study_of(made_up(SEARCH, score), top=1, seeds=2, folds=("1", "2", "3"))
     space = arms_of(config)
     assert space.folds == ("1", "2", "3")
     assert space.size == len(space.arms) * 2 * 3
@@ -192,54 +194,11 @@ def test_all_folds_in_turn_and_which_of_them_the_search_had_seen(made_up: MadeUp
     assert space.origin.seen_folds == ("1", "2")
 
 
-def budget(samples: int, confirm: float) -> dict[str, Any]:
-    """A search whose confirmation may have `samples` x `confirm` samples; a training has 90."""
-    return changed(SEARCH, search__trials=None, search__samples=samples, search__confirm=confirm)
-
-
-@pytest.mark.parametrize(
-    ("trainings", "expected"),
-    [
-        (10, ("fixed", 2, None, 0)),  # 4 arms; with one mixture there are 6
-        (19, ("fixed", 3, None, 1)),
-        (30, ("looks", 8, 30, 3)),
-        (80, ("looks", 8, None, 3)),
-    ],
-)
-def test_a_confirmation_keeps_to_its_share_of_the_samples(
-    trainings: int, expected: tuple[str, int, int | None, int], made_up: MadeUp
-) -> None:
-    search = made_up(budget(90 * (trainings + 20), trainings / (trainings + 20)), score)
-    space = arms_of(confirm_study(search))
-    assert space.origin is not None
-    assert (space.design, len(space.seeds), space.trainings, space.origin.top) == expected
-    assert (space.trainings or space.size) <= trainings
-    assert len(arms_of(confirm_study(search, top=1, seeds=7)).seeds) == 7  # as the user says
-    assert len(arms_of(confirm_study(search, top=1, trainings=1000)).seeds) == 5
-
-
-def test_what_a_share_leaves_out_is_told_and_too_small_a_one_refused(made_up: MadeUp) -> None:
-    search = made_up(budget(90 * 24, 10 / 24), score)
-    share = share_of(search, read_recorded_study(search.folder))
-    assert share is not None
-    assert list(reductions(arms_of(confirm_study(search)), share)) == [
-        "search.confirm left 900 samples, 10 trainings: 0 mixtures instead of 3, 2 seeds instead "
-        "of 5; --seeds 5 trains 20.",
-        "With 2 seeds, 80% of studies find a difference of about 5.4 standard deviations over "
-        "seeds at best (2.0 with 5).",
-    ]
-    assert list(reductions(arms_of(confirm_study(search, top=3, seeds=5)), share)) == []
-    with pytest.raises(StudyError, match=r"made-up: .* 12 trainings at least .* left 900 samples"):
-        confirm_study(search, top=1)
-    with pytest.raises(StudyError, match=r"made-up: .* 8 trainings at least .*, and got 7; allow"):
-        confirm_study(search, trainings=7)
-
-
 def test_looks_may_be_allowed_more_and_a_fixed_design_no_less(made_up: MadeUp) -> None:
     search = made_up(SEARCH, score)
-    looks = confirm_study(search, trainings=30)
-    assert arms_of(resumed(looks, trainings=31)).trainings == 31
-    assert arms_of(resumed(looks, trainings=10**4)).trainings is None
+    looks = study_of(search, trainings=30)
+    assert arms_of(resumed(looks, lambda: False, trainings=31)).trainings == 31
+    assert arms_of(resumed(looks, lambda: False, trainings=10**4)).trainings is None
 
     def close(trial: TrialConfig) -> dict[str, float]:
         luck = np.random.default_rng([trial.network.seed, len(str(trial.arm))]).normal(0, 0.02)
@@ -251,32 +210,33 @@ def test_looks_may_be_allowed_more_and_a_fixed_design_no_less(made_up: MadeUp) -
     )
     cut = made_up(at_first, close)
     assert len(cut.trials()) == first
-    made_up(resumed(looks, trainings=10**4), close)
+    made_up(resumed(looks, lambda: False, trainings=10**4), close)
     assert len(cut.trials()) > first
-    assert identity(resumed(looks, trainings=31)) == identity(looks)
-    for config in (looks, confirm_study(search, top=0, trainings=29)):
+    assert identity(resumed(looks, lambda: False, trainings=31)) == identity(looks)
+    for config in (looks, study_of(search, top=0, trainings=29)):
         with pytest.raises(StudyError, match=r"must be resumed with --trainings \d+ or more"):
-            resumed(config, trainings=19)
+            resumed(config, lambda: False, trainings=19)
+        assert resumed(config, lambda: True, trainings=19) == config
 
 
 def test_refusals(made_up: MadeUp) -> None:
     unheld = made_up(changed(SEARCH, name="unheld", task__test_folds=[]), score)
     with pytest.raises(StudyError, match="unheld: must have held out test_folds to be confirmed"):
-        confirm_study(unheld)
-    assert arms_of(confirm_study(unheld, folds=("1", "2"))).folds == ("1", "2")
+        study_of(unheld)
+    assert arms_of(study_of(unheld, folds=("1", "2"))).folds == ("1", "2")
     mixed = changed(SEARCH, name="mixed", search__baselines=False, search__trials=2)
     with pytest.raises(
         StudyError, match=r"mixed: must have a COMPLETE single-norm network .* --tr"
     ):
-        confirm_study(made_up(mixed, score))
+        study_of(made_up(mixed, score))
     begun = made_up(changed(SEARCH, name="begun"), lambda _: "not finite", trials=1)
     with pytest.raises(
         StudyError, match=r"none; train them with `normsearch resume begun .*--trials 22`"
     ):
-        confirm_study(begun)
-    confirmed = made_up(confirm_study(made_up(SEARCH, score), top=1, seeds=1), score)
+        study_of(begun)
+    confirmed = made_up(study_of(made_up(SEARCH, score), top=1, seeds=1), score)
     with pytest.raises(StudyError, match="made-up-confirm: must be a search to be confirmed"):
-        confirm_study(confirmed)
+        study_of(confirmed)
 
 
 def test_the_reference_must_be_an_arm() -> None:

@@ -14,7 +14,7 @@ from normsearch.cli.progress import Progress
 from normsearch.cli.running import _setting, _tell_best
 from normsearch.cli.status import _tables, status_of
 from normsearch.config import TrialConfig
-from normsearch.confirmation.plan import confirm_study
+from normsearch.confirmation.plan import plan_confirmation
 from normsearch.errors import TrainingError
 from normsearch.run import Run
 from normsearch.search.jobs import Event
@@ -166,7 +166,7 @@ def test_the_report_shows_the_recommended_one(record: StudyRecord) -> None:
 def test_export_and_confirm_take_the_recommended_one(folder: Path, record: StudyRecord) -> None:
     run = Run.open(folder)
     assert run._trial_or_best(record, None) == record.best
-    space = confirm_study(record).space
+    space = plan_confirmation(record).config.space
     kinds = record.trials().set_index("number")["single_norm"]
     mixtures = [number for number in record.ranked() if not isinstance(kinds[number], str)]
     assert list(space.origin.mixtures) == [f"trial {n}" for n in mixtures[:3]]  # type: ignore[union-attr]
