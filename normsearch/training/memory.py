@@ -68,12 +68,6 @@ def peak_memory(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def release_memory(device: str) -> None:
-    """Give memory of a GPU that no tensor uses back, for other processes."""
-    if device != "cpu":
-        torch.get_device_module(device).empty_cache()
-
-
 def probe_memory(
     network: nn.Module,
     batch: tuple[Tensor, Tensor],
@@ -108,7 +102,8 @@ def probe_memory(
             stepper.step(itertools.repeat(batch), 0.0)
             average.update()
     del probe, stepper, average
-    release_memory(device)
+    if device != "cpu":
+        torch.get_device_module(device).empty_cache()  # for other processes
 
 
 @contextlib.contextmanager
