@@ -11,6 +11,7 @@ import pytest
 from normsearch.confirmation import plan
 from normsearch.confirmation.plan import plan_confirmation
 from normsearch.errors import StudyError
+from normsearch.storage.confirm_share import confirm_share
 from normsearch.storage.records import StudyRecord
 from tests.confirmation.test_plan import arms_of, score, study_of
 from tests.made_up_confirmation import SEARCH, changed
@@ -89,6 +90,6 @@ def test_a_plan_reads_the_table_of_trials_once(
         return call
 
     monkeypatch.setattr(StudyRecord, "trials", counted("table", StudyRecord.trials))
-    monkeypatch.setattr(plan, "confirm_share", counted("share", plan.confirm_share))
+    monkeypatch.setattr(plan, "confirm_share", counted("share", confirm_share))
     assert "search.confirm left 2700 samples" in " ".join(plan_confirmation(search).notes)
     assert calls == {"table": 1, "share": 1}
