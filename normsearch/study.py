@@ -175,6 +175,8 @@ class Study(Run):
     ) -> Self:
         """Resume the run: finish interrupted trials first, from their checkpoints.
 
+        A finished run is checked, and nothing is trained.
+
         Args:
             trials: the new total number of trials; unchanged if None.
             overrides: texts such as ``search.workers=4``, for the rest of the run.
@@ -187,10 +189,16 @@ class Study(Run):
         """
         self._check_begun()
         given = [f"search.trials={trials}"] if trials is not None else []
-        self.config = amend_search(self.config, [*given, *overrides])
+        given += overrides
+        over = not given and self.finished
+        self.config = amend_search(self.config, given)
         prepared = self._prepare()
         changed = self.accept_changed_network
         check_storage(prepared.config, self.folder, self.storage, accept_changed=changed)
+        if over:
+            if "COMPLETE" not in set(self.record.trials()["state"]):
+                raise nothing_completed(self.record)
+            return self
         write_study(self.folder, prepared.config)
         write_local(self.folder, self._local_facts(prepared))
         self._train(

@@ -40,9 +40,9 @@ def resume(
     given = {"resources.cpu": cpu, "resources.gpu": gpu, "checkpoints": checkpoints}
     texts = [f"search.{key}={value}" for key, value in given.items() if value is not None]
     texts += overrides or []
-    if trials is None and not texts and found.finished:
+    over = trials is None and not texts and found.finished
+    with training(found, execution) as how:
+        found.resume(trials=trials, overrides=texts, **how)
+    if over:
         tell_finished(found)
-    else:
-        with training(found, execution) as how:
-            found.resume(trials=trials, overrides=texts, **how)
     tell_end(found, as_json)

@@ -20,8 +20,7 @@ from normsearch.search.coordinator import Coordinator
 from normsearch.search.jobs import Callback, Event
 from normsearch.search.local_executor import Executor, run_local
 from normsearch.search.preparation import PreparedStudy
-from normsearch.search.ray_executor import run_ray
-from normsearch.search.ray_trainer import RayTrainer
+from normsearch.search.ray_executor import RayTrainer, run_ray
 from normsearch.search.supernet import run_supernet
 from normsearch.space.arms import ArmsSpace
 from normsearch.space.interface import AnySpace

@@ -12,7 +12,7 @@ from normsearch.confirmation import execution
 from normsearch.data import Split
 from normsearch.networks.importing import WithProvided
 from normsearch.search.coordinator import Coordinator
-from normsearch.search.ray_trainer import RayTrainer
+from normsearch.search.ray_executor import RayTrainer
 
 
 @pytest.mark.parametrize(("executor", "kind"), [("ray", RayTrainer), ("local", WithProvided)])

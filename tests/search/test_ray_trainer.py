@@ -15,7 +15,7 @@ import pytest
 from normsearch.config import Resources, TrialConfig
 from normsearch.errors import StudyError, TrainingError
 from normsearch.search.coordinator import Coordinator
-from normsearch.search.ray_trainer import RayTrainer
+from normsearch.search.ray_executor import RayTrainer
 from normsearch.search.supernet import mixable, run_supernet, supernet_config
 from tests.search.test_supernet import weights_of
 
