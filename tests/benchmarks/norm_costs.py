@@ -28,6 +28,8 @@ LIMIT = 1.15  # above which a norm needs a reason
 REASONS = {
     "LN2d": "its statistics are of the channels of a pixel, which lie far apart in memory",
     "RMS2d": "its statistics are of the channels of a pixel, which lie far apart in memory",
+    "FRN": "a threshold of every value, forward and backward",
+    "EvoNorm-B0": "a maximum and a division for every value, forward and backward",
     "Derf": "an error function of every value, and an exponential on the way back",
     "DyT": "a hyperbolic tangent of every value, forward and backward",
     "SSN": "its radius and its choices are read before each step",
@@ -81,7 +83,7 @@ def page(rows: dict[str, tuple[list[float], float]], reference: float) -> str:
     lines += ["", f"Above {LIMIT}, and why:", ""]
     for text, (ratios, _) in rows.items():
         if round(statistics.median(ratios), 2) > LIMIT:
-            lines.append(f"- `{text}`: {REASONS[text]}.")
+            lines.append(f"- `{text}`: {REASONS.get(text, 'in this run; no reason is known')}.")
     lines += [
         "",
         "`BKN` is timed without a norm before it; with one, torch computes it (1.7 and the prior).",
