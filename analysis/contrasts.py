@@ -148,7 +148,7 @@ def _caption(contrasts: Sequence[Contrast]) -> str:
         return f"Counted, the same in every run. The statement claims {' and '.join(claims)}."
     seeds = sorted({len(contrast.values) for contrast in contrasts if not contrast.exact})
     span = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    noun = "value" if seeds[-1] == 1 else "independent values (seeds, or rounds of seconds)"
+    noun = "value" if seeds[-1] == 1 else "independent values (seeds, or rounds of timing)"
     if cases := sorted({c.values.shape[1] for c in contrasts if c.values.ndim == 2}):
         noun += f", differences on the same {' or '.join(map(str, cases))} cases,"
     exact = "; what was counted is exact" if counted else ""
