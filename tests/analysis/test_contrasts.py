@@ -76,7 +76,7 @@ def test_a_ratio_stands_on_a_logarithmic_axis() -> None:
 def test_paired_differences_name_their_cases() -> None:
     paired = Contrast("IN above BN", np.array([[0.1, 0.2, 0.3], [0.2, 0.2, 0.1]]))
     caption = forest([paired], "reproduced").get_supxlabel().replace("\n", " ")
-    assert "2 independent values (seeds, or rounds of timing), differences on the same 3 cases, with" in caption
+    assert "2 independent values (seeds, or rounds of timing), differences on the same 3" in caption
 
 
 def test_what_is_counted_has_no_sample() -> None:
