@@ -190,8 +190,8 @@ class Study(Run):
         self._check_begun()
         given = [f"search.trials={trials}"] if trials is not None else []
         given += overrides
-        over = not given and self.finished
         self.config = amend_search(self.config, given)
+        over = self.finished and self.config.search == read_recorded_study(self.folder).search
         prepared = self._prepare()
         changed = self.accept_changed_network
         check_storage(prepared.config, self.folder, self.storage, accept_changed=changed)
